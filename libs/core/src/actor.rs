@@ -1,0 +1,88 @@
+//! Who acts, and for which tenant.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The isolation boundary, the unit of the audit log and the sharding key. It comes from the token
+/// and from nowhere else: 1 to 63 characters of `a-z`, `0-9` and `-`, starting with a letter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tenant(String);
+
+impl Tenant {
+    /// Checks and wraps a tenant id.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`TENANT_INVALID`) if the id is empty, too long or has other characters.
+    pub fn new(id: impl Into<String>) -> Result<Self> {
+        let id = id.into();
+        let ok = id.len() <= 63
+            && id.starts_with(|c: char| c.is_ascii_lowercase())
+            && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if ok {
+            Ok(Self(id))
+        } else {
+            Err(Error::invalid("TENANT_INVALID", "tenant", "must be 1 to 63 of a-z, 0-9 and -, starting with a letter"))
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What kind of actor a token speaks for. Only people own, approve, vote, waive or lift a hold (S138).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorKind {
+    /// A person.
+    Human,
+    /// An AI system.
+    Ai,
+    /// A program that is not an AI system, Remit's own services included.
+    Service,
+}
+
+impl ActorKind {
+    /// The name used in tokens, SQL and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Ai => "ai",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// The verified caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The token's subject, stable within the tenant.
+    pub subject: String,
+    /// The kind of actor.
+    pub kind: ActorKind,
+    /// Roles that grant permissions, such as `operator`.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Groups that count in a quorum: `marketing_lead`, `legal`, `data`, `sales_ops`, `product`, …
+    #[serde(default)]
+    pub role_groups: Vec<String>,
+    /// On whose behalf a service acts, if anybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+}
+
+impl Actor {
+    /// Whether the actor is a person.
+    pub fn is_human(&self) -> bool {
+        self.kind == ActorKind::Human
+    }
+}

@@ -1,0 +1,18 @@
+//! The pure rules of Remit: no I/O, no clock of its own, no randomness of its own.
+//!
+//! Everything here can be tested without a database, a network or a runtime. Services call these
+//! rules and keep the records; the rules decide.
+
+pub mod actor;
+pub mod clock;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod name;
+
+pub use actor::{Actor, ActorKind, Tenant};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use error::{Error, FieldViolation, Kind, Result};
+pub use event::{AuditEvent, Outcome, PersonalData};
+pub use ids::Ids;
