@@ -3,13 +3,16 @@
 //! Everything here can be tested without a database, a network or a runtime. Services call these
 //! rules and keep the records; the rules decide.
 
+pub mod acceptance;
 pub mod actor;
+pub mod calendar;
 pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod event;
 pub mod ids;
 pub mod name;
+pub mod routing;
 
 pub use actor::{Actor, ActorKind, Tenant};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

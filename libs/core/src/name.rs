@@ -40,7 +40,15 @@ mod tests {
     #[test]
     fn a_name_gives_its_ids_and_only_in_its_form() -> Result<()> {
         assert_eq!(ids::<2>("models/m/versions/3", "models/*/versions/*", "name")?, ["m", "3"]);
-        for wrong in ["", "models", "models/", "models/m", "models/m/versions/3/x", "models/a b/versions/3", "models/../versions/3"] {
+        for wrong in [
+            "",
+            "models",
+            "models/",
+            "models/m",
+            "models/m/versions/3/x",
+            "models/a b/versions/3",
+            "models/../versions/3",
+        ] {
             assert!(ids::<2>(wrong, "models/*/versions/*", "name").is_err(), "{wrong}");
         }
         Ok(())
