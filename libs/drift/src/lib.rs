@@ -1,0 +1,26 @@
+//! The statistics of Remit: mergeable summaries of many values, and what may be concluded from them.
+//!
+//! Everything here is pure and works on summaries that merge exactly, so that a month is the sum of
+//! its days and drift is a comparison of two rollups. Each formula names its source; each is tested
+//! against numbers computed by SciPy 1.17, or worked by hand.
+
+mod control;
+mod divergence;
+mod exact;
+mod histogram;
+mod inference;
+mod moments;
+mod sketch;
+mod special;
+mod verdict;
+
+pub use control::{ControlLimits, individuals_chart};
+pub use divergence::{
+    Divergence, chi_square, compare, jensen_shannon_distance, kolmogorov_smirnov, psi, psi_expected, wasserstein,
+};
+pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
+pub use histogram::{Edges, EdgesError, Histogram};
+pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, two_proportion, welch, wilson};
+pub use moments::Moments;
+pub use sketch::Sketch;
+pub use verdict::{Thresholds, ThresholdsError, Verdict};

@@ -1,0 +1,253 @@
+//! What may be concluded about proportions and means: intervals and two-sided tests.
+
+use crate::moments::Moments;
+use crate::special::{normal_quantile, normal_two_sided, student_critical, student_two_sided};
+
+/// The result of a test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TestResult {
+    /// The method, such as `Welch t`.
+    pub method: &'static str,
+    /// The statistic.
+    pub statistic: f64,
+    /// The degrees of freedom; 0 where the method has none.
+    pub degrees_of_freedom: f64,
+    /// The two-sided p value.
+    pub p_value: f64,
+}
+
+/// A confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The lower end.
+    pub lower: f64,
+    /// The upper end.
+    pub upper: f64,
+    /// The confidence level, such as 0.95.
+    pub level: f64,
+}
+
+/// A test together with the difference that it judges.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tested {
+    /// The first value minus the second.
+    pub difference: f64,
+    /// The interval of the difference at the level `1 - alpha`.
+    pub interval: Interval,
+    /// The test.
+    pub test: TestResult,
+}
+
+/// Successes among trials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Successes, `0..=trials`.
+    pub successes: f64,
+    /// Trials, above 0.
+    pub trials: f64,
+}
+
+impl Sample {
+    fn share(self) -> f64 {
+        self.successes / self.trials
+    }
+
+    fn sound(self) -> bool {
+        self.trials > 0.0 && self.successes >= 0.0 && self.successes <= self.trials && self.trials.is_finite()
+    }
+}
+
+/// Whether `x` lies strictly between 0 and 1; NaN does not.
+fn is_chance(x: f64) -> bool {
+    x > 0.0 && x < 1.0
+}
+
+/// Wilson's score interval of a proportion (Wilson, Journal of the American Statistical Association 22,
+/// 1927), without continuity correction. It stays within [0, 1] and is honest at 0 and 1.
+///
+/// `None` without trials, with more successes than trials, or with `level` outside (0, 1).
+pub fn wilson(sample: Sample, level: f64) -> Option<Interval> {
+    if !sample.sound() || !is_chance(level) {
+        return None;
+    }
+    let (n, p) = (sample.trials, sample.share());
+    let z = normal_quantile(0.5 + level / 2.0);
+    let scale = 1.0 + z * z / n;
+    let centre = (p + z * z / (2.0 * n)) / scale;
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt() / scale;
+    Some(Interval { lower: (centre - half).max(0.0), upper: (centre + half).min(1.0), level })
+}
+
+/// The pooled two-proportion z test (Fleiss, Levin and Paik, "Statistical methods for rates and
+/// proportions", 3rd ed., 2003, 3.1 without continuity correction), with Newcombe's hybrid score
+/// interval of the difference (Statistics in Medicine 17, 1998, method 10), which uses Wilson's.
+///
+/// `None` without trials on a side, or with `alpha` outside (0, 1). Two samples without any variation
+/// (all successes or none on both sides) have a p value of 1.
+pub fn two_proportion(a: Sample, b: Sample, alpha: f64) -> Option<Tested> {
+    let (wide_a, wide_b) = (wilson(a, 1.0 - alpha)?, wilson(b, 1.0 - alpha)?);
+    let difference = a.share() - b.share();
+    let pooled = (a.successes + b.successes) / (a.trials + b.trials);
+    let error = (pooled * (1.0 - pooled) * (1.0 / a.trials + 1.0 / b.trials)).sqrt();
+    let statistic = if error > 0.0 { difference / error } else { 0.0 };
+    let lower = difference - (a.share() - wide_a.lower).hypot(wide_b.upper - b.share());
+    let upper = difference + (wide_a.upper - a.share()).hypot(b.share() - wide_b.lower);
+    Some(Tested {
+        difference,
+        interval: Interval { lower, upper, level: 1.0 - alpha },
+        test: TestResult {
+            method: "two-proportion z",
+            statistic,
+            degrees_of_freedom: 0.0,
+            p_value: normal_two_sided(statistic),
+        },
+    })
+}
+
+/// Welch's t test of two means with unequal variances (Welch, Biometrika 34, 1947; degrees of freedom
+/// after Satterthwaite 1946).
+///
+/// `None` with fewer than two values on a side, or with `alpha` outside (0, 1). Two samples without any
+/// variation have a p value of 1 if their means are equal and of 0 if not.
+pub fn welch(a: &Moments, b: &Moments, alpha: f64) -> Option<Tested> {
+    if !is_chance(alpha) {
+        return None;
+    }
+    let difference = a.mean()? - b.mean()?;
+    let (share_a, share_b) = (a.variance()? / a.n as f64, b.variance()? / b.n as f64);
+    let error = (share_a + share_b).sqrt();
+    let level = 1.0 - alpha;
+    if error == 0.0 {
+        let p_value = if difference == 0.0 { 1.0 } else { 0.0 };
+        let test = TestResult { method: "Welch t", statistic: 0.0, degrees_of_freedom: 0.0, p_value };
+        return Some(Tested { difference, interval: Interval { lower: difference, upper: difference, level }, test });
+    }
+    let degrees_of_freedom =
+        (share_a + share_b).powi(2) / (share_a * share_a / (a.n - 1) as f64 + share_b * share_b / (b.n - 1) as f64);
+    let statistic = difference / error;
+    let half = student_critical(alpha, degrees_of_freedom) * error;
+    Some(Tested {
+        difference,
+        interval: Interval { lower: difference - half, upper: difference + half, level },
+        test: TestResult {
+            method: "Welch t",
+            statistic,
+            degrees_of_freedom,
+            p_value: student_two_sided(statistic, degrees_of_freedom),
+        },
+    })
+}
+
+/// Student's interval of a mean ("Student", Biometrika 6, 1908).
+///
+/// `None` with fewer than two values, or with `level` outside (0, 1).
+pub fn mean_interval(moments: &Moments, level: f64) -> Option<Interval> {
+    if !is_chance(level) {
+        return None;
+    }
+    let (mean, variance) = (moments.mean()?, moments.variance()?);
+    let half = student_critical(1.0 - level, (moments.n - 1) as f64) * (variance / moments.n as f64).sqrt();
+    Some(Interval { lower: mean - half, upper: mean + half, level })
+}
+
+/// The p values adjusted for being several, in the order given (Holm, Scandinavian Journal of
+/// Statistics 6, 1979): comparing each with alpha keeps the chance of any false finding below alpha.
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let mut adjusted = vec![0.0; p_values.len()];
+    let mut floor = 0.0f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        floor = floor.max((p_values.len() - rank) as f64 * p_values[index]).min(1.0);
+        adjusted[index] = floor;
+    }
+    adjusted
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of(values: &[f64]) -> Moments {
+        let mut moments = Moments::default();
+        values.iter().for_each(|value| moments.add(Moments::fixed(*value)));
+        moments
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= 1e-11 * expected.abs().max(1e-3), "{found} for {expected}");
+    }
+
+    /// Expected values by SciPy 1.17 (`binomtest().proportion_ci(method="wilson")`); 15 and 81 are the
+    /// examples of Newcombe 1998, the last row is the conversion of the Bank Marketing leads.
+    #[test]
+    fn wilson_intervals() {
+        let rows = [
+            (0.0, 10.0, 0.95, 0.0, 0.277_532_799_862_889_26),
+            (10.0, 10.0, 0.95, 0.722_467_200_137_110_7, 1.0),
+            (15.0, 148.0, 0.95, 0.062_386_399_530_736_29, 0.160_487_241_723_303_1),
+            (81.0, 263.0, 0.95, 0.255_288_519_878_274_2, 0.366_209_576_982_800_04),
+            (4640.0, 41188.0, 0.99, 0.108_703_556_279_353_32, 0.116_729_559_462_795_5),
+        ];
+        for (successes, trials, level, lower, upper) in rows {
+            let found = wilson(Sample { successes, trials }, level).unwrap();
+            close(found.lower, lower);
+            close(found.upper, upper);
+        }
+        assert_eq!(wilson(Sample { successes: 2.0, trials: 1.0 }, 0.95), None);
+        assert_eq!(wilson(Sample { successes: 0.0, trials: 0.0 }, 0.95), None);
+    }
+
+    /// Newcombe 1998, table II, example (a), method 10: 56/70 against 48/80 gives 0.0524 to 0.3339. The z
+    /// test by SciPy. Visits of the Hillstrom e-mail experiment: 3,894 of 21,307 against 2,262 of 21,306.
+    #[test]
+    fn two_proportions() {
+        let sample = |successes, trials| Sample { successes, trials };
+        let found = two_proportion(sample(56.0, 70.0), sample(48.0, 80.0), 0.05).unwrap();
+        close(found.difference, 0.2);
+        close(found.test.statistic, 2.650_171_951_258_533_6);
+        close(found.test.p_value, 0.008_045_081_368_196_56);
+        assert!((found.interval.lower - 0.0524).abs() < 5e-5 && (found.interval.upper - 0.3339).abs() < 5e-5);
+        let hillstrom = two_proportion(sample(3894.0, 21307.0), sample(2262.0, 21306.0), 0.05).unwrap();
+        close(hillstrom.test.statistic, 22.486_040_827_192_82);
+        assert!((hillstrom.test.p_value / 5.685_165_482_802_317e-112 - 1.0).abs() < 1e-9);
+        assert_eq!(two_proportion(sample(0.0, 5.0), sample(0.0, 7.0), 0.05).unwrap().test.p_value, 1.0);
+        assert_eq!(two_proportion(sample(0.0, 0.0), sample(0.0, 7.0), 0.05), None);
+    }
+
+    /// Expected values by SciPy 1.17 (`ttest_ind(equal_var=False)`, `t.interval`).
+    #[test]
+    fn welch_and_student() {
+        let a = of(&[0.21, 1.7, -0.4, 3.3, 2.2, 0.9, 1.1, 2.8, 0.05, 1.45]);
+        let b = of(&[1.9, 2.4, 0.3, 4.1, 3.3, 2.7, 1.8, 5.0]);
+        let found = welch(&a, &b, 0.05).unwrap();
+        close(found.difference, -1.3565);
+        close(found.test.statistic, -2.114_661_471_712_005_4);
+        close(found.test.degrees_of_freedom, 13.578_597_419_955_548);
+        close(found.test.p_value, 0.053_469_303_015_197_96);
+        close(found.interval.lower, -2.736_341_095_559_594_4);
+        close(found.interval.upper, 0.023_341_095_559_594_294);
+        let mean = mean_interval(&a, 0.95).unwrap();
+        close(mean.lower, 0.468_821_301_065_429_74);
+        close(mean.upper, 2.193_178_698_934_570_3);
+    }
+
+    #[test]
+    fn constant_samples_and_single_values() {
+        assert_eq!(welch(&of(&[1.0, 1.0]), &of(&[1.0, 1.0]), 0.05).unwrap().test.p_value, 1.0);
+        assert_eq!(welch(&of(&[1.0, 1.0]), &of(&[2.0, 2.0]), 0.05).unwrap().test.p_value, 0.0);
+        assert_eq!(welch(&of(&[1.0]), &of(&[2.0, 2.0]), 0.05), None);
+        assert_eq!(mean_interval(&of(&[1.0]), 0.95), None);
+    }
+
+    #[test]
+    fn holm_steps_down() {
+        let adjusted = holm(&[0.01, 0.04, 0.03]);
+        for (found, expected) in adjusted.iter().zip([0.03, 0.06, 0.06]) {
+            close(*found, expected);
+        }
+        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
+    }
+}
