@@ -1,0 +1,247 @@
+//! Many rows in one statement: arrays and `unnest` on PostgreSQL, chunks of `values` on SQLite.
+
+use crate::query::{bulk_postgres, bulk_sqlite};
+use crate::tx::{Handle, Tx};
+use crate::value::{Native, Row, Value};
+use remit_core::{Error, Result};
+
+/// The rows of one insert, column by column.
+///
+/// ```ignore
+/// BulkInsert::into("entries").text("tenant_id", tenants).bigint("idx", numbers).execute(&mut tx).await?;
+/// ```
+#[derive(Debug)]
+#[must_use = "a bulk insert does nothing until it is executed"]
+pub struct BulkInsert {
+    table: &'static str,
+    columns: Vec<(&'static str, Cells)>,
+    skip_conflicts: bool,
+    returning: Option<&'static str>,
+}
+
+/// One column's values.
+#[derive(Debug)]
+pub(crate) enum Cells {
+    Int(Vec<Option<i64>>),
+    Double(Vec<Option<f64>>),
+    Text(Vec<Option<String>>),
+    Bytes(Vec<Option<Vec<u8>>>),
+}
+
+impl Cells {
+    fn len(&self) -> usize {
+        match self {
+            Self::Int(cells) => cells.len(),
+            Self::Double(cells) => cells.len(),
+            Self::Text(cells) => cells.len(),
+            Self::Bytes(cells) => cells.len(),
+        }
+    }
+
+    fn array(&self) -> &'static str {
+        match self {
+            Self::Int(_) => "bigint[]",
+            Self::Double(_) => "double precision[]",
+            Self::Text(_) => "text[]",
+            Self::Bytes(_) => "bytea[]",
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Text(cells) if cells.iter().flatten().any(|text| text.contains('\0')) => {
+                Value::Text(Some("\0".to_owned())).check()
+            }
+            Self::Double(cells) if cells.iter().flatten().any(|number| number.is_nan()) => {
+                Value::Double(Some(f64::NAN)).check()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the value of row `at`, which is then gone.
+    fn take(&mut self, at: usize) -> Value {
+        match self {
+            Self::Int(cells) => Value::Int(cells.get_mut(at).and_then(Option::take)),
+            Self::Double(cells) => Value::Double(cells.get_mut(at).and_then(Option::take)),
+            Self::Text(cells) => Value::Text(cells.get_mut(at).and_then(Option::take)),
+            Self::Bytes(cells) => Value::Bytes(cells.get_mut(at).and_then(Option::take)),
+        }
+    }
+}
+
+fn options<T, V: Into<Option<T>>>(cells: impl IntoIterator<Item = V>) -> Vec<Option<T>> {
+    cells.into_iter().map(Into::into).collect()
+}
+
+/// Rows a chunk on SQLite. Few sizes, so that the statements stay in the cache.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+/// SQLite's default limit of values in one statement.
+const SQLITE_VALUES: usize = 32_766;
+
+impl BulkInsert {
+    /// Starts an insert into `table`.
+    pub fn into(table: &'static str) -> Self {
+        Self {
+            table,
+            columns: Vec::new(),
+            skip_conflicts: false,
+            returning: None,
+        }
+    }
+
+    /// A column of text; cells may be `Option`.
+    pub fn text<V: Into<Option<String>>>(
+        mut self,
+        column: &'static str,
+        cells: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.columns.push((column, Cells::Text(options(cells))));
+        self
+    }
+
+    /// A column of integers; cells may be `Option`.
+    pub fn bigint<V: Into<Option<i64>>>(
+        mut self,
+        column: &'static str,
+        cells: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.columns.push((column, Cells::Int(options(cells))));
+        self
+    }
+
+    /// A column of floating-point numbers; cells may be `Option`.
+    pub fn double<V: Into<Option<f64>>>(
+        mut self,
+        column: &'static str,
+        cells: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.columns.push((column, Cells::Double(options(cells))));
+        self
+    }
+
+    /// A column of byte strings; cells may be `Option`.
+    pub fn bytes<V: Into<Option<Vec<u8>>>>(
+        mut self,
+        column: &'static str,
+        cells: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.columns.push((column, Cells::Bytes(options(cells))));
+        self
+    }
+
+    /// Skips rows that break a unique constraint, also against earlier rows of the same insert.
+    pub fn on_conflict_do_nothing(mut self) -> Self {
+        self.skip_conflicts = true;
+        self
+    }
+
+    /// Inserts the rows and returns how many were inserted.
+    ///
+    /// # Errors
+    /// `Internal` if the columns differ in length, else as [`crate::classify`] says.
+    pub async fn execute(self, tx: &mut Tx) -> Result<u64> {
+        self.run(tx).await.map(|(count, _)| count)
+    }
+
+    /// Inserts the rows and returns `columns` (such as `"event_id, seq"`) of those that were inserted.
+    ///
+    /// # Errors
+    /// As [`BulkInsert::execute`].
+    pub async fn returning(mut self, columns: &'static str, tx: &mut Tx) -> Result<Vec<Row>> {
+        self.returning = Some(columns);
+        self.run(tx).await.map(|(_, rows)| rows)
+    }
+
+    fn tail(&self) -> String {
+        let mut tail = String::new();
+        if self.skip_conflicts {
+            tail.push_str(" on conflict do nothing");
+        }
+        if let Some(columns) = self.returning {
+            tail.push_str(" returning ");
+            tail.push_str(columns);
+        }
+        tail
+    }
+
+    async fn run(self, tx: &mut Tx) -> Result<(u64, Vec<Row>)> {
+        let rows = self.columns.first().map_or(0, |(_, cells)| cells.len());
+        if let Some((name, cells)) = self.columns.iter().find(|(_, cells)| cells.len() != rows) {
+            return Err(Error::internal(format!(
+                "bulk insert into {}: column {name} has {} rows, the first column {rows}",
+                self.table,
+                cells.len()
+            )));
+        }
+        for (_, cells) in &self.columns {
+            cells.check()?;
+        }
+        if rows == 0 {
+            return Ok((0, Vec::new()));
+        }
+        let names = self
+            .columns
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let done = match tx.handle() {
+            Handle::Postgres(conn) => {
+                let arrays: Vec<String> = self
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (_, c))| format!("${}::{}", at + 1, c.array()))
+                    .collect();
+                let sql = format!(
+                    "insert into {} ({names}) select * from unnest({}){}",
+                    self.table,
+                    arrays.join(", "),
+                    self.tail()
+                );
+                let returning = self.returning.is_some();
+                let cells = self.columns.into_iter().map(|(_, cells)| cells).collect();
+                bulk_postgres(conn, sql, cells, returning).await
+            }
+            Handle::Sqlite(conn) => self.run_sqlite(conn, rows, &names).await,
+        };
+        done.map_err(|error| tx.classify(error))
+    }
+
+    async fn run_sqlite(
+        mut self,
+        conn: &mut sqlx::SqliteConnection,
+        rows: usize,
+        names: &str,
+    ) -> Result<(u64, Vec<Row>), sqlx::Error> {
+        let width = self.columns.len();
+        let (mut at, mut count, mut found) = (0, 0, Vec::new());
+        while at < rows {
+            let size = CHUNKS
+                .into_iter()
+                .find(|size| *size <= rows - at && size * width <= SQLITE_VALUES)
+                .unwrap_or(1);
+            let mut sql = format!("insert into {} ({names}) values ", self.table);
+            let mut values = Vec::with_capacity(size * width);
+            for row in 0..size {
+                sql.push_str(if row == 0 { "(" } else { ", (" });
+                for (column, (_, cells)) in self.columns.iter_mut().enumerate() {
+                    if column > 0 {
+                        sql.push_str(", ");
+                    }
+                    values.push(cells.take(at + row));
+                    sql.push('$');
+                    sql.push_str(&values.len().to_string());
+                }
+                sql.push(')');
+            }
+            sql.push_str(&self.tail());
+            let (inserted, rows) = bulk_sqlite(conn, sql, values, self.returning.is_some()).await?;
+            count += inserted;
+            found.extend(rows.into_iter().map(|row| Row(Native::Sqlite(row))));
+            at += size;
+        }
+        Ok((count, found))
+    }
+}

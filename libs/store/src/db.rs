@@ -1,0 +1,400 @@
+//! Opening a service's database, and the pools behind it.
+
+use crate::classify::{self, Names};
+use crate::migrate::{self, Schema};
+use crate::tx::{Conn, Tx};
+use remit_core::{Error, Ids, Kind, Result, Tenant};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, SqlitePool};
+use std::collections::{BTreeSet, HashMap};
+use std::str::FromStr as _;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How to open a database. The defaults suit both engines.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// PostgreSQL: the schema that holds this service's tables, for services that share a database.
+    /// It is set by the `search_path` start-up option, so a PgBouncer in transaction mode needs
+    /// a database per service instead. SQLite has a file per service and ignores this.
+    pub schema: Option<String>,
+    /// PostgreSQL: connections at most. SQLite: reader connections at most; there is one writer.
+    pub max_connections: u32,
+    /// How long to wait for a free connection before `Unavailable` (`DATABASE_BUSY`).
+    pub acquire_timeout: Duration,
+    /// Whether to apply missing migrations (the default), or to refuse a database that lacks any.
+    pub migrate: bool,
+    /// How many audit events of one tenant may wait for delivery before mutations are refused.
+    pub outbox_limit: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(10),
+            migrate: true,
+            outbox_limit: 1_000_000,
+        }
+    }
+}
+
+/// Which engine is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file in the data directory.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// What other parts of the same process may wait for. A signal is a hint: whoever waits also polls,
+/// because another process may have written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Audit events are waiting in the outbox.
+    Outbox,
+    /// A feed has changes.
+    Feeds,
+    /// A timer was scheduled or cancelled.
+    Timers,
+    /// A tenant was seen for the first time.
+    Tenants,
+}
+
+/// One service's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) enum Pools {
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+pub(crate) struct Shared {
+    pub(crate) pools: Pools,
+    pub(crate) service: &'static str,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) options: Options,
+    pub(crate) page_key: OnceLock<Vec<u8>>,
+    pub(crate) tenants: RwLock<BTreeSet<Tenant>>,
+    names: OnceLock<Names>,
+    outbox: watch::Sender<u64>,
+    feeds: watch::Sender<u64>,
+    timers: watch::Sender<u64>,
+    tenants_seen: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn names(&self) -> Names {
+        self.names.get().cloned().unwrap_or_default()
+    }
+
+    fn sender(&self, signal: Signal) -> &watch::Sender<u64> {
+        match signal {
+            Signal::Outbox => &self.outbox,
+            Signal::Feeds => &self.feeds,
+            Signal::Timers => &self.timers,
+            Signal::Tenants => &self.tenants_seen,
+        }
+    }
+
+    pub(crate) fn raise(&self, signal: Signal) {
+        self.sender(signal)
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// How busy the pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Open connections.
+    pub open: u32,
+    /// Those that nobody uses now.
+    pub idle: u32,
+    /// The most that may be open.
+    pub max: u32,
+}
+
+impl Db {
+    /// Opens the database at `url`, `sqlite:<path>` or `postgres://…`, and brings its tables up to
+    /// `schema`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`DATABASE_URL_INVALID`) for a URL of neither form; `Unavailable` if the
+    /// database cannot be reached; `FailedPrecondition` if its tables were written by a newer
+    /// version (`SCHEMA_NEWER`), differ from what their migration says (`SCHEMA_CHANGED`), or lack
+    /// migrations that may not be applied here (`SCHEMA_OUTDATED`).
+    pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
+        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
+            open_sqlite(
+                path.strip_prefix("//").unwrap_or(path),
+                schema.service,
+                &options,
+            )
+            .await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            open_postgres(url, schema.service, &options).await?
+        } else {
+            return Err(Error::invalid(
+                "DATABASE_URL_INVALID",
+                "database url",
+                "must start with sqlite: or postgres://",
+            ));
+        };
+        let db = Self {
+            shared: Arc::new(Shared {
+                pools,
+                service: schema.service,
+                ids,
+                options,
+                page_key: OnceLock::new(),
+                tenants: RwLock::default(),
+                names: OnceLock::new(),
+                outbox: watch::Sender::new(0),
+                feeds: watch::Sender::new(0),
+                timers: watch::Sender::new(0),
+                tenants_seen: watch::Sender::new(0),
+            }),
+        };
+        migrate::run(&db, schema).await?;
+        let names = match &db.shared.pools {
+            Pools::Sqlite { readers, .. } => crate::names::read(readers).await?,
+            Pools::Postgres(_) => HashMap::new(),
+        };
+        let _ = db.shared.names.set(Names(Arc::new(names)));
+        crate::page::load_key(&db).await?;
+        crate::tenants::load(&db).await?;
+        Ok(db)
+    }
+
+    /// A reader connection for single statements, each of which sees what was committed before it.
+    ///
+    /// # Errors
+    /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
+    pub async fn read(&self) -> Result<Tx> {
+        let conn = match &self.shared.pools {
+            Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::SqliteRead),
+            Pools::Postgres(pool) => pool.acquire().await.map(Conn::PostgresRead),
+        };
+        self.tx(conn)
+    }
+
+    /// Several reads of one consistent state.
+    ///
+    /// # Errors
+    /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
+    pub async fn snapshot(&self) -> Result<Tx> {
+        let conn = match &self.shared.pools {
+            Pools::Sqlite { readers, .. } => readers.begin_with("BEGIN").await.map(Conn::SqliteTx),
+            Pools::Postgres(pool) => pool
+                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                .await
+                .map(Conn::PostgresTx),
+        };
+        self.tx(conn)
+    }
+
+    /// A write transaction. Claim first: let its first statement be the write that locks the row,
+    /// because PostgreSQL at this isolation loses what is read before and written after.
+    ///
+    /// # Errors
+    /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
+    pub async fn write(&self) -> Result<Tx> {
+        let conn = match &self.shared.pools {
+            Pools::Sqlite { writer, .. } => writer
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map(Conn::SqliteTx),
+            Pools::Postgres(pool) => pool
+                .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+                .await
+                .map(Conn::PostgresTx),
+        };
+        self.tx(conn)
+    }
+
+    fn tx(&self, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
+        conn.map(|conn| Tx::new(conn, self.shared.clone()))
+            .map_err(|error| self.shared.names().classify(error))
+    }
+
+    /// Which engine is open, for the few places where both texts must stand side by side.
+    pub fn engine(&self) -> Engine {
+        match &self.shared.pools {
+            Pools::Sqlite { .. } => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// The service that owns this database.
+    pub fn service(&self) -> &'static str {
+        self.shared.service
+    }
+
+    /// The source of ids that this database was opened with.
+    pub fn ids(&self) -> &Arc<Ids> {
+        &self.shared.ids
+    }
+
+    /// Whether the database answers, for readiness.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says.
+    pub async fn ping(&self) -> Result<()> {
+        let mut tx = self.read().await?;
+        crate::query("select 1 as one")
+            .fetch_one(&mut tx)
+            .await
+            .map(|_| ())
+    }
+
+    /// How busy the pool is, for metrics. On SQLite, the readers.
+    pub fn pool_stats(&self) -> PoolStats {
+        let (open, idle) = match &self.shared.pools {
+            Pools::Sqlite { readers, .. } => (readers.size(), readers.num_idle()),
+            Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
+        };
+        PoolStats {
+            open,
+            idle: u32::try_from(idle).unwrap_or(open),
+            max: self.shared.options.max_connections,
+        }
+    }
+
+    /// Wakes when this process committed something of that sort. A hint; poll too.
+    pub fn subscribe(&self, signal: Signal) -> watch::Receiver<u64> {
+        self.shared.sender(signal).subscribe()
+    }
+
+    /// Closes the pools once everything in use has been given back.
+    pub async fn close(&self) {
+        match &self.shared.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Db({}, {:?})", self.shared.service, self.engine())
+    }
+}
+
+async fn open_sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(Error::invalid(
+            "DATABASE_URL_INVALID",
+            "database url",
+            "must name a file: in memory every connection would have its own database",
+        ));
+    }
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // Erased personal data must not survive in free pages.
+        .pragma("secure_delete", "on")
+        .pragma("journal_size_limit", "67108864")
+        .busy_timeout(options.acquire_timeout)
+        .statement_cache_capacity(512);
+    let failed = |error: sqlx::Error| {
+        let error = classify::plain(error);
+        Error::new(
+            error.kind(),
+            error.reason(),
+            format!("cannot open the database file of {service}: {path}"),
+        )
+        .with_source(error)
+    };
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+    };
+    // The writer first: it creates the file and turns WAL on, which the readers then find.
+    let writer = pool()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connect.clone())
+        .await
+        .map_err(failed)?;
+    let readers = pool()
+        .max_connections(options.max_connections)
+        .connect_with(connect.pragma("query_only", "on"))
+        .await
+        .map_err(failed)?;
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
+    // The URL holds a password: no message may quote it, nor the driver's account of it.
+    let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
+        Error::invalid(
+            "DATABASE_URL_INVALID",
+            "database url",
+            "must be postgres://user:password@host:port/database",
+        )
+    })?;
+    connect = connect
+        .application_name(&format!("remit-{service}"))
+        .statement_cache_capacity(512);
+    if let Some(schema) = &options.schema {
+        if !is_schema_name(schema) {
+            return Err(Error::invalid(
+                "DATABASE_SCHEMA_INVALID",
+                "database schema",
+                "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
+            ));
+        }
+        connect = connect.options([("search_path", schema)]);
+    }
+    let (host, port) = (connect.get_host().to_owned(), connect.get_port());
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.acquire_timeout)
+        .connect_with(connect)
+        .await
+        .map_err(|error| {
+            let error = classify::plain(error);
+            let kind = if error.kind() == Kind::Internal {
+                Kind::Unavailable
+            } else {
+                error.kind()
+            };
+            Error::new(
+                kind,
+                error.reason(),
+                format!(
+                    "cannot connect to the database of {service} at {host}:{port}: {}",
+                    error.message()
+                ),
+            )
+            .with_source(error)
+        })?;
+    Ok(Pools::Postgres(pool))
+}
+
+/// Whether `name` needs no quoting as a PostgreSQL identifier.
+pub(crate) fn is_schema_name(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}

@@ -1,0 +1,414 @@
+//! List filters: the subset of [AIP-160](https://google.aip.dev/160) that both engines can answer alike.
+//!
+//! - `AND`, `OR`, `NOT`, `-`, parentheses and juxtaposition; `OR` binds tighter than `AND`.
+//! - `=`, `!=`, `<`, `<=`, `>`, `>=` on every field of the list's allow-list, by the field's type.
+//! - On text: `field = "abc*"` (starts with), `"*abc"` (ends with), `"*abc*"` and `field:"abc"` (contains).
+//! - `field = null` and `field != null` for fields that may be absent.
+//!
+//! Functions and bare words without a field are refused. A filter has at most [`MAX_LENGTH`] bytes and
+//! [`MAX_TERMS`] comparisons. Everything a caller writes becomes a bound value: only the column names of
+//! the allow-list and the words in this file become SQL.
+
+use crate::value::Value;
+use aip_160::{Comparable, Comparator, Expression, StringMatch, Value as Literal};
+use remit_core::{Error, Result, Timestamp};
+
+/// The longest filter, in bytes.
+pub const MAX_LENGTH: usize = 2_000;
+/// The most comparisons in one filter.
+pub const MAX_TERMS: usize = 50;
+/// The deepest nesting.
+pub const MAX_DEPTH: usize = 20;
+
+/// A field that a list can be filtered by.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    name: &'static str,
+    column: &'static str,
+    kind: FieldKind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FieldKind {
+    Text,
+    Int,
+    Double,
+    Bool,
+    Time,
+    Words(&'static [&'static str]),
+    Codes(&'static [(&'static str, i64)]),
+}
+
+impl Field {
+    /// Text in a `$KEY` column, compared bytewise.
+    pub const fn text(name: &'static str, column: &'static str) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Text,
+        }
+    }
+
+    /// An integer.
+    pub const fn bigint(name: &'static str, column: &'static str) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Int,
+        }
+    }
+
+    /// A floating-point number.
+    pub const fn double(name: &'static str, column: &'static str) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Double,
+        }
+    }
+
+    /// A flag in a column of 0 and 1, written `true` and `false`.
+    pub const fn boolean(name: &'static str, column: &'static str) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Bool,
+        }
+    }
+
+    /// A time in microseconds, written as in RFC 3339: `"2026-05-01T00:00:00Z"`.
+    pub const fn timestamp(name: &'static str, column: &'static str) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Time,
+        }
+    }
+
+    /// One of these words, stored as text.
+    pub const fn words(
+        name: &'static str,
+        column: &'static str,
+        words: &'static [&'static str],
+    ) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Words(words),
+        }
+    }
+
+    /// One of these words, stored as its number: the values of an enum by name.
+    pub const fn codes(
+        name: &'static str,
+        column: &'static str,
+        codes: &'static [(&'static str, i64)],
+    ) -> Self {
+        Self {
+            name,
+            column,
+            kind: FieldKind::Codes(codes),
+        }
+    }
+
+    fn value(&self, literal: &Literal) -> Result<Value> {
+        let text = literal.as_str();
+        let value = match self.kind {
+            FieldKind::Text => Some(Value::from(text)),
+            FieldKind::Int => literal.as_i64().map(Value::from),
+            FieldKind::Double => literal.as_f64().map(Value::from),
+            FieldKind::Bool => literal.as_bool().map(Value::from),
+            FieldKind::Time => text
+                .parse::<jiff::Timestamp>()
+                .ok()
+                .map(|at| Value::from(Timestamp::from(at))),
+            FieldKind::Words(words) => words.contains(&text).then(|| Value::from(text)),
+            FieldKind::Codes(codes) => codes
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, code)| Value::from(*code)),
+        };
+        let value =
+            value.ok_or_else(|| refused(format!("{} must be {}", self.name, self.expected())))?;
+        value.check().map(|()| value)
+    }
+
+    fn expected(&self) -> String {
+        match self.kind {
+            FieldKind::Text => "text".to_owned(),
+            FieldKind::Int => "an integer".to_owned(),
+            FieldKind::Double => "a number".to_owned(),
+            FieldKind::Bool => "true or false".to_owned(),
+            FieldKind::Time => "a time such as \"2026-05-01T00:00:00Z\"".to_owned(),
+            FieldKind::Words(words) => format!("one of {}", words.join(", ")),
+            FieldKind::Codes(codes) => {
+                format!(
+                    "one of {}",
+                    codes
+                        .iter()
+                        .map(|(word, _)| *word)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// A piece of a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Literal text.
+    Sql(&'static str),
+    /// A value to bind.
+    Bind(Value),
+}
+
+/// A condition for [`crate::Sql::and_filter`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fragment(Vec<Part>);
+
+impl Fragment {
+    /// Whether every row passes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The pieces in order.
+    pub fn parts(&self) -> &[Part] {
+        &self.0
+    }
+}
+
+/// Reads a filter against the fields that the list allows.
+///
+/// # Errors
+/// `InvalidArgument` (`FILTER_INVALID`), naming `filter`: a syntax error with its place, a field that
+/// is not allowed (naming those that are), a literal of the wrong type, or a filter beyond the bounds.
+pub fn parse(filter: &str, fields: &[Field]) -> Result<Fragment> {
+    if filter.len() > MAX_LENGTH {
+        return Err(refused(format!("must have at most {MAX_LENGTH} bytes")));
+    }
+    let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH)
+        .map_err(|error| refused(error.to_string()))?;
+    let mut writer = Writer {
+        fields,
+        parts: Vec::new(),
+        terms: 0,
+    };
+    if let Some(expression) = &parsed.expression {
+        writer.expression(expression)?;
+    }
+    Ok(Fragment(writer.parts))
+}
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::invalid("FILTER_INVALID", "filter", why)
+}
+
+struct Writer<'a> {
+    fields: &'a [Field],
+    parts: Vec<Part>,
+    terms: usize,
+}
+
+impl Writer<'_> {
+    fn sql(&mut self, text: &'static str) {
+        self.parts.push(Part::Sql(text));
+    }
+
+    fn bind(&mut self, value: impl Into<Value>) {
+        self.parts.push(Part::Bind(value.into()));
+    }
+
+    fn expression(&mut self, expression: &Expression) -> Result<()> {
+        match expression {
+            Expression::And(all) | Expression::Sequence(all) => self.joined(all, " and "),
+            Expression::Or(any) => self.joined(any, " or "),
+            Expression::Not(inner) => {
+                // An unknown comparison, of an absent value, counts as false before it is negated.
+                self.sql("not coalesce(");
+                self.expression(inner)?;
+                self.sql(", false)");
+                Ok(())
+            }
+            Expression::Restriction(restriction) => {
+                self.terms += 1;
+                if self.terms > MAX_TERMS {
+                    return Err(refused(format!(
+                        "must have at most {MAX_TERMS} comparisons"
+                    )));
+                }
+                let field = self.field(&restriction.comparable)?;
+                let literal = restriction.arg.as_value().ok_or_else(|| {
+                    refused(format!("{} must be compared with one literal", field.name))
+                })?;
+                self.comparison(&field, restriction.comparator, literal)
+            }
+            Expression::Global(word) => Err(refused(format!(
+                "{word} needs a field and a comparison, such as {} = …",
+                self.example()
+            ))),
+        }
+    }
+
+    fn joined(&mut self, expressions: &[Expression], word: &'static str) -> Result<()> {
+        self.sql("(");
+        for (at, expression) in expressions.iter().enumerate() {
+            if at > 0 {
+                self.sql(word);
+            }
+            self.expression(expression)?;
+        }
+        self.sql(")");
+        Ok(())
+    }
+
+    fn example(&self) -> &'static str {
+        self.fields.first().map_or("name", |field| field.name)
+    }
+
+    fn field(&self, comparable: &Comparable) -> Result<Field> {
+        let path = comparable
+            .field_path()
+            .ok_or_else(|| refused(format!("{comparable} is not supported")))?;
+        self.fields
+            .iter()
+            .find(|field| field.name == path)
+            .copied()
+            .ok_or_else(|| {
+                let names: Vec<&str> = self.fields.iter().map(|field| field.name).collect();
+                refused(format!(
+                    "{path} is not a field to filter by: use {}",
+                    names.join(", ")
+                ))
+            })
+    }
+
+    fn comparison(
+        &mut self,
+        field: &Field,
+        comparator: Comparator,
+        literal: &Literal,
+    ) -> Result<()> {
+        let column = field.column;
+        if literal.is_null() {
+            self.sql(column);
+            self.sql(match comparator {
+                Comparator::Equal => " is null",
+                Comparator::NotEqual => " is not null",
+                _ => {
+                    return Err(refused(format!(
+                        "{} can only be = null or != null",
+                        field.name
+                    )));
+                }
+            });
+            return Ok(());
+        }
+        if matches!(field.kind, FieldKind::Text) {
+            match (comparator, literal.string_match()) {
+                (Comparator::Has, None) => return self.contains(column, literal.as_str()),
+                (Comparator::Has, Some(StringMatch::Prefix(part))) => {
+                    return self.starts(column, part);
+                }
+                (Comparator::Has, Some(StringMatch::Suffix(part))) => {
+                    return self.ends(column, part);
+                }
+                (Comparator::Has, Some(StringMatch::Exact(part) | StringMatch::Contains(part))) => {
+                    return self.contains(column, part);
+                }
+                (Comparator::Equal | Comparator::NotEqual, Some(found))
+                    if !matches!(found, StringMatch::Exact(_)) =>
+                {
+                    if comparator == Comparator::NotEqual {
+                        self.sql("not coalesce(");
+                    }
+                    match found {
+                        StringMatch::Prefix(part) => self.starts(column, part)?,
+                        StringMatch::Suffix(part) => self.ends(column, part)?,
+                        StringMatch::Contains(part) | StringMatch::Exact(part) => {
+                            self.contains(column, part)?
+                        }
+                    }
+                    if comparator == Comparator::NotEqual {
+                        self.sql(", false)");
+                    }
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        let value = field.value(literal)?;
+        let ordered = matches!(
+            field.kind,
+            FieldKind::Text | FieldKind::Int | FieldKind::Double | FieldKind::Time
+        );
+        self.sql(column);
+        self.sql(match comparator {
+            Comparator::Equal => " = ",
+            Comparator::Has if !matches!(field.kind, FieldKind::Text) => " = ",
+            // Absent values differ from every literal.
+            Comparator::NotEqual => " is distinct from ",
+            Comparator::LessThan if ordered => " < ",
+            Comparator::LessThanOrEqual if ordered => " <= ",
+            Comparator::GreaterThan if ordered => " > ",
+            Comparator::GreaterThanOrEqual if ordered => " >= ",
+            _ => return Err(refused(format!("{} has no order: use = or !=", field.name))),
+        });
+        self.bind(value);
+        Ok(())
+    }
+
+    /// `like` ignores case on SQLite; comparing the first characters does not.
+    fn starts(&mut self, column: &'static str, part: &str) -> Result<()> {
+        Value::from(part).check()?;
+        self.sql("substr(");
+        self.sql(column);
+        self.sql(", 1, ");
+        self.sql("cast(");
+        self.bind(characters(part));
+        self.sql(" as integer)) = ");
+        self.bind(part);
+        Ok(())
+    }
+
+    fn ends(&mut self, column: &'static str, part: &str) -> Result<()> {
+        Value::from(part).check()?;
+        self.sql("(length(");
+        self.sql(column);
+        self.sql(") >= ");
+        self.bind(characters(part));
+        self.sql(" and substr(");
+        self.sql(column);
+        self.sql(", cast(length(");
+        self.sql(column);
+        self.sql(") + 1 - ");
+        self.bind(characters(part));
+        self.sql(" as integer)) = ");
+        self.bind(part);
+        self.sql(")");
+        Ok(())
+    }
+
+    /// Text contains a part if taking the part out changes it, which both engines do case-sensitively.
+    fn contains(&mut self, column: &'static str, part: &str) -> Result<()> {
+        Value::from(part).check()?;
+        if part.is_empty() {
+            self.sql(column);
+            self.sql(" is not null");
+            return Ok(());
+        }
+        self.sql("replace(");
+        self.sql(column);
+        self.sql(", ");
+        self.bind(part);
+        self.sql(", '') <> ");
+        self.sql(column);
+        Ok(())
+    }
+}
+
+fn characters(text: &str) -> i64 {
+    i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,294 @@
+//! A mutation: one transaction that carries the change, the answer under its request id, the audit
+//! events and the changes of watch feeds. All of it is durable together, or none of it is.
+
+use crate::db::Db;
+use crate::feed::{self, Change};
+use crate::timers::Fired;
+use crate::tx::Tx;
+use crate::{outbox, query, tenants};
+use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp};
+use std::time::Duration;
+
+/// Who asks for what.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The caller's tenant, from the token.
+    pub tenant: Tenant,
+    /// The caller.
+    pub actor: Actor,
+    /// The permission of the method, which is also the audit action: `registry.versions.suspend`.
+    pub method: &'static str,
+    /// The caller's request id; empty if the caller does not ask for repetition to be harmless.
+    pub request_id: String,
+    /// The digest of the request, by which another body under the same id is noticed.
+    pub request_digest: [u8; 32],
+    /// The W3C trace id; empty if none.
+    pub trace_id: String,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// How a mutation begins.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once a call and matched at once"
+)]
+pub enum Begin {
+    /// The same request was answered before: this is the answer.
+    Replay(Vec<u8>),
+    /// A new request: do it.
+    Fresh(Mutation),
+}
+
+/// A mutation under way. Dropping it undoes everything, the request id included, so that a failed
+/// call can be repeated.
+pub struct Mutation {
+    tx: Tx,
+    db: Db,
+    call: Call,
+    events: Vec<AuditEvent>,
+    changes: Vec<Change>,
+    fired: Option<Fired>,
+}
+
+impl Db {
+    /// Begins the mutation that `call` asks for. The first statement claims the request id, so that
+    /// a concurrent duplicate waits for the outcome of the first and then replays its answer.
+    ///
+    /// # Errors
+    /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; else as
+    /// [`crate::classify`] says.
+    pub async fn begin(&self, call: &Call) -> Result<Begin> {
+        tenants::see(self, &call.tenant, call.now).await?;
+        let mut tx = self.write().await?;
+        if !call.request_id.is_empty() {
+            if let Some(answer) = claim(&mut tx, call).await? {
+                return Ok(Begin::Replay(answer));
+            }
+        }
+        Ok(Begin::Fresh(Mutation::new(
+            tx,
+            self.clone(),
+            call.clone(),
+            None,
+        )))
+    }
+}
+
+/// Claims the request id, or returns the answer that was given under it.
+async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
+    let digest = format!("sha256:{}", hex::encode(call.request_digest));
+    let claimed = query(
+        "insert into remit_requests (tenant_id, subject, request_id, method, digest, response, recorded_at)
+         values ($1, $2, $3, $4, $5, null, $6) on conflict (tenant_id, subject, request_id) do nothing",
+    )
+    .bind(&call.tenant)
+    .bind(&call.actor.subject)
+    .bind(&call.request_id)
+    .bind(call.method)
+    .bind(&digest)
+    .bind(call.now)
+    .execute(tx)
+    .await?;
+    if claimed == 1 {
+        return Ok(None);
+    }
+    let first = query(
+        "select method, digest, response from remit_requests
+         where tenant_id = $1 and subject = $2 and request_id = $3",
+    )
+    .bind(&call.tenant)
+    .bind(&call.actor.subject)
+    .bind(&call.request_id)
+    .fetch_optional(tx)
+    .await?
+    // Purged between the two statements: the repetition is as good as new.
+    .ok_or_else(|| {
+        Error::new(
+            Kind::Conflict,
+            "WRITE_CONFLICT",
+            "the record of this request id has just expired: repeat the call",
+        )
+        .with_retry_after(Duration::from_millis(50))
+    })?;
+    let (method, was): (String, String) = (first.get("method")?, first.get("digest")?);
+    if method != call.method || was != digest {
+        return Err(Error::new(
+            Kind::AlreadyExists,
+            "REQUEST_ID_REUSED",
+            format!(
+                "request id {} was used before for another request: that was {method} with body {was}, \
+                 this is {} with body {digest}",
+                call.request_id, call.method
+            ),
+        )
+        .with_violation("request_id", "must be new for a new request"));
+    }
+    first
+        .get::<Option<Vec<u8>>>("response")?
+        .map(Some)
+        .ok_or_else(|| {
+            Error::internal(format!(
+                "request {} was recorded without its answer",
+                call.request_id
+            ))
+        })
+}
+
+impl Mutation {
+    pub(crate) fn new(tx: Tx, db: Db, call: Call, fired: Option<Fired>) -> Self {
+        Self {
+            tx,
+            db,
+            call,
+            events: Vec::new(),
+            changes: Vec::new(),
+            fired,
+        }
+    }
+
+    /// The transaction.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// The time of the call.
+    pub fn now(&self) -> Timestamp {
+        self.call.now
+    }
+
+    /// The caller's tenant.
+    pub fn tenant(&self) -> &Tenant {
+        &self.call.tenant
+    }
+
+    /// The caller.
+    pub fn actor(&self) -> &Actor {
+        &self.call.actor
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The database this mutation writes to.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// A new id, ordered by the time of the call.
+    pub fn new_id(&self) -> String {
+        self.db.shared.ids.next(self.call.now).to_string()
+    }
+
+    /// An audit event about `resource`, filled in from the call; pass it to [`Mutation::record`]. In
+    /// a mutation fired by a timer, `details` say when it was due and when that was detected.
+    pub fn event(&self, action: &str, resource: &str) -> AuditEvent {
+        let details = match &self.fired {
+            Some(fired) => serde_json::json!({
+                "timer": fired.timer_id,
+                "due_time": fired.due_at.to_string(),
+                "detect_time": fired.detected_at.to_string(),
+            }),
+            None => serde_json::Value::Null,
+        };
+        AuditEvent {
+            id: self.new_id(),
+            actor: self.call.actor.clone(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            outcome: Outcome::Success,
+            reason: String::new(),
+            occurred_at: self.call.now,
+            recorded_at: self.call.now,
+            request_id: self.call.request_id.clone(),
+            trace_id: self.call.trace_id.clone(),
+            service: self.db.shared.service.to_owned(),
+            policy_version: String::new(),
+            model_version: String::new(),
+            before_digest: String::new(),
+            after_digest: String::new(),
+            details,
+            personal: None,
+        }
+    }
+
+    /// Puts an audit event into the outbox at commit.
+    pub fn record(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+
+    /// Sets the item `key` of a watch feed at commit, or deletes it where `body` is `None`.
+    ///
+    /// # Errors
+    /// `Internal` if the feed or the key is empty.
+    pub async fn change(&mut self, feed: &str, key: &str, body: Option<Vec<u8>>) -> Result<()> {
+        if feed.is_empty() || key.is_empty() {
+            return Err(Error::internal("a change needs a feed and a key"));
+        }
+        // Kept until commit, because the feed's head is then locked for the shortest time and always
+        // after the rows of the service: no two mutations wait for each other.
+        self.changes.push(Change {
+            feed: feed.to_owned(),
+            key: key.to_owned(),
+            body,
+        });
+        Ok(())
+    }
+
+    /// Makes everything durable together with `response`, which answers a repetition.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for delivery; else as
+    /// [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call with the
+    /// same request id.
+    pub async fn commit(mut self, response: Vec<u8>) -> Result<()> {
+        if !self.call.request_id.is_empty() {
+            query(
+                "update remit_requests set response = $4
+                 where tenant_id = $1 and subject = $2 and request_id = $3",
+            )
+            .bind(&self.call.tenant)
+            .bind(&self.call.actor.subject)
+            .bind(&self.call.request_id)
+            .bind(response)
+            .execute(&mut self.tx)
+            .await?;
+        }
+        feed::append(&mut self.tx, &self.call.tenant, self.changes).await?;
+        let limit = self.db.shared.options.outbox_limit;
+        outbox::append(&mut self.tx, &self.call.tenant, &self.events, limit).await?;
+        self.tx.commit().await
+    }
+}
+
+impl std::fmt::Debug for Mutation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mutation({} for {})", self.call.method, self.call.tenant)
+    }
+}
+
+/// Forgets the answers recorded before `before`, at most `limit` of them; returns how many. Their
+/// request ids count as new from then on.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn purge_requests(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64> {
+    query(
+        "delete from remit_requests where tenant_id = $1 and (subject, request_id) in (
+             select subject, request_id from remit_requests
+             where tenant_id = $1 and recorded_at < $2 order by recorded_at limit $3)",
+    )
+    .bind(tenant)
+    .bind(before)
+    .bind(limit)
+    .execute(tx)
+    .await
+}

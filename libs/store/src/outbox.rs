@@ -1,0 +1,152 @@
+//! Audit events on their way to the audit service.
+//!
+//! A [`crate::Mutation`] saves its events in its own transaction. They are numbered per tenant in the
+//! order of commit, without gaps, because the number comes from a row that stays locked until then.
+//! A relay holds the tenant's [lease](crate::lease), reads a batch, delivers it, and acknowledges. What was
+//! delivered and not acknowledged is delivered again: the event id makes that harmless.
+
+use crate::bulk::BulkInsert;
+use crate::db::Signal;
+use crate::query;
+use crate::tx::Tx;
+use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp};
+use std::time::Duration;
+
+/// The name of the relay's lease.
+pub const LEASE: &str = "outbox";
+
+/// One event that waits.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Its number within the tenant, ascending without gaps.
+    pub seq: i64,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Events not yet acknowledged.
+    pub events: i64,
+    /// When the oldest of them was recorded.
+    pub oldest: Option<Timestamp>,
+}
+
+pub(crate) async fn append(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    events: &[AuditEvent],
+    limit: i64,
+) -> Result<()> {
+    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+    if count == 0 {
+        return Ok(());
+    }
+    let head = query(
+        "insert into remit_outbox_heads (tenant_id, last_seq, acked_seq) values ($1, $2, 0)
+         on conflict (tenant_id) do update set last_seq = remit_outbox_heads.last_seq + excluded.last_seq
+         returning last_seq, acked_seq",
+    )
+    .bind(tenant)
+    .bind(count)
+    .fetch_one(tx)
+    .await?;
+    let (last, acked): (i64, i64) = (head.get("last_seq")?, head.get("acked_seq")?);
+    let waiting = last - count - acked;
+    if waiting >= limit {
+        return Err(Error::new(
+            Kind::ResourceExhausted,
+            "OUTBOX_FULL",
+            format!("{waiting} audit events wait for delivery, the limit is {limit}: the audit service must catch up first"),
+        )
+        .with_retry_after(Duration::from_secs(5)));
+    }
+    let mut bodies = Vec::with_capacity(events.len());
+    for event in events {
+        bodies.push(serde_json::to_string(event).map_err(|error| {
+            Error::internal("an audit event could not be encoded").with_source(error)
+        })?);
+    }
+    BulkInsert::into("remit_outbox")
+        .text("tenant_id", vec![tenant.as_str().to_owned(); events.len()])
+        .bigint("seq", (last - count + 1..=last).collect::<Vec<i64>>())
+        .text("event", bodies)
+        .bigint(
+            "recorded_at",
+            events
+                .iter()
+                .map(|event| event.recorded_at.0)
+                .collect::<Vec<i64>>(),
+        )
+        .execute(tx)
+        .await?;
+    tx.signal_at_commit(Signal::Outbox);
+    Ok(())
+}
+
+/// The oldest events that wait, at most `limit`, in order.
+///
+/// # Errors
+/// `Internal` if a stored event cannot be read, else as [`crate::classify`] says.
+pub async fn read_batch(tx: &mut Tx, tenant: &Tenant, limit: i64) -> Result<Vec<Pending>> {
+    let rows =
+        query("select seq, event from remit_outbox where tenant_id = $1 order by seq limit $2")
+            .bind(tenant)
+            .bind(limit)
+            .fetch_all(tx)
+            .await?;
+    rows.iter()
+        .map(|row| {
+            let event = serde_json::from_str(&row.get::<String>("event")?).map_err(|error| {
+                Error::internal("an audit event could not be decoded").with_source(error)
+            })?;
+            Ok(Pending {
+                seq: row.get("seq")?,
+                event,
+            })
+        })
+        .collect()
+}
+
+/// Forgets the events up to and including `seq`, which the audit service has confirmed. Repeating it
+/// is harmless.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn ack(tx: &mut Tx, tenant: &Tenant, seq: i64) -> Result<()> {
+    query("update remit_outbox_heads set acked_seq = $2 where tenant_id = $1 and acked_seq < $2 and last_seq >= $2")
+        .bind(tenant)
+        .bind(seq)
+        .execute(tx)
+        .await?;
+    query("delete from remit_outbox where tenant_id = $1 and seq <= $2")
+        .bind(tenant)
+        .bind(seq)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// How many events wait, and since when.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn depth(tx: &mut Tx, tenant: &Tenant) -> Result<Depth> {
+    let head = query(
+        "select last_seq - acked_seq as waiting from remit_outbox_heads where tenant_id = $1",
+    )
+    .bind(tenant)
+    .fetch_optional(tx)
+    .await?;
+    let events = head.map_or(Ok(0), |row| row.get("waiting"))?;
+    let oldest =
+        query("select recorded_at from remit_outbox where tenant_id = $1 order by seq limit 1")
+            .bind(tenant)
+            .fetch_optional(tx)
+            .await?;
+    Ok(Depth {
+        events,
+        oldest: oldest.map(|row| row.get("recorded_at")).transpose()?,
+    })
+}

@@ -1,0 +1,1 @@
+//! Shared by the tests of every crate that has a database.

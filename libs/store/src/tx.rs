@@ -1,0 +1,115 @@
+//! A connection in use: a transaction, or single statements on a reader.
+
+use crate::classify::Names;
+use crate::db::{Shared, Signal};
+use remit_core::{Error, Result};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use std::sync::Arc;
+
+/// A connection taken from the pool. Dropping it without [`Tx::commit`] rolls everything back.
+pub struct Tx {
+    conn: Conn,
+    shared: Arc<Shared>,
+    signals: Vec<Signal>,
+}
+
+pub(crate) enum Conn {
+    SqliteTx(Transaction<'static, Sqlite>),
+    SqliteRead(PoolConnection<Sqlite>),
+    PostgresTx(Transaction<'static, Postgres>),
+    PostgresRead(PoolConnection<Postgres>),
+}
+
+/// The engine's own connection.
+pub(crate) enum Handle<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+impl Tx {
+    pub(crate) fn new(conn: Conn, shared: Arc<Shared>) -> Self {
+        Self {
+            conn,
+            shared,
+            signals: Vec::new(),
+        }
+    }
+
+    pub(crate) fn handle(&mut self) -> Handle<'_> {
+        match &mut self.conn {
+            Conn::SqliteTx(tx) => Handle::Sqlite(tx),
+            Conn::SqliteRead(conn) => Handle::Sqlite(conn),
+            Conn::PostgresTx(tx) => Handle::Postgres(tx),
+            Conn::PostgresRead(conn) => Handle::Postgres(conn),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Names {
+        self.shared.names()
+    }
+
+    pub(crate) fn classify(&self, error: sqlx::Error) -> Error {
+        self.names().classify(error)
+    }
+
+    /// Runs several statements without values, for migrations.
+    pub(crate) async fn script(&mut self, sql: String) -> Result<()> {
+        let script = sqlx::raw_sql(AssertSqlSafe(sql));
+        let done = match self.handle() {
+            Handle::Sqlite(conn) => script.execute(conn).await.map(|_| ()),
+            Handle::Postgres(conn) => script.execute(conn).await.map(|_| ()),
+        };
+        done.map_err(|error| self.classify(error))
+    }
+
+    pub(crate) fn signal_at_commit(&mut self, signal: Signal) {
+        if !self.signals.contains(&signal) {
+            self.signals.push(signal);
+        }
+    }
+
+    /// Makes everything done so far durable and visible, and wakes who waits for it in this process.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call with
+    /// the same request id.
+    pub async fn commit(self) -> Result<()> {
+        let names = self.shared.names();
+        match self.conn {
+            Conn::SqliteTx(tx) => tx.commit().await,
+            Conn::PostgresTx(tx) => tx.commit().await,
+            Conn::SqliteRead(_) | Conn::PostgresRead(_) => Ok(()),
+        }
+        .map_err(|error| names.classify(error))?;
+        for signal in self.signals {
+            self.shared.raise(signal);
+        }
+        Ok(())
+    }
+
+    /// Undoes everything now instead of when the value is dropped.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says; the changes are undone all the same.
+    pub async fn rollback(self) -> Result<()> {
+        let names = self.shared.names();
+        match self.conn {
+            Conn::SqliteTx(tx) => tx.rollback().await,
+            Conn::PostgresTx(tx) => tx.rollback().await,
+            Conn::SqliteRead(_) | Conn::PostgresRead(_) => Ok(()),
+        }
+        .map_err(|error| names.classify(error))
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.conn {
+            Conn::SqliteTx(_) => "Tx(sqlite)",
+            Conn::SqliteRead(_) => "Tx(sqlite, reading)",
+            Conn::PostgresTx(_) => "Tx(postgres)",
+            Conn::PostgresRead(_) => "Tx(postgres, reading)",
+        })
+    }
+}
