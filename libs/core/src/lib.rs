@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod name;
+pub mod quorum;
 pub mod routing;
 
 pub use actor::{Actor, ActorKind, Tenant};
