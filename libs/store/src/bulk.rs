@@ -82,50 +82,29 @@ const SQLITE_VALUES: usize = 32_766;
 impl BulkInsert {
     /// Starts an insert into `table`.
     pub fn into(table: &'static str) -> Self {
-        Self {
-            table,
-            columns: Vec::new(),
-            skip_conflicts: false,
-            returning: None,
-        }
+        Self { table, columns: Vec::new(), skip_conflicts: false, returning: None }
     }
 
     /// A column of text; cells may be `Option`.
-    pub fn text<V: Into<Option<String>>>(
-        mut self,
-        column: &'static str,
-        cells: impl IntoIterator<Item = V>,
-    ) -> Self {
+    pub fn text<V: Into<Option<String>>>(mut self, column: &'static str, cells: impl IntoIterator<Item = V>) -> Self {
         self.columns.push((column, Cells::Text(options(cells))));
         self
     }
 
     /// A column of integers; cells may be `Option`.
-    pub fn bigint<V: Into<Option<i64>>>(
-        mut self,
-        column: &'static str,
-        cells: impl IntoIterator<Item = V>,
-    ) -> Self {
+    pub fn bigint<V: Into<Option<i64>>>(mut self, column: &'static str, cells: impl IntoIterator<Item = V>) -> Self {
         self.columns.push((column, Cells::Int(options(cells))));
         self
     }
 
     /// A column of floating-point numbers; cells may be `Option`.
-    pub fn double<V: Into<Option<f64>>>(
-        mut self,
-        column: &'static str,
-        cells: impl IntoIterator<Item = V>,
-    ) -> Self {
+    pub fn double<V: Into<Option<f64>>>(mut self, column: &'static str, cells: impl IntoIterator<Item = V>) -> Self {
         self.columns.push((column, Cells::Double(options(cells))));
         self
     }
 
     /// A column of byte strings; cells may be `Option`.
-    pub fn bytes<V: Into<Option<Vec<u8>>>>(
-        mut self,
-        column: &'static str,
-        cells: impl IntoIterator<Item = V>,
-    ) -> Self {
+    pub fn bytes<V: Into<Option<Vec<u8>>>>(mut self, column: &'static str, cells: impl IntoIterator<Item = V>) -> Self {
         self.columns.push((column, Cells::Bytes(options(cells))));
         self
     }
@@ -180,20 +159,11 @@ impl BulkInsert {
         if rows == 0 {
             return Ok((0, Vec::new()));
         }
-        let names = self
-            .columns
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let names = self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let done = match tx.handle() {
             Handle::Postgres(conn) => {
-                let arrays: Vec<String> = self
-                    .columns
-                    .iter()
-                    .enumerate()
-                    .map(|(at, (_, c))| format!("${}::{}", at + 1, c.array()))
-                    .collect();
+                let arrays: Vec<String> =
+                    self.columns.iter().enumerate().map(|(at, (_, c))| format!("${}::{}", at + 1, c.array())).collect();
                 let sql = format!(
                     "insert into {} ({names}) select * from unnest({}){}",
                     self.table,
@@ -218,10 +188,7 @@ impl BulkInsert {
         let width = self.columns.len();
         let (mut at, mut count, mut found) = (0, 0, Vec::new());
         while at < rows {
-            let size = CHUNKS
-                .into_iter()
-                .find(|size| *size <= rows - at && size * width <= SQLITE_VALUES)
-                .unwrap_or(1);
+            let size = CHUNKS.into_iter().find(|size| *size <= rows - at && size * width <= SQLITE_VALUES).unwrap_or(1);
             let mut sql = format!("insert into {} ({names}) values ", self.table);
             let mut values = Vec::with_capacity(size * width);
             for row in 0..size {

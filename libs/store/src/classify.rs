@@ -48,11 +48,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} constraint {} is broken",
-            self.broken, self.constraint
-        )
+        write!(f, "{:?} constraint {} is broken", self.broken, self.constraint)
     }
 }
 
@@ -84,13 +80,9 @@ impl Names {
                 };
                 let constraint = match database.constraint() {
                     Some(name) => name.to_owned(),
-                    None => self.from_message(database.message()),
+                    None => self.in_message(database.message()),
                 };
-                violated(Violation {
-                    broken,
-                    constraint,
-                    source: error,
-                })
+                violated(Violation { broken, constraint, source: error })
             }
             _ => by_driver(error),
         }
@@ -98,12 +90,9 @@ impl Names {
 
     /// SQLite says `UNIQUE constraint failed: tasks.tenant_id, tasks.task_id`,
     /// `CHECK constraint failed: tasks_risk` and `NOT NULL constraint failed: tasks.name`.
-    fn from_message(&self, message: &str) -> String {
+    fn in_message(&self, message: &str) -> String {
         let what = message.split_once("failed: ").map_or("", |(_, what)| what);
-        let what = what
-            .strip_prefix("index '")
-            .and_then(|name| name.strip_suffix('\''))
-            .unwrap_or(what);
+        let what = what.strip_prefix("index '").and_then(|name| name.strip_suffix('\'')).unwrap_or(what);
         self.0.get(what).cloned().unwrap_or_else(|| what.to_owned())
     }
 }
@@ -111,18 +100,9 @@ impl Names {
 fn violated(violation: Violation) -> Error {
     let name = violation.constraint.clone();
     match violation.broken {
-        Broken::Unique => Error::new(
-            Kind::AlreadyExists,
-            "ALREADY_EXISTS",
-            format!("exists already ({name})"),
-        ),
-        Broken::ForeignKey => Error::precondition(
-            "REFERENCE_MISSING",
-            "refers to something that does not exist",
-        ),
-        Broken::Check | Broken::NotNull => {
-            Error::internal(format!("constraint {name} refused a row"))
-        }
+        Broken::Unique => Error::new(Kind::AlreadyExists, "ALREADY_EXISTS", format!("exists already ({name})")),
+        Broken::ForeignKey => Error::precondition("REFERENCE_MISSING", "refers to something that does not exist"),
+        Broken::Check | Broken::NotNull => Error::internal(format!("constraint {name} refused a row")),
     }
     .with_source(violation)
 }
@@ -130,64 +110,37 @@ fn violated(violation: Violation) -> Error {
 const RETRY: Duration = Duration::from_secs(1);
 
 fn unavailable(reason: &'static str, message: &str, error: sqlx::Error) -> Error {
-    Error::new(Kind::Unavailable, reason, message)
-        .with_retry_after(RETRY)
-        .with_source(error)
+    Error::new(Kind::Unavailable, reason, message).with_retry_after(RETRY).with_source(error)
 }
 
 fn by_code(error: sqlx::Error) -> Error {
-    let code = error
-        .as_database_error()
-        .and_then(|e| e.code().map(|c| c.into_owned()))
-        .unwrap_or_default();
+    let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).unwrap_or_default();
     // PostgreSQL's codes have five characters; SQLite's extended codes keep the primary code in the
     // low byte (https://www.sqlite.org/rescode.html).
-    let sqlite = if code.len() == 5 {
-        None
-    } else {
-        code.parse::<i64>().ok().map(|code| code & 0xff)
-    };
+    let sqlite = if code.len() == 5 { None } else { code.parse::<i64>().ok().map(|code| code & 0xff) };
     match (sqlite, code.as_str()) {
-        (Some(5 | 6), _) | (None, "40001" | "40P01" | "55P03") => Error::new(
-            Kind::Conflict,
-            "WRITE_CONFLICT",
-            "another writer was faster",
-        )
-        .with_retry_after(Duration::from_millis(50))
-        .with_source(error),
-        (Some(13), _) | (None, "53100") => {
-            unavailable("STORAGE_FULL", "the disk of the database is full", error)
+        (Some(5 | 6), _) | (None, "40001" | "40P01" | "55P03") => {
+            Error::new(Kind::Conflict, "WRITE_CONFLICT", "another writer was faster")
+                .with_retry_after(Duration::from_millis(50))
+                .with_source(error)
         }
+        (Some(13), _) | (None, "53100") => unavailable("STORAGE_FULL", "the disk of the database is full", error),
         (Some(8 | 10 | 11 | 14 | 26), _) | (None, "58030" | "XX001" | "XX002") => {
             unavailable("STORAGE_FAILED", "the database's storage failed", error)
         }
-        (None, "57014") => Error::new(
-            Kind::DeadlineExceeded,
-            "STATEMENT_TIMEOUT",
-            "the statement took too long",
-        )
-        .with_source(error),
-        (None, "42501" | "3D000" | "3F000") => unavailable(
-            "DATABASE_REFUSED",
-            "the database refused the connection or a grant is missing",
-            error,
-        ),
-        (None, code) if code.starts_with("28") => unavailable(
-            "DATABASE_REFUSED",
-            "the database refused the user or password",
-            error,
-        ),
+        (None, "57014") => {
+            Error::new(Kind::DeadlineExceeded, "STATEMENT_TIMEOUT", "the statement took too long").with_source(error)
+        }
+        (None, "42501" | "3D000" | "3F000") => {
+            unavailable("DATABASE_REFUSED", "the database refused the connection or a grant is missing", error)
+        }
+        (None, code) if code.starts_with("28") => {
+            unavailable("DATABASE_REFUSED", "the database refused the user or password", error)
+        }
         (None, code)
-            if code.starts_with("08")
-                || code.starts_with("53")
-                || code.starts_with("57P")
-                || code == "25006" =>
+            if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") || code == "25006" =>
         {
-            unavailable(
-                "DATABASE_UNAVAILABLE",
-                "the database is not available",
-                error,
-            )
+            unavailable("DATABASE_UNAVAILABLE", "the database is not available", error)
         }
         _ => Error::internal("a statement failed").with_source(error),
     }
@@ -195,20 +148,12 @@ fn by_code(error: sqlx::Error) -> Error {
 
 fn by_driver(error: sqlx::Error) -> Error {
     match &error {
-        sqlx::Error::PoolTimedOut => unavailable(
-            "DATABASE_BUSY",
-            "no database connection became free in time",
-            error,
-        ),
+        sqlx::Error::PoolTimedOut => unavailable("DATABASE_BUSY", "no database connection became free in time", error),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => unavailable(
-            "DATABASE_UNAVAILABLE",
-            "the database cannot be reached",
-            error,
-        ),
+        | sqlx::Error::Protocol(_) => unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached", error),
         _ => Error::internal("a statement failed").with_source(error),
     }
 }

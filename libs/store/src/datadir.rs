@@ -24,10 +24,7 @@ impl DataDir {
             Error::new(
                 Kind::Unavailable,
                 "DATA_DIR_FAILED",
-                format!(
-                    "cannot {what} the data directory {}: {error}",
-                    path.display()
-                ),
+                format!("cannot {what} the data directory {}: {error}", path.display()),
             )
             .with_source(error)
         };
@@ -76,10 +73,7 @@ impl DataDir {
 
     /// The URL of a service's database in it, for [`crate::Db::open`].
     pub fn url(&self, service: &str) -> String {
-        format!(
-            "sqlite:{}",
-            self.path.join(format!("{service}.db")).display()
-        )
+        format!("sqlite:{}", self.path.join(format!("{service}.db")).display())
     }
 }
 

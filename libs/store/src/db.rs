@@ -72,10 +72,7 @@ pub struct Db {
 }
 
 pub(crate) enum Pools {
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres(PgPool),
 }
 
@@ -108,8 +105,7 @@ impl Shared {
     }
 
     pub(crate) fn raise(&self, signal: Signal) {
-        self.sender(signal)
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.sender(signal).send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -135,12 +131,7 @@ impl Db {
     /// migrations that may not be applied here (`SCHEMA_OUTDATED`).
     pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
         let pools = if let Some(path) = url.strip_prefix("sqlite:") {
-            open_sqlite(
-                path.strip_prefix("//").unwrap_or(path),
-                schema.service,
-                &options,
-            )
-            .await?
+            open_sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             open_postgres(url, schema.service, &options).await?
         } else {
@@ -195,10 +186,9 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx> {
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => readers.begin_with("BEGIN").await.map(Conn::SqliteTx),
-            Pools::Postgres(pool) => pool
-                .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
-                .map(Conn::PostgresTx),
+            Pools::Postgres(pool) => {
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
+            }
         };
         self.tx(conn)
     }
@@ -210,21 +200,16 @@ impl Db {
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
     pub async fn write(&self) -> Result<Tx> {
         let conn = match &self.shared.pools {
-            Pools::Sqlite { writer, .. } => writer
-                .begin_with("BEGIN IMMEDIATE")
-                .await
-                .map(Conn::SqliteTx),
-            Pools::Postgres(pool) => pool
-                .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
-                .await
-                .map(Conn::PostgresTx),
+            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
+            Pools::Postgres(pool) => {
+                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map(Conn::PostgresTx)
+            }
         };
         self.tx(conn)
     }
 
     fn tx(&self, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
-        conn.map(|conn| Tx::new(conn, self.shared.clone()))
-            .map_err(|error| self.shared.names().classify(error))
+        conn.map(|conn| Tx::new(conn, self.shared.clone())).map_err(|error| self.shared.names().classify(error))
     }
 
     /// Which engine is open, for the few places where both texts must stand side by side.
@@ -251,10 +236,7 @@ impl Db {
     /// As [`crate::classify`] says.
     pub async fn ping(&self) -> Result<()> {
         let mut tx = self.read().await?;
-        crate::query("select 1 as one")
-            .fetch_one(&mut tx)
-            .await
-            .map(|_| ())
+        crate::query("select 1 as one").fetch_one(&mut tx).await.map(|_| ())
     }
 
     /// How busy the pool is, for metrics. On SQLite, the readers.
@@ -263,11 +245,7 @@ impl Db {
             Pools::Sqlite { readers, .. } => (readers.size(), readers.num_idle()),
             Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
         };
-        PoolStats {
-            open,
-            idle: u32::try_from(idle).unwrap_or(open),
-            max: self.shared.options.max_connections,
-        }
+        PoolStats { open, idle: u32::try_from(idle).unwrap_or(open), max: self.shared.options.max_connections }
     }
 
     /// Wakes when this process committed something of that sort. A hint; poll too.
@@ -314,18 +292,10 @@ async fn open_sqlite(path: &str, service: &str, options: &Options) -> Result<Poo
         .statement_cache_capacity(512);
     let failed = |error: sqlx::Error| {
         let error = classify::plain(error);
-        Error::new(
-            error.kind(),
-            error.reason(),
-            format!("cannot open the database file of {service}: {path}"),
-        )
-        .with_source(error)
+        Error::new(error.kind(), error.reason(), format!("cannot open the database file of {service}: {path}"))
+            .with_source(error)
     };
-    let pool = || {
-        SqlitePoolOptions::new()
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-    };
+    let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).test_before_acquire(false);
     // The writer first: it creates the file and turns WAL on, which the readers then find.
     let writer = pool()
         .max_connections(1)
@@ -345,15 +315,9 @@ async fn open_sqlite(path: &str, service: &str, options: &Options) -> Result<Poo
 async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
     // The URL holds a password: no message may quote it, nor the driver's account of it.
     let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
-        Error::invalid(
-            "DATABASE_URL_INVALID",
-            "database url",
-            "must be postgres://user:password@host:port/database",
-        )
+        Error::invalid("DATABASE_URL_INVALID", "database url", "must be postgres://user:password@host:port/database")
     })?;
-    connect = connect
-        .application_name(&format!("remit-{service}"))
-        .statement_cache_capacity(512);
+    connect = connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512);
     if let Some(schema) = &options.schema {
         if !is_schema_name(schema) {
             return Err(Error::invalid(
@@ -372,18 +336,11 @@ async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Po
         .await
         .map_err(|error| {
             let error = classify::plain(error);
-            let kind = if error.kind() == Kind::Internal {
-                Kind::Unavailable
-            } else {
-                error.kind()
-            };
+            let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
             Error::new(
                 kind,
                 error.reason(),
-                format!(
-                    "cannot connect to the database of {service} at {host}:{port}: {}",
-                    error.message()
-                ),
+                format!("cannot connect to the database of {service} at {host}:{port}: {}", error.message()),
             )
             .with_source(error)
         })?;
@@ -394,7 +351,5 @@ async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Po
 pub(crate) fn is_schema_name(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }

@@ -23,11 +23,7 @@ pub struct Item {
 
 impl Item {
     fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            revision: row.get("revision")?,
-            key: row.get("item_key")?,
-            body: row.get("body")?,
-        })
+        Ok(Self { revision: row.get("revision")?, key: row.get("item_key")?, body: row.get("body")? })
     }
 }
 
@@ -91,13 +87,7 @@ pub async fn head(tx: &mut Tx, tenant: &Tenant, feed: &str) -> Result<i64> {
 ///
 /// # Errors
 /// As [`crate::classify`] says.
-pub async fn snapshot(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    feed: &str,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<Item>> {
+pub async fn snapshot(tx: &mut Tx, tenant: &Tenant, feed: &str, after: &str, limit: i64) -> Result<Vec<Item>> {
     let rows = query(
         "select revision, item_key, body from remit_feed_items
          where tenant_id = $1 and feed = $2 and item_key > $3 and body is not null order by item_key limit $4",
@@ -116,13 +106,7 @@ pub async fn snapshot(
 /// # Errors
 /// `FailedPrecondition` (`FEED_CURSOR_EXPIRED`) if deletions after `revision` have been purged, or if the
 /// feed has not come that far because the database was restored: take a new snapshot.
-pub async fn read_since(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    feed: &str,
-    revision: i64,
-    limit: i64,
-) -> Result<Vec<Item>> {
+pub async fn read_since(tx: &mut Tx, tenant: &Tenant, feed: &str, revision: i64, limit: i64) -> Result<Vec<Item>> {
     let rows = query(
         "select revision, item_key, body from remit_feed_items
          where tenant_id = $1 and feed = $2 and revision > $3 order by revision limit $4",
@@ -134,12 +118,11 @@ pub async fn read_since(
     .fetch_all(tx)
     .await?;
     // After the items, so that a purge in between is noticed even without a snapshot.
-    let head =
-        query("select revision, floor from remit_feed_heads where tenant_id = $1 and feed = $2")
-            .bind(tenant)
-            .bind(feed)
-            .fetch_optional(tx)
-            .await?;
+    let head = query("select revision, floor from remit_feed_heads where tenant_id = $1 and feed = $2")
+        .bind(tenant)
+        .bind(feed)
+        .fetch_optional(tx)
+        .await?;
     let (last, floor): (i64, i64) = match head {
         Some(row) => (row.get("revision")?, row.get("floor")?),
         None => (0, 0),
@@ -157,12 +140,7 @@ pub async fn read_since(
 ///
 /// # Errors
 /// As [`crate::classify`] says.
-pub async fn purge_deletions(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    feed: &str,
-    revision: i64,
-) -> Result<u64> {
+pub async fn purge_deletions(tx: &mut Tx, tenant: &Tenant, feed: &str, revision: i64) -> Result<u64> {
     let claimed = query(
         "update remit_feed_heads set floor = $3
          where tenant_id = $1 and feed = $2 and floor < $3 and revision >= $3",

@@ -42,73 +42,37 @@ enum FieldKind {
 impl Field {
     /// Text in a `$KEY` column, compared bytewise.
     pub const fn text(name: &'static str, column: &'static str) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Text,
-        }
+        Self { name, column, kind: FieldKind::Text }
     }
 
     /// An integer.
     pub const fn bigint(name: &'static str, column: &'static str) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Int,
-        }
+        Self { name, column, kind: FieldKind::Int }
     }
 
     /// A floating-point number.
     pub const fn double(name: &'static str, column: &'static str) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Double,
-        }
+        Self { name, column, kind: FieldKind::Double }
     }
 
     /// A flag in a column of 0 and 1, written `true` and `false`.
     pub const fn boolean(name: &'static str, column: &'static str) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Bool,
-        }
+        Self { name, column, kind: FieldKind::Bool }
     }
 
     /// A time in microseconds, written as in RFC 3339: `"2026-05-01T00:00:00Z"`.
     pub const fn timestamp(name: &'static str, column: &'static str) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Time,
-        }
+        Self { name, column, kind: FieldKind::Time }
     }
 
     /// One of these words, stored as text.
-    pub const fn words(
-        name: &'static str,
-        column: &'static str,
-        words: &'static [&'static str],
-    ) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Words(words),
-        }
+    pub const fn words(name: &'static str, column: &'static str, words: &'static [&'static str]) -> Self {
+        Self { name, column, kind: FieldKind::Words(words) }
     }
 
     /// One of these words, stored as its number: the values of an enum by name.
-    pub const fn codes(
-        name: &'static str,
-        column: &'static str,
-        codes: &'static [(&'static str, i64)],
-    ) -> Self {
-        Self {
-            name,
-            column,
-            kind: FieldKind::Codes(codes),
-        }
+    pub const fn codes(name: &'static str, column: &'static str, codes: &'static [(&'static str, i64)]) -> Self {
+        Self { name, column, kind: FieldKind::Codes(codes) }
     }
 
     fn value(&self, literal: &Literal) -> Result<Value> {
@@ -118,18 +82,11 @@ impl Field {
             FieldKind::Int => literal.as_i64().map(Value::from),
             FieldKind::Double => literal.as_f64().map(Value::from),
             FieldKind::Bool => literal.as_bool().map(Value::from),
-            FieldKind::Time => text
-                .parse::<jiff::Timestamp>()
-                .ok()
-                .map(|at| Value::from(Timestamp::from(at))),
+            FieldKind::Time => text.parse::<jiff::Timestamp>().ok().map(|at| Value::from(Timestamp::from(at))),
             FieldKind::Words(words) => words.contains(&text).then(|| Value::from(text)),
-            FieldKind::Codes(codes) => codes
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, code)| Value::from(*code)),
+            FieldKind::Codes(codes) => codes.iter().find(|(word, _)| *word == text).map(|(_, code)| Value::from(*code)),
         };
-        let value =
-            value.ok_or_else(|| refused(format!("{} must be {}", self.name, self.expected())))?;
+        let value = value.ok_or_else(|| refused(format!("{} must be {}", self.name, self.expected())))?;
         value.check().map(|()| value)
     }
 
@@ -142,14 +99,7 @@ impl Field {
             FieldKind::Time => "a time such as \"2026-05-01T00:00:00Z\"".to_owned(),
             FieldKind::Words(words) => format!("one of {}", words.join(", ")),
             FieldKind::Codes(codes) => {
-                format!(
-                    "one of {}",
-                    codes
-                        .iter()
-                        .map(|(word, _)| *word)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
+                format!("one of {}", codes.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "))
             }
         }
     }
@@ -189,13 +139,8 @@ pub fn parse(filter: &str, fields: &[Field]) -> Result<Fragment> {
     if filter.len() > MAX_LENGTH {
         return Err(refused(format!("must have at most {MAX_LENGTH} bytes")));
     }
-    let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH)
-        .map_err(|error| refused(error.to_string()))?;
-    let mut writer = Writer {
-        fields,
-        parts: Vec::new(),
-        terms: 0,
-    };
+    let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH).map_err(|error| refused(error.to_string()))?;
+    let mut writer = Writer { fields, parts: Vec::new(), terms: 0 };
     if let Some(expression) = &parsed.expression {
         writer.expression(expression)?;
     }
@@ -235,20 +180,18 @@ impl Writer<'_> {
             Expression::Restriction(restriction) => {
                 self.terms += 1;
                 if self.terms > MAX_TERMS {
-                    return Err(refused(format!(
-                        "must have at most {MAX_TERMS} comparisons"
-                    )));
+                    return Err(refused(format!("must have at most {MAX_TERMS} comparisons")));
                 }
                 let field = self.field(&restriction.comparable)?;
-                let literal = restriction.arg.as_value().ok_or_else(|| {
-                    refused(format!("{} must be compared with one literal", field.name))
-                })?;
+                let literal = restriction
+                    .arg
+                    .as_value()
+                    .ok_or_else(|| refused(format!("{} must be compared with one literal", field.name)))?;
                 self.comparison(&field, restriction.comparator, literal)
             }
-            Expression::Global(word) => Err(refused(format!(
-                "{word} needs a field and a comparison, such as {} = …",
-                self.example()
-            ))),
+            Expression::Global(word) => {
+                Err(refused(format!("{word} needs a field and a comparison, such as {} = …", self.example())))
+            }
         }
     }
 
@@ -269,28 +212,14 @@ impl Writer<'_> {
     }
 
     fn field(&self, comparable: &Comparable) -> Result<Field> {
-        let path = comparable
-            .field_path()
-            .ok_or_else(|| refused(format!("{comparable} is not supported")))?;
-        self.fields
-            .iter()
-            .find(|field| field.name == path)
-            .copied()
-            .ok_or_else(|| {
-                let names: Vec<&str> = self.fields.iter().map(|field| field.name).collect();
-                refused(format!(
-                    "{path} is not a field to filter by: use {}",
-                    names.join(", ")
-                ))
-            })
+        let path = comparable.field_path().ok_or_else(|| refused(format!("{comparable} is not supported")))?;
+        self.fields.iter().find(|field| field.name == path).copied().ok_or_else(|| {
+            let names: Vec<&str> = self.fields.iter().map(|field| field.name).collect();
+            refused(format!("{path} is not a field to filter by: use {}", names.join(", ")))
+        })
     }
 
-    fn comparison(
-        &mut self,
-        field: &Field,
-        comparator: Comparator,
-        literal: &Literal,
-    ) -> Result<()> {
+    fn comparison(&mut self, field: &Field, comparator: Comparator, literal: &Literal) -> Result<()> {
         let column = field.column;
         if literal.is_null() {
             self.sql(column);
@@ -298,10 +227,7 @@ impl Writer<'_> {
                 Comparator::Equal => " is null",
                 Comparator::NotEqual => " is not null",
                 _ => {
-                    return Err(refused(format!(
-                        "{} can only be = null or != null",
-                        field.name
-                    )));
+                    return Err(refused(format!("{} can only be = null or != null", field.name)));
                 }
             });
             return Ok(());
@@ -318,18 +244,14 @@ impl Writer<'_> {
                 (Comparator::Has, Some(StringMatch::Exact(part) | StringMatch::Contains(part))) => {
                     return self.contains(column, part);
                 }
-                (Comparator::Equal | Comparator::NotEqual, Some(found))
-                    if !matches!(found, StringMatch::Exact(_)) =>
-                {
+                (Comparator::Equal | Comparator::NotEqual, Some(found)) if !matches!(found, StringMatch::Exact(_)) => {
                     if comparator == Comparator::NotEqual {
                         self.sql("not coalesce(");
                     }
                     match found {
                         StringMatch::Prefix(part) => self.starts(column, part)?,
                         StringMatch::Suffix(part) => self.ends(column, part)?,
-                        StringMatch::Contains(part) | StringMatch::Exact(part) => {
-                            self.contains(column, part)?
-                        }
+                        StringMatch::Contains(part) | StringMatch::Exact(part) => self.contains(column, part)?,
                     }
                     if comparator == Comparator::NotEqual {
                         self.sql(", false)");
@@ -340,10 +262,7 @@ impl Writer<'_> {
             }
         }
         let value = field.value(literal)?;
-        let ordered = matches!(
-            field.kind,
-            FieldKind::Text | FieldKind::Int | FieldKind::Double | FieldKind::Time
-        );
+        let ordered = matches!(field.kind, FieldKind::Text | FieldKind::Int | FieldKind::Double | FieldKind::Time);
         self.sql(column);
         self.sql(match comparator {
             Comparator::Equal => " = ",

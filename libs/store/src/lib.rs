@@ -30,6 +30,8 @@
 //! mode's directory.
 
 mod bulk;
+#[cfg(feature = "testing")]
+mod catalog;
 pub mod classify;
 mod datadir;
 mod db;

@@ -36,23 +36,16 @@ pub struct Migration {
 impl Migration {
     /// A migration whose text serves both engines.
     pub const fn new(version: i64, name: &'static str, sql: &'static str) -> Self {
-        Self {
-            version,
-            name,
-            sql,
-            sql_postgres: None,
-        }
+        Self { version, name, sql, sql_postgres: None }
     }
 
     /// The text for `engine`, with the tokens replaced.
     pub(crate) fn text(&self, engine: Engine) -> String {
         match engine {
             Engine::Sqlite => self.sql.replace("$KEY", "text").replace("$BYTES", "blob"),
-            Engine::Postgres => self
-                .sql_postgres
-                .unwrap_or(self.sql)
-                .replace("$KEY", "text collate \"C\"")
-                .replace("$BYTES", "bytea"),
+            Engine::Postgres => {
+                self.sql_postgres.unwrap_or(self.sql).replace("$KEY", "text collate \"C\"").replace("$BYTES", "bytea")
+            }
         }
     }
 
@@ -67,14 +60,8 @@ impl Migration {
 }
 
 /// The tables that every service's database has beside its own.
-pub(crate) const OWN: Schema = Schema {
-    service: "store",
-    migrations: &[Migration::new(
-        1,
-        "init",
-        include_str!("../migrations/0001_init.sql"),
-    )],
-};
+pub(crate) const OWN: Schema =
+    Schema { service: "store", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
 
 pub(crate) async fn run(db: &Db, schema: &Schema) -> Result<()> {
     if db.shared.options.migrate {
@@ -82,15 +69,9 @@ pub(crate) async fn run(db: &Db, schema: &Schema) -> Result<()> {
     } else if !prepared(db).await? {
         return Err(outdated(schema.service, 0, latest(schema)));
     }
-    let mut tx = if db.shared.options.migrate {
-        db.write().await?
-    } else {
-        db.read().await?
-    };
+    let mut tx = if db.shared.options.migrate { db.write().await? } else { db.read().await? };
     if db.shared.options.migrate && db.engine() == Engine::Postgres {
-        query("lock table remit_migrations in exclusive mode")
-            .execute(&mut tx)
-            .await?;
+        query("lock table remit_migrations in exclusive mode").execute(&mut tx).await?;
     }
     for schema in [&OWN, schema] {
         apply(db, &mut tx, schema).await?;
@@ -99,10 +80,7 @@ pub(crate) async fn run(db: &Db, schema: &Schema) -> Result<()> {
 }
 
 fn latest(schema: &Schema) -> i64 {
-    schema
-        .migrations
-        .last()
-        .map_or(0, |migration| migration.version)
+    schema.migrations.last().map_or(0, |migration| migration.version)
 }
 
 fn outdated(service: &str, found: i64, wanted: i64) -> Error {
@@ -122,9 +100,7 @@ async fn prepare(db: &Db) -> Result<()> {
         let made = create(db).await;
         tries += 1;
         match made {
-            Err(_) if tries < 5 => {
-                tokio::time::sleep(std::time::Duration::from_millis(50 * tries)).await
-            }
+            Err(_) if tries < 5 => tokio::time::sleep(std::time::Duration::from_millis(50 * tries)).await,
             made => return made,
         }
     }
@@ -134,8 +110,7 @@ async fn create(db: &Db) -> Result<()> {
     let mut tx = db.write().await?;
     if let (Engine::Postgres, Some(schema)) = (db.engine(), &db.shared.options.schema) {
         // Safe to put into the text: opening has checked that the name needs no quoting.
-        tx.script(format!("create schema if not exists {schema}"))
-            .await?;
+        tx.script(format!("create schema if not exists {schema}")).await?;
     }
     tx.script(
         "create table if not exists remit_migrations (
@@ -156,9 +131,7 @@ async fn create(db: &Db) -> Result<()> {
 async fn prepared(db: &Db) -> Result<bool> {
     let mut tx = db.read().await?;
     let sql = match db.engine() {
-        Engine::Sqlite => {
-            "select count(*) as n from sqlite_schema where type = 'table' and name = 'remit_migrations'"
-        }
+        Engine::Sqlite => "select count(*) as n from sqlite_schema where type = 'table' and name = 'remit_migrations'",
         Engine::Postgres => {
             "select cast(case when to_regclass('remit_migrations') is null then 0 else 1 end as bigint) as n"
         }
@@ -168,12 +141,11 @@ async fn prepared(db: &Db) -> Result<bool> {
 
 async fn apply(db: &Db, tx: &mut Tx, schema: &Schema) -> Result<()> {
     let program = env!("CARGO_PKG_VERSION");
-    let applied = query(
-        "select version, checksum, program from remit_migrations where component = $1 order by version",
-    )
-    .bind(schema.service)
-    .fetch_all(tx)
-    .await?;
+    let applied =
+        query("select version, checksum, program from remit_migrations where component = $1 order by version")
+            .bind(schema.service)
+            .fetch_all(tx)
+            .await?;
     let (mut found, known) = (0, latest(schema));
     for row in &applied {
         let (version, checksum): (i64, String) = (row.get("version")?, row.get("checksum")?);
@@ -189,10 +161,7 @@ async fn apply(db: &Db, tx: &mut Tx, schema: &Schema) -> Result<()> {
                 ),
             ));
         }
-        let ours = schema
-            .migrations
-            .iter()
-            .find(|migration| migration.version == version);
+        let ours = schema.migrations.iter().find(|migration| migration.version == version);
         if ours.is_some_and(|migration| migration.checksum(db.engine()) != checksum) {
             return Err(Error::precondition(
                 "SCHEMA_CHANGED",
@@ -204,27 +173,18 @@ async fn apply(db: &Db, tx: &mut Tx, schema: &Schema) -> Result<()> {
             ));
         }
     }
-    for migration in schema
-        .migrations
-        .iter()
-        .filter(|migration| migration.version > found)
-    {
+    for migration in schema.migrations.iter().filter(|migration| migration.version > found) {
         if !db.shared.options.migrate {
             return Err(outdated(schema.service, found, known));
         }
-        tx.script(migration.text(db.engine()))
-            .await
-            .map_err(|error| {
-                Error::new(
-                    error.kind(),
-                    error.reason(),
-                    format!(
-                        "migration {} ({}) of {} failed",
-                        migration.version, migration.name, schema.service
-                    ),
-                )
-                .with_source(error)
-            })?;
+        tx.script(migration.text(db.engine())).await.map_err(|error| {
+            Error::new(
+                error.kind(),
+                error.reason(),
+                format!("migration {} ({}) of {} failed", migration.version, migration.name, schema.service),
+            )
+            .with_source(error)
+        })?;
         query(
             "insert into remit_migrations (component, version, name, checksum, program, applied_at)
              values ($1, $2, $3, $4, $5, $6)",

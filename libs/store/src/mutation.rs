@@ -30,10 +30,7 @@ pub struct Call {
 
 /// How a mutation begins.
 #[derive(Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "made once a call and matched at once"
-)]
+#[allow(clippy::large_enum_variant, reason = "made once a call and matched at once")]
 pub enum Begin {
     /// The same request was answered before: this is the answer.
     Replay(Vec<u8>),
@@ -62,17 +59,12 @@ impl Db {
     pub async fn begin(&self, call: &Call) -> Result<Begin> {
         tenants::see(self, &call.tenant, call.now).await?;
         let mut tx = self.write().await?;
-        if !call.request_id.is_empty() {
-            if let Some(answer) = claim(&mut tx, call).await? {
-                return Ok(Begin::Replay(answer));
-            }
+        if !call.request_id.is_empty()
+            && let Some(answer) = claim(&mut tx, call).await?
+        {
+            return Ok(Begin::Replay(answer));
         }
-        Ok(Begin::Fresh(Mutation::new(
-            tx,
-            self.clone(),
-            call.clone(),
-            None,
-        )))
+        Ok(Begin::Fresh(Mutation::new(tx, self.clone(), call.clone(), None)))
     }
 }
 
@@ -105,12 +97,8 @@ async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     .await?
     // Purged between the two statements: the repetition is as good as new.
     .ok_or_else(|| {
-        Error::new(
-            Kind::Conflict,
-            "WRITE_CONFLICT",
-            "the record of this request id has just expired: repeat the call",
-        )
-        .with_retry_after(Duration::from_millis(50))
+        Error::new(Kind::Conflict, "WRITE_CONFLICT", "the record of this request id has just expired: repeat the call")
+            .with_retry_after(Duration::from_millis(50))
     })?;
     let (method, was): (String, String) = (first.get("method")?, first.get("digest")?);
     if method != call.method || was != digest {
@@ -128,24 +116,12 @@ async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     first
         .get::<Option<Vec<u8>>>("response")?
         .map(Some)
-        .ok_or_else(|| {
-            Error::internal(format!(
-                "request {} was recorded without its answer",
-                call.request_id
-            ))
-        })
+        .ok_or_else(|| Error::internal(format!("request {} was recorded without its answer", call.request_id)))
 }
 
 impl Mutation {
     pub(crate) fn new(tx: Tx, db: Db, call: Call, fired: Option<Fired>) -> Self {
-        Self {
-            tx,
-            db,
-            call,
-            events: Vec::new(),
-            changes: Vec::new(),
-            fired,
-        }
+        Self { tx, db, call, events: Vec::new(), changes: Vec::new(), fired }
     }
 
     /// The transaction.
@@ -230,11 +206,7 @@ impl Mutation {
         }
         // Kept until commit, because the feed's head is then locked for the shortest time and always
         // after the rows of the service: no two mutations wait for each other.
-        self.changes.push(Change {
-            feed: feed.to_owned(),
-            key: key.to_owned(),
-            body,
-        });
+        self.changes.push(Change { feed: feed.to_owned(), key: key.to_owned(), body });
         Ok(())
     }
 
@@ -275,12 +247,7 @@ impl std::fmt::Debug for Mutation {
 ///
 /// # Errors
 /// As [`crate::classify`] says.
-pub async fn purge_requests(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    before: Timestamp,
-    limit: i64,
-) -> Result<u64> {
+pub async fn purge_requests(tx: &mut Tx, tenant: &Tenant, before: Timestamp, limit: i64) -> Result<u64> {
     query(
         "delete from remit_requests where tenant_id = $1 and (subject, request_id) in (
              select subject, request_id from remit_requests

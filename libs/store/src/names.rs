@@ -7,11 +7,10 @@ use std::collections::HashMap;
 
 /// Reads the catalog: columns as SQLite reports them, to the name of their constraint or index.
 pub(crate) async fn read(pool: &SqlitePool) -> Result<HashMap<String, String>> {
-    let rows =
-        sqlx::query("select type, name, tbl_name, sql from sqlite_schema where sql is not null")
-            .fetch_all(pool)
-            .await
-            .map_err(classify::plain)?;
+    let rows = sqlx::query("select type, name, tbl_name, sql from sqlite_schema where sql is not null")
+        .fetch_all(pool)
+        .await
+        .map_err(classify::plain)?;
     let mut names = HashMap::new();
     for row in rows {
         let get = |column| row.try_get::<String, _>(column).map_err(classify::plain);
@@ -22,10 +21,7 @@ pub(crate) async fn read(pool: &SqlitePool) -> Result<HashMap<String, String>> {
             _ => Vec::new(),
         };
         for (constraint, columns) in found {
-            let columns: Vec<String> = columns
-                .iter()
-                .map(|column| format!("{table}.{column}"))
-                .collect();
+            let columns: Vec<String> = columns.iter().map(|column| format!("{table}.{column}")).collect();
             names.insert(columns.join(", "), constraint);
         }
     }
@@ -33,22 +29,14 @@ pub(crate) async fn read(pool: &SqlitePool) -> Result<HashMap<String, String>> {
 }
 
 /// A constraint's name and columns.
-pub(crate) type Named = (String, Vec<String>);
+type Named = (String, Vec<String>);
 
 /// The words of a statement in lower case, with parentheses and commas as words of their own.
-fn words(sql: &str) -> Vec<String> {
+pub(crate) fn words(sql: &str) -> Vec<String> {
     let mut words = Vec::new();
     for line in sql.lines() {
-        let code = line
-            .split("--")
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let spaced = code
-            .replace('(', " ( ")
-            .replace(')', " ) ")
-            .replace(',', " , ")
-            .replace('"', "");
+        let code = line.split("--").next().unwrap_or_default().to_ascii_lowercase();
+        let spaced = code.replace('(', " ( ").replace(')', " ) ").replace(',', " , ").replace('"', "");
         words.extend(spaced.split_whitespace().map(str::to_owned));
     }
     words
@@ -66,21 +54,19 @@ fn columns(words: &[String]) -> Vec<String> {
 }
 
 /// The named unique constraints and the primary key of a `create table`.
-pub(crate) fn in_table(sql: &str) -> Vec<Named> {
+fn in_table(sql: &str) -> Vec<Named> {
     let words = words(sql);
     let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let unique = matches!(
-            (
-                words.get(at + 2).map(String::as_str),
-                words.get(at + 3).map(String::as_str)
-            ),
+            (words.get(at + 2).map(String::as_str), words.get(at + 3).map(String::as_str)),
             (Some("unique"), Some("(")) | (Some("primary"), Some("key"))
         );
-        if word == "constraint" && unique {
-            if let (Some(name), Some(rest)) = (words.get(at + 1), words.get(at + 2..)) {
-                found.push((name.clone(), columns(rest)));
-            }
+        if word == "constraint"
+            && unique
+            && let (Some(name), Some(rest)) = (words.get(at + 1), words.get(at + 2..))
+        {
+            found.push((name.clone(), columns(rest)));
         }
     }
     found
@@ -106,15 +92,9 @@ mod tests {
         let found = in_table(sql);
         assert_eq!(
             found,
-            [
-                ("t_pk".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
-                ("t_b".to_owned(), vec!["b".to_owned()])
-            ]
+            [("t_pk".to_owned(), vec!["a".to_owned(), "b".to_owned()]), ("t_b".to_owned(), vec!["b".to_owned()])]
         );
-        assert_eq!(
-            in_index("i", "create unique index i on t (a, b desc)")[0].1,
-            ["a", "b"]
-        );
+        assert_eq!(in_index("i", "create unique index i on t (a, b desc)")[0].1, ["a", "b"]);
         assert!(in_index("i", "create index i on t (a)").is_empty());
     }
 }

@@ -33,12 +33,7 @@ pub struct Depth {
     pub oldest: Option<Timestamp>,
 }
 
-pub(crate) async fn append(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    events: &[AuditEvent],
-    limit: i64,
-) -> Result<()> {
+pub(crate) async fn append(tx: &mut Tx, tenant: &Tenant, events: &[AuditEvent], limit: i64) -> Result<()> {
     let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     if count == 0 {
         return Ok(());
@@ -58,27 +53,24 @@ pub(crate) async fn append(
         return Err(Error::new(
             Kind::ResourceExhausted,
             "OUTBOX_FULL",
-            format!("{waiting} audit events wait for delivery, the limit is {limit}: the audit service must catch up first"),
+            format!(
+                "{waiting} audit events wait for delivery, the limit is {limit}: the audit service must catch up first"
+            ),
         )
         .with_retry_after(Duration::from_secs(5)));
     }
     let mut bodies = Vec::with_capacity(events.len());
     for event in events {
-        bodies.push(serde_json::to_string(event).map_err(|error| {
-            Error::internal("an audit event could not be encoded").with_source(error)
-        })?);
+        bodies.push(
+            serde_json::to_string(event)
+                .map_err(|error| Error::internal("an audit event could not be encoded").with_source(error))?,
+        );
     }
     BulkInsert::into("remit_outbox")
         .text("tenant_id", vec![tenant.as_str().to_owned(); events.len()])
         .bigint("seq", (last - count + 1..=last).collect::<Vec<i64>>())
         .text("event", bodies)
-        .bigint(
-            "recorded_at",
-            events
-                .iter()
-                .map(|event| event.recorded_at.0)
-                .collect::<Vec<i64>>(),
-        )
+        .bigint("recorded_at", events.iter().map(|event| event.recorded_at.0).collect::<Vec<i64>>())
         .execute(tx)
         .await?;
     tx.signal_at_commit(Signal::Outbox);
@@ -90,21 +82,16 @@ pub(crate) async fn append(
 /// # Errors
 /// `Internal` if a stored event cannot be read, else as [`crate::classify`] says.
 pub async fn read_batch(tx: &mut Tx, tenant: &Tenant, limit: i64) -> Result<Vec<Pending>> {
-    let rows =
-        query("select seq, event from remit_outbox where tenant_id = $1 order by seq limit $2")
-            .bind(tenant)
-            .bind(limit)
-            .fetch_all(tx)
-            .await?;
+    let rows = query("select seq, event from remit_outbox where tenant_id = $1 order by seq limit $2")
+        .bind(tenant)
+        .bind(limit)
+        .fetch_all(tx)
+        .await?;
     rows.iter()
         .map(|row| {
-            let event = serde_json::from_str(&row.get::<String>("event")?).map_err(|error| {
-                Error::internal("an audit event could not be decoded").with_source(error)
-            })?;
-            Ok(Pending {
-                seq: row.get("seq")?,
-                event,
-            })
+            let event = serde_json::from_str(&row.get::<String>("event")?)
+                .map_err(|error| Error::internal("an audit event could not be decoded").with_source(error))?;
+            Ok(Pending { seq: row.get("seq")?, event })
         })
         .collect()
 }
@@ -120,11 +107,7 @@ pub async fn ack(tx: &mut Tx, tenant: &Tenant, seq: i64) -> Result<()> {
         .bind(seq)
         .execute(tx)
         .await?;
-    query("delete from remit_outbox where tenant_id = $1 and seq <= $2")
-        .bind(tenant)
-        .bind(seq)
-        .execute(tx)
-        .await?;
+    query("delete from remit_outbox where tenant_id = $1 and seq <= $2").bind(tenant).bind(seq).execute(tx).await?;
     Ok(())
 }
 
@@ -133,20 +116,14 @@ pub async fn ack(tx: &mut Tx, tenant: &Tenant, seq: i64) -> Result<()> {
 /// # Errors
 /// As [`crate::classify`] says.
 pub async fn depth(tx: &mut Tx, tenant: &Tenant) -> Result<Depth> {
-    let head = query(
-        "select last_seq - acked_seq as waiting from remit_outbox_heads where tenant_id = $1",
-    )
-    .bind(tenant)
-    .fetch_optional(tx)
-    .await?;
+    let head = query("select last_seq - acked_seq as waiting from remit_outbox_heads where tenant_id = $1")
+        .bind(tenant)
+        .fetch_optional(tx)
+        .await?;
     let events = head.map_or(Ok(0), |row| row.get("waiting"))?;
-    let oldest =
-        query("select recorded_at from remit_outbox where tenant_id = $1 order by seq limit 1")
-            .bind(tenant)
-            .fetch_optional(tx)
-            .await?;
-    Ok(Depth {
-        events,
-        oldest: oldest.map(|row| row.get("recorded_at")).transpose()?,
-    })
+    let oldest = query("select recorded_at from remit_outbox where tenant_id = $1 order by seq limit 1")
+        .bind(tenant)
+        .fetch_optional(tx)
+        .await?;
+    Ok(Depth { events, oldest: oldest.map(|row| row.get("recorded_at")).transpose()? })
 }

@@ -32,11 +32,7 @@ pub fn size(requested: i32) -> Result<i64> {
     match i64::from(requested) {
         0 => Ok(DEFAULT_SIZE),
         size @ 1.. => Ok(size.min(MAX_SIZE)),
-        _ => Err(Error::invalid(
-            "PAGE_SIZE_INVALID",
-            "page_size",
-            "must not be negative",
-        )),
+        _ => Err(Error::invalid("PAGE_SIZE_INVALID", "page_size", "must not be negative")),
     }
 }
 
@@ -72,15 +68,8 @@ impl Db {
             context.extend_from_slice(&(part.len() as u64).to_le_bytes());
             context.extend_from_slice(part.as_bytes());
         }
-        let key = self
-            .shared
-            .page_key
-            .get()
-            .map_or(&[] as &[u8], Vec::as_slice);
-        Keyset {
-            key: hmac::Key::new(hmac::HMAC_SHA256, key),
-            context,
-        }
+        let key = self.shared.page_key.get().map_or(&[] as &[u8], Vec::as_slice);
+        Keyset { key: hmac::Key::new(hmac::HMAC_SHA256, key), context }
     }
 }
 
@@ -115,27 +104,19 @@ impl Keyset {
         let token = URL_SAFE_NO_PAD.decode(page_token).map_err(|_| wrong())?;
         let (tag, body) = token.split_at_checked(TAG).ok_or_else(wrong)?;
         let expected = self.tag(body);
-        aws_lc_rs::constant_time::verify_slices_are_equal(tag, &expected.as_ref()[..TAG])
-            .map_err(|_| wrong())?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(tag, &expected.as_ref()[..TAG]).map_err(|_| wrong())?;
         decode(body).map(Some).ok_or_else(wrong)
     }
 
     /// Cuts what was fetched with `limit size + 1` down to the page, and makes the token for the next
     /// one if there is more.
-    pub fn cut<T>(
-        &self,
-        mut rows: Vec<T>,
-        size: i64,
-        key: impl Fn(&T) -> Vec<Value>,
-    ) -> (Vec<T>, PageToken) {
+    pub fn cut<T>(&self, mut rows: Vec<T>, size: i64, key: impl Fn(&T) -> Vec<Value>) -> (Vec<T>, PageToken) {
         let size = usize::try_from(size).unwrap_or(0);
         if rows.len() <= size {
             return (rows, PageToken::new());
         }
         rows.truncate(size);
-        let token = rows
-            .last()
-            .map_or_else(PageToken::new, |row| self.token(&key(row)));
+        let token = rows.last().map_or_else(PageToken::new, |row| self.token(&key(row)));
         (rows, token)
     }
 
@@ -195,9 +176,7 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<Value>> {
         bytes = rest;
         values.push(match letter {
             b'I' => Value::Int(Some(i64::from_le_bytes(number(&mut bytes)?))),
-            b'D' => Value::Double(Some(f64::from_bits(u64::from_le_bytes(number(
-                &mut bytes,
-            )?)))),
+            b'D' => Value::Double(Some(f64::from_bits(u64::from_le_bytes(number(&mut bytes)?)))),
             b'T' => Value::Text(Some(String::from_utf8(content(&mut bytes)?.to_vec()).ok()?)),
             b'B' => Value::Bytes(Some(content(&mut bytes)?.to_vec())),
             b'i' => Value::Int(None),
@@ -221,10 +200,12 @@ pub(crate) async fn load_key(db: &Db) -> Result<()> {
             let mut fresh = vec![0; 32];
             db.shared.ids.fill(&mut fresh);
             let mut tx = db.write().await?;
-            query("insert into remit_settings (name, value) values ('page_token_key', $1) on conflict (name) do nothing")
-                .bind(fresh)
-                .execute(&mut tx)
-                .await?;
+            query(
+                "insert into remit_settings (name, value) values ('page_token_key', $1) on conflict (name) do nothing",
+            )
+            .bind(fresh)
+            .execute(&mut tx)
+            .await?;
             let key = query(find).fetch_one(&mut tx).await?.get("value")?;
             tx.commit().await?;
             key

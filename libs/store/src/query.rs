@@ -15,10 +15,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
 /// Starts a statement with `$1`, `$2`, … for its values. The text is the same on both engines; see
 /// the crate's documentation for what is portable.
 pub fn query(sql: &'static str) -> Query {
-    Query {
-        sql: sql.into_sql_str(),
-        values: Vec::new(),
-    }
+    Query { sql: sql.into_sql_str(), values: Vec::new() }
 }
 
 /// A statement with its values.
@@ -77,9 +74,7 @@ impl Query {
     /// # Errors
     /// `Internal` if there is none, else as [`crate::classify`] says.
     pub async fn fetch_one(self, tx: &mut Tx) -> Result<Row> {
-        self.fetch_optional(tx)
-            .await?
-            .ok_or_else(|| Error::internal("a statement that always has a row had none"))
+        self.fetch_optional(tx).await?.ok_or_else(|| Error::internal("a statement that always has a row had none"))
     }
 
     /// Runs the statement and returns all its rows. Bound the statement with `limit`.
@@ -91,19 +86,11 @@ impl Query {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_all(conn)
                 .await
-                .map(|rows| {
-                    rows.into_iter()
-                        .map(|row| Row(Native::Sqlite(row)))
-                        .collect()
-                }),
+                .map(|rows| rows.into_iter().map(|row| Row(Native::Sqlite(row))).collect()),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
                 .fetch_all(conn)
                 .await
-                .map(|rows| {
-                    rows.into_iter()
-                        .map(|row| Row(Native::Postgres(row)))
-                        .collect()
-                }),
+                .map(|rows| rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()),
         };
         found.map_err(|error| tx.classify(error))
     }
@@ -114,19 +101,15 @@ impl Query {
         let rows = match tx.handle() {
             Handle::Sqlite(conn) => sqlite_arguments(self.values).map(|values| {
                 let rows = sqlx::query_with(self.sql, values).fetch(conn);
-                rows.map(|row| row.map(|row| Row(Native::Sqlite(row))))
-                    .boxed()
+                rows.map(|row| row.map(|row| Row(Native::Sqlite(row)))).boxed()
             }),
             Handle::Postgres(conn) => postgres_arguments(self.values).map(|values| {
                 let rows = sqlx::query_with(self.sql, values).fetch(conn);
-                rows.map(|row| row.map(|row| Row(Native::Postgres(row))))
-                    .boxed()
+                rows.map(|row| row.map(|row| Row(Native::Postgres(row)))).boxed()
             }),
         };
         match rows {
-            Ok(rows) => rows
-                .map(move |row: Result<Row, sqlx::Error>| row.map_err(|e| names.classify(e)))
-                .boxed(),
+            Ok(rows) => rows.map(move |row: Result<Row, sqlx::Error>| row.map_err(|e| names.classify(e))).boxed(),
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
     }
@@ -174,10 +157,7 @@ pub struct Sql {
 impl Sql {
     /// Starts with `text`.
     pub fn new(text: &'static str) -> Self {
-        Self {
-            text: text.to_owned(),
-            values: Vec::new(),
-        }
+        Self { text: text.to_owned(), values: Vec::new() }
     }
 
     /// Appends `text`.
@@ -215,12 +195,7 @@ impl Sql {
     /// Appends ` and (a, b) > ($1, $2)` to go on after the row whose key is `after`; nothing on the
     /// first page. `columns` and `after` go together in number and order, as the token guarantees.
     #[must_use]
-    pub fn and_after(
-        mut self,
-        columns: &[&'static str],
-        order: Order,
-        after: Option<&[Value]>,
-    ) -> Self {
+    pub fn and_after(mut self, columns: &[&'static str], order: Order, after: Option<&[Value]>) -> Self {
         let Some(after) = after else { return self };
         self.text.push_str(" and (");
         self.text.push_str(&columns.join(", "));
@@ -245,8 +220,7 @@ impl Sql {
             Order::Descending => " desc",
         };
         for (at, column) in columns.iter().enumerate() {
-            self.text
-                .push_str(if at == 0 { " order by " } else { ", " });
+            self.text.push_str(if at == 0 { " order by " } else { ", " });
             self.text.push_str(column);
             self.text.push_str(direction);
         }
@@ -256,10 +230,7 @@ impl Sql {
     /// The statement.
     pub fn query(self) -> Query {
         // Sound because `text` is made of literals and placeholders only; see the methods above.
-        Query {
-            sql: AssertSqlSafe(self.text).into_sql_str(),
-            values: self.values,
-        }
+        Query { sql: AssertSqlSafe(self.text).into_sql_str(), values: self.values }
     }
 }
 
@@ -283,12 +254,7 @@ pub(crate) async fn bulk_postgres(
     let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
     if returning {
         let rows = statement.fetch_all(conn).await?;
-        Ok((
-            rows.len() as u64,
-            rows.into_iter()
-                .map(|row| Row(Native::Postgres(row)))
-                .collect(),
-        ))
+        Ok((rows.len() as u64, rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()))
     } else {
         Ok((statement.execute(conn).await?.rows_affected(), Vec::new()))
     }
@@ -301,8 +267,7 @@ pub(crate) async fn bulk_sqlite(
     values: Vec<Value>,
     returning: bool,
 ) -> Result<(u64, Vec<sqlx::sqlite::SqliteRow>), sqlx::Error> {
-    let arguments =
-        sqlite_arguments(values).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let arguments = sqlite_arguments(values).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
     if returning {
         let rows = statement.fetch_all(conn).await?;

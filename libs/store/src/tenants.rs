@@ -9,11 +9,7 @@ use std::sync::PoisonError;
 
 pub(crate) async fn load(db: &Db) -> Result<()> {
     let seen = list(db).await?;
-    db.shared
-        .tenants
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .extend(seen);
+    db.shared.tenants.write().unwrap_or_else(PoisonError::into_inner).extend(seen);
     Ok(())
 }
 
@@ -23,23 +19,13 @@ pub(crate) async fn load(db: &Db) -> Result<()> {
 /// As [`crate::classify`] says.
 pub async fn list(db: &Db) -> Result<Vec<Tenant>> {
     let mut tx = db.read().await?;
-    let rows = query("select tenant_id from remit_tenants order by tenant_id")
-        .fetch_all(&mut tx)
-        .await?;
-    rows.iter()
-        .map(|row| Tenant::new(row.get::<String>("tenant_id")?))
-        .collect()
+    let rows = query("select tenant_id from remit_tenants order by tenant_id").fetch_all(&mut tx).await?;
+    rows.iter().map(|row| Tenant::new(row.get::<String>("tenant_id")?)).collect()
 }
 
 /// The tenants this process knows without asking the database.
 pub fn known(db: &Db) -> Vec<Tenant> {
-    db.shared
-        .tenants
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-        .cloned()
-        .collect()
+    db.shared.tenants.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
 /// Looks for tenants that another process has seen, and returns all.
@@ -49,11 +35,7 @@ pub fn known(db: &Db) -> Vec<Tenant> {
 pub async fn refresh(db: &Db) -> Result<Vec<Tenant>> {
     let seen = list(db).await?;
     let grew = {
-        let mut known = db
-            .shared
-            .tenants
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = db.shared.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.len();
         known.extend(seen);
         known.len() > before
@@ -69,13 +51,7 @@ pub async fn refresh(db: &Db) -> Result<Vec<Tenant>> {
 /// # Errors
 /// As [`crate::classify`] says.
 pub async fn see(db: &Db, tenant: &Tenant, now: Timestamp) -> Result<()> {
-    if db
-        .shared
-        .tenants
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .contains(tenant)
-    {
+    if db.shared.tenants.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
         return Ok(());
     }
     // In a transaction of its own: the caller's may yet be rolled back, and memory would then know
@@ -87,11 +63,7 @@ pub async fn see(db: &Db, tenant: &Tenant, now: Timestamp) -> Result<()> {
         .execute(&mut tx)
         .await?;
     tx.commit().await?;
-    db.shared
-        .tenants
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(tenant.clone());
+    db.shared.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
     db.shared.raise(Signal::Tenants);
     Ok(())
 }

@@ -1,1 +1,164 @@
-//! Shared by the tests of every crate that has a database.
+//! What the tests of every crate with a database share: a fresh database per case on each engine, and
+//! the rules that every migration must keep.
+//!
+//! SQLite is always tested. PostgreSQL is tested where `REMIT_TEST_POSTGRES_URL` names a server on
+//! which databases may be created; with `REMIT_TEST_REQUIRE_POSTGRES=1` its absence is a failure, so
+//! that no pipeline passes by testing half.
+
+use crate::classify;
+use crate::{Db, Options, Schema};
+use remit_core::{Error, Ids, Result};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use std::future::Future;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+pub use crate::catalog::check_migrations;
+
+/// Names the server on which tests create their databases.
+pub const POSTGRES_URL: &str = "REMIT_TEST_POSTGRES_URL";
+/// Makes the absence of a server a failure.
+pub const REQUIRE_POSTGRES: &str = "REMIT_TEST_REQUIRE_POSTGRES";
+
+/// A fresh database that goes away with this value.
+#[derive(Debug)]
+pub struct TestDb {
+    url: String,
+    _home: Home,
+}
+
+#[derive(Debug)]
+enum Home {
+    Directory(#[allow(dead_code, reason = "kept until the test ends")] TempDir),
+    Server(#[allow(dead_code, reason = "kept until the test ends")] Database),
+}
+
+impl TestDb {
+    /// A SQLite file in a directory of its own.
+    ///
+    /// # Errors
+    /// `Internal` if no temporary directory can be made.
+    pub fn sqlite() -> Result<Self> {
+        let dir = TempDir::new().map_err(|e| Error::internal("no temporary directory").with_source(e))?;
+        Ok(Self { url: format!("sqlite:{}", dir.path().join("test.db").display()), _home: Home::Directory(dir) })
+    }
+
+    /// A database on the test server; `None` if no server is named and none is required.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` if a server is required and none is named; else what the server says.
+    pub async fn postgres() -> Result<Option<Self>> {
+        let database = Database::create().await?;
+        Ok(database.map(|database| Self { url: database.url.clone(), _home: Home::Server(database) }))
+    }
+
+    /// The URL, for programs that open it themselves.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Opens it. Opening twice is what two replicas do.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open(&self, schema: &Schema) -> Result<Db> {
+        self.open_with(schema, Options::default()).await
+    }
+
+    /// Opens it with options.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub async fn open_with(&self, schema: &Schema, options: Options) -> Result<Db> {
+        Db::open(&self.url, schema, ids(), options).await
+    }
+}
+
+/// Ids with real randomness.
+pub fn ids() -> Arc<Ids> {
+    Arc::new(Ids::new(Box::new(|bytes| rand::fill(bytes))))
+}
+
+/// A database on the test server, dropped with this value.
+#[derive(Debug)]
+pub struct Database {
+    server: String,
+    name: String,
+    /// Where it is.
+    pub url: String,
+}
+
+impl Database {
+    /// Creates a database with a name of its own; `None` if no server is named and none is required.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` if a server is required and none is named; else what the server says.
+    pub async fn create() -> Result<Option<Self>> {
+        let Some(server) = std::env::var(POSTGRES_URL).ok().filter(|url| !url.is_empty()) else {
+            if std::env::var(REQUIRE_POSTGRES).is_ok_and(|value| value == "1") {
+                return Err(Error::precondition(
+                    "TEST_SERVER_MISSING",
+                    format!("{REQUIRE_POSTGRES} is 1 and {POSTGRES_URL} names no server"),
+                ));
+            }
+            return Ok(None);
+        };
+        let name = format!("remit_test_{:016x}", rand::random::<u64>());
+        // With a linguistic order, where the server can (from PostgreSQL 15 on), so that a column that
+        // should be `$KEY` and is not is noticed by its order.
+        let linguistic = "template template0 locale_provider icu icu_locale 'en-US'";
+        if run(&server, format!("create database {name} {linguistic}")).await.is_err() {
+            run(&server, format!("create database {name}")).await?;
+        }
+        let (base, parameters) = server.split_once('?').unwrap_or((&server, ""));
+        // The database is what follows the last slash after the authority.
+        let authority = base.find("://").map_or(0, |at| at + 3);
+        let end = base[authority..].find('/').map_or(base.len(), |at| authority + at);
+        let mut url = format!("{}/{name}", &base[..end]);
+        if !parameters.is_empty() {
+            url = format!("{url}?{parameters}");
+        }
+        Ok(Some(Self { server, name, url }))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, sql) = (self.server.clone(), format!("drop database if exists {} with (force)", self.name));
+        // On a thread with a runtime of its own, because a destructor cannot wait for another task.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map(|runtime| runtime.block_on(run(&server, sql)))
+        })
+        .join();
+        if !matches!(dropped, Ok(Ok(Ok(())))) {
+            tracing::warn!(database = self.name, "a test database was left behind");
+        }
+    }
+}
+
+async fn run(server: &str, sql: String) -> Result<()> {
+    let mut conn = PgConnection::connect(server).await.map_err(classify::plain)?;
+    // Sound because callers build `sql` from literals and names made here.
+    conn.execute(AssertSqlSafe(sql)).await.map_err(classify::plain)?;
+    conn.close().await.map_err(classify::plain)
+}
+
+/// Runs `test` on a fresh database of each engine.
+///
+/// # Errors
+/// The first error of a run, with the name of the engine in front.
+pub async fn each_engine<F, Fut>(test: F) -> Result<()>
+where
+    F: Fn(Arc<TestDb>) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let named = |engine: &str, error: Error| {
+        Error::new(error.kind(), error.reason(), format!("on {engine}: {error}")).with_source(error)
+    };
+    test(Arc::new(TestDb::sqlite()?)).await.map_err(|error| named("sqlite", error))?;
+    if let Some(database) = TestDb::postgres().await? {
+        test(Arc::new(database)).await.map_err(|error| named("postgres", error))?;
+    }
+    Ok(())
+}

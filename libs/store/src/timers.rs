@@ -36,11 +36,7 @@ pub(crate) struct Fired {
 pub trait TimerHandler: Send + Sync {
     /// Does the timer's work in `mutation`, which is committed afterwards together with the timer's end.
     /// An error undoes both; the timer is then tried again.
-    fn fire<'a>(
-        &'a self,
-        mutation: &'a mut Mutation,
-        timer: &'a Timer,
-    ) -> BoxFuture<'a, Result<()>>;
+    fn fire<'a>(&'a self, mutation: &'a mut Mutation, timer: &'a Timer) -> BoxFuture<'a, Result<()>>;
 }
 
 /// What one pass over the due timers did.
@@ -98,12 +94,10 @@ pub async fn cancel(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<bool> {
 /// # Errors
 /// As [`crate::classify`] says.
 pub async fn next_due(tx: &mut Tx, tenant: &Tenant) -> Result<Option<Timestamp>> {
-    let row = query(
-        "select due_at from remit_timers where tenant_id = $1 order by due_at, timer_id limit 1",
-    )
-    .bind(tenant)
-    .fetch_optional(tx)
-    .await?;
+    let row = query("select due_at from remit_timers where tenant_id = $1 order by due_at, timer_id limit 1")
+        .bind(tenant)
+        .fetch_optional(tx)
+        .await?;
     row.map(|row| row.get("due_at")).transpose()
 }
 
@@ -150,12 +144,7 @@ fn timer(row: &Row, now: Timestamp) -> Result<Timer> {
 ///
 /// # Errors
 /// As [`crate::classify`] says, if the due timers cannot be read.
-pub async fn fire_due(
-    db: &Db,
-    handler: &dyn TimerHandler,
-    tenant: &Tenant,
-    now: Timestamp,
-) -> Result<Report> {
+pub async fn fire_due(db: &Db, handler: &dyn TimerHandler, tenant: &Tenant, now: Timestamp) -> Result<Report> {
     const PAGE: i64 = 100;
     let mut report = Report::default();
     let mut last: Option<Timer> = None;
@@ -178,13 +167,12 @@ pub async fn fire_due(
 /// Fires one timer; false if another process was faster or it was moved or cancelled meanwhile.
 async fn fire(db: &Db, handler: &dyn TimerHandler, tenant: &Tenant, timer: &Timer) -> Result<bool> {
     let mut tx = db.write().await?;
-    let claimed =
-        query("delete from remit_timers where tenant_id = $1 and timer_id = $2 and due_at = $3")
-            .bind(tenant)
-            .bind(&timer.id)
-            .bind(timer.due_at)
-            .execute(&mut tx)
-            .await?;
+    let claimed = query("delete from remit_timers where tenant_id = $1 and timer_id = $2 and due_at = $3")
+        .bind(tenant)
+        .bind(&timer.id)
+        .bind(timer.due_at)
+        .execute(&mut tx)
+        .await?;
     if claimed == 0 {
         return Ok(false);
     }
@@ -203,11 +191,7 @@ async fn fire(db: &Db, handler: &dyn TimerHandler, tenant: &Tenant, timer: &Time
         trace_id: String::new(),
         now: timer.detected_at,
     };
-    let fired = Fired {
-        timer_id: timer.id.clone(),
-        due_at: timer.due_at,
-        detected_at: timer.detected_at,
-    };
+    let fired = Fired { timer_id: timer.id.clone(), due_at: timer.due_at, detected_at: timer.detected_at };
     let mut mutation = Mutation::new(tx, db.clone(), call, Some(fired));
     handler.fire(&mut mutation, timer).await?;
     mutation.commit(Vec::new()).await?;

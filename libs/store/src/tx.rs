@@ -29,11 +29,7 @@ pub(crate) enum Handle<'a> {
 
 impl Tx {
     pub(crate) fn new(conn: Conn, shared: Arc<Shared>) -> Self {
-        Self {
-            conn,
-            shared,
-            signals: Vec::new(),
-        }
+        Self { conn, shared, signals: Vec::new() }
     }
 
     pub(crate) fn handle(&mut self) -> Handle<'_> {

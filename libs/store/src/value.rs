@@ -28,11 +28,9 @@ impl Value {
                 "TEXT_HAS_NUL",
                 "text must not contain the character U+0000",
             )),
-            Self::Double(Some(number)) if number.is_nan() => Err(Error::new(
-                remit_core::Kind::InvalidArgument,
-                "NOT_A_NUMBER",
-                "a number must not be NaN",
-            )),
+            Self::Double(Some(number)) if number.is_nan() => {
+                Err(Error::new(remit_core::Kind::InvalidArgument, "NOT_A_NUMBER", "a number must not be NaN"))
+            }
             _ => Ok(()),
         }
     }
@@ -134,19 +132,11 @@ impl FromColumn for i64 {
         match &row.0 {
             Native::Sqlite(row) => row.try_get(column).map_err(wrong),
             // Literals and some functions are int4 on PostgreSQL, comparisons are bool.
-            Native::Postgres(row) => {
-                match row.try_get_raw(column).map_err(wrong)?.type_info().name() {
-                    "INT4" => Ok(row
-                        .try_get::<Option<i32>, _>(column)
-                        .map_err(wrong)?
-                        .map(i64::from)),
-                    "BOOL" => Ok(row
-                        .try_get::<Option<bool>, _>(column)
-                        .map_err(wrong)?
-                        .map(i64::from)),
-                    _ => row.try_get(column).map_err(wrong),
-                }
-            }
+            Native::Postgres(row) => match row.try_get_raw(column).map_err(wrong)?.type_info().name() {
+                "INT4" => Ok(row.try_get::<Option<i32>, _>(column).map_err(wrong)?.map(i64::from)),
+                "BOOL" => Ok(row.try_get::<Option<bool>, _>(column).map_err(wrong)?.map(i64::from)),
+                _ => row.try_get(column).map_err(wrong),
+            },
         }
     }
 }
@@ -155,12 +145,8 @@ impl FromColumn for f64 {
     fn from_column(row: &Row, column: &str) -> Result<Option<Self>> {
         match &row.0 {
             // `coalesce(sum(x), 0)` is an integer on SQLite when there are no rows.
-            Native::Sqlite(row) => match row.try_get_raw(column).map_err(wrong)?.type_info().name()
-            {
-                "INTEGER" => Ok(row
-                    .try_get::<Option<i64>, _>(column)
-                    .map_err(wrong)?
-                    .map(|v| v as f64)),
+            Native::Sqlite(row) => match row.try_get_raw(column).map_err(wrong)?.type_info().name() {
+                "INTEGER" => Ok(row.try_get::<Option<i64>, _>(column).map_err(wrong)?.map(|v| v as f64)),
                 _ => row.try_get(column).map_err(wrong),
             },
             Native::Postgres(row) => row.try_get(column).map_err(wrong),

@@ -1,0 +1,310 @@
+//! Request ids, the outbox and the feeds.
+
+use crate::{SCHEMA, call, fresh, tenant};
+use remit_core::{Kind, Result, Tenant, Timestamp};
+use remit_store::testing::each_engine;
+use remit_store::{Begin, Db, Options, feed, outbox, purge_requests, query, tenants};
+
+async fn add(db: &Db) -> Result<i64> {
+    query("select count(*) as n from things where tenant_id = $1")
+        .bind(&tenant())
+        .fetch_one(&mut db.read().await?)
+        .await?
+        .get("n")
+}
+
+async fn put(mutation: &mut remit_store::Mutation, id: &str) -> Result<()> {
+    query("insert into things (tenant_id, thing_id, count) values ($1, $2, 0)")
+        .bind(&tenant())
+        .bind(id)
+        .execute(mutation.tx())
+        .await
+        .map(|_| ())
+}
+
+#[tokio::test]
+async fn the_same_request_gets_the_first_answer() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
+        put(&mut mutation, "a").await?;
+        let event = mutation.event("suite.things.create", "things/a");
+        mutation.record(event);
+        mutation.commit(b"answer".to_vec()).await?;
+        // A replica that shares nothing but the database knows it too.
+        let replica = database.open(&SCHEMA).await?;
+        let Begin::Replay(answer) = replica.begin(&call("r1", 1, 20)).await? else { panic!("not a replay") };
+        assert_eq!(answer, b"answer");
+
+        let error = db.begin(&call("r1", 2, 20)).await.unwrap_err();
+        assert_eq!((error.kind(), error.reason()), (Kind::AlreadyExists, "REQUEST_ID_REUSED"));
+        assert!(error.message().contains(&"01".repeat(32)) && error.message().contains(&"02".repeat(32)));
+        let mut other_method = call("r1", 1, 20);
+        other_method.method = "suite.things.delete";
+        assert_eq!(db.begin(&other_method).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
+
+        let mut other_actor = call("r1", 1, 20);
+        other_actor.actor.subject = "ben".to_owned();
+        drop(fresh(&db, &other_actor).await?);
+        let mut other_tenant = call("r1", 1, 20);
+        other_tenant.tenant = Tenant::new("globex")?;
+        drop(fresh(&db, &other_tenant).await?);
+        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_failed_request_leaves_nothing_and_can_be_repeated() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
+        put(&mut mutation, "a").await?;
+        let event = mutation.event("suite.things.create", "things/a");
+        mutation.record(event);
+        mutation.change("things", "a", Some(vec![1])).await?;
+        drop(mutation);
+        assert_eq!(add(&db).await?, 0);
+        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 0);
+        assert_eq!(feed::head(&mut db.read().await?, &tenant(), "things").await?, 0);
+        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
+        put(&mut mutation, "a").await?;
+        mutation.commit(Vec::new()).await?;
+        assert_eq!(add(&db).await?, 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_duplicates_have_one_effect_and_one_answer() -> Result<()> {
+    each_engine(|database| async move {
+        let replicas = [database.open(&SCHEMA).await?, database.open(&SCHEMA).await?];
+        for round in 0..20 {
+            let tasks = (0..4).map(|n| {
+                let db = replicas[n % 2].clone();
+                tokio::spawn(async move {
+                    match db.begin(&call(&format!("r{round}"), 1, 10)).await? {
+                        Begin::Replay(answer) => Ok::<_, remit_core::Error>((false, answer)),
+                        Begin::Fresh(mut mutation) => {
+                            put(&mut mutation, &format!("{round}-{n}")).await?;
+                            let event = mutation.event("suite.things.create", "things/x");
+                            mutation.record(event);
+                            let answer = vec![n as u8];
+                            mutation.commit(answer.clone()).await?;
+                            Ok((true, answer))
+                        }
+                    }
+                })
+            });
+            let mut answers = Vec::new();
+            for task in futures::future::join_all(tasks).await {
+                answers.push(task.expect("a caller panicked")?);
+            }
+            assert_eq!(answers.iter().filter(|(fresh, _)| *fresh).count(), 1);
+            assert!(answers.iter().all(|(_, answer)| *answer == answers[0].1));
+        }
+        assert_eq!(add(&replicas[0]).await?, 20);
+        assert_eq!(outbox::depth(&mut replicas[0].read().await?, &tenant()).await?.events, 20);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn old_answers_are_purged_and_their_ids_are_new_again() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        for n in 0..10 {
+            fresh(&db, &call(&format!("r{n}"), 1, n)).await?.commit(Vec::new()).await?;
+        }
+        let mut tx = db.write().await?;
+        assert_eq!(purge_requests(&mut tx, &tenant(), Timestamp(5), 3).await?, 3);
+        assert_eq!(purge_requests(&mut tx, &tenant(), Timestamp(5), 100).await?, 2);
+        tx.commit().await?;
+        drop(fresh(&db, &call("r4", 1, 20)).await?);
+        assert!(matches!(db.begin(&call("r5", 1, 20)).await?, Begin::Replay(_)));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_outbox_keeps_the_order_of_commits_without_gaps() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let mut outbox_signal = db.subscribe(remit_store::Signal::Outbox);
+        let writers = (0..8).map(|writer| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                for n in 0..20 {
+                    let mut mutation = fresh(&db, &call("", 0, n)).await?;
+                    for part in ["first", "second"] {
+                        let event = mutation.event(part, &format!("things/{writer}-{n}"));
+                        mutation.record(event);
+                    }
+                    if n % 5 == 4 {
+                        drop(mutation);
+                    } else {
+                        mutation.commit(Vec::new()).await?;
+                    }
+                }
+                Ok::<_, remit_core::Error>(())
+            })
+        });
+        for writer in futures::future::join_all(writers).await {
+            writer.expect("a writer panicked")?;
+        }
+        assert!(outbox_signal.has_changed().unwrap());
+        outbox_signal.mark_unchanged();
+        let mut seen = Vec::new();
+        loop {
+            let batch = outbox::read_batch(&mut db.read().await?, &tenant(), 37).await?;
+            let Some(last) = batch.last().map(|pending| pending.seq) else { break };
+            let mut tx = db.write().await?;
+            outbox::ack(&mut tx, &tenant(), last).await?;
+            // Acknowledging twice, as after a lost answer, changes nothing.
+            outbox::ack(&mut tx, &tenant(), last).await?;
+            tx.commit().await?;
+            seen.extend(batch);
+        }
+        assert_eq!(seen.iter().map(|p| p.seq).collect::<Vec<_>>(), (1..=256).collect::<Vec<_>>());
+        for pair in seen.chunks(2) {
+            assert_eq!((pair[0].event.action.as_str(), pair[1].event.action.as_str()), ("first", "second"));
+            assert_eq!(pair[0].event.resource, pair[1].event.resource);
+        }
+        let depth = outbox::depth(&mut db.read().await?, &tenant()).await?;
+        assert_eq!((depth.events, depth.oldest), (0, None));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_outbox_refuses_changes_and_still_replays() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open_with(&SCHEMA, Options { outbox_limit: 3, ..Default::default() }).await?;
+        let act = |id: &'static str| {
+            let db = db.clone();
+            async move {
+                let mut mutation = fresh(&db, &call(id, 1, 7)).await?;
+                let event = mutation.event("suite.things.create", "things/a");
+                mutation.record(event);
+                mutation.commit(vec![9]).await
+            }
+        };
+        for id in ["r1", "r2", "r3"] {
+            act(id).await?;
+        }
+        let error = act("r4").await.unwrap_err();
+        assert_eq!((error.kind(), error.reason()), (Kind::ResourceExhausted, "OUTBOX_FULL"));
+        assert!(error.retry_after().is_some());
+        assert!(matches!(db.begin(&call("r3", 1, 7)).await?, Begin::Replay(_)));
+        let depth = outbox::depth(&mut db.read().await?, &tenant()).await?;
+        assert_eq!((depth.events, depth.oldest), (3, Some(Timestamp(7))));
+        let mut tx = db.write().await?;
+        outbox::ack(&mut tx, &tenant(), 2).await?;
+        tx.commit().await?;
+        act("r4").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_feed_gives_the_current_items_and_then_the_changes() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let change = |key: &'static str, body: Option<&'static [u8]>| {
+            let db = db.clone();
+            async move {
+                let mut mutation = fresh(&db, &call("", 0, 1)).await?;
+                mutation.change("things", key, body.map(<[u8]>::to_vec)).await?;
+                mutation.change("other", "x", Some(Vec::new())).await?;
+                mutation.commit(Vec::new()).await
+            }
+        };
+        change("a", Some(b"1")).await?;
+        change("b", Some(b"1")).await?;
+        change("a", Some(b"2")).await?;
+        change("c", Some(b"1")).await?;
+        change("b", None).await?;
+        let mut tx = db.snapshot().await?;
+        assert_eq!(feed::head(&mut tx, &tenant(), "things").await?, 5);
+        let first = feed::snapshot(&mut tx, &tenant(), "things", "", 1).await?;
+        assert_eq!((first[0].key.as_str(), first[0].revision, first[0].body.as_deref()), ("a", 3, Some(&b"2"[..])));
+        let rest = feed::snapshot(&mut tx, &tenant(), "things", "a", 10).await?;
+        assert_eq!(rest.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["c"]);
+        let since = feed::read_since(&mut tx, &tenant(), "things", 2, 10).await?;
+        let seen: Vec<_> = since.iter().map(|i| (i.revision, i.key.as_str(), i.body.is_some())).collect();
+        assert_eq!(seen, [(3, "a", true), (4, "c", true), (5, "b", false)]);
+        drop(tx);
+
+        let mut tx = db.write().await?;
+        assert_eq!(feed::purge_deletions(&mut tx, &tenant(), "things", 5).await?, 1);
+        tx.commit().await?;
+        let mut tx = db.read().await?;
+        let expired = feed::read_since(&mut tx, &tenant(), "things", 2, 10).await.unwrap_err();
+        assert_eq!((expired.kind(), expired.reason()), (Kind::FailedPrecondition, "FEED_CURSOR_EXPIRED"));
+        assert!(feed::read_since(&mut tx, &tenant(), "things", 6, 10).await.is_err(), "a cursor from the future");
+        assert!(feed::read_since(&mut tx, &tenant(), "things", 5, 10).await?.is_empty());
+        assert!(feed::read_since(&mut tx, &Tenant::new("globex")?, "things", 0, 10).await?.is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_follows_a_feed_misses_nothing() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let writers: Vec<_> = (0..6)
+            .map(|writer| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    for n in 0..30u8 {
+                        let mut mutation = fresh(&db, &call("", 0, 1)).await?;
+                        let feeds = if writer % 2 == 0 { ["f", "g"] } else { ["g", "f"] };
+                        for feed in feeds {
+                            mutation.change(feed, &format!("{writer}-{n}"), Some(vec![n])).await?;
+                        }
+                        mutation.commit(Vec::new()).await?;
+                    }
+                    Ok::<_, remit_core::Error>(())
+                })
+            })
+            .collect();
+        let (mut revision, mut seen) = (0, Vec::new());
+        let mut changed = db.subscribe(remit_store::Signal::Feeds);
+        while seen.len() < 180 {
+            let items = feed::read_since(&mut db.read().await?, &tenant(), "f", revision, 7).await?;
+            if items.is_empty() {
+                let _ = tokio::time::timeout(std::time::Duration::from_millis(100), changed.changed()).await;
+            }
+            revision = items.last().map_or(revision, |item| item.revision);
+            seen.extend(items.into_iter().map(|item| item.revision));
+        }
+        for writer in writers {
+            writer.await.expect("a writer panicked")?;
+        }
+        assert_eq!(seen, (1..=180).collect::<Vec<i64>>());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn tenants_are_remembered() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let replica = database.open(&SCHEMA).await?;
+        assert!(tenants::known(&db).is_empty());
+        drop(fresh(&db, &call("", 0, 1)).await?);
+        assert_eq!(tenants::known(&db), [tenant()]);
+        assert!(tenants::known(&replica).is_empty());
+        assert_eq!(tenants::refresh(&replica).await?, [tenant()]);
+        assert_eq!(tenants::known(&database.open(&SCHEMA).await?), [tenant()]);
+        Ok(())
+    })
+    .await
+}
