@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod name;
+pub mod policy;
 pub mod quorum;
 pub mod routing;
 

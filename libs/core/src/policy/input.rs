@@ -1,0 +1,166 @@
+//! What a policy may look at.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Values of `reserved_category`: the categories of S18 to S22, `NONE` first.
+pub const RESERVED_CATEGORIES: [&str; 6] = [
+    "NONE",
+    "POSITIONING",
+    "HIGH_STAKES_CONTENT",
+    "CREATIVE_DIRECTION",
+    "STAKEHOLDER_MANAGEMENT",
+    "UNSTRUCTURED_PROBLEM",
+];
+/// Values of `execution_kind` (S114).
+pub const EXECUTION_KINDS: [&str; 3] = ["STRUCTURED", "CUMULATIVE", "RELATIONAL"];
+/// Values of `stakes`.
+pub const STAKES: [&str; 3] = ["LOW", "MEDIUM", "HIGH"];
+/// Values of `function_status` (S113).
+pub const FUNCTION_STATUSES: [&str; 6] = ["CONFIRMED", "LIKELY", "MOVING", "WEAKLY", "NOT_ON_CURVE", "UNTESTED"];
+/// Values of `function_suitability`.
+pub const SUITABILITIES: [&str; 3] = ["LOW", "MEDIUM", "HIGH"];
+/// Values of `function_maturity` (S100).
+pub const MATURITIES: [&str; 6] = ["UNKNOWN", "NONE", "ANNOUNCED", "PARTIAL", "SUBSTANTIAL", "REAL"];
+
+/// Everything that an evaluation depends on besides the policy.
+///
+/// A field that is left out takes the value that speaks most for people among those that say "not known".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    /// Axis to rating.
+    pub ratings: BTreeMap<String, i32>,
+    /// Instances a week.
+    pub frequency_per_week: f64,
+    /// Minutes that a person needs for one instance.
+    pub minutes_per_instance: f64,
+    /// 1 (simple) to 5; 0 means not tagged.
+    pub complexity: i32,
+    /// Whether results shape the brand.
+    pub brand_impacting: bool,
+    /// Whether the domain is regulated or needs high trust.
+    pub regulated_domain: bool,
+    /// Whether a pilot has measured acceptance.
+    pub pilot_evidence: bool,
+    /// One of [`RESERVED_CATEGORIES`].
+    pub reserved_category: String,
+    /// One of [`EXECUTION_KINDS`].
+    pub execution_kind: String,
+    /// One of [`STAKES`].
+    pub stakes: String,
+    /// The id of the function; empty if none.
+    pub function: String,
+    /// One of [`FUNCTION_STATUSES`].
+    pub function_status: String,
+    /// One of [`SUITABILITIES`].
+    pub function_suitability: String,
+    /// One of [`MATURITIES`].
+    pub function_maturity: String,
+    /// Free labels.
+    pub labels: Vec<String>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            ratings: BTreeMap::new(),
+            frequency_per_week: 0.0,
+            minutes_per_instance: 0.0,
+            complexity: 0,
+            brand_impacting: false,
+            regulated_domain: false,
+            pilot_evidence: false,
+            reserved_category: "NONE".into(),
+            execution_kind: "STRUCTURED".into(),
+            stakes: "HIGH".into(),
+            function: String::new(),
+            function_status: "UNTESTED".into(),
+            function_suitability: "MEDIUM".into(),
+            function_maturity: "UNKNOWN".into(),
+            labels: Vec::new(),
+        }
+    }
+}
+
+/// The stakes of a task that names none, from its risk on the scale of 1 to 5 (harm from errors, S6).
+pub fn stakes_of_risk(risk: Option<i32>) -> &'static str {
+    match risk {
+        Some(..=2) => "LOW",
+        Some(3) => "MEDIUM",
+        _ => "HIGH",
+    }
+}
+
+impl Input {
+    /// Checks that every value is one that a policy can meet.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`INPUT_INVALID`), naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |field: &str, text: String| Err(Error::invalid("INPUT_INVALID", field, text));
+        for (field, value) in
+            [("frequency_per_week", self.frequency_per_week), ("minutes_per_instance", self.minutes_per_instance)]
+        {
+            if !(0.0..=1_000_000.0).contains(&value) {
+                return bad(field, "must be from 0 to 1000000".into());
+            }
+        }
+        if !(0..=5).contains(&self.complexity) {
+            return bad("complexity", "must be from 1 to 5, or 0 if it is not tagged".into());
+        }
+        for (field, value, domain) in [
+            ("reserved_category", &self.reserved_category, RESERVED_CATEGORIES.as_slice()),
+            ("execution_kind", &self.execution_kind, &EXECUTION_KINDS),
+            ("stakes", &self.stakes, &STAKES),
+            ("function_status", &self.function_status, &FUNCTION_STATUSES),
+            ("function_suitability", &self.function_suitability, &SUITABILITIES),
+            ("function_maturity", &self.function_maturity, &MATURITIES),
+        ] {
+            if !domain.contains(&value.as_str()) {
+                return bad(field, format!("must be one of {}", domain.join(", ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type of a variable in a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Bool,
+    Int,
+    Double,
+    Text,
+    Texts,
+}
+
+/// A variable that conditions may name besides the axes.
+pub(crate) struct Variable {
+    pub name: &'static str,
+    pub kind: Type,
+    /// The values that a text can have; empty if any.
+    pub domain: &'static [&'static str],
+}
+
+/// The variables besides the axes, which are integers by their own names.
+pub(crate) const VARIABLES: [Variable; 17] = [
+    Variable { name: "score", kind: Type::Double, domain: &[] },
+    Variable { name: "band", kind: Type::Text, domain: &[] },
+    Variable { name: "frequency_per_week", kind: Type::Double, domain: &[] },
+    Variable { name: "minutes_per_instance", kind: Type::Double, domain: &[] },
+    Variable { name: "complexity", kind: Type::Int, domain: &[] },
+    Variable { name: "brand_impacting", kind: Type::Bool, domain: &[] },
+    Variable { name: "regulated_domain", kind: Type::Bool, domain: &[] },
+    Variable { name: "pilot_evidence", kind: Type::Bool, domain: &[] },
+    Variable { name: "reserved", kind: Type::Bool, domain: &[] },
+    Variable { name: "reserved_category", kind: Type::Text, domain: &RESERVED_CATEGORIES },
+    Variable { name: "execution_kind", kind: Type::Text, domain: &EXECUTION_KINDS },
+    Variable { name: "stakes", kind: Type::Text, domain: &STAKES },
+    Variable { name: "function", kind: Type::Text, domain: &[] },
+    Variable { name: "function_status", kind: Type::Text, domain: &FUNCTION_STATUSES },
+    Variable { name: "function_suitability", kind: Type::Text, domain: &SUITABILITIES },
+    Variable { name: "function_maturity", kind: Type::Text, domain: &MATURITIES },
+    Variable { name: "labels", kind: Type::Texts, domain: &[] },
+];

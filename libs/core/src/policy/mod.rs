@@ -1,0 +1,35 @@
+//! Decision policies: should AI do this task, and under which oversight?
+//!
+//! A policy is a file ([`PolicyFile`]): axes that people rate, bands over their weighted sum, an optional decision
+//! table, caps, notes, sampling and golden cases. [`Policy`] is the compiled form. [`Policy::evaluate`] explains its
+//! outcome; [`lint`] proves over the whole input space that a policy is complete, free of overlap and monotone;
+//! [`diff`] compares two. Nothing here reads a clock, a file or a database, and the same input under the same policy
+//! gives the same bytes on every platform: scores are integers in thousandths.
+
+mod condition;
+pub mod diff;
+mod evaluate;
+mod golden;
+mod input;
+pub mod lint;
+mod milli;
+mod model;
+pub mod ratings;
+pub mod sampling;
+pub mod seed;
+mod space;
+pub mod suitability;
+#[cfg(test)]
+mod tests;
+
+pub use condition::Condition;
+pub use evaluate::{AppliedCap, Contribution, Evaluation, MatchedRule};
+pub use golden::CaseResult;
+pub use input::{
+    EXECUTION_KINDS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES, stakes_of_risk,
+};
+pub use milli::Milli;
+pub use model::{
+    Axis, Band, Cap, Direction, GoldenCase, HitPolicy, Note, Otherwise, Pattern, Policy, PolicyFile, Rule, Sampling,
+    Scoring, Table,
+};

@@ -1,0 +1,176 @@
+//! The finite space of inputs over which a policy is checked.
+//!
+//! Ratings are enumerated completely. Of the other variables only those that the conditions at hand name are varied:
+//! every truth value, every value of a closed set, and for numbers and open texts every literal they are compared
+//! with, its neighbours, and something else. Between two such values no comparison with a literal changes.
+
+use super::condition::Condition;
+use super::input::{Input, Type, VARIABLES};
+use super::model::Policy;
+use std::collections::BTreeSet;
+
+/// All ratings of a policy's axes as numbers from 0 to `len`, the last axis fastest.
+pub(super) struct Ratings {
+    lows: Vec<i32>,
+    sizes: Vec<usize>,
+}
+
+impl Ratings {
+    pub(super) fn of(policy: &Policy) -> Self {
+        let axes = &policy.file.axes;
+        Self {
+            lows: axes.iter().map(|axis| axis.lowest).collect(),
+            sizes: axes.iter().map(|axis| usize::try_from(axis.highest - axis.lowest + 1).unwrap_or(1)).collect(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sizes.iter().product()
+    }
+
+    pub(super) fn get(&self, mut index: usize) -> Vec<i32> {
+        let mut ratings = self.lows.clone();
+        for (axis, size) in self.sizes.iter().enumerate().rev() {
+            ratings[axis] += i32::try_from(index % size).unwrap_or_default();
+            index /= size;
+        }
+        ratings
+    }
+
+    /// The index of the ratings that are one higher on `axis`, if there are.
+    pub(super) fn step(&self, index: usize, axis: usize) -> Option<usize> {
+        let stride: usize = self.sizes[axis + 1..].iter().product();
+        (index / stride % self.sizes[axis] + 1 < self.sizes[axis]).then_some(index + stride)
+    }
+}
+
+/// One choice of the variables besides ratings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Setting {
+    pub input: Input,
+    /// `name=value`, by name.
+    pub labels: Vec<String>,
+}
+
+/// Every choice of the variables that `conditions` name, or none if there are more than `limit`.
+pub(super) fn settings<'a>(conditions: impl Iterator<Item = &'a Condition>, limit: usize) -> Option<Vec<Setting>> {
+    let (mut names, mut numbers, mut texts) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+    for condition in conditions {
+        names.extend(condition.variables().iter().map(String::as_str));
+        let (more_numbers, more_texts) = condition.literals();
+        numbers.extend(more_numbers);
+        texts.extend(more_texts);
+    }
+    if names.contains("reserved") && names.remove("reserved_category") {
+        names.insert("reserved_category");
+        names.remove("reserved");
+    }
+    numbers.sort_by(f64::total_cmp);
+    numbers.dedup();
+    let mut all = vec![Setting::default()];
+    for name in names {
+        let choices = choices(name, &numbers, &texts);
+        if choices.is_empty() {
+            continue;
+        }
+        if all.len().saturating_mul(choices.len()) > limit {
+            return None;
+        }
+        all = all
+            .iter()
+            .flat_map(|setting| {
+                choices.iter().map(|choice| {
+                    let mut next = setting.clone();
+                    next.labels.push(choice.apply(name, &mut next.input));
+                    next
+                })
+            })
+            .collect();
+    }
+    Some(all)
+}
+
+enum Choice {
+    Bool(bool),
+    Int(i32),
+    Double(f64),
+    Text(String),
+    Labels(Vec<String>),
+}
+
+fn choices(name: &str, numbers: &[f64], texts: &BTreeSet<String>) -> Vec<Choice> {
+    let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) else { return Vec::new() };
+    match (variable.kind, name) {
+        // The score and the band follow from the ratings.
+        (_, "score" | "band") => Vec::new(),
+        (Type::Bool, _) => vec![Choice::Bool(false), Choice::Bool(true)],
+        (Type::Int, _) => (0..=5).map(Choice::Int).collect(),
+        (Type::Double, _) => {
+            let mut values = vec![0.0, 1_000_000.0];
+            for number in numbers {
+                values.extend([number - 0.001, *number, number + 0.001]);
+            }
+            values.retain(|value| (0.0..=1_000_000.0).contains(value));
+            values.sort_by(f64::total_cmp);
+            values.dedup();
+            values.into_iter().map(Choice::Double).collect()
+        }
+        (Type::Text, _) if variable.domain.is_empty() => {
+            texts.iter().cloned().chain(["something-else".to_owned()]).map(Choice::Text).collect()
+        }
+        (Type::Text, _) => variable.domain.iter().map(|text| Choice::Text((*text).to_owned())).collect(),
+        (Type::Texts, _) => {
+            let texts: Vec<&String> = texts.iter().take(10).collect();
+            let subset = |bits: usize| {
+                let chosen = texts.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
+                Choice::Labels(chosen.map(|(_, text)| (*text).clone()).collect())
+            };
+            (0..1usize << texts.len()).map(subset).collect()
+        }
+    }
+}
+
+impl Choice {
+    fn apply(&self, name: &str, input: &mut Input) -> String {
+        match self {
+            Self::Bool(value) => {
+                match name {
+                    "brand_impacting" => input.brand_impacting = *value,
+                    "regulated_domain" => input.regulated_domain = *value,
+                    "pilot_evidence" => input.pilot_evidence = *value,
+                    _ => input.reserved_category = if *value { "POSITIONING" } else { "NONE" }.into(),
+                }
+                format!("{name}={value}")
+            }
+            Self::Int(value) => {
+                input.complexity = *value;
+                format!("{name}={value}")
+            }
+            Self::Double(value) => {
+                if name == "frequency_per_week" {
+                    input.frequency_per_week = *value;
+                } else {
+                    input.minutes_per_instance = *value;
+                }
+                format!("{name}={value}")
+            }
+            Self::Text(value) => {
+                let field = match name {
+                    "reserved_category" => &mut input.reserved_category,
+                    "execution_kind" => &mut input.execution_kind,
+                    "stakes" => &mut input.stakes,
+                    "function_status" => &mut input.function_status,
+                    "function_suitability" => &mut input.function_suitability,
+                    "function_maturity" => &mut input.function_maturity,
+                    _ => &mut input.function,
+                };
+                field.clone_from(value);
+                format!("{name}={value}")
+            }
+            Self::Labels(labels) => {
+                input.labels.clone_from(labels);
+                format!("{name}=[{}]", labels.join(", "))
+            }
+        }
+    }
+}

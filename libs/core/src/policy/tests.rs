@@ -1,0 +1,287 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::lint::{Severity, lint};
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn inverted() -> Policy {
+    Policy::parse(seed::INVERTED_SUM.as_bytes()).unwrap()
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse(text.as_bytes()).unwrap()
+}
+
+fn codes(policy: &Policy) -> Vec<&'static str> {
+    lint(policy).findings.iter().filter(|f| f.severity == Severity::Error).map(|f| f.code).collect()
+}
+
+#[test]
+fn the_inverted_sum_passes_with_10_automated_43_hybrid_and_72_human_led() {
+    let report = lint(&inverted());
+    assert!(report.passed(), "{:#?}", report.findings);
+    assert_eq!(report.bands.iter().map(|(_, _, n)| *n).collect::<Vec<_>>(), [10, 43, 72]);
+    assert_eq!((report.combinations, report.violations), (125, 0));
+    assert!(report.cases.len() >= 30 && report.cases.iter().all(CaseResult::passed));
+    let redundant: Vec<&str> =
+        report.findings.iter().filter(|f| f.code == "CAP_REDUNDANT").map(|f| f.field.as_str()).collect();
+    assert_eq!(redundant, ["caps[2]", "caps[3]"], "A1: at default weights the risk and judgment caps are redundant");
+}
+
+#[test]
+fn the_literal_sum_is_refused_with_12_violations() {
+    let policy = Policy::parse(seed::LITERAL_SUM.as_bytes()).unwrap();
+    let report = lint(&policy);
+    assert!(!report.passed() && !policy.file.activatable);
+    assert_eq!((report.violations, report.counter_examples.len()), (12, 12));
+    assert!(
+        report
+            .counter_examples
+            .iter()
+            .all(|step| { step.axis != "predictability" && step.before < step.after && step.stage == "before_caps" })
+    );
+}
+
+const HEAD: &str = "
+policy: p
+version: '1'
+title: t
+review_by: 2027-01-01
+axes:
+  - { name: predictability, direction: HIGHER_FAVOURS_AI }
+  - { name: risk, direction: HIGHER_FAVOURS_HUMAN }
+";
+
+#[test]
+fn lint_finds_gaps_overlaps_and_what_cannot_be_reached() {
+    let bands = |text: &str| codes(&policy(&format!("{HEAD}bands:\n{text}")));
+    let a = "  - { name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }\n";
+    assert_eq!(bands(&format!("{a}  - {{ name: B, pattern: HUMAN_ONLY, at_most: 6 }}")), [""; 0]);
+    assert_eq!(bands(&format!("{a}  - {{ name: B, pattern: HUMAN_ONLY, at_most: 4 }}")), ["BAND_GAP", "BAND_GAP"]);
+    assert_eq!(bands(&format!("{a}  - {{ name: B, pattern: HUMAN_ONLY, at_most: 7 }}")), ["BAND_OVERLAP"]);
+    let never = "  - { name: B, pattern: HUMAN_ONLY, at_most: 6 }\n  - { name: C, pattern: HUMAN_ONLY, above: 99 }";
+    assert_eq!(bands(&format!("{a}{never}")), ["BAND_UNREACHABLE"]);
+}
+
+#[test]
+fn tables_are_linted_under_their_hit_policy() {
+    let table = |hit: &str, rules: &str| {
+        let text = format!("{HEAD}table:\n  hit_policy: {hit}\n  rules:\n{rules}");
+        codes(&policy(&text))
+    };
+    let a = "    - { id: a, when: 'risk <= 2', pattern: HUMAN_ON_THE_LOOP }\n";
+    let b = "    - { id: b, when: 'risk > 2', pattern: HUMAN_ONLY }\n";
+    let c = "    - { id: c, when: 'risk >= 2', pattern: HUMAN_ONLY }\n";
+    assert_eq!(table("UNIQUE", &format!("{a}{b}")), [""; 0]);
+    assert_eq!(table("UNIQUE", &format!("{a}{c}")), ["RULE_OVERLAP"]);
+    assert_eq!(table("UNIQUE", a), ["RULES_INCOMPLETE"]);
+    assert_eq!(table("FIRST", &format!("{c}{a}")), [""; 0]);
+    assert_eq!(
+        table("FIRST", &format!("{a}{b}    - {{ id: d, when: 'risk == 2', pattern: HUMAN_ONLY }}\n")),
+        ["RULE_UNREACHABLE"]
+    );
+    assert_eq!(table("PRIORITY", &format!("{a}{c}")), [""; 0]);
+    let wrong = "    - { id: a, when: 'risk > 2', pattern: HUMAN_ON_THE_LOOP }\n    - { id: b, when: 'risk <= 2', pattern: HUMAN_ONLY }\n";
+    assert_eq!(table("UNIQUE", wrong), ["NOT_MONOTONE"]);
+}
+
+#[test]
+fn hit_policies_decide_as_they_say() {
+    let run = |hit: &str| {
+        let text = format!(
+            "{HEAD}table:
+  hit_policy: {hit}
+  otherwise: HUMAN_ONLY
+  rules:
+    - {{ id: open, when: 'risk <= 3', pattern: HUMAN_ON_THE_LOOP, requires: [LOG] }}
+    - {{ id: closed, when: 'risk == 3', pattern: HUMAN_IN_THE_LOOP, requires: [SIGN_OFF] }}"
+        );
+        let ratings = BTreeMap::from([("predictability".to_owned(), 3), ("risk".to_owned(), 3)]);
+        policy(&text).evaluate(&Input { ratings, ..Input::default() })
+    };
+    assert_eq!(run("UNIQUE").unwrap_err().reason(), "RULES_OVERLAP");
+    let first = run("FIRST").unwrap();
+    assert_eq!((first.pattern, first.requirements), (Pattern::HumanOnTheLoop, vec!["LOG".to_owned()]));
+    let priority = run("PRIORITY").unwrap();
+    assert_eq!((priority.pattern, priority.requirements), (Pattern::HumanInTheLoop, vec!["SIGN_OFF".to_owned()]));
+    let collect = run("COLLECT").unwrap();
+    assert_eq!(collect.pattern, Pattern::HumanInTheLoop);
+    assert_eq!(collect.requirements, ["LOG", "SIGN_OFF"]);
+    assert_eq!(collect.rules.iter().map(|rule| rule.decided).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn a_cap_that_breaks_monotonicity_is_named() {
+    let text = format!(
+        "{HEAD}bands:
+  - {{ name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }}
+  - {{ name: B, pattern: HUMAN_IN_THE_LOOP, at_most: 6 }}
+caps:
+  - {{ id: odd, when: 'risk == 2 && brand_impacting', at_most: HUMAN_ONLY, reason: r }}"
+    );
+    let report = lint(&policy(&text));
+    assert!(report.violations > 0);
+    assert!(report.counter_examples.iter().all(|step| step.stage == "odd"));
+    assert_eq!(report.counter_examples[0].attributes, ["brand_impacting=true"]);
+}
+
+#[test]
+fn bad_files_are_refused_by_field() {
+    let refused = |text: &str, field: &str| {
+        let error = Policy::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.reason(), "POLICY_INVALID");
+        assert!(error.message().contains(field), "{} does not name {field}", error.message());
+    };
+    let bands = "bands: [{ name: A, pattern: HUMAN_ONLY }]";
+    refused("", "source");
+    refused("{", "source");
+    refused(&format!("{HEAD}{bands}\nsurprise: 1"), "surprise");
+    refused(HEAD, "bands");
+    refused(&format!("{HEAD}bands: [{{ name: A, pattern: HUMAN_ONLY, above: 1, at_least: 1 }}]"), "bands[0]");
+    refused(&format!("{HEAD}bands: [{{ name: A, pattern: HUMAN_ONLY, above: 1.23456 }}]"), "three decimal");
+    refused(&format!("{HEAD}bands: [{{ name: A, pattern: HUMAN_ONLY, above: .nan }}]"), "three decimal");
+    refused(
+        &format!("{HEAD}{bands}\ncaps: [{{ id: c, when: 'x > 1', at_most: HUMAN_ONLY, reason: r }}]"),
+        "caps[0].when",
+    );
+    refused(&format!("{HEAD}{bands}\nsampling: {{ axis: risk, ratios: {{ 1: 0.5 }} }}"), "sampling.ratios.2");
+    refused(&HEAD.replace("name: risk", "name: predictability"), "axes[1].name");
+    refused(&HEAD.replace("name: risk", "name: score"), "axes[1].name");
+    refused(&HEAD.replace("policy: p", "policy: p/q"), "policy");
+}
+
+#[test]
+fn yaml_json_and_comments_give_one_digest() {
+    let yaml = inverted();
+    let json = Policy::parse(yaml.canonical_json().as_bytes()).unwrap();
+    assert_eq!(yaml.digest(), json.digest());
+    assert_eq!(policy(&format!("# remark\n{}", seed::INVERTED_SUM)).digest(), yaml.digest());
+}
+
+/// Bytes that must never change: they are in decisions on record.
+#[test]
+fn an_evaluation_has_the_same_bytes_everywhere() {
+    let ratings = [("predictability", 4), ("risk", 2), ("human_judgment", 2)];
+    let ratings = ratings.into_iter().map(|(axis, rating)| (axis.to_owned(), rating)).collect();
+    let input = Input { ratings, stakes: "LOW".into(), complexity: 2, ..Input::default() };
+    let found = inverted().evaluate(&input).unwrap();
+    let text = found.canonical_json().unwrap();
+    assert!(text.starts_with(
+        r#"{"pattern":"HUMAN_IN_THE_LOOP","base_pattern":"HUMAN_IN_THE_LOOP","band":"HYBRID","score":12,"contributions":[{"axis":"predictability","rating":4,"direction":"HIGHER_FAVOURS_AI","weight":1,"points":4},{"axis":"risk","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4}"#
+    ), "{text}");
+    let back: Evaluation = serde_json::from_str(&text).unwrap();
+    assert_eq!(back, found);
+}
+
+#[test]
+fn a_diff_shows_text_and_outcomes() {
+    let base = inverted();
+    let candidate = policy(&seed::INVERTED_SUM.replace("above: 12", "above: 11").replace("at_most: 12", "at_most: 11"));
+    let diff = super::diff::diff(&base, &candidate);
+    let paths: Vec<&str> = diff.changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!(paths, ["/bands/0/above", "/bands/1/at_most"]);
+    assert_eq!((diff.toward_ai(), diff.toward_human()), (10, 0));
+    assert_eq!(super::diff::diff(&base, &base), super::diff::Diff::default());
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let rating = || 1i32..=5;
+    let texts = (0usize..6, 0usize..3, 0usize..3, 0usize..6, 0usize..3);
+    ((rating(), rating(), rating()), any::<[bool; 3]>(), 0i32..=5, 0.0f64..50.0, texts).prop_map(
+        |(
+            (p, r, h),
+            [brand, regulated, pilot],
+            complexity,
+            frequency,
+            (reserved, kind, stakes, status, suitability),
+        )| Input {
+            ratings: [("predictability", p), ("risk", r), ("human_judgment", h)].map(|(a, r)| (a.to_owned(), r)).into(),
+            frequency_per_week: frequency,
+            minutes_per_instance: 30.0,
+            complexity,
+            brand_impacting: brand,
+            regulated_domain: regulated,
+            pilot_evidence: pilot,
+            reserved_category: RESERVED_CATEGORIES[reserved].into(),
+            execution_kind: EXECUTION_KINDS[kind].into(),
+            stakes: STAKES[stakes].into(),
+            function: "f".into(),
+            function_status: FUNCTION_STATUSES[status].into(),
+            function_suitability: SUITABILITIES[suitability].into(),
+            ..Input::default()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_same_input_gives_the_same_bytes(input in input()) {
+        let (a, b) = (inverted(), inverted());
+        let a = a.evaluate(&input).unwrap().canonical_json().unwrap();
+        prop_assert_eq!(a, b.evaluate(&input).unwrap().canonical_json().unwrap());
+    }
+
+    #[test]
+    fn caps_only_move_toward_people(input in input()) {
+        let found = inverted().evaluate(&input).unwrap();
+        prop_assert!(found.pattern <= found.base_pattern);
+        prop_assert!(found.caps.iter().all(|cap| cap.after <= cap.before && cap.after <= cap.at_most));
+        let chain = found.caps.iter().fold(found.base_pattern, |pattern, cap| {
+            assert_eq!(cap.before, pattern);
+            cap.after
+        });
+        prop_assert_eq!(chain, found.pattern);
+    }
+
+    #[test]
+    fn shipped_policies_are_monotone_with_their_caps(input in input(), axis in 0usize..3) {
+        let policy = inverted();
+        let axis = &policy.file.axes[axis];
+        let mut raised = input.clone();
+        *raised.ratings.get_mut(&axis.name).unwrap() += 1;
+        prop_assume!(raised.ratings[&axis.name] <= 5);
+        let (before, after) = (policy.evaluate(&input).unwrap().pattern, policy.evaluate(&raised).unwrap().pattern);
+        match axis.direction {
+            Direction::HigherFavoursAi => prop_assert!(after >= before),
+            Direction::HigherFavoursHuman => prop_assert!(after <= before),
+        }
+    }
+
+    /// What lint finds by parts is what brute force finds on the whole: random caps over the joint space.
+    #[test]
+    fn a_policy_that_lint_passes_is_monotone_over_the_joint_space(
+        conditions in prop::collection::vec(
+            prop_oneof![
+                Just("risk >= 4"), Just("risk == 3"), Just("brand_impacting && predictability <= 2"),
+                Just("brand_impacting && predictability >= 4"), Just("regulated_domain"), Just("complexity > 3 && risk > 2"),
+                Just("score > 7.0"), Just("band == 'B'"),
+            ], 0..4),
+        at_most in prop::collection::vec(0usize..4, 4),
+    ) {
+        let mut text = format!("{HEAD}bands:\n  - {{ name: A, pattern: HUMAN_ON_THE_LOOP, above: 7 }}\n  - {{ name: B, pattern: HUMAN_IN_THE_LOOP, at_most: 7 }}\ncaps:\n");
+        for (i, condition) in conditions.iter().enumerate() {
+            let pattern = Pattern::ALL[at_most[i]].as_str();
+            text.push_str(&format!("  - {{ id: c{i}, when: \"{condition}\", at_most: {pattern}, reason: r }}\n"));
+        }
+        if conditions.is_empty() { text = text.replace("caps:\n", ""); }
+        let policy = policy(&text);
+        if lint(&policy).violations > 0 { return Ok(()); }
+        for bits in 0..4u8 {
+            for complexity in 0..=5 {
+                let pattern = |p: i32, r: i32| {
+                    let ratings = [("predictability".to_owned(), p), ("risk".to_owned(), r)].into();
+                    policy.evaluate(&Input {
+                        ratings, complexity, brand_impacting: bits & 1 != 0, regulated_domain: bits & 2 != 0, ..Input::default()
+                    }).unwrap().pattern
+                };
+                for p in 1..=4 {
+                    for r in 1..=4 {
+                        prop_assert!(pattern(p + 1, r) >= pattern(p, r));
+                        prop_assert!(pattern(p, r + 1) <= pattern(p, r));
+                    }
+                }
+            }
+        }
+    }
+}
