@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../proto")
-        .canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto").canonicalize()?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut files = Vec::new();
     walk(&root.join("remit"), &mut files)?;
@@ -15,17 +13,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", root.display());
 
     let mut compiler = protox::Compiler::new([&root])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&files)?;
+    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     // prost_types drops extension options on decoding, and the rules and permissions are extensions:
     // the bytes that protox encodes are the only complete form.
     fs::write(out.join("remit.fds"), {
         let mut lean = protox::Compiler::new([&root])?;
-        lean.include_imports(true)
-            .include_source_info(false)
-            .open_files(&files)?;
+        lean.include_imports(true).include_source_info(false).open_files(&files)?;
         lean.encode_file_descriptor_set()
     })?;
 
@@ -37,6 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     prost.btree_map(["."]);
     tonic_prost_build::configure()
         .codec_path("crate::codec::ProstCodec")
+        // Hash maps would encode the same message differently each time, and requests and resources are
+        // compared by the digest of their encoding.
+        .btree_map(".")
         .include_file("tree.rs")
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(set, prost)?;
@@ -48,10 +44,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             walk(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "proto")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
             files.push(path);
         }
     }

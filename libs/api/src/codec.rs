@@ -1,5 +1,6 @@
 //! The protobuf codec of every generated client and server.
 
+use prost::bytes::Buf as _;
 use prost::{Message, Name};
 use std::marker::PhantomData;
 use tonic::Status;
@@ -43,8 +44,7 @@ impl<T: Message> Encoder for ProstEncoder<T> {
     type Error = Status;
 
     fn encode(&mut self, item: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(buf)
-            .map_err(|_| Status::internal("the message could not be encoded"))
+        item.encode(buf).map_err(|_| Status::internal("the message could not be encoded"))
     }
 
     fn buffer_settings(&self) -> BufferSettings {
@@ -52,7 +52,7 @@ impl<T: Message> Encoder for ProstEncoder<T> {
     }
 }
 
-/// Decodes messages.
+/// Decodes messages, and checks requests against the rules of their proto file.
 #[derive(Debug)]
 pub struct ProstDecoder<U>(PhantomData<U>);
 
@@ -61,9 +61,9 @@ impl<U: Message + Name + Default> Decoder for ProstDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buf)
-            .map(Some)
-            .map_err(|error| Status::invalid_argument(error.to_string()))
+        let bytes = buf.copy_to_bytes(buf.remaining());
+        crate::validate::check::<U>(&bytes)?;
+        U::decode(bytes).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

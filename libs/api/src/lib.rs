@@ -5,6 +5,7 @@
 //! [`types`] and [`options`] are short names for `remit.type.v1` and `remit.options.v1`.
 
 pub mod codec;
+pub mod validate;
 
 #[allow(
     missing_docs,
@@ -56,20 +57,11 @@ mod tests {
 
     #[test]
     fn every_method_names_its_permission_and_whether_it_changes_state() {
-        let policy = pool()
-            .get_extension_by_name("remit.options.v1.method_policy")
-            .unwrap();
-        for service in pool()
-            .services()
-            .filter(|service| service.full_name().starts_with("remit."))
-        {
+        let policy = pool().get_extension_by_name("remit.options.v1.method_policy").unwrap();
+        for service in pool().services().filter(|service| service.full_name().starts_with("remit.")) {
             for method in service.methods() {
                 let options = method.options();
-                assert!(
-                    options.has_extension(&policy),
-                    "{} has no method_policy",
-                    method.full_name()
-                );
+                assert!(options.has_extension(&policy), "{} has no method_policy", method.full_name());
                 let level = options.get_field_by_name("idempotency_level").unwrap();
                 assert!(
                     matches!(level.as_enum_number(), Some(1 | 2)),
@@ -82,15 +74,8 @@ mod tests {
 
     #[test]
     fn messages_become_canonical_json() {
-        let message = system::v1::AdvanceClockRequest {
-            time: Some(prost_types::Timestamp {
-                seconds: 0,
-                nanos: 5_000_000,
-            }),
-        };
-        assert_eq!(
-            json(&message).unwrap(),
-            serde_json::json!({"time": "1970-01-01T00:00:00.005Z"})
-        );
+        let message =
+            system::v1::AdvanceClockRequest { time: Some(prost_types::Timestamp { seconds: 0, nanos: 5_000_000 }) };
+        assert_eq!(json(&message).unwrap(), serde_json::json!({"time": "1970-01-01T00:00:00.005Z"}));
     }
 }

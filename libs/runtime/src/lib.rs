@@ -1,0 +1,28 @@
+//! What every Remit process does alike: configuration, identity and permissions, the layer stack of
+//! every call, the way to other services, delivery of audit events, durable timers, watch streams, and
+//! serving with a graceful end.
+//!
+//! It owns no table and knows no service: a binary passes the services in.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod context;
+pub mod cx;
+pub mod layers;
+pub mod parts;
+pub mod peers;
+pub mod relay;
+pub mod status;
+mod system;
+pub mod telemetry;
+pub mod timers;
+pub mod watch;
+
+pub use config::Config;
+pub use context::trace_id;
+pub use cx::{Caller, Cx, Started, accept, begin, finish};
+pub use parts::{Build, Deps, Parts, ServiceDef, Tenants};
+pub use peers::{Channel, Peers};
+pub use relay::stamp;
+pub use status::{foreign, to_status};

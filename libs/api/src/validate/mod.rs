@@ -1,0 +1,202 @@
+//! Checks requests against the `buf.validate` rules of their proto files.
+//!
+//! Only messages named `…Request` are checked, with everything inside them: the decoder of every
+//! server and client runs this, and a client decodes no requests. A message without rules costs nothing.
+//!
+//! The rules are an interpreter's subset of protovalidate, over descriptors. A rule outside of the
+//! subset is found when the plan is made, and a test makes every plan, so none is ignored in silence.
+//!
+//! # Source
+//! The semantics are those of protovalidate 1.x: rules of a field with presence apply only if it is set,
+//! rules of a field without presence always, `required` means set and, without presence, not zero.
+
+mod plan;
+mod rules;
+
+use plan::{FieldPlan, MessagePlan, plan_of};
+use prost::Name;
+use prost::bytes::Bytes;
+use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+use std::collections::HashSet;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The reason of every refusal that this module gives.
+pub const REASON: &str = "FIELD_INVALID";
+const DOMAIN: &str = "remit";
+/// More violations than this are counted, not listed.
+const MAX_VIOLATIONS: usize = 50;
+
+/// One field that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The path as in the proto file, for example `task.ratings[2].scores["risk"]`.
+    pub field: String,
+    /// What the field must be.
+    pub description: String,
+}
+
+/// Checks the encoded request `bytes` of type `M`.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with `google.rpc.BadRequest` and the reason [`REASON`], naming every field that
+/// breaks a rule.
+pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
+    if !M::NAME.ends_with("Request") {
+        return Ok(());
+    }
+    let name = M::full_name();
+    let Some(descriptor) = crate::pool().get_message_by_name(&name) else { return Ok(()) };
+    let plan = plan_of(&descriptor).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
+    if plan.is_empty() {
+        return Ok(());
+    }
+    let message = DynamicMessage::decode(descriptor, bytes.clone())
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let found = violations(&message).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
+    if found.is_empty() { Ok(()) } else { Err(refusal(&found)) }
+}
+
+/// Every violation in `message`, in the order of the fields.
+///
+/// # Errors
+/// The text of a rule that this interpreter does not know.
+pub fn violations(message: &DynamicMessage) -> Result<Vec<Violation>, String> {
+    let mut found = Vec::new();
+    walk(message, "", &mut found)?;
+    Ok(found)
+}
+
+fn refusal(found: &[Violation]) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(REASON, DOMAIN, []);
+    for violation in found.iter().take(MAX_VIOLATIONS) {
+        details.add_bad_request_violation(&violation.field, &violation.description);
+    }
+    let mut text: Vec<_> =
+        found.iter().take(3).map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
+    if found.len() > text.len() {
+        text.push(format!("and {} more", found.len() - text.len()));
+    }
+    Status::with_error_details(Code::InvalidArgument, text.join("; "), details)
+}
+
+fn walk(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) -> Result<(), String> {
+    let plan: &MessagePlan = plan_of(&message.descriptor())?;
+    if plan.is_empty() {
+        return Ok(());
+    }
+    for oneof in &plan.required_oneofs {
+        if !oneof.fields().any(|field| message.has_field(&field)) {
+            let choices: Vec<_> = oneof.fields().map(|field| field.name().to_owned()).collect();
+            let description = format!("exactly one of {} is required", choices.join(", "));
+            found.push(Violation { field: join(path, oneof.name()), description });
+        }
+    }
+    for field in &plan.fields {
+        check_field(message, field, path, found)?;
+    }
+    Ok(())
+}
+
+fn check_field(
+    message: &DynamicMessage,
+    plan: &FieldPlan,
+    path: &str,
+    found: &mut Vec<Violation>,
+) -> Result<(), String> {
+    let path = join(path, plan.field.name());
+    // For a field without presence, has_field means that the value is not the default.
+    let set = message.has_field(&plan.field);
+    if !set {
+        if plan.required {
+            found.push(Violation { field: path, description: "is required".into() });
+            return Ok(());
+        }
+        if plan.field.supports_presence() || plan.ignore_zero {
+            return Ok(());
+        }
+    }
+    let value = message.get_field(&plan.field);
+    match value.as_ref() {
+        Value::List(items) => check_list(items, plan, &path, found),
+        Value::Map(entries) => {
+            rules::check_pairs(entries.len(), &plan.rules, &path, found);
+            let mut keys: Vec<_> = entries.keys().collect();
+            keys.sort_by_key(|key| key_text(key));
+            for key in keys {
+                let path = format!("{path}[{}]", key_text(key));
+                rules::check_value(&key_value(key), &plan.keys, None, &path, found);
+                check_item(&entries[key], &plan.values, &plan.value_kind(), &path, found)?;
+            }
+            Ok(())
+        }
+        value => check_item(value, &plan.rules, &plan.field.kind(), &path, found),
+    }
+}
+
+fn check_list(items: &[Value], plan: &FieldPlan, path: &str, found: &mut Vec<Violation>) -> Result<(), String> {
+    rules::check_items(items.len(), &plan.rules, path, found);
+    if plan.unique {
+        let mut seen = HashSet::new();
+        if let Some(at) = items.iter().position(|item| !seen.insert(rules::text_of(item))) {
+            found.push(Violation {
+                field: format!("{path}[{at}]"),
+                description: "must not repeat an earlier item".into(),
+            });
+        }
+    }
+    for (at, item) in items.iter().enumerate() {
+        check_item(item, &plan.items, &plan.field.kind(), &format!("{path}[{at}]"), found)?;
+    }
+    Ok(())
+}
+
+fn check_item(
+    value: &Value,
+    rules: &[rules::Rule],
+    kind: &Kind,
+    path: &str,
+    found: &mut Vec<Violation>,
+) -> Result<(), String> {
+    let enumeration = kind.as_enum();
+    rules::check_value(value, rules, enumeration, path, found);
+    match value {
+        Value::Message(inner) if descends(&inner.descriptor()) => walk(inner, path, found),
+        _ => Ok(()),
+    }
+}
+
+/// Well-known types have no rules of their own inside.
+fn descends(descriptor: &MessageDescriptor) -> bool {
+    !descriptor.full_name().starts_with("google.protobuf.")
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::Bool(key) => key.to_string(),
+        MapKey::I32(key) => key.to_string(),
+        MapKey::I64(key) => key.to_string(),
+        MapKey::U32(key) => key.to_string(),
+        MapKey::U64(key) => key.to_string(),
+        MapKey::String(key) => format!("{key:?}"),
+    }
+}
+
+fn key_value(key: &MapKey) -> Value {
+    match key {
+        MapKey::Bool(key) => Value::Bool(*key),
+        MapKey::I32(key) => Value::I32(*key),
+        MapKey::I64(key) => Value::I64(*key),
+        MapKey::U32(key) => Value::U32(*key),
+        MapKey::U64(key) => Value::U64(*key),
+        MapKey::String(key) => Value::String(key.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+
+/// Every rule in the contract is one that the interpreter knows: none is ignored in silence.
+#[test]
+fn every_rule_in_the_contract_is_supported() {
+    for message in crate::pool().all_messages().filter(|message| message.full_name().starts_with("remit.")) {
+        plan_of(&message).unwrap_or_else(|rule| panic!("{rule}"));
+    }
+}
+
+fn request(name: &str, json: serde_json::Value) -> DynamicMessage {
+    let descriptor = crate::pool().get_message_by_name(name).unwrap();
+    DynamicMessage::deserialize(descriptor, json).unwrap()
+}
+
+fn fields(name: &str, json: serde_json::Value) -> Vec<String> {
+    violations(&request(name, json)).unwrap().into_iter().map(|violation| violation.field).collect()
+}
+
+#[test]
+fn a_required_message_field_must_be_set() {
+    let name = "remit.system.v1.AdvanceClockRequest";
+    assert_eq!(fields(name, serde_json::json!({})), ["time"]);
+    assert!(fields(name, serde_json::json!({"time": "2026-01-01T00:00:00Z"})).is_empty());
+}
+
+#[test]
+fn a_path_names_list_items_and_map_keys() {
+    let event = |extra: serde_json::Value| {
+        let mut event = serde_json::json!({"eventId": "e", "kpi": "kpis/x", "occurredAt": "2026-01-01T00:00:00Z"});
+        event.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::json!({"events": [event]})
+    };
+    let name = "remit.kpi.v1.RecordEventsRequest";
+    assert!(fields(name, event(serde_json::json!({"value": 1.5}))).is_empty());
+    assert_eq!(fields(name, event(serde_json::json!({"value": "NaN"}))), ["events[0].value"; 3]);
+    assert_eq!(fields(name, event(serde_json::json!({"value": 1e12}))), ["events[0].value"]);
+    assert_eq!(fields(name, event(serde_json::json!({"dimensions": {"": "x"}}))), ["events[0].dimensions[\"\"]"]);
+    assert_eq!(fields(name, serde_json::json!({"events": []})), ["events"]);
+}
+
+#[test]
+fn a_field_with_presence_is_checked_only_if_set() {
+    let unset =
+        serde_json::json!({"events": [{"eventId": "e", "kpi": "kpis/x", "occurredAt": "2026-01-01T00:00:00Z"}]});
+    assert!(fields("remit.kpi.v1.RecordEventsRequest", unset).is_empty());
+}
+
+#[test]
+fn unknown_and_unspecified_enum_numbers_are_refused() {
+    let actor = |kind: i32| serde_json::json!({"subject": "a", "kind": kind});
+    let name = "remit.type.v1.Actor";
+    assert_eq!(fields(name, actor(99)), ["kind"]);
+    assert_eq!(fields(name, actor(0)), ["kind"]);
+    assert!(fields(name, actor(1)).is_empty());
+}
+
+#[test]
+fn lengths_count_characters_not_bytes() {
+    let name = "remit.type.v1.Actor";
+    let subject = |text: String| serde_json::json!({"subject": text, "kind": 1});
+    assert!(fields(name, subject("ß".repeat(200))).is_empty());
+    assert_eq!(fields(name, subject("ß".repeat(201))), ["subject"]);
+}
+
+#[test]
+fn a_refusal_names_the_fields_in_its_details() {
+    let bytes: Bytes = request("remit.system.v1.AdvanceClockRequest", serde_json::json!({})).encode_to_vec().into();
+    let status = check::<crate::system::v1::AdvanceClockRequest>(&bytes).unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, REASON);
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "time");
+}

@@ -1,0 +1,13 @@
+//! Who calls, and whether they may: tokens after RFC 8725, permissions from the descriptor set.
+
+mod issuer;
+mod keys;
+mod permissions;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+pub use permissions::{Method, Methods};
+pub use tokens::{Authenticator, Identity};

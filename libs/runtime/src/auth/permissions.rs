@@ -1,0 +1,183 @@
+//! The access rule of every method, read from the descriptor set at start.
+
+use prost_reflect::{DescriptorPool, ReflectMessage as _, Value};
+use remit_core::{Actor, ActorKind, Error, Result};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// One method and who may call it.
+#[derive(Debug)]
+pub struct Method {
+    /// The full name, such as `remit.audit.v1.AuditService/Append`.
+    pub name: String,
+    /// The permission, such as `audit.entries.append`.
+    pub permission: &'static str,
+    /// The kinds of actor that may call; empty means any.
+    pub kinds: Vec<ActorKind>,
+    /// Whether requests or responses are streamed.
+    pub streaming: bool,
+    /// Whether it only reads.
+    pub read: bool,
+    roles: HashSet<String>,
+}
+
+/// The methods by request path.
+#[derive(Debug, Default)]
+pub struct Methods {
+    by_path: HashMap<String, Method>,
+}
+
+impl Methods {
+    /// Reads every method of the `remit.` packages, and which roles grant its permission.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`METHOD_WITHOUT_POLICY`) naming the method without an access rule, or
+    /// `InvalidArgument` (`CONFIG_INVALID`) naming a role whose pattern is malformed.
+    pub fn new(pool: &DescriptorPool, roles: &BTreeMap<String, Vec<String>>) -> Result<Self> {
+        for (role, patterns) in roles {
+            if let Some(bad) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
+                let what = format!("{bad:?} is not a pattern such as scoring.tasks.get, scoring.* or *");
+                return Err(Error::invalid("CONFIG_INVALID", format!("roles.{role}"), what));
+            }
+        }
+        let mut by_path = HashMap::new();
+        for service in pool.services().filter(|service| service.full_name().starts_with("remit.")) {
+            for method in service.methods() {
+                let name = format!("{}/{}", service.full_name(), method.name());
+                let policy = policy(pool, &method).ok_or_else(|| {
+                    Error::precondition(
+                        "METHOD_WITHOUT_POLICY",
+                        format!("{name} has no method_policy with a permission"),
+                    )
+                })?;
+                let granted = roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.0)));
+                let options = method.options();
+                let level = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
+                let entry = Method {
+                    permission: leak(&policy.0),
+                    kinds: policy.1,
+                    streaming: method.is_client_streaming() || method.is_server_streaming(),
+                    read: level == Some(1),
+                    roles: granted.map(|(role, _)| role.clone()).collect(),
+                    name,
+                };
+                by_path.insert(format!("/{}", entry.name), entry);
+            }
+        }
+        Ok(Self { by_path })
+    }
+
+    /// The method that a request path names.
+    pub fn get(&self, path: &str) -> Option<&Method> {
+        self.by_path.get(path)
+    }
+
+    /// All methods, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.by_path.values()
+    }
+}
+
+impl Method {
+    /// Whether `actor` may call.
+    ///
+    /// # Errors
+    /// `PermissionDenied`: `PERMISSION_MISSING` if none of the roles grants the permission,
+    /// `ACTOR_KIND_NOT_ALLOWED` if the method is not for this kind of actor.
+    pub fn authorize(&self, actor: &Actor) -> Result<()> {
+        if !actor.roles.iter().any(|role| self.roles.contains(role)) {
+            let what = format!(
+                "{} needs the permission {}, which no role of {} grants",
+                self.name, self.permission, actor.subject
+            );
+            return Err(Error::denied("PERMISSION_MISSING", what));
+        }
+        if !self.kinds.is_empty() && !self.kinds.contains(&actor.kind) {
+            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+            let what =
+                format!("{} is for actors of kind {}, not {}", self.name, kinds.join(" or "), actor.kind.as_str());
+            return Err(Error::denied("ACTOR_KIND_NOT_ALLOWED", what));
+        }
+        Ok(())
+    }
+}
+
+/// Permissions are as many as methods and live as long as the process.
+fn leak(permission: &str) -> &'static str {
+    use std::sync::{Mutex, PoisonError};
+    static KEPT: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = kept.iter().find(|found| **found == permission) {
+        return found;
+    }
+    let new: &'static str = Box::leak(permission.to_owned().into_boxed_str());
+    kept.push(new);
+    new
+}
+
+fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<(String, Vec<ActorKind>)> {
+    let extension = pool.get_extension_by_name("remit.options.v1.method_policy")?;
+    let options = method.options();
+    if !options.has_extension(&extension) {
+        return None;
+    }
+    let value = options.get_extension(&extension);
+    let policy = value.as_message()?;
+    debug_assert_eq!(policy.descriptor().name(), "MethodPolicy");
+    let permission = policy.get_field_by_name("permission")?.as_str()?.to_owned();
+    let kinds = policy.get_field_by_name("actor_kinds")?.as_list().map(|kinds| {
+        kinds
+            .iter()
+            .filter_map(|kind| match Value::as_enum_number(kind) {
+                Some(1) => Some(ActorKind::Human),
+                Some(2) => Some(ActorKind::Ai),
+                Some(3) => Some(ActorKind::Service),
+                _ => None,
+            })
+            .collect()
+    })?;
+    (permission.split('.').count() == 3).then_some((permission, kinds))
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    let part = |part: &str| {
+        part == "*"
+            || !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    (1..=3).contains(&pattern.split('.').count()) && pattern.split('.').all(part)
+}
+
+/// `*` stands for one part, and as the last part for all the rest.
+fn matches(pattern: &str, permission: &str) -> bool {
+    let (mut wanted, mut parts) = (pattern.split('.').peekable(), permission.split('.'));
+    while let Some(want) = wanted.next() {
+        let part = parts.next();
+        match part {
+            None => return false,
+            Some(_) if want == "*" && wanted.peek().is_none() => return true,
+            Some(part) if want != "*" && want != part => return false,
+            Some(_) => {}
+        }
+    }
+    parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_one_part_and_at_the_end_for_the_rest() {
+        for (pattern, permission, granted) in [
+            ("*", "scoring.tasks.get", true),
+            ("scoring.*", "scoring.tasks.get", true),
+            ("scoring.*", "registry.models.get", false),
+            ("*.*.get", "scoring.tasks.get", true),
+            ("*.*.get", "scoring.tasks.list", false),
+            ("scoring.tasks.get", "scoring.tasks.get", true),
+            ("scoring.tasks", "scoring.tasks.get", false),
+            ("scoring.*.get", "scoring.tasks.delete", false),
+        ] {
+            assert_eq!(matches(pattern, permission), granted, "{pattern} on {permission}");
+        }
+    }
+}

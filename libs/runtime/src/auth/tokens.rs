@@ -1,0 +1,346 @@
+//! Verification of bearer tokens, with a bounded memory of those verified.
+
+use super::issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+use super::keys::{Key, KeySet};
+use crate::config::Config;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Validation};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The longest token that is looked at, in bytes.
+const MOST_BYTES: usize = 8_192;
+
+/// Who a verified token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The caller.
+    pub actor: Actor,
+    /// When the token expires, in seconds since 1970.
+    pub expires: u64,
+}
+
+/// Verifies tokens.
+pub struct Authenticator {
+    sets: Vec<KeySet>,
+    algorithms: Vec<Algorithm>,
+    audience: String,
+    max_lifetime: u64,
+    leeway: u64,
+    min_interval: Duration,
+    refresh: Duration,
+    cache: moka::sync::Cache<[u8; 32], Arc<(u64, Identity)>>,
+    generation: AtomicU64,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authenticator({} issuers)", self.sets.len())
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenHeader {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audiences {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The claims as they may come from any identity provider.
+#[derive(Deserialize)]
+struct Received {
+    aud: Audiences,
+    sub: String,
+    tenant: String,
+    kind: ActorKind,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    role_groups: Vec<String>,
+    #[serde(default)]
+    on_behalf_of: Option<String>,
+    exp: f64,
+    #[serde(default)]
+    nbf: Option<f64>,
+    #[serde(default)]
+    iat: Option<f64>,
+}
+
+fn refuse(reason: &'static str, message: impl Into<String>) -> Error {
+    Error::new(Kind::Unauthenticated, reason, message)
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+impl Authenticator {
+    /// Reads the key sets of all configured issuers, or creates the development issuer's.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`JWKS_INVALID`) or `Unavailable` (`JWKS_UNAVAILABLE`) for a key set in a
+    /// file; one behind a URL is tried again later.
+    pub async fn open(config: &Config) -> Result<(Arc<Self>, Arc<Signer>)> {
+        let auth = &config.auth;
+        let mut sets = Vec::new();
+        for issuer in &auth.issuers {
+            sets.push(KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds)?);
+        }
+        let signer = if auth.service_key.as_os_str().is_empty() {
+            if !sets.is_empty() && !auth.development {
+                let what = "must name the key that signs service tokens, as auth.development is false";
+                return Err(Error::invalid("CONFIG_INVALID", "auth.service_key", what));
+            }
+            let signer = Signer::development(config)?;
+            let jwks = config.issuer_dir().join("jwks.json");
+            // Beside real issuers the development key signs for services only.
+            let kinds: &[ActorKind] = if sets.is_empty() { &[] } else { &[ActorKind::Service] };
+            sets.push(KeySet::new(DEVELOPMENT_ISSUER, &jwks.display().to_string(), kinds)?);
+            signer
+        } else {
+            Signer::from_file(&auth.service_key, &auth.service_issuer, &auth.audience)?
+        };
+        let verifier = Self::with_sets(config, sets)?;
+        verifier.load().await?;
+        Ok((Arc::new(verifier), Arc::new(signer)))
+    }
+
+    fn with_sets(config: &Config, sets: Vec<KeySet>) -> Result<Self> {
+        let auth = &config.auth;
+        let known = |name: &String| match name.as_str() {
+            "EdDSA" => Ok(Algorithm::EdDSA),
+            "ES256" => Ok(Algorithm::ES256),
+            "RS256" => Ok(Algorithm::RS256),
+            other => Err(Error::invalid("CONFIG_INVALID", "auth.algorithms", format!("{other} is not allowed"))),
+        };
+        Ok(Self {
+            sets,
+            algorithms: auth.algorithms.iter().map(known).collect::<Result<_>>()?,
+            audience: auth.audience.clone(),
+            max_lifetime: auth.max_lifetime.get().as_secs(),
+            leeway: auth.leeway.get().as_secs(),
+            min_interval: auth.jwks_min_interval.get(),
+            refresh: auth.jwks_refresh.get(),
+            cache: moka::sync::Cache::builder()
+                .max_capacity(auth.cache_tokens)
+                .time_to_live(auth.cache_ttl.get().max(Duration::from_secs(1)))
+                .build(),
+            generation: AtomicU64::new(0),
+        })
+    }
+
+    async fn load(&self) -> Result<()> {
+        for set in &self.sets {
+            match set.reload().await {
+                Ok(_) => {}
+                Err(error) if set.is_file() => return Err(error),
+                Err(error) => tracing::warn!(issuer = set.issuer, error = error.message(), "will try again"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the key sets up to date until `shutdown`: files whenever they change, URLs at the
+    /// configured interval.
+    pub async fn keep_fresh(self: Arc<Self>, shutdown: tokio_util::sync::CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(self.min_interval.max(Duration::from_millis(100))) => {}
+            }
+            for set in &self.sets {
+                let wait = if set.is_file() { self.min_interval } else { self.refresh };
+                let wait = if set.is_loaded() { wait } else { self.min_interval };
+                if set.may_reload(wait) {
+                    self.reload(set).await;
+                }
+            }
+        }
+    }
+
+    async fn reload(&self, set: &KeySet) {
+        match set.reload().await {
+            Ok(true) => {
+                self.generation.fetch_add(1, Ordering::SeqCst);
+                self.cache.invalidate_all();
+                tracing::info!(issuer = set.issuer, "the key set changed");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(issuer = set.issuer, error = error.message(), "keys stay as they were"),
+        }
+    }
+
+    /// Verifies the value of an `authorization` header.
+    ///
+    /// # Errors
+    /// `Unauthenticated` with the reason `TOKEN_MISSING`, `TOKEN_MALFORMED`, `TOKEN_ALGORITHM`,
+    /// `TOKEN_ISSUER`, `TOKEN_UNKNOWN_KEY`, `TOKEN_SIGNATURE`, `TOKEN_AUDIENCE`, `TOKEN_EXPIRED`,
+    /// `TOKEN_NOT_YET_VALID` or `TOKEN_CLAIMS`; `Unavailable` (`JWKS_UNAVAILABLE`) if the issuer's
+    /// keys have never been reachable.
+    pub async fn verify(&self, header: Option<&str>) -> Result<Arc<(u64, Identity)>> {
+        let header = header
+            .ok_or_else(|| refuse("TOKEN_MISSING", "the call needs a bearer token in the metadata authorization"))?;
+        let token = match header.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => return Err(refuse("TOKEN_MALFORMED", "the metadata authorization must be Bearer and a token")),
+        };
+        if token.len() > MOST_BYTES {
+            return Err(refuse("TOKEN_MALFORMED", format!("the token is longer than {MOST_BYTES} bytes")));
+        }
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        // Read before the keys: an entry verified with keys that change meanwhile is then stale.
+        let generation = self.generation.load(Ordering::SeqCst);
+        if let Some(found) = self.cache.get(&digest).filter(|found| found.0 == generation) {
+            if now() < found.1.expires as f64 + self.leeway as f64 {
+                return Ok(found);
+            }
+            return Err(refuse("TOKEN_EXPIRED", "the token has expired"));
+        }
+        let identity = self.verify_new(token).await?;
+        let entry = Arc::new((generation, identity));
+        self.cache.insert(digest, entry.clone());
+        Ok(entry)
+    }
+
+    async fn verify_new(&self, token: &str) -> Result<Identity> {
+        let malformed = || refuse("TOKEN_MALFORMED", "the token is not a signed JWT");
+        let mut parts = token.split('.');
+        let (Some(head), Some(body), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed());
+        };
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
+        let head: TokenHeader = serde_json::from_slice(&decode(head)?).map_err(|_| malformed())?;
+        let body: serde_json::Value = serde_json::from_slice(&decode(body)?).map_err(|_| malformed())?;
+        if head.crit.is_some() {
+            return Err(refuse("TOKEN_MALFORMED", "the token has critical header extensions, of which none is known"));
+        }
+        let allowed = self.algorithms.iter().find(|algorithm| format!("{algorithm:?}") == head.alg);
+        let algorithm = *allowed.ok_or_else(|| refuse("TOKEN_ALGORITHM", "the token's algorithm is not allowed"))?;
+        let issuer = body.get("iss").and_then(serde_json::Value::as_str);
+        let set = issuer.and_then(|issuer| self.sets.iter().find(|set| set.issuer == issuer));
+        let set = set.ok_or_else(|| refuse("TOKEN_ISSUER", "the token's issuer is not trusted"))?;
+        let key = self.key(set, head.kid.as_deref()).await?;
+        if key.algorithm != algorithm {
+            return Err(refuse("TOKEN_ALGORITHM", "the token's algorithm is not that of its key"));
+        }
+        let mut check = Validation::new(algorithm);
+        // Only the signature is checked there; the claims are checked below, each with its reason.
+        check.required_spec_claims.clear();
+        check.validate_exp = false;
+        check.validate_aud = false;
+        jsonwebtoken::decode::<serde_json::Value>(token, &key.decoding, &check)
+            .map_err(|_| refuse("TOKEN_SIGNATURE", "the token's signature is wrong"))?;
+        self.claims(set, body)
+    }
+
+    async fn key(&self, set: &KeySet, kid: Option<&str>) -> Result<Arc<Key>> {
+        let kid = kid.ok_or_else(|| refuse("TOKEN_UNKNOWN_KEY", "the token names no key id (kid)"))?;
+        if let Some(key) = set.find(kid) {
+            return Ok(key);
+        }
+        if set.may_reload(self.min_interval) {
+            self.reload(set).await;
+        }
+        set.find(kid).ok_or_else(|| {
+            if set.is_loaded() {
+                refuse("TOKEN_UNKNOWN_KEY", "the issuer has no key with the token's key id")
+            } else {
+                let what = format!("the keys of issuer {} cannot be reached", set.issuer);
+                Error::new(Kind::Unavailable, "JWKS_UNAVAILABLE", what)
+            }
+        })
+    }
+
+    fn claims(&self, set: &KeySet, body: serde_json::Value) -> Result<Identity> {
+        let wrong = |what: String| refuse("TOKEN_CLAIMS", what);
+        let claims: Received =
+            serde_json::from_value(body).map_err(|error| wrong(format!("the token's claims: {error}")))?;
+        let audience = match &claims.aud {
+            Audiences::One(one) => *one == self.audience,
+            Audiences::Many(many) => many.contains(&self.audience),
+        };
+        if !audience {
+            return Err(refuse("TOKEN_AUDIENCE", "the token is for another audience"));
+        }
+        let (now, leeway) = (now(), self.leeway as f64);
+        let sane = |time: f64| time.is_finite() && (0.0..=32_503_680_000.0).contains(&time);
+        if !sane(claims.exp) || claims.nbf.is_some_and(|t| !sane(t)) || claims.iat.is_some_and(|t| !sane(t)) {
+            return Err(wrong("the token's times must be seconds since 1970".to_owned()));
+        }
+        if claims.exp + leeway <= now {
+            return Err(refuse("TOKEN_EXPIRED", "the token has expired"));
+        }
+        if claims.nbf.or(claims.iat).is_some_and(|from| from > now + leeway) {
+            return Err(refuse("TOKEN_NOT_YET_VALID", "the token is not valid yet"));
+        }
+        let from = claims.iat.or(claims.nbf).unwrap_or(now);
+        if claims.exp - from > self.max_lifetime as f64 {
+            return Err(wrong(format!("the token lives longer than {} seconds", self.max_lifetime)));
+        }
+        if !set.kinds.is_empty() && !set.kinds.contains(&claims.kind) {
+            return Err(wrong(format!("the issuer may not speak for actors of kind {}", claims.kind.as_str())));
+        }
+        let text =
+            |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        if !text(&claims.sub, 200) {
+            return Err(wrong("the token's sub must be 1 to 200 characters".to_owned()));
+        }
+        if claims.on_behalf_of.as_deref().is_some_and(|other| !text(other, 200)) {
+            return Err(wrong("the token's on_behalf_of must be 1 to 200 characters".to_owned()));
+        }
+        for (name, list) in [("roles", &claims.roles), ("role_groups", &claims.role_groups)] {
+            if list.len() > 32 || list.iter().any(|item| !text(item, 63)) {
+                return Err(wrong(format!("the token's {name} must be at most 32 of 1 to 63 characters")));
+            }
+        }
+        let tenant = Tenant::new(claims.tenant).map_err(|error| wrong(format!("the token's {}", error.message())))?;
+        Ok(Identity {
+            tenant,
+            actor: Actor {
+                subject: claims.sub,
+                kind: claims.kind,
+                roles: claims.roles,
+                role_groups: claims.role_groups,
+                on_behalf_of: claims.on_behalf_of,
+            },
+            expires: claims.exp as u64,
+        })
+    }
+}
+
+impl Claims {
+    /// The claims of a valid token from now on, for tests to spoil.
+    pub fn sample(issuer: &str, audience: &str) -> Self {
+        let now = now() as u64;
+        Self {
+            iss: issuer.to_owned(),
+            aud: audience.to_owned(),
+            sub: "alice".to_owned(),
+            tenant: "acme".to_owned(),
+            kind: ActorKind::Human,
+            roles: vec!["viewer".to_owned()],
+            role_groups: Vec::new(),
+            on_behalf_of: None,
+            iat: now,
+            nbf: now,
+            exp: now + 600,
+            jti: String::new(),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Configuration: embedded defaults, then a file, then the environment; unknown keys are refused.
+
+mod reference;
+mod span;
+
+pub use reference::reference_markdown;
+pub use span::Span;
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Map, Value};
+use remit_core::{Error, Kind, Result};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The defaults, with a comment on every setting.
+pub const DEFAULT: &str = include_str!("../../config.default.toml");
+
+/// Everything that can be set. Each field is documented in `config.default.toml`, from which the
+/// reference is generated.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub data: Data,
+    pub database: Database,
+    pub server: Server,
+    pub auth: Auth,
+    pub roles: BTreeMap<String, Vec<String>>,
+    pub peers: BTreeMap<String, String>,
+    pub clock: ClockConfig,
+    pub relay: Relay,
+    pub timers: Timers,
+    pub watch: Watch,
+    pub telemetry: Telemetry,
+}
+
+/// The section `[data]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+/// The section `[database]`. URLs hold passwords and are never printed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Database {
+    pub url: SecretString,
+    pub connections: u32,
+    pub migrate: bool,
+    pub urls: BTreeMap<String, SecretString>,
+}
+
+/// The section `[server]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Server {
+    pub listen: String,
+    pub only: Vec<String>,
+    pub tls_certificate: PathBuf,
+    pub tls_key: PathBuf,
+    pub cors_origins: Vec<String>,
+    pub max_message_bytes: usize,
+    pub max_streams: u32,
+    pub max_calls: usize,
+    pub connection_age: Span,
+    pub connection_age_grace: Span,
+    pub keepalive_interval: Span,
+    pub keepalive_timeout: Span,
+    pub deadline_default: Span,
+    pub deadline_max: Span,
+    pub stream_deadline_max: Span,
+    pub drain_delay: Span,
+    pub drain_timeout: Span,
+}
+
+/// The section `[auth]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Auth {
+    pub audience: String,
+    pub algorithms: Vec<String>,
+    pub max_lifetime: Span,
+    pub leeway: Span,
+    pub jwks_refresh: Span,
+    pub jwks_min_interval: Span,
+    pub cache_tokens: u64,
+    pub cache_ttl: Span,
+    pub development: bool,
+    pub issuer_dir: PathBuf,
+    pub service_key: PathBuf,
+    pub service_issuer: String,
+    pub service_lifetime: Span,
+    pub issuers: Vec<Issuer>,
+}
+
+/// One table `[[auth.issuers]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The file path or URL of its key set.
+    pub jwks: String,
+    /// The actor kinds it may speak for; all if empty.
+    #[serde(default)]
+    pub kinds: Vec<remit_core::ActorKind>,
+}
+
+/// The section `[clock]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ClockConfig {
+    pub allow_manual: bool,
+    pub manual: bool,
+    pub start: String,
+}
+
+/// The section `[relay]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Relay {
+    pub batch: u32,
+    pub poll: Span,
+    pub retry_min: Span,
+    pub retry_max: Span,
+    pub max_depth: i64,
+}
+
+/// The section `[timers]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Timers {
+    pub poll: Span,
+    pub batch: u32,
+}
+
+/// The section `[watch]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Watch {
+    pub poll: Span,
+    pub heartbeat: Span,
+    pub max_streams: usize,
+}
+
+/// The section `[telemetry]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Telemetry {
+    pub log: String,
+    pub format: String,
+    pub otlp_endpoint: String,
+    pub sample_ratio: f64,
+}
+
+impl Config {
+    /// Reads the defaults, then `file` if one is given, then the process's environment.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`CONFIG_INVALID`) naming the key, and the file or variable it came from.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        Self::load_with(file, std::env::vars())
+    }
+
+    /// The same with the environment given.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let mut figment = Figment::from(Toml::string(DEFAULT));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(invalid("config", format!("the file {} does not exist", file.display())));
+            }
+            figment = figment.merge(Toml::file(file));
+        }
+        Self::extract(figment.merge(environment(env)))
+    }
+
+    /// The defaults overridden by `toml` alone, for tests and embedding.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(toml: &str) -> Result<Self> {
+        Self::extract(Figment::from(Toml::string(DEFAULT)).merge(Toml::string(toml)))
+    }
+
+    fn extract(figment: Figment) -> Result<Self> {
+        let config: Self = figment.extract().map_err(|error| {
+            let path = error.path.join(".");
+            let source = error.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
+            // figment's own text shows the value, which may be a secret; its kind does not.
+            let what = match &error.kind {
+                figment::error::Kind::UnknownField(name, known) => {
+                    format!("unknown key {name:?}; known are {}", known.join(", "))
+                }
+                figment::error::Kind::MissingField(name) => format!("{name} is missing"),
+                figment::error::Kind::InvalidType(_, wanted) => format!("must be {wanted}"),
+                figment::error::Kind::Message(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let field = match &error.kind {
+                figment::error::Kind::UnknownField(name, _) if path.is_empty() => name.clone(),
+                figment::error::Kind::UnknownField(name, _) if !path.ends_with(name.as_str()) => {
+                    format!("{path}.{name}")
+                }
+                _ if path.is_empty() => "config".to_owned(),
+                _ => path,
+            };
+            invalid(field, format!("{what}{source}"))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what types alone cannot say.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`CONFIG_INVALID`) naming the key and what it must be.
+    pub fn check(&self) -> Result<()> {
+        let url_ok = |url: &str| {
+            url.is_empty() || ["postgres://", "postgresql://", "sqlite:"].iter().any(|p| url.starts_with(p))
+        };
+        let need = |ok: bool, field: &str, what: &str| if ok { Ok(()) } else { Err(invalid(field, what)) };
+        need(url_ok(self.database.url.expose_secret()), "database.url", "must start with postgres:// or be empty")?;
+        for (service, url) in &self.database.urls {
+            need(
+                url_ok(url.expose_secret()),
+                &format!("database.urls.{service}"),
+                "must start with postgres:// or sqlite:",
+            )?;
+        }
+        for (service, url) in &self.peers {
+            let ok = url.starts_with("http://") || url.starts_with("https://");
+            need(ok, &format!("peers.{service}"), "must start with http:// or https://")?;
+        }
+        need((1..=1000).contains(&self.database.connections), "database.connections", "must be 1 to 1000")?;
+        need(!self.data.dir.as_os_str().is_empty(), "data.dir", "must not be empty")?;
+        need((1..=500).contains(&self.relay.batch), "relay.batch", "must be 1 to 500")?;
+        need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;
+        need((1..=1000).contains(&self.timers.batch), "timers.batch", "must be 1 to 1000")?;
+        need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
+        need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
+        need(self.server.max_message_bytes >= 65_536, "server.max_message_bytes", "must be at least 65536")?;
+        let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
+        need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
+        need(!self.auth.audience.is_empty(), "auth.audience", "must not be empty")?;
+        need(!self.auth.algorithms.is_empty(), "auth.algorithms", "must name at least one algorithm")?;
+        for algorithm in &self.auth.algorithms {
+            let ok = matches!(algorithm.as_str(), "EdDSA" | "ES256" | "RS256");
+            need(ok, "auth.algorithms", "may hold only EdDSA, ES256 and RS256")?;
+        }
+        let trusted = self.auth.development || !self.auth.issuers.is_empty();
+        need(trusted, "auth.issuers", "must name an issuer, or auth.development be true")?;
+        need(!self.clock.manual || self.clock.allow_manual, "clock.manual", "needs clock.allow_manual = true")?;
+        let start = self.clock.start.is_empty() || self.clock.start.parse::<jiff::Timestamp>().is_ok();
+        need(start, "clock.start", "must be an RFC 3339 time such as 2008-05-01T00:00:00Z")?;
+        need(matches!(self.telemetry.format.as_str(), "text" | "json"), "telemetry.format", "must be text or json")?;
+        need((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio", "must be 0 to 1")?;
+        for poll in
+            [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll), ("watch.poll", self.watch.poll)]
+        {
+            need(poll.1.get().as_millis() >= 10, poll.0, "must be at least 10ms")?;
+        }
+        Ok(())
+    }
+
+    /// The directory of the development issuer.
+    pub fn issuer_dir(&self) -> &Path {
+        if self.auth.issuer_dir.as_os_str().is_empty() { &self.data.dir } else { &self.auth.issuer_dir }
+    }
+
+    /// The database URL of a service.
+    pub fn database_url(&self, service: &str) -> SecretString {
+        let url = self.database.urls.get(service).unwrap_or(&self.database.url);
+        if url.expose_secret().is_empty() {
+            let file = self.data.dir.join(format!("{service}.db"));
+            return SecretString::from(format!("sqlite:{}", file.display()));
+        }
+        url.clone()
+    }
+}
+
+fn invalid(field: impl Into<String>, what: impl Into<String>) -> Error {
+    let (field, what) = (field.into(), what.into());
+    Error::new(Kind::InvalidArgument, "CONFIG_INVALID", format!("{field}: {what}")).with_violation(field, what)
+}
+
+/// `REMIT_SERVER__MAX_STREAMS=5` sets `server.max_streams`. Variables without two underscores belong
+/// to the command line.
+fn environment(env: impl IntoIterator<Item = (String, String)>) -> Environment {
+    let mut found = Dict::new();
+    for (name, text) in env {
+        let Some(path) = name.strip_prefix("REMIT_").filter(|rest| rest.contains("__")) else { continue };
+        let parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+        // Numbers, booleans and arrays are written as in TOML; anything else is text as it stands.
+        let value: Value = match text.parse() {
+            Ok(value) => value,
+            Err(never) => match never {},
+        };
+        insert(&mut found, &parts, value);
+    }
+    Environment(found)
+}
+
+fn insert(dict: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            dict.insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let next = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, next) = next {
+                insert(next, rest, value);
+            }
+        }
+    }
+}
+
+struct Environment(Dict);
+
+impl figment::Provider for Environment {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named("the environment variables REMIT_…")
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        Ok(Map::from([(figment::Profile::Default, self.0.clone())]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

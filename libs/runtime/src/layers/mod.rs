@@ -1,0 +1,249 @@
+//! The one layer stack that every call passes, over the network and within the process: trace, metrics,
+//! panics, overload, identity and permission, deadline.
+
+mod body;
+mod deadline;
+mod metrics;
+#[cfg(test)]
+mod tests;
+
+use crate::auth::{Authenticator, Method, Methods};
+use crate::config::Config;
+use crate::context::{SCOPE, Scope, Trace};
+use crate::cx::Caller;
+use crate::status::{DOMAIN, to_status};
+use body::{Finish, Guarded};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use metrics::CallMetrics;
+use remit_core::{Error, Kind, Result};
+use std::any::Any;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Service;
+use tracing::Instrument as _;
+
+/// The gRPC services that answer without a token: what orchestrators and tools ask first.
+const OPEN: [&str; 3] =
+    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+
+/// Tells open streams that they must end.
+#[derive(Debug, Clone, Default)]
+pub struct Ended(CancellationToken);
+
+impl Ended {
+    /// Ends every stream with `UNAVAILABLE`, `SHUTTING_DOWN`.
+    pub fn end_streams(&self) {
+        self.0.cancel();
+    }
+
+    fn wait(&self) -> BoxFuture<'static, ()> {
+        self.0.clone().cancelled_owned().boxed()
+    }
+}
+
+/// What the stack needs to know.
+struct Shared {
+    methods: Methods,
+    auth: Arc<Authenticator>,
+    metrics: CallMetrics,
+    bounds: deadline::Bounds,
+    permits: Arc<Semaphore>,
+    most: usize,
+    ended: Ended,
+    /// By the service's short name, `audit` for every path under `/remit.audit.`.
+    routes: HashMap<String, Routes>,
+    base: Routes,
+}
+
+/// The services of this process behind their layers.
+#[derive(Clone)]
+pub struct Stack(Arc<Shared>);
+
+impl Stack {
+    /// Puts the layers around `routes` (by service name) and `base` (health, reflection, system).
+    pub fn new(
+        config: &Config,
+        methods: Methods,
+        auth: Arc<Authenticator>,
+        ended: Ended,
+        routes: HashMap<String, Routes>,
+        base: Routes,
+    ) -> Self {
+        let most = config.server.max_calls;
+        Self(Arc::new(Shared {
+            methods,
+            auth,
+            metrics: CallMetrics::new(&opentelemetry::global::meter("remit")),
+            bounds: deadline::Bounds::new(&config.server),
+            permits: Arc::new(Semaphore::new(most)),
+            most,
+            ended,
+            routes: routes.into_iter().map(|(name, routes)| (name, routes.prepare())).collect(),
+            base: base.prepare(),
+        }))
+    }
+}
+
+impl Service<Request<Body>> for Stack {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shared = self.0.clone();
+        Box::pin(async move { Ok(shared.handle(request).await) })
+    }
+}
+
+impl Shared {
+    async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(Trace::parse);
+        let trace = parent.map_or_else(Trace::begin, Trace::child);
+        let method = self.methods.get(request.uri().path());
+        let streaming = method.is_none_or(|method| method.streaming);
+        let scope = Scope { trace, deadline: self.bounds.of(request.headers(), streaming) };
+        let name = method.map_or("_OTHER", |method| method.name.as_str()).to_owned();
+        let span = crate::telemetry::call_span(&name, parent, &trace);
+        self.metrics.begin();
+        let mut finish =
+            Finish { metrics: self.metrics.clone(), method: name, began: Instant::now(), permit: None, done: false };
+        let answer = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span).await;
+        let (mut parts, body) = answer
+            .unwrap_or_else(|error| {
+                let status = SCOPE.sync_scope(scope, || to_status(error));
+                status.into_http::<Body>()
+            })
+            .into_parts();
+        if let Ok(id) = HeaderValue::from_str(&trace.id()) {
+            parts.headers.insert("x-trace-id", id);
+        }
+        if let Some(code) = parts.headers.get("grpc-status") {
+            let code = Code::from_bytes(code.as_bytes());
+            parts.headers = explain(parts.headers, &scope);
+            finish.end(code);
+            return Response::from_parts(parts, body);
+        }
+        Response::from_parts(parts, Body::new(Guarded::new(body, scope, streaming, &self.ended, finish)))
+    }
+
+    async fn admit(
+        &self,
+        mut request: Request<Body>,
+        method: Option<&Method>,
+        scope: Scope,
+        finish: &mut Finish,
+    ) -> Result<Response<Body>> {
+        let path = request.uri().path();
+        if !OPEN.iter().any(|open| path.starts_with(open)) {
+            let token = request.headers().get(http::header::AUTHORIZATION).cloned();
+            let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await?;
+            let method = method.ok_or_else(|| unknown_method(path))?;
+            method.authorize(&verified.1.actor)?;
+            let permit = self.permits.clone().try_acquire_owned().map_err(|_| overloaded(self.most))?;
+            finish.permit = Some(permit);
+            let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+            request.extensions_mut().insert(Caller { tenant, actor, method: method.permission });
+        }
+        let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
+        let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();
+        let streaming = method.is_none_or(|method| method.streaming);
+        let work = AssertUnwindSafe(async { routes.call(request).await }).catch_unwind();
+        let ending = async { if streaming { self.ended.wait().await } else { std::future::pending().await } };
+        let late = async {
+            match scope.deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // An answer that is ready beats a deadline that has just passed.
+            biased;
+            done = work => match done {
+                Ok(Ok(response)) => Ok(response.map(Body::new)),
+                Ok(Err(never)) => match never {},
+                Err(panic) => Err(panicked(&finish.method, panic.as_ref())),
+            },
+            () = late => Err(deadline::exceeded()),
+            () = ending => Err(shutting_down()),
+        }
+    }
+}
+
+fn unknown_method(path: &str) -> Error {
+    let path: String = path.chars().take(200).collect();
+    Error::not_found("METHOD_UNKNOWN", format!("the method {path}"))
+}
+
+fn overloaded(most: usize) -> Error {
+    Error::new(Kind::ResourceExhausted, "OVERLOADED", format!("{most} calls are in progress already: wait and resend"))
+        .with_retry_after(Duration::from_secs(1))
+}
+
+fn shutting_down() -> Error {
+    Error::new(Kind::Unavailable, "SHUTTING_DOWN", "the server is shutting down: resume on another connection")
+        .with_retry_after(Duration::from_millis(200))
+}
+
+fn panicked(method: &str, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::internal(format!("{method} panicked: {}", text.unwrap_or("no text")))
+}
+
+/// Adds a reason to a failure that gRPC itself reports without one, so that every failure has one.
+fn explain(headers: HeaderMap, scope: &Scope) -> HeaderMap {
+    let failed = headers.get("grpc-status").is_some_and(|code| code.as_bytes() != b"0");
+    if !failed || headers.contains_key("grpc-status-details-bin") {
+        return headers;
+    }
+    let Some(status) = Status::from_header_map(&headers) else { return headers };
+    let reason = match status.code() {
+        Code::Ok => return headers,
+        Code::OutOfRange => "MESSAGE_TOO_LARGE",
+        Code::Unimplemented => "METHOD_UNKNOWN",
+        Code::InvalidArgument => "MESSAGE_MALFORMED",
+        Code::Cancelled => "CANCELLED",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        // tonic reports a message that cannot be framed or decompressed so.
+        Code::Internal | Code::Unknown | Code::DataLoss => "TRANSPORT_FAILED",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+    };
+    let mut details = tonic_types::ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, [("trace_id".to_owned(), scope.trace.id())]);
+    let status = <Status as tonic_types::StatusExt>::with_error_details_and_metadata(
+        status.code(),
+        status.message(),
+        details,
+        status.metadata().clone(),
+    );
+    let mut with = body::trailers(&status);
+    if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
+        with.insert(http::header::CONTENT_TYPE, kind.clone());
+    }
+    if let Some(id) = headers.get("x-trace-id") {
+        with.insert("x-trace-id", id.clone());
+    }
+    with
+}

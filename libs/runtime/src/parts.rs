@@ -1,0 +1,78 @@
+//! What a service is given, and what it gives.
+
+use crate::{Config, Peers};
+use futures::future::BoxFuture;
+use remit_core::{Clock, Ids, Result, Tenant};
+use remit_store::{Db, Schema, Signal, TimerHandler, tenants};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Everything that a service works with; nothing of it is global.
+#[derive(Clone)]
+pub struct Deps {
+    /// The service's own database.
+    pub db: Db,
+    /// The time that rules work with.
+    pub clock: Arc<dyn Clock>,
+    /// The source of identifiers.
+    pub ids: Arc<Ids>,
+    /// The way to the other services.
+    pub peers: Peers,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Cancelled when the process begins to drain: streams end, background tasks return.
+    pub shutdown: CancellationToken,
+    /// The tenants seen so far.
+    pub tenants: Tenants,
+}
+
+/// What a service gives to the process.
+#[derive(Default)]
+pub struct Parts {
+    /// Its gRPC services, all of the package `remit.<service>.v1`.
+    pub routes: tonic::service::Routes,
+    /// Plain HTTP routes on the same port, if it has any.
+    pub http: Option<axum::Router>,
+    /// Background work; each future returns soon after shutdown is cancelled.
+    pub tasks: Vec<BoxFuture<'static, ()>>,
+    /// What happens when one of its timers is due.
+    pub timers: Option<Arc<dyn TimerHandler>>,
+}
+
+/// Builds a service from what it is given.
+pub type Build = fn(Deps) -> BoxFuture<'static, Result<Parts>>;
+
+/// A service that a process can run.
+#[derive(Clone, Copy)]
+pub struct ServiceDef {
+    /// Its name, such as `audit`.
+    pub name: &'static str,
+    /// Its tables.
+    pub schema: Schema,
+    /// How to build it.
+    pub build: Build,
+}
+
+/// The tenants seen by this database.
+#[derive(Debug, Clone)]
+pub struct Tenants {
+    db: Db,
+}
+
+impl Tenants {
+    /// The tenants of `db`.
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// The tenants that this process knows now.
+    pub fn known(&self) -> Vec<Tenant> {
+        tenants::known(&self.db)
+    }
+
+    /// Changes whenever a tenant is seen for the first time.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.db.subscribe(Signal::Tenants)
+    }
+}

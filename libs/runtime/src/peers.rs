@@ -1,0 +1,197 @@
+//! The way to the other services: in this process or across the network, one type for both.
+
+use crate::auth::Signer;
+use crate::context;
+use futures::future::BoxFuture;
+use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Endpoint;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt as _};
+
+/// A service of this process with the whole layer stack around it.
+pub type Local = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
+
+/// The connection of a generated client: `AuditServiceClient::new(peers.channel("audit"))`.
+#[derive(Clone)]
+pub struct Channel(Target);
+
+#[derive(Clone)]
+enum Target {
+    /// Set once all services of the process are built, before any of them serves.
+    Local(Arc<OnceLock<Local>>),
+    Remote(tonic::transport::Channel),
+    Unknown(Arc<str>),
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Target::Local(_) => "Channel(in-process)",
+            Target::Remote(_) => "Channel(remote)",
+            Target::Unknown(_) => "Channel(unknown)",
+        })
+    }
+}
+
+impl Service<http::Request<Body>> for Channel {
+    type Response = http::Response<Body>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match &mut self.0 {
+            Target::Remote(channel) => channel.poll_ready(cx).map_err(Into::into),
+            Target::Local(_) | Target::Unknown(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match &mut self.0 {
+            Target::Remote(channel) => {
+                let answer = channel.call(request);
+                Box::pin(async move { answer.await.map_err(Into::into) })
+            }
+            Target::Local(slot) => match slot.get().cloned() {
+                Some(service) => Box::pin(async move { Ok(service.oneshot(request).await?) }),
+                None => Box::pin(async { Ok(Status::unavailable("the service has not started yet").into_http()) }),
+            },
+            Target::Unknown(service) => {
+                let text = format!("no way to the service {service}: set peers.{service} to its URL");
+                Box::pin(async move { Ok(Status::unavailable(text).into_http()) })
+            }
+        }
+    }
+}
+
+/// Where the services are and how a service names itself to them.
+#[derive(Clone)]
+pub struct Peers {
+    channels: Arc<BTreeMap<String, Channel>>,
+    local: Arc<OnceLock<Local>>,
+    tokens: Arc<Tokens>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").field("channels", &self.channels).finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    /// `here` are the services of this process, `remote` the URLs of the others.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`PEER_URL_INVALID`) naming the setting.
+    pub fn new(
+        here: &[&str],
+        remote: &BTreeMap<String, String>,
+        signer: Arc<Signer>,
+        lifetime: Duration,
+    ) -> Result<Self> {
+        let local = Arc::new(OnceLock::new());
+        let mut channels = BTreeMap::new();
+        for (service, url) in remote {
+            let endpoint = Endpoint::from_shared(url.clone())
+                .map_err(|e| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), e.to_string()))?
+                // Without it small calls wait 40 ms for an acknowledgement.
+                .tcp_nodelay(true)
+                .connect_timeout(Duration::from_secs(5))
+                .http2_keep_alive_interval(Duration::from_secs(20))
+                .keep_alive_while_idle(true);
+            channels.insert(service.clone(), Channel(Target::Remote(endpoint.connect_lazy())));
+        }
+        for service in here {
+            channels.insert((*service).to_owned(), Channel(Target::Local(local.clone())));
+        }
+        let tokens = Tokens { signer, lifetime, cache: Mutex::default() };
+        Ok(Self { channels: Arc::new(channels), local, tokens: Arc::new(tokens) })
+    }
+
+    /// Opens the in-process way, once every service of the process is built.
+    ///
+    /// # Errors
+    /// `Internal` if that has been done before.
+    pub fn open(&self, local: Local) -> Result<()> {
+        self.local.set(local).map_err(|_| Error::internal("the in-process services were opened twice"))
+    }
+
+    /// The connection to `service`. A service without an address answers `UNAVAILABLE` and names the setting.
+    pub fn channel(&self, service: &str) -> Channel {
+        self.channels.get(service).cloned().unwrap_or_else(|| Channel(Target::Unknown(service.into())))
+    }
+
+    /// Wraps a message in a request of the service `us` on behalf of `tenant`: with a service token, with
+    /// what is left of the caller's deadline, and as part of the same trace.
+    pub fn request<T>(&self, us: &str, tenant: &Tenant, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        match self.tokens.header(us, tenant) {
+            Ok(header) => {
+                request.metadata_mut().insert("authorization", header);
+            }
+            // The peer refuses a call without a token, and that refusal is what the caller sees.
+            Err(error) => tracing::error!(service = us, reason = error.reason(), "no service token: {error}"),
+        }
+        if let Some(scope) = context::current() {
+            if let Some(deadline) = scope.deadline {
+                request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+            }
+            if let Ok(trace) = crate::telemetry::outgoing(scope.trace).to_string().parse() {
+                request.metadata_mut().insert("traceparent", trace);
+            }
+        }
+        request
+    }
+}
+
+/// Service tokens, made when needed and kept for half their life.
+struct Tokens {
+    signer: Arc<Signer>,
+    lifetime: Duration,
+    cache: Mutex<HashMap<(String, Tenant), Cached>>,
+}
+
+/// A token as a header, and when to make the next.
+type Cached = (MetadataValue<Ascii>, Instant);
+
+/// More tenants than this and the tokens are made anew: memory stays bounded.
+const MAX_TOKENS: usize = 10_000;
+
+impl Tokens {
+    fn header(&self, us: &str, tenant: &Tenant) -> Result<MetadataValue<Ascii>> {
+        let key = (us.to_owned(), tenant.clone());
+        let now = Instant::now();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((header, until)) = cache.get(&key)
+            && *until > now
+        {
+            return Ok(header.clone());
+        }
+        let actor = Actor {
+            subject: format!("remit-{us}"),
+            kind: ActorKind::Service,
+            roles: vec!["service".to_owned()],
+            role_groups: Vec::new(),
+            on_behalf_of: None,
+        };
+        let token = self.signer.token(tenant, &actor, self.lifetime)?;
+        let mut header: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| Error::new(Kind::Internal, "INTERNAL", "a service token is not a header value"))?;
+        header.set_sensitive(true);
+        if cache.len() >= MAX_TOKENS {
+            cache.clear();
+        }
+        cache.insert(key, (header.clone(), now + self.lifetime / 2));
+        Ok(header)
+    }
+}

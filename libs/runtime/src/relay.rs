@@ -1,0 +1,155 @@
+//! Delivers the outbox of each service to the audit service: in order per tenant, at least once.
+//!
+//! One replica at a time holds a tenant's lease. What was delivered and not acknowledged is sent again;
+//! the event id makes that harmless. If the audit service is away, work goes on and the outbox grows,
+//! visibly, until the store refuses mutations.
+
+use crate::Peers;
+use remit_api::audit::v1 as audit;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::types;
+use remit_core::{ActorKind, AuditEvent, Clock as _, Outcome, Result, SystemClock, Tenant, Timestamp};
+use remit_store::{Db, Signal, lease, outbox, tenants};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many events go into one call.
+const BATCH: i64 = 500;
+/// How long to wait for a signal before looking anyway, for events that another process saved.
+const IDLE: Duration = Duration::from_millis(250);
+/// How long a lease outlives its last renewal: the longest that a dead process delays delivery.
+const LEASE_TTL: Duration = Duration::from_secs(10);
+/// The longest pause after a failure.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// Everything that the relay of one service works with.
+#[derive(Clone)]
+pub struct Relay {
+    /// The service's database.
+    pub db: Db,
+    /// The way to the audit service.
+    pub peers: Peers,
+    /// The name of the service.
+    pub service: &'static str,
+    /// An id of this process, to hold leases by.
+    pub holder: String,
+}
+
+impl Relay {
+    /// Delivers until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut signal = self.db.subscribe(Signal::Outbox);
+        let mut backoff = Duration::ZERO;
+        while !shutdown.is_cancelled() {
+            match self.pass().await {
+                Ok(_) => backoff = Duration::ZERO,
+                Err(error) => {
+                    backoff = (backoff * 2).clamp(Duration::from_millis(100), MAX_BACKOFF);
+                    tracing::warn!(
+                        service = self.service,
+                        reason = error.reason(),
+                        "audit events could not be delivered: {error}"
+                    );
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = signal.changed(), if backoff.is_zero() => {}
+                () = tokio::time::sleep(backoff.max(IDLE)) => {}
+            }
+        }
+    }
+
+    /// Delivers everything that waits now, for every tenant; returns how many events.
+    ///
+    /// # Errors
+    /// The first failure; other tenants are served all the same.
+    pub async fn pass(&self) -> Result<u64> {
+        let mut delivered = 0;
+        let mut failure = None;
+        for tenant in tenants::refresh(&self.db).await? {
+            match self.drain(&tenant).await {
+                Ok(count) => delivered += count,
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(delivered), Err)
+    }
+
+    /// Leases run on the machine's clock: a process dies in real time, whatever a manual clock shows.
+    async fn hold_lease(&self, tenant: &Tenant) -> Result<bool> {
+        let mut tx = self.db.write().await?;
+        let now = SystemClock.now();
+        let held = lease::acquire(&mut tx, tenant, outbox::LEASE, &self.holder, now, LEASE_TTL).await?;
+        tx.commit().await?;
+        Ok(held)
+    }
+
+    async fn drain(&self, tenant: &Tenant) -> Result<u64> {
+        let mut delivered = 0;
+        loop {
+            let batch = outbox::read_batch(&mut self.db.read().await?, tenant, BATCH).await?;
+            let Some(last) = batch.last().map(|pending| pending.seq) else { return Ok(delivered) };
+            if !self.hold_lease(tenant).await? {
+                return Ok(delivered);
+            }
+            let events = batch.iter().map(|pending| to_proto(&pending.event)).collect();
+            let request = audit::AppendBatchRequest { events, prove: false };
+            AuditServiceClient::new(self.peers.channel("audit"))
+                .append_batch(self.peers.request(self.service, tenant, request))
+                .await
+                .map_err(crate::foreign)?;
+            let mut tx = self.db.write().await?;
+            outbox::ack(&mut tx, tenant, last).await?;
+            tx.commit().await?;
+            delivered += batch.len() as u64;
+        }
+    }
+}
+
+/// The event as the audit service takes it.
+pub fn to_proto(event: &AuditEvent) -> audit::Event {
+    audit::Event {
+        id: event.id.clone(),
+        actor: Some(types::Actor {
+            subject: event.actor.subject.clone(),
+            kind: match event.actor.kind {
+                ActorKind::Human => types::ActorKind::Human,
+                ActorKind::Ai => types::ActorKind::Ai,
+                ActorKind::Service => types::ActorKind::Service,
+            }
+            .into(),
+            role_groups: event.actor.role_groups.clone(),
+            on_behalf_of: event.actor.on_behalf_of.clone().unwrap_or_default(),
+        }),
+        actor_roles: event.actor.roles.clone(),
+        action: event.action.clone(),
+        resource: event.resource.clone(),
+        outcome: match event.outcome {
+            Outcome::Success => audit::Outcome::Success,
+            Outcome::Denied => audit::Outcome::Denied,
+            Outcome::Failure => audit::Outcome::Failure,
+        }
+        .into(),
+        reason: event.reason.clone(),
+        occurred_at: Some(stamp(event.occurred_at)),
+        recorded_at: Some(stamp(event.recorded_at)),
+        request_id: event.request_id.clone(),
+        trace_id: event.trace_id.clone(),
+        service: event.service.clone(),
+        policy_version: event.policy_version.clone(),
+        model_version: event.model_version.clone(),
+        before_digest: event.before_digest.clone(),
+        after_digest: event.after_digest.clone(),
+        details_json: if event.details.is_null() { String::new() } else { event.details.to_string() },
+        personal: event.personal.as_ref().map(|personal| audit::PersonalData {
+            subject: personal.subject.clone(),
+            fields: personal.fields.clone().into_iter().collect(),
+        }),
+    }
+}
+
+/// A time as protobuf writes it.
+pub fn stamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: (at.0.rem_euclid(1_000_000) * 1_000) as i32 }
+}

@@ -1,0 +1,139 @@
+//! Logs, metrics and traces of the process.
+
+use crate::config::Telemetry;
+use crate::context::Trace;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use prometheus::{Encoder as _, TextEncoder};
+use remit_core::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// Whether spans go to a collector; else they need no OpenTelemetry context.
+static EXPORTING: AtomicBool = AtomicBool::new(false);
+
+static REGISTRY: LazyLock<prometheus::Registry> = LazyLock::new(prometheus::Registry::new);
+
+/// Keeps the exporters alive; [`Guard::shutdown`] flushes them.
+#[derive(Debug)]
+pub struct Guard {
+    tracer: Option<SdkTracerProvider>,
+}
+
+impl Guard {
+    /// Sends what has not been sent yet.
+    pub fn shutdown(self) {
+        if let Some(tracer) = self.tracer
+            && let Err(error) = tracer.shutdown()
+        {
+            tracing::warn!(%error, "the last spans could not be exported");
+        }
+    }
+}
+
+/// Starts logging to standard error, and exporting traces where configured. Call it once, in `main`.
+///
+/// # Errors
+/// `InvalidArgument` (`CONFIG_INVALID`) for directives or an endpoint that cannot be read.
+pub fn init(config: &Telemetry) -> Result<Guard> {
+    metrics();
+    let invalid =
+        |field: &str, error: &dyn std::fmt::Display| Error::invalid("CONFIG_INVALID", field, error.to_string());
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| invalid("telemetry.log", &error))?;
+    let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let lines = if config.format == "json" {
+        text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    } else {
+        use std::io::IsTerminal as _;
+        text.with_ansi(std::io::stderr().is_terminal()).boxed()
+    };
+    let tracer = if config.otlp_endpoint.is_empty() { None } else { Some(exporter(config)?) };
+    let spans = tracer.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("remit")));
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(lines)
+        .with(filter)
+        .try_init()
+        .map_err(|error| Error::internal("logging was started twice").with_source(error))?;
+    EXPORTING.store(tracer.is_some(), Ordering::Relaxed);
+    Ok(Guard { tracer })
+}
+
+fn exporter(config: &Telemetry) -> Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(&config.otlp_endpoint)
+        .build()
+        .map_err(|error| Error::invalid("CONFIG_INVALID", "telemetry.otlp_endpoint", error.to_string()))?;
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_sampler(sampler)
+        .with_resource(opentelemetry_sdk::Resource::builder().with_service_name("remit").build())
+        .build())
+}
+
+/// Starts collecting metrics for [`prometheus_text`]; harmless to repeat.
+pub fn metrics() {
+    static PROVIDER: OnceLock<()> = OnceLock::new();
+    PROVIDER.get_or_init(|| match opentelemetry_prometheus::exporter().with_registry(REGISTRY.clone()).build() {
+        Ok(exporter) => {
+            let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+            opentelemetry::global::set_meter_provider(provider);
+        }
+        Err(error) => tracing::error!(%error, "metrics are not collected"),
+    });
+}
+
+/// All metrics in the Prometheus text format.
+///
+/// # Errors
+/// `Internal` if they cannot be encoded.
+pub fn prometheus_text() -> Result<String> {
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&REGISTRY.gather(), &mut text)
+        .map_err(|error| Error::internal("the metrics could not be encoded").with_source(error))?;
+    String::from_utf8(text).map_err(|error| Error::internal("the metrics are not text").with_source(error))
+}
+
+/// The span of one call.
+pub(crate) fn call_span(method: &str, parent: Option<Trace>, trace: &Trace) -> Span {
+    let span = tracing::info_span!("rpc", otel.name = method, otel.kind = "server", trace_id = %trace.id());
+    if EXPORTING.load(Ordering::Relaxed)
+        && let Some(parent) = parent
+    {
+        let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        let (trace_id, span_id) = (TraceId::from(parent.trace_id), SpanId::from(parent.span_id));
+        let remote = SpanContext::new(trace_id, span_id, flags, true, TraceState::default());
+        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
+    }
+    span
+}
+
+/// The place in the trace that an outgoing call continues: the exported span where there is one.
+pub(crate) fn outgoing(trace: Trace) -> Trace {
+    if !EXPORTING.load(Ordering::Relaxed) {
+        return trace.child();
+    }
+    let context = Span::current().context();
+    let span = context.span();
+    let found = span.span_context();
+    if !found.is_valid() {
+        return trace.child();
+    }
+    Trace {
+        trace_id: u128::from_be_bytes(found.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(found.span_id().to_bytes()),
+        sampled: found.is_sampled(),
+    }
+}
