@@ -15,7 +15,7 @@ use remit_core::{Error, Result};
 pub struct BulkInsert {
     table: &'static str,
     columns: Vec<(&'static str, Cells)>,
-    skip_conflicts: bool,
+    conflict: Option<&'static str>,
     returning: Option<&'static str>,
 }
 
@@ -82,7 +82,7 @@ const SQLITE_VALUES: usize = 32_766;
 impl BulkInsert {
     /// Starts an insert into `table`.
     pub fn into(table: &'static str) -> Self {
-        Self { table, columns: Vec::new(), skip_conflicts: false, returning: None }
+        Self { table, columns: Vec::new(), conflict: None, returning: None }
     }
 
     /// A column of text; cells may be `Option`.
@@ -110,12 +110,19 @@ impl BulkInsert {
     }
 
     /// Skips rows that break a unique constraint, also against earlier rows of the same insert.
-    pub fn on_conflict_do_nothing(mut self) -> Self {
-        self.skip_conflicts = true;
+    pub fn on_conflict_do_nothing(self) -> Self {
+        self.on_conflict("do nothing")
+    }
+
+    /// What to do with rows that break a unique constraint, as it follows `on conflict`:
+    /// `"(tenant_id, day) do update set n = totals.n + excluded.n"`. With `do update`, no key may occur
+    /// twice in one insert: PostgreSQL refuses that.
+    pub fn on_conflict(mut self, clause: &'static str) -> Self {
+        self.conflict = Some(clause);
         self
     }
 
-    /// Inserts the rows and returns how many were inserted.
+    /// Inserts the rows and returns how many were inserted or updated.
     ///
     /// # Errors
     /// `Internal` if the columns differ in length, else as [`crate::classify`] says.
@@ -134,8 +141,9 @@ impl BulkInsert {
 
     fn tail(&self) -> String {
         let mut tail = String::new();
-        if self.skip_conflicts {
-            tail.push_str(" on conflict do nothing");
+        if let Some(clause) = self.conflict {
+            tail.push_str(" on conflict ");
+            tail.push_str(clause);
         }
         if let Some(columns) = self.returning {
             tail.push_str(" returning ");

@@ -6,11 +6,12 @@ use crate::tx::{Conn, Tx};
 use remit_core::{Error, Ids, Kind, Result, Tenant};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection as _, PgPool, SqlitePool};
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How to open a database. The defaults suit both engines.
@@ -65,6 +66,14 @@ pub enum Signal {
     Tenants,
 }
 
+/// Whatever the server's default isolation is, and with a bound to waiting for another writer's row: a
+/// caller that has gone away would otherwise keep its connection waiting. Set with `local`, so that it
+/// holds behind a PgBouncer in transaction mode too.
+const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'";
+
+/// A connection idle for longer than this is tried before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+
 /// One service's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
@@ -84,6 +93,9 @@ pub(crate) struct Shared {
     pub(crate) page_key: OnceLock<Vec<u8>>,
     pub(crate) tenants: RwLock<BTreeSet<Tenant>>,
     names: OnceLock<Names>,
+    taken: AtomicU64,
+    waited_micros: AtomicU64,
+    timed_out: AtomicU64,
     outbox: watch::Sender<u64>,
     feeds: watch::Sender<u64>,
     timers: watch::Sender<u64>,
@@ -109,7 +121,7 @@ impl Shared {
     }
 }
 
-/// How busy the pool is.
+/// How busy the pool is, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStats {
     /// Open connections.
@@ -118,6 +130,12 @@ pub struct PoolStats {
     pub idle: u32,
     /// The most that may be open.
     pub max: u32,
+    /// Connections taken so far, of readers and writers.
+    pub taken: u64,
+    /// How long their takers waited, in all.
+    pub waited: Duration,
+    /// Takers that gave up (`DATABASE_BUSY`).
+    pub timed_out: u64,
 }
 
 impl Db {
@@ -150,6 +168,9 @@ impl Db {
                 page_key: OnceLock::new(),
                 tenants: RwLock::default(),
                 names: OnceLock::new(),
+                taken: AtomicU64::new(0),
+                waited_micros: AtomicU64::new(0),
+                timed_out: AtomicU64::new(0),
                 outbox: watch::Sender::new(0),
                 feeds: watch::Sender::new(0),
                 timers: watch::Sender::new(0),
@@ -172,11 +193,12 @@ impl Db {
     /// # Errors
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
     pub async fn read(&self) -> Result<Tx> {
+        let start = Instant::now();
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::SqliteRead),
             Pools::Postgres(pool) => pool.acquire().await.map(Conn::PostgresRead),
         };
-        self.tx(conn)
+        self.tx(start, conn)
     }
 
     /// Several reads of one consistent state.
@@ -184,13 +206,14 @@ impl Db {
     /// # Errors
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
     pub async fn snapshot(&self) -> Result<Tx> {
+        let start = Instant::now();
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => readers.begin_with("BEGIN").await.map(Conn::SqliteTx),
             Pools::Postgres(pool) => {
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
             }
         };
-        self.tx(conn)
+        self.tx(start, conn)
     }
 
     /// A write transaction. Claim first: let its first statement be the write that locks the row,
@@ -199,17 +222,21 @@ impl Db {
     /// # Errors
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
     pub async fn write(&self) -> Result<Tx> {
+        let start = Instant::now();
         let conn = match &self.shared.pools {
             Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
-            Pools::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map(Conn::PostgresTx)
-            }
+            Pools::Postgres(pool) => pool.begin_with(BEGIN_POSTGRES).await.map(Conn::PostgresTx),
         };
-        self.tx(conn)
+        self.tx(start, conn)
     }
 
-    fn tx(&self, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
-        conn.map(|conn| Tx::new(conn, self.shared.clone())).map_err(|error| self.shared.names().classify(error))
+    fn tx(&self, start: Instant, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
+        let shared = &self.shared;
+        let waited = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        shared.waited_micros.fetch_add(waited, Ordering::Relaxed);
+        let counter = if matches!(conn, Err(sqlx::Error::PoolTimedOut)) { &shared.timed_out } else { &shared.taken };
+        counter.fetch_add(1, Ordering::Relaxed);
+        conn.map(|conn| Tx::new(conn, shared.clone())).map_err(|error| shared.names().classify(error))
     }
 
     /// Which engine is open, for the few places where both texts must stand side by side.
@@ -245,7 +272,15 @@ impl Db {
             Pools::Sqlite { readers, .. } => (readers.size(), readers.num_idle()),
             Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
         };
-        PoolStats { open, idle: u32::try_from(idle).unwrap_or(open), max: self.shared.options.max_connections }
+        let shared = &self.shared;
+        PoolStats {
+            open,
+            idle: u32::try_from(idle).unwrap_or(open),
+            max: shared.options.max_connections,
+            taken: shared.taken.load(Ordering::Relaxed),
+            waited: Duration::from_micros(shared.waited_micros.load(Ordering::Relaxed)),
+            timed_out: shared.timed_out.load(Ordering::Relaxed),
+        }
     }
 
     /// Wakes when this process committed something of that sort. A hint; poll too.
@@ -332,6 +367,16 @@ async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Po
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
+        // The driver would try every connection before every use, which costs a round trip each.
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_IDLE {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(connect)
         .await
         .map_err(|error| {

@@ -4,11 +4,13 @@
 //! from a row locked until commit: whoever has read up to a revision has seen all before it. Changes
 //! of one key in quick succession may be seen as the last of them.
 
+use crate::bulk::BulkInsert;
 use crate::db::Signal;
 use crate::query;
 use crate::tx::Tx;
 use crate::value::Row;
 use remit_core::{Error, Result, Tenant};
+use std::collections::BTreeMap;
 
 /// One item of a feed, or the mark of its deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,19 +53,20 @@ pub(crate) async fn append(tx: &mut Tx, tenant: &Tenant, mut changes: Vec<Change
         .fetch_one(tx)
         .await?;
         let last: i64 = head.get("revision")?;
+        // Of several changes of one key the last counts, and takes the last revision of them.
+        let mut latest: BTreeMap<&str, (i64, &Option<Vec<u8>>)> = BTreeMap::new();
         for (change, revision) in group.iter().zip(last - count + 1..) {
-            query(
-                "insert into remit_feed_items (tenant_id, feed, item_key, revision, body) values ($1, $2, $3, $4, $5)
-                 on conflict (tenant_id, feed, item_key) do update set revision = excluded.revision, body = excluded.body",
-            )
-            .bind(tenant)
-            .bind(&change.feed)
-            .bind(&change.key)
-            .bind(revision)
-            .bind(change.body.clone())
+            latest.insert(&change.key, (revision, &change.body));
+        }
+        BulkInsert::into("remit_feed_items")
+            .text("tenant_id", latest.iter().map(|_| tenant.as_str().to_owned()))
+            .text("feed", latest.iter().map(|_| first.feed.clone()))
+            .text("item_key", latest.keys().map(|key| (*key).to_owned()))
+            .bigint("revision", latest.values().map(|(revision, _)| *revision))
+            .bytes("body", latest.values().map(|(_, body)| (*body).clone()))
+            .on_conflict("(tenant_id, feed, item_key) do update set revision = excluded.revision, body = excluded.body")
             .execute(tx)
             .await?;
-        }
         tx.signal_at_commit(Signal::Feeds);
     }
     Ok(())

@@ -176,6 +176,24 @@ impl Sql {
         self
     }
 
+    /// Appends `($1, $2, …)` to stand after `in`. No value: a list that nothing is in.
+    #[must_use]
+    pub fn bind_list<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        let Some(last) = values.last().cloned() else { return self.push("(null)") };
+        // Padded to a power of two with what is in the list already, so that lists of any length share a
+        // few statements in the cache.
+        values.resize(values.len().next_power_of_two(), last);
+        self.text.push('(');
+        for (at, value) in values.into_iter().enumerate() {
+            if at > 0 {
+                self.text.push_str(", ");
+            }
+            self = self.bind(value);
+        }
+        self.push(")")
+    }
+
     /// Appends ` and (…)` for a parsed filter, or nothing if it is empty.
     #[must_use]
     pub fn and_filter(mut self, filter: &Fragment) -> Self {
