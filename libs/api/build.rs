@@ -30,9 +30,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     prost.btree_map(["."]);
     tonic_prost_build::configure()
         .codec_path("crate::codec::ProstCodec")
-        // Hash maps would encode the same message differently each time, and requests and resources are
-        // compared by the digest of their encoding.
-        .btree_map(".")
         .include_file("tree.rs")
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(set, prost)?;

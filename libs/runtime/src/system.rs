@@ -66,13 +66,6 @@ fn engine_name(engine: Engine) -> &'static str {
     }
 }
 
-fn engine(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Sqlite => "sqlite",
-        Engine::Postgres => "postgres",
-    }
-}
-
 #[tonic::async_trait]
 impl SystemService for System {
     async fn get_info(&self, request: Request<GetInfoRequest>) -> Result<Response<Info>, Status> {
