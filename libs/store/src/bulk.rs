@@ -7,8 +7,12 @@ use remit_core::{Error, Result};
 
 /// The rows of one insert, column by column.
 ///
-/// ```ignore
-/// BulkInsert::into("entries").text("tenant_id", tenants).bigint("idx", numbers).execute(&mut tx).await?;
+/// ```no_run
+/// # use remit_store::{BulkInsert, Tx};
+/// # async fn insert(tx: &mut Tx, tenants: Vec<String>, numbers: Vec<i64>) -> remit_core::Result<()> {
+/// BulkInsert::into("entries").text("tenant_id", tenants).bigint("idx", numbers).execute(tx).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 #[must_use = "a bulk insert does nothing until it is executed"]
@@ -168,7 +172,7 @@ impl BulkInsert {
             return Ok((0, Vec::new()));
         }
         let names = self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let done = match tx.handle() {
+        let done = match tx.handle()? {
             Handle::Postgres(conn) => {
                 let arrays: Vec<String> =
                     self.columns.iter().enumerate().map(|(at, (_, c))| format!("${}::{}", at + 1, c.array())).collect();

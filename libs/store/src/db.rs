@@ -217,7 +217,8 @@ impl Db {
     }
 
     /// A write transaction. Claim first: let its first statement be the write that locks the row,
-    /// because PostgreSQL at this isolation loses what is read before and written after.
+    /// because PostgreSQL at this isolation loses what is read before and written after. Never take a
+    /// second one while holding one: SQLite has one writer, and the second would wait for the first.
     ///
     /// # Errors
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
@@ -330,18 +331,33 @@ async fn open_sqlite(path: &str, service: &str, options: &Options) -> Result<Poo
         Error::new(error.kind(), error.reason(), format!("cannot open the database file of {service}: {path}"))
             .with_source(error)
     };
-    let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).test_before_acquire(false);
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            // SQLite ends a transaction by itself when, say, the disk is full. The driver's rollback then
+            // fails, and it would believe itself in a transaction for ever: such a connection is replaced.
+            .after_release(|conn, _| {
+                Box::pin(async move {
+                    if conn.is_in_transaction() {
+                        // Answers once the rollback that was queued before it has been tried.
+                        conn.ping().await?;
+                    }
+                    Ok(!conn.is_in_transaction())
+                })
+            })
+    };
     // The writer first: it creates the file and turns WAL on, which the readers then find.
     let writer = pool()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(connect.clone())
+        .connect_with(connect.clone().pragma("cache_size", "-65536").optimize_on_close(true, 400))
         .await
         .map_err(failed)?;
     let readers = pool()
         .max_connections(options.max_connections)
-        .connect_with(connect.pragma("query_only", "on"))
+        .connect_with(connect.pragma("cache_size", "-16384").pragma("query_only", "on"))
         .await
         .map_err(failed)?;
     Ok(Pools::Sqlite { writer, readers })

@@ -44,6 +44,8 @@ mod names;
 pub mod outbox;
 pub mod page;
 mod query;
+#[cfg(feature = "testing")]
+mod statements;
 pub mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -38,7 +38,7 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64> {
-        let done = match tx.handle() {
+        let done = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .execute(conn)
                 .await
@@ -56,7 +56,7 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_optional(self, tx: &mut Tx) -> Result<Option<Row>> {
-        let found = match tx.handle() {
+        let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_optional(conn)
                 .await
@@ -82,7 +82,7 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_all(self, tx: &mut Tx) -> Result<Vec<Row>> {
-        let found = match tx.handle() {
+        let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_all(conn)
                 .await
@@ -97,21 +97,25 @@ impl Query {
 
     /// Runs the statement and gives its rows one by one, holding few of them in memory.
     pub fn stream(self, tx: &mut Tx) -> BoxStream<'_, Result<Row>> {
-        let names = tx.names();
-        let rows = match tx.handle() {
-            Handle::Sqlite(conn) => sqlite_arguments(self.values).map(|values| {
-                let rows = sqlx::query_with(self.sql, values).fetch(conn);
-                rows.map(|row| row.map(|row| Row(Native::Sqlite(row)))).boxed()
-            }),
-            Handle::Postgres(conn) => postgres_arguments(self.values).map(|values| {
-                let rows = sqlx::query_with(self.sql, values).fetch(conn);
-                rows.map(|row| row.map(|row| Row(Native::Postgres(row)))).boxed()
-            }),
-        };
-        match rows {
-            Ok(rows) => rows.map(move |row: Result<Row, sqlx::Error>| row.map_err(|e| names.classify(e))).boxed(),
+        match self.rows(tx) {
+            Ok(rows) => rows,
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         }
+    }
+
+    fn rows(self, tx: &mut Tx) -> Result<BoxStream<'_, Result<Row>>> {
+        let failures = tx.failures();
+        let rows = match tx.handle()? {
+            Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
+                .fetch(conn)
+                .map(|row| row.map(|row| Row(Native::Sqlite(row))))
+                .boxed(),
+            Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
+                .fetch(conn)
+                .map(|row| row.map(|row| Row(Native::Postgres(row))))
+                .boxed(),
+        };
+        Ok(rows.map(move |row| row.map_err(|error| failures.classify(error))).boxed())
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 pub use crate::catalog::check_migrations;
+pub use crate::statements::check_statements;
 
 /// Names the server on which tests create their databases.
 pub const POSTGRES_URL: &str = "REMIT_TEST_POSTGRES_URL";

@@ -6,12 +6,15 @@ use remit_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A connection taken from the pool. Dropping it without [`Tx::commit`] rolls everything back.
 pub struct Tx {
     conn: Conn,
     shared: Arc<Shared>,
     signals: Vec<Signal>,
+    /// Whether a statement of this transaction has failed.
+    failed: Arc<AtomicBool>,
 }
 
 pub(crate) enum Conn {
@@ -27,32 +30,62 @@ pub(crate) enum Handle<'a> {
     Postgres(&'a mut PgConnection),
 }
 
+/// Classifies the errors of one transaction, and remembers that there was one.
+pub(crate) struct Failures {
+    names: Names,
+    failed: Option<Arc<AtomicBool>>,
+}
+
+impl Failures {
+    pub(crate) fn classify(&self, error: sqlx::Error) -> Error {
+        if let Some(failed) = &self.failed {
+            failed.store(true, Ordering::Relaxed);
+        }
+        self.names.classify(error)
+    }
+}
+
 impl Tx {
     pub(crate) fn new(conn: Conn, shared: Arc<Shared>) -> Self {
-        Self { conn, shared, signals: Vec::new() }
+        Self { conn, shared, signals: Vec::new(), failed: Arc::default() }
     }
 
-    pub(crate) fn handle(&mut self) -> Handle<'_> {
-        match &mut self.conn {
+    /// The connection for the next statement.
+    ///
+    /// After a failed statement there is none. PostgreSQL refuses what follows and turns a commit into a
+    /// rollback without saying so; SQLite goes on, but may have rolled back by itself, so that what follows would
+    /// be written alone. Refusing here makes both alike, and a mistake in one visible in tests of the other.
+    pub(crate) fn handle(&mut self) -> Result<Handle<'_>> {
+        self.refuse_if_failed()?;
+        Ok(match &mut self.conn {
             Conn::SqliteTx(tx) => Handle::Sqlite(tx),
             Conn::SqliteRead(conn) => Handle::Sqlite(conn),
             Conn::PostgresTx(tx) => Handle::Postgres(tx),
             Conn::PostgresRead(conn) => Handle::Postgres(conn),
-        }
+        })
     }
 
-    pub(crate) fn names(&self) -> Names {
-        self.shared.names()
+    fn refuse_if_failed(&self) -> Result<()> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(Error::internal("a statement of this transaction has failed before: begin anew"));
+        }
+        Ok(())
+    }
+
+    /// What turns a driver's error of this transaction into ours.
+    pub(crate) fn failures(&self) -> Failures {
+        let alone = matches!(self.conn, Conn::SqliteRead(_) | Conn::PostgresRead(_));
+        Failures { names: self.shared.names(), failed: (!alone).then(|| self.failed.clone()) }
     }
 
     pub(crate) fn classify(&self, error: sqlx::Error) -> Error {
-        self.names().classify(error)
+        self.failures().classify(error)
     }
 
     /// Runs several statements without values, for migrations.
     pub(crate) async fn script(&mut self, sql: String) -> Result<()> {
         let script = sqlx::raw_sql(AssertSqlSafe(sql));
-        let done = match self.handle() {
+        let done = match self.handle()? {
             Handle::Sqlite(conn) => script.execute(conn).await.map(|_| ()),
             Handle::Postgres(conn) => script.execute(conn).await.map(|_| ()),
         };
@@ -71,6 +104,7 @@ impl Tx {
     /// As [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call with
     /// the same request id.
     pub async fn commit(self) -> Result<()> {
+        self.refuse_if_failed()?;
         let names = self.shared.names();
         match self.conn {
             Conn::SqliteTx(tx) => tx.commit().await,

@@ -217,6 +217,28 @@ async fn a_page_token_serves_its_own_list_only() -> Result<()> {
     .await
 }
 
+#[tokio::test]
+async fn a_list_of_any_length_selects_its_members() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        fill(&db, &["a", "b", "c", "d", "e"]).await?;
+        for ids in [vec![], vec!["a"], vec!["a", "x", "c"], vec!["a", "b", "c", "d", "e"]] {
+            let rows = Sql::new("select thing_id from things where tenant_id = ")
+                .bind(&tenant())
+                .push(" and thing_id in ")
+                .bind_list(ids.iter().copied())
+                .order_limit(&["thing_id"], Order::Ascending, 100)
+                .query()
+                .fetch_all(&mut db.read().await?)
+                .await?;
+            let found: Vec<String> = rows.iter().map(|row| row.get("thing_id")).collect::<Result<_>>()?;
+            assert_eq!(found, ids.into_iter().filter(|id| *id != "x").collect::<Vec<_>>());
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[test]
 fn page_sizes_are_bounded() -> Result<()> {
     assert_eq!((page::size(0)?, page::size(1)?, page::size(1_000_000)?), (50, 1, 1_000));

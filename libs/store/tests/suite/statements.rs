@@ -154,6 +154,26 @@ async fn broken_constraints_are_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_transaction_with_a_failed_statement_cannot_go_on() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let mut tx = db.write().await?;
+        insert(&mut tx, "a", None, 0).await?;
+        insert(&mut tx, "a", None, 0).await.unwrap_err();
+        assert_eq!(insert(&mut tx, "b", None, 0).await.unwrap_err().kind(), Kind::Internal);
+        assert_eq!(tx.commit().await.unwrap_err().kind(), Kind::Internal);
+        assert_eq!(count(&db).await?, 0);
+        let mut tx = db.write().await?;
+        insert(&mut tx, "a", None, 0).await?;
+        tx.commit().await?;
+        let mut tx = db.read().await?;
+        query("select nonsense from things where tenant_id = $1").bind(&tenant()).fetch_all(&mut tx).await.unwrap_err();
+        query("select 1 as one").fetch_one(&mut tx).await.map(|_| ())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn keys_are_case_sensitive_and_ordered_bytewise() -> Result<()> {
     each_engine(|database| async move {
         let db = database.open(&SCHEMA).await?;
@@ -213,6 +233,19 @@ async fn bulk_inserts_insert_once() -> Result<()> {
         }
         drop(rows_seen);
         assert_eq!(sum, (0..3_003).sum::<i64>());
+        let counted = |rows: &[(&str, i64)]| {
+            BulkInsert::into("things")
+                .text("tenant_id", rows.iter().map(|_| "acme".to_owned()))
+                .text("thing_id", rows.iter().map(|(id, _)| (*id).to_owned()))
+                .bigint("count", rows.iter().map(|(_, count)| *count))
+                .on_conflict("(tenant_id, thing_id) do update set count = things.count + excluded.count")
+        };
+        let mut tx = db.write().await?;
+        assert_eq!(counted(&[("x", 1), ("y", 2)]).execute(&mut tx).await?, 2);
+        assert_eq!(counted(&[("y", 5), ("z", 3)]).execute(&mut tx).await?, 2);
+        let row = query("select count from things where tenant_id = 'acme' and thing_id = 'y'").fetch_one(&mut tx);
+        assert_eq!(row.await?.get::<i64>("count")?, 7);
+        drop(tx);
         let uneven = BulkInsert::into("things").text("tenant_id", ["a".to_owned()]).bigint("count", [1, 2]);
         assert_eq!(uneven.execute(&mut db.write().await?).await.unwrap_err().kind(), Kind::Internal);
         Ok(())

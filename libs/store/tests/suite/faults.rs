@@ -1,0 +1,154 @@
+//! Full disks, lost connections, killed processes.
+
+use crate::{SCHEMA, call, fresh, tenant};
+use remit_core::{Kind, Result};
+use remit_store::testing::{TestDb, each_engine, ids};
+use remit_store::{Begin, Db, Engine, Options, outbox, query};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_nothing_is_half_written() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        if db.engine() == Engine::Postgres {
+            // The server's own code for a full disk; filling one would need a disk to spare.
+            let full = "do $$ begin raise exception 'could not extend file' using errcode = '53100'; end $$";
+            let error = query(full).execute(&mut db.write().await?).await.unwrap_err();
+            assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, "STORAGE_FULL"));
+            return Ok(());
+        }
+        query("pragma max_page_count = 60").fetch_all(&mut db.write().await?).await?;
+        let mut mutation = fresh(&db, &call("r1", 1, 1)).await?;
+        let mut result = Ok(0);
+        for n in 0..200 {
+            result = query("insert into things (tenant_id, thing_id, count, body) values ($1, $2, 0, $3)")
+                .bind(&tenant())
+                .bind(format!("t{n}"))
+                .bind(vec![7u8; 4_000])
+                .execute(mutation.tx())
+                .await;
+            if result.is_err() {
+                break;
+            }
+        }
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, "STORAGE_FULL"));
+        assert!(error.retry_after().is_some());
+        drop(mutation);
+        let count = "select count(*) as n from things where tenant_id = 'acme'";
+        assert_eq!(query(count).fetch_one(&mut db.read().await?).await?.get::<i64>("n")?, 0);
+        query("pragma max_page_count = 1000000").fetch_all(&mut db.write().await?).await?;
+        fresh(&db, &call("r1", 1, 1)).await?.commit(Vec::new()).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_unavailable_once_and_then_replaced() -> Result<()> {
+    let Some(database) = TestDb::postgres().await? else { return Ok(()) };
+    let db = database.open_with(&SCHEMA, Options { max_connections: 1, ..Default::default() }).await?;
+    let mut mutation = fresh(&db, &call("r1", 1, 1)).await?;
+    let error =
+        query("select pg_terminate_backend(pg_backend_pid())").fetch_one(mutation.tx()).await.expect_err("killed");
+    assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, "DATABASE_UNAVAILABLE"));
+    assert!(mutation.commit(vec![1]).await.is_err());
+    fresh(&db, &call("r1", 1, 1)).await?.commit(vec![2]).await?;
+    assert!(matches!(db.begin(&call("r1", 1, 1)).await?, Begin::Replay(answer) if answer == [2]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_row_that_stays_locked_is_a_conflict() -> Result<()> {
+    let Some(database) = TestDb::postgres().await? else { return Ok(()) };
+    let db = database.open(&SCHEMA).await?;
+    let mut tx = db.write().await?;
+    query("insert into things (tenant_id, thing_id, count) values ('acme', 'a', 0)").execute(&mut tx).await?;
+    tx.commit().await?;
+    let lock = "update things set count = count + 1 where tenant_id = 'acme' and thing_id = 'a'";
+    let mut first = db.write().await?;
+    query(lock).execute(&mut first).await?;
+    let mut second = db.write().await?;
+    query("set local lock_timeout = '20ms'").execute(&mut second).await?;
+    let error = query(lock).execute(&mut second).await.unwrap_err();
+    assert_eq!((error.kind(), error.reason()), (Kind::Conflict, "WRITE_CONFLICT"));
+    Ok(())
+}
+
+/// Started by the test below as a process of its own: commits mutations and says so until it is killed.
+#[test]
+fn the_process_that_is_killed() {
+    let Ok(url) = std::env::var("REMIT_STORE_KILLED_PROCESS") else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = Db::open(&url, &SCHEMA, ids(), Options::default()).await.unwrap();
+        let writers = (0..4).map(|writer| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                for n in 0.. {
+                    let id = format!("{writer}-{n}");
+                    let mut mutation = fresh(&db, &call(&id, 1, 1)).await.unwrap();
+                    query("insert into things (tenant_id, thing_id, count) values ($1, $2, 0)")
+                        .bind(&tenant())
+                        .bind(&id)
+                        .execute(mutation.tx())
+                        .await
+                        .unwrap();
+                    let event = mutation.event("suite.things.create", &format!("things/{id}"));
+                    mutation.record(event);
+                    mutation.commit(id.clone().into_bytes()).await.unwrap();
+                    println!("ACK {id}");
+                }
+            })
+        });
+        futures::future::join_all(writers).await;
+    });
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_and_nothing_is_half_done() -> Result<()> {
+    each_engine(|database| async move {
+        drop(database.open(&SCHEMA).await?);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::the_process_that_is_killed", "--nocapture"])
+            .env("REMIT_STORE_KILLED_PROCESS", database.url())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut acknowledged = Vec::new();
+        let mut listen = |until: usize| {
+            for line in lines.by_ref() {
+                // The test harness writes its own text before the first.
+                let line = line.unwrap();
+                acknowledged.extend(line.split_once("ACK ").map(|(_, id)| id.to_owned()));
+                if acknowledged.len() >= until {
+                    break;
+                }
+            }
+        };
+        listen(60);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        listen(usize::MAX);
+        assert!(acknowledged.len() >= 60, "{} acknowledged", acknowledged.len());
+
+        let db = database.open(&SCHEMA).await?;
+        for id in &acknowledged {
+            let Begin::Replay(answer) = db.begin(&call(id, 1, 2)).await? else { panic!("{id} is lost") };
+            assert_eq!(answer, id.as_bytes());
+        }
+        let mut tx = db.snapshot().await?;
+        let things = query("select count(*) as n from things where tenant_id = $1").bind(&tenant());
+        let things: i64 = things.fetch_one(&mut tx).await?.get("n")?;
+        let requests = query("select count(*) as n from remit_requests where tenant_id = $1 and response is not null");
+        let requests: i64 = requests.bind(&tenant()).fetch_one(&mut tx).await?.get("n")?;
+        let events = outbox::read_batch(&mut tx, &tenant(), i64::MAX).await?;
+        assert_eq!((things, requests), (events.len() as i64, things));
+        assert!(events.iter().zip(1..).all(|(pending, seq)| pending.seq == seq), "a gap in the outbox");
+        assert_eq!(outbox::depth(&mut tx, &tenant()).await?.events, things);
+        Ok(())
+    })
+    .await
+}
