@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Endpoint;
+use tonic::transport::{ClientTlsConfig, Endpoint};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
@@ -40,6 +40,13 @@ impl fmt::Debug for Channel {
             Target::Remote(_) => "Channel(remote)",
             Target::Unknown(_) => "Channel(unknown)",
         })
+    }
+}
+
+impl Channel {
+    /// A connection to services of this process.
+    pub fn local(service: Local) -> Self {
+        Self(Target::Local(Arc::new(OnceLock::from(service))))
     }
 }
 
@@ -101,13 +108,18 @@ impl Peers {
         let local = Arc::new(OnceLock::new());
         let mut channels = BTreeMap::new();
         for (service, url) in remote {
-            let endpoint = Endpoint::from_shared(url.clone())
+            let mut endpoint = Endpoint::from_shared(url.clone())
                 .map_err(|e| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), e.to_string()))?
                 // Without it small calls wait 40 ms for an acknowledgement.
                 .tcp_nodelay(true)
                 .connect_timeout(Duration::from_secs(5))
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .keep_alive_while_idle(true);
+            if url.starts_with("https://") {
+                endpoint = endpoint
+                    .tls_config(ClientTlsConfig::new().with_native_roots())
+                    .map_err(|e| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), e.to_string()))?;
+            }
             channels.insert(service.clone(), Channel(Target::Remote(endpoint.connect_lazy())));
         }
         for service in here {

@@ -13,14 +13,8 @@ use remit_store::{Db, Signal, lease, outbox, tenants};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How many events go into one call.
-const BATCH: i64 = 500;
-/// How long to wait for a signal before looking anyway, for events that another process saved.
-const IDLE: Duration = Duration::from_millis(250);
 /// How long a lease outlives its last renewal: the longest that a dead process delays delivery.
 const LEASE_TTL: Duration = Duration::from_secs(10);
-/// The longest pause after a failure.
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Everything that the relay of one service works with.
 #[derive(Clone)]
@@ -33,6 +27,8 @@ pub struct Relay {
     pub service: &'static str,
     /// An id of this process, to hold leases by.
     pub holder: String,
+    /// Batch size and pauses.
+    pub config: crate::config::Relay,
 }
 
 impl Relay {
@@ -44,7 +40,7 @@ impl Relay {
             match self.pass().await {
                 Ok(_) => backoff = Duration::ZERO,
                 Err(error) => {
-                    backoff = (backoff * 2).clamp(Duration::from_millis(100), MAX_BACKOFF);
+                    backoff = (backoff * 2).max(self.config.retry_min.get()).min(self.config.retry_max.get());
                     tracing::warn!(
                         service = self.service,
                         reason = error.reason(),
@@ -55,7 +51,7 @@ impl Relay {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = signal.changed(), if backoff.is_zero() => {}
-                () = tokio::time::sleep(backoff.max(IDLE)) => {}
+                () = tokio::time::sleep(if backoff.is_zero() { self.config.poll.get() } else { backoff }) => {}
             }
         }
     }
@@ -88,7 +84,7 @@ impl Relay {
     async fn drain(&self, tenant: &Tenant) -> Result<u64> {
         let mut delivered = 0;
         loop {
-            let batch = outbox::read_batch(&mut self.db.read().await?, tenant, BATCH).await?;
+            let batch = outbox::read_batch(&mut self.db.read().await?, tenant, i64::from(self.config.batch)).await?;
             let Some(last) = batch.last().map(|pending| pending.seq) else { return Ok(delivered) };
             if !self.hold_lease(tenant).await? {
                 return Ok(delivered);

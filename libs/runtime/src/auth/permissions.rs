@@ -71,6 +71,17 @@ impl Methods {
         self.by_path.get(path)
     }
 
+    /// Whether `actor` may do what `permission` names, by the rule of the method that has it.
+    ///
+    /// # Errors
+    /// As [`Method::authorize`]; `PERMISSION_MISSING` too if no method has that permission.
+    pub fn authorize(&self, permission: &str, actor: &Actor) -> Result<()> {
+        match self.by_path.values().find(|method| method.permission == permission) {
+            Some(method) => method.authorize(actor),
+            None => Err(Error::denied("PERMISSION_MISSING", format!("nobody is granted {permission}"))),
+        }
+    }
+
     /// All methods, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Method> {
         self.by_path.values()

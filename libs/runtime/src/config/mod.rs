@@ -33,7 +33,6 @@ pub struct Config {
     pub clock: ClockConfig,
     pub relay: Relay,
     pub timers: Timers,
-    pub watch: Watch,
     pub telemetry: Telemetry,
 }
 
@@ -66,7 +65,6 @@ pub struct Server {
     pub tls_certificate: PathBuf,
     pub tls_key: PathBuf,
     pub cors_origins: Vec<String>,
-    pub max_message_bytes: usize,
     pub max_streams: u32,
     pub max_calls: usize,
     pub connection_age: Span,
@@ -142,17 +140,6 @@ pub struct Relay {
 #[allow(missing_docs)]
 pub struct Timers {
     pub poll: Span,
-    pub batch: u32,
-}
-
-/// The section `[watch]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Watch {
-    pub poll: Span,
-    pub heartbeat: Span,
-    pub max_streams: usize,
 }
 
 /// The section `[telemetry]`.
@@ -251,10 +238,8 @@ impl Config {
         need(!self.data.dir.as_os_str().is_empty(), "data.dir", "must not be empty")?;
         need((1..=500).contains(&self.relay.batch), "relay.batch", "must be 1 to 500")?;
         need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;
-        need((1..=1000).contains(&self.timers.batch), "timers.batch", "must be 1 to 1000")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
-        need(self.server.max_message_bytes >= 65_536, "server.max_message_bytes", "must be at least 65536")?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
         need(!self.auth.audience.is_empty(), "auth.audience", "must not be empty")?;
@@ -270,9 +255,7 @@ impl Config {
         need(start, "clock.start", "must be an RFC 3339 time such as 2008-05-01T00:00:00Z")?;
         need(matches!(self.telemetry.format.as_str(), "text" | "json"), "telemetry.format", "must be text or json")?;
         need((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio", "must be 0 to 1")?;
-        for poll in
-            [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll), ("watch.poll", self.watch.poll)]
-        {
+        for poll in [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll)] {
             need(poll.1.get().as_millis() >= 10, poll.0, "must be at least 10ms")?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 mod body;
 mod deadline;
+pub mod http_auth;
 mod metrics;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,7 @@ impl Ended {
 
 /// What the stack needs to know.
 struct Shared {
-    methods: Methods,
+    methods: Arc<Methods>,
     auth: Arc<Authenticator>,
     metrics: CallMetrics,
     bounds: deadline::Bounds,
@@ -75,7 +76,7 @@ impl Stack {
     /// Puts the layers around `routes` (by service name) and `base` (health, reflection, system).
     pub fn new(
         config: &Config,
-        methods: Methods,
+        methods: Arc<Methods>,
         auth: Arc<Authenticator>,
         ended: Ended,
         routes: HashMap<String, Routes>,

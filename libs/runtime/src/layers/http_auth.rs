@@ -1,0 +1,79 @@
+//! Identity for plain HTTP routes: the same tokens and permissions as gRPC.
+
+use crate::auth::{Authenticator, Methods};
+use crate::status;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::{StatusCode, header};
+use remit_core::{Actor, Error, Kind, Result, Tenant};
+use std::sync::Arc;
+
+/// The verified caller of an HTTP request, found in its extensions.
+#[derive(Debug, Clone)]
+pub struct HttpCaller {
+    /// The tenant that the token names.
+    pub tenant: Tenant,
+    /// Who acts.
+    pub actor: Actor,
+    methods: Arc<Methods>,
+}
+
+impl HttpCaller {
+    /// Checks that the caller may call the method with this permission.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`PERMISSION_MISSING`, `ACTOR_KIND_NOT_ALLOWED`).
+    pub fn require(&self, permission: &str) -> Result<()> {
+        self.methods.authorize(permission, &self.actor)
+    }
+}
+
+/// What [`verify`] needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    pub auth: Arc<Authenticator>,
+    pub methods: Arc<Methods>,
+}
+
+/// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
+pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let token = request.headers().get(header::AUTHORIZATION).cloned();
+    match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
+        Ok(verified) => {
+            let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+            request.extensions_mut().insert(HttpCaller { tenant, actor, methods: gate.methods });
+            next.run(request).await
+        }
+        Err(error) => problem(error),
+    }
+}
+
+/// An error as `application/problem+json`.
+///
+/// # Source
+/// RFC 9457; `reason` is an extension member.
+pub fn problem(error: Error) -> Response {
+    let code = match error.kind() {
+        Kind::InvalidArgument => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::PermissionDenied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::AlreadyExists | Kind::Conflict | Kind::FailedPrecondition => StatusCode::CONFLICT,
+        Kind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let reason = error.reason();
+    // Through the one map, so that a defect is logged and its text kept back.
+    let status = status::to_status(error);
+    let body = serde_json::json!({ "status": code.as_u16(), "title": status.message(), "reason": reason });
+    let mut response = (code, body.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/problem+json"));
+    if code == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+    }
+    response
+}

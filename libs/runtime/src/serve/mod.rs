@@ -1,0 +1,125 @@
+//! Serving: one port for gRPC, gRPC-Web and HTTP, and an end that loses nothing.
+
+mod connection;
+mod web;
+
+use crate::config::Server;
+use crate::layers::{Ended, Stack};
+use connection::Connections;
+use remit_core::{Error, Kind, Result};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+pub(crate) use web::Dispatch;
+
+/// A port that is taken and not yet served.
+pub struct Bound {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Bound {
+    /// Takes the configured port and reads the certificate, before anything else is started.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `ADDRESS_IN_USE` or `ADDRESS_UNUSABLE` naming the address and the setting;
+    /// `InvalidArgument` (`CONFIG_INVALID`) for a certificate or key that cannot be read.
+    pub async fn new(config: &Server) -> Result<Self> {
+        let tls = tls(config)?;
+        let listener = TcpListener::bind(&config.listen).await.map_err(|error| refused(&config.listen, error))?;
+        let addr = listener.local_addr().map_err(|error| refused(&config.listen, error))?;
+        Ok(Self { listener, addr, tls })
+    }
+
+    /// The address, with the port that was given for port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+fn refused(listen: &str, error: std::io::Error) -> Error {
+    let (reason, what) = match error.kind() {
+        std::io::ErrorKind::AddrInUse => (
+            "ADDRESS_IN_USE",
+            format!(
+                "another program listens on {listen}: stop it, or set server.listen to another port (0 takes any free one)"
+            ),
+        ),
+        std::io::ErrorKind::PermissionDenied => (
+            "ADDRESS_UNUSABLE",
+            format!("this user may not listen on {listen}: set server.listen to a port from 1024 on"),
+        ),
+        _ => (
+            "ADDRESS_UNUSABLE",
+            format!("cannot listen on {listen}: {error}; set server.listen to an address of this machine and a port"),
+        ),
+    };
+    Error::new(Kind::FailedPrecondition, reason, what).with_source(error)
+}
+
+fn tls(config: &Server) -> Result<Option<TlsAcceptor>> {
+    if config.tls_certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let invalid = |field: &str, path: &Path, error: &dyn std::fmt::Display| {
+        Error::invalid("CONFIG_INVALID", field, format!("{} cannot be used: {error}", path.display()))
+    };
+    let (certificate, key) = (&config.tls_certificate, &config.tls_key);
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| invalid("server.tls_certificate", certificate, &error))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| invalid("server.tls_key", key, &error))?;
+    let mut server = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| invalid("server.tls_certificate", certificate, &error))?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+/// How a server is told to end.
+pub(crate) struct Ending {
+    /// Cancelled to begin the end.
+    pub begin: CancellationToken,
+    /// Cancelled here once health has said NOT_SERVING for the configured delay.
+    pub drain: CancellationToken,
+    pub ended: Ended,
+}
+
+/// Serves until the end begins, then drains: health says NOT_SERVING (the caller's part), a delay for
+/// load balancers, streams end with a reason, connections finish their calls, and after a bound the
+/// rest is cut.
+pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::Router, ending: Ending) {
+    let dispatch = Dispatch::new(stack, http, &config.cors_origins);
+    let connections = Connections::new(&config, dispatch);
+    let Bound { listener, tls, .. } = bound;
+    let delay = async {
+        ending.begin.cancelled().await;
+        tokio::time::sleep(config.drain_delay.get()).await;
+    };
+    tokio::pin!(delay);
+    loop {
+        tokio::select! {
+            () = &mut delay => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.serve(stream, tls.clone()),
+                Err(error) => {
+                    // Out of file descriptors, most likely: give back some before trying again.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    ending.drain.cancel();
+    ending.ended.end_streams();
+    connections.drain(config.drain_timeout.get()).await;
+}

@@ -1,0 +1,298 @@
+//! Putting a process together: databases, services, peers, background work, and one port.
+
+mod ops;
+#[cfg(test)]
+mod tests;
+
+use crate::auth::{Authenticator, Methods, Signer};
+use crate::clock::KeptClock;
+use crate::layers::http_auth::{self, Gate};
+use crate::layers::{Ended, Stack};
+use crate::relay::Relay;
+use crate::serve::{self, Bound, Ending};
+use crate::system::System;
+use crate::{Channel, Config, Deps, Parts, Peers, ServiceDef, Tenants, telemetry, timers};
+use ops::Ops;
+use rand::Rng as _;
+use remit_api::system::v1::system_service_server::SystemServiceServer;
+use remit_core::{Clock, Error, Ids, Result, SystemClock, Timestamp};
+use remit_store::{DataDir, Db, Options};
+use secrecy::ExposeSecret as _;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tower::util::BoxCloneSyncService;
+
+/// The service that receives the audit events of all others.
+const AUDIT: &str = "audit";
+
+/// Starts processes.
+#[derive(Debug)]
+pub struct Suite;
+
+/// A running process.
+pub struct Running {
+    addr: Option<SocketAddr>,
+    channel: Channel,
+    peers: Peers,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    databases: Arc<BTreeMap<&'static str, Db>>,
+    stop: CancellationToken,
+    server: Option<tokio::task::JoinHandle<()>>,
+    tasks: TaskTracker,
+    _data: Option<DataDir>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("addr", &self.addr).field("services", &self.services()).finish_non_exhaustive()
+    }
+}
+
+impl Suite {
+    /// Starts the configured ones of `services` in this process: takes the port, opens and migrates
+    /// their databases, builds them, and begins to serve, to deliver audit events and to fire timers.
+    ///
+    /// # Errors
+    /// Whatever stands in the way, naming the cause and the remedy: a taken port, an unknown service, a
+    /// locked data directory, an unreachable or newer database, a method without an access rule, …
+    pub async fn start(config: Config, services: Vec<ServiceDef>) -> Result<Running> {
+        config.check()?;
+        telemetry::metrics();
+        // One cryptography provider for TLS on both sides; a second start finds it installed.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let chosen = choose(&config, services)?;
+        let bound = if config.server.listen.is_empty() { None } else { Some(Bound::new(&config.server).await?) };
+        let config = Arc::new(config);
+
+        let embedded =
+            chosen.iter().any(|service| config.database_url(service.name).expose_secret().starts_with("sqlite:"));
+        let data = (embedded || config.clock.manual).then(|| DataDir::open(&config.data.dir)).transpose()?;
+        let (auth, signer) = Authenticator::open(&config).await?;
+        let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles)?);
+        let (clock, manual) = clock(&config)?;
+        let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::rng().fill_bytes(bytes))));
+
+        let mut databases = BTreeMap::new();
+        for service in &chosen {
+            databases.insert(service.name, open(&config, service, ids.clone()).await?);
+        }
+        let databases = Arc::new(databases);
+        let names: Vec<&str> = chosen.iter().map(|service| service.name).collect();
+        let peers = Peers::new(&names, &config.peers, signer.clone(), config.auth.service_lifetime.get())?;
+
+        let (stop, drain, ended) = (CancellationToken::new(), CancellationToken::new(), Ended::default());
+        let mut parts: BTreeMap<&'static str, Parts> = BTreeMap::new();
+        for service in &chosen {
+            let Some(db) = databases.get(service.name).cloned() else { continue };
+            let deps = Deps {
+                tenants: Tenants::new(db.clone()),
+                db,
+                clock: clock.clone(),
+                ids: ids.clone(),
+                peers: peers.clone(),
+                config: config.clone(),
+                shutdown: drain.clone(),
+            };
+            parts.insert(service.name, (service.build)(deps).await?);
+        }
+
+        let system = System { clock: clock.clone(), manual, databases: databases.clone() };
+        let ops = Ops::new(&names, system.clone(), ended.clone()).await;
+        let mut base = ops.routes(&names)?;
+        base = base.add_service(SystemServiceServer::new(system));
+        let mut http = axum::Router::new();
+        let mut routes: HashMap<String, Routes> = HashMap::new();
+        let tasks = TaskTracker::new();
+        let holder = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
+        for (name, part) in parts {
+            routes.insert(name.to_owned(), part.routes);
+            if let Some(pages) = part.http {
+                http = http.merge(pages);
+            }
+            for task in part.tasks {
+                tasks.spawn(task);
+            }
+            let Some(db) = databases.get(name).cloned() else { continue };
+            if let Some(handler) = part.timers {
+                tasks.spawn(timers::run(db.clone(), clock.clone(), handler, config.timers.clone(), drain.clone()));
+            }
+            // The audit service's own events too: it is a caller of itself like any other.
+            let relay =
+                Relay { db, peers: peers.clone(), service: name, holder: holder.clone(), config: config.relay.clone() };
+            tasks.spawn(relay.run(drain.clone()));
+        }
+        let gate = Gate { auth: auth.clone(), methods: methods.clone() };
+        let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
+        let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), routes, base);
+        peers.open(BoxCloneSyncService::new(stack.clone()))?;
+        tasks.spawn(auth.keep_fresh(drain.clone()));
+        tasks.spawn(ops.clone().run(stop.clone(), drain.clone()));
+
+        let addr = bound.as_ref().map(Bound::addr);
+        let ending = Ending { begin: stop.clone(), drain, ended };
+        let server = config.server.clone();
+        let server = match bound {
+            Some(bound) => tokio::spawn(serve::run(bound, server, stack.clone(), http, ending)),
+            None => tokio::spawn(async move {
+                ending.begin.cancelled().await;
+                ending.drain.cancel();
+                ending.ended.end_streams();
+            }),
+        };
+        if let Some(addr) = addr {
+            let scheme = if config.server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+            tracing::info!(services = names.join(","), "serving on {scheme}://{addr}");
+        }
+        if config.clock.manual {
+            tracing::warn!(time = %clock.now(), "the clock is moved by hand: times in the records are what somebody said");
+        }
+        let channel = Channel::local(BoxCloneSyncService::new(stack));
+        Ok(Running { addr, channel, peers, signer, clock, databases, stop, server: Some(server), tasks, _data: data })
+    }
+}
+
+/// The services to run, or the name of one that does not exist.
+fn choose(config: &Config, services: Vec<ServiceDef>) -> Result<Vec<ServiceDef>> {
+    let known: Vec<&str> = services.iter().map(|service| service.name).collect();
+    let only = &config.server.only;
+    for (setting, name) in only
+        .iter()
+        .map(|name| ("server.only".to_owned(), name))
+        .chain(config.peers.keys().map(|name| (format!("peers.{name}"), name)))
+        .chain(config.database.urls.keys().map(|name| (format!("database.urls.{name}"), name)))
+    {
+        if !known.contains(&name.as_str()) {
+            let what = format!("there is no service {name:?}; there are {}", known.join(", "));
+            return Err(Error::invalid("CONFIG_INVALID", setting, what));
+        }
+    }
+    let chosen: Vec<_> = services
+        .into_iter()
+        .filter(|service| only.is_empty() || only.iter().any(|name| name == service.name))
+        .collect();
+    let reachable = config.peers.contains_key(AUDIT) || chosen.iter().any(|service| service.name == AUDIT);
+    if known.contains(&AUDIT) && !reachable {
+        let what =
+            "must be set, because this process does not run the audit service and every change is recorded there";
+        return Err(Error::invalid("CONFIG_INVALID", format!("peers.{AUDIT}"), what));
+    }
+    Ok(chosen)
+}
+
+fn clock(config: &Config) -> Result<(Arc<dyn Clock>, Option<Arc<KeptClock>>)> {
+    if !config.clock.manual {
+        return Ok((Arc::new(SystemClock), None));
+    }
+    let start = match config.clock.start.as_str() {
+        "" => SystemClock.now(),
+        text => text.parse::<jiff::Timestamp>().map(Timestamp::from).map_err(|error| {
+            Error::invalid("CONFIG_INVALID", "clock.start", "must be an RFC 3339 time").with_source(error)
+        })?,
+    };
+    let path = config.data.dir.join("clock");
+    // A start that means "now" must not overrule the position of an earlier run.
+    let start = if config.clock.start.is_empty() && path.exists() { Timestamp(i64::MIN) } else { start };
+    let kept = Arc::new(KeptClock::open(&path, start)?);
+    Ok((kept.clone(), Some(kept)))
+}
+
+async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>) -> Result<Db> {
+    let url = config.database_url(service.name);
+    let options = Options {
+        schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
+        max_connections: config.database.connections,
+        migrate: config.database.migrate,
+        outbox_limit: config.relay.max_depth,
+        ..Options::default()
+    };
+    Db::open(url.expose_secret(), &service.schema, ids, options).await
+}
+
+impl Running {
+    /// The address that the process serves on; `None` if it opened no port.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
+    /// A connection within the process, through the same layers as over the network: calls need a token.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The way of this process's services to the others.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Signs the tokens of the development issuer, or of the configured service key.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
+    /// The time that the process works with.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The database of a service that runs here.
+    pub fn db(&self, service: &str) -> Option<&Db> {
+        self.databases.get(service)
+    }
+
+    /// The services that run here.
+    pub fn services(&self) -> Vec<&'static str> {
+        self.databases.keys().copied().collect()
+    }
+
+    /// Serves until `shutdown` is ready, then ends as [`Running::stop`] does.
+    ///
+    /// # Errors
+    /// `Internal` if the server ends by itself.
+    pub async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let Some(server) = self.server.as_mut() else { return Ok(()) };
+        tokio::select! {
+            () = shutdown => self.stop().await,
+            ended = server => {
+                self.server = None;
+                let error = Error::internal("the server ended by itself");
+                Err(match ended { Ok(()) => error, Err(cause) => error.with_source(cause) })
+            }
+        }
+    }
+
+    /// Ends gracefully: health says NOT_SERVING, open streams end with `SHUTTING_DOWN`, calls in progress
+    /// finish within the configured bound, background work stops, databases close.
+    ///
+    /// # Errors
+    /// `Internal` if the server failed.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let ended = match self.server.take() {
+            Some(server) => server.await,
+            None => Ok(()),
+        };
+        self.tasks.close();
+        if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "background work did not stop in time");
+        }
+        for db in self.databases.values() {
+            // A connection that a task still holds must not keep the process.
+            let _ = tokio::time::timeout(PATIENCE, db.close()).await;
+        }
+        ended.map_err(|error| Error::internal("the server failed").with_source(error))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// How long background work may take to stop.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

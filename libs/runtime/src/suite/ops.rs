@@ -1,0 +1,183 @@
+//! What operators look at: health, readiness, reflection, metrics.
+
+use crate::layers::Ended;
+use crate::system::System;
+use crate::telemetry;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Gauge;
+use remit_core::{Clock as _, Error, Result, SystemClock};
+use remit_store::{Db, outbox, tenants};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// How often databases are asked whether they answer, and how long they may take.
+const EVERY: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Watches the process.
+#[derive(Clone)]
+pub(crate) struct Ops {
+    reporter: HealthReporter,
+    system: System,
+    draining: Arc<AtomicBool>,
+    ended: Ended,
+    outbox_events: Gauge<i64>,
+    outbox_age: Gauge<f64>,
+    connections: Gauge<i64>,
+}
+
+/// The gRPC services of a package such as `remit.audit.v1`.
+fn services_of(name: &str) -> Vec<String> {
+    let package = format!("remit.{name}.v1.");
+    let all = remit_api::pool().services().map(|service| service.full_name().to_owned());
+    all.filter(|service| service.starts_with(&package)).collect()
+}
+
+impl Ops {
+    pub(crate) async fn new(names: &[&str], system: System, ended: Ended) -> Self {
+        let meter = opentelemetry::global::meter("remit");
+        let gauge = |name: &'static str, text: &'static str| meter.i64_gauge(name).with_description(text).build();
+        let ops = Self {
+            reporter: HealthReporter::new(),
+            system,
+            draining: Arc::default(),
+            ended,
+            outbox_events: gauge("remit.outbox.events", "The audit events that wait for delivery, all tenants."),
+            outbox_age: meter
+                .f64_gauge("remit.outbox.age")
+                .with_unit("s")
+                .with_description("The age of the oldest audit event that waits for delivery.")
+                .build(),
+            connections: gauge("remit.db.connections", "The open database connections, by state."),
+        };
+        ops.report(names, ServingStatus::Serving).await;
+        ops
+    }
+
+    async fn report(&self, names: &[&str], status: ServingStatus) {
+        self.reporter.set_service_status("", status).await;
+        for service in names.iter().copied().chain(["system"]).flat_map(services_of) {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+
+    /// Health and reflection.
+    pub(crate) fn routes(&self, names: &[&str]) -> Result<Routes> {
+        let failed = |error| Error::internal("reflection could not be set up").with_source(error);
+        let builder = || {
+            let mut builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(remit_api::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name("grpc.health.v1.Health");
+            for service in names.iter().copied().chain(["system"]).flat_map(services_of) {
+                builder = builder.with_service_name(service);
+            }
+            builder
+        };
+        Ok(Routes::new(HealthServer::new(HealthService::from_health_reporter(self.reporter.clone())))
+            .add_service(builder().build_v1().map_err(failed)?)
+            .add_service(builder().build_v1alpha().map_err(failed)?))
+    }
+
+    /// `/healthz` (the process lives), `/readyz` (it can serve) and `/metrics`.
+    pub(crate) fn http(&self) -> axum::Router {
+        axum::Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(self.clone())
+    }
+
+    /// Keeps health and gauges true; says NOT_SERVING as soon as the end begins.
+    pub(crate) async fn run(self, stop: CancellationToken, drain: CancellationToken) {
+        let names: Vec<&str> = self.system.databases.keys().copied().collect();
+        loop {
+            for (name, db) in self.system.databases.iter() {
+                let status = match self.look(name, db).await {
+                    Ok(()) => ServingStatus::Serving,
+                    Err(error) => {
+                        tracing::warn!(
+                            service = name,
+                            reason = error.reason(),
+                            "the database does not answer: {error}"
+                        );
+                        ServingStatus::NotServing
+                    }
+                };
+                if stop.is_cancelled() {
+                    break;
+                }
+                for service in services_of(name) {
+                    self.reporter.set_service_status(service, status).await;
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+        self.draining.store(true, Ordering::SeqCst);
+        self.report(&names, ServingStatus::NotServing).await;
+        drain.cancelled().await;
+        self.ended.end_streams();
+    }
+
+    async fn look(&self, name: &'static str, db: &Db) -> Result<()> {
+        let label = |state: &'static str| [KeyValue::new("service", name), KeyValue::new("state", state)];
+        ping(db).await?;
+        let stats = db.pool_stats();
+        self.connections.record(i64::from(stats.idle), &label("idle"));
+        self.connections.record(i64::from(stats.open.saturating_sub(stats.idle)), &label("used"));
+        let (mut events, mut oldest) = (0, None);
+        let mut tx = db.read().await?;
+        for tenant in tenants::known(db) {
+            let depth = outbox::depth(&mut tx, &tenant).await?;
+            events += depth.events;
+            oldest = [oldest, depth.oldest].into_iter().flatten().min();
+        }
+        let service = [KeyValue::new("service", name)];
+        self.outbox_events.record(events, &service);
+        let now = if self.system.manual.is_some() { self.system.clock.now() } else { SystemClock.now() };
+        self.outbox_age.record(oldest.map_or(0.0, |at| now.since(at).as_secs_f64()), &service);
+        Ok(())
+    }
+}
+
+async fn ping(db: &Db) -> Result<()> {
+    let slow = |_| Error::new(remit_core::Kind::Unavailable, "DATABASE_SLOW", "the database does not answer in time");
+    tokio::time::timeout(PATIENCE, db.ping()).await.map_err(slow)?
+}
+
+/// 200 if every database answers and the process is not draining, else 503; the body says what is wrong.
+async fn ready(State(ops): State<Ops>) -> Response {
+    let mut services = serde_json::Map::new();
+    let mut well = !ops.draining.load(Ordering::SeqCst);
+    let draining = !well;
+    for (name, db) in ops.system.databases.iter() {
+        let found = ping(db).await;
+        well &= found.is_ok();
+        services.insert((*name).to_owned(), found.map_or_else(|error| error.reason().into(), |()| "ok".into()));
+    }
+    let body = serde_json::json!({
+        "ready": well, "draining": draining, "databases": services, "manual_clock": ops.system.manual.is_some(),
+    });
+    let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+async fn metrics() -> Response {
+    match telemetry::prometheus_text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => crate::layers::http_auth::problem(error),
+    }
+}
