@@ -11,6 +11,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod lifecycle;
 pub mod name;
 pub mod policy;
 pub mod quorum;

@@ -1,0 +1,309 @@
+//! The lifecycle of a model version: which state may follow which, who may ask, and what must be there.
+
+use crate::actor::ActorKind;
+use crate::error::{Error, Result};
+use std::fmt;
+
+/// Where a model version stands (R8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Registered, not yet looked at.
+    Proposed,
+    /// Under evaluation.
+    Evaluating,
+    /// May run for the approved purposes.
+    Approved,
+    /// May run, for fewer purposes or under stricter conditions.
+    Restricted,
+    /// Stopped until a proposal lifts the suspension.
+    Suspended,
+    /// Out of service for good.
+    Retired,
+}
+
+impl State {
+    /// All states, in the order of a life.
+    pub const ALL: [Self; 6] =
+        [Self::Proposed, Self::Evaluating, Self::Approved, Self::Restricted, Self::Suspended, Self::Retired];
+
+    /// The name used in columns, filters and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "PROPOSED",
+            Self::Evaluating => "EVALUATING",
+            Self::Approved => "APPROVED",
+            Self::Restricted => "RESTRICTED",
+            Self::Suspended => "SUSPENDED",
+            Self::Retired => "RETIRED",
+        }
+    }
+
+    /// The state with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// The states that may follow. APPROVED and RESTRICTED may follow themselves, with other purposes or
+    /// conditions; nothing follows RETIRED.
+    pub fn next(self) -> &'static [Self] {
+        match self {
+            Self::Proposed => &[Self::Evaluating, Self::Retired],
+            Self::Evaluating => &[Self::Approved, Self::Suspended, Self::Retired],
+            Self::Approved | Self::Restricted => &[Self::Approved, Self::Restricted, Self::Suspended, Self::Retired],
+            Self::Suspended => &[Self::Evaluating, Self::Approved, Self::Restricted, Self::Retired],
+            Self::Retired => &[],
+        }
+    }
+
+    /// Whether a version in this state may do work.
+    pub fn may_run(self) -> bool {
+        matches!(self, Self::Approved | Self::Restricted)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A move that somebody asks for, with everything that decides about it.
+#[derive(Debug, Clone)]
+pub struct Move<'a> {
+    /// The name of the version, for messages.
+    pub version: &'a str,
+    /// The state that it is in.
+    pub from: State,
+    /// The state that is asked for.
+    pub to: State,
+    /// Who asks.
+    pub caller: ActorKind,
+    /// The proposal named; empty if none.
+    pub proposal: &'a str,
+    /// Why; empty if not said.
+    pub reason: &'a str,
+    /// How many purposes are named.
+    pub purposes: usize,
+    /// How many conditions are named.
+    pub conditions: usize,
+    /// Whether the version was ever approved.
+    pub ever_approved: bool,
+    /// How many of its evaluations passed.
+    pub passed_evaluations: usize,
+    /// Whether its risk class is a practice of Art. 5 of Regulation (EU) 2024/1689.
+    pub prohibited: bool,
+    /// The artifact versions it runs with that are not approved.
+    pub unapproved_artifacts: &'a [String],
+}
+
+impl Move<'_> {
+    /// Whether the move has to come from an approved proposal. Suspension never has to: stopping must be
+    /// fast, starting must be agreed.
+    pub fn needs_proposal(&self) -> bool {
+        match self.to {
+            State::Suspended => false,
+            State::Approved | State::Restricted => true,
+            State::Retired => self.ever_approved,
+            State::Proposed | State::Evaluating => self.from == State::Suspended,
+        }
+    }
+
+    /// Decides about the move.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `TRANSITION_NOT_ALLOWED` (naming the allowed states), `PROPOSAL_REQUIRED`,
+    /// `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`. `PermissionDenied`:
+    /// `SERVICE_REQUIRED` if a person asks for what only a proposal can do; `HUMAN_OR_SERVICE_REQUIRED` if an AI
+    /// system asks for anything. `InvalidArgument` (`FIELD_REQUIRED`, `FIELD_NOT_ALLOWED`) for a reason or
+    /// purposes that are missing or out of place.
+    pub fn check(&self) -> Result<()> {
+        self.check_table()?;
+        self.check_caller()?;
+        self.check_fields()?;
+        if self.to.may_run() { self.check_evidence() } else { Ok(()) }
+    }
+
+    fn check_table(&self) -> Result<()> {
+        let allowed = self.from.next();
+        if allowed.contains(&self.to) {
+            return Ok(());
+        }
+        let names: Vec<&str> = allowed.iter().map(|state| state.as_str()).collect();
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        Err(Error::precondition(
+            "TRANSITION_NOT_ALLOWED",
+            format!("{} is {}; {} cannot follow, allowed: {names}", self.version, self.from, self.to),
+        ))
+    }
+
+    fn check_caller(&self) -> Result<()> {
+        if self.caller == ActorKind::Ai {
+            return Err(Error::denied(
+                "HUMAN_OR_SERVICE_REQUIRED",
+                "an AI system cannot change the state of a model version",
+            ));
+        }
+        if !self.needs_proposal() {
+            return Ok(());
+        }
+        if self.caller != ActorKind::Service {
+            return Err(Error::denied(
+                "SERVICE_REQUIRED",
+                format!(
+                    "{} from {} to {} is done by an approved proposal: make one in the council",
+                    self.version, self.from, self.to
+                ),
+            ));
+        }
+        if self.proposal.is_empty() {
+            return Err(Error::precondition(
+                "PROPOSAL_REQUIRED",
+                format!("{} from {} to {} needs the name of the approved proposal", self.version, self.from, self.to),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_fields(&self) -> Result<()> {
+        let stops = matches!(self.to, State::Restricted | State::Suspended | State::Retired);
+        if stops && self.reason.trim().is_empty() && self.proposal.is_empty() {
+            return Err(Error::invalid(
+                "FIELD_REQUIRED",
+                "reason",
+                format!("is required for {} without a proposal", self.to),
+            ));
+        }
+        if self.to.may_run() && self.purposes == 0 {
+            return Err(Error::invalid(
+                "FIELD_REQUIRED",
+                "purposes",
+                format!("must name at least one purpose for {}", self.to),
+            ));
+        }
+        if !self.to.may_run() && self.purposes + self.conditions > 0 {
+            let field = if self.purposes > 0 { "purposes" } else { "conditions" };
+            return Err(Error::invalid("FIELD_NOT_ALLOWED", field, format!("must be empty for {}", self.to)));
+        }
+        Ok(())
+    }
+
+    fn check_evidence(&self) -> Result<()> {
+        if self.prohibited {
+            return Err(Error::precondition(
+                "AI_ACT_PROHIBITED",
+                format!("{} is assessed as a prohibited practice and cannot be approved", self.version),
+            ));
+        }
+        if self.passed_evaluations == 0 {
+            return Err(Error::precondition(
+                "EVALUATION_REQUIRED",
+                format!("{} has no evaluation that passed: add one first", self.version),
+            ));
+        }
+        if !self.unapproved_artifacts.is_empty() {
+            return Err(Error::precondition(
+                "ARTIFACT_NOT_APPROVED",
+                format!(
+                    "{} runs with artifact versions that are not approved: {}",
+                    self.version,
+                    self.unapproved_artifacts.join(", ")
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::error::Kind;
+
+    fn ready(from: State, to: State) -> Move<'static> {
+        Move {
+            version: "models/m/versions/1",
+            from,
+            to,
+            caller: ActorKind::Service,
+            proposal: "proposals/p",
+            reason: "because",
+            purposes: usize::from(to.may_run()),
+            conditions: 0,
+            ever_approved: true,
+            passed_evaluations: 1,
+            prohibited: false,
+            unapproved_artifacts: &[],
+        }
+    }
+
+    #[test]
+    fn the_table_decides_and_the_refusal_names_what_is_allowed() {
+        for from in State::ALL {
+            for to in State::ALL {
+                let answer = ready(from, to).check();
+                assert_eq!(answer.is_ok(), from.next().contains(&to), "{from} to {to}: {answer:?}");
+                if let Err(error) = answer {
+                    assert_eq!(error.reason(), "TRANSITION_NOT_ALLOWED");
+                    for state in from.next() {
+                        assert!(error.message().contains(state.as_str()), "{}", error.message());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_service_with_a_proposal_lets_a_version_run_again() {
+        for from in State::ALL {
+            for to in [State::Approved, State::Restricted] {
+                if !from.next().contains(&to) {
+                    continue;
+                }
+                let person = Move { caller: ActorKind::Human, ..ready(from, to) };
+                assert_eq!(person.check().unwrap_err().reason(), "SERVICE_REQUIRED");
+                let alone = Move { proposal: "", ..ready(from, to) };
+                assert_eq!(alone.check().unwrap_err().reason(), "PROPOSAL_REQUIRED");
+            }
+        }
+        let back = Move { caller: ActorKind::Human, ..ready(State::Suspended, State::Evaluating) };
+        assert_eq!(back.check().unwrap_err().kind(), Kind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_person_suspends_at_once_and_says_why() {
+        let stop = Move { caller: ActorKind::Human, proposal: "", ..ready(State::Approved, State::Suspended) };
+        assert!(stop.check().is_ok());
+        assert_eq!(Move { reason: " ", ..stop.clone() }.check().unwrap_err().reason(), "FIELD_REQUIRED");
+        assert!(Move { caller: ActorKind::Ai, ..stop }.check().is_err());
+    }
+
+    #[test]
+    fn approval_needs_evidence() {
+        let approve = ready(State::Evaluating, State::Approved);
+        let cases = [
+            (Move { passed_evaluations: 0, ..approve.clone() }, "EVALUATION_REQUIRED"),
+            (Move { prohibited: true, ..approve.clone() }, "AI_ACT_PROHIBITED"),
+            (Move { purposes: 0, ..approve.clone() }, "FIELD_REQUIRED"),
+        ];
+        for (asked, reason) in cases {
+            assert_eq!(asked.check().unwrap_err().reason(), reason);
+        }
+        let lacking = ["artifacts/p/versions/1".to_owned()];
+        let asked = Move { unapproved_artifacts: &lacking, ..approve };
+        assert!(asked.check().unwrap_err().message().contains("artifacts/p/versions/1"));
+    }
+
+    #[test]
+    fn a_version_that_never_ran_is_withdrawn_by_a_person() {
+        let withdraw = Move {
+            caller: ActorKind::Human,
+            proposal: "",
+            ever_approved: false,
+            ..ready(State::Proposed, State::Retired)
+        };
+        assert!(withdraw.check().is_ok());
+        let retire = Move { ever_approved: true, from: State::Approved, ..withdraw };
+        assert_eq!(retire.check().unwrap_err().reason(), "SERVICE_REQUIRED");
+    }
+}
