@@ -55,7 +55,8 @@ async fn a_good_token_tells_who_calls() {
 async fn every_fault_of_a_token_has_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let (auth, signer) = open(dir.path()).await;
-    let faults: Vec<(&str, Box<dyn FnOnce(&mut serde_json::Value)>)> = vec![
+    type Fault = Box<dyn FnOnce(&mut serde_json::Value)>;
+    let faults: Vec<(&str, Fault)> = vec![
         (
             "TOKEN_EXPIRED",
             Box::new(|c| {
