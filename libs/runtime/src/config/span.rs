@@ -2,6 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// A duration that is written like `250ms`, `30s`, `5m` or `24h`.
@@ -15,12 +16,19 @@ impl Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = || D::Error::custom(format!("{text:?} is not a duration such as \"30s\", \"5m\" or \"24h\""));
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a duration such as \"30s\", \"5m\" or \"24h\"");
         let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
         Duration::try_from(signed).map(Span).map_err(|_| wrong())
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
