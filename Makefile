@@ -1,0 +1,41 @@
+# One line a target; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+TOOLS := .tools/bin
+ARGS ?=
+
+.PHONY: help demo test check bench fmt docs run clean-tools
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed on
+	cargo build --release --locked --bin remit
+	./target/release/remit demo $(ARGS)
+
+test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
+	.ci/tools nextest
+	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
+
+check: ## format, lints with warnings denied, docs, licences and advisories, proto lint
+	.ci/tools buf deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cd proto && ../$(TOOLS)/buf lint && ../$(TOOLS)/buf format --diff --exit-code .
+	.ci/deny
+
+bench: ## benchmarks as ratios measured in one run, with a table; never part of CI's verdict
+	.ci/postgres run cargo bench --locked -p remit-tests $(ARGS)
+
+run: ## serve everything on SQLite in ./remit-data
+	cargo run --release --locked --bin remit -- serve --data-dir remit-data
+
+fmt: ## format Rust and proto files
+	cargo fmt --all
+	.ci/tools buf
+	cd proto && ../$(TOOLS)/buf format -w .
+
+docs: ## regenerate the parts of README.md and docs/ that come from the code
+	cargo run --quiet --locked --bin remit -- config reference --write docs/configuration.md
