@@ -1,0 +1,10 @@
+//! The binary `remit` as a library: the services that it can run, the command line, and the demo.
+//!
+//! `main` only parses arguments and turns an error into an exit code; tests drive the same functions.
+
+pub mod args;
+pub mod demo;
+pub mod exit;
+mod local;
+
+pub use local::{run, services};

@@ -1,0 +1,160 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Decides, gates, records and reviews what AI does in marketing.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 refused in the present state, 4 not allowed,
+/// 5 not found, 6 not reachable (try again).
+#[derive(Debug, Parser)]
+#[command(name = "remit", version, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the suite, or some of its services.
+    Serve(Serve),
+    /// Issue a token from the development key of a data directory.
+    Token(Token),
+    /// Run the main job from end to end on real or bundled data.
+    Demo(Demo),
+    /// Say what is wrong with a configuration or with a running suite.
+    Doctor(Doctor),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Where the settings come from; command line over environment over file over defaults.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "REMIT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The directory of everything that a process keeps (data.dir).
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// A PostgreSQL URL instead of SQLite files (database.url).
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// Arguments of `remit serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The services to run, separated by commas; all if absent (server.only).
+    #[arg(long, value_name = "SERVICES", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// The address and port (server.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Run on a clock that is moved by hand; the configuration must allow it (clock.manual).
+    #[arg(long)]
+    pub manual_clock: bool,
+}
+
+/// The kind of actor a token speaks for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum KindArg {
+    /// A person.
+    Human,
+    /// An AI system.
+    Ai,
+    /// A program that is not an AI system.
+    Service,
+}
+
+/// Arguments of `remit token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Where the key is.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Who the token speaks for.
+    #[arg(long)]
+    pub subject: String,
+    /// The tenant.
+    #[arg(long, default_value = "demo")]
+    pub tenant: String,
+    /// The kind of actor.
+    #[arg(long, value_enum, default_value = "human")]
+    pub kind: KindArg,
+    /// Roles, which grant permissions: admin, operator, reviewer, member, auditor, viewer, platform or your own.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Role groups, which count in a quorum: marketing_lead, legal, data, sales_ops, product.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// How long it lives, such as 30m or 8h; at most auth.max_lifetime.
+    #[arg(long, default_value = "8h")]
+    pub lifetime: String,
+}
+
+/// Arguments of `remit demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A directory with `bank_marketing_leads.csv.gz` and `onet_marketing_tasks.csv`. Absent: ../shared/data if it
+    /// is there, else the bundled sample.
+    #[arg(long, value_name = "DIR", conflicts_with = "sample")]
+    pub data: Option<PathBuf>,
+    /// Use the bundled sample even if real data is there.
+    #[arg(long)]
+    pub sample: bool,
+    /// Where packs, export and databases go. A run that was cut short is continued if this holds one.
+    #[arg(long, value_name = "DIR", default_value = "remit-demo")]
+    pub out: PathBuf,
+    /// A PostgreSQL URL instead of SQLite files.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// The address and port to serve on while the demo runs.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Leave the suite running at the end, and say how to look at it.
+    #[arg(long)]
+    pub keep: bool,
+    /// Begin anew: remove what an earlier run left in the output directory.
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// Arguments of `remit doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The configuration to look at.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// A running suite to look at, such as http://127.0.0.1:7420.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A token for the running suite.
+    #[arg(long, env = "REMIT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// `remit config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with its default and meaning, as Markdown.
+    Reference {
+        /// Write it between the markers of this file instead.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
+    /// Print the default configuration file.
+    Default,
+}

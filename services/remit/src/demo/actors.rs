@@ -1,0 +1,129 @@
+//! The people and programs of the demo, each with a token of its own, and their gRPC clients.
+
+use remit_api::system::v1::AdvanceClockRequest;
+use remit_api::system::v1::system_service_client::SystemServiceClient;
+use remit_core::{Actor, ActorKind, Error, Kind, Result, Timestamp};
+use std::collections::BTreeMap;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// Makes a token for an actor of the demo's tenant.
+pub type Mint = Box<dyn Fn(&Actor) -> Result<String> + Send + Sync>;
+
+/// Adds the actor's token to every call.
+#[derive(Debug, Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The connection of one actor to one service.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+/// Where the suite is, and who talks to it.
+pub struct Actors {
+    channels: BTreeMap<String, Channel>,
+    urls: BTreeMap<String, String>,
+    bearers: BTreeMap<&'static str, Bearer>,
+}
+
+/// Everybody who takes part: name, kind, roles and role groups.
+const CAST: &[(&str, ActorKind, &[&str], &[&str])] = &[
+    ("admin", ActorKind::Human, &["admin"], &[]),
+    // The three seats of the steering group (S62).
+    ("ada", ActorKind::Human, &["member", "operator"], &["marketing_lead"]),
+    ("ben", ActorKind::Human, &["member"], &["legal"]),
+    ("cleo", ActorKind::Human, &["member", "auditor"], &["data"]),
+    // The AI execution lead proposes; the campaign manager operates; the creative director reviews.
+    ("dara", ActorKind::Human, &["operator", "member"], &["ai_execution_lead"]),
+    ("carl", ActorKind::Human, &["reviewer"], &["creative_director"]),
+    ("sam", ActorKind::Human, &["reviewer"], &["sales", "sales_ops"]),
+    ("platform", ActorKind::Service, &["platform"], &[]),
+    ("copywriter", ActorKind::Ai, &["platform"], &[]),
+];
+
+impl Actors {
+    /// Connects to the services at `urls` (service name to URL) and mints a token for everybody.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that is none; whatever minting returns.
+    pub fn connect(urls: BTreeMap<String, String>, mint: &Mint) -> Result<Self> {
+        let mut channels = BTreeMap::new();
+        for (service, url) in &urls {
+            let endpoint = Endpoint::from_shared(url.clone())
+                .map_err(|e| Error::invalid("URL_INVALID", service.clone(), e.to_string()))?
+                .tcp_nodelay(true);
+            channels.insert(service.clone(), endpoint.connect_lazy());
+        }
+        let mut bearers = BTreeMap::new();
+        for (name, kind, roles, groups) in CAST {
+            let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
+            let actor = Actor {
+                subject: (*name).to_owned(),
+                kind: *kind,
+                roles: owned(roles),
+                role_groups: owned(groups),
+                on_behalf_of: None,
+            };
+            let token = format!("Bearer {}", mint(&actor)?);
+            let value = token.parse().map_err(|_| Error::internal("a minted token is not a header value"))?;
+            bearers.insert(*name, Bearer(value));
+        }
+        Ok(Self { channels, urls, bearers })
+    }
+
+    /// The connection of `actor` to `service`; both are names that this module knows.
+    ///
+    /// # Errors
+    /// `Internal` if one of the names is unknown.
+    pub fn to(&self, service: &str, actor: &str) -> Result<Connection> {
+        let channel = self.channels.get(service).ok_or_else(|| Error::internal(format!("no service {service}")))?;
+        let bearer = self.bearers.get(actor).ok_or_else(|| Error::internal(format!("no actor {actor}")))?;
+        Ok(InterceptedService::new(channel.clone(), bearer.clone()))
+    }
+
+    /// Moves the clock of every process to `to`.
+    ///
+    /// # Errors
+    /// What the service answers, for example that it has no manual clock.
+    pub async fn advance(&self, to: Timestamp) -> Result<()> {
+        let mut seen = Vec::new();
+        for (service, url) in &self.urls {
+            if seen.contains(url) {
+                continue;
+            }
+            seen.push(url.clone());
+            let mut client = SystemServiceClient::new(self.to(service, "admin")?);
+            client.advance_clock(AdvanceClockRequest { time: Some(stamp(to)) }).await.map_err(refused)?;
+        }
+        Ok(())
+    }
+}
+
+/// A time as protobuf writes it.
+pub fn stamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: (at.0.rem_euclid(1_000_000) * 1_000) as i32 }
+}
+
+/// Turns a status into an error that keeps its stable reason in the message.
+pub fn refused(status: Status) -> Error {
+    let reason = reason_of(&status);
+    Error::new(
+        Kind::FailedPrecondition,
+        "DEMO_CALL_REFUSED",
+        format!("{:?} {reason}: {}", status.code(), status.message()),
+    )
+}
+
+/// The stable reason in the details of a status, empty if there is none.
+pub fn reason_of(status: &Status) -> String {
+    use tonic_types::StatusExt as _;
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}

@@ -1,0 +1,47 @@
+//! Makes the two gates that ship as drafts ready: somebody is named accountable, then they are activated.
+
+use super::actors::{Actors, refused};
+use remit_api::handoff::v1::gate_service_client::GateServiceClient;
+use remit_api::handoff::v1::gate_version::Rules;
+use remit_api::handoff::v1::{ActivateGateVersionRequest, GetGateVersionRequest, UpdateGateVersionRequest};
+use remit_core::Result;
+
+/// Activates both gates.
+///
+/// # Errors
+/// Whatever the service refuses.
+pub async fn run(actors: &Actors) -> Result<()> {
+    for gate in ["creative-approval", "lead-routing"] {
+        let name = format!("gates/{gate}/versions/1");
+        let mut client = GateServiceClient::new(actors.to("handoff", "ada")?);
+        let mut version =
+            client.get_gate_version(GetGateVersionRequest { name: name.clone() }).await.map_err(refused)?.into_inner();
+        version.accountable_person = "ada".into();
+        let mut paths = vec!["accountable_person".to_owned()];
+        if let Some(Rules::Routing(rules)) = &mut version.rules {
+            rules.sales_owners = vec!["sam".into()];
+            // The lead file names no company size or intent: enrichment is complete with what it has.
+            rules.required_enrichment = vec!["job".into(), "education".into()];
+            paths.push("routing".to_owned());
+        }
+        version.etag.clear();
+        client
+            .update_gate_version(UpdateGateVersionRequest {
+                gate_version: Some(version),
+                update_mask: Some(prost_types::FieldMask { paths }),
+                request_id: format!("demo-gate-{gate}"),
+            })
+            .await
+            .map_err(refused)?;
+        client
+            .activate_gate_version(ActivateGateVersionRequest {
+                name,
+                reason: "the numbers of the two worked examples, agreed by the marketing lead".into(),
+                request_id: format!("demo-activate-{gate}"),
+                ..Default::default()
+            })
+            .await
+            .map_err(refused)?;
+    }
+    Ok(())
+}

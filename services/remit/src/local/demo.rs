@@ -1,0 +1,148 @@
+//! `remit demo`: starts the suite on a manual clock and runs the story through its public API.
+
+use super::serve::interrupted;
+use super::services;
+use crate::args::Demo;
+use crate::demo::actors::{Actors, Mint};
+use crate::demo::data::{Data, start_of};
+use crate::demo::{self, Observer, report};
+use indicatif::{ProgressBar, ProgressStyle};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
+use remit_runtime::{Config, Running, Suite, telemetry};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// The tenant of the demo.
+const TENANT: &str = "demo";
+/// Tokens outlive the longest run by far and stay within the default bound.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(8 * 3_600);
+
+pub(super) async fn run(args: Demo) -> Result<()> {
+    let data = if args.sample { Data::sample() } else { Data::load(args.data.as_deref())? };
+    println!("Remit demo on {}", data.source);
+    if args.fresh && args.out.exists() {
+        remove(&args.out)?;
+    }
+    let config = configure(&args, &data)?;
+    let guard = telemetry::init(&config.telemetry)?;
+    let running = Suite::start(config, services()).await?;
+    let outcome = story(&running, &data, &args.out).await;
+    let ended = match outcome {
+        Ok(_) if args.keep => keep(running, &args.out).await,
+        outcome => {
+            let stopped = running.stop().await;
+            outcome.and(stopped)
+        }
+    };
+    guard.shutdown();
+    ended
+}
+
+fn remove(out: &Path) -> Result<()> {
+    // Only what a demo makes is removed: a mistyped path must not cost anybody a folder.
+    if !out.join("data").is_dir() {
+        return Err(Error::precondition("NOT_A_DEMO", format!("{} holds no demo; remove it yourself", out.display())));
+    }
+    for part in ["data", "packs", "months", "audit"] {
+        let path = out.join(part);
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(|e| {
+                Error::new(Kind::Unavailable, "NOT_REMOVED", format!("cannot remove {}", path.display())).with_source(e)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn configure(args: &Demo, data: &Data) -> Result<Config> {
+    let mut config = Config::load(None)?;
+    config.data.dir = args.out.join("data");
+    config.server.listen.clone_from(&args.listen);
+    if let Some(url) = &args.database_url {
+        config.database.url = SecretString::from(url.clone());
+    }
+    let first = data.leads.first().map(|lead| start_of(lead.month)).unwrap_or_default();
+    config.clock.allow_manual = true;
+    config.clock.manual = true;
+    config.clock.start = first
+        .plus(Duration::ZERO)
+        .to_jiff()
+        .saturating_sub(jiff::SignedDuration::from_hours(24))
+        .map_or_else(|_| String::new(), |at| at.to_string());
+    if std::env::var_os("REMIT_TELEMETRY__LOG").is_none() {
+        config.telemetry.log = "error".to_owned();
+    }
+    config.check()?;
+    Ok(config)
+}
+
+async fn story(running: &Running, data: &Data, out: &Path) -> Result<()> {
+    let addr = running.addr().ok_or_else(|| Error::internal("the suite opened no port"))?;
+    let urls: BTreeMap<_, _> =
+        running.services().into_iter().map(|service| (service.to_owned(), format!("http://{addr}"))).collect();
+    let tenant = Tenant::new(TENANT)?;
+    let signer = running.signer().clone();
+    let mint: Mint = Box::new(move |actor| signer.token(&tenant, actor, TOKEN_LIFETIME));
+    let actors = Actors::connect(urls, &mint)?;
+    let terminal = Terminal::new();
+    let outcome = demo::run(&actors, data, out, &terminal).await?;
+    terminal.bar.finish_and_clear();
+    println!("\n{}\n", report::table(&outcome.rows));
+    println!("Review packs: {} (open {})", out.join("packs").display(), out.join("index.html").display());
+    println!("Audit export: {}", outcome.proof.export.display());
+    Ok(())
+}
+
+/// Serves on, and says how to look at what the demo left.
+async fn keep(running: Running, out: &Path) -> Result<()> {
+    let addr = running.addr().ok_or_else(|| Error::internal("the suite opened no port"))?;
+    let auditor = Actor {
+        subject: "guest".to_owned(),
+        kind: ActorKind::Human,
+        roles: vec!["viewer".to_owned(), "auditor".to_owned()],
+        role_groups: Vec::new(),
+        on_behalf_of: None,
+    };
+    let token = running.signer().token(&Tenant::new(TENANT)?, &auditor, TOKEN_LIFETIME)?;
+    println!("The suite is running on {addr}; end it with Ctrl-C. A token that may read everything for eight hours:\n");
+    println!("  export REMIT_SERVER=http://{addr} REMIT_TOKEN={token}");
+    println!("  buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $REMIT_TOKEN\" \\");
+    println!("    -d '{{\"period\": \"\"}}' $REMIT_SERVER/remit.council.v1.ReviewService/ListReviews");
+    println!("  remit doctor --server $REMIT_SERVER");
+    println!("  more tokens: remit token --data-dir {} --subject me --role operator", out.join("data").display());
+    running.until(interrupted()?).await
+}
+
+/// Tells what happens: a progress bar on a terminal, lines elsewhere.
+struct Terminal {
+    bar: ProgressBar,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("  {bar:40} {pos}/{len} months, {msg}, {elapsed} gone") {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+}
+
+impl Observer for Terminal {
+    fn step(&self, number: u8, text: &str) {
+        self.bar.suspend(|| println!("\n{number}. {text}"));
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| println!("{text}"));
+    }
+
+    fn month(&self, done: usize, total: usize, label: &str) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(label.to_owned());
+    }
+}

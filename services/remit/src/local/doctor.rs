@@ -1,0 +1,174 @@
+//! `remit doctor`: what is wrong with a configuration, or with a running suite, and what to do about it.
+
+use super::{load, services};
+use crate::args::Doctor;
+use remit_api::system::v1::GetInfoRequest;
+use remit_api::system::v1::system_service_client::SystemServiceClient;
+use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
+use remit_runtime::{Config, auth::Authenticator, foreign};
+use remit_store::{Db, Options};
+use secrecy::ExposeSecret as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::Request;
+use tonic::transport::Endpoint;
+
+/// Collects findings, so that one run tells all of them.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn good(&self, what: &str) {
+        println!("  ok    {what}");
+    }
+
+    fn warn(&self, what: &str) {
+        println!("  warn  {what}");
+    }
+
+    fn bad(&mut self, what: &str, error: &Error) {
+        self.bad += 1;
+        println!("  FAIL  {what}: {error} ({})", error.reason());
+    }
+}
+
+pub(super) async fn run(args: Doctor) -> Result<()> {
+    let mut findings = Findings::default();
+    match &args.server {
+        Some(server) => look_at_server(server, args.token.as_deref(), &mut findings).await,
+        None => match load(&args.settings) {
+            Ok(config) => look_at_config(&config, &mut findings).await,
+            Err(error) => findings.bad("configuration", &error),
+        },
+    }
+    match findings.bad {
+        0 => Ok(()),
+        bad => Err(Error::precondition("DOCTOR_FOUND_FAULTS", format!("{bad} of the checks above failed"))),
+    }
+}
+
+async fn look_at_config(config: &Config, findings: &mut Findings) {
+    findings.good("configuration: every key is known and in range");
+    if config.auth.development && config.auth.issuers.is_empty() {
+        findings.warn("auth: the development issuer signs tokens; set auth.issuers in production");
+    }
+    if config.clock.allow_manual {
+        findings.warn("clock: a manual clock is allowed; never allow it in production");
+    }
+    let loopback = ["127.", "localhost", "[::1]"].iter().any(|host| config.server.listen.starts_with(host));
+    if !loopback && config.server.tls_certificate.as_os_str().is_empty() {
+        findings.warn("server: listens beyond this machine without TLS; terminate TLS in front of it");
+    }
+    if config.auth.issuers.is_empty() {
+        findings.good("auth: the development issuer's key is made at the first start");
+    } else {
+        match Authenticator::open(config).await {
+            Ok(_) => findings.good("auth: every key set can be read"),
+            Err(error) => findings.bad("auth", &error),
+        }
+    }
+    look_at_port(config, findings);
+    for service in services() {
+        let named = &config.server.only;
+        if !named.is_empty() && !named.iter().any(|name| name == service.name) {
+            continue;
+        }
+        let url = config.database_url(service.name);
+        let what = format!("database of {}", service.name);
+        if let Some(path) = url.expose_secret().strip_prefix("sqlite:")
+            && !std::path::Path::new(path).exists()
+        {
+            findings.good(&format!("{what}: {path} is made at the first start"));
+            continue;
+        }
+        // A look must not change anything: pending migrations are reported, not run.
+        let options = Options {
+            schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
+            max_connections: 1,
+            migrate: false,
+            ..Options::default()
+        };
+        let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| bytes.fill(0))));
+        match Db::open(url.expose_secret(), &service.schema, ids, options).await {
+            Ok(db) => {
+                findings.good(&format!("{what}: reachable, migrations up to date"));
+                db.close().await;
+            }
+            Err(error) => findings.bad(&what, &error),
+        }
+    }
+}
+
+fn look_at_port(config: &Config, findings: &mut Findings) {
+    match std::net::TcpListener::bind(&config.server.listen) {
+        Ok(_) => findings.good(&format!("server: {} is free", config.server.listen)),
+        Err(e) => {
+            let what = format!("{} cannot be bound; a suite may be running there: see --server", config.server.listen);
+            findings.bad("server", &Error::new(Kind::Unavailable, "PORT_UNAVAILABLE", what).with_source(e));
+        }
+    }
+}
+
+async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings) {
+    let endpoint = match Endpoint::from_shared(url.to_owned()) {
+        Ok(endpoint) => endpoint.connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(10)),
+        Err(e) => return findings.bad("server", &Error::invalid("URL_INVALID", "--server", e.to_string())),
+    };
+    let channel = match endpoint.connect().await {
+        Ok(channel) => channel,
+        Err(e) => {
+            let what = format!("nothing answers gRPC at {url}; is the suite running, and on this port?");
+            return findings.bad("server", &Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", what).with_source(e));
+        }
+    };
+    findings.good("server: answers gRPC");
+    let Some(token) = token else {
+        return findings.warn("token: none given, so nothing more can be asked; see `remit token` and --token");
+    };
+    let mut request = Request::new(GetInfoRequest {});
+    match format!("Bearer {token}").parse() {
+        Ok(header) => request.metadata_mut().insert("authorization", header),
+        Err(_) => {
+            return findings
+                .bad("token", &Error::invalid("TOKEN_MALFORMED", "--token", "holds characters that no token has"));
+        }
+    };
+    match SystemServiceClient::new(channel).get_info(request).await {
+        Err(status) => findings.bad("token", &foreign(status)),
+        Ok(answer) => {
+            let info = answer.into_inner();
+            findings.good(&format!(
+                "version {} on {}, services: {}",
+                info.version,
+                info.engine,
+                info.services.join(", ")
+            ));
+            if info.manual_clock {
+                findings.warn("clock: moved by hand; times in the records are what somebody said");
+            } else {
+                let skew = info.time.map_or(0, |time| (SystemClock.now().0 / 1_000_000 - time.seconds).abs());
+                if skew > 30 {
+                    let what = format!("the server's clock is {skew} seconds off this machine's; check NTP on both");
+                    findings.bad("clock", &Error::precondition("CLOCK_SKEW", what));
+                } else {
+                    findings.good("clock: agrees with this machine's");
+                }
+            }
+            for (service, depth) in &info.outbox_depth {
+                if *depth > 1_000 {
+                    let what =
+                        format!("{depth} audit events of {service} wait: is the audit service reachable from it?");
+                    findings.bad("outbox", &Error::precondition("OUTBOX_GROWS", what));
+                }
+            }
+            for (service, due) in &info.due_timers {
+                if *due > 100 {
+                    let what = format!("{due} timers of {service} are due and have not fired; see its log");
+                    findings.bad("timers", &Error::precondition("TIMERS_LATE", what));
+                }
+            }
+        }
+    }
+}
