@@ -1,0 +1,5 @@
+//! The cases of the service `audit`.
+
+use super::cases;
+
+cases![];

@@ -1,0 +1,5 @@
+//! The cases of the service `council`.
+
+use super::cases;
+
+cases![];

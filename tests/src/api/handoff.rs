@@ -1,0 +1,5 @@
+//! The cases of the service `handoff`.
+
+use super::cases;
+
+cases![];

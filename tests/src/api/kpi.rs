@@ -1,0 +1,5 @@
+//! The cases of the service `kpi`.
+
+use super::cases;
+
+cases![];

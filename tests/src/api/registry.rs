@@ -1,0 +1,5 @@
+//! The cases of the service `registry`.
+
+use super::cases;
+
+cases![];

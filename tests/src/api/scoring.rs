@@ -1,0 +1,5 @@
+//! The cases of the service `scoring`.
+
+use super::cases;
+
+cases![];

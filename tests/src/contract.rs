@@ -1,0 +1,234 @@
+//! What holds for every method of the descriptor set, so that no method can forget it.
+
+use crate::support::{Suite, Topology, is_read, permission, reason};
+use http::uri::PathAndQuery;
+use prost_reflect::MethodDescriptor;
+use prost_reflect::prost::bytes::Bytes;
+use prost_reflect::prost::bytes::{Buf as _, BufMut as _};
+use remit_core::{ActorKind, Tenant};
+use remit_runtime::auth::Claims;
+use std::collections::BTreeSet;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+/// Sends and receives bytes as they are.
+#[derive(Default, Clone, Copy)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+fn methods() -> Vec<MethodDescriptor> {
+    let services = remit_api::pool().services().filter(|service| service.full_name().starts_with("remit."));
+    services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+/// Calls a method with an empty message and returns how it was refused.
+async fn call(channel: Channel, method: &MethodDescriptor, authorization: Option<&str>) -> Status {
+    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+    let mut client = Grpc::new(channel);
+    client.ready().await.expect("the suite is reachable");
+    let mut request = Request::new(futures::stream::once(async { Bytes::new() }));
+    if let Some(value) = authorization {
+        request.metadata_mut().insert("authorization", value.parse().expect("a header value"));
+    }
+    let path: PathAndQuery = path.parse().expect("a method gives a path");
+    match client.streaming(request, path, Raw).await {
+        Err(status) => status,
+        Ok(answers) => match answers.into_inner().message().await {
+            Err(status) => status,
+            Ok(_) => panic!("{} answered", method.full_name()),
+        },
+    }
+}
+
+fn service_of(method: &MethodDescriptor) -> String {
+    let package = method.parent_service().full_name().split('.').nth(1).unwrap_or_default().to_owned();
+    if package == "system" { "audit".to_owned() } else { package }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_refuses_whoever_may_not_call_it() {
+    let suite = Suite::start(Topology::Sqlite).await.expect("SQLite needs no server");
+    let stranger = format!("Bearer {}", suite.token("stranger", ActorKind::Human, &[], &[]));
+    for method in methods() {
+        let channel = suite.bare(&service_of(&method));
+        let status = call(channel.clone(), &method, None).await;
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::Unauthenticated, "TOKEN_MISSING"),
+            "{}",
+            method.full_name()
+        );
+        let status = call(channel, &method, Some(&stranger)).await;
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::PermissionDenied, "PERMISSION_MISSING"),
+            "{}",
+            method.full_name()
+        );
+    }
+    suite.stop().await;
+}
+
+/// Only people own, approve, vote, waive or lift a hold (S138): held by the annotation, not by the handler.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_people_refuses_services_and_ai() {
+    let suite = Suite::start(Topology::Sqlite).await.expect("SQLite needs no server");
+    let for_people = ["vote", "recuse", "sign", "seal", "engage", "override", "waive"];
+    let mut tested = 0;
+    for method in methods() {
+        let permission = permission(&method);
+        if is_read(&method) || !for_people.contains(&permission.rsplit('.').next().unwrap_or_default()) {
+            continue;
+        }
+        for kind in [ActorKind::Ai, ActorKind::Service] {
+            let token = format!("Bearer {}", suite.token("machine", kind, &["admin"], &["legal"]));
+            let status = call(suite.bare(&service_of(&method)), &method, Some(&token)).await;
+            assert_eq!(status.code(), Code::PermissionDenied, "{} as {kind:?}", method.full_name());
+            assert_eq!(reason(&status), "ACTOR_KIND_NOT_ALLOWED", "{} as {kind:?}", method.full_name());
+            tested += 1;
+        }
+    }
+    assert!(tested >= 10, "only {tested} methods are for people: have their verbs been renamed?");
+    suite.stop().await;
+}
+
+#[test]
+fn permissions_are_service_collection_verb_and_mutations_can_be_repeated() {
+    for method in methods() {
+        let permission = permission(&method);
+        let service = method.parent_service().full_name().split('.').nth(1).unwrap_or_default().to_owned();
+        let parts: Vec<_> = permission.split('.').collect();
+        assert!(parts.len() == 3 && parts[0] == service, "{}: {permission}", method.full_name());
+        let repeatable = method.input().get_field_by_name("request_id").is_some();
+        assert!(
+            is_read(&method) || repeatable || ITEMS_CARRY_IDS.contains(&method.full_name()),
+            "{} changes state and takes no request id",
+            method.full_name()
+        );
+    }
+}
+
+/// Mutations without a request id, because what they carry has ids of its own.
+const ITEMS_CARRY_IDS: &[&str] = &[
+    "remit.system.v1.SystemService.AdvanceClock",
+    "remit.audit.v1.AuditService.Append",
+    "remit.audit.v1.AuditService.AppendBatch",
+    "remit.registry.v1.OutputService.RecordOutputs",
+    "remit.handoff.v1.LeadRoutingService.RouteLeads",
+    "remit.scoring.v1.TaskService.ImportTasks",
+    "remit.scoring.v1.DecisionService.BatchDecide",
+];
+
+#[test]
+fn every_role_pattern_grants_something() {
+    let config = remit_runtime::Config::from_toml("").expect("the defaults are valid");
+    let permissions: BTreeSet<_> = methods().iter().map(permission).collect();
+    for (role, patterns) in &config.roles {
+        for pattern in patterns {
+            assert!(
+                permissions.iter().any(|permission| grants(pattern, permission)),
+                "{role}: {pattern} grants nothing"
+            );
+        }
+    }
+}
+
+/// `*` stands for one part, and at the end for all the rest.
+fn grants(pattern: &str, permission: &str) -> bool {
+    let (pattern, permission): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), permission.split('.').collect());
+    pattern.iter().enumerate().all(|(i, part)| *part == "*" || permission.get(i) == Some(part))
+        && (pattern.len() == permission.len() || pattern.last() == Some(&"*"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_token_is_refused_with_its_own_reason() {
+    let suite = Suite::start(Topology::Sqlite).await.expect("SQLite needs no server");
+    let method = methods().into_iter().find(|method| method.name() == "GetInfo").expect("GetInfo exists");
+    let good = suite.token("somebody", ActorKind::Human, &["viewer"], &[]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = || Claims {
+        iss: suite.signer().issuer().to_owned(),
+        aud: "remit".to_owned(),
+        sub: "somebody".to_owned(),
+        tenant: Tenant::new("t0").expect("a valid tenant").to_string(),
+        kind: ActorKind::Human,
+        roles: vec!["viewer".to_owned()],
+        role_groups: Vec::new(),
+        on_behalf_of: None,
+        iat: now,
+        nbf: now,
+        exp: now + 600,
+        jti: "x".to_owned(),
+    };
+    let sign = |claims: &Claims| suite.signer().sign(claims).expect("claims can be signed");
+    let mut tampered = good.clone().into_bytes();
+    let middle = good.find('.').expect("a token has parts") + 10;
+    tampered[middle] = if tampered[middle] == b'A' { b'B' } else { b'A' };
+    let unsigned = {
+        use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+        let body = serde_json::to_vec(&claims()).expect("claims are JSON");
+        format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), BASE64_URL_SAFE_NO_PAD.encode(body))
+    };
+    let hmac = {
+        let key = jsonwebtoken::EncodingKey::from_secret(b"the public key as a secret");
+        jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256), &claims(), &key)
+            .expect("an HMAC token can be made")
+    };
+    let foreign = {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let signer = remit_runtime::auth::Signer::from_key(&key, suite.signer().issuer(), "remit").expect("a signer");
+        signer.sign(&claims()).expect("claims can be signed")
+    };
+    let cases = [
+        ("garbage", "TOKEN_MALFORMED", "not-a-token".to_owned()),
+        ("tampered", "TOKEN_SIGNATURE", String::from_utf8(tampered).expect("ASCII stays ASCII")),
+        ("unsigned", "TOKEN_ALGORITHM", unsigned),
+        ("HMAC", "TOKEN_ALGORITHM", hmac),
+        ("unknown key", "TOKEN_UNKNOWN_KEY", foreign),
+        ("expired", "TOKEN_EXPIRED", sign(&Claims { exp: now - 60, iat: now - 600, nbf: now - 600, ..claims() })),
+        ("not yet valid", "TOKEN_NOT_YET_VALID", sign(&Claims { nbf: now + 300, ..claims() })),
+        ("wrong audience", "TOKEN_AUDIENCE", sign(&Claims { aud: "another".to_owned(), ..claims() })),
+        ("wrong issuer", "TOKEN_ISSUER", sign(&Claims { iss: "another".to_owned(), ..claims() })),
+    ];
+    for (what, expected, token) in cases {
+        let status = call(suite.bare("audit"), &method, Some(&format!("Bearer {token}"))).await;
+        assert_eq!(status.code(), Code::Unauthenticated, "{what}: {status:?}");
+        assert_eq!(reason(&status), expected, "{what}: {status:?}");
+    }
+    suite.stop().await;
+}

@@ -1,0 +1,317 @@
+//! A running suite in one of three topologies, and what every test asks of it.
+
+use super::cluster::{Process, free_port};
+use super::recorder::{Link, Recorder, method, permission};
+use super::{Bearer, Caller, eventually};
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::audit::v1::{Entry, SearchOrder, SearchRequest};
+use remit_api::system::v1::system_service_client::SystemServiceClient;
+use remit_api::system::v1::{AdvanceClockRequest, GetInfoRequest};
+use remit_core::{Actor, ActorKind, Tenant, Timestamp};
+use remit_runtime::auth::Signer;
+use remit_runtime::{Config, Running};
+use remit_store::testing::TestDb;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+/// How the services are deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topology {
+    /// One process, SQLite files.
+    Sqlite,
+    /// One process, PostgreSQL.
+    Postgres,
+    /// Each service a process of its own, PostgreSQL.
+    SixProcesses,
+}
+
+const SERVICES: [&str; 6] = ["audit", "kpi", "registry", "council", "scoring", "handoff"];
+/// Where the manual clock starts.
+const START: &str = "2026-01-05T09:00:00Z";
+
+struct Inner {
+    urls: BTreeMap<String, String>,
+    channels: BTreeMap<String, Channel>,
+    recorder: Arc<Recorder>,
+    signer: Arc<Signer>,
+    tenant: Tenant,
+    home: Arc<Home>,
+}
+
+/// What lives as long as the suite.
+struct Home {
+    running: Mutex<Option<Running>>,
+    _processes: Mutex<Vec<Process>>,
+    _database: Option<TestDb>,
+    _dir: TempDir,
+}
+
+/// A running suite, seen from one tenant. Cheap to clone.
+#[derive(Clone)]
+pub struct Suite(Arc<Inner>);
+
+impl Suite {
+    /// Starts a suite; `None` if it needs PostgreSQL, there is none, and none is required.
+    pub async fn start(topology: Topology) -> Option<Self> {
+        Self::start_at(topology, START).await
+    }
+
+    /// The same with the manual clock at `start`, RFC 3339.
+    pub async fn start_at(topology: Topology, start: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let database = match topology {
+            Topology::Sqlite => None,
+            Topology::Postgres | Topology::SixProcesses => {
+                Some(TestDb::postgres().await.expect("the test server can be used")?)
+            }
+        };
+        let mut toml = format!(
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n",
+            dir.path().join("data").display()
+        );
+        if let Some(database) = &database {
+            toml += &format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());
+        }
+        let (urls, running, processes) = match topology {
+            Topology::Sqlite | Topology::Postgres => {
+                toml += "[server]\nlisten = \"127.0.0.1:0\"\n";
+                let config = Config::from_toml(&toml).expect("the test's configuration is valid");
+                let running = remit_runtime::Suite::start(config, remit::services()).await.expect("the suite starts");
+                let url = format!("http://{}", running.addr().expect("the suite listens"));
+                let urls = SERVICES.map(|service| (service.to_owned(), url.clone()));
+                (BTreeMap::from(urls), Some(running), Vec::new())
+            }
+            Topology::SixProcesses => {
+                let (urls, processes) = spawn(&toml, dir.path());
+                (urls, None, processes)
+            }
+        };
+        let issuer = Config::from_toml(&toml).expect("the test's configuration is valid");
+        let signer = Signer::development(&issuer).expect("the development issuer can sign");
+        let home =
+            Home { running: Mutex::new(running), _processes: Mutex::new(processes), _database: database, _dir: dir };
+        let suite = Self(Arc::new(Inner {
+            channels: channels(&urls),
+            urls,
+            recorder: Arc::default(),
+            signer: Arc::new(signer),
+            tenant: Tenant::new("t0").expect("a valid tenant"),
+            home: Arc::new(home),
+        }));
+        suite.wait_until_ready().await;
+        Some(suite)
+    }
+
+    /// The same suite seen from another tenant.
+    pub fn tenant(&self, id: &str) -> Self {
+        let inner = &self.0;
+        Self(Arc::new(Inner {
+            urls: inner.urls.clone(),
+            channels: inner.channels.clone(),
+            recorder: inner.recorder.clone(),
+            signer: inner.signer.clone(),
+            tenant: Tenant::new(id).expect("a valid tenant"),
+            home: inner.home.clone(),
+        }))
+    }
+
+    async fn wait_until_ready(&self) {
+        for service in SERVICES {
+            eventually(&format!("{service} answers"), || async {
+                let mut client = SystemServiceClient::new(self.admin().to(service));
+                client.get_info(GetInfoRequest {}).await.is_ok()
+            })
+            .await;
+        }
+    }
+
+    /// The URL of every service.
+    pub fn urls(&self) -> &BTreeMap<String, String> {
+        &self.0.urls
+    }
+
+    /// What passed through the connections so far.
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    pub(super) fn link(&self, service: &str) -> Link {
+        let channel = self.0.channels.get(service).unwrap_or_else(|| panic!("there is no service {service}"));
+        Link { channel: channel.clone(), recorder: self.0.recorder.clone() }
+    }
+
+    /// A connection without recording and without a token.
+    pub fn bare(&self, service: &str) -> Channel {
+        self.0.channels[service].clone()
+    }
+
+    /// A token for an actor of this tenant.
+    pub fn token(&self, subject: &str, kind: ActorKind, roles: &[&str], groups: &[&str]) -> String {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        let actor = Actor {
+            subject: subject.to_owned(),
+            kind,
+            roles: owned(roles),
+            role_groups: owned(groups),
+            on_behalf_of: None,
+        };
+        self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed")
+    }
+
+    /// The signer of the development issuer, for tokens that must be refused.
+    pub fn signer(&self) -> &Signer {
+        &self.0.signer
+    }
+
+    /// Somebody with a token.
+    pub fn caller(&self, subject: &str, kind: ActorKind, roles: &[&str], groups: &[&str]) -> Caller {
+        let token = self.token(subject, kind, roles, groups);
+        let header = format!("Bearer {token}").parse().expect("a token is a header value");
+        Caller { suite: self.clone(), bearer: Bearer(header) }
+    }
+
+    /// A person with roles and groups.
+    pub fn human(&self, subject: &str, roles: &[&str], groups: &[&str]) -> Caller {
+        self.caller(subject, ActorKind::Human, roles, groups)
+    }
+
+    /// A person who may do everything that people may do.
+    pub fn admin(&self) -> Caller {
+        self.human("admin", &["admin"], &[])
+    }
+
+    /// A marketing platform.
+    pub fn platform(&self) -> Caller {
+        self.caller("platform", ActorKind::Service, &["platform"], &[])
+    }
+
+    /// One of Remit's own services, as the others see it.
+    pub fn service(&self, name: &str) -> Caller {
+        self.caller(&format!("remit-{name}"), ActorKind::Service, &["service"], &[])
+    }
+
+    /// The time that the suite works with.
+    pub async fn now(&self) -> Timestamp {
+        let mut client = SystemServiceClient::new(self.admin().to("audit"));
+        let time = client.get_info(GetInfoRequest {}).await.expect("info is given").into_inner().time;
+        let time = time.expect("info has a time");
+        Timestamp(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000)
+    }
+
+    /// Moves the clock of every process forward.
+    pub async fn advance(&self, by: Duration) {
+        let to = self.now().await.plus(by);
+        for service in SERVICES {
+            let mut client = SystemServiceClient::new(self.admin().to(service));
+            let request = AdvanceClockRequest { time: Some(super::stamp(to)) };
+            client.advance_clock(request).await.expect("the clock is manual");
+        }
+    }
+
+    /// Waits until every audit event of this tenant has reached the log and every due timer has fired.
+    pub async fn settle(&self) {
+        for service in SERVICES {
+            eventually(&format!("{service} settles"), || async {
+                let mut client = SystemServiceClient::new(self.admin().to(service));
+                let info = client.get_info(GetInfoRequest {}).await.expect("info is given").into_inner();
+                info.outbox_depth.values().all(|depth| *depth == 0) && info.due_timers.values().all(|due| *due == 0)
+            })
+            .await;
+        }
+    }
+
+    /// The audit entries of this tenant that match an AIP-160 filter, oldest first, after settling.
+    pub async fn entries(&self, filter: &str) -> Vec<Entry> {
+        self.settle().await;
+        let mut client = AuditServiceClient::new(self.human("auditor", &["auditor"], &[]).to("audit"));
+        let mut entries = Vec::new();
+        let mut request = SearchRequest {
+            filter: filter.to_owned(),
+            order: SearchOrder::OldestFirst.into(),
+            page_size: 500,
+            ..Default::default()
+        };
+        loop {
+            let page = client.search(request.clone()).await.expect("the log can be searched").into_inner();
+            entries.extend(page.entries);
+            if page.next_page_token.is_empty() {
+                return entries;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Holds what every mutation promises against all that were recorded since the last time: the same
+    /// request under the same id gives the same answer, and there is one audit entry for it.
+    pub async fn check_recorded(&self, exceptions: &[(&str, &str)]) {
+        let calls = self.recorder().take();
+        self.settle().await;
+        for call in &calls {
+            let service = call.path.split('.').nth(1).unwrap_or_default();
+            let service = if service == "system" { "audit" } else { service };
+            let again = self.link(service).repeat(call).await.unwrap_or_else(|e| panic!("a repeat was refused: {e}"));
+            assert_eq!(again, call.response, "{}: a repeat of {} gave another answer", call.path, call.request_id);
+        }
+        for call in &calls {
+            if exceptions.iter().any(|(path, _)| *path == call.path) {
+                continue;
+            }
+            let method = method(&call.path).expect("a recorded call has a method");
+            let filter = format!("request_id = \"{}\" AND action = \"{}\"", call.request_id, permission(&method));
+            let entries = self.entries(&filter).await;
+            assert_eq!(
+                entries.len(),
+                1,
+                "{} with request id {} left these entries: {entries:#?}",
+                call.path,
+                call.request_id
+            );
+        }
+    }
+
+    /// Ends an in-process suite gracefully.
+    pub async fn stop(&self) {
+        let running = self.0.home.running.lock().expect("no test panicked while holding it").take();
+        if let Some(running) = running {
+            running.stop().await.expect("the suite stops");
+        }
+    }
+}
+
+fn channels(urls: &BTreeMap<String, String>) -> BTreeMap<String, Channel> {
+    urls.iter()
+        .map(|(service, url)| {
+            let endpoint = Endpoint::from_shared(url.clone()).expect("a valid URL").tcp_nodelay(true);
+            (service.clone(), endpoint.connect_lazy())
+        })
+        .collect()
+}
+
+/// Starts each service as a process of its own on one database.
+fn spawn(toml: &str, dir: &std::path::Path) -> (BTreeMap<String, String>, Vec<Process>) {
+    let ports = SERVICES.map(|service| (service, free_port()));
+    let urls: BTreeMap<String, String> =
+        ports.iter().map(|(service, port)| ((*service).to_owned(), format!("http://127.0.0.1:{port}"))).collect();
+    let issuer = dir.join("data");
+    std::fs::create_dir_all(&issuer).expect("the issuer's directory can be made");
+    let config = Config::from_toml(toml).expect("the test's configuration is valid");
+    // Made before the processes, which would otherwise all make one.
+    Signer::development(&config).expect("the development issuer's key can be made");
+    let processes = ports.map(|(service, port)| {
+        let own = toml
+            .replace(&format!("dir = \"{}\"", issuer.display()), &format!("dir = \"{}\"", dir.join(service).display()));
+        let mut own = own + &format!("[auth]\nissuer_dir = \"{}\"\n", issuer.display());
+        own += &format!("[server]\nlisten = \"127.0.0.1:{port}\"\n[peers]\n");
+        for (peer, url) in urls.iter().filter(|(peer, _)| *peer != service) {
+            own += &format!("{peer} = \"{url}\"\n");
+        }
+        let path = dir.join(format!("{service}.toml"));
+        std::fs::write(&path, own).expect("the configuration can be written");
+        let path = path.to_str().expect("a temporary path is text");
+        Process::start(dir, service, &["serve", "--only", service, "--config", path])
+    });
+    (urls, processes.into())
+}
