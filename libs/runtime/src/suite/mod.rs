@@ -184,10 +184,7 @@ fn choose(config: &Config, services: Vec<ServiceDef>) -> Result<Vec<ServiceDef>>
     Ok(chosen)
 }
 
-/// The time that the process works with, and the same as a clock that can be moved if it is one.
-type Clocks = (Arc<dyn Clock>, Option<Arc<KeptClock>>);
-
-fn clock(config: &Config) -> Result<Clocks> {
+fn clock(config: &Config) -> Result<(Arc<dyn Clock>, Option<Arc<KeptClock>>)> {
     if !config.clock.manual {
         return Ok((Arc::new(SystemClock), None));
     }
