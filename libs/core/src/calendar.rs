@@ -84,6 +84,11 @@ impl IsoDuration {
         SignedDuration::from_hours(24 * (7 * self.weeks + self.days)).saturating_add(self.time)
     }
 
+    /// Whether the duration has weeks, which business time refuses.
+    pub fn has_weeks(self) -> bool {
+        self.weeks != 0
+    }
+
     /// When the duration has elapsed since `start`, every hour counting.
     pub fn after(self, start: Timestamp) -> Timestamp {
         Timestamp(start.0.saturating_add(i64::try_from(self.elapsed().as_micros()).unwrap_or(i64::MAX)))

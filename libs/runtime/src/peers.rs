@@ -44,6 +44,24 @@ impl fmt::Debug for Channel {
 }
 
 impl Channel {
+    /// A connection to `url`, made at the first call and made again when it is lost. `https` trusts the
+    /// certificate authorities of the system.
+    ///
+    /// # Errors
+    /// If `url` is not one.
+    pub fn remote(url: &str) -> std::result::Result<Self, tonic::transport::Error> {
+        let mut endpoint = Endpoint::from_shared(url.to_owned())?
+            // Without it small calls wait 40 ms for an acknowledgement.
+            .tcp_nodelay(true)
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_while_idle(true);
+        if url.starts_with("https://") {
+            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        }
+        Ok(Self(Target::Remote(endpoint.connect_lazy())))
+    }
+
     /// A connection to services of this process.
     pub fn local(service: Local) -> Self {
         Self(Target::Local(Arc::new(OnceLock::from(service))))
@@ -52,12 +70,12 @@ impl Channel {
 
 impl Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = tonic::transport::Error;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match &mut self.0 {
-            Target::Remote(channel) => channel.poll_ready(cx).map_err(Into::into),
+            Target::Remote(channel) => channel.poll_ready(cx),
             Target::Local(_) | Target::Unknown(_) => Poll::Ready(Ok(())),
         }
     }
@@ -66,10 +84,23 @@ impl Service<http::Request<Body>> for Channel {
         match &mut self.0 {
             Target::Remote(channel) => {
                 let answer = channel.call(request);
-                Box::pin(async move { answer.await.map_err(Into::into) })
+                Box::pin(async move {
+                    match answer.await {
+                        // tonic's own timer would be told as CANCELLED.
+                        Err(error) if is_timeout(&error) => {
+                            Ok(crate::to_status(crate::layers::deadline_exceeded()).into_http())
+                        }
+                        answer => answer,
+                    }
+                })
             }
             Target::Local(slot) => match slot.get().cloned() {
-                Some(service) => Box::pin(async move { Ok(service.oneshot(request).await?) }),
+                Some(service) => Box::pin(async move {
+                    match service.oneshot(request).await {
+                        Ok(answer) => Ok(answer),
+                        Err(never) => match never {},
+                    }
+                }),
                 None => Box::pin(async { Ok(Status::unavailable("the service has not started yet").into_http()) }),
             },
             Target::Unknown(service) => {
@@ -78,6 +109,17 @@ impl Service<http::Request<Body>> for Channel {
             }
         }
     }
+}
+
+fn is_timeout(error: &tonic::transport::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Where the services are and how a service names itself to them.
@@ -108,19 +150,9 @@ impl Peers {
         let local = Arc::new(OnceLock::new());
         let mut channels = BTreeMap::new();
         for (service, url) in remote {
-            let mut endpoint = Endpoint::from_shared(url.clone())
-                .map_err(|e| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), e.to_string()))?
-                // Without it small calls wait 40 ms for an acknowledgement.
-                .tcp_nodelay(true)
-                .connect_timeout(Duration::from_secs(5))
-                .http2_keep_alive_interval(Duration::from_secs(20))
-                .keep_alive_while_idle(true);
-            if url.starts_with("https://") {
-                endpoint = endpoint
-                    .tls_config(ClientTlsConfig::new().with_native_roots())
-                    .map_err(|e| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), e.to_string()))?;
-            }
-            channels.insert(service.clone(), Channel(Target::Remote(endpoint.connect_lazy())));
+            let channel = Channel::remote(url)
+                .map_err(|error| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), error.to_string()))?;
+            channels.insert(service.clone(), channel);
         }
         for service in here {
             channels.insert((*service).to_owned(), Channel(Target::Local(local.clone())));

@@ -210,8 +210,9 @@ impl BulkInsert {
                         sql.push_str(", ");
                     }
                     values.push(cells.take(at + row));
-                    sql.push('$');
-                    sql.push_str(&values.len().to_string());
+                    // Without a number: SQLite looks up numbered parameters one by one in a list, which took
+                    // two thirds of the time of an insert of a thousand rows.
+                    sql.push('?');
                 }
                 sql.push(')');
             }

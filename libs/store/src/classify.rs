@@ -158,6 +158,12 @@ fn by_driver(error: sqlx::Error) -> Error {
     }
 }
 
+/// Whether SQLite is busy with another connection.
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code().and_then(|code| code.parse::<i64>().ok()));
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 /// An error without a connection at hand to name constraints.
 pub(crate) fn plain(error: sqlx::Error) -> Error {
     Names::default().classify(error)

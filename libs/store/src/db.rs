@@ -1,14 +1,12 @@
 //! Opening a service's database, and the pools behind it.
 
-use crate::classify::{self, Names};
+use crate::classify::Names;
 use crate::migrate::{self, Schema};
+use crate::open;
 use crate::tx::{Conn, Tx};
-use remit_core::{Error, Ids, Kind, Result, Tenant};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, PgPool, SqlitePool};
+use remit_core::{Error, Ids, Result, Tenant};
+use sqlx::{PgPool, SqlitePool};
 use std::collections::{BTreeSet, HashMap};
-use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
@@ -70,9 +68,6 @@ pub enum Signal {
 /// caller that has gone away would otherwise keep its connection waiting. Set with `local`, so that it
 /// holds behind a PgBouncer in transaction mode too.
 const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'";
-
-/// A connection idle for longer than this is tried before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 
 /// One service's database. Cheap to clone.
 #[derive(Clone)]
@@ -149,9 +144,9 @@ impl Db {
     /// migrations that may not be applied here (`SCHEMA_OUTDATED`).
     pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
         let pools = if let Some(path) = url.strip_prefix("sqlite:") {
-            open_sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
+            open::sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            open_postgres(url, schema.service, &options).await?
+            open::postgres(url, schema.service, &options).await?
         } else {
             return Err(Error::invalid(
                 "DATABASE_URL_INVALID",
@@ -305,112 +300,4 @@ impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Db({}, {:?})", self.shared.service, self.engine())
     }
-}
-
-async fn open_sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
-    if path.is_empty() || path.contains(":memory:") {
-        return Err(Error::invalid(
-            "DATABASE_URL_INVALID",
-            "database url",
-            "must name a file: in memory every connection would have its own database",
-        ));
-    }
-    let connect = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        // Erased personal data must not survive in free pages.
-        .pragma("secure_delete", "on")
-        .pragma("journal_size_limit", "67108864")
-        .busy_timeout(options.acquire_timeout)
-        .statement_cache_capacity(512);
-    let failed = |error: sqlx::Error| {
-        let error = classify::plain(error);
-        Error::new(error.kind(), error.reason(), format!("cannot open the database file of {service}: {path}"))
-            .with_source(error)
-    };
-    let pool = || {
-        SqlitePoolOptions::new()
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            // SQLite ends a transaction by itself when, say, the disk is full. The driver's rollback then
-            // fails, and it would believe itself in a transaction for ever: such a connection is replaced.
-            .after_release(|conn, _| {
-                Box::pin(async move {
-                    if conn.is_in_transaction() {
-                        // Answers once the rollback that was queued before it has been tried.
-                        conn.ping().await?;
-                    }
-                    Ok(!conn.is_in_transaction())
-                })
-            })
-    };
-    // The writer first: it creates the file and turns WAL on, which the readers then find.
-    let writer = pool()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(connect.clone().pragma("cache_size", "-65536").optimize_on_close(true, 400))
-        .await
-        .map_err(failed)?;
-    let readers = pool()
-        .max_connections(options.max_connections)
-        .connect_with(connect.pragma("cache_size", "-16384").pragma("query_only", "on"))
-        .await
-        .map_err(failed)?;
-    Ok(Pools::Sqlite { writer, readers })
-}
-
-async fn open_postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
-    // The URL holds a password: no message may quote it, nor the driver's account of it.
-    let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
-        Error::invalid("DATABASE_URL_INVALID", "database url", "must be postgres://user:password@host:port/database")
-    })?;
-    connect = connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512);
-    if let Some(schema) = &options.schema {
-        if !is_schema_name(schema) {
-            return Err(Error::invalid(
-                "DATABASE_SCHEMA_INVALID",
-                "database schema",
-                "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
-            ));
-        }
-        connect = connect.options([("search_path", schema)]);
-    }
-    let (host, port) = (connect.get_host().to_owned(), connect.get_port());
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.acquire_timeout)
-        // The driver would try every connection before every use, which costs a round trip each.
-        .test_before_acquire(false)
-        .before_acquire(|conn, meta| {
-            Box::pin(async move {
-                if meta.idle_for > TRUSTED_IDLE {
-                    conn.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_with(connect)
-        .await
-        .map_err(|error| {
-            let error = classify::plain(error);
-            let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
-            Error::new(
-                kind,
-                error.reason(),
-                format!("cannot connect to the database of {service} at {host}:{port}: {}", error.message()),
-            )
-            .with_source(error)
-        })?;
-    Ok(Pools::Postgres(pool))
-}
-
-/// Whether `name` needs no quoting as a PostgreSQL identifier.
-pub(crate) fn is_schema_name(name: &str) -> bool {
-    name.len() <= 63
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }

@@ -41,6 +41,7 @@ pub mod lease;
 mod migrate;
 mod mutation;
 mod names;
+mod open;
 pub mod outbox;
 pub mod page;
 mod query;

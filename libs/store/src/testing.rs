@@ -107,9 +107,9 @@ impl Database {
         let name = format!("remit_test_{:016x}", rand::random::<u64>());
         // With a linguistic order, where the server can (from PostgreSQL 15 on), so that a column that
         // should be `$KEY` and is not is noticed by its order.
-        let linguistic = "template template0 locale_provider icu icu_locale 'en-US'";
-        if run(&server, format!("create database {name} {linguistic}")).await.is_err() {
-            run(&server, format!("create database {name}")).await?;
+        let create = format!("create database {name} template template0");
+        if run(&server, format!("{create} locale_provider icu icu_locale 'en-US'")).await.is_err() {
+            run(&server, create).await?;
         }
         let (base, parameters) = server.split_once('?').unwrap_or((&server, ""));
         // The database is what follows the last slash after the authority.

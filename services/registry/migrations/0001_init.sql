@@ -57,9 +57,9 @@ create table transitions (
     tenant_id $KEY not null,
     model_id $KEY not null,
     version_id $KEY not null,
-    sequence bigint not null,
+    ordinal bigint not null,
     body $BYTES not null,
-    constraint transitions_pk primary key (tenant_id, model_id, version_id, sequence),
+    constraint transitions_pk primary key (tenant_id, model_id, version_id, ordinal),
     constraint transitions_version foreign key (tenant_id, model_id, version_id)
         references model_versions (tenant_id, model_id, version_id)
 );
@@ -72,7 +72,7 @@ create table aliases (
     parent_id $KEY not null,
     alias $KEY not null,
     version_id $KEY,
-    sequence bigint not null,
+    ordinal bigint not null,
     constraint aliases_pk primary key (tenant_id, collection, parent_id, alias)
 );
 create index aliases_version on aliases (tenant_id, collection, parent_id, version_id);
@@ -82,12 +82,12 @@ create table alias_changes (
     collection $KEY not null,
     parent_id $KEY not null,
     alias $KEY not null,
-    sequence bigint not null,
+    ordinal bigint not null,
     body $BYTES not null,
     recorded_at bigint not null,
-    constraint alias_changes_pk primary key (tenant_id, collection, parent_id, alias, sequence)
+    constraint alias_changes_pk primary key (tenant_id, collection, parent_id, alias, ordinal)
 );
-create index alias_changes_age on alias_changes (tenant_id, collection, parent_id, recorded_at, alias, sequence);
+create index alias_changes_age on alias_changes (tenant_id, collection, parent_id, recorded_at, alias, ordinal);
 
 create table artifacts (
     tenant_id $KEY not null,

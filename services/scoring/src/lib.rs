@@ -1,0 +1,56 @@
+//! Scoring: should AI do this, and under which oversight?
+//!
+//! It owns decision policies, the inventory of tasks with their ratings, what is known about functions, the decisions
+//! on record, and the exact counts of checks. It promises that a decision names the policy, contributions, rules and
+//! caps that led to it and can be replayed; that a policy is only activated by an approved proposal with a fresh
+//! backtest; and that what is unknown, stale, missing or unapproved makes the answer of a check more human, never
+//! less. It does not know models, holds or waivers itself: it follows the watch streams of registry and council.
+
+mod cache;
+mod convert;
+mod grpc;
+mod service;
+mod store;
+
+use remit_core::Result;
+use remit_runtime::{Deps, Parts};
+use remit_store::{Migration, Schema};
+use std::time::Duration;
+
+/// The tables of the service.
+pub const SCHEMA: Schema = Schema {
+    service: "scoring",
+    migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
+};
+
+/// The part of the configuration that this service reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// Older states make answers more human.
+    pub stale_after: Duration,
+    /// Still older states make them denials.
+    pub deny_after: Duration,
+    /// How long a tenant's first check waits for the first states.
+    pub first_state_wait: Duration,
+}
+
+/// Builds the service.
+///
+/// # Errors
+/// None today; the signature is that of every service.
+pub async fn build(deps: Deps) -> Result<Parts> {
+    let config = &deps.config.scoring;
+    let settings = Settings {
+        stale_after: config.stale_after.get(),
+        deny_after: config.deny_after.get(),
+        first_state_wait: config.first_state_wait.get(),
+    };
+    let caches = cache::Caches::new(deps.db.clone(), deps.peers.clone(), settings, deps.shutdown.clone());
+    let (counter, committer) = service::counter::counter(deps.db.clone(), deps.clock.clone(), config.audit_every);
+    let scoring = service::Scoring::new(deps.db.clone(), deps.clock.clone(), settings, caches, counter);
+    Ok(Parts {
+        routes: grpc::routes(scoring),
+        tasks: vec![Box::pin(committer.run(deps.shutdown.clone()))],
+        ..Parts::default()
+    })
+}

@@ -95,18 +95,19 @@ impl Method {
     /// `PermissionDenied`: `PERMISSION_MISSING` if none of the roles grants the permission,
     /// `ACTOR_KIND_NOT_ALLOWED` if the method is not for this kind of actor.
     pub fn authorize(&self, actor: &Actor) -> Result<()> {
+        // First, because no role would help an actor of the wrong kind.
+        if !self.kinds.is_empty() && !self.kinds.contains(&actor.kind) {
+            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+            let what =
+                format!("{} is for actors of kind {}, not {}", self.name, kinds.join(" or "), actor.kind.as_str());
+            return Err(Error::denied("ACTOR_KIND_NOT_ALLOWED", what));
+        }
         if !actor.roles.iter().any(|role| self.roles.contains(role)) {
             let what = format!(
                 "{} needs the permission {}, which no role of {} grants",
                 self.name, self.permission, actor.subject
             );
             return Err(Error::denied("PERMISSION_MISSING", what));
-        }
-        if !self.kinds.is_empty() && !self.kinds.contains(&actor.kind) {
-            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.as_str()).collect();
-            let what =
-                format!("{} is for actors of kind {}, not {}", self.name, kinds.join(" or "), actor.kind.as_str());
-            return Err(Error::denied("ACTOR_KIND_NOT_ALLOWED", what));
         }
         Ok(())
     }
@@ -150,10 +151,8 @@ fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Op
 }
 
 fn is_pattern(pattern: &str) -> bool {
-    let part = |part: &str| {
-        part == "*"
-            || !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
+    let part =
+        |part: &str| part == "*" || !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (1..=3).contains(&pattern.split('.').count()) && pattern.split('.').all(part)
 }
 

@@ -1,1 +1,251 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use crate::config::Config;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use remit_core::ActorKind;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
 
+fn config(dir: &Path, more: &str) -> Config {
+    Config::from_toml(&format!("data.dir = {:?}\n{more}", dir.display().to_string())).unwrap()
+}
+
+async fn open(dir: &Path) -> (Arc<Authenticator>, Arc<Signer>) {
+    Authenticator::open(&config(dir, "")).await.unwrap()
+}
+
+async fn reason(auth: &Authenticator, token: &str) -> &'static str {
+    match auth.verify(Some(&format!("Bearer {token}"))).await {
+        Ok(_) => "ok",
+        Err(error) => error.reason(),
+    }
+}
+
+fn claims(change: impl FnOnce(&mut serde_json::Value)) -> serde_json::Value {
+    let mut claims = serde_json::to_value(Claims::sample(DEVELOPMENT_ISSUER, "remit")).unwrap();
+    change(&mut claims);
+    claims
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+#[tokio::test]
+async fn a_good_token_tells_who_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, signer) = open(dir.path()).await;
+    let mut wanted = Claims::sample(DEVELOPMENT_ISSUER, "remit");
+    wanted.role_groups = vec!["legal".to_owned()];
+    let token = format!("Bearer {}", signer.sign(&wanted).unwrap());
+    for _ in 0..2 {
+        let found = auth.verify(Some(&token)).await.unwrap();
+        assert_eq!(found.1.tenant.as_str(), "acme");
+        assert_eq!((found.1.actor.subject.as_str(), found.1.actor.kind), ("alice", ActorKind::Human));
+        assert_eq!(found.1.actor.role_groups, ["legal"]);
+    }
+    let many = signer.sign(&claims(|c| c["aud"] = json!(["other", "remit"]))).unwrap();
+    assert_eq!(reason(&auth, &many).await, "ok");
+}
+
+#[tokio::test]
+async fn every_fault_of_a_token_has_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, signer) = open(dir.path()).await;
+    type Fault = Box<dyn FnOnce(&mut serde_json::Value)>;
+    let faults: Vec<(&str, Fault)> = vec![
+        (
+            "TOKEN_EXPIRED",
+            Box::new(|c| {
+                (c["iat"], c["nbf"], c["exp"]) = (json!(now() - 7200), json!(now() - 7200), json!(now() - 3600))
+            }),
+        ),
+        ("TOKEN_NOT_YET_VALID", Box::new(|c| c["nbf"] = json!(now() + 300))),
+        ("TOKEN_NOT_YET_VALID", Box::new(|c| (c["nbf"], c["iat"]) = (json!(null), json!(now() + 300)))),
+        ("TOKEN_AUDIENCE", Box::new(|c| c["aud"] = json!("another"))),
+        ("TOKEN_AUDIENCE", Box::new(|c| c["aud"] = json!([]))),
+        ("TOKEN_ISSUER", Box::new(|c| c["iss"] = json!("https://evil.example"))),
+        ("TOKEN_ISSUER", Box::new(|c| c["iss"] = json!(null))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["exp"] = json!(now() + 90_000))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["exp"] = json!(null))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["exp"] = json!("soon"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["exp"] = json!(1e300))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["tenant"] = json!("Not A Tenant"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["tenant"] = json!(null))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["kind"] = json!("robot"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(""))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("a\nb"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["roles"] = json!(vec!["r"; 33]))),
+    ];
+    for (wanted, change) in faults {
+        let claims = claims(change);
+        assert_eq!(reason(&auth, &signer.sign(&claims).unwrap()).await, wanted, "{claims}");
+    }
+    assert_eq!(auth.verify(None).await.unwrap_err().reason(), "TOKEN_MISSING");
+    for text in [
+        "",
+        "Bearer",
+        "Basic YTpi",
+        "Bearer x",
+        "Bearer a.b",
+        "Bearer a.b.c",
+        "Bearer a.b.c.d",
+        &format!("Bearer {}", "a".repeat(9_000)),
+    ] {
+        assert_eq!(auth.verify(Some(text)).await.unwrap_err().reason(), "TOKEN_MALFORMED", "{text}");
+    }
+}
+
+fn forge(header: &serde_json::Value, claims: &serde_json::Value, signature: &[u8]) -> String {
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn a_token_cannot_choose_its_algorithm_or_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, signer) = open(dir.path()).await;
+    let kid = signer.jwk()["kid"].clone();
+    let good = claims(|_| {});
+    for alg in ["none", "None", "HS256", "RS512", "ES256", "RS256"] {
+        let token = forge(&json!({"alg": alg, "kid": kid}), &good, b"x");
+        assert_eq!(reason(&auth, &token).await, "TOKEN_ALGORITHM", "{alg}");
+    }
+    let unsigned = forge(&json!({"alg": "EdDSA", "kid": kid}), &good, b"");
+    assert_eq!(reason(&auth, &unsigned).await, "TOKEN_SIGNATURE");
+    assert_eq!(reason(&auth, &forge(&json!({"alg": "EdDSA"}), &good, b"")).await, "TOKEN_UNKNOWN_KEY");
+    let critical = forge(&json!({"alg": "EdDSA", "kid": kid, "crit": ["exp"]}), &good, b"");
+    assert_eq!(reason(&auth, &critical).await, "TOKEN_MALFORMED");
+
+    let stranger = Signer::from_key(&SigningKey::from_bytes(&[7; 32]), DEVELOPMENT_ISSUER, "remit").unwrap();
+    assert_eq!(reason(&auth, &stranger.sign(&good).unwrap()).await, "TOKEN_UNKNOWN_KEY");
+
+    let token = signer.sign(&good).unwrap();
+    let mut parts: Vec<&str> = token.split('.').collect();
+    let altered = URL_SAFE_NO_PAD.encode(claims(|c| c["roles"] = json!(["admin"])).to_string());
+    parts[1] = &altered;
+    assert_eq!(reason(&auth, &parts.join(".")).await, "TOKEN_SIGNATURE");
+}
+
+#[tokio::test]
+async fn keys_rotate_without_a_restart_and_a_removed_key_counts_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys.json");
+    let (old, new) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let signer = |key| Signer::from_key(key, "https://idp.example", "remit").unwrap();
+    let (old, new) = (signer(&old), signer(&new));
+    let publish = |signers: &[&Signer]| {
+        let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
+        std::fs::write(&file, json!({ "keys": keys }).to_string()).unwrap();
+    };
+    publish(&[&old]);
+    let more = format!(
+        "auth.jwks_min_interval = \"0s\"\n[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\n",
+        file.display().to_string()
+    );
+    let (auth, _) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    let sample = Claims::sample("https://idp.example", "remit");
+    let (by_old, by_new) = (old.sign(&sample).unwrap(), new.sign(&sample).unwrap());
+    assert_eq!(reason(&auth, &by_old).await, "ok");
+    assert_eq!(reason(&auth, &by_new).await, "TOKEN_UNKNOWN_KEY");
+    publish(&[&old, &new]);
+    assert_eq!(reason(&auth, &by_new).await, "ok");
+    // The old key is withdrawn; the token was remembered as good, and the rotation must forget that.
+    publish(&[&new]);
+    let third = Signer::from_key(&SigningKey::from_bytes(&[3; 32]), "https://idp.example", "remit").unwrap();
+    assert_eq!(reason(&auth, &third.sign(&sample).unwrap()).await, "TOKEN_UNKNOWN_KEY");
+    assert_eq!(reason(&auth, &by_old).await, "TOKEN_UNKNOWN_KEY");
+    // A damaged key set leaves the last good one in force.
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(reason(&auth, &third.sign(&sample).unwrap()).await, "TOKEN_UNKNOWN_KEY");
+    assert_eq!(reason(&auth, &by_new).await, "ok");
+}
+
+#[tokio::test]
+async fn unknown_keys_do_not_make_the_server_fetch_without_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, _) = Authenticator::open(&config(dir.path(), "auth.jwks_min_interval = \"1h\"")).await.unwrap();
+    let stranger = Signer::from_key(&SigningKey::from_bytes(&[7; 32]), DEVELOPMENT_ISSUER, "remit").unwrap();
+    let token = stranger.sign(&claims(|_| {})).unwrap();
+    assert_eq!(reason(&auth, &token).await, "TOKEN_UNKNOWN_KEY");
+    // The set now holds the key, but the interval has not passed.
+    let text = json!({ "keys": [stranger.jwk()] }).to_string();
+    std::fs::write(dir.path().join("jwks.json"), text).unwrap();
+    assert_eq!(reason(&auth, &token).await, "TOKEN_UNKNOWN_KEY");
+}
+
+#[tokio::test]
+async fn an_issuer_speaks_only_for_its_kinds() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys.json");
+    let signer = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
+    std::fs::write(&file, json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
+    let more = format!(
+        "[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\nkinds = [\"human\"]\n",
+        file.display().to_string()
+    );
+    let (auth, services) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    let mut sample = Claims::sample("https://idp.example", "remit");
+    assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "ok");
+    sample.kind = ActorKind::Service;
+    assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "TOKEN_CLAIMS");
+    // Beside real issuers, the local key signs for services only.
+    let mut own = Claims::sample(services.issuer(), "remit");
+    assert_eq!(reason(&auth, &services.sign(&own).unwrap()).await, "TOKEN_CLAIMS");
+    own.kind = ActorKind::Service;
+    assert_eq!(reason(&auth, &services.sign(&own).unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await;
+    let key = dir.path().join("issuer.key");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = Authenticator::open(&config(dir.path(), "")).await.unwrap_err();
+    assert_eq!(error.reason(), "ISSUER_KEY_FAILED");
+    assert!(error.message().contains("chmod 600"));
+}
+
+#[tokio::test]
+async fn a_key_set_in_the_clear_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = "[[auth.issuers]]\nissuer = \"x\"\njwks = \"http://idp.example/keys\"\n";
+    let error = Authenticator::open(&config(dir.path(), more)).await.unwrap_err();
+    assert!(error.message().contains("https"), "{}", error.message());
+}
+
+#[test]
+fn every_method_is_granted_to_some_role_and_people_decide() {
+    let config = Config::from_toml("").unwrap();
+    let methods = Methods::new(remit_api::pool(), &config.roles).unwrap();
+    let actor = |role: &str, kind| remit_core::Actor {
+        subject: "x".to_owned(),
+        kind,
+        roles: vec![role.to_owned()],
+        role_groups: Vec::new(),
+        on_behalf_of: None,
+    };
+    let vote = methods.get("/remit.council.v1.ProposalService/Vote").unwrap();
+    assert!(vote.authorize(&actor("member", ActorKind::Human)).is_ok());
+    assert_eq!(vote.authorize(&actor("admin", ActorKind::Service)).unwrap_err().reason(), "ACTOR_KIND_NOT_ALLOWED");
+    assert_eq!(vote.authorize(&actor("viewer", ActorKind::Human)).unwrap_err().reason(), "PERMISSION_MISSING");
+    for method in methods.iter() {
+        let reader = method.authorize(&actor("viewer", ActorKind::Human)).is_ok();
+        assert!(method.read || !reader, "{} changes state and viewers may call it", method.name);
+    }
+}
+
+#[test]
+fn a_malformed_role_pattern_is_refused_by_name() {
+    for bad in ["", "scoring..get", "a.b.c.d", "scoring.ta*"] {
+        let config = Config::from_toml(&format!("[roles]\nodd = [{bad:?}]")).unwrap();
+        let error = Methods::new(remit_api::pool(), &config.roles).unwrap_err();
+        assert!(error.message().starts_with("roles.odd"), "{}", error.message());
+    }
+}

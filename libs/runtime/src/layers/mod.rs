@@ -14,6 +14,7 @@ use crate::context::{SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::status::{DOMAIN, to_status};
 use body::{Finish, Guarded};
+pub(crate) use deadline::exceeded as deadline_exceeded;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};

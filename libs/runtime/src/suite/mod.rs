@@ -184,7 +184,10 @@ fn choose(config: &Config, services: Vec<ServiceDef>) -> Result<Vec<ServiceDef>>
     Ok(chosen)
 }
 
-fn clock(config: &Config) -> Result<(Arc<dyn Clock>, Option<Arc<KeptClock>>)> {
+/// The time that the process works with, and the same as a clock that can be moved if it is one.
+type Clocks = (Arc<dyn Clock>, Option<Arc<KeptClock>>);
+
+fn clock(config: &Config) -> Result<Clocks> {
     if !config.clock.manual {
         return Ok((Arc::new(SystemClock), None));
     }

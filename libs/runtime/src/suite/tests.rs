@@ -43,7 +43,10 @@ async fn a_process_answers_over_the_network_and_within() {
         assert_eq!((status.code(), crate::status::reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_MISSING"));
     }
     let refused = local.get_info(as_actor(&running, "nobody", GetInfoRequest {})).await.unwrap_err();
-    assert_eq!((refused.code(), crate::status::reason(&refused).as_str()), (Code::PermissionDenied, "PERMISSION_MISSING"));
+    assert_eq!(
+        (refused.code(), crate::status::reason(&refused).as_str()),
+        (Code::PermissionDenied, "PERMISSION_MISSING")
+    );
     let time = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
     let refused = local.advance_clock(as_actor(&running, "admin", AdvanceClockRequest { time })).await.unwrap_err();
     assert_eq!(crate::status::reason(&refused), "CLOCK_NOT_MANUAL");

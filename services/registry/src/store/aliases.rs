@@ -39,7 +39,7 @@ pub struct Pointer {
 /// Reads an alias. The owner's row must be locked before a change that relies on it.
 pub async fn find(tx: &mut Tx, tenant: &Tenant, owner: Owner<'_>, alias: &str) -> Result<Pointer> {
     let row = query(
-        "select version_id, sequence from aliases
+        "select version_id, ordinal from aliases
          where tenant_id = $1 and collection = $2 and parent_id = $3 and alias = $4",
     )
     .bind(tenant)
@@ -49,7 +49,7 @@ pub async fn find(tx: &mut Tx, tenant: &Tenant, owner: Owner<'_>, alias: &str) -
     .fetch_optional(tx)
     .await?;
     match row {
-        Some(row) => Ok(Pointer { version: row.get("version_id")?, sequence: row.get("sequence")? }),
+        Some(row) => Ok(Pointer { version: row.get("version_id")?, sequence: row.get("ordinal")? }),
         None => Ok(Pointer::default()),
     }
 }
@@ -64,10 +64,10 @@ pub async fn put(
     now: Timestamp,
 ) -> Result<()> {
     query(
-        "insert into aliases (tenant_id, collection, parent_id, alias, version_id, sequence)
+        "insert into aliases (tenant_id, collection, parent_id, alias, version_id, ordinal)
          values ($1, $2, $3, $4, $5, $6)
          on conflict (tenant_id, collection, parent_id, alias)
-         do update set version_id = excluded.version_id, sequence = excluded.sequence",
+         do update set version_id = excluded.version_id, ordinal = excluded.ordinal",
     )
     .bind(tenant)
     .bind(owner.collection)
@@ -78,7 +78,7 @@ pub async fn put(
     .execute(tx)
     .await?;
     query(
-        "insert into alias_changes (tenant_id, collection, parent_id, alias, sequence, body, recorded_at)
+        "insert into alias_changes (tenant_id, collection, parent_id, alias, ordinal, body, recorded_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(tenant)
@@ -93,7 +93,7 @@ pub async fn put(
     .map(|_| ())
 }
 
-const KEYS: [&str; 3] = ["recorded_at", "alias", "sequence"];
+const KEYS: [&str; 3] = ["recorded_at", "alias", "ordinal"];
 
 /// Lists the history of one alias, or of all if `alias` is empty, newest first.
 pub async fn history(

@@ -220,7 +220,7 @@ pub async fn insert_transition(
     row: &VersionRow,
     change: &ModelVersionTransition,
 ) -> Result<()> {
-    query("insert into transitions (tenant_id, model_id, version_id, sequence, body) values ($1, $2, $3, $4, $5)")
+    query("insert into transitions (tenant_id, model_id, version_id, ordinal, body) values ($1, $2, $3, $4, $5)")
         .bind(tenant)
         .bind(&row.model)
         .bind(&row.version)
@@ -245,8 +245,8 @@ pub async fn list_transitions(
         .bind(model)
         .push(" and version_id = ")
         .bind(id)
-        .and_after(&["sequence"], Order::Descending, window.after.as_deref())
-        .order_limit(&["sequence"], Order::Descending, window.limit)
+        .and_after(&["ordinal"], Order::Descending, window.after.as_deref())
+        .order_limit(&["ordinal"], Order::Descending, window.limit)
         .query()
         .fetch_all(tx)
         .await?;

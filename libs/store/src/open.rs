@@ -1,0 +1,129 @@
+//! Opens the pools of each engine.
+
+use crate::classify;
+use crate::db::{Options, Pools};
+use remit_core::{Error, Kind, Result};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// A connection idle for longer than this is tried before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(Error::invalid(
+            "DATABASE_URL_INVALID",
+            "database url",
+            "must name a file: in memory every connection would have its own database",
+        ));
+    }
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // Erased personal data must not survive in free pages.
+        .pragma("secure_delete", "on")
+        .pragma("journal_size_limit", "67108864")
+        .busy_timeout(options.acquire_timeout)
+        .statement_cache_capacity(512);
+    let failed = |error: sqlx::Error| {
+        let error = classify::plain(error);
+        Error::new(error.kind(), error.reason(), format!("cannot open the database file of {service}: {path}"))
+            .with_source(error)
+    };
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            // SQLite ends a transaction by itself when, say, the disk is full. The driver's rollback then
+            // fails, and it would believe itself in a transaction for ever: such a connection is replaced.
+            .after_release(|conn, _| {
+                Box::pin(async move {
+                    if conn.is_in_transaction() {
+                        // Answers once the rollback that was queued before it has been tried.
+                        conn.ping().await?;
+                    }
+                    Ok(!conn.is_in_transaction())
+                })
+            })
+    };
+    // The writer first: it creates the file and turns WAL on, which the readers then find.
+    let writing = connect.clone().pragma("cache_size", "-65536").optimize_on_close(true, 400);
+    let mut tries = 0;
+    let writer = loop {
+        let opened =
+            pool().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(writing.clone()).await;
+        match opened {
+            Ok(pool) => break pool,
+            // Whoever turns WAL on while another does is refused at once, whatever the busy timeout.
+            Err(error) if tries < 20 && classify::is_conflict(&error) => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    };
+    let readers = pool()
+        .max_connections(options.max_connections)
+        .connect_with(connect.pragma("cache_size", "-16384").pragma("query_only", "on"))
+        .await
+        .map_err(failed)?;
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+pub(crate) async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
+    // The URL holds a password: no message may quote it, nor the driver's account of it.
+    let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
+        Error::invalid("DATABASE_URL_INVALID", "database url", "must be postgres://user:password@host:port/database")
+    })?;
+    connect = connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512);
+    if let Some(schema) = &options.schema {
+        if !is_schema_name(schema) {
+            return Err(Error::invalid(
+                "DATABASE_SCHEMA_INVALID",
+                "database schema",
+                "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
+            ));
+        }
+        connect = connect.options([("search_path", schema)]);
+    }
+    let (host, port) = (connect.get_host().to_owned(), connect.get_port());
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.acquire_timeout)
+        // The driver would try every connection before every use, which costs a round trip each.
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_IDLE {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(connect)
+        .await
+        .map_err(|error| {
+            let error = classify::plain(error);
+            let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
+            Error::new(
+                kind,
+                error.reason(),
+                format!("cannot connect to the database of {service} at {host}:{port}: {}", error.message()),
+            )
+            .with_source(error)
+        })?;
+    Ok(Pools::Postgres(pool))
+}
+
+/// Whether `name` needs no quoting as a PostgreSQL identifier.
+fn is_schema_name(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}

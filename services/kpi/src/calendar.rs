@@ -1,0 +1,289 @@
+//! Periods: quarter hours, hours, days, ISO weeks, months and quarters in the zone of a KPI.
+//!
+//! Every offset from UTC since 2000 is a whole number of quarter hours, so quarter hours are the same
+//! everywhere, and every longer period is made of whole ones.
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use remit_api::kpi::v1::{Cadence, Granularity};
+use remit_core::{Error, Result, Timestamp};
+use std::collections::BTreeMap;
+
+/// A quarter hour in microseconds.
+pub const QUARTER_HOUR: i64 = 900_000_000;
+/// An hour in microseconds.
+const HOUR: i64 = 3_600_000_000;
+
+/// The granularities in the order in which late events are counted.
+pub const GRANULARITIES: [Granularity; 6] = [
+    Granularity::QuarterHour,
+    Granularity::Hour,
+    Granularity::Day,
+    Granularity::Week,
+    Granularity::Month,
+    Granularity::Quarter,
+];
+
+/// A span of time that includes its start and excludes its end, in microseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The first instant inside.
+    pub start: i64,
+    /// The first instant after.
+    pub end: i64,
+}
+
+impl Span {
+    /// Whether `at` lies inside.
+    pub fn contains(&self, at: i64) -> bool {
+        self.start <= at && at < self.end
+    }
+}
+
+/// The periods of one zone.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    zone: TimeZone,
+}
+
+impl Calendar {
+    /// The calendar of an IANA zone; empty is UTC.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`TIME_ZONE_UNKNOWN`), naming `field`, if there is no such zone.
+    pub fn new(zone: &str, field: &str) -> Result<Self> {
+        if zone.is_empty() || zone == "UTC" {
+            return Ok(Self { zone: TimeZone::UTC });
+        }
+        let unknown = || Error::invalid("TIME_ZONE_UNKNOWN", field, "must be an IANA zone such as Europe/Lisbon");
+        TimeZone::get(zone).map(|zone| Self { zone }).map_err(|error| unknown().with_source(error))
+    }
+
+    /// The period that contains `at`.
+    pub fn period(&self, granularity: Granularity, at: i64) -> Span {
+        match granularity {
+            Granularity::Unspecified | Granularity::QuarterHour => {
+                let start = at - at.rem_euclid(QUARTER_HOUR);
+                Span { start, end: start + QUARTER_HOUR }
+            }
+            Granularity::Hour => {
+                let offset = i64::from(self.zone.to_offset(Timestamp(at).to_jiff()).seconds()) * 1_000_000;
+                let start = at - (at + offset).rem_euclid(HOUR);
+                Span { start, end: start + HOUR }
+            }
+            Granularity::Day | Granularity::Week | Granularity::Month | Granularity::Quarter => {
+                let first = first_day(granularity, self.date(at));
+                Span { start: self.midnight(first), end: self.midnight(after(granularity, first)) }
+            }
+        }
+    }
+
+    /// The period before `span`.
+    pub fn before(&self, granularity: Granularity, span: Span) -> Span {
+        self.period(granularity, span.start - 1)
+    }
+
+    /// The periods from the one that contains `span.start` to the one that contains the last instant of
+    /// `span`, at most `limit`; `None` if there are more.
+    pub fn periods(&self, granularity: Granularity, span: Span, limit: usize) -> Option<Vec<Span>> {
+        let mut periods = Vec::new();
+        let mut at = span.start;
+        while at < span.end {
+            if periods.len() == limit {
+                return None;
+            }
+            let period = self.period(granularity, at);
+            // Time must go forward whatever a zone does.
+            at = period.end.max(at + 1);
+            periods.push(period);
+        }
+        Some(periods)
+    }
+
+    /// The granularity whose period is exactly `span`, if any.
+    pub fn exact(&self, span: Span) -> Option<Granularity> {
+        GRANULARITIES.into_iter().rev().find(|granularity| self.period(*granularity, span.start) == span)
+    }
+
+    /// The span of the same kind before `span`: the calendar period before, if it is one, else as long.
+    pub fn preceding(&self, span: Span) -> Span {
+        match self.exact(span) {
+            Some(granularity) => self.before(granularity, span),
+            None => Span { start: span.start - (span.end - span.start), end: span.start },
+        }
+    }
+
+    fn date(&self, at: i64) -> Date {
+        Timestamp(at).to_jiff().to_zoned(self.zone.clone()).date()
+    }
+
+    fn midnight(&self, date: Date) -> i64 {
+        // The first instant of the day, also where the clock jumps over midnight. Dates come from
+        // instants within jiff's range, so the ends of the range are the only failures.
+        date.to_zoned(self.zone.clone()).map_or(i64::MAX / 2, |zoned| zoned.timestamp().as_microsecond())
+    }
+}
+
+fn first_day(granularity: Granularity, date: Date) -> Date {
+    match granularity {
+        Granularity::Week => {
+            let back = i64::from(date.weekday().since(Weekday::Monday));
+            date.saturating_sub(back.days())
+        }
+        Granularity::Month => date.first_of_month(),
+        Granularity::Quarter => {
+            let back = i64::from((date.month() - 1) % 3);
+            date.first_of_month().saturating_sub(back.months())
+        }
+        _ => date,
+    }
+}
+
+fn after(granularity: Granularity, first: Date) -> Date {
+    first.saturating_add(match granularity {
+        Granularity::Week => 1.week(),
+        Granularity::Month => 1.month(),
+        Granularity::Quarter => 3.months(),
+        _ => 1.day(),
+    })
+}
+
+/// The granularity within which a cadence wants data once; `None` if nothing is ever due.
+pub fn due_within(cadence: Cadence) -> Option<Granularity> {
+    match cadence {
+        Cadence::Unspecified | Cadence::Continuous => None,
+        Cadence::Daily => Some(Granularity::Day),
+        Cadence::Weekly => Some(Granularity::Week),
+        Cadence::Monthly => Some(Granularity::Month),
+        Cadence::Quarterly => Some(Granularity::Quarter),
+    }
+}
+
+/// The six periods around one instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Around {
+    /// The day.
+    pub day: Span,
+    week_end: i64,
+    month_end: i64,
+    quarter_end: i64,
+}
+
+/// Finds the periods around instants fast: days are computed once.
+#[derive(Debug)]
+pub struct Lookup<'a> {
+    calendar: &'a Calendar,
+    days: BTreeMap<i64, Around>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Starts with nothing known.
+    pub fn new(calendar: &'a Calendar) -> Self {
+        Self { calendar, days: BTreeMap::new() }
+    }
+
+    /// The periods around `at`.
+    pub fn around(&mut self, at: i64) -> Around {
+        if let Some((_, known)) = self.days.range(..=at).next_back()
+            && known.day.contains(at)
+        {
+            return *known;
+        }
+        let end = |granularity| self.calendar.period(granularity, at).end;
+        let found = Around {
+            day: self.calendar.period(Granularity::Day, at),
+            week_end: end(Granularity::Week),
+            month_end: end(Granularity::Month),
+            quarter_end: end(Granularity::Quarter),
+        };
+        self.days.insert(found.day.start, found);
+        found
+    }
+
+    /// For each of [`GRANULARITIES`], whether `recorded` is after the period around `occurred` closed,
+    /// which it does `lateness` after its end.
+    pub fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 6] {
+        let around = self.around(occurred);
+        let quarter_hour = self.calendar.period(Granularity::QuarterHour, occurred).end;
+        if recorded < quarter_hour.saturating_add(lateness) {
+            return [false; 6];
+        }
+        let hour = self.calendar.period(Granularity::Hour, occurred).end;
+        [quarter_hour, hour, around.day.end, around.week_end, around.month_end, around.quarter_end]
+            .map(|end| recorded >= end.saturating_add(lateness))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_microsecond()
+    }
+
+    fn span(start: &str, end: &str) -> Span {
+        Span { start: at(start), end: at(end) }
+    }
+
+    #[test]
+    fn days_follow_daylight_saving() {
+        let lisbon = Calendar::new("Europe/Lisbon", "zone").unwrap();
+        let spring = lisbon.period(Granularity::Day, at("2026-03-29T12:00:00Z"));
+        assert_eq!(spring, span("2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z"));
+        let autumn = lisbon.period(Granularity::Day, at("2026-10-25T12:00:00Z"));
+        assert_eq!(autumn, span("2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"));
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_quarters_in_january_april_july_october() {
+        let utc = Calendar::new("", "zone").unwrap();
+        let new_year = at("2027-01-01T10:00:00Z");
+        assert_eq!(utc.period(Granularity::Week, new_year), span("2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"));
+        let may = at("2008-05-31T23:59:59Z");
+        assert_eq!(utc.period(Granularity::Month, may), span("2008-05-01T00:00:00Z", "2008-06-01T00:00:00Z"));
+        assert_eq!(utc.period(Granularity::Quarter, may), span("2008-04-01T00:00:00Z", "2008-07-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn hours_begin_with_the_local_hour() {
+        let kathmandu = Calendar::new("Asia/Kathmandu", "zone").unwrap();
+        let hour = kathmandu.period(Granularity::Hour, at("2026-01-01T00:20:00Z"));
+        assert_eq!(hour, span("2026-01-01T00:15:00Z", "2026-01-01T01:15:00Z"));
+    }
+
+    #[test]
+    fn the_span_before_a_month_is_the_month_before() {
+        let utc = Calendar::new("", "zone").unwrap();
+        let march = span("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z");
+        assert_eq!(utc.preceding(march), span("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"));
+        let odd = span("2026-03-02T00:00:00Z", "2026-03-05T00:00:00Z");
+        assert_eq!(utc.preceding(odd), span("2026-02-27T00:00:00Z", "2026-03-02T00:00:00Z"));
+    }
+
+    #[test]
+    fn an_unknown_zone_is_refused() {
+        assert_eq!(Calendar::new("Mars/Olympus", "kpi.time_zone").unwrap_err().reason(), "TIME_ZONE_UNKNOWN");
+    }
+
+    proptest! {
+        #[test]
+        fn periods_tile_time(
+            seconds in 946_684_800i64..4_102_444_800, zone in prop::sample::select(vec!["", "Europe/Lisbon", "America/New_York",
+            "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]), index in 0usize..6,
+        ) {
+            let calendar = Calendar::new(zone, "zone").unwrap();
+            let granularity = GRANULARITIES[index];
+            let period = calendar.period(granularity, seconds * 1_000_000);
+            prop_assert!(period.contains(seconds * 1_000_000));
+            prop_assert_eq!(calendar.period(granularity, period.start), period);
+            prop_assert_eq!(period.start.rem_euclid(QUARTER_HOUR), 0);
+            if granularity != Granularity::Hour {
+                prop_assert_eq!(calendar.period(granularity, period.end).start, period.end);
+            }
+        }
+    }
+}

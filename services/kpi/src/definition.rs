@@ -1,0 +1,401 @@
+//! Definitions of KPIs: what is allowed in one, what may change, and which events fit.
+
+use crate::calendar::Calendar;
+use crate::dimensions::{Dimensions, canonical};
+use crate::summary::Shape;
+use remit_api::kpi::v1::{Cadence, Direction, Event, Kind, Kpi, KpiState, Unit};
+use remit_core::{Error, Result, digest, name};
+use remit_drift::{Edges, Moments};
+use std::collections::BTreeSet;
+
+/// The first instant an event may have: 2000-01-01T00:00:00Z.
+const EARLIEST: i64 = 946_684_800_000_000;
+/// How far an event may lie ahead of the server's clock.
+const AHEAD: i64 = 86_400_000_000;
+/// The greatest magnitude of a value.
+const GREATEST: f64 = 1e9;
+/// The values of a dimension if the definition names no bound.
+const DEFAULT_CARDINALITY: i32 = 100;
+/// The allowed lateness if the definition names none: an hour, in microseconds.
+const DEFAULT_LATENESS: i64 = 3_600_000_000;
+
+/// A definition ready for use.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The definition as in the API.
+    pub kpi: Kpi,
+    /// The last part of the name.
+    pub id: String,
+    /// The kind.
+    pub kind: Kind,
+    /// The unit.
+    pub unit: Unit,
+    /// The direction.
+    pub direction: Direction,
+    /// The periods.
+    pub calendar: Calendar,
+    /// The bins of a distribution.
+    pub edges: Edges,
+    /// The allowed lateness in microseconds.
+    pub lateness: i64,
+    /// The keys of the dimensions.
+    pub keys: Vec<String>,
+}
+
+/// Why an event was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The field at fault.
+    pub field: &'static str,
+    /// A stable code.
+    pub reason: &'static str,
+    /// What would be right.
+    pub message: String,
+}
+
+impl Flaw {
+    /// Names a flaw.
+    pub fn new(field: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { field, reason, message: message.into() }
+    }
+}
+
+/// An event that fits its definition: values in millionths, times in microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The id of the event.
+    pub event_id: String,
+    /// When it happened.
+    pub occurred_at: i64,
+    /// The value or numerator.
+    pub value: Option<i64>,
+    /// The denominator.
+    pub denominator: Option<i64>,
+    /// The digest of the member.
+    pub member: Option<String>,
+    /// The canonical dimensions.
+    pub dimensions: String,
+    /// The event that it replaces.
+    pub corrects: Option<String>,
+    /// Whether it only takes that event out.
+    pub retract: bool,
+}
+
+impl Definition {
+    /// Takes a stored definition.
+    ///
+    /// # Errors
+    /// `Internal` if it is none; zones and edges were checked when it was stored.
+    pub fn new(kpi: Kpi) -> Result<Self> {
+        let [id] = name::ids(&kpi.name, "kpis/*", "name")?;
+        let (kind, unit, direction) = (kpi.kind(), kpi.unit(), kpi.direction());
+        let edges = if kind == Kind::Distribution {
+            Edges::new(kpi.edges.clone())
+                .map_err(|error| Error::internal(format!("{} has edges that are none", kpi.name)).with_source(error))?
+        } else {
+            Edges::unit_deciles()
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            kind,
+            unit,
+            direction,
+            calendar: Calendar::new(&kpi.time_zone, "kpi.time_zone")?,
+            edges,
+            lateness: lateness(&kpi),
+            keys: kpi.dimensions.iter().map(|dimension| dimension.key.clone()).collect(),
+            kpi,
+        })
+    }
+
+    /// The empty shape of its summaries.
+    pub fn shape(&self) -> Shape {
+        Shape::of(self.kind, &self.edges)
+    }
+
+    /// Whether its value is a proportion of trials.
+    pub fn is_proportion(&self) -> bool {
+        self.kind == Kind::Ratio && self.unit == Unit::Proportion
+    }
+
+    /// The bound on the number of values of a dimension.
+    pub fn cardinality(&self, key: &str) -> usize {
+        let found = self.kpi.dimensions.iter().find(|dimension| dimension.key == key);
+        let bound = found.map_or(0, |dimension| dimension.max_values);
+        usize::try_from(if bound == 0 { DEFAULT_CARDINALITY } else { bound }).unwrap_or(0)
+    }
+
+    /// Checks an event against the definition and the clock.
+    ///
+    /// # Errors
+    /// The [`Flaw`] that names the field.
+    pub fn check(&self, event: &Event, now: i64) -> Result<Checked, Flaw> {
+        if event.event_id.is_empty() || event.event_id.chars().count() > 100 {
+            return Err(Flaw::new("event_id", "EVENT_ID_INVALID", "must have 1 to 100 characters"));
+        }
+        if self.kpi.state() == KpiState::Retired {
+            return Err(Flaw::new("kpi", "KPI_RETIRED", format!("{} is retired and takes no events", self.kpi.name)));
+        }
+        let occurred_at = occurred_at(event, now)?;
+        let corrects = (!event.corrects.is_empty()).then(|| event.corrects.clone());
+        if corrects.as_deref() == Some(event.event_id.as_str()) {
+            return Err(Flaw::new("corrects", "CORRECTS_ITSELF", "must be the id of an earlier event"));
+        }
+        if event.retract && corrects.is_none() {
+            return Err(Flaw::new("retract", "RETRACT_WITHOUT_CORRECTS", "needs the event to take out, in corrects"));
+        }
+        let (value, denominator, member) =
+            if event.retract { nothing(event).map(|()| (None, None, None))? } else { self.values(event)? };
+        Ok(Checked {
+            event_id: event.event_id.clone(),
+            occurred_at,
+            value,
+            denominator,
+            member,
+            dimensions: self.dimensions(&event.dimensions)?,
+            corrects,
+            retract: event.retract,
+        })
+    }
+
+    fn dimensions(&self, given: &Dimensions) -> Result<String, Flaw> {
+        if let Some(key) = given.keys().find(|key| !self.keys.contains(key)) {
+            let known = if self.keys.is_empty() { "none".to_owned() } else { self.keys.join(", ") };
+            let message = format!("{key} is not a dimension of {}, which has: {known}", self.kpi.name);
+            return Err(Flaw::new("dimensions", "DIMENSION_UNKNOWN", message));
+        }
+        if let Some((key, _)) = given.iter().find(|(_, value)| value.is_empty() || value.chars().count() > 100) {
+            return Err(Flaw::new("dimensions", "DIMENSION_INVALID", format!("{key} must have 1 to 100 characters")));
+        }
+        let missing = self.kpi.dimensions.iter().find(|known| known.required && !given.contains_key(&known.key));
+        match missing {
+            Some(known) => {
+                let message = format!("{} is required by {}", known.key, self.kpi.name);
+                Err(Flaw::new("dimensions", "DIMENSION_MISSING", message))
+            }
+            None => Ok(canonical(given)),
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "value, denominator and member, used in one place")]
+    fn values(&self, event: &Event) -> Result<(Option<i64>, Option<i64>, Option<String>), Flaw> {
+        let refuse = |field, message| Err(Flaw::new(field, "VALUE_NOT_EXPECTED", message));
+        if self.kind != Kind::Distinct && !event.member.is_empty() {
+            return refuse("member", "is only for a KPI of kind DISTINCT");
+        }
+        if self.kind != Kind::Ratio && event.denominator.is_some() {
+            return refuse("denominator", "is only for a KPI of kind RATIO");
+        }
+        match self.kind {
+            Kind::Count if event.value.is_some() => refuse("value", "must be unset: events of a COUNT are counted"),
+            Kind::Distinct if event.value.is_some() => refuse("value", "must be unset: members are counted"),
+            Kind::Count => Ok((None, None, None)),
+            Kind::Distinct if event.member.is_empty() || event.member.chars().count() > 200 => {
+                Err(Flaw::new("member", "MEMBER_INVALID", "must have 1 to 200 characters"))
+            }
+            Kind::Distinct => Ok((None, None, Some(digest::sha256(event.member.as_bytes())))),
+            Kind::Ratio => {
+                let value = self.number(event.value)?;
+                let denominator = event.denominator.unwrap_or(1.0);
+                if !(denominator > 0.0 && denominator <= GREATEST) || Moments::fixed(denominator) == 0 {
+                    let message = "must be above 0 and at most 1e9";
+                    return Err(Flaw::new("denominator", "VALUE_OUT_OF_RANGE", message));
+                }
+                if self.unit == Unit::Proportion && value > denominator {
+                    let message = format!(
+                        "must be at most the denominator, {denominator}: give a share as 0.12, not as 12 percent"
+                    );
+                    return Err(Flaw::new("value", "VALUE_OUT_OF_RANGE", message));
+                }
+                Ok((Some(Moments::fixed(value)), Some(Moments::fixed(denominator)), None))
+            }
+            _ => Ok((Some(Moments::fixed(self.number(event.value)?)), None, None)),
+        }
+    }
+
+    fn number(&self, value: Option<f64>) -> Result<f64, Flaw> {
+        let value = value.ok_or_else(|| Flaw::new("value", "VALUE_MISSING", "is required"))?;
+        let out = |message: &str| Err(Flaw::new("value", "VALUE_OUT_OF_RANGE", message));
+        if !value.is_finite() || value.abs() > GREATEST {
+            return out("must be a finite number of at most 1e9 in magnitude");
+        }
+        match self.unit {
+            Unit::Score | Unit::Proportion if value < 0.0 => out("must not be negative"),
+            Unit::Score if value > 1.0 => out("must lie in [0, 1]"),
+            Unit::Proportion if value > 1.0 && self.kind != Kind::Ratio => {
+                out("must lie in [0, 1]: give a share as 0.12, not as 12 percent")
+            }
+            Unit::Count | Unit::Seconds if value < 0.0 => out("must not be negative"),
+            _ => Ok(value),
+        }
+    }
+}
+
+fn occurred_at(event: &Event, now: i64) -> Result<i64, Flaw> {
+    let wrong = |message| Flaw::new("occurred_at", "OCCURRED_AT_OUT_OF_RANGE", message);
+    let time = event.occurred_at.ok_or_else(|| wrong("is required"))?;
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        return Err(wrong("must have nanos in [0, 999999999]"));
+    }
+    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000);
+    if !(EARLIEST..=now.saturating_add(AHEAD)).contains(&micros) {
+        return Err(wrong("must lie between 2000-01-01 and one day after the server's clock"));
+    }
+    Ok(micros)
+}
+
+fn nothing(event: &Event) -> Result<(), Flaw> {
+    if event.value.is_some() || event.denominator.is_some() || !event.member.is_empty() {
+        return Err(Flaw::new("value", "VALUE_NOT_EXPECTED", "a retraction carries no value, denominator or member"));
+    }
+    Ok(())
+}
+
+fn lateness(kpi: &Kpi) -> i64 {
+    kpi.allowed_lateness
+        .map_or(DEFAULT_LATENESS, |span| span.seconds.saturating_mul(1_000_000) + i64::from(span.nanos) / 1_000)
+}
+
+/// Checks a definition to be created or revised, and fills in what it left to the defaults.
+///
+/// # Errors
+/// `InvalidArgument`, naming the field.
+pub fn complete(mut kpi: Kpi) -> Result<Kpi> {
+    let invalid = |field: &str, why: &str| Err(Error::invalid("KPI_INVALID", format!("kpi.{field}"), why));
+    Calendar::new(&kpi.time_zone, "kpi.time_zone")?;
+    if (kpi.unit() == Unit::Currency) == kpi.currency_code.is_empty() {
+        return invalid("currency_code", "must be given exactly if the unit is CURRENCY");
+    }
+    if kpi.cadence() == Cadence::Unspecified {
+        kpi.set_cadence(Cadence::Continuous);
+    }
+    let keys: BTreeSet<&str> = kpi.dimensions.iter().map(|dimension| dimension.key.as_str()).collect();
+    if keys.len() != kpi.dimensions.len() {
+        return invalid("dimensions", "must not name a key twice");
+    }
+    for dimension in &mut kpi.dimensions {
+        if dimension.max_values == 0 {
+            dimension.max_values = DEFAULT_CARDINALITY;
+        }
+    }
+    if kpi.guards.contains(&kpi.name) {
+        return invalid("guards", "must not name the KPI itself");
+    }
+    for guard in &kpi.guards {
+        name::ids::<1>(guard, "kpis/*", "kpi.guards")?;
+    }
+    if kpi.kind() == Kind::Distribution {
+        if kpi.edges.is_empty() {
+            if !matches!(kpi.unit(), Unit::Proportion | Unit::Score) {
+                return invalid("edges", "must be given for a DISTRIBUTION that is no proportion or score");
+            }
+            kpi.edges = Edges::unit_deciles().as_slice().to_vec();
+        }
+        if let Err(error) = Edges::new(kpi.edges.clone()) {
+            return invalid("edges", &error.to_string());
+        }
+    } else if !kpi.edges.is_empty() {
+        return invalid("edges", "are only for a DISTRIBUTION");
+    }
+    if matches!(kpi.kind(), Kind::Percentile | Kind::Distribution) {
+        if kpi.percentiles.is_empty() {
+            kpi.percentiles = vec![0.5, 0.95, 0.99];
+        }
+    } else if !kpi.percentiles.is_empty() {
+        return invalid("percentiles", "are only for a PERCENTILE or DISTRIBUTION");
+    }
+    if matches!(kpi.kind(), Kind::Count | Kind::Distinct) && kpi.unit() != Unit::Count {
+        return invalid("unit", "must be COUNT for a KPI that counts");
+    }
+    check_thresholds(&kpi)?;
+    if kpi.allowed_lateness.is_none() {
+        kpi.allowed_lateness = Some(prost_types::Duration { seconds: DEFAULT_LATENESS / 1_000_000, nanos: 0 });
+    }
+    Ok(kpi)
+}
+
+fn check_thresholds(kpi: &Kpi) -> Result<()> {
+    let Some(thresholds) = &kpi.thresholds else { return Ok(()) };
+    let invalid = |why: &str| Err(Error::invalid("KPI_INVALID", "kpi.thresholds", why));
+    if kpi.direction() == Direction::Neutral && (thresholds.warning.is_some() || thresholds.breach.is_some()) {
+        return invalid("need a direction: use an alert rule for a KPI without one");
+    }
+    match (thresholds.warning, thresholds.breach, kpi.direction()) {
+        (Some(warning), Some(breach), Direction::HigherIsBetter) if breach > warning => {
+            invalid("breach must not be above warning where higher is better")
+        }
+        (Some(warning), Some(breach), Direction::LowerIsBetter) if breach < warning => {
+            invalid("breach must not be below warning where lower is better")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The fields that a new version may change.
+const CHANGEABLE: [&str; 13] = [
+    "display_name",
+    "description",
+    "layer",
+    "direction",
+    "target",
+    "thresholds",
+    "guards",
+    "cadence",
+    "dimensions",
+    "percentiles",
+    "allowed_lateness",
+    "owner",
+    "etag",
+];
+
+/// The definition `current` with the fields of `paths` taken from `wanted`; no paths stand for all that
+/// may change, and then the others must be equal.
+///
+/// # Errors
+/// `InvalidArgument` (`KPI_FIELD_FIXED`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the field.
+pub fn revise(current: &Kpi, wanted: &Kpi, paths: &[String]) -> Result<Kpi> {
+    let mut next = current.clone();
+    let fixed = |field: &str| {
+        Error::invalid("KPI_FIELD_FIXED", format!("kpi.{field}"), "never changes: create another KPI instead")
+    };
+    let fixed_fields = [
+        ("kind", current.kind == wanted.kind),
+        ("unit", current.unit == wanted.unit),
+        ("currency_code", current.currency_code == wanted.currency_code),
+        ("time_zone", current.time_zone == wanted.time_zone),
+        ("edges", current.edges == wanted.edges || wanted.edges.is_empty()),
+    ];
+    for (field, same) in fixed_fields {
+        if !same && (paths.is_empty() || paths.iter().any(|path| path == field)) {
+            return Err(fixed(field));
+        }
+    }
+    let known = |path: &String| CHANGEABLE.contains(&path.as_str()) || fixed_fields.iter().any(|(f, _)| f == path);
+    if let Some(path) = paths.iter().find(|path| !known(path)) {
+        let why = format!("{path} is not a field that can change: use {}", CHANGEABLE.join(", "));
+        return Err(Error::invalid("UPDATE_MASK_INVALID", "update_mask", why));
+    }
+    let wants = |field: &str| paths.is_empty() || paths.iter().any(|path| path == field);
+    macro_rules! take {
+        ($($field:ident),+) => {$(
+            if wants(stringify!($field)) {
+                next.$field = wanted.$field.clone();
+            }
+        )+};
+    }
+    take!(display_name, description, layer, direction, target, thresholds, guards, cadence, percentiles);
+    take!(dimensions, allowed_lateness, owner);
+    for before in &current.dimensions {
+        let after = next.dimensions.iter().find(|after| after.key == before.key);
+        let narrower = after.is_none_or(|after| after.max_values != 0 && after.max_values < before.max_values);
+        if narrower {
+            let why = format!("{} must stay, with at least {} values: history uses it", before.key, before.max_values);
+            return Err(Error::invalid("KPI_FIELD_FIXED", "kpi.dimensions", why));
+        }
+    }
+    complete(next)
+}
+
+#[cfg(test)]
+#[path = "definition_tests.rs"]
+mod tests;

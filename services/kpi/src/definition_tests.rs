@@ -1,0 +1,131 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use remit_api::kpi::v1::{Dimension, Layer, Thresholds};
+
+const NOW: i64 = 1_764_000_000_000_000;
+
+fn kpi(kind: Kind, unit: Unit) -> Kpi {
+    let mut kpi = Kpi { name: "kpis/k".to_owned(), display_name: "K".to_owned(), ..Kpi::default() };
+    kpi.set_kind(kind);
+    kpi.set_unit(unit);
+    kpi.set_layer(Layer::Execution);
+    kpi.set_direction(Direction::HigherIsBetter);
+    kpi.set_state(KpiState::Active);
+    kpi
+}
+
+fn definition(kind: Kind, unit: Unit) -> Definition {
+    Definition::new(complete(kpi(kind, unit)).unwrap()).unwrap()
+}
+
+fn event(value: Option<f64>) -> Event {
+    Event {
+        event_id: "e".to_owned(),
+        kpi: "kpis/k".to_owned(),
+        occurred_at: Some(prost_types::Timestamp { seconds: NOW / 1_000_000, nanos: 0 }),
+        value,
+        ..Event::default()
+    }
+}
+
+fn flaw(definition: &Definition, event: &Event) -> (&'static str, &'static str) {
+    let flaw = definition.check(event, NOW).unwrap_err();
+    (flaw.field, flaw.reason)
+}
+
+#[test]
+fn values_must_fit_kind_and_unit() {
+    let rate = definition(Kind::Ratio, Unit::Proportion);
+    assert_eq!(flaw(&rate, &event(Some(12.0))), ("value", "VALUE_OUT_OF_RANGE"));
+    assert_eq!(flaw(&rate, &event(Some(-0.1))), ("value", "VALUE_OUT_OF_RANGE"));
+    assert_eq!(flaw(&rate, &event(None)), ("value", "VALUE_MISSING"));
+    assert_eq!(
+        flaw(&rate, &Event { denominator: Some(0.0), ..event(Some(0.0)) }),
+        ("denominator", "VALUE_OUT_OF_RANGE")
+    );
+    let good = rate.check(&Event { denominator: Some(100.0), ..event(Some(12.0)) }, NOW).unwrap();
+    assert_eq!((good.value, good.denominator), (Some(12_000_000), Some(100_000_000)));
+    let score = definition(Kind::Distribution, Unit::Score);
+    for wrong in [1.000_001, -0.000_1, f64::NAN, f64::INFINITY] {
+        assert_eq!(flaw(&score, &event(Some(wrong))), ("value", "VALUE_OUT_OF_RANGE"), "{wrong}");
+    }
+    let count = definition(Kind::Count, Unit::Count);
+    assert_eq!(flaw(&count, &event(Some(1.0))), ("value", "VALUE_NOT_EXPECTED"));
+    assert_eq!(flaw(&count, &Event { member: "m".to_owned(), ..event(None) }), ("member", "VALUE_NOT_EXPECTED"));
+    let distinct = definition(Kind::Distinct, Unit::Count);
+    assert_eq!(flaw(&distinct, &event(None)), ("member", "MEMBER_INVALID"));
+    let sum = definition(Kind::Sum, Unit::Seconds);
+    assert_eq!(flaw(&sum, &event(Some(1e10))), ("value", "VALUE_OUT_OF_RANGE"));
+    assert_eq!(
+        flaw(&sum, &Event { denominator: Some(1.0), ..event(Some(1.0)) }),
+        ("denominator", "VALUE_NOT_EXPECTED")
+    );
+}
+
+#[test]
+fn times_must_be_sane() {
+    let count = definition(Kind::Count, Unit::Count);
+    let at = |seconds| Event { occurred_at: Some(prost_types::Timestamp { seconds, nanos: 0 }), ..event(None) };
+    for wrong in [0, i64::MAX, i64::MIN, NOW / 1_000_000 + 86_401] {
+        assert_eq!(flaw(&count, &at(wrong)), ("occurred_at", "OCCURRED_AT_OUT_OF_RANGE"), "{wrong}");
+    }
+    assert!(count.check(&at(NOW / 1_000_000 + 86_400), NOW).is_ok());
+    assert_eq!(flaw(&count, &Event { occurred_at: None, ..event(None) }).0, "occurred_at");
+}
+
+#[test]
+fn dimensions_must_be_known_and_present() {
+    let mut with = kpi(Kind::Count, Unit::Count);
+    with.dimensions = vec![Dimension { key: "channel".to_owned(), max_values: 0, required: true }];
+    let definition = Definition::new(complete(with).unwrap()).unwrap();
+    let dimensions = |pairs: &[(&str, &str)]| Event {
+        dimensions: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        ..event(None)
+    };
+    assert_eq!(flaw(&definition, &dimensions(&[])), ("dimensions", "DIMENSION_MISSING"));
+    assert_eq!(flaw(&definition, &dimensions(&[("region", "x")])), ("dimensions", "DIMENSION_UNKNOWN"));
+    assert_eq!(flaw(&definition, &dimensions(&[("channel", "")])), ("dimensions", "DIMENSION_INVALID"));
+    assert!(definition.check(&dimensions(&[("channel", "email")]), NOW).is_ok());
+    assert_eq!(definition.cardinality("channel"), 100);
+}
+
+#[test]
+fn corrections_must_make_sense() {
+    let sum = definition(Kind::Sum, Unit::Count);
+    assert_eq!(flaw(&sum, &Event { corrects: "e".to_owned(), ..event(Some(1.0)) }).1, "CORRECTS_ITSELF");
+    assert_eq!(flaw(&sum, &Event { retract: true, ..event(None) }).1, "RETRACT_WITHOUT_CORRECTS");
+    let retract = Event { retract: true, corrects: "f".to_owned(), ..event(Some(1.0)) };
+    assert_eq!(flaw(&sum, &retract), ("value", "VALUE_NOT_EXPECTED"));
+    assert!(sum.check(&Event { value: None, ..retract }, NOW).unwrap().retract);
+}
+
+#[test]
+fn definitions_that_make_no_sense_are_refused() {
+    let field = |kpi: Kpi| complete(kpi).unwrap_err().violations()[0].field.clone();
+    assert_eq!(field(kpi(Kind::Sum, Unit::Currency)), "kpi.currency_code");
+    assert_eq!(field(kpi(Kind::Distribution, Unit::Seconds)), "kpi.edges");
+    assert_eq!(field(kpi(Kind::Count, Unit::Seconds)), "kpi.unit");
+    assert_eq!(field(Kpi { edges: vec![0.0, 1.0], ..kpi(Kind::Sum, Unit::Count) }), "kpi.edges");
+    assert_eq!(field(Kpi { edges: vec![1.0, 0.0], ..kpi(Kind::Distribution, Unit::Score) }), "kpi.edges");
+    assert_eq!(field(Kpi { percentiles: vec![0.5], ..kpi(Kind::Sum, Unit::Count) }), "kpi.percentiles");
+    assert_eq!(field(Kpi { time_zone: "Nowhere".to_owned(), ..kpi(Kind::Sum, Unit::Count) }), "kpi.time_zone");
+    assert_eq!(field(Kpi { guards: vec!["kpis/k".to_owned()], ..kpi(Kind::Sum, Unit::Count) }), "kpi.guards");
+    let thresholds = Some(Thresholds { warning: Some(1.0), breach: Some(2.0) });
+    assert_eq!(field(Kpi { thresholds, ..kpi(Kind::Sum, Unit::Count) }), "kpi.thresholds");
+}
+
+#[test]
+fn a_revision_changes_what_may_change_and_nothing_else() {
+    let current = complete(kpi(Kind::Sum, Unit::Count)).unwrap();
+    let wanted = Kpi { display_name: "New".to_owned(), target: Some(5.0), ..current.clone() };
+    let only_name = revise(&current, &wanted, &["display_name".to_owned()]).unwrap();
+    assert_eq!((only_name.display_name.as_str(), only_name.target), ("New", None));
+    assert_eq!(revise(&current, &wanted, &[]).unwrap().target, Some(5.0));
+    let other = Kpi { time_zone: "Europe/Lisbon".to_owned(), ..current.clone() };
+    assert_eq!(revise(&current, &other, &[]).unwrap_err().reason(), "KPI_FIELD_FIXED");
+    assert_eq!(revise(&current, &wanted, &["nonsense".to_owned()]).unwrap_err().reason(), "UPDATE_MASK_INVALID");
+    let dimension = Dimension { key: "channel".to_owned(), max_values: 10, required: false };
+    let with = Kpi { dimensions: vec![dimension], ..current.clone() };
+    assert_eq!(revise(&with, &current, &[]).unwrap_err().reason(), "KPI_FIELD_FIXED");
+    assert!(revise(&current, &with, &[]).is_ok());
+}

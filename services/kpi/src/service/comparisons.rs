@@ -1,0 +1,253 @@
+//! Comparing periods and distributions.
+
+use super::query::{self, Cell, Question, count, histogram};
+use super::{Kpis, micros, span};
+use crate::calendar::Span;
+use crate::definition::Definition;
+use crate::store::rollups;
+use crate::summary::Shape;
+use remit_api::kpi::v1 as api;
+use remit_api::kpi::v1::{
+    ChangeVerdict, CompareDistributionsRequest, CompareDistributionsResponse, ComparePeriodsRequest,
+    ComparePeriodsResponse, Direction, DriftVerdict, Granularity, Kind,
+};
+use remit_api::types::TimeRange;
+use remit_core::{Error, Result, Tenant};
+use remit_drift::{Histogram, TestResult, Tested, Thresholds, Verdict, compare, two_proportion, welch};
+use remit_store::Tx;
+
+/// The accepted chance of a false finding if none is given (A20).
+pub const DEFAULT_ALPHA: f64 = 0.05;
+
+impl Kpis {
+    /// Compares two periods of a KPI.
+    ///
+    /// # Errors
+    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field.
+    pub async fn compare_periods(
+        &self,
+        tenant: &Tenant,
+        request: &ComparePeriodsRequest,
+    ) -> Result<ComparePeriodsResponse> {
+        self.ready(tenant).await?;
+        let spans = (span(request.current.as_ref(), "current")?, span(request.baseline.as_ref(), "baseline")?);
+        let mut tx = self.db.snapshot().await?;
+        let definition = self.definition(&mut tx, tenant, &request.kpi, "kpi").await?;
+        let mut read = async |span: Span, field: &str| -> Result<(Cell, api::Rollup)> {
+            let question = Question::whole(&definition, span, &request.filter, (field, "filter"))?;
+            let cell = query::whole(&mut tx, tenant, &definition, &question).await?;
+            let now = self.clock.now().0;
+            let shown = query::present(&mut tx, tenant, &definition, &question, vec![cell.clone()], now).await?;
+            Ok((cell, shown.into_iter().next().unwrap_or_default()))
+        };
+        let (current, current_rollup) = read(spans.0, "current").await?;
+        let (baseline, baseline_rollup) = read(spans.1, "baseline").await?;
+        let alpha = if request.alpha == 0.0 { DEFAULT_ALPHA } else { request.alpha };
+        let change = Change::of(&definition, &current, &baseline, alpha);
+        let mut response = ComparePeriodsResponse {
+            current: Some(current_rollup),
+            baseline: Some(baseline_rollup),
+            difference: change.difference,
+            relative_difference: change.relative,
+            difference_interval: change.tested.as_ref().map(interval),
+            test: change.tested.as_ref().map(|tested| test(&tested.test)),
+            verdict: 0,
+        };
+        response.set_verdict(change.verdict(&definition, change.tested.map(|tested| tested.test.p_value), alpha));
+        Ok(response)
+    }
+
+    /// Compares a distribution with a baseline.
+    ///
+    /// # Errors
+    /// `NotFound` (`KPI_UNKNOWN`), `FailedPrecondition` (`KIND_WRONG`, `EDGES_DIFFER`), `InvalidArgument`
+    /// naming the field.
+    pub async fn compare_distributions(
+        &self,
+        tenant: &Tenant,
+        request: &CompareDistributionsRequest,
+    ) -> Result<CompareDistributionsResponse> {
+        self.ready(tenant).await?;
+        let thresholds = thresholds(request.thresholds.unwrap_or_default())?;
+        let mut tx = self.db.snapshot().await?;
+        let definition = distribution(self.definition(&mut tx, tenant, &request.kpi, "kpi").await?)?;
+        let base = if request.baseline_kpi.is_empty() {
+            definition.clone()
+        } else {
+            distribution(self.definition(&mut tx, tenant, &request.baseline_kpi, "baseline_kpi").await?)?
+        };
+        if base.edges != definition.edges {
+            let message = format!("{} and {} have different edges", definition.kpi.name, base.kpi.name);
+            return Err(Error::precondition("EDGES_DIFFER", message));
+        }
+        let window = span(request.window.as_ref(), "window")?;
+        let window = Question::whole(&definition, window, &request.filter, ("window", "filter"))?;
+        let window = shape(&mut tx, tenant, &definition, Some(window)).await?;
+        let question = match self.open_span(&mut tx, tenant, &base, request.baseline.as_ref()).await? {
+            Some(span) => {
+                Some(Question::whole(&base, span, &request.baseline_filter, ("baseline", "baseline_filter"))?)
+            }
+            None => None,
+        };
+        let baseline = shape(&mut tx, tenant, &base, question).await?;
+        Ok(drift(&window, &baseline, thresholds))
+    }
+
+    /// A span whose missing ends reach as far as there is data; `None` without data.
+    async fn open_span(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        definition: &Definition,
+        range: Option<&TimeRange>,
+    ) -> Result<Option<Span>> {
+        let range = range.copied().unwrap_or_default();
+        if range.start_time.is_some() && range.end_time.is_some() {
+            return span(Some(&range), "baseline").map(Some);
+        }
+        let Some((first, last)) = rollups::extent(tx, tenant, &definition.id).await? else { return Ok(None) };
+        let start = range.start_time.map_or(Ok(first), |time| micros(time, "baseline"))?;
+        let end = definition.calendar.period(Granularity::Day, last).end;
+        let end = range.end_time.map_or(Ok(end), |time| micros(time, "baseline"))?;
+        Ok((start < end).then_some(Span { start, end }))
+    }
+}
+
+fn distribution(definition: Definition) -> Result<Definition> {
+    if definition.kind == Kind::Distribution {
+        return Ok(definition);
+    }
+    let message = format!("{} is of kind {}, not DISTRIBUTION", definition.kpi.name, definition.kind.as_str_name());
+    Err(Error::precondition("KIND_WRONG", message))
+}
+
+async fn shape(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: Option<Question>) -> Result<Histogram> {
+    let empty = Histogram::new(definition.edges.clone());
+    let Some(question) = question else { return Ok(empty) };
+    let cell = query::whole(tx, tenant, definition, &question).await?;
+    Ok(match cell.summary.shape {
+        Shape::Histogram(histogram) => histogram,
+        Shape::Sketch(_) | Shape::None => empty,
+    })
+}
+
+fn thresholds(given: api::DriftThresholds) -> Result<Thresholds> {
+    let default = Thresholds::default();
+    let or = |value: f64, default: f64| if value == 0.0 { default } else { value };
+    let wanted = Thresholds {
+        moderate_psi: or(given.moderate_psi, default.moderate_psi),
+        significant_psi: or(given.significant_psi, default.significant_psi),
+        min_n: match u64::try_from(given.min_n) {
+            Ok(0) | Err(_) => default.min_n,
+            Ok(n) => n,
+        },
+    };
+    wanted.checked().map_err(|error| Error::invalid("THRESHOLDS_INVALID", "thresholds", error.to_string()))
+}
+
+fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> CompareDistributionsResponse {
+    let found = compare(window, baseline);
+    let verdict = match thresholds.verdict(found.as_ref()) {
+        Verdict::InsufficientData => DriftVerdict::InsufficientData,
+        Verdict::None => DriftVerdict::None,
+        Verdict::Moderate => DriftVerdict::Moderate,
+        Verdict::Significant => DriftVerdict::Significant,
+    };
+    let mut response = CompareDistributionsResponse {
+        n: count(window.n()),
+        baseline_n: count(baseline.n()),
+        thresholds: Some(api::DriftThresholds {
+            moderate_psi: thresholds.moderate_psi,
+            significant_psi: thresholds.significant_psi,
+            min_n: count(thresholds.min_n),
+        }),
+        histogram: Some(histogram(window)),
+        baseline_histogram: Some(histogram(baseline)),
+        ..CompareDistributionsResponse::default()
+    };
+    if let Some(found) = found {
+        response.bins = i32::try_from(found.bins).unwrap_or(i32::MAX);
+        response.psi = Some(found.psi);
+        response.psi_expected = Some(found.psi_expected);
+        response.psi_corrected = Some(found.psi_corrected);
+        response.kolmogorov_smirnov = Some(test(&found.kolmogorov_smirnov));
+        response.jensen_shannon_distance = Some(found.jensen_shannon_distance);
+        response.wasserstein = Some(found.wasserstein);
+        response.chi_square = Some(test(&found.chi_square));
+    }
+    response.set_verdict(verdict);
+    response
+}
+
+/// The change from one cell to another.
+#[derive(Debug)]
+pub struct Change {
+    /// Current minus baseline; `None` without data on both sides.
+    pub difference: Option<f64>,
+    /// The difference over the magnitude of the baseline; `None` if that is 0.
+    pub relative: Option<f64>,
+    /// The test, where the kind allows one.
+    pub tested: Option<Tested>,
+}
+
+impl Change {
+    /// Compares `current` with `baseline`.
+    pub fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
+        let values = current.value(definition).zip(baseline.value(definition));
+        let tested = match definition.kind {
+            Kind::Ratio if definition.is_proportion() => two_proportion(current.sample(), baseline.sample(), alpha),
+            Kind::Mean => welch(&current.summary.moments, &baseline.summary.moments, alpha),
+            _ => None,
+        };
+        Self {
+            difference: values.map(|(current, baseline)| current - baseline),
+            relative: values
+                .filter(|(_, baseline)| *baseline != 0.0)
+                .map(|(current, baseline)| (current - baseline) / baseline.abs()),
+            tested,
+        }
+    }
+
+    /// The relative change in the good direction; `None` without one.
+    pub fn improvement(&self, direction: Direction) -> Option<f64> {
+        match direction {
+            Direction::HigherIsBetter => self.relative,
+            Direction::LowerIsBetter => self.relative.map(|change| -change),
+            Direction::Neutral | Direction::Unspecified => None,
+        }
+    }
+
+    /// The verdict with this p value, where the kind allows a test.
+    pub fn verdict(&self, definition: &Definition, p_value: Option<f64>, alpha: f64) -> ChangeVerdict {
+        let testable = definition.kind == Kind::Mean || definition.is_proportion();
+        let Some(difference) = self.difference else { return ChangeVerdict::InsufficientData };
+        match p_value {
+            None if testable => return ChangeVerdict::InsufficientData,
+            Some(p_value) if p_value >= alpha => return ChangeVerdict::NotSignificant,
+            _ => {}
+        }
+        if difference == 0.0 {
+            return ChangeVerdict::Unchanged;
+        }
+        match definition.direction {
+            Direction::Neutral | Direction::Unspecified => ChangeVerdict::Changed,
+            direction if (difference > 0.0) == (direction == Direction::HigherIsBetter) => ChangeVerdict::Improved,
+            _ => ChangeVerdict::Worsened,
+        }
+    }
+}
+
+/// A test as a message.
+pub fn test(found: &TestResult) -> api::TestResult {
+    api::TestResult {
+        method: found.method.to_owned(),
+        statistic: found.statistic,
+        degrees_of_freedom: found.degrees_of_freedom,
+        p_value: found.p_value,
+    }
+}
+
+/// The interval of a tested difference as a message.
+pub fn interval(tested: &Tested) -> api::Interval {
+    api::Interval { lower: tested.interval.lower, upper: tested.interval.upper, level: tested.interval.level }
+}

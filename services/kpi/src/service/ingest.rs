@@ -1,0 +1,381 @@
+//! From events to rollups, in one transaction.
+//!
+//! The row of each KPI is claimed first, in the order of their ids, so that batches of the same KPI
+//! take turns and no two wait for each other. Under that lock, events are compared with what is there,
+//! stored, and added to the rollups of their quarter hour and day. A bucket from which a correction takes
+//! something away is computed anew from its events, since a minimum or a latest value cannot be subtracted.
+
+use crate::calendar::{Calendar, Lookup, QUARTER_HOUR, Span};
+use crate::definition::{Checked, Definition, Flaw};
+use crate::dimensions;
+use crate::store::events::Recorded;
+use crate::store::rollups::{Grain, Key};
+use crate::store::{definitions, events, rollups};
+use crate::summary::Summary;
+use remit_api::kpi::v1::Event;
+use remit_core::{Error, Result, Tenant, name};
+use remit_store::{Mutation, Tx};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The most series of one KPI.
+const MAX_SERIES: usize = 10_000;
+
+/// Where events come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A caller, who must not record events of derived KPIs.
+    Caller,
+    /// The tail of the audit log.
+    Audit,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Events that counted for the first time, by KPI id.
+    pub accepted: BTreeMap<String, i32>,
+    /// Events that had been recorded before.
+    pub duplicates: i32,
+    /// Accepted events that came after their day had closed.
+    pub late: i32,
+    /// Accepted events that replaced or took out another.
+    pub corrected: i32,
+    /// Refused events by position.
+    pub flaws: BTreeMap<usize, Flaw>,
+}
+
+impl Outcome {
+    /// Events that counted for the first time.
+    pub fn accepted_count(&self) -> i32 {
+        self.accepted.values().sum()
+    }
+}
+
+/// The error for refused events: the first names the error, the others stand beside it.
+pub fn refusal(flaws: &BTreeMap<usize, Flaw>) -> Error {
+    let path = |index: usize, flaw: &Flaw| format!("events[{index}].{}", flaw.field);
+    let mut all = flaws.iter();
+    let Some((index, first)) = all.next() else { return Error::internal("no event was refused") };
+    let error = Error::invalid(first.reason, path(*index, first), first.message.clone());
+    all.take(20).fold(error, |error, (index, flaw)| error.with_violation(path(*index, flaw), flaw.message.clone()))
+}
+
+/// Records `events` within `mutation`. With flaws and without `skip_invalid` nothing is to be committed.
+///
+/// # Errors
+/// As the database says.
+pub async fn record(mutation: &mut Mutation, batch: &[Event], source: Source) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut by_kpi: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, event) in batch.iter().enumerate() {
+        match name::ids::<1>(&event.kpi, "kpis/*", "kpi") {
+            Ok([id]) => by_kpi.entry(id).or_default().push(index),
+            Err(_) => {
+                outcome.flaws.insert(index, Flaw::new("kpi", "NAME_INVALID", "must have the form kpis/*"));
+            }
+        }
+    }
+    for (id, indexes) in by_kpi {
+        let tenant = mutation.tenant().clone();
+        let now = mutation.now().0;
+        let refuse = |reason, message: String, outcome: &mut Outcome| {
+            outcome.flaws.extend(indexes.iter().map(|index| (*index, Flaw::new("kpi", reason, message.clone()))));
+        };
+        let Some(kpi) = definitions::claim(mutation.tx(), &tenant, id).await? else {
+            refuse("KPI_UNKNOWN", format!("kpis/{id} does not exist"), &mut outcome);
+            continue;
+        };
+        if kpi.derived && source == Source::Caller {
+            refuse("KPI_DERIVED", format!("kpis/{id} is derived from the audit log"), &mut outcome);
+            continue;
+        }
+        let definition = Definition::new(kpi)?;
+        let mut work = Work { tx: mutation.tx(), tenant: &tenant, definition: &definition, now, outcome: &mut outcome };
+        if work.record(batch, &indexes).await? {
+            mutation.change(FEED, id, Some(Vec::new())).await?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// The watch feed that names the KPIs whose rollups changed.
+pub const FEED: &str = "rollups";
+
+/// The events of one claimed KPI.
+struct Work<'a> {
+    tx: &'a mut Tx,
+    tenant: &'a Tenant,
+    definition: &'a Definition,
+    now: i64,
+    outcome: &'a mut Outcome,
+}
+
+impl Work<'_> {
+    /// Records the events at `indexes` and says whether rollups changed.
+    async fn record(&mut self, batch: &[Event], indexes: &[usize]) -> Result<bool> {
+        let mut checked: Vec<(usize, Checked)> = Vec::with_capacity(indexes.len());
+        for &index in indexes {
+            match self.definition.check(&batch[index], self.now) {
+                Ok(event) => checked.push((index, event)),
+                Err(flaw) => {
+                    self.outcome.flaws.insert(index, flaw);
+                }
+            }
+        }
+        let known = self.known(&checked).await?;
+        let mut fresh = self.sift(checked, known).await?;
+        if fresh.accepted.is_empty() {
+            return Ok(false);
+        }
+        let accepted = std::mem::take(&mut fresh.accepted);
+        events::insert(self.tx, self.tenant, &self.definition.id, &accepted).await?;
+        for (target, by) in &fresh.corrections {
+            events::mark_corrected(self.tx, self.tenant, &self.definition.id, target, by, self.now).await?;
+        }
+        self.roll_up(&accepted, &fresh.touched).await?;
+        Ok(true)
+    }
+
+    /// What is stored of the events themselves and of those they correct.
+    async fn known(&mut self, checked: &[(usize, Checked)]) -> Result<HashMap<String, Recorded>> {
+        let ids: BTreeSet<&str> = checked
+            .iter()
+            .flat_map(|(_, event)| [Some(event.event_id.as_str()), event.corrects.as_deref()])
+            .flatten()
+            .collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let found = events::find(self.tx, self.tenant, &self.definition.id, &ids).await?;
+        Ok(found.into_iter().map(|recorded| (recorded.event.event_id.clone(), recorded)).collect())
+    }
+
+    /// Tells new events from duplicates and flawed ones, in the order of the batch.
+    async fn sift(&mut self, checked: Vec<(usize, Checked)>, mut known: HashMap<String, Recorded>) -> Result<Fresh> {
+        let mut series = Series::load(self.tx, self.tenant, self.definition).await?;
+        let mut lookup = Lookup::new(&self.definition.calendar);
+        let mut fresh = Fresh::default();
+        // Positions in `accepted`, so that a batch may correct its own events.
+        let mut positions: HashMap<String, usize> = HashMap::new();
+        for (index, event) in checked {
+            if let Some(before) = known.get(&event.event_id) {
+                if before.event == event {
+                    self.outcome.duplicates += 1;
+                } else {
+                    let message = format!("{} was used before for another event of this KPI", event.event_id);
+                    self.outcome.flaws.insert(index, Flaw::new("event_id", "EVENT_ID_REUSED", message));
+                }
+                continue;
+            }
+            if let Some(target) = &event.corrects {
+                let flaw = |reason, message| Flaw::new("corrects", reason, message);
+                let Some(target) = known.get_mut(target) else {
+                    let message = format!("{target} is not an event of this KPI");
+                    self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_UNKNOWN", message));
+                    continue;
+                };
+                if target.corrected.is_some() || target.event.retract {
+                    let message = format!("{} no longer counts: correct what replaced it", target.event.event_id);
+                    self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_REPLACED", message));
+                    continue;
+                }
+            }
+            let series_id = match series.id(self.tx, &event.dimensions).await? {
+                Ok(id) => id,
+                Err(flaw) => {
+                    self.outcome.flaws.insert(index, flaw);
+                    continue;
+                }
+            };
+            if let Some(target) = event.corrects.as_ref().and_then(|target| known.get_mut(target)) {
+                let correction = (event.event_id.clone(), self.now);
+                target.corrected = Some(correction.clone());
+                fresh.touched.insert((target.series_id, target.event.occurred_at));
+                fresh.touched.insert((series_id, event.occurred_at));
+                match positions.get(&target.event.event_id) {
+                    Some(at) => fresh.accepted[*at].corrected = Some(correction),
+                    None => fresh.corrections.push((target.event.event_id.clone(), event.event_id.clone())),
+                }
+                self.outcome.corrected += 1;
+            }
+            if lookup.late(event.occurred_at, self.now, self.definition.lateness)[2] {
+                self.outcome.late += 1;
+            }
+            *self.outcome.accepted.entry(self.definition.id.clone()).or_default() += 1;
+            let recorded = Recorded {
+                event,
+                series_id,
+                kpi_version: i64::from(self.definition.kpi.version),
+                recorded_at: self.now,
+                corrected: None,
+            };
+            positions.insert(recorded.event.event_id.clone(), fresh.accepted.len());
+            known.insert(recorded.event.event_id.clone(), recorded.clone());
+            fresh.accepted.push(recorded);
+        }
+        Ok(fresh)
+    }
+
+    /// Adds the accepted events to their rollups.
+    async fn roll_up(&mut self, accepted: &[Recorded], touched: &BTreeSet<(i64, i64)>) -> Result<()> {
+        let calendar = &self.definition.calendar;
+        let mut lookup = Lookup::new(calendar);
+        for grain in [Grain::QuarterHour, Grain::Day] {
+            let rebuilt: BTreeMap<Key, Span> = touched
+                .iter()
+                .map(|(series_id, at)| {
+                    let bucket = bucket(&mut lookup, grain, *at);
+                    ((bucket.start, *series_id), bucket)
+                })
+                .collect();
+            let mut deltas: BTreeMap<Key, Summary> = BTreeMap::new();
+            for recorded in accepted {
+                let at = recorded.event.occurred_at;
+                let bucket = bucket(&mut lookup, grain, at);
+                let key = (bucket.start, recorded.series_id);
+                if !rebuilt.contains_key(&key) {
+                    let late = lookup.late(at, recorded.recorded_at, self.definition.lateness);
+                    let summary = deltas.entry(key).or_insert_with(|| Summary::new(self.definition.shape()));
+                    summary.add(&recorded.counted(), late);
+                }
+            }
+            self.merge(grain, deltas).await?;
+            self.rebuild(grain, &rebuilt).await?;
+        }
+        Ok(())
+    }
+
+    async fn merge(&mut self, grain: Grain, mut deltas: BTreeMap<Key, Summary>) -> Result<()> {
+        let (tenant, id) = (self.tenant, self.definition.id.as_str());
+        let keys: Vec<Key> = deltas.keys().copied().collect();
+        let before = rollups::find(self.tx, tenant, id, grain, &keys, &self.definition.shape()).await?;
+        for (key, summary) in &before {
+            if let Some(delta) = deltas.get_mut(key) {
+                delta.merge(summary);
+            }
+        }
+        let replaced: Vec<Key> = before.into_keys().collect();
+        rollups::delete(self.tx, tenant, id, grain, &replaced).await?;
+        rollups::insert(self.tx, tenant, id, grain, &deltas).await
+    }
+
+    async fn rebuild(&mut self, grain: Grain, buckets: &BTreeMap<Key, Span>) -> Result<()> {
+        let (tenant, id) = (self.tenant, self.definition.id.as_str());
+        let mut rebuilt = BTreeMap::new();
+        for (key, span) in buckets {
+            let mut summary = Summary::new(self.definition.shape());
+            let mut lookup = Lookup::new(&self.definition.calendar);
+            events::scan(self.tx, tenant, id, *span, |recorded| {
+                if recorded.series_id == key.1 {
+                    add(&mut summary, &recorded, &mut lookup, self.definition.lateness);
+                }
+                Ok(())
+            })
+            .await?;
+            rebuilt.insert(*key, summary);
+        }
+        let keys: Vec<Key> = buckets.keys().copied().collect();
+        rollups::delete(self.tx, tenant, id, grain, &keys).await?;
+        rollups::insert(self.tx, tenant, id, grain, &rebuilt).await
+    }
+}
+
+/// Adds a recorded event to a summary: as one that counts, as one that was replaced, or not at all.
+pub fn add(summary: &mut Summary, recorded: &Recorded, lookup: &mut Lookup<'_>, lateness: i64) {
+    let at = recorded.event.occurred_at;
+    match &recorded.corrected {
+        Some((_, corrected_at)) => summary.note_corrected(*corrected_at, lookup.late(at, *corrected_at, lateness)),
+        None if recorded.event.retract => {}
+        None => summary.add(&recorded.counted(), lookup.late(at, recorded.recorded_at, lateness)),
+    }
+}
+
+fn bucket(lookup: &mut Lookup<'_>, grain: Grain, at: i64) -> Span {
+    match grain {
+        Grain::QuarterHour => {
+            let start = at - at.rem_euclid(QUARTER_HOUR);
+            Span { start, end: start + QUARTER_HOUR }
+        }
+        Grain::Day => lookup.around(at).day,
+    }
+}
+
+/// What is new in a batch.
+#[derive(Default)]
+struct Fresh {
+    accepted: Vec<Recorded>,
+    /// Stored events that are replaced, and by which.
+    corrections: Vec<(String, String)>,
+    /// Series and time of everything that a correction moves.
+    touched: BTreeSet<(i64, i64)>,
+}
+
+/// The series of a claimed KPI.
+struct Series<'a> {
+    tenant: &'a Tenant,
+    definition: &'a Definition,
+    ids: HashMap<String, i64>,
+    /// The values of each dimension, known once a series is added.
+    values: Option<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl<'a> Series<'a> {
+    async fn load(tx: &mut Tx, tenant: &'a Tenant, definition: &'a Definition) -> Result<Self> {
+        let known = definitions::series(tx, tenant, &definition.id).await?;
+        let ids = known.into_iter().map(|(id, dimensions)| (dimensions, id)).collect();
+        Ok(Self { tenant, definition, ids, values: None })
+    }
+
+    /// The id of a combination of dimensions, which is added if it is new and within the bounds.
+    async fn id(&mut self, tx: &mut Tx, text: &str) -> Result<Result<i64, Flaw>> {
+        if let Some(id) = self.ids.get(text) {
+            return Ok(Ok(*id));
+        }
+        if self.values.is_none() {
+            let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for known in self.ids.keys() {
+                for (key, value) in dimensions::parse(known)? {
+                    values.entry(key).or_default().insert(value);
+                }
+            }
+            self.values = Some(values);
+        }
+        let values = self.values.get_or_insert_default();
+        let added = dimensions::parse(text)?;
+        for (key, value) in &added {
+            let bound = self.definition.cardinality(key);
+            let seen = values.entry(key.clone()).or_default();
+            if !seen.contains(value) && seen.len() >= bound {
+                let message = format!("{key} has {bound} different values already, the bound of its definition");
+                return Ok(Err(Flaw::new("dimensions", "DIMENSION_CARDINALITY", message)));
+            }
+        }
+        if self.ids.len() >= MAX_SERIES {
+            let message = format!("the KPI has {MAX_SERIES} combinations of dimension values already");
+            return Ok(Err(Flaw::new("dimensions", "SERIES_LIMIT", message)));
+        }
+        for (key, value) in added {
+            values.entry(key).or_default().insert(value);
+        }
+        let id = i64::try_from(self.ids.len()).unwrap_or(i64::MAX);
+        definitions::insert_series(tx, self.tenant, &self.definition.id, id, text).await?;
+        self.ids.insert(text.to_owned(), id);
+        Ok(Ok(id))
+    }
+}
+
+/// The quarter hours and days that make up a span: quarter hours up to the first midnight and after the
+/// last, days between.
+pub fn cover(calendar: &Calendar, span: Span) -> Vec<(Grain, Span)> {
+    use remit_api::kpi::v1::Granularity::Day;
+    let first = calendar.period(Day, span.start);
+    let from = if first.start == span.start { span.start } else { first.end };
+    let to = calendar.period(Day, span.end).start;
+    if from >= to {
+        return vec![(Grain::QuarterHour, span)];
+    }
+    let parts = [
+        (Grain::QuarterHour, Span { start: span.start, end: from }),
+        (Grain::Day, Span { start: from, end: to }),
+        (Grain::QuarterHour, Span { start: to, end: span.end }),
+    ];
+    parts.into_iter().filter(|(_, part)| part.start < part.end).collect()
+}

@@ -1,0 +1,377 @@
+//! Reading rollups: stored buckets summed up to the periods and groups that are asked for.
+
+use crate::calendar::{QUARTER_HOUR, Span, due_within};
+use crate::definition::Definition;
+use crate::dimensions::{self, Dimensions, Filter};
+use crate::service::ingest::cover;
+use crate::service::{micros, time};
+use crate::store::rollups::Grain;
+use crate::store::{definitions, events, rollups};
+use crate::summary::{Shape, Summary};
+use remit_api::kpi::v1 as api;
+use remit_api::kpi::v1::{DataState, Direction, Granularity, Kind, Rollup, TargetState};
+use remit_core::{Error, Kind as ErrorKind, Result, Tenant};
+use remit_drift::{Histogram, Moments, Sample, mean_interval, wilson};
+use remit_store::Tx;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The most rollups in one answer.
+const MAX_ROLLUPS: usize = 20_000;
+/// The confidence level of the intervals that rollups show.
+const LEVEL: f64 = 0.95;
+
+/// What is asked of a KPI.
+#[derive(Debug)]
+pub struct Question {
+    /// The span, widened to whole periods if there is a granularity.
+    pub span: Span,
+    /// The length of the periods; `None` for one rollup of the span.
+    pub granularity: Option<Granularity>,
+    /// The dimensions to split by.
+    pub group_by: Vec<String>,
+    /// Which series count.
+    pub filter: Filter,
+}
+
+impl Question {
+    /// One rollup of a span, of the series that pass `filter`.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: `FILTER_INVALID`, `DIMENSION_UNKNOWN`, `RANGE_INVALID`, naming the fields.
+    pub fn whole(definition: &Definition, span: Span, filter: &str, fields: (&str, &str)) -> Result<Self> {
+        if span.start.rem_euclid(QUARTER_HOUR) != 0 || span.end.rem_euclid(QUARTER_HOUR) != 0 {
+            return Err(Error::invalid("RANGE_INVALID", fields.0, "must begin and end on a full quarter hour"));
+        }
+        let filter = Filter::parse(filter, &definition.keys, fields.1)?;
+        Ok(Self { span, granularity: None, group_by: Vec::new(), filter })
+    }
+
+    /// Rollups by period.
+    ///
+    /// # Errors
+    /// As [`Question::whole`].
+    pub fn periods(
+        definition: &Definition,
+        span: Span,
+        granularity: Granularity,
+        group_by: &[String],
+        filter: &str,
+    ) -> Result<Self> {
+        if let Some(key) = group_by.iter().find(|key| !definition.keys.contains(key)) {
+            let why = format!("{key} is not a dimension of this KPI, which has: {}", definition.keys.join(", "));
+            return Err(Error::invalid("DIMENSION_UNKNOWN", "group_by", why));
+        }
+        if granularity == Granularity::Unspecified {
+            let whole = Self::whole(definition, span, filter, ("range", "filter"))?;
+            return Ok(Self { group_by: group_by.to_vec(), ..whole });
+        }
+        let filter = Filter::parse(filter, &definition.keys, "filter")?;
+        Ok(Self { span, granularity: Some(granularity), group_by: group_by.to_vec(), filter })
+    }
+}
+
+/// What the events of one period and group add up to.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// The period.
+    pub span: Span,
+    /// The values of the group-by dimensions.
+    pub group: Dimensions,
+    /// The sum.
+    pub summary: Summary,
+    /// The number of different members of a DISTINCT.
+    pub distinct: u64,
+}
+
+/// The answer: a cell for each period and group; periods without data have cells too.
+///
+/// # Errors
+/// `ResourceExhausted` (`RESULT_TOO_LARGE`); else as the database says.
+pub async fn cells(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: &Question) -> Result<Vec<Cell>> {
+    let periods = match question.granularity {
+        None => vec![question.span],
+        Some(granularity) => {
+            definition.calendar.periods(granularity, question.span, MAX_ROLLUPS).ok_or_else(too_large)?
+        }
+    };
+    let groups = groups(tx, tenant, definition, question).await?;
+    let mut cells: BTreeMap<(usize, &Dimensions), Cell> = BTreeMap::new();
+    let everything: BTreeSet<&Dimensions> = groups.values().collect();
+    let none = Dimensions::new();
+    let shown: Vec<&Dimensions> =
+        if question.group_by.is_empty() { vec![&none] } else { everything.into_iter().collect() };
+    if periods.len().saturating_mul(shown.len()) > MAX_ROLLUPS {
+        return Err(too_large());
+    }
+    for (index, span) in periods.iter().enumerate() {
+        for group in &shown {
+            let summary = Summary::new(definition.shape());
+            cells.insert((index, *group), Cell { span: *span, group: (*group).clone(), summary, distinct: 0 });
+        }
+    }
+    let slot = |at: i64| {
+        let index = periods.partition_point(|period| period.end <= at);
+        periods.get(index).filter(|period| period.contains(at)).map(|_| index)
+    };
+    for (grain, part) in parts(definition, question, &periods) {
+        rollups::scan(tx, tenant, &definition.id, grain, part, &definition.shape(), |(bucket, series), summary| {
+            let cell = slot(bucket).zip(groups.get(&series)).and_then(|key| cells.get_mut(&key));
+            if let Some(cell) = cell {
+                cell.summary.merge(&summary);
+            }
+        })
+        .await?;
+    }
+    if definition.kind == Kind::Distinct
+        && let (Some(first), Some(last)) = (periods.first(), periods.last())
+    {
+        let mut members: HashMap<(usize, &Dimensions), HashSet<String>> = HashMap::new();
+        let span = Span { start: first.start, end: last.end };
+        events::scan(tx, tenant, &definition.id, span, |recorded| {
+            let counts = recorded.corrected.is_none() && !recorded.event.retract;
+            let key = slot(recorded.event.occurred_at).zip(groups.get(&recorded.series_id)).filter(|_| counts);
+            if let Some((key, member)) = key.zip(recorded.event.member) {
+                members.entry(key).or_default().insert(member);
+            }
+            Ok(())
+        })
+        .await?;
+        for (key, members) in members {
+            if let Some(cell) = cells.get_mut(&key) {
+                cell.distinct = members.len() as u64;
+            }
+        }
+    }
+    Ok(cells.into_values().collect())
+}
+
+fn too_large() -> Error {
+    Error::new(
+        ErrorKind::ResourceExhausted,
+        "RESULT_TOO_LARGE",
+        format!("more than {MAX_ROLLUPS} rollups: ask for less time, longer periods or fewer dimensions"),
+    )
+}
+
+/// Which stored buckets make up the periods.
+fn parts(definition: &Definition, question: &Question, periods: &[Span]) -> Vec<(Grain, Span)> {
+    let (Some(first), Some(last)) = (periods.first(), periods.last()) else { return Vec::new() };
+    let span = Span { start: first.start, end: last.end };
+    match question.granularity {
+        None => cover(&definition.calendar, span),
+        Some(Granularity::QuarterHour | Granularity::Hour) => vec![(Grain::QuarterHour, span)],
+        Some(_) => vec![(Grain::Day, span)],
+    }
+}
+
+/// The group of each series that passes the filter.
+async fn groups(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+) -> Result<BTreeMap<i64, Dimensions>> {
+    let mut groups = BTreeMap::new();
+    for (id, text) in definitions::series(tx, tenant, &definition.id).await? {
+        let all = dimensions::parse(&text)?;
+        if question.filter.passes(&all) {
+            let value = |key: &String| all.get(key).cloned().unwrap_or_default();
+            groups.insert(id, question.group_by.iter().map(|key| (key.clone(), value(key))).collect());
+        }
+    }
+    Ok(groups)
+}
+
+/// The single cell of a span.
+///
+/// # Errors
+/// As [`cells`].
+pub async fn whole(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: &Question) -> Result<Cell> {
+    let found = cells(tx, tenant, definition, question).await?.into_iter().next();
+    Ok(found.unwrap_or_else(|| Cell {
+        span: question.span,
+        group: Dimensions::new(),
+        summary: Summary::new(definition.shape()),
+        distinct: 0,
+    }))
+}
+
+/// The cells as messages, each with its data state.
+///
+/// # Errors
+/// As the database says.
+pub async fn present(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+    cells: Vec<Cell>,
+    now: i64,
+) -> Result<Vec<Rollup>> {
+    let mut due: BTreeMap<Span, BTreeSet<Dimensions>> = BTreeMap::new();
+    let mut shown = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let mut rollup = cell.rollup(definition, now);
+        if cell.summary.n() == 0 {
+            let state = empty_state(tx, tenant, definition, question, &cell, now, &mut due).await?;
+            rollup.set_data_state(state);
+        }
+        shown.push(rollup);
+    }
+    Ok(shown)
+}
+
+/// Why a period has no data: nothing is due, it is not due yet or was given elsewhere, or it is missing.
+async fn empty_state(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+    cell: &Cell,
+    now: i64,
+    due: &mut BTreeMap<Span, BTreeSet<Dimensions>>,
+) -> Result<DataState> {
+    let Some(granularity) = due_within(definition.kpi.cadence()) else { return Ok(DataState::NoData) };
+    let period = definition.calendar.period(granularity, cell.span.end - 1);
+    let created = definition.kpi.create_time.map_or(Ok(0), |time| micros(time, "create_time"))?;
+    if now < period.end.saturating_add(definition.lateness) || period.end <= created || cell.span.end < period.end {
+        return Ok(DataState::NotDue);
+    }
+    if cell.span.start <= period.start {
+        return Ok(DataState::Missing);
+    }
+    if !due.contains_key(&period) {
+        let question = Question {
+            span: period,
+            granularity: None,
+            group_by: question.group_by.clone(),
+            filter: question.filter.clone(),
+        };
+        let given = cells(tx, tenant, definition, &question).await?;
+        due.insert(period, given.into_iter().filter(|cell| cell.summary.n() > 0).map(|cell| cell.group).collect());
+    }
+    let elsewhere = due.get(&period).is_some_and(|groups| groups.contains(&cell.group));
+    Ok(if elsewhere { DataState::NotDue } else { DataState::Missing })
+}
+
+impl Cell {
+    /// The value by the kind of the KPI; `None` without data.
+    pub fn value(&self, definition: &Definition) -> Option<f64> {
+        let moments = &self.summary.moments;
+        if moments.n == 0 {
+            return None;
+        }
+        match definition.kind {
+            Kind::Sum => Some(moments.total()),
+            Kind::Count => Some(moments.n as f64),
+            Kind::Ratio => {
+                let denominator = Moments::value(self.summary.denominator);
+                (denominator > 0.0).then(|| moments.total() / denominator)
+            }
+            Kind::Percentile => self.quantile(0.5),
+            Kind::Distinct => Some(self.distinct as f64),
+            Kind::Last => self.summary.last.as_ref().map(|(_, _, value)| Moments::value(i128::from(*value))),
+            Kind::Mean | Kind::Distribution | Kind::Unspecified => moments.mean(),
+        }
+    }
+
+    /// The trials and successes of a proportion.
+    pub fn sample(&self) -> Sample {
+        Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) }
+    }
+
+    fn quantile(&self, q: f64) -> Option<f64> {
+        match &self.summary.shape {
+            Shape::Sketch(sketch) => sketch.quantile(q),
+            Shape::Histogram(histogram) => histogram.quantile(q),
+            Shape::None => None,
+        }
+    }
+
+    fn interval(&self, definition: &Definition) -> Option<api::Interval> {
+        let interval = match definition.kind {
+            Kind::Ratio if definition.is_proportion() => wilson(self.sample(), LEVEL),
+            Kind::Mean => mean_interval(&self.summary.moments, LEVEL),
+            _ => None,
+        };
+        interval.map(|found| api::Interval { lower: found.lower, upper: found.upper, level: found.level })
+    }
+
+    /// The cell as a message. Without data the state is NO_DATA; whether it was due is another question.
+    pub fn rollup(&self, definition: &Definition, now: i64) -> Rollup {
+        let (summary, kind) = (&self.summary, definition.kind);
+        let some = summary.n() > 0;
+        let numeric = some && !matches!(kind, Kind::Count | Kind::Distinct);
+        let millionths = |value: i64| Moments::value(i128::from(value));
+        let clock = definition.calendar.exact(self.span).unwrap_or(Granularity::Day);
+        let (late, corrected_late) = summary.late_by(clock);
+        let value = self.value(definition);
+        let quantiles = definition.kpi.percentiles.iter();
+        let mut rollup = Rollup {
+            start_time: Some(time(self.span.start)),
+            end_time: Some(time(self.span.end)),
+            group: self.group.clone(),
+            n: count(summary.n()),
+            value,
+            sum: (numeric && kind != Kind::Last).then(|| summary.moments.total()),
+            denominator: (some && kind == Kind::Ratio).then(|| Moments::value(summary.denominator)),
+            min: summary.min.filter(|_| numeric).map(millionths),
+            max: summary.max.filter(|_| numeric).map(millionths),
+            mean: summary.moments.mean().filter(|_| numeric && !matches!(kind, Kind::Ratio | Kind::Last)),
+            interval: self.interval(definition),
+            percentiles: quantiles
+                .filter_map(|q| self.quantile(*q).map(|value| api::Percentile { quantile: *q, value }))
+                .collect(),
+            late_count: count(late),
+            corrected_count: count(summary.corrected),
+            restated: late > 0 || corrected_late > 0,
+            update_time: (summary.updated_at > 0).then(|| time(summary.updated_at)),
+            open: now < self.span.end,
+            ..Rollup::default()
+        };
+        if let Shape::Histogram(found) = &summary.shape {
+            rollup.histogram = Some(histogram(found));
+        }
+        rollup.set_data_state(if some { DataState::Present } else { DataState::NoData });
+        rollup.set_target_state(target_state(definition, value));
+        rollup
+    }
+}
+
+/// A count as the API has it.
+pub fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// A histogram as a message.
+pub fn histogram(found: &Histogram) -> api::Histogram {
+    api::Histogram {
+        edges: found.edges().as_slice().to_vec(),
+        counts: found.counts().iter().copied().map(count).collect(),
+        underflow: count(found.underflow()),
+        overflow: count(found.overflow()),
+    }
+}
+
+fn target_state(definition: &Definition, value: Option<f64>) -> TargetState {
+    let Some(value) = value else { return TargetState::Unspecified };
+    let worse = |limit: f64| match definition.direction {
+        Direction::HigherIsBetter => value < limit,
+        Direction::LowerIsBetter => value > limit,
+        Direction::Neutral | Direction::Unspecified => false,
+    };
+    let thresholds = definition.kpi.thresholds.unwrap_or_default();
+    if definition.direction == Direction::Neutral {
+        TargetState::Unspecified
+    } else if thresholds.breach.is_some_and(worse) {
+        TargetState::Breach
+    } else if thresholds.warning.is_some_and(worse) {
+        TargetState::Warning
+    } else if let Some(target) = definition.kpi.target {
+        if worse(target) { TargetState::OffTarget } else { TargetState::OnTarget }
+    } else if thresholds.warning.is_some() || thresholds.breach.is_some() {
+        TargetState::OnTarget
+    } else {
+        TargetState::Unspecified
+    }
+}

@@ -1,0 +1,154 @@
+//! Every active KPI of a period, layer by layer.
+
+use super::comparisons::{Change, DEFAULT_ALPHA};
+use super::query::{self, Cell, Question};
+use super::{Kpis, range, span};
+use crate::calendar::Span;
+use crate::definition::Definition;
+use crate::store::{definitions, interpretations};
+use remit_api::kpi::v1::{KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
+use remit_core::{Result, Tenant};
+use remit_store::Tx;
+use std::collections::BTreeMap;
+
+/// A KPI in two periods.
+#[derive(Debug)]
+pub struct Moved {
+    /// The definition.
+    pub definition: Definition,
+    /// The period.
+    pub current: Cell,
+    /// The period before.
+    pub previous: Cell,
+    /// The relative change in the good direction.
+    pub improvement: Option<f64>,
+}
+
+/// Reads a KPI in two periods.
+///
+/// # Errors
+/// As the database says.
+pub async fn moved(tx: &mut Tx, tenant: &Tenant, definition: Definition, spans: (Span, Span)) -> Result<Moved> {
+    let question = Question::whole(&definition, spans.0, "", ("range", "filter"))?;
+    let current = query::whole(tx, tenant, &definition, &question).await?;
+    let question = Question::whole(&definition, spans.1, "", ("range", "filter"))?;
+    let previous = query::whole(tx, tenant, &definition, &question).await?;
+    let change = Change::of(&definition, &current, &previous, DEFAULT_ALPHA);
+    let improvement = change.improvement(definition.direction);
+    Ok(Moved { definition, current, previous, improvement })
+}
+
+/// Whether operational KPIs get better while strategic ones fall (S141): more of the first improved than
+/// worsened, more of the second worsened than improved, each by at least `least`.
+#[derive(Debug, Default)]
+pub struct CrossLayer {
+    /// Operational KPIs that got better.
+    pub operational_improved: Vec<String>,
+    operational_worsened: usize,
+    /// Strategic KPIs that got worse.
+    pub strategic_worsened: Vec<String>,
+    strategic_improved: usize,
+}
+
+impl CrossLayer {
+    /// Counts what moved by at least `least`.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a Moved>, least: f64) -> Self {
+        let mut found = Self::default();
+        for moved in all {
+            let Some(improvement) = moved.improvement.filter(|change| change.abs() >= least && *change != 0.0) else {
+                continue;
+            };
+            let name = moved.definition.kpi.name.clone();
+            match (moved.definition.kpi.layer(), improvement > 0.0) {
+                (Layer::Operational, true) => found.operational_improved.push(name),
+                (Layer::Operational, false) => found.operational_worsened += 1,
+                (Layer::Strategic, true) => found.strategic_improved += 1,
+                (Layer::Strategic, false) => found.strategic_worsened.push(name),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the dashboard wins while the market is lost.
+    pub fn conflicts(&self) -> bool {
+        self.operational_improved.len() > self.operational_worsened
+            && self.strategic_worsened.len() > self.strategic_improved
+    }
+}
+
+impl Kpis {
+    /// Returns every active KPI of a period, with the period before, guards and notes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`RANGE_INVALID`).
+    pub async fn summarize_kpis(
+        &self,
+        tenant: &Tenant,
+        request: &SummarizeKpisRequest,
+    ) -> Result<SummarizeKpisResponse> {
+        self.ready(tenant).await?;
+        let span = span(request.range.as_ref(), "range")?;
+        let now = self.clock.now().0;
+        let mut tx = self.db.snapshot().await?;
+        let mut all = Vec::new();
+        let mut previous_range = None;
+        for kpi in definitions::active(&mut tx, tenant).await? {
+            let definition = Definition::new(kpi)?;
+            let previous = definition.calendar.preceding(span);
+            previous_range.get_or_insert(range(previous));
+            all.push(moved(&mut tx, tenant, definition, (span, previous)).await?);
+        }
+        all.sort_by(|a, b| {
+            let key = |moved: &Moved| (moved.definition.kpi.layer, moved.definition.id.clone());
+            key(a).cmp(&key(b))
+        });
+        let improvements: BTreeMap<String, f64> = all
+            .iter()
+            .filter_map(|moved| moved.improvement.map(|change| (moved.definition.kpi.name.clone(), change)))
+            .collect();
+        let cross = CrossLayer::of(&all, 0.0);
+        let mut kpis = Vec::with_capacity(all.len());
+        for moved in all {
+            kpis.push(self.summary(&mut tx, tenant, moved, span, now, &improvements).await?);
+        }
+        Ok(SummarizeKpisResponse {
+            kpis,
+            cross_layer_conflict: cross.conflicts(),
+            operational_improved: cross.operational_improved,
+            strategic_worsened: cross.strategic_worsened,
+            previous_range,
+        })
+    }
+
+    async fn summary(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        moved: Moved,
+        span: Span,
+        now: i64,
+        improvements: &BTreeMap<String, f64>,
+    ) -> Result<KpiSummary> {
+        let definition = &moved.definition;
+        let question = Question::whole(definition, span, "", ("range", "filter"))?;
+        let has_data = moved.current.summary.n() > 0;
+        let both = vec![moved.current, moved.previous];
+        let mut shown = query::present(tx, tenant, definition, &question, both, now).await?.into_iter();
+        let strategic = definition.kpi.layer() == Layer::Strategic;
+        let interpretation =
+            if strategic { interpretations::newest(tx, tenant, &definition.id, span).await? } else { None };
+        let better = moved.improvement.is_some_and(|change| change > 0.0);
+        let worse = |guard: &&String| improvements.get(*guard).is_some_and(|change| *change < 0.0);
+        let violated = definition.kpi.guards.iter().filter(worse).cloned();
+        Ok(KpiSummary {
+            current: shown.next(),
+            previous: shown.next(),
+            improvement_ratio: moved.improvement,
+            interpretation_missing: strategic && has_data && interpretation.is_none(),
+            interpretation,
+            violated_guards: if better { violated.collect() } else { Vec::new() },
+            kpi: Some(moved.definition.kpi),
+        })
+    }
+}

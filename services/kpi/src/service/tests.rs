@@ -1,0 +1,247 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::Kpis;
+use super::ingest::add;
+use super::query::{self, Cell, Question};
+use crate::calendar::{Lookup, Span};
+use crate::store::events;
+use crate::summary::Summary;
+use proptest::prelude::*;
+use remit_api::kpi::v1::*;
+use remit_api::types::TimeRange;
+use remit_core::{Actor, ActorKind, ManualClock, Tenant, Timestamp};
+use remit_store::Call;
+use remit_store::testing::TestDb;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// 2008-06-01T00:00:00Z in microseconds.
+const JUNE: i64 = 1_212_278_400_000_000;
+const DAY: i64 = 86_400_000_000;
+
+struct Suite {
+    kpis: Kpis,
+    clock: Arc<ManualClock>,
+    tenant: Tenant,
+    _db: TestDb,
+}
+
+impl Suite {
+    async fn on(db: TestDb) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp(JUNE)));
+        let kpis = Kpis::new(db.open(&crate::SCHEMA).await.unwrap(), clock.clone());
+        Self { kpis, clock, tenant: Tenant::new("acme").unwrap(), _db: db }
+    }
+
+    fn call(&self, request_id: &str, digest: u8) -> Call {
+        let actor = Actor {
+            subject: "platform".to_owned(),
+            kind: ActorKind::Service,
+            roles: vec![],
+            role_groups: vec![],
+            on_behalf_of: None,
+        };
+        Call {
+            tenant: self.tenant.clone(),
+            actor,
+            method: "kpi.events.record",
+            request_id: request_id.to_owned(),
+            request_digest: [digest; 32],
+            trace_id: String::new(),
+            now: remit_core::Clock::now(self.clock.as_ref()),
+        }
+    }
+
+    async fn record(&self, events: &[Event]) -> RecordEventsResponse {
+        self.kpis.record_batch(self.call("", 0), events, false).await.unwrap()
+    }
+}
+
+async fn databases() -> Vec<TestDb> {
+    let mut all = vec![TestDb::sqlite().unwrap()];
+    all.extend(TestDb::postgres().await.unwrap());
+    all
+}
+
+fn event(kpi: &str, id: &str, at: i64, value: Option<f64>, dimensions: &[(&str, &str)]) -> Event {
+    Event {
+        event_id: id.to_owned(),
+        kpi: format!("kpis/{kpi}"),
+        occurred_at: Some(super::time(at)),
+        value,
+        dimensions: dimensions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        ..Event::default()
+    }
+}
+
+fn month() -> Option<TimeRange> {
+    Some(super::range(Span { start: JUNE, end: JUNE + 30 * DAY }))
+}
+
+/// The cells of a KPI, computed from its stored events and nothing else.
+async fn from_scratch(suite: &Suite, kpi: &str, granularity: Granularity) -> BTreeMap<(i64, String), Summary> {
+    let mut tx = suite.kpis.db.read().await.unwrap();
+    let definition = suite.kpis.definition(&mut tx, &suite.tenant, kpi, "kpi").await.unwrap();
+    let mut cells: BTreeMap<(i64, String), Summary> = BTreeMap::new();
+    let span = Span { start: 0, end: i64::MAX };
+    let mut lookup = Lookup::new(&definition.calendar);
+    events::scan(&mut tx, &suite.tenant, &definition.id, span, |recorded| {
+        let period = definition.calendar.period(granularity, recorded.event.occurred_at);
+        let group = crate::dimensions::parse(&recorded.event.dimensions)?.remove("channel").unwrap_or_default();
+        let cell = cells.entry((period.start, group)).or_insert_with(|| Summary::new(definition.shape()));
+        add(cell, &recorded, &mut lookup, definition.lateness);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    cells.retain(|_, summary| summary.updated_at > 0);
+    cells
+}
+
+async fn as_stored(suite: &Suite, kpi: &str, granularity: Granularity) -> BTreeMap<(i64, String), Summary> {
+    let mut tx = suite.kpis.db.read().await.unwrap();
+    let definition = suite.kpis.definition(&mut tx, &suite.tenant, kpi, "kpi").await.unwrap();
+    let span = Span { start: JUNE - DAY, end: JUNE + 31 * DAY };
+    let question = Question::periods(&definition, span, granularity, &["channel".to_owned()], "").unwrap();
+    let cells: Vec<Cell> = query::cells(&mut tx, &suite.tenant, &definition, &question).await.unwrap();
+    let key = |cell: &Cell| (cell.span.start, cell.group["channel"].clone());
+    cells.into_iter().filter(|cell| cell.summary.updated_at > 0).map(|cell| (key(&cell), cell.summary)).collect()
+}
+
+const CHANNELS: [&str; 3] = ["email", "phone", "web"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// id, hour of the event, value, channel
+    Record(u8, i64, f64, usize),
+    /// corrected id, hour, value, whether it is only taken out
+    Correct(u8, i64, f64, bool),
+    Resend(u8),
+    Advance(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (any::<u8>(), 0i64..700, -50.0f64..50.0, 0usize..3).prop_map(|(id, at, v, c)| Step::Record(id, at, v, c)),
+        2 => (any::<u8>(), 0i64..700, -50.0f64..50.0, any::<bool>()).prop_map(|(id, at, v, r)| Step::Correct(id, at, v, r)),
+        2 => any::<u8>().prop_map(Step::Resend),
+        1 => (1i64..600).prop_map(Step::Advance),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Rollups kept up to date by batches in any order, with duplicates, late events and corrections,
+    /// equal those computed from the stored events.
+    #[test]
+    fn rollups_equal_recomputation(steps in steps(), size in 1usize..12) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            for db in databases().await {
+                let suite = Suite::on(db).await;
+                suite.clock.advance_to(Timestamp(JUNE + 31 * DAY));
+                create(&suite, "amounts", Kind::Percentile).await;
+                let mut sent: BTreeMap<String, Event> = BTreeMap::new();
+                for (round, batch) in steps.chunks(size).enumerate() {
+                    let mut events = Vec::new();
+                    for (index, step) in batch.iter().enumerate() {
+                        let at = |hour: i64| JUNE + hour * 3_600_000_000 + 7;
+                        let fresh = format!("{round}-{index}");
+                        match step {
+                            Step::Record(id, hour, value, channel) => {
+                                let id = format!("e{id}");
+                                if !sent.contains_key(&id) {
+                                    let new = event("amounts", &id, at(*hour), Some(*value), &[("channel", CHANNELS[*channel])]);
+                                    sent.insert(id, new.clone());
+                                    events.push(new);
+                                }
+                            }
+                            Step::Correct(id, hour, value, retract) => {
+                                let value = (!retract).then_some(*value);
+                                let mut new = event("amounts", &fresh, at(*hour), value, &[("channel", "email")]);
+                                new.corrects = format!("e{id}");
+                                new.retract = *retract;
+                                events.push(new);
+                            }
+                            Step::Resend(id) => events.extend(sent.get(&format!("e{id}")).cloned()),
+                            Step::Advance(hours) => {
+                                let now = remit_core::Clock::now(suite.clock.as_ref()).0;
+                                suite.clock.advance_to(Timestamp(now + hours * 3_600_000_000));
+                            }
+                        }
+                    }
+                    if !events.is_empty() {
+                        // Corrections of what is not there, or no longer counts, are refused one by one.
+                        suite.kpis.record_batch(suite.call("", 0), &events, true).await.unwrap();
+                    }
+                }
+                for granularity in crate::calendar::GRANULARITIES {
+                    let (stored, expected) = (
+                        as_stored(&suite, "kpis/amounts", granularity).await,
+                        from_scratch(&suite, "kpis/amounts", granularity).await,
+                    );
+                    assert_eq!(stored, expected, "{granularity:?}");
+                }
+            }
+        });
+    }
+}
+
+async fn create(suite: &Suite, id: &str, kind: Kind) {
+    let mut kpi = Kpi { display_name: id.to_owned(), ..Kpi::default() };
+    kpi.set_layer(Layer::Execution);
+    kpi.set_kind(kind);
+    kpi.set_unit(if matches!(kind, Kind::Count | Kind::Distinct) { Unit::Count } else { Unit::Index });
+    kpi.set_direction(Direction::HigherIsBetter);
+    kpi.time_zone = "America/New_York".to_owned();
+    kpi.dimensions = vec![Dimension { key: "channel".to_owned(), max_values: 3, required: false }];
+    let request = CreateKpiRequest { kpi_id: id.to_owned(), kpi: Some(kpi), request_id: String::new() };
+    suite.kpis.create_kpi(suite.call("", 0), request).await.unwrap();
+}
+
+/// The load of a month of the demo: 7,763 leads with four events each.
+#[tokio::test]
+async fn a_month_of_leads_is_recorded_and_compares() {
+    for db in databases().await {
+        let suite = Suite::on(db).await;
+        suite.clock.advance_to(Timestamp(JUNE + 31 * DAY));
+        let began = std::time::Instant::now();
+        let leads: Vec<usize> = (0..7_763).collect();
+        for chunk in leads.chunks(500) {
+            let mut events = Vec::new();
+            for lead in chunk {
+                let at = JUNE + i64::try_from(*lead).unwrap() * 333_000_000;
+                let id = format!("lead-{lead:05}");
+                let score = (*lead as f64 + 1.0) / 7_763.0;
+                let version: &[(&str, &str)] = &[("model_version", "1")];
+                events.push(event("lead_score", &id, at, Some(score), version));
+                events.push(event("contacts", &id, at, None, version));
+                events.push(event("call_seconds", &id, at, Some(261.0), version));
+                events.push(event("conversion_rate", &id, at, Some(if lead % 9 == 0 { 1.0 } else { 0.0 }), version));
+            }
+            assert_eq!(suite.record(&events).await.accepted_count, i32::try_from(events.len()).unwrap());
+        }
+        println!("recorded 31,052 events in {:?}", began.elapsed());
+        let request = QueryRollupsRequest {
+            kpi: "kpis/conversion_rate".to_owned(),
+            range: month(),
+            granularity: Granularity::Month.into(),
+            ..QueryRollupsRequest::default()
+        };
+        let rollup = suite.kpis.query_rollups(&suite.tenant, &request).await.unwrap().rollups.remove(0);
+        assert_eq!((rollup.n, rollup.sum, rollup.denominator), (7_763, Some(863.0), Some(7_763.0)));
+        let request = CompareDistributionsRequest {
+            kpi: "kpis/lead_score".to_owned(),
+            window: month(),
+            baseline: Some(TimeRange::default()),
+            ..CompareDistributionsRequest::default()
+        };
+        let drift = suite.kpis.compare_distributions(&suite.tenant, &request).await.unwrap();
+        assert_eq!((drift.verdict(), drift.n, drift.psi), (DriftVerdict::None, 7_763, Some(0.0)));
+        let baseline = CompareDistributionsRequest { baseline_kpi: "kpis/lead_score_baseline".to_owned(), ..request };
+        let drift = suite.kpis.compare_distributions(&suite.tenant, &baseline).await.unwrap();
+        assert_eq!((drift.verdict(), drift.baseline_n, drift.psi), (DriftVerdict::InsufficientData, 0, None));
+    }
+}

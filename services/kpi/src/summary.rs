@@ -1,0 +1,339 @@
+//! What the events of one series and bucket add up to. Summaries merge exactly and in any order.
+
+use crate::calendar::GRANULARITIES;
+use prost::Message;
+use remit_api::kpi::v1::{Granularity, Kind};
+use remit_core::{Error, Result};
+use remit_drift::{Edges, Histogram, Moments, Sketch};
+
+/// An event as it counts: values in millionths, times in microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The id, which decides which of two simultaneous events is the last.
+    pub event_id: String,
+    /// When it happened.
+    pub occurred_at: i64,
+    /// When it was recorded.
+    pub recorded_at: i64,
+    /// The value or numerator; 0 where the kind has none.
+    pub value: i64,
+    /// The denominator; 0 where the kind has none.
+    pub denominator: i64,
+}
+
+/// What a summary keeps of the shape of the values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Nothing.
+    None,
+    /// Counts between the fixed edges of the KPI.
+    Histogram(Histogram),
+    /// A quantile sketch.
+    Sketch(Sketch),
+}
+
+impl Shape {
+    /// The empty shape of a kind.
+    pub fn of(kind: Kind, edges: &Edges) -> Self {
+        match kind {
+            Kind::Distribution => Self::Histogram(Histogram::new(edges.clone())),
+            Kind::Percentile => Self::Sketch(Sketch::default()),
+            _ => Self::None,
+        }
+    }
+
+    fn add(&mut self, value: i64) {
+        let value = Moments::value(i128::from(value));
+        match self {
+            Self::None => {}
+            Self::Histogram(histogram) => histogram.add(value),
+            Self::Sketch(sketch) => sketch.add(value),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Histogram(mine), Self::Histogram(theirs)) => {
+                // The edges of a KPI never change.
+                let same = mine.merge(theirs);
+                debug_assert!(same);
+            }
+            (Self::Sketch(mine), Self::Sketch(theirs)) => mine.merge(theirs),
+            _ => {}
+        }
+    }
+}
+
+/// The sum of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Count, sum and sum of squares of the values.
+    pub moments: Moments,
+    /// The sum of the denominators in millionths.
+    pub denominator: i128,
+    /// The least value in millionths.
+    pub min: Option<i64>,
+    /// The greatest value in millionths.
+    pub max: Option<i64>,
+    /// The latest event: time, id, value.
+    pub last: Option<(i64, String, i64)>,
+    /// The shape of the values.
+    pub shape: Shape,
+    /// Events recorded after the period had closed, for each of [`GRANULARITIES`].
+    pub late: [u64; 6],
+    /// Events that were replaced or taken out.
+    pub corrected: u64,
+    /// Those of them that were so after the period had closed, for each of [`GRANULARITIES`].
+    pub corrected_late: [u64; 6],
+    /// When the last event was recorded; 0 without any.
+    pub updated_at: i64,
+}
+
+impl Summary {
+    /// The summary of nothing.
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            moments: Moments::default(),
+            denominator: 0,
+            min: None,
+            max: None,
+            last: None,
+            shape,
+            late: [0; 6],
+            corrected: 0,
+            corrected_late: [0; 6],
+            updated_at: 0,
+        }
+    }
+
+    /// The number of events that count.
+    pub fn n(&self) -> u64 {
+        self.moments.n
+    }
+
+    /// Counts an event.
+    pub fn add(&mut self, event: &Counted, late: [bool; 6]) {
+        self.moments.add(event.value);
+        self.denominator += i128::from(event.denominator);
+        self.min = Some(self.min.map_or(event.value, |min| min.min(event.value)));
+        self.max = Some(self.max.map_or(event.value, |max| max.max(event.value)));
+        let newer = self
+            .last
+            .as_ref()
+            .is_none_or(|(at, id, _)| (*at, id.as_str()) < (event.occurred_at, event.event_id.as_str()));
+        if newer {
+            self.last = Some((event.occurred_at, event.event_id.clone(), event.value));
+        }
+        self.shape.add(event.value);
+        self.late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
+        self.updated_at = self.updated_at.max(event.recorded_at);
+    }
+
+    /// Notes that an event that counted does no longer.
+    pub fn note_corrected(&mut self, corrected_at: i64, late: [bool; 6]) {
+        self.corrected += 1;
+        self.corrected_late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
+        self.updated_at = self.updated_at.max(corrected_at);
+    }
+
+    /// Adds another summary of the same KPI.
+    pub fn merge(&mut self, other: &Self) {
+        self.moments.merge(&other.moments);
+        self.denominator += other.denominator;
+        self.min = self.min.into_iter().chain(other.min).min();
+        self.max = self.max.into_iter().chain(other.max).max();
+        if other.last.as_ref().map(|(at, id, _)| (at, id)) > self.last.as_ref().map(|(at, id, _)| (at, id)) {
+            self.last.clone_from(&other.last);
+        }
+        self.shape.merge(&other.shape);
+        for i in 0..GRANULARITIES.len() {
+            self.late[i] += other.late[i];
+            self.corrected_late[i] += other.corrected_late[i];
+        }
+        self.corrected += other.corrected;
+        self.updated_at = self.updated_at.max(other.updated_at);
+    }
+
+    /// Late events and late corrections by the clock of `granularity`.
+    pub fn late_by(&self, granularity: Granularity) -> (u64, u64) {
+        let index = GRANULARITIES.iter().position(|known| *known == granularity).unwrap_or(2);
+        (self.late[index], self.corrected_late[index])
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        let shape = match &self.shape {
+            Shape::None => Vec::new(),
+            Shape::Histogram(histogram) => histogram.slots().iter().map(|count| count.cast_signed()).collect(),
+            Shape::Sketch(sketch) => sketch
+                .bins()
+                .flat_map(|(sign, bin, count)| [i64::from(sign), i64::from(bin), count.cast_signed()])
+                .collect(),
+        };
+        let (last_at, last_id, last_value) = self.last.clone().unwrap_or_default();
+        Stored {
+            n: self.moments.n,
+            sum: wide(self.moments.sum),
+            squares: wide(self.moments.squares),
+            denominator: wide(self.denominator),
+            min: self.min,
+            max: self.max,
+            last_at,
+            last_id,
+            last_value,
+            shape,
+            late: trimmed(&self.late),
+            corrected: self.corrected,
+            corrected_late: trimmed(&self.corrected_late),
+            updated_at: self.updated_at,
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads the stored form; `empty` is the empty shape of the KPI.
+    ///
+    /// # Errors
+    /// `Internal` if the bytes are not a summary of that shape.
+    pub fn decode(bytes: &[u8], empty: &Shape) -> Result<Self> {
+        let stored = Stored::decode(bytes)
+            .map_err(|error| Error::internal("a stored rollup cannot be decoded").with_source(error))?;
+        let shape = match empty {
+            Shape::None => Shape::None,
+            Shape::Histogram(histogram) => {
+                let slots = stored.shape.iter().map(|count| count.cast_unsigned()).collect();
+                let restored = Histogram::from_slots(histogram.edges().clone(), slots);
+                Shape::Histogram(restored.ok_or_else(|| Error::internal("a stored histogram has other bins"))?)
+            }
+            Shape::Sketch(_) => Shape::Sketch(Sketch::from_bins(stored.shape.chunks_exact(3).map(|bin| {
+                let small = |x: i64| i32::try_from(x).unwrap_or(0);
+                (small(bin[0]), small(bin[1]), bin[2].cast_unsigned())
+            }))),
+        };
+        Ok(Self {
+            moments: Moments { n: stored.n, sum: narrow(&stored.sum), squares: narrow(&stored.squares) },
+            denominator: narrow(&stored.denominator),
+            min: stored.min,
+            max: stored.max,
+            last: (!stored.last_id.is_empty()).then_some((stored.last_at, stored.last_id, stored.last_value)),
+            shape,
+            late: padded(&stored.late),
+            corrected: stored.corrected,
+            corrected_late: padded(&stored.corrected_late),
+            updated_at: stored.updated_at,
+        })
+    }
+}
+
+/// The stored form of a summary. Integers wider than 64 bits are two limbs, low first.
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(uint64, tag = "1")]
+    n: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    sum: Vec<u64>,
+    #[prost(fixed64, repeated, tag = "3")]
+    squares: Vec<u64>,
+    #[prost(fixed64, repeated, tag = "4")]
+    denominator: Vec<u64>,
+    #[prost(sint64, optional, tag = "5")]
+    min: Option<i64>,
+    #[prost(sint64, optional, tag = "6")]
+    max: Option<i64>,
+    #[prost(int64, tag = "7")]
+    last_at: i64,
+    #[prost(string, tag = "8")]
+    last_id: String,
+    #[prost(sint64, tag = "9")]
+    last_value: i64,
+    #[prost(sint64, repeated, tag = "10")]
+    shape: Vec<i64>,
+    #[prost(uint64, repeated, tag = "11")]
+    late: Vec<u64>,
+    #[prost(uint64, tag = "12")]
+    corrected: u64,
+    #[prost(uint64, repeated, tag = "13")]
+    corrected_late: Vec<u64>,
+    #[prost(int64, tag = "14")]
+    updated_at: i64,
+}
+
+fn wide(x: i128) -> Vec<u64> {
+    let bits = x.cast_unsigned();
+    if bits == 0 { Vec::new() } else { vec![bits as u64, (bits >> 64) as u64] }
+}
+
+fn narrow(limbs: &[u64]) -> i128 {
+    limbs.iter().take(2).enumerate().fold(0u128, |bits, (i, limb)| bits | u128::from(*limb) << (64 * i)).cast_signed()
+}
+
+fn trimmed(counts: &[u64; 6]) -> Vec<u64> {
+    if counts.iter().all(|count| *count == 0) { Vec::new() } else { counts.to_vec() }
+}
+
+fn padded(counts: &[u64]) -> [u64; 6] {
+    std::array::from_fn(|i| counts.get(i).copied().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shapes() -> [Shape; 3] {
+        [Kind::Sum, Kind::Distribution, Kind::Percentile].map(|kind| Shape::of(kind, &Edges::unit_deciles()))
+    }
+
+    fn event() -> impl Strategy<Value = (Counted, [bool; 6])> {
+        (0i64..50, -2_000_000i64..2_000_000, 1i64..1_000, any::<[bool; 6]>(), 0u32..1000).prop_map(
+            |(at, value, denominator, late, id)| {
+                let event_id = format!("e{id}");
+                (Counted { event_id, occurred_at: at, recorded_at: at + 7, value, denominator }, late)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_parts_give_the_same_summary_and_survive_storage(
+            events in prop::collection::vec(event(), 0..60), cut in 0usize..60, shape in 0usize..3, seed in any::<u64>(),
+        ) {
+            let shape = shapes()[shape].clone();
+            let of = |events: &[(Counted, [bool; 6])]| {
+                let mut summary = Summary::new(shape.clone());
+                events.iter().for_each(|(event, late)| summary.add(event, *late));
+                summary
+            };
+            // Equal time and id with another value cannot happen: ids are unique within a KPI.
+            let mut events = events;
+            events.sort_by(|a, b| a.0.event_id.cmp(&b.0.event_id));
+            events.dedup_by(|a, b| a.0.event_id == b.0.event_id);
+            let whole = of(&events);
+            let mut shuffled = events.clone();
+            let mut state = seed | 1;
+            for i in (1..shuffled.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                shuffled.swap(i, (state >> 33) as usize % (i + 1));
+            }
+            let cut = cut.min(shuffled.len());
+            let mut merged = of(&shuffled[cut..]);
+            merged.merge(&of(&shuffled[..cut]));
+            prop_assert_eq!(&merged, &whole);
+            prop_assert_eq!(Summary::decode(&merged.encode(), &shape).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn negative_sums_survive_storage() {
+        for x in [0, 1, -1, i128::MAX, i128::MIN, -(1 << 70)] {
+            assert_eq!(narrow(&wide(x)), x);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_summary_are_an_error() {
+        assert!(Summary::decode(&[0xff, 0xff], &Shape::None).is_err());
+        let empty = Summary::new(Shape::None).encode();
+        assert!(Summary::decode(&empty, &shapes()[1]).is_err());
+    }
+}

@@ -1,0 +1,373 @@
+//! The registry's use cases on each engine: what SQL decides, below the layer of tokens and transport.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use futures::TryStreamExt as _;
+use remit_api::registry::v1::*;
+use remit_api::types::Stakes;
+use remit_core::{Actor, ActorKind, ManualClock, Result, Tenant, Timestamp, digest};
+use remit_registry::SCHEMA;
+use remit_registry::service::Registry;
+use remit_runtime::Cx;
+use remit_store::testing::{TestDb, check_migrations, check_statements, each_engine};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn cx(kind: ActorKind, subject: &str) -> Cx {
+    Cx {
+        tenant: Tenant::new("acme").unwrap(),
+        actor: Actor { subject: subject.into(), kind, roles: vec![], role_groups: vec![], on_behalf_of: None },
+        method: "registry.test.run",
+        trace_id: String::new(),
+        deadline: None,
+    }
+}
+
+fn human() -> Cx {
+    cx(ActorKind::Human, "dara")
+}
+
+fn service() -> Cx {
+    cx(ActorKind::Service, "council")
+}
+
+async fn registry(db: &TestDb) -> Result<Registry> {
+    Ok(Registry {
+        db: db.open(&SCHEMA).await?,
+        clock: Arc::new(ManualClock::new(Timestamp(1_250_000_000_000_000))),
+        shutdown: Default::default(),
+    })
+}
+
+async fn artifact(registry: &Registry, id: &str, kind: ArtifactKind) -> Result<String> {
+    let message = Artifact { kind: kind.into(), display_name: id.into(), owner: "dara".into(), ..Default::default() };
+    let request = CreateArtifactRequest { artifact_id: id.into(), artifact: Some(message), ..Default::default() };
+    let made = registry.create_artifact(&human(), request).await?;
+    let request = CreateArtifactVersionRequest {
+        parent: made.name,
+        artifact_version: Some(ArtifactVersion { content: b"content".to_vec(), ..Default::default() }),
+        ..Default::default()
+    };
+    Ok(registry.create_artifact_version(&human(), request).await?.name)
+}
+
+async fn approve_artifact(registry: &Registry, name: &str) -> Result<ArtifactVersion> {
+    let request = ApproveArtifactVersionRequest { name: name.into(), ..Default::default() };
+    registry.approve_artifact_version(&cx(ActorKind::Human, "ada"), request).await
+}
+
+async fn model(registry: &Registry, id: &str) -> Result<Model> {
+    let message = Model { display_name: id.into(), owner: "dara".into(), ..Default::default() };
+    let request = CreateModelRequest { model_id: id.into(), model: Some(message), ..Default::default() };
+    registry.create_model(&human(), request).await
+}
+
+async fn version(registry: &Registry, model: &str, id: &str, artifacts: &[String]) -> Result<ModelVersion> {
+    let message = ModelVersion {
+        provider: "in-house".into(),
+        artifact_digest: digest::sha256(id.as_bytes()),
+        artifacts: artifacts.to_vec(),
+        intended_use: "scoring".into(),
+        owner: "dara".into(),
+        ..Default::default()
+    };
+    let request = CreateModelVersionRequest {
+        parent: format!("models/{model}"),
+        model_version_id: id.into(),
+        model_version: Some(message),
+        ..Default::default()
+    };
+    registry.create_model_version(&human(), request).await
+}
+
+fn to(name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
+    let runs = matches!(state, ModelVersionState::Approved | ModelVersionState::Restricted);
+    TransitionModelVersionRequest {
+        name: name.into(),
+        state: state.into(),
+        purposes: if runs { vec!["lead-scoring".into()] } else { vec![] },
+        proposal: "proposals/p".into(),
+        reason: "test".into(),
+        ..Default::default()
+    }
+}
+
+async fn approve(registry: &Registry, name: &str) -> Result<ModelVersion> {
+    let evaluation = Evaluation {
+        id: "e1".into(),
+        suite: "holdout".into(),
+        metrics: BTreeMap::from([("auc".into(), 0.8)]),
+        passed: true,
+        ..Default::default()
+    };
+    let request = AddEvaluationRequest { name: name.into(), evaluation: Some(evaluation), ..Default::default() };
+    registry.add_evaluation(&human(), request).await?;
+    registry.transition_model_version(&human(), to(name, ModelVersionState::Evaluating)).await?;
+    registry.transition_model_version(&service(), to(name, ModelVersionState::Approved)).await
+}
+
+#[test]
+fn the_migrations_and_statements_are_portable() -> Result<()> {
+    check_statements(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_keeps_the_rules() -> Result<()> {
+    check_migrations(&SCHEMA).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_lives_its_life() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        let prompt = artifact(&registry, "prompt", ArtifactKind::Prompt).await?;
+        model(&registry, "m").await?;
+        let one = version(&registry, "m", "", std::slice::from_ref(&prompt)).await?;
+        assert_eq!(one.name, "models/m/versions/1");
+        assert_eq!(one.state(), ModelVersionState::Proposed);
+        assert!(one.documentation_gaps.contains(&"limitations".to_owned()));
+        let refused = approve(&registry, &one.name).await.unwrap_err();
+        assert_eq!(refused.reason(), "ARTIFACT_NOT_APPROVED");
+        approve_artifact(&registry, &prompt).await?;
+        let approved =
+            registry.transition_model_version(&service(), to(&one.name, ModelVersionState::Approved)).await?;
+        assert_eq!(approved.purposes, ["lead-scoring"]);
+        assert_eq!(approved.evaluations.len(), 1);
+
+        let two = version(&registry, "m", "7", &[]).await?;
+        approve(&registry, &two.name).await?;
+        assert_eq!(version(&registry, "m", "", &[]).await?.name, "models/m/versions/8");
+        assert_eq!(version(&registry, "m", "7", &[]).await.unwrap_err().reason(), "MODEL_VERSION_EXISTS");
+
+        let set = |version: &str, swap: &str| SetModelAliasRequest {
+            model: "models/m".into(),
+            alias: "champion".into(),
+            version: version.into(),
+            proposal: "proposals/p".into(),
+            swap_alias: swap.into(),
+            ..Default::default()
+        };
+        registry.set_model_alias(&service(), set(&one.name, "")).await?;
+        let model = registry.set_model_alias(&service(), set(&two.name, "challenger")).await?;
+        assert_eq!(model.aliases.get("champion"), Some(&two.name));
+        assert_eq!(model.aliases.get("challenger"), Some(&one.name));
+        let by_alias = GetModelVersionRequest { name: "models/m/aliases/champion".into() };
+        assert_eq!(registry.get_model_version(&human(), by_alias.clone()).await?.name, two.name);
+        let third = registry.set_model_alias(&service(), set("models/m/versions/8", "")).await;
+        assert_eq!(third.unwrap_err().reason(), "MODEL_VERSION_NOT_APPROVED");
+
+        registry.transition_model_version(&human(), to(&one.name, ModelVersionState::Suspended)).await?;
+        registry.transition_model_version(&service(), to(&two.name, ModelVersionState::Retired)).await?;
+        assert_eq!(registry.get_model_version(&human(), by_alias).await.unwrap_err().reason(), "ALIAS_NOT_FOUND");
+        let request = ListAliasHistoryRequest { parent: "models/m".into(), page_size: 2, ..Default::default() };
+        let first = registry.list_alias_history(&human(), request.clone()).await?;
+        let request = ListAliasHistoryRequest { page_token: first.next_page_token, ..request };
+        let second = registry.list_alias_history(&human(), request).await?;
+        assert_eq!((first.changes.len(), second.changes.len()), (2, 2));
+        let request = ListModelVersionTransitionsRequest { parent: two.name.clone(), ..Default::default() };
+        assert_eq!(registry.list_model_version_transitions(&human(), request).await?.transitions.len(), 3);
+        let request = ListModelVersionsRequest {
+            parent: "models/-".into(),
+            filter: r#"state = "SUSPENDED" AND create_time > "2001-01-01T00:00:00Z""#.into(),
+            ..Default::default()
+        };
+        let found = registry.list_model_versions(&human(), request).await?.model_versions;
+        assert_eq!(found.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), [one.name.as_str()]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_gets_the_first_answer_and_an_old_etag_is_refused() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        let message = Model {
+            display_name: "m".into(),
+            owner: "dara".into(),
+            labels: (0..20).map(|n| (format!("k{n}"), "v".into())).collect(),
+            ..Default::default()
+        };
+        let request = CreateModelRequest { model_id: "m".into(), model: Some(message.clone()), request_id: "r".into() };
+        let first = registry.create_model(&human(), request.clone()).await?;
+        assert_eq!(registry.create_model(&human(), request.clone()).await?, first);
+        let other = CreateModelRequest { model_id: "n".into(), ..request };
+        assert_eq!(registry.create_model(&human(), other).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
+        let update = |etag: &str| UpdateModelRequest {
+            model: Some(Model {
+                name: "models/m".into(),
+                owner: "ada".into(),
+                etag: etag.into(),
+                ..Default::default()
+            }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["owner".into()] }),
+            request_id: String::new(),
+        };
+        let changed = registry.update_model(&human(), update(&first.etag)).await?;
+        assert_eq!((changed.owner.as_str(), changed.display_name.as_str()), ("ada", "m"));
+        assert_eq!(registry.update_model(&human(), update(&first.etag)).await.unwrap_err().reason(), "ETAG_MISMATCH");
+        Ok(())
+    })
+    .await
+}
+
+fn output(n: usize, stakes: Stakes) -> Output {
+    Output {
+        asset_digest: digest::sha256(&n.to_le_bytes()),
+        model_version: "models/m/versions/1".into(),
+        task: "tasks/lead-scoring".into(),
+        decision: "decisions/d".into(),
+        stakes: stakes.into(),
+        digital_source_type: DigitalSourceType::AlgorithmicMedia.into(),
+        subject: format!("leads/lead-{n:05}"),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_idempotent_and_each_output_stands_for_itself() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        let prompt = artifact(&registry, "prompt", ArtifactKind::Prompt).await?;
+        approve_artifact(&registry, &prompt).await?;
+        model(&registry, "m").await?;
+        let one = version(&registry, "m", "1", std::slice::from_ref(&prompt)).await?;
+        approve(&registry, &one.name).await?;
+        let entry = |n: usize, stakes| OutputEntry { output_id: format!("o{n:05}"), output: Some(output(n, stakes)) };
+        let mut entries: Vec<OutputEntry> = (0..5).map(|n| entry(n, Stakes::Low)).collect();
+        entries.push(entry(5, Stakes::High));
+        entries.push(entry(1, Stakes::Low));
+        entries.push(OutputEntry { output_id: "o00002".into(), output: Some(output(9, Stakes::Low)) });
+        let batch = RecordOutputsRequest { entries };
+        let first = registry.record_outputs(&human(), batch.clone()).await?.results;
+        let statuses: Vec<RecordStatus> = first.iter().map(RecordResult::status).collect();
+        use RecordStatus::{Duplicate, Recorded, Refused};
+        assert_eq!(statuses, [Recorded, Recorded, Recorded, Recorded, Recorded, Refused, Duplicate, Refused]);
+        assert_eq!(first[5].reason, "TAGS_INCOMPLETE");
+        assert!(first[5].message.contains("guardrail"), "{}", first[5].message);
+        assert_eq!(first[0].warnings.len(), 1);
+        assert_eq!(first[7].reason, "OUTPUT_ID_REUSED");
+        let again = registry.record_outputs(&human(), batch).await?.results;
+        let statuses: Vec<RecordStatus> = again.iter().map(RecordResult::status).collect();
+        assert_eq!(statuses, [Duplicate, Duplicate, Duplicate, Duplicate, Duplicate, Refused, Duplicate, Refused]);
+
+        let request = SearchOutputsRequest { artifact_version: prompt, page_size: 3, ..Default::default() };
+        let page = registry.search_outputs(&human(), request.clone()).await?;
+        assert_eq!(page.outputs.len(), 3);
+        let rest = registry
+            .search_outputs(&human(), SearchOutputsRequest { page_token: page.next_page_token, ..request })
+            .await?;
+        assert_eq!(rest.outputs.len(), 2);
+        let request = SearchOutputsRequest {
+            filter: format!("asset_digest = \"{}\" AND complete = false", digest::sha256(&3usize.to_le_bytes())),
+            ..Default::default()
+        };
+        assert_eq!(registry.search_outputs(&human(), request).await?.outputs[0].name, "outputs/o00003");
+        let summary = registry.summarize_outputs(&human(), SummarizeOutputsRequest::default()).await?;
+        let total = summary.total.unwrap();
+        assert_eq!((total.outputs, total.incomplete, total.unapproved, summary.distinct_assets), (5, 5, 0, 5));
+        assert_eq!(summary.by_disclosure_status.get("UNDECIDED"), Some(&5));
+        let export: Vec<ExportDisclosuresResponse> =
+            registry.export_disclosures(&human(), &ExportDisclosuresRequest::default())?.try_collect().await?;
+        assert_eq!(export.iter().map(|part| part.records.len()).sum::<usize>(), 5);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_followed_both_ways() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        let record = |id: &'static str, stage: OutputStage, parents: &[&str]| {
+            let made = Output {
+                asset_digest: digest::sha256(id.as_bytes()),
+                task: "tasks/t".into(),
+                digital_source_type: DigitalSourceType::DigitalCreation.into(),
+                stakes: Stakes::High.into(),
+                stage: stage.into(),
+                parents: parents.iter().map(|p| format!("outputs/{p}")).collect(),
+                ..Default::default()
+            };
+            let request = RecordOutputRequest { output_id: id.into(), output: Some(made), request_id: String::new() };
+            let registry = registry.clone();
+            async move { registry.record_output(&human(), request).await }
+        };
+        record("brief", OutputStage::Brief, &[]).await?;
+        record("direction", OutputStage::Direction, &["brief"]).await?;
+        record("copy-a", OutputStage::Copy, &["direction"]).await?;
+        let copy = record("copy-b", OutputStage::Copy, &["direction", "lost"]).await?;
+        assert_eq!(copy.warnings[0].reason, "PARENT_UNKNOWN");
+        record("channel", OutputStage::Channel, &["copy-a", "copy-b"]).await?;
+        let lineage = |name: &str, depth| GetLineageRequest { name: name.into(), max_depth: depth, direction: 0 };
+        let all = registry.get_lineage(&human(), lineage("outputs/direction", 0)).await?;
+        let depths: Vec<i32> = all.nodes.iter().map(|node| node.depth).collect();
+        assert_eq!(depths, [-1, 0, 1, 1, 2]);
+        assert_eq!(all.edges.len(), 5);
+        assert!(!all.truncated);
+        let near = registry.get_lineage(&human(), lineage("outputs/channel", 1)).await?;
+        assert!(near.truncated);
+        let up = registry.get_lineage(&human(), lineage("outputs/channel", 5)).await?;
+        assert_eq!(up.unknown_parents, ["outputs/lost"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_voids_the_approval_of_an_automation() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        let message = Automation {
+            display_name: "a".into(),
+            owner: "dara".into(),
+            functions: vec!["sales_ops".into(), "legal".into()],
+            ..Default::default()
+        };
+        let request =
+            CreateAutomationRequest { automation_id: "a".into(), automation: Some(message), ..Default::default() };
+        let made = registry.create_automation(&human(), request).await?;
+        let approve = |digest: &str| ApproveAutomationRequest {
+            name: made.name.clone(),
+            proposal: "proposals/p".into(),
+            content_digest: digest.into(),
+            ..Default::default()
+        };
+        registry.approve_automation(&service(), approve(&made.content_digest)).await?;
+        let update = |path: &str| UpdateAutomationRequest {
+            automation: Some(Automation {
+                name: made.name.clone(),
+                owner: "ben".into(),
+                data_flow: "x".into(),
+                ..Default::default()
+            }),
+            update_mask: Some(prost_types::FieldMask { paths: vec![path.into()] }),
+            request_id: String::new(),
+        };
+        assert_eq!(registry.update_automation(&human(), update("owner")).await?.state(), AutomationState::Approved);
+        assert_eq!(registry.update_automation(&human(), update("data_flow")).await?.state(), AutomationState::Proposed);
+        let stale = registry.approve_automation(&service(), approve(&made.content_digest)).await;
+        assert_eq!(stale.unwrap_err().reason(), "CONTENT_CHANGED");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_of_outputs_fits_into_a_few_batches() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        model(&registry, "m").await?;
+        version(&registry, "m", "1", &[]).await?;
+        for start in (0..8_000).step_by(1_000) {
+            let entries = (start..start + 1_000)
+                .map(|n| OutputEntry { output_id: format!("o{n:05}"), output: Some(output(n, Stakes::Low)) })
+                .collect();
+            let results = registry.record_outputs(&human(), RecordOutputsRequest { entries }).await?.results;
+            assert!(results.iter().all(|result| result.status() == RecordStatus::Recorded));
+        }
+        let summary = registry.summarize_outputs(&human(), SummarizeOutputsRequest::default()).await?;
+        assert_eq!(summary.by_model_version[0].unapproved, 8_000);
+        Ok(())
+    })
+    .await
+}

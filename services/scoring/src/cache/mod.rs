@@ -1,0 +1,194 @@
+//! What checks are answered from: memory, fed by our own database and by the watch streams of registry and council.
+//!
+//! A tenant's cache is made at its first check and goes when nobody has asked for a while. Everything in it knows
+//! how old it is, because what is old makes an answer more human.
+
+mod inventory;
+mod watch;
+
+pub(crate) use inventory::{Entry, Inventory};
+pub(crate) use watch::{Feed, Freshness};
+
+use crate::Settings;
+use remit_api::council::v1 as council;
+use remit_api::council::v1::hold_service_client::HoldServiceClient;
+use remit_api::council::v1::waiver_service_client::WaiverServiceClient;
+use remit_api::registry::v1 as registry;
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_core::Tenant;
+use remit_runtime::{Peers, foreign};
+use remit_store::Db;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often the database is asked for changes that another replica made.
+const POLL: Duration = Duration::from_millis(200);
+/// After how long without a check a tenant's cache is given up.
+const IDLE: Duration = Duration::from_secs(1_800);
+
+/// The caches of all tenants. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Caches(Arc<Shared>);
+
+struct Shared {
+    db: Db,
+    peers: Peers,
+    settings: Settings,
+    shutdown: CancellationToken,
+    started: Instant,
+    tenants: RwLock<HashMap<Tenant, Arc<TenantCache>>>,
+}
+
+/// What is known for one tenant.
+pub(crate) struct TenantCache {
+    pub inventory: Inventory,
+    pub models: Feed<registry::ModelState>,
+    pub holds: Feed<council::Hold>,
+    pub waivers: Feed<council::Waiver>,
+    /// Seconds from the start of the process to the last check.
+    used: AtomicU64,
+    stop: CancellationToken,
+}
+
+impl Caches {
+    pub(crate) fn new(db: Db, peers: Peers, settings: Settings, shutdown: CancellationToken) -> Self {
+        let tenants = RwLock::default();
+        Self(Arc::new(Shared { db, peers, settings, shutdown, started: Instant::now(), tenants }))
+    }
+
+    /// The tenant's cache, begun if there is none yet.
+    pub(crate) fn tenant(&self, tenant: &Tenant) -> Arc<TenantCache> {
+        let now = self.0.started.elapsed().as_secs();
+        if let Some(cache) = self.known(tenant) {
+            cache.used.store(now, Ordering::Relaxed);
+            return cache;
+        }
+        let mut tenants = self.0.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let cache = tenants.entry(tenant.clone()).or_insert_with(|| self.begin(tenant, now));
+        cache.clone()
+    }
+
+    fn known(&self, tenant: &Tenant) -> Option<Arc<TenantCache>> {
+        self.0.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    /// Takes over what this process has just committed, so that the next check sees it.
+    pub(crate) async fn refresh(&self, tenant: &Tenant) {
+        if let Some(cache) = self.known(tenant) {
+            cache.inventory.refresh_or_log(&self.0.db, tenant).await;
+        }
+    }
+
+    fn begin(&self, tenant: &Tenant, now: u64) -> Arc<TenantCache> {
+        let cache = Arc::new(TenantCache {
+            inventory: Inventory::default(),
+            models: Feed::default(),
+            holds: Feed::default(),
+            waivers: Feed::default(),
+            used: AtomicU64::new(now),
+            stop: self.0.shutdown.child_token(),
+        });
+        let patience = self.0.settings.stale_after;
+        self.follow_inventory(tenant.clone(), cache.clone());
+        let (peers, t) = (self.0.peers.clone(), tenant.clone());
+        watch::follow(
+            cache.clone(),
+            |c| &c.models,
+            patience,
+            cache.stop.clone(),
+            "registry",
+            move |cursor| {
+                let mut client = ModelServiceClient::new(peers.channel("registry"));
+                let request = peers.request("scoring", &t, registry::WatchModelStatesRequest { cursor });
+                async move {
+                    let stream = client.watch_model_states(request).await.map_err(foreign)?.into_inner();
+                    Ok(watch::messages(stream, |m: registry::WatchModelStatesResponse| {
+                        let key = m.item.as_ref().map(|item| item.name.clone());
+                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
+                    }))
+                }
+            },
+        );
+        let (peers, t) = (self.0.peers.clone(), tenant.clone());
+        watch::follow(
+            cache.clone(),
+            |c| &c.holds,
+            patience,
+            cache.stop.clone(),
+            "council",
+            move |cursor| {
+                let mut client = HoldServiceClient::new(peers.channel("council"));
+                let request = peers.request("scoring", &t, council::WatchHoldsRequest { cursor });
+                async move {
+                    let stream = client.watch_holds(request).await.map_err(foreign)?.into_inner();
+                    Ok(watch::messages(stream, |m: council::WatchHoldsResponse| {
+                        let key = m.item.as_ref().map(|item| item.name.clone());
+                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
+                    }))
+                }
+            },
+        );
+        let (peers, t) = (self.0.peers.clone(), tenant.clone());
+        watch::follow(
+            cache.clone(),
+            |c| &c.waivers,
+            patience,
+            cache.stop.clone(),
+            "council",
+            move |cursor| {
+                let mut client = WaiverServiceClient::new(peers.channel("council"));
+                let request = peers.request("scoring", &t, council::WatchWaiversRequest { cursor });
+                async move {
+                    let stream = client.watch_waivers(request).await.map_err(foreign)?.into_inner();
+                    Ok(watch::messages(stream, |m: council::WatchWaiversResponse| {
+                        let key = m.item.as_ref().map(|item| item.name.clone());
+                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
+                    }))
+                }
+            },
+        );
+        cache
+    }
+
+    fn follow_inventory(&self, tenant: Tenant, cache: Arc<TenantCache>) {
+        let caches = self.clone();
+        tokio::spawn(async move {
+            loop {
+                cache.inventory.refresh_or_log(&caches.0.db, &tenant).await;
+                tokio::select! {
+                    () = cache.stop.cancelled() => return,
+                    () = tokio::time::sleep(POLL) => {}
+                }
+                let idle = caches.0.started.elapsed().as_secs().saturating_sub(cache.used.load(Ordering::Relaxed));
+                if idle > IDLE.as_secs() {
+                    caches.0.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+                    cache.stop.cancel();
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl TenantCache {
+    /// Waits until everything has a first state, at most for `patience`.
+    pub(crate) async fn ready(&self, patience: Duration) {
+        let all = async {
+            self.inventory.ready().await;
+            self.models.ready().await;
+            self.holds.ready().await;
+            self.waivers.ready().await;
+        };
+        // What is not there by then is missing, and the answer says so.
+        let _ = tokio::time::timeout(patience, all).await;
+    }
+
+    /// Whether everything has a first state.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.inventory.is_ready() && self.models.is_ready() && self.holds.is_ready() && self.waivers.is_ready()
+    }
+}

@@ -1,0 +1,45 @@
+//! All SQL of the scoring service, one function a statement, one file a noun.
+
+pub(crate) mod checks;
+pub(crate) mod decisions;
+pub(crate) mod functions;
+pub(crate) mod policies;
+pub(crate) mod tasks;
+
+use remit_core::{Result, Tenant};
+use remit_store::{Tx, query};
+
+/// How far a tenant's inventory and settings have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    pub revision: i64,
+    pub settings_revision: i64,
+}
+
+/// Locks the head and moves it on by `changes` of the inventory and `settings` of functions and policies. The first
+/// of the new revisions is the returned one minus `changes` plus one.
+pub(crate) async fn claim(tx: &mut Tx, tenant: &Tenant, changes: i64, settings: i64) -> Result<Head> {
+    let row = query(
+        "insert into inventory_heads (tenant_id, revision, settings_revision) values ($1, $2, $3)
+         on conflict (tenant_id) do update set revision = inventory_heads.revision + excluded.revision,
+             settings_revision = inventory_heads.settings_revision + excluded.settings_revision
+         returning revision, settings_revision",
+    )
+    .bind(tenant)
+    .bind(changes)
+    .bind(settings)
+    .fetch_one(tx)
+    .await?;
+    Ok(Head { revision: row.get("revision")?, settings_revision: row.get("settings_revision")? })
+}
+
+/// How far the tenant has come; zeros before the first change.
+pub(crate) async fn head(tx: &mut Tx, tenant: &Tenant) -> Result<Head> {
+    let row = query("select revision, settings_revision from inventory_heads where tenant_id = $1")
+        .bind(tenant)
+        .fetch_optional(tx)
+        .await?;
+    row.map_or(Ok(Head::default()), |row| {
+        Ok(Head { revision: row.get("revision")?, settings_revision: row.get("settings_revision")? })
+    })
+}

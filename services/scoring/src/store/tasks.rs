@@ -1,0 +1,247 @@
+//! The inventory.
+
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use prost::Message as _;
+use remit_api::scoring::v1::Task;
+use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, filter, query};
+
+/// A stored task: the message as callers gave it, and what the service keeps beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskRow {
+    pub id: String,
+    pub task: Task,
+    pub removed: bool,
+    pub state: String,
+    pub hours_per_year: f64,
+    pub content_digest: String,
+    pub decision_id: String,
+    pub pattern: String,
+    pub decided_digest: String,
+    pub decided_function_digest: String,
+    pub decided_policy_digest: String,
+    pub revision: i64,
+    pub create_time: Timestamp,
+    pub update_time: Timestamp,
+}
+
+impl TaskRow {
+    pub(crate) fn function_id(&self) -> &str {
+        self.task.function.strip_prefix("functions/").unwrap_or_default()
+    }
+
+    fn read(row: &Row) -> Result<Self> {
+        let body: Vec<u8> = row.get("body")?;
+        let task = Task::decode(body.as_slice())
+            .map_err(|error| Error::internal("reading a stored task").with_source(error))?;
+        Ok(Self {
+            id: row.get("task_id")?,
+            task,
+            removed: row.get("removed")?,
+            state: row.get("state")?,
+            hours_per_year: row.get("hours_per_year")?,
+            content_digest: row.get("content_digest")?,
+            decision_id: row.get("decision_id")?,
+            pattern: row.get("pattern")?,
+            decided_digest: row.get("decided_digest")?,
+            decided_function_digest: row.get("decided_function_digest")?,
+            decided_policy_digest: row.get("decided_policy_digest")?,
+            revision: row.get("revision")?,
+            create_time: row.get("create_time")?,
+            update_time: row.get("update_time")?,
+        })
+    }
+}
+
+const COLUMNS: &str = "select task_id, removed, state, hours_per_year, content_digest, decision_id, pattern,
+    decided_digest, decided_function_digest, decided_policy_digest, revision, create_time, update_time, body
+    from tasks where tenant_id = ";
+
+const STATES: [&str; 4] = ["UNRATED", "RATED", "NEEDS_RECONCILIATION", "DECIDED"];
+pub(crate) const PATTERNS: [&str; 4] = ["HUMAN_ONLY", "AI_FIRST_DRAFT", "HUMAN_IN_THE_LOOP", "HUMAN_ON_THE_LOOP"];
+
+const FIELDS: [filter::Field; 10] = [
+    filter::Field::text("function", "'functions/' || function_id"),
+    filter::Field::text("role", "role"),
+    filter::Field::words("state", "state", &STATES),
+    filter::Field::words("pattern", "pattern", &PATTERNS),
+    filter::Field::bigint("complexity", "complexity"),
+    filter::Field::double("frequency_per_week", "frequency_per_week"),
+    filter::Field::double("hours_per_year", "hours_per_year"),
+    filter::Field::text("audit_window", "'auditWindows/' || audit_window"),
+    filter::Field::timestamp("create_time", "create_time"),
+    filter::Field::timestamp("update_time", "update_time"),
+];
+
+/// The task, removed or not.
+pub(crate) async fn find(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Option<TaskRow>> {
+    let sql = Sql::new(COLUMNS).bind(tenant).push(" and task_id = ").bind(id);
+    sql.query().fetch_optional(tx).await?.as_ref().map(TaskRow::read).transpose()
+}
+
+/// The tasks among `ids`, removed or not.
+pub(crate) async fn find_all(tx: &mut Tx, tenant: &Tenant, ids: &[String]) -> Result<Vec<TaskRow>> {
+    let mut sql = Sql::new(COLUMNS).bind(tenant).push(" and task_id in (");
+    for (i, id) in ids.iter().enumerate() {
+        sql = if i > 0 { sql.push(", ") } else { sql }.bind(id);
+    }
+    sql.push(")").query().fetch_all(tx).await?.iter().map(TaskRow::read).collect()
+}
+
+/// Present tasks by id, after `after`.
+pub(crate) async fn list(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    filter: &str,
+    after: Option<&[Value]>,
+    limit: i64,
+) -> Result<Vec<TaskRow>> {
+    let sql = Sql::new(COLUMNS)
+        .bind(tenant)
+        .push(" and removed = 0")
+        .and_filter(&filter::parse(filter, &FIELDS)?)
+        .and_after(&["task_id"], Order::Ascending, after)
+        .order_limit(&["task_id"], Order::Ascending, limit);
+    sql.query().fetch_all(tx).await?.iter().map(TaskRow::read).collect()
+}
+
+/// All present tasks by id, few of them in memory at once.
+pub(crate) fn stream<'a>(tx: &'a mut Tx, tenant: &Tenant, filter: &str) -> Result<BoxStream<'a, Result<TaskRow>>> {
+    let sql = Sql::new(COLUMNS)
+        .bind(tenant)
+        .push(" and removed = 0")
+        .and_filter(&filter::parse(filter, &FIELDS)?)
+        .push(" order by task_id");
+    Ok(sql.query().stream(tx).and_then(async |row| TaskRow::read(&row)).boxed())
+}
+
+/// What changed, removals included, by revision and id after `after`. One revision may be that of many tasks.
+pub(crate) async fn changed(tx: &mut Tx, tenant: &Tenant, after: (i64, &str), limit: i64) -> Result<Vec<TaskRow>> {
+    let columns = ["revision", "task_id"];
+    let sql = Sql::new(COLUMNS)
+        .bind(tenant)
+        .and_after(&columns, Order::Ascending, Some(&[after.0.into(), after.1.into()]))
+        .order_limit(&columns, Order::Ascending, limit);
+    sql.query().fetch_all(tx).await?.iter().map(TaskRow::read).collect()
+}
+
+pub(crate) async fn count(tx: &mut Tx, tenant: &Tenant, filter: &str) -> Result<i64> {
+    let sql = Sql::new("select count(*) as n from tasks where tenant_id = ")
+        .bind(tenant)
+        .push(" and removed = 0")
+        .and_filter(&filter::parse(filter, &FIELDS)?);
+    sql.query().fetch_one(tx).await?.get("n")
+}
+
+/// Present tasks by state.
+pub(crate) async fn count_by_state(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<(String, i64)>> {
+    let rows = query("select state, count(*) as n from tasks where tenant_id = $1 and removed = 0 group by state")
+        .bind(tenant)
+        .fetch_all(tx)
+        .await?;
+    rows.iter().map(|row| Ok((row.get("state")?, row.get("n")?))).collect()
+}
+
+fn window_id(task: &Task) -> &str {
+    task.audit_window.strip_prefix("auditWindows/").unwrap_or_default()
+}
+
+/// Whether frequency, complexity and risk are known (S56).
+fn tagged(task: &Task) -> bool {
+    let risk = task.ratings.iter().any(|rating| rating.scores.contains_key("risk"));
+    task.frequency_per_week > 0.0 && task.complexity > 0 && risk
+}
+
+/// Inserts new rows; the caller knows that there are none of these ids.
+pub(crate) async fn insert(tx: &mut Tx, tenant: &Tenant, rows: &[TaskRow]) -> Result<u64> {
+    let text = |f: &dyn Fn(&TaskRow) -> String| rows.iter().map(f).collect::<Vec<_>>();
+    let int = |f: &dyn Fn(&TaskRow) -> i64| rows.iter().map(f).collect::<Vec<_>>();
+    BulkInsert::into("tasks")
+        .text("tenant_id", text(&|_| tenant.to_string()))
+        .text("task_id", text(&|row| row.id.clone()))
+        .bigint("removed", int(&|row| i64::from(row.removed)))
+        .text("function_id", text(&|row| row.function_id().to_owned()))
+        .text("role", text(&|row| row.task.role.clone()))
+        .text("state", text(&|row| row.state.clone()))
+        .bigint("complexity", int(&|row| i64::from(row.task.complexity)))
+        .double("frequency_per_week", rows.iter().map(|row| row.task.frequency_per_week).collect::<Vec<_>>())
+        .double("hours_per_year", rows.iter().map(|row| row.hours_per_year).collect::<Vec<_>>())
+        .text("audit_window", text(&|row| window_id(&row.task).to_owned()))
+        .bigint("tagged", int(&|row| i64::from(tagged(&row.task))))
+        .text("content_digest", text(&|row| row.content_digest.clone()))
+        .text("decision_id", text(&|row| row.decision_id.clone()))
+        .text("pattern", text(&|row| row.pattern.clone()))
+        .text("decided_digest", text(&|row| row.decided_digest.clone()))
+        .text("decided_function_digest", text(&|row| row.decided_function_digest.clone()))
+        .text("decided_policy_digest", text(&|row| row.decided_policy_digest.clone()))
+        .bigint("revision", int(&|row| row.revision))
+        .bigint("create_time", int(&|row| row.create_time.micros()))
+        .bigint("update_time", int(&|row| row.update_time.micros()))
+        .bytes("body", rows.iter().map(|row| row.task.encode_to_vec()).collect::<Vec<_>>())
+        .execute(tx)
+        .await
+}
+
+/// Replaces a row. The head is locked, so nobody else changes it.
+pub(crate) async fn update(tx: &mut Tx, tenant: &Tenant, row: &TaskRow) -> Result<u64> {
+    query(
+        "update tasks set removed = $3, function_id = $4, role = $5, state = $6, complexity = $7,
+             frequency_per_week = $8, hours_per_year = $9, audit_window = $10, tagged = $11, content_digest = $12,
+             decision_id = $13, pattern = $14, decided_digest = $15, decided_function_digest = $16,
+             decided_policy_digest = $17, revision = $18, create_time = $19, update_time = $20, body = $21
+         where tenant_id = $1 and task_id = $2",
+    )
+    .bind(tenant)
+    .bind(&row.id)
+    .bind(row.removed)
+    .bind(row.function_id())
+    .bind(&row.task.role)
+    .bind(&row.state)
+    .bind(i64::from(row.task.complexity))
+    .bind(row.task.frequency_per_week)
+    .bind(row.hours_per_year)
+    .bind(window_id(&row.task))
+    .bind(tagged(&row.task))
+    .bind(&row.content_digest)
+    .bind(&row.decision_id)
+    .bind(&row.pattern)
+    .bind(&row.decided_digest)
+    .bind(&row.decided_function_digest)
+    .bind(&row.decided_policy_digest)
+    .bind(row.revision)
+    .bind(row.create_time)
+    .bind(row.update_time)
+    .bind(row.task.encode_to_vec())
+    .execute(tx)
+    .await
+}
+
+/// Puts the decisions of a group in force on their tasks, numbering the changes after `base`.
+pub(crate) async fn set_decisions(tx: &mut Tx, tenant: &Tenant, batch: &str, base: i64) -> Result<u64> {
+    query(
+        "update tasks set decision_id = d.decision_id, pattern = d.pattern, state = 'DECIDED',
+             decided_digest = d.task_digest, decided_function_digest = d.function_digest,
+             decided_policy_digest = d.policy_digest, revision = $3 + d.ordinal
+         from decisions d
+         where tasks.tenant_id = $1 and d.tenant_id = $1 and d.batch = $2 and d.task_id = tasks.task_id",
+    )
+    .bind(tenant)
+    .bind(batch)
+    .bind(base)
+    .execute(tx)
+    .await
+}
+
+/// After a change of a function: its decided tasks await a new decision.
+pub(crate) async fn reopen(tx: &mut Tx, tenant: &Tenant, function_id: &str, revision: i64) -> Result<u64> {
+    query(
+        "update tasks set state = 'RATED', pattern = '', revision = $3
+         where tenant_id = $1 and function_id = $2 and state = 'DECIDED' and removed = 0",
+    )
+    .bind(tenant)
+    .bind(function_id)
+    .bind(revision)
+    .execute(tx)
+    .await
+}
