@@ -54,7 +54,7 @@ impl Frontier {
     /// not be a node of the tree; [`Error::TooLarge`].
     pub fn push_subtree(&mut self, level: u8, root: Hash) -> Result<()> {
         let leaves = 1u64.checked_shl(level.into()).ok_or(Error::TooLarge)?;
-        if self.size % leaves != 0 {
+        if !self.size.is_multiple_of(leaves) {
             let why = format!("a subtree of {leaves} leaves cannot begin at {}", self.size);
             return Err(Error::malformed("frontier", why));
         }

@@ -1,0 +1,97 @@
+//! The audit log: what happened, provably.
+//!
+//! # What it owns
+//! One transparency log per tenant: entries, the Merkle tree over them in tiles, signed checkpoints and
+//! cosignatures; the sealed personal data of entries and the keys of its subjects; retention policies,
+//! legal holds and the record of prunings.
+//!
+//! # What it promises
+//! - An answer to `Append` comes after commit: the entry is durable, has its index and is in the tree.
+//! - Indexes have no gaps; an event id is recorded once, whoever sends it how often ([`step`]).
+//! - Nothing is dropped: beyond its bounds the queue refuses, and the caller keeps what it has
+//!   ([`sequencer`]).
+//! - Whoever changes anything afterwards is found: by [`fsck`] in the store, by [`export_verify`] and
+//!   [`remit_tlog::client`] offline, by [`witness`] if the tail is cut or history forked.
+//! - Erasing a person destroys the key of their data, and every proof remains ([`seal`]).
+//!
+//! `docs/audit.md` follows an entry through its life and specifies every byte that is hashed.
+//!
+//! # What it does not do
+//! It does not judge events or derive anything from them; it keeps no second copy for readers, who search
+//! or tail.
+
+pub mod details;
+pub mod export_verify;
+pub mod fsck;
+pub mod grpc;
+pub mod http;
+pub mod keys;
+pub mod leaf;
+pub mod prepare;
+pub mod seal;
+pub mod sequencer;
+pub mod service;
+pub mod step;
+pub mod store;
+pub mod witness;
+
+use keys::Keys;
+use remit_api::audit::v1::audit_service_server::AuditServiceServer;
+use remit_core::{Ids, Result};
+use remit_runtime::{Config, Deps, Parts};
+use remit_store::{Migration, Schema};
+use seal::MasterKeys;
+use secrecy::ExposeSecret as _;
+use sequencer::Limits;
+use service::AuditLog;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tonic::service::Routes;
+
+/// The tables of the audit log.
+pub const SCHEMA: Schema =
+    Schema { service: "audit", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
+
+/// The keys that `config` names, or those in the data directory.
+///
+/// # Errors
+/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_INVALID`); `InvalidArgument` (`MASTER_KEY_INVALID`,
+/// `ORIGIN_INVALID`, `WITNESS_KEY_INVALID`).
+pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
+    let create = config.auth.development;
+    let path = |named: &Path, default: &str| -> (PathBuf, bool) {
+        let own = named.as_os_str().is_empty();
+        if own { (config.data.dir.join(default), create) } else { (named.to_owned(), false) }
+    };
+    let (file, make) = path(&config.audit.signing_key, "audit-signing.pem");
+    let signing = keys::signing_key(&file, make, ids)?;
+    let text = config.audit.master_keys.expose_secret();
+    let master = if text.is_empty() {
+        let (file, make) = path(&config.audit.master_keys_file, "audit-master.keys");
+        keys::master_keys(&file, make, ids)?
+    } else {
+        MasterKeys::parse(text)?
+    };
+    Keys::new(&config.audit.origin, signing, master, &config.audit.witnesses)
+}
+
+/// Opens the log as `config` says, for the service and for tools that work on the store.
+///
+/// # Errors
+/// As [`load_keys`].
+pub fn open(deps: &Deps) -> Result<AuditLog> {
+    let keys = Arc::new(load_keys(&deps.config, &deps.ids)?);
+    let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
+    let limits = Limits { queued_events, queued_bytes, ..Limits::default() };
+    Ok(AuditLog::new(deps.db.clone(), deps.clock.clone(), keys, limits))
+}
+
+/// Builds the service.
+///
+/// # Errors
+/// As [`load_keys`].
+pub async fn build(deps: Deps) -> Result<Parts> {
+    let log = open(&deps)?;
+    let routes = Routes::new(AuditServiceServer::new(grpc::Audit::new(log.clone(), deps.shutdown)));
+    Ok(Parts { routes, http: Some(http::router(log)), ..Parts::default() })
+}

@@ -32,6 +32,7 @@ pub struct Config {
     pub peers: BTreeMap<String, String>,
     pub clock: ClockConfig,
     pub relay: Relay,
+    pub audit: Audit,
     pub timers: Timers,
     pub scoring: Scoring,
     pub telemetry: Telemetry,
@@ -133,6 +134,20 @@ pub struct Relay {
     pub retry_min: Span,
     pub retry_max: Span,
     pub max_depth: i64,
+}
+
+/// The section `[audit]`. Master keys are never printed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Audit {
+    pub origin: String,
+    pub signing_key: PathBuf,
+    pub master_keys_file: PathBuf,
+    pub master_keys: SecretString,
+    pub witnesses: Vec<String>,
+    pub max_queued_events: usize,
+    pub max_queued_bytes: usize,
 }
 
 /// The section `[timers]`.
@@ -250,6 +265,8 @@ impl Config {
         need(!self.data.dir.as_os_str().is_empty(), "data.dir", "must not be empty")?;
         need((1..=500).contains(&self.relay.batch), "relay.batch", "must be 1 to 500")?;
         need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;
+        need(self.audit.max_queued_events >= 1_000, "audit.max_queued_events", "must be at least 1000, one batch")?;
+        need(self.audit.max_queued_bytes >= 8 << 20, "audit.max_queued_bytes", "must be at least 8388608, one batch")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();

@@ -1,0 +1,133 @@
+-- One transparency log per tenant. $KEY is text compared bytewise, $BYTES a byte string; times are
+-- microseconds. An index is called idx because index is a word of SQL.
+
+-- The state of each log: whoever appends claims this row first.
+create table log_heads (
+    tenant_id $KEY not null,
+    size bigint not null,
+    root_hash $BYTES not null,
+    frontier $BYTES not null,
+    checkpoint text not null,
+    updated_at bigint not null,
+    constraint log_heads_pk primary key (tenant_id),
+    constraint log_heads_size check (size >= 0)
+);
+
+-- The leaves. The columns after leaf repeat its content for searching; what is empty is null where an
+-- index leaves it out.
+create table entries (
+    tenant_id $KEY not null,
+    idx bigint not null,
+    event_id $KEY not null,
+    leaf_hash $BYTES not null,
+    leaf $BYTES not null,
+    actor $KEY not null,
+    actor_kind $KEY not null,
+    on_behalf_of $KEY,
+    action $KEY not null,
+    resource $KEY not null,
+    outcome $KEY not null,
+    service $KEY not null,
+    occurred_at bigint not null,
+    recorded_at bigint not null,
+    request_id $KEY,
+    trace_id $KEY,
+    subject $KEY,
+    constraint entries_pk primary key (tenant_id, idx),
+    constraint entries_event unique (tenant_id, event_id),
+    constraint entries_idx check (idx >= 0)
+);
+create index entries_by_actor on entries (tenant_id, actor, idx);
+create index entries_by_action on entries (tenant_id, action, idx);
+create index entries_by_resource on entries (tenant_id, resource, idx);
+create index entries_by_outcome on entries (tenant_id, outcome, idx);
+create index entries_by_recorded on entries (tenant_id, recorded_at, idx);
+create index entries_by_occurred on entries (tenant_id, occurred_at, idx);
+create index entries_by_request on entries (tenant_id, request_id, idx) where request_id is not null;
+create index entries_by_trace on entries (tenant_id, trace_id, idx) where trace_id is not null;
+create index entries_by_subject on entries (tenant_id, subject, idx) where subject is not null;
+
+-- Tiles of 256 hashes. Level 0 is stored once it is full: until then the entries hold its hashes. The
+-- levels above are stored as they grow.
+create table tiles (
+    tenant_id $KEY not null,
+    level bigint not null,
+    idx bigint not null,
+    hashes $BYTES not null,
+    constraint tiles_pk primary key (tenant_id, level, idx)
+);
+
+-- Cosignatures of witnesses, by the size of the checkpoint they are for.
+create table cosignatures (
+    tenant_id $KEY not null,
+    size bigint not null,
+    witness $KEY not null,
+    signature text not null,
+    cosigned_at bigint not null,
+    added_at bigint not null,
+    constraint cosignatures_pk primary key (tenant_id, size, witness)
+);
+
+-- The keys of personal-data subjects, each sealed under a master key. Erasing sets wrapped to null; who
+-- comes back after that gets the next generation.
+create table subject_keys (
+    tenant_id $KEY not null,
+    subject $KEY not null,
+    generation bigint not null,
+    master_key $KEY not null,
+    wrapped $BYTES,
+    created_at bigint not null,
+    destroyed_at bigint,
+    constraint subject_keys_pk primary key (tenant_id, subject, generation)
+);
+create index subject_keys_by_master on subject_keys (tenant_id, master_key, subject, generation) where wrapped is not null;
+
+-- Personal data, sealed under its subject's key, by the entry that commits to it.
+create table personal_data (
+    tenant_id $KEY not null,
+    idx bigint not null,
+    subject $KEY not null,
+    generation bigint not null,
+    sealed $BYTES not null,
+    constraint personal_data_pk primary key (tenant_id, idx)
+);
+create index personal_data_by_subject on personal_data (tenant_id, subject, idx);
+
+-- How long a tenant keeps its entries; no row, or no keep_us, means for ever.
+create table retention_policies (
+    tenant_id $KEY not null,
+    keep_us bigint,
+    revision bigint not null,
+    updated_at bigint not null,
+    constraint retention_policies_pk primary key (tenant_id)
+);
+
+-- What must not be pruned or erased.
+create table legal_holds (
+    tenant_id $KEY not null,
+    hold_id $KEY not null,
+    reason text not null,
+    subject $KEY,
+    resource_prefix $KEY,
+    actor $KEY,
+    recorded_from bigint,
+    recorded_until bigint,
+    creator text not null,
+    created_at bigint not null,
+    releaser text,
+    released_at bigint,
+    release_reason text,
+    constraint legal_holds_pk primary key (tenant_id, hold_id)
+);
+
+-- Spans of entries whose content retention removed, in whole tiles less what was held. The pruning's
+-- own entry, found by event id, states the same.
+create table prunings (
+    tenant_id $KEY not null,
+    start_idx bigint not null,
+    end_idx bigint not null,
+    event_id $KEY not null,
+    pruned_at bigint not null,
+    constraint prunings_pk primary key (tenant_id, start_idx),
+    constraint prunings_span check (start_idx < end_idx)
+);

@@ -1,0 +1,391 @@
+//! Checks an export offline: a pure function over its bytes. The format is specified in `docs/audit.md`.
+
+use crate::leaf::Leaf;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use remit_core::digest;
+use remit_tlog::client::Trust;
+use remit_tlog::note::Algorithm;
+use remit_tlog::proof::{RangeProof, check_consistency};
+use remit_tlog::{Checkpoint, Error as LogError, Frontier, Hash, Note, VerifierKey, leaf_hash};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::BufRead;
+
+/// The version of the export format.
+pub const FORMAT: &str = "remit-audit-export/1";
+
+/// The longest line of an export.
+pub const MAX_LINE: usize = 4 << 20;
+
+/// The first line of an export: what it is of, and all that ties its entries to the checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The first index.
+    pub start: u64,
+    /// The index after the last.
+    pub end: u64,
+    /// The size of the log that the checkpoint covers.
+    pub size: u64,
+    /// The roots of the perfect subtrees before `start`, in base64.
+    pub left: Vec<String>,
+    /// The roots of the perfect subtrees from `end` on, in base64.
+    pub right: Vec<String>,
+    /// The size that `consistency` is from; 0 if none was asked for.
+    pub known_size: u64,
+    /// The root hash at that size, in base64; empty if none was asked for.
+    pub known_root: String,
+    /// The consistency proof from `known_size` to `size`, in base64.
+    pub consistency: Vec<String>,
+    /// The signed checkpoint.
+    pub checkpoint: String,
+    /// The verifier key of the log.
+    pub key: String,
+    /// The verifier keys of the witnesses that cosigned.
+    pub witnesses: Vec<String>,
+}
+
+/// The form of the first line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestLine {
+    /// The manifest.
+    pub manifest: Manifest,
+}
+
+/// Whom and what the reader of an export trusts beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Beforehand {
+    /// The key of the log. Without it the key in the export is used, which shows that the export is whole
+    /// but not whose it is.
+    pub key: Option<VerifierKey>,
+    /// Witnesses to rely on.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them must have cosigned.
+    pub quorum: usize,
+    /// A signed checkpoint of the same log from before, which the export must extend.
+    pub earlier: Option<String>,
+}
+
+/// What a sound export holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The checkpoint that covers it.
+    pub checkpoint: Checkpoint,
+    /// The signed checkpoint, to keep for the next time.
+    pub note: String,
+    /// The first index.
+    pub start: u64,
+    /// The index after the last.
+    pub end: u64,
+    /// Entries with content.
+    pub entries: u64,
+    /// Entries of which only the leaf hash is there.
+    pub pruned: u64,
+    /// Entries with sealed personal data that matches what they commit to.
+    pub sealed: u64,
+    /// The key that signed.
+    pub key: String,
+    /// Whether that key was known beforehand.
+    pub key_pinned: bool,
+    /// How many of the trusted witnesses cosigned.
+    pub witnesses: usize,
+    /// The size of the earlier checkpoint that the export was shown to extend.
+    pub extends: Option<u64>,
+}
+
+/// Why an export is refused, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The line, counted from 1; 0 if it is about the export as a whole.
+    pub line: u64,
+    /// What is wrong.
+    pub what: String,
+    /// The reason in terms of the log, if that is what failed.
+    pub cause: Option<LogError>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
+        f.write_str(&self.what)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn refused(line: u64, what: impl Into<String>) -> Refused {
+    Refused { line, what: what.into(), cause: None }
+}
+
+fn because(line: u64, what: &str) -> impl Fn(LogError) -> Refused {
+    move |cause| Refused { line, what: what.to_owned(), cause: Some(cause) }
+}
+
+/// Reads an export to its end and checks every byte of it against the signed checkpoint.
+///
+/// # Errors
+/// The first thing that is wrong, by line: an entry that does not give its leaf hash, a missing entry, a
+/// missing end, a root that does not fit, a signature that is not valid, an earlier checkpoint that is not
+/// extended.
+pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Result<Verified, Refused> {
+    let mut lines = Lines { reader: &mut reader, number: 0 };
+    let first = lines.next()?.ok_or_else(|| refused(0, "the export is empty"))?;
+    let opened = open(&first, beforehand)?;
+    let Opened { manifest, checkpoint, earlier, .. } = &opened;
+    let range = RangeProof { left: hashes(&manifest.left)?, right: hashes(&manifest.right)? };
+    let mut frontier = range.begin(manifest.start).map_err(because(1, "the proof of the range does not begin"))?;
+    let mut extends = extends_by_proof(&opened)?;
+    let mut at_earlier = |frontier: &Frontier, line: u64| match earlier {
+        Some(earlier) if earlier.size == frontier.size() && extends.is_none() => {
+            if earlier.root != frontier.root() {
+                let cause = LogError::Fork { size: earlier.size, seen: earlier.root, offered: frontier.root() };
+                return Err(because(line, "the export does not extend the earlier checkpoint")(cause));
+            }
+            extends = Some(earlier.size);
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    at_earlier(&frontier, 1)?;
+    let (mut entries, mut pruned, mut sealed) = (0, 0, 0);
+    for index in manifest.start..manifest.end {
+        let Some(line) = lines.next()? else {
+            return Err(refused(
+                0,
+                format!("the export ends before entry {index}; it should go to entry {}", manifest.end - 1),
+            ));
+        };
+        let read = entry(&line, index).map_err(|what| refused(lines.number, what))?;
+        frontier.push(read.hash).map_err(because(lines.number, "the entry does not fit"))?;
+        at_earlier(&frontier, lines.number)?;
+        match read.content {
+            Content::Pruned => pruned += 1,
+            Content::Plain => entries += 1,
+            Content::Sealed => (entries, sealed) = (entries + 1, sealed + 1),
+        }
+    }
+    let end = format!("{{\"end\":{}}}", manifest.end);
+    match lines.next()? {
+        Some(line) if line == end.as_bytes() => {}
+        Some(_) => return Err(refused(lines.number, format!("must be {end}"))),
+        None => return Err(refused(0, "the last line is missing: the export was cut")),
+    }
+    if lines.next()?.is_some() {
+        return Err(refused(lines.number, "nothing may follow the end"));
+    }
+    range
+        .finish(frontier, checkpoint.size, checkpoint.root)
+        .map_err(because(0, "the entries do not give the root hash of the checkpoint: one of them was altered together with its leaf hash, or the proof was"))?;
+    if let (Some(earlier), None) = (earlier, extends) {
+        let size = earlier.size;
+        return Err(refused(
+            0,
+            format!(
+                "nothing ties this part of the log to the earlier checkpoint of {size} entries: export again with known_size {size}"
+            ),
+        ));
+    }
+    Ok(Verified {
+        note: opened.manifest.checkpoint.clone(),
+        start: manifest.start,
+        end: manifest.end,
+        entries,
+        pruned,
+        sealed,
+        key: opened.key.to_string(),
+        key_pinned: beforehand.key.is_some(),
+        witnesses: opened.cosigned,
+        extends,
+        checkpoint: opened.checkpoint,
+    })
+}
+
+struct Lines<'a, R> {
+    reader: &'a mut R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<'_, R> {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        let mut line = Vec::new();
+        loop {
+            let part =
+                self.reader.fill_buf().map_err(|error| refused(self.number + 1, format!("cannot be read: {error}")))?;
+            if part.is_empty() {
+                break;
+            }
+            let taken = part.iter().position(|byte| *byte == b'\n').map_or(part.len(), |at| at + 1);
+            line.extend_from_slice(&part[..taken]);
+            self.reader.consume(taken);
+            if line.ends_with(b"\n") {
+                break;
+            }
+            if line.len() > MAX_LINE {
+                return Err(refused(self.number + 1, "the line is longer than any line of an export"));
+            }
+        }
+        if line.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        if line.pop() == Some(b'\n') { Ok(Some(line)) } else { Err(refused(self.number, "the line was cut")) }
+    }
+}
+
+struct Opened {
+    manifest: Manifest,
+    checkpoint: Checkpoint,
+    earlier: Option<Checkpoint>,
+    key: VerifierKey,
+    cosigned: usize,
+}
+
+fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
+    let read: ManifestLine =
+        serde_json::from_slice(line).map_err(|error| refused(1, format!("not a manifest: {error}")))?;
+    let again = serde_json::to_vec(&read).map_err(|error| refused(1, error.to_string()))?;
+    if again != line {
+        return Err(refused(1, "the manifest is not in its one form"));
+    }
+    let manifest = read.manifest;
+    if manifest.format != FORMAT {
+        return Err(refused(1, format!("format {} is not known here, {FORMAT} is", manifest.format)));
+    }
+    if manifest.start > manifest.end || manifest.end > manifest.size {
+        return Err(refused(1, "start, end and size are out of order"));
+    }
+    let stated = VerifierKey::parse(&manifest.key).map_err(because(1, "the key in the manifest"))?;
+    if let Some(known) = &beforehand.key
+        && *known != stated
+    {
+        return Err(refused(1, format!("the export is signed with key {stated}, and key {known} is trusted")));
+    }
+    if stated.algorithm() != Algorithm::Ed25519 {
+        return Err(refused(1, "the key in the manifest is not the key of a log"));
+    }
+    let trust = Trust::new(stated.name(), stated.clone(), beforehand.witnesses.clone(), beforehand.quorum);
+    let trust = trust.map_err(because(1, "the trusted keys"))?;
+    let checkpoint = trust.open(&manifest.checkpoint).map_err(because(1, "the checkpoint"))?;
+    let note = Note::parse(&manifest.checkpoint).map_err(because(1, "the checkpoint"))?;
+    if checkpoint.size != manifest.size {
+        return Err(refused(
+            1,
+            format!("the checkpoint is of {} entries, the manifest of {}", checkpoint.size, manifest.size),
+        ));
+    }
+    let stated_witnesses = manifest.witnesses.iter().map(|key| VerifierKey::parse(key));
+    let stated_witnesses =
+        stated_witnesses.collect::<Result<Vec<_>, _>>().map_err(because(1, "a witness key in the manifest"))?;
+    // Every signature line must be accounted for, or a byte of it could change unnoticed.
+    for witness in &stated_witnesses {
+        note.verify(witness).map_err(because(1, "a cosignature"))?;
+    }
+    if note.signatures.len() != stated_witnesses.len() + 1 || note.to_string() != manifest.checkpoint {
+        return Err(refused(1, "the checkpoint has signatures that the manifest names no key for"));
+    }
+    let cosigned = note.count_signers(&beforehand.witnesses).map_err(because(1, "a cosignature"))?;
+    let earlier = match &beforehand.earlier {
+        Some(note) => {
+            let only_log =
+                Trust::new(stated.name(), stated.clone(), Vec::new(), 0).map_err(because(0, "the trusted keys"))?;
+            Some(only_log.open(note).map_err(because(0, "the earlier checkpoint"))?)
+        }
+        None => None,
+    };
+    if let Some(earlier) = &earlier
+        && checkpoint.size < earlier.size
+    {
+        let cause = LogError::Rollback { seen: earlier.size, offered: checkpoint.size };
+        return Err(because(1, "the export does not extend the earlier checkpoint")(cause));
+    }
+    Ok(Opened { manifest, checkpoint, earlier, key: stated, cosigned })
+}
+
+fn hashes(texts: &[String]) -> Result<Vec<Hash>, Refused> {
+    texts
+        .iter()
+        .map(|text| Hash::from_base64(text))
+        .collect::<Result<_, _>>()
+        .map_err(because(1, "a hash in the manifest"))
+}
+
+/// Checks the consistency proof of the manifest, if it has one, and uses it where it begins at the earlier
+/// checkpoint.
+fn extends_by_proof(opened: &Opened) -> Result<Option<u64>, Refused> {
+    let Manifest { known_size, known_root, consistency, .. } = &opened.manifest;
+    let proof = hashes(consistency)?;
+    if *known_size == 0 {
+        let none = known_root.is_empty() && proof.is_empty();
+        return if none { Ok(None) } else { Err(refused(1, "a consistency proof from nothing")) };
+    }
+    let known_root = Hash::from_base64(known_root).map_err(because(1, "the known root hash"))?;
+    let Checkpoint { size, root, .. } = opened.checkpoint;
+    check_consistency(*known_size, known_root, size, root, &proof).map_err(because(1, "the consistency proof"))?;
+    match &opened.earlier {
+        Some(earlier) if earlier.size == *known_size && earlier.root != known_root => {
+            let cause = LogError::Fork { size: earlier.size, seen: earlier.root, offered: known_root };
+            Err(because(1, "the export does not extend the earlier checkpoint")(cause))
+        }
+        Some(earlier) if earlier.size == *known_size => Ok(Some(earlier.size)),
+        _ => Ok(None),
+    }
+}
+
+enum Content {
+    Plain,
+    Sealed,
+    Pruned,
+}
+
+struct Read {
+    hash: Hash,
+    content: Content,
+}
+
+/// `{"index":N,"leaf_hash":"H"}`, `{"index":N,"leaf_hash":"H","entry":E}`, or with `"sealed":"S",` before
+/// `"entry"`; E is the leaf, byte for byte.
+fn entry(line: &[u8], index: u64) -> Result<Read, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    let begin = format!("{{\"index\":{index},\"leaf_hash\":\"");
+    let rest = text
+        .strip_prefix(&begin)
+        .ok_or_else(|| format!("must begin with {begin}: an entry is missing, doubled or out of order"))?;
+    let (stated, rest) = rest.split_at_checked(64).ok_or("the leaf hash is cut")?;
+    let rest = rest.strip_prefix('"').ok_or("the leaf hash must have 64 hexadecimal digits")?;
+    if rest == "}" {
+        return Ok(Read { hash: parse_hex(stated)?, content: Content::Pruned });
+    }
+    let (sealed, rest) = match rest.strip_prefix(",\"sealed\":\"") {
+        Some(rest) => {
+            let (sealed, rest) = rest.split_once('"').ok_or("the sealed data is cut")?;
+            (Some(BASE64_STANDARD.decode(sealed).map_err(|_| "the sealed data is not base64")?), rest)
+        }
+        None => (None, rest),
+    };
+    let leaf = rest.strip_prefix(",\"entry\":").and_then(|rest| rest.strip_suffix('}')).ok_or("the entry is cut")?;
+    let hash = leaf_hash(leaf.as_bytes());
+    if hash.to_string() != stated {
+        return Err(format!("entry {index} was altered: its content has leaf hash {hash}, stated is {stated}"));
+    }
+    let decoded =
+        Leaf::decode(leaf.as_bytes()).map_err(|why| format!("entry {index} is no leaf of this log: {why}"))?;
+    match (sealed, decoded.personal) {
+        (None, _) => Ok(Read { hash, content: Content::Plain }),
+        (Some(sealed), Some(personal)) if digest::sha256(&sealed) == personal.digest => {
+            Ok(Read { hash, content: Content::Sealed })
+        }
+        (Some(_), _) => Err(format!("the sealed personal data of entry {index} was altered")),
+    }
+}
+
+fn parse_hex(text: &str) -> Result<Hash, String> {
+    let bytes = hex::decode(text).map_err(|_| "the leaf hash must have 64 hexadecimal digits".to_owned())?;
+    let hash = Hash::from_slice(&bytes).map_err(|error| error.to_string())?;
+    if hash.to_string() == text { Ok(hash) } else { Err("the leaf hash must be in lower case".to_owned()) }
+}

@@ -1,0 +1,71 @@
+//! What retention removed: the spans, and the entries of the log that account for them.
+
+use super::{FindingKind, Findings, spans_digest};
+use crate::store::entries;
+use crate::store::keeping::{self, Span};
+use remit_core::{Result, Tenant};
+use remit_store::Tx;
+use std::collections::BTreeMap;
+
+pub(super) struct Pruned {
+    /// Span ends by span starts.
+    spans: BTreeMap<u64, u64>,
+    by_event: BTreeMap<String, Vec<Span>>,
+}
+
+impl Pruned {
+    pub(super) async fn read(tx: &mut Tx, tenant: &Tenant, findings: &mut Findings) -> Result<Self> {
+        let (mut spans, mut by_event) = (BTreeMap::new(), BTreeMap::<String, Vec<Span>>::new());
+        for span in keeping::all_spans(tx, tenant).await? {
+            spans.insert(span.start, span.end);
+            by_event.entry(span.event_id.clone()).or_default().push(span);
+        }
+        let mut last = 0;
+        for (start, end) in &spans {
+            if *start < last {
+                findings.add(FindingKind::Pruning, format!("entries/{start}"), "is recorded as pruned twice");
+            }
+            last = last.max(*end);
+        }
+        Ok(Self { spans, by_event })
+    }
+
+    pub(super) fn covers(&self, index: u64) -> bool {
+        self.spans.range(..=index).next_back().is_some_and(|(_, end)| index < *end)
+    }
+
+    /// Compares each pruning with its entry in the log.
+    pub(super) async fn account(
+        &mut self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        size: u64,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let ids: Vec<&str> = self.by_event.keys().map(String::as_str).collect();
+        let known: BTreeMap<_, _> = entries::by_event_ids(tx, tenant, &ids).await?.into_iter().collect();
+        for (id, spans) in &self.by_event {
+            let location = spans.first().map(|span| format!("entries/{}", span.start)).unwrap_or_default();
+            let Some(leaf) = known.get(id).and_then(|stored| stored.leaf().ok()) else {
+                findings.add(
+                    FindingKind::Pruning,
+                    location,
+                    format!("is recorded as pruned by event {id}, which the log does not have"),
+                );
+                continue;
+            };
+            let details: serde_json::Value = serde_json::from_str(leaf.details()).unwrap_or_default();
+            let digest = spans_digest(spans);
+            if leaf.action != keeping::PRUNE || details["spans_digest"] != digest.as_str() {
+                let message = format!(
+                    "the spans recorded for event {id} have digest {digest}, its entry states {}",
+                    details["spans_digest"]
+                );
+                findings.add(FindingKind::Pruning, location, message);
+            } else if spans.iter().any(|span| span.end > size) {
+                findings.add(FindingKind::Pruning, location, "a span ends beyond the log");
+            }
+        }
+        Ok(())
+    }
+}

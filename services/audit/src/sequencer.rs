@@ -1,0 +1,202 @@
+//! The write path: callers queue, one step at a time takes what waits and makes it durable.
+//!
+//! Nobody waits on a timer. While a step commits, others queue, and the next step takes them all: group
+//! commit whose batches grow with the load. Any number of processes may step the same log, because a
+//! step begins with the claim of the log's head row; different tenants do not wait for each other.
+
+use crate::keys::Keys;
+use crate::prepare::Prepared;
+use crate::step::{self, Receipt};
+use remit_core::{Clock, Error, Kind, Result, Tenant};
+use remit_store::Db;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Bounds of the queue of one tenant in one process, and of one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events that may wait.
+    pub queued_events: usize,
+    /// Bytes that may wait.
+    pub queued_bytes: usize,
+    /// Events of one step, unless a single call has more.
+    pub step_events: usize,
+    /// Bytes of one step, unless a single call has more.
+    pub step_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queued_events: 20_000, queued_bytes: 64 << 20, step_events: 1_000, step_bytes: 4 << 20 }
+    }
+}
+
+/// One call's events.
+pub(crate) struct Job {
+    pub(crate) events: Vec<Prepared>,
+    weight: usize,
+    answer: oneshot::Sender<Result<Receipt>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    events: usize,
+    bytes: usize,
+    running: bool,
+}
+
+struct TenantLog {
+    queue: Mutex<Queue>,
+    size: watch::Sender<u64>,
+}
+
+/// Appends to the logs of all tenants. Cheap to clone.
+#[derive(Clone)]
+pub struct Sequencer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    keys: Arc<Keys>,
+    limits: Limits,
+    logs: Mutex<HashMap<Tenant, Arc<TenantLog>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sequencer {
+    /// Appends through `db`.
+    pub fn new(db: Db, clock: Arc<dyn Clock>, keys: Arc<Keys>, limits: Limits) -> Self {
+        Self { shared: Arc::new(Shared { db, clock, keys, limits, logs: Mutex::default() }) }
+    }
+
+    fn log(&self, tenant: &Tenant) -> Arc<TenantLog> {
+        let mut logs = lock(&self.shared.logs);
+        let new = || Arc::new(TenantLog { queue: Mutex::default(), size: watch::Sender::new(0) });
+        logs.entry(tenant.clone()).or_insert_with(new).clone()
+    }
+
+    /// Records events in this order, all or none; returns after commit.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` (`AUDIT_QUEUE_FULL`) if too much waits: nothing was recorded.
+    /// `AlreadyExists` (`EVENT_ID_REUSED`). As the database fails: whether it was recorded is then unknown,
+    /// and sending it again is safe.
+    pub async fn append(&self, tenant: &Tenant, events: Vec<Prepared>) -> Result<Receipt> {
+        let log = self.log(tenant);
+        let weight = events.iter().map(Prepared::weight).sum();
+        let (answer, receipt) = oneshot::channel();
+        let start = {
+            let mut queue = lock(&log.queue);
+            let limits = &self.shared.limits;
+            if queue.events + events.len() > limits.queued_events || queue.bytes + weight > limits.queued_bytes {
+                let message =
+                    format!("{} audit events of this tenant wait to be recorded: send it again later", queue.events);
+                return Err(Error::new(Kind::ResourceExhausted, "AUDIT_QUEUE_FULL", message)
+                    .with_retry_after(Duration::from_millis(200)));
+            }
+            queue.events += events.len();
+            queue.bytes += weight;
+            queue.jobs.push_back(Job { events, weight, answer });
+            !std::mem::replace(&mut queue.running, true)
+        };
+        if start {
+            // A task of its own: a caller that gives up must not stop the step it shares with others.
+            tokio::spawn(self.clone().run(tenant.clone(), log));
+        }
+        receipt.await.map_err(|_| Error::new(Kind::Unavailable, "SHUTTING_DOWN", "the process is stopping"))?
+    }
+
+    async fn run(self, tenant: Tenant, log: Arc<TenantLog>) {
+        loop {
+            let jobs = {
+                let mut queue = lock(&log.queue);
+                let jobs = take(&mut queue, &self.shared.limits);
+                if jobs.is_empty() {
+                    queue.running = false;
+                    return;
+                }
+                jobs
+            };
+            self.step(&tenant, &log, jobs).await;
+        }
+    }
+
+    async fn step(&self, tenant: &Tenant, log: &TenantLog, jobs: Vec<Job>) {
+        let (events, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.events, job.answer)).unzip();
+        let done = step::run(&self.shared.db, &*self.shared.clock, &self.shared.keys, tenant, &events).await;
+        match done {
+            Ok(outcomes) => {
+                if let Some(size) = outcomes.iter().flatten().map(|receipt| receipt.size).max() {
+                    announce(&log.size, size);
+                }
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%tenant, %error, source = ?std::error::Error::source(&error), "a step of the audit log failed");
+                for answer in answers {
+                    let _ = answer.send(Err(again(&error)));
+                }
+            }
+        }
+    }
+
+    /// The size of the tenant's log as this process last saw it; wakes when it grows here. Another
+    /// process may have appended: whoever waits polls too.
+    pub fn watch(&self, tenant: &Tenant) -> watch::Receiver<u64> {
+        self.log(tenant).size.subscribe()
+    }
+
+    /// Tells those who wait that the log has this size, found by polling.
+    pub fn saw(&self, tenant: &Tenant, size: u64) {
+        announce(&self.log(tenant).size, size);
+    }
+}
+
+impl std::fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sequencer({:?})", self.shared.db)
+    }
+}
+
+fn announce(sender: &watch::Sender<u64>, size: u64) {
+    sender.send_if_modified(|known| {
+        let grew = size > *known;
+        *known = size.max(*known);
+        grew
+    });
+}
+
+fn take(queue: &mut Queue, limits: &Limits) -> Vec<Job> {
+    let (mut jobs, mut events, mut bytes) = (Vec::new(), 0, 0);
+    while let Some(job) = queue.jobs.front() {
+        let full = events + job.events.len() > limits.step_events || bytes + job.weight > limits.step_bytes;
+        if full && !jobs.is_empty() {
+            break;
+        }
+        events += job.events.len();
+        bytes += job.weight;
+        jobs.extend(queue.jobs.pop_front());
+    }
+    queue.events -= events;
+    queue.bytes -= bytes;
+    jobs
+}
+
+/// The same error for every caller of a step.
+fn again(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.reason(), error.message());
+    match error.retry_after() {
+        Some(wait) => copy.with_retry_after(wait),
+        None => copy,
+    }
+}

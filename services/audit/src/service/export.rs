@@ -1,0 +1,155 @@
+//! Exports: NDJSON that proves itself, streamed in bounded pieces.
+
+use super::AuditLog;
+use crate::export_verify::{FORMAT, Manifest, ManifestLine};
+use crate::store::head::{self, signed};
+use crate::store::{damaged, entries, tiles};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use remit_api::audit::v1 as api;
+use remit_core::{Error, Result, Tenant};
+use remit_store::Tx;
+use remit_tlog::{Hash, Note};
+
+/// How many entries are read at once.
+const CHUNK: u64 = 256;
+
+/// An export in progress: what it is of, and where it is.
+#[derive(Debug, Clone)]
+pub struct Export {
+    tenant: Tenant,
+    end: u64,
+    size: u64,
+    sealed: bool,
+    next: u64,
+    /// The first line, until it was sent.
+    manifest: Option<Vec<u8>>,
+    done: bool,
+}
+
+/// `name` as an index or size of the log.
+fn position(value: i64, name: &str, low: u64, high: u64) -> Result<u64> {
+    let found = u64::try_from(value).ok().filter(|value| (low..=high).contains(value));
+    found.ok_or_else(|| Error::invalid("SIZE_INVALID", name, format!("must be {low} to {high}")))
+}
+
+impl AuditLog {
+    /// Begins or resumes an export.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log.
+    pub async fn export(&self, tenant: &Tenant, request: &api::ExportRequest) -> Result<Export> {
+        let mut tx = self.db.snapshot().await?;
+        let now = head::size(&mut tx, tenant).await?;
+        let size = if request.size == 0 { now } else { position(request.size, "size", 1, now)? };
+        let end = if request.end_index == 0 { size } else { position(request.end_index, "end_index", 1, size)? };
+        let start = position(request.start_index, "start_index", 0, end)?;
+        let known = position(request.known_size, "known_size", 0, size)?;
+        let mut export = Export {
+            tenant: tenant.clone(),
+            end,
+            size,
+            sealed: request.include_sealed,
+            next: start,
+            manifest: None,
+            done: false,
+        };
+        if request.resume_index != 0 {
+            export.next = position(request.resume_index, "resume_index", start, end)?;
+            return Ok(export);
+        }
+        let text = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_base64()).collect::<Vec<_>>();
+        let range = tiles::range(&mut tx, tenant, start, end, size).await?;
+        let (known_root, consistency) = if known == 0 {
+            (String::new(), Vec::new())
+        } else {
+            let root = tiles::root(&mut tx, tenant, known).await?;
+            (root.to_base64(), tiles::consistency(&mut tx, tenant, known, size).await?)
+        };
+        let checkpoint = self.checkpoint_at(&mut tx, tenant, size).await?;
+        let note = Note::parse(&checkpoint.note).map_err(|error| damaged(error.to_string()))?;
+        let witnesses = self.keys.witnesses().iter().filter(|key| note.verify(key).is_ok()).map(ToString::to_string);
+        let manifest = Manifest {
+            format: FORMAT.to_owned(),
+            start,
+            end,
+            size,
+            left: text(&range.left),
+            right: text(&range.right),
+            known_size: known,
+            known_root,
+            consistency: text(&consistency),
+            checkpoint: checkpoint.note,
+            key: checkpoint.verifier_key,
+            witnesses: witnesses.collect(),
+        };
+        let mut line = serde_json::to_vec(&ManifestLine { manifest })
+            .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
+        line.push(b'\n');
+        export.manifest = Some(line);
+        Ok(export)
+    }
+
+    /// The next piece of an export; none after the last.
+    ///
+    /// # Errors
+    /// As the database fails; `Internal` if an entry is missing.
+    pub async fn export_next(&self, export: &mut Export) -> Result<Option<api::ExportResponse>> {
+        if export.done {
+            return Ok(None);
+        }
+        let mut data = export.manifest.take().unwrap_or_default();
+        let until = export.end.min(export.next + CHUNK);
+        if export.next < until {
+            let mut tx = self.db.snapshot().await?;
+            export.next = lines(&mut tx, export, until, &mut data).await?;
+        }
+        if export.next == export.end {
+            data.extend_from_slice(format!("{{\"end\":{}}}\n", export.end).as_bytes());
+            export.done = true;
+        }
+        Ok(Some(api::ExportResponse { data, next_index: signed(export.next), size: signed(export.size) }))
+    }
+}
+
+/// The most bytes of one piece, but for its last line.
+const PIECE: usize = 1 << 20;
+
+/// Adds lines for the entries up to `until`, or fewer if the piece is full; returns the index after the last.
+async fn lines(tx: &mut Tx, export: &Export, until: u64, data: &mut Vec<u8>) -> Result<u64> {
+    let tenant = &export.tenant;
+    let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+    let found = if export.sealed {
+        let full = entries::full_range(tx, tenant, export.next, until, limit).await?;
+        full.into_iter().map(|entry| (entry.stored, entry.sealed.map(|(_, _, sealed)| sealed))).collect()
+    } else {
+        let plain = entries::range(tx, tenant, export.next, until, limit).await?;
+        plain.into_iter().map(|stored| (stored, None)).collect::<Vec<_>>()
+    };
+    let mut found = found.into_iter().peekable();
+    let mut tile: Option<(u64, Vec<Hash>)> = None;
+    for index in export.next..until {
+        if data.len() >= PIECE {
+            return Ok(index);
+        }
+        let begin = format!("{{\"index\":{index},\"leaf_hash\":\"");
+        data.extend_from_slice(begin.as_bytes());
+        if let Some((stored, sealed)) = found.next_if(|(stored, _)| stored.index == index) {
+            data.extend_from_slice(hex::encode(&stored.hash).as_bytes());
+            if let Some(sealed) = sealed {
+                data.extend_from_slice(format!("\",\"sealed\":\"{}", BASE64_STANDARD.encode(sealed)).as_bytes());
+            }
+            data.extend_from_slice(b"\",\"entry\":");
+            data.extend_from_slice(&stored.line);
+            data.extend_from_slice(b"}\n");
+        } else {
+            if tile.as_ref().is_none_or(|(at, _)| *at != index / 256) {
+                let hashes = tiles::read(tx, tenant, 0, index / 256).await?;
+                tile = Some((index / 256, hashes.ok_or_else(|| damaged(format!("entry {index} is missing")))?));
+            }
+            let hash = tile.as_ref().and_then(|(_, hashes)| hashes.get((index % 256) as usize));
+            let hash = hash.ok_or_else(|| damaged(format!("entry {index} is missing")))?;
+            data.extend_from_slice(format!("{hash}\"}}\n").as_bytes());
+        }
+    }
+    Ok(until)
+}

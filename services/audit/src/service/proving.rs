@@ -1,0 +1,188 @@
+//! Checkpoints and proofs.
+
+use super::{AuditLog, entry_index, entry_not_found};
+use crate::leaf::proto_time;
+use crate::store::cosignatures::{self, Line};
+use crate::store::head::{self, signed};
+use crate::store::{damaged, tiles};
+use remit_api::audit::v1 as api;
+use remit_core::{Error, Kind, Result, Tenant, Timestamp};
+use remit_runtime::Started;
+use remit_store::{Call, Tx};
+use remit_tlog::proof_file::ProofFile;
+use remit_tlog::{Checkpoint, Note};
+
+/// How many cosigned sizes are looked at for one that has enough.
+const MAX_SIZES: i64 = 100;
+
+impl AuditLog {
+    /// Signs the state at `size`. Ed25519 is deterministic, so every replica gives the same bytes.
+    async fn sign(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Note> {
+        let root = tiles::root(tx, tenant, size).await?;
+        let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
+        Ok(checkpoint.sign(&self.keys.signer(tenant)?))
+    }
+
+    /// The signed checkpoint at `size`, with the cosignatures of known witnesses.
+    pub(crate) async fn checkpoint_at(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<api::Checkpoint> {
+        let mut note = self.sign(tx, tenant, size).await?;
+        let mut cosigned = Vec::new();
+        for line in cosignatures::of_size(tx, tenant, size).await? {
+            let Some(key) = self.keys.witnesses().iter().find(|key| key.name() == line.witness) else { continue };
+            let text = format!("{}\n{}", note.text, line.signature);
+            let with_line =
+                Note::parse(&text).map_err(|error| damaged(format!("cosignature of {}: {error}", line.witness)))?;
+            // A witness that has changed its key since no longer counts.
+            let Ok(time) = with_line.verify(key) else { continue };
+            note.signatures.extend(with_line.signatures);
+            let time = i64::try_from(time).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            cosigned.push(api::Cosignature { witness: line.witness, cosign_time: Some(proto_time(Timestamp(time))) });
+        }
+        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| damaged(error.to_string()))?;
+        Ok(api::Checkpoint {
+            origin: checkpoint.origin,
+            size: signed(size),
+            root_hash: checkpoint.root.0.to_vec(),
+            note: note.to_string(),
+            verifier_key: self.keys.signer(tenant)?.verifier().to_string(),
+            cosignatures: cosigned,
+        })
+    }
+
+    /// The newest checkpoint with at least `minimum` cosignatures.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`NOT_COSIGNED`).
+    pub async fn checkpoint(&self, tenant: &Tenant, minimum: i32) -> Result<api::Checkpoint> {
+        let mut tx = self.db.snapshot().await?;
+        let size = head::size(&mut tx, tenant).await?;
+        if minimum <= 0 {
+            return self.checkpoint_at(&mut tx, tenant, size).await;
+        }
+        for size in cosignatures::sizes(&mut tx, tenant, minimum.into(), size + 1, MAX_SIZES).await? {
+            let checkpoint = self.checkpoint_at(&mut tx, tenant, size).await?;
+            if checkpoint.cosignatures.len() >= usize::try_from(minimum).unwrap_or(usize::MAX) {
+                return Ok(checkpoint);
+            }
+        }
+        Err(Error::precondition(
+            "NOT_COSIGNED",
+            format!("no checkpoint has {minimum} cosignatures of known witnesses yet"),
+        ))
+    }
+
+    /// Proves inclusion; `size` 0 means now.
+    ///
+    /// # Errors
+    /// `NotFound` (`ENTRY_NOT_FOUND`); `InvalidArgument` (`SIZE_INVALID`).
+    pub async fn inclusion(&self, tenant: &Tenant, name: &str, size: i64) -> Result<api::InclusionProof> {
+        let index = entry_index(name)?;
+        let mut tx = self.db.snapshot().await?;
+        let now = head::size(&mut tx, tenant).await?;
+        if index >= now {
+            return Err(entry_not_found(index));
+        }
+        let size = at_size(size, now, index + 1, "size")?;
+        self.inclusion_at(&mut tx, tenant, index, size).await
+    }
+
+    pub(crate) async fn inclusion_at(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        index: u64,
+        size: u64,
+    ) -> Result<api::InclusionProof> {
+        let tile = remit_tlog::tile::Tile::of(0, index / 256, size).ok_or_else(|| damaged(format!("entry {index}")))?;
+        let leaves = tiles::content(tx, tenant, tile).await?;
+        let leaf = leaves.get((index % 256) as usize).ok_or_else(|| damaged(tile))?;
+        let hashes = tiles::inclusion(tx, tenant, index, size).await?;
+        let checkpoint = self.checkpoint_at(tx, tenant, size).await?.note;
+        let file = ProofFile { index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
+        Ok(api::InclusionProof {
+            index: signed(index),
+            size: signed(size),
+            leaf_hash: leaf.0.to_vec(),
+            hashes: hashes.iter().map(|hash| hash.0.to_vec()).collect(),
+            tlog_proof: file.to_string(),
+            checkpoint,
+        })
+    }
+
+    /// Proves consistency; `new` 0 means now.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`SIZE_INVALID`).
+    pub async fn consistency(&self, tenant: &Tenant, old: i64, new: i64) -> Result<api::ConsistencyProof> {
+        let mut tx = self.db.snapshot().await?;
+        let now = head::size(&mut tx, tenant).await?;
+        let new = at_size(new, now, 1, "new_size")?;
+        let old = at_size(old, new, 1, "old_size")?;
+        let hashes = tiles::consistency(&mut tx, tenant, old, new).await?;
+        Ok(api::ConsistencyProof {
+            old_size: signed(old),
+            new_size: signed(new),
+            hashes: hashes.iter().map(|hash| hash.0.to_vec()).collect(),
+            old_root_hash: tiles::root(&mut tx, tenant, old).await?.0.to_vec(),
+            new_root_hash: tiles::root(&mut tx, tenant, new).await?.0.to_vec(),
+        })
+    }
+
+    /// Takes a witness's cosignature.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`NOTE_INVALID`); `PermissionDenied` (`WITNESS_UNKNOWN`).
+    pub async fn cosign(&self, call: &Call, text: &str) -> Result<api::Checkpoint> {
+        let tenant = &call.tenant;
+        let wrong = |why: String| Error::invalid("NOTE_INVALID", "note", why);
+        let note = Note::parse(text).map_err(|error| wrong(error.to_string()))?;
+        note.verify(self.keys.signer(tenant)?.verifier()).map_err(|error| wrong(error.to_string()))?;
+        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| wrong(error.to_string()))?;
+        let mut lines = Vec::new();
+        for key in self.keys.witnesses() {
+            let Ok(signature) = note.signature_by(key) else { continue };
+            let time = note.verify(key).map_err(|error| wrong(error.to_string()))?;
+            let cosigned_at =
+                i64::try_from(time).map_err(|_| wrong("the time of the cosignature is out of range".into()))?;
+            lines.push(Line { witness: key.name().to_owned(), signature: signature.to_string(), cosigned_at });
+        }
+        if lines.is_empty() {
+            let message = "no witness that this server knows signed the note: add its key to audit.witnesses";
+            return Err(Error::new(Kind::PermissionDenied, "WITNESS_UNKNOWN", message));
+        }
+        let mut mutation = match remit_runtime::begin::<api::Checkpoint>(&self.db, call).await? {
+            Started::Replay(answer) => return Ok(answer),
+            Started::Fresh(mutation) => mutation,
+        };
+        for line in &lines {
+            cosignatures::put(mutation.tx(), tenant, checkpoint.size, line, call.now).await?;
+        }
+        let size = head::size(mutation.tx(), tenant).await?;
+        if checkpoint.size > size || checkpoint.origin != self.keys.origin(tenant) {
+            return Err(wrong(format!(
+                "the note is of {} entries of {}, this log has {size}",
+                checkpoint.size, checkpoint.origin
+            )));
+        }
+        if tiles::root(mutation.tx(), tenant, checkpoint.size).await? != checkpoint.root {
+            return Err(wrong("the root hash is not that of this log".into()));
+        }
+        let answer = self.checkpoint_at(mutation.tx(), tenant, checkpoint.size).await?;
+        let mut event = mutation.event(call.method, &format!("checkpoints/{}", checkpoint.size));
+        let witnesses: Vec<&str> = lines.iter().map(|line| line.witness.as_str()).collect();
+        event.details = serde_json::json!({ "root": checkpoint.root.to_string(), "witnesses": witnesses });
+        let grown = self.record(&mut mutation, event).await?;
+        let answer = remit_runtime::finish(mutation, answer).await?;
+        self.announce(tenant, &grown);
+        Ok(answer)
+    }
+}
+
+/// A size of the log as requested: 0 means `now`.
+fn at_size(requested: i64, now: u64, least: u64, field: &str) -> Result<u64> {
+    match u64::try_from(requested) {
+        Ok(0) if now >= least => Ok(now),
+        Ok(size) if (least..=now).contains(&size) => Ok(size),
+        _ => Err(Error::invalid("SIZE_INVALID", field, format!("must be {least} to {now}"))),
+    }
+}

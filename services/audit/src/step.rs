@@ -1,0 +1,292 @@
+//! One step of one log: a transaction that claims the head, gives out indexes, and stores entries,
+//! sealed data, tiles and the new head with its signed checkpoint.
+
+use crate::keys::Keys;
+use crate::prepare::{Prepared, reused};
+use crate::store::entries::{self, NewEntry, Stored};
+use crate::store::head::{self, Head};
+use crate::store::personal::{self, LiveKey, Sealed};
+use crate::store::tiles;
+use remit_core::{Clock, Error, Kind, Result, Tenant};
+use remit_store::{Db, Tx};
+use remit_tlog::tile::{self, WIDTH};
+use remit_tlog::{Checkpoint, Hash, leaf_hash};
+use std::collections::{HashMap, HashSet};
+
+/// Where the events of one call went.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// One for each event, in the order of the call.
+    pub places: Vec<Place>,
+    /// The size of the log after the step.
+    pub size: u64,
+    /// The signed checkpoint of that size.
+    pub checkpoint: String,
+}
+
+/// Where one event went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The index.
+    pub index: u64,
+    /// The leaf hash.
+    pub hash: Hash,
+    /// Whether it had been recorded before.
+    pub duplicate: bool,
+}
+
+/// How often a step that lost against another writer is repeated before its callers are told.
+const TRIES: usize = 5;
+
+/// Runs a step for several calls; the outer error is the database's, the inner ones are the calls' own.
+pub async fn run(
+    db: &Db,
+    clock: &dyn Clock,
+    keys: &Keys,
+    tenant: &Tenant,
+    jobs: &[Vec<Prepared>],
+) -> Result<Vec<Result<Receipt>>> {
+    let step = Step { clock, keys, tenant, db };
+    // Nearly always no event has been recorded before: assume so, and let the unique constraint say no.
+    let mut lookup = false;
+    for attempt in 1.. {
+        match step.attempt(jobs, lookup).await {
+            Ok(Some(receipts)) => return Ok(receipts),
+            Ok(None) => lookup = true,
+            Err(error) if error.kind() == Kind::Conflict && attempt < TRIES => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::internal("a step ended without an outcome"))
+}
+
+/// Appends one event in a transaction that changes something else too, so that both happen or neither.
+/// The head row is then held until that transaction ends: claim it late.
+///
+/// # Errors
+/// As the database fails; `AlreadyExists` if the event id is taken.
+pub async fn append_in(
+    tx: &mut Tx,
+    db: &Db,
+    clock: &dyn Clock,
+    keys: &Keys,
+    tenant: &Tenant,
+    event: &Prepared,
+) -> Result<Head> {
+    let step = Step { clock, keys, tenant, db };
+    let mut head = head::claim(tx, tenant, clock.now()).await?;
+    let (new, sealed) = step.encode(tx, &[event], head.size).await?;
+    if entries::insert(tx, tenant, &new).await? != 1 {
+        return Err(Error::new(
+            Kind::AlreadyExists,
+            "EVENT_ID_REUSED",
+            format!("event {} was recorded before", event.leaf.id),
+        ));
+    }
+    personal::insert(tx, tenant, sealed).await?;
+    step.grow(tx, &mut head, &new).await?;
+    head::update(tx, tenant, &head).await?;
+    Ok(head)
+}
+
+struct Step<'a> {
+    db: &'a Db,
+    clock: &'a dyn Clock,
+    keys: &'a Keys,
+    tenant: &'a Tenant,
+}
+
+/// An event's place while the step is planned.
+#[derive(Clone, Copy)]
+enum Slot {
+    /// Recorded before.
+    Old(u64, Hash),
+    /// The n-th new entry of this step.
+    New(usize),
+    /// The same event as the n-th new entry of this step.
+    Again(usize),
+}
+
+impl Step<'_> {
+    /// None if an event id turned out to be taken although none was looked up.
+    async fn attempt(&self, jobs: &[Vec<Prepared>], lookup: bool) -> Result<Option<Vec<Result<Receipt>>>> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        let mut head = head::claim(&mut tx, self.tenant, now).await?;
+        let known = if lookup { self.known(&mut tx, jobs).await? } else { HashMap::new() };
+        let (fresh, slots) = self.plan(&mut tx, jobs, &known).await?;
+        let first = head.size;
+        let (new, sealed) = self.encode(&mut tx, &fresh, first).await?;
+        if !new.is_empty() {
+            let inserted = entries::insert(&mut tx, self.tenant, &new).await?;
+            if inserted != new.len() as u64 {
+                tx.rollback().await?;
+                if lookup {
+                    return Err(Error::internal("the head row did not keep others from appending"));
+                }
+                return Ok(None);
+            }
+            personal::insert(&mut tx, self.tenant, sealed).await?;
+            self.grow(&mut tx, &mut head, &new).await?;
+            head::update(&mut tx, self.tenant, &head).await?;
+        }
+        tx.commit().await?;
+        let place = |slot: Slot| match slot {
+            Slot::Old(index, hash) => Place { index, hash, duplicate: true },
+            Slot::New(at) => Place { index: first + at as u64, hash: new[at].hash, duplicate: false },
+            Slot::Again(at) => Place { index: first + at as u64, hash: new[at].hash, duplicate: true },
+        };
+        let receipt = |slots: Vec<Slot>| Receipt {
+            places: slots.into_iter().map(place).collect(),
+            size: head.size,
+            checkpoint: head.checkpoint.clone(),
+        };
+        Ok(Some(slots.into_iter().map(|slots| slots.map(receipt)).collect()))
+    }
+
+    async fn known(&self, tx: &mut Tx, jobs: &[Vec<Prepared>]) -> Result<HashMap<String, Stored>> {
+        let ids: HashSet<&str> = jobs.iter().flatten().map(|event| event.leaf.id.as_str()).collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
+        Ok(entries::by_event_ids(tx, self.tenant, &ids).await?.into_iter().collect())
+    }
+
+    /// Decides which events are new; a call with an event id that is taken by another body is refused
+    /// as a whole and leaves no trace.
+    async fn plan<'a>(
+        &self,
+        tx: &mut Tx,
+        jobs: &'a [Vec<Prepared>],
+        known: &HashMap<String, Stored>,
+    ) -> Result<(Vec<&'a Prepared>, Vec<Result<Vec<Slot>>>)> {
+        let (mut fresh, mut places, mut outcomes) =
+            (Vec::<&Prepared>::new(), HashMap::<&str, usize>::new(), Vec::new());
+        for job in jobs {
+            let before = fresh.len();
+            let mut slots = Ok(Vec::with_capacity(job.len()));
+            for event in job {
+                let id = event.leaf.id.as_str();
+                let slot = if let Some(stored) = known.get(id) {
+                    self.recorded(tx, event, stored).await?
+                } else if let Some(at) = places.get(id) {
+                    let first = fresh[*at];
+                    if event.same_as(first) { Ok(Slot::Again(*at)) } else { Err(reused(id, first.hash, event.hash)) }
+                } else {
+                    places.insert(id, fresh.len());
+                    fresh.push(event);
+                    Ok(Slot::New(fresh.len() - 1))
+                };
+                match (slot, &mut slots) {
+                    (Ok(slot), Ok(slots)) => slots.push(slot),
+                    (Err(error), slots) => {
+                        *slots = Err(error);
+                        break;
+                    }
+                    (Ok(_), Err(_)) => break,
+                }
+            }
+            if slots.is_err() {
+                for event in fresh.drain(before..) {
+                    places.remove(event.leaf.id.as_str());
+                }
+            }
+            outcomes.push(slots);
+        }
+        Ok((fresh, outcomes))
+    }
+
+    /// Compares an event with the entry that has its id. Personal data is compared by sealing it again;
+    /// once erased, it cannot be compared, and the rest decides.
+    async fn recorded(&self, tx: &mut Tx, event: &Prepared, stored: &Stored) -> Result<Result<Slot>> {
+        let leaf = stored.leaf()?;
+        let first = leaf_hash(&stored.line);
+        if !event.matches(&leaf)? {
+            return Ok(Err(reused(&leaf.id, first, event.hash)));
+        }
+        if let (Some((subject, fields)), Some(sealed)) =
+            (&event.personal, personal::get(tx, self.tenant, stored.index).await?)
+        {
+            let key = personal::key(tx, self.tenant, subject, sealed.generation, self.keys.master()).await?;
+            if let Some(key) = key {
+                let again = key.seal(self.tenant, subject, &leaf.id, fields)?;
+                if again != sealed.sealed {
+                    let second = event.leaf.clone().commit_to(subject, &again).encode()?;
+                    return Ok(Err(reused(&leaf.id, first, leaf_hash(&second))));
+                }
+            }
+        }
+        Ok(Ok(Slot::Old(stored.index, first)))
+    }
+
+    /// Gives the new entries their indexes, and seals what is personal.
+    async fn encode(&self, tx: &mut Tx, fresh: &[&Prepared], first: u64) -> Result<(Vec<NewEntry>, Vec<Sealed>)> {
+        let subjects: HashSet<&str> =
+            fresh.iter().filter_map(|event| Some(event.personal.as_ref()?.0.as_str())).collect();
+        let keys = if subjects.is_empty() {
+            HashMap::new()
+        } else {
+            let subjects: Vec<&str> = subjects.into_iter().collect();
+            personal::keys_for(tx, self.tenant, &subjects, self.keys.master(), self.db.ids(), self.clock.now()).await?
+        };
+        let (mut new, mut all_sealed) = (Vec::with_capacity(fresh.len()), Vec::new());
+        for (at, event) in fresh.iter().enumerate() {
+            let index = first + at as u64;
+            let (leaf, line, hash) = match &event.personal {
+                None => (event.leaf.clone(), event.line.clone(), event.hash),
+                Some((subject, fields)) => {
+                    let LiveKey { generation, key } =
+                        keys.get(subject).ok_or_else(|| Error::internal("a subject has no key"))?;
+                    let sealed = key.seal(self.tenant, subject, &event.leaf.id, fields)?;
+                    let leaf = event.leaf.clone().commit_to(subject, &sealed);
+                    all_sealed.push(Sealed { index, subject: subject.clone(), generation: *generation, sealed });
+                    let line = leaf.encode()?;
+                    let hash = leaf_hash(&line);
+                    (leaf, line, hash)
+                }
+            };
+            new.push(NewEntry { index, hash, line, leaf, times: event.times });
+        }
+        Ok((new, all_sealed))
+    }
+
+    /// Integrates new leaves: the frontier, the tiles that they fill, and the checkpoint.
+    async fn grow(&self, tx: &mut Tx, head: &mut Head, new: &[NewEntry]) -> Result<()> {
+        let broken = |error: remit_tlog::Error| Error::internal("the log could not grow").with_source(error);
+        let start = head.size;
+        for entry in new {
+            head.frontier.push(entry.hash).map_err(broken)?;
+        }
+        head.size = head.frontier.size();
+        head.root = head.frontier.root();
+        let (mut next, full) = (start / WIDTH, head.size / WIDTH);
+        while next < full {
+            let (low, high) = (next * WIDTH, (next + 1) * WIDTH);
+            // What came before this step is read back once for 256 entries.
+            let mut hashes =
+                if low < start { tiles::leaf_hashes(tx, self.tenant, low, start).await? } else { Vec::new() };
+            hashes.extend(new.iter().filter(|entry| (low..high).contains(&entry.index)).map(|entry| entry.hash));
+            tiles::write(tx, self.tenant, 0, next, &hashes).await?;
+            self.raise(tx, next, &hashes).await?;
+            next += 1;
+        }
+        let checkpoint = Checkpoint { origin: self.keys.origin(self.tenant), size: head.size, root: head.root };
+        head.checkpoint = checkpoint.sign(&self.keys.signer(self.tenant)?).to_string();
+        Ok(())
+    }
+
+    /// Adds the root of the full tile `index` of level 0 to the tile above, and so on while tiles fill.
+    async fn raise(&self, tx: &mut Tx, index: u64, hashes: &[Hash]) -> Result<()> {
+        let (mut level, mut index, mut root) = (0u8, index, tile::root(hashes));
+        while let Some(hash) = root {
+            level += 1;
+            let (above, place) = (index / WIDTH, (index % WIDTH) as usize);
+            let mut tile = tiles::read(tx, self.tenant, level, above).await?.unwrap_or_default();
+            if tile.len() != place {
+                return Err(crate::store::damaged(format!("tile {above} of level {level} has {} hashes", tile.len())));
+            }
+            tile.push(hash);
+            tiles::write(tx, self.tenant, level, above, &tile).await?;
+            (index, root) = (above, tile::root(&tile));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! All SQL of this service, by noun.
+
+pub mod cosignatures;
+pub mod entries;
+pub mod head;
+pub mod keeping;
+pub mod personal;
+pub mod tiles;
+
+use remit_core::Error;
+
+/// What was stored does not have the form that this program writes: damage, which `VerifyLog` names.
+pub(crate) fn damaged(what: impl std::fmt::Display) -> Error {
+    Error::internal(format!("the stored log is damaged: {what}; VerifyLog says where"))
+}

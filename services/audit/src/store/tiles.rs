@@ -1,0 +1,141 @@
+//! Tiles, stored and read.
+
+use super::damaged;
+use super::head::signed;
+use remit_core::{Result, Tenant};
+use remit_store::{Sql, Tx, query};
+use remit_tlog::tile::{Tile, Tiles, WIDTH};
+use remit_tlog::{Error as LogError, Hash, Node, proof};
+use std::collections::BTreeSet;
+
+/// The stored hashes of one tile, as many as there are.
+pub async fn read(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64) -> Result<Option<Vec<Hash>>> {
+    let row = query("select hashes from tiles where tenant_id = $1 and level = $2 and idx = $3")
+        .bind(tenant)
+        .bind(i64::from(level))
+        .bind(signed(index))
+        .fetch_optional(tx)
+        .await?;
+    row.map(|row| split(&row.get::<Vec<u8>>("hashes")?)).transpose()
+}
+
+/// Stores a tile, or what it has grown to.
+pub async fn write(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64, hashes: &[Hash]) -> Result<()> {
+    query(
+        "insert into tiles (tenant_id, level, idx, hashes) values ($1, $2, $3, $4)
+         on conflict (tenant_id, level, idx) do update set hashes = excluded.hashes",
+    )
+    .bind(tenant)
+    .bind(i64::from(level))
+    .bind(signed(index))
+    .bind(Hash::join(hashes))
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// The leaf hashes of entries from `start` to `end`, which must not have been pruned.
+pub async fn leaf_hashes(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64) -> Result<Vec<Hash>> {
+    let rows = query("select leaf_hash from entries where tenant_id = $1 and idx >= $2 and idx < $3 order by idx")
+        .bind(tenant)
+        .bind(signed(start))
+        .bind(signed(end))
+        .fetch_all(tx)
+        .await?;
+    if rows.len() as u64 != end - start {
+        return Err(damaged(format!("{} of the entries {start} to {end} are there", rows.len())));
+    }
+    let hash = |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(|error| damaged(error.to_string()));
+    rows.iter().map(|row| hash(row.get("leaf_hash")?)).collect()
+}
+
+fn split(bytes: &[u8]) -> Result<Vec<Hash>> {
+    Hash::split(bytes).map_err(|error| damaged(format!("a tile: {error}")))
+}
+
+/// The hashes of `tile`; those of a level 0 tile that is not full yet come from its entries.
+pub async fn content(tx: &mut Tx, tenant: &Tenant, tile: Tile) -> Result<Vec<Hash>> {
+    let width = usize::from(tile.width);
+    match read(tx, tenant, tile.level, tile.index).await? {
+        Some(mut hashes) if hashes.len() >= width => {
+            hashes.truncate(width);
+            Ok(hashes)
+        }
+        None if tile.level == 0 => {
+            let start = tile.index * WIDTH;
+            leaf_hashes(tx, tenant, start, start + u64::from(tile.width)).await
+        }
+        _ => Err(damaged(format!("{tile} is missing or too short"))),
+    }
+}
+
+/// Reads the tiles that hold `nodes` in a log of `size` entries: one statement for those that are
+/// stored, one more if the last tile of level 0 is among them and not full.
+pub async fn holding(tx: &mut Tx, tenant: &Tenant, nodes: &[Node], size: u64) -> Result<Tiles> {
+    let needed = Tiles::needed(nodes, size).map_err(|error| damaged(error.to_string()))?;
+    let mut tiles = Tiles::new(size);
+    let mut missing: BTreeSet<Tile> = needed.clone();
+    if !needed.is_empty() {
+        let mut sql = Sql::new("select level, idx, hashes from tiles where tenant_id = ").bind(tenant).push(" and (");
+        for (at, tile) in needed.iter().enumerate() {
+            sql = sql.push(if at == 0 { "(level = " } else { " or (level = " }).bind(i64::from(tile.level));
+            sql = sql.push(" and idx = ").bind(signed(tile.index)).push(")");
+        }
+        for row in sql.push(")").query().fetch_all(tx).await? {
+            let (level, index): (i64, i64) = (row.get("level")?, row.get("idx")?);
+            let hashes = split(&row.get::<Vec<u8>>("hashes")?)?;
+            let same = |tile: &&Tile| i64::from(tile.level) == level && signed(tile.index) == index;
+            if let Some(tile) = needed.iter().find(same)
+                && let Some(hashes) = hashes.get(..usize::from(tile.width))
+            {
+                insert(&mut tiles, *tile, hashes.to_vec())?;
+                missing.remove(tile);
+            }
+        }
+    }
+    for tile in missing {
+        let hashes = content(tx, tenant, tile).await?;
+        insert(&mut tiles, tile, hashes)?;
+    }
+    Ok(tiles)
+}
+
+fn insert(tiles: &mut Tiles, tile: Tile, hashes: Vec<Hash>) -> Result<()> {
+    tiles.insert(tile, hashes).map_err(|error| damaged(error.to_string()))
+}
+
+fn broken(error: LogError) -> remit_core::Error {
+    damaged(error.to_string())
+}
+
+/// The root hash at `size`, which must not be beyond the log.
+pub async fn root(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Hash> {
+    let nodes = proof::nodes(0, size);
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    let mut frontier = remit_tlog::Frontier::default();
+    for node in nodes {
+        frontier.push_subtree(node.level, tiles.read(node).map_err(broken)?).map_err(broken)?;
+    }
+    Ok(frontier.root())
+}
+
+/// The inclusion proof of `index` at `size`.
+pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> Result<Vec<Hash>> {
+    let nodes = proof::inclusion_nodes(index, size).map_err(broken)?;
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)
+}
+
+/// The consistency proof from `old` to `new`.
+pub async fn consistency(tx: &mut Tx, tenant: &Tenant, old: u64, new: u64) -> Result<Vec<Hash>> {
+    let nodes = proof::consistency_nodes(old, new).map_err(broken)?;
+    let tiles = holding(tx, tenant, &nodes, new).await?;
+    proof::consistency(old, new, |node| tiles.read(node)).map_err(broken)
+}
+
+/// What surrounds the entries `start..end` at `size`.
+pub async fn range(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64, size: u64) -> Result<proof::RangeProof> {
+    let nodes = proof::range_nodes(start, end, size).map_err(broken)?;
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    proof::range(start, end, size, |node| tiles.read(node)).map_err(broken)
+}
