@@ -1,0 +1,153 @@
+use super::Fixture;
+use remit_api::audit::v1 as api;
+use remit_api::types::TimeRange;
+use remit_audit::export_verify::{Beforehand, verify_export};
+use remit_core::{Kind, Result};
+use remit_store::testing::each_engine;
+
+const DAY: u64 = 86_400;
+
+fn keep(days: i64) -> api::UpdateRetentionPolicyRequest {
+    let keep = Some(prost_types::Duration { seconds: days * 86_400, nanos: 0 });
+    let retention_policy = Some(api::RetentionPolicy { keep, ..Default::default() });
+    api::UpdateRetentionPolicyRequest { retention_policy, ..Default::default() }
+}
+
+fn hold(id: &str, hold: api::LegalHold) -> api::CreateLegalHoldRequest {
+    let legal_hold = Some(api::LegalHold { reason: "matter 1".into(), ..hold });
+    api::CreateLegalHoldRequest { legal_hold_id: id.into(), legal_hold, request_id: String::new() }
+}
+
+fn release(id: &str) -> api::ReleaseLegalHoldRequest {
+    api::ReleaseLegalHoldRequest { name: format!("legalHolds/{id}"), reason: "settled".into(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn retention_has_a_floor_and_etags() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let call = || fixture.call("audit.retention.update", "");
+        let low = fixture.log.update_retention(&call(), &keep(183)).await.unwrap_err();
+        assert_eq!(
+            (low.reason(), low.violations()[0].field.as_str()),
+            ("RETENTION_BELOW_FLOOR", "retention_policy.keep")
+        );
+        assert_eq!(fixture.log.get_retention(&fixture.tenant).await?.keep, None);
+        let first = fixture.log.update_retention(&call(), &keep(184)).await?;
+        let mut stale = keep(400);
+        stale.retention_policy.as_mut().unwrap().etag = "0".into();
+        let error = fixture.log.update_retention(&call(), &stale).await.unwrap_err();
+        assert_eq!((error.kind(), error.reason()), (Kind::Conflict, "ETAG_MISMATCH"));
+        assert_eq!(fixture.log.get_retention(&fixture.tenant).await?, first);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let tenant = &fixture.tenant;
+        fixture.fill(0, 300).await?;
+        fixture.append(vec![fixture.personal("p", "leads/1", "x@example.com")]).await?;
+        fixture.fill(301, 560).await?;
+        let prune = |only| async move { fixture.log.prune(&fixture.call("audit.entries.prune", ""), only).await };
+        fixture.tick(400 * DAY);
+        assert_eq!(prune(false).await?, api::PruneEntriesResponse::default(), "nothing is pruned without a policy");
+        fixture.log.update_retention(&fixture.call("audit.retention.update", ""), &keep(200)).await?;
+        fixture.fill(600, 610).await?;
+        let held = api::LegalHold { resource_prefix: "models/lead-scorer/versions/e10".into(), ..Default::default() };
+        fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), hold("h1", held)).await?;
+        let before = fixture.log.checkpoint(tenant, 0).await?;
+
+        let asked = prune(true).await?;
+        // Two full tiles are past their retention; e10 and e100 to e109 are held.
+        assert_eq!((asked.pruned_count, asked.held_count, asked.end_index, asked.more), (512 - 11, 11, 512, false));
+        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.note, before.note);
+        assert_eq!(prune(false).await?, asked);
+        assert_eq!(prune(false).await?.pruned_count, 0);
+        assert_eq!(fixture.findings().await?, []);
+        let report = fixture.log.fsck(tenant, "", 10).await?;
+        assert_eq!(report.pruned, 501);
+
+        let gone = fixture.log.get(tenant, "entries/300", api::EntryView::Full).await?;
+        assert!(gone.pruned && gone.event.is_none() && gone.leaf_hash.len() == 32);
+        assert_eq!(fixture.log.reveal(tenant, "entries/300").await.unwrap_err().reason(), "PERSONAL_DATA_ABSENT");
+        assert!(!fixture.log.get(tenant, "entries/105", api::EntryView::Full).await?.pruned);
+        for index in [0, 105, 300, 511, 512, 560] {
+            let proof = fixture.log.inclusion(tenant, &format!("entries/{index}"), 0).await?;
+            let trust = remit_tlog::client::Trust::new("remit.example/acme", fixture.log_key(), vec![], 0).unwrap();
+            let leaf = remit_tlog::Hash::from_slice(&proof.leaf_hash).unwrap();
+            trust.check_proof_file(leaf, &proof.tlog_proof).unwrap();
+        }
+        let export = fixture.export(api::ExportRequest::default()).await?;
+        let beforehand = Beforehand { key: Some(fixture.log_key()), earlier: Some(before.note), ..Default::default() };
+        let verified = verify_export(export.as_slice(), &beforehand).unwrap();
+        assert_eq!((verified.pruned, verified.extends), (501, Some(before.size as u64)));
+        let mut tail = fixture.log.tail(tenant, api::TailRequest { snapshot_only: true, ..Default::default() }).await?;
+        let first = tail.next().await?.unwrap();
+        assert_eq!((first.entries.len(), first.entries[0].pruned), (500, true));
+
+        fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release("h1")).await?;
+        assert_eq!(prune(false).await?.pruned_count, 11);
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let tenant = &fixture.tenant;
+        fixture.append(vec![fixture.personal("a", "leads/1", "x@example.com")]).await?;
+        fixture.tick(DAY);
+        let create = |request| async move {
+            fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), request).await
+        };
+        let all = api::LegalHold {
+            recorded: Some(TimeRange {
+                end_time: Some(remit_audit::leaf::proto_time(super::START.plus(std::time::Duration::from_secs(60)))),
+                start_time: None,
+            }),
+            ..Default::default()
+        };
+        create(hold("span", all)).await?;
+        create(hold("other", api::LegalHold { subject: "leads/2".into(), ..Default::default() })).await?;
+        create(hold("person", api::LegalHold { subject: "leads/1".into(), ..Default::default() })).await?;
+        assert_eq!(create(hold("span", api::LegalHold::default())).await.unwrap_err().reason(), "LEGAL_HOLD_EXISTS");
+
+        let request = &api::EraseSubjectRequest { subject: "leads/1".into(), ..Default::default() };
+        let erase = || async move { fixture.log.erase(&fixture.call("audit.subjects.erase", ""), request).await };
+        let error = erase().await.unwrap_err();
+        assert_eq!(error.reason(), "SUBJECT_ON_HOLD");
+        assert!(error.message().contains("legalHolds/person, legalHolds/span"), "{error}");
+        let lift = |id: &'static str| async move {
+            fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release(id)).await
+        };
+        lift("person").await?;
+        assert_eq!(lift("person").await.unwrap_err().reason(), "LEGAL_HOLD_RELEASED");
+        assert_eq!(lift("nothing").await.unwrap_err().reason(), "LEGAL_HOLD_NOT_FOUND");
+        assert_eq!(erase().await.unwrap_err().reason(), "SUBJECT_ON_HOLD");
+        let released = lift("span").await?;
+        assert_eq!((released.releaser.as_str(), released.release_reason.as_str()), ("dpo", "settled"));
+        assert_eq!(erase().await?.erased_entry_count, 1);
+
+        let list = |show_released, page_size, page_token| {
+            let request = api::ListLegalHoldsRequest { show_released, page_size, page_token };
+            async move { fixture.log.list_holds(tenant, &request).await }
+        };
+        let active = list(false, 0, String::new()).await?;
+        assert_eq!(active.legal_holds.iter().map(|hold| hold.name.as_str()).collect::<Vec<_>>(), ["legalHolds/other"]);
+        let first = list(true, 2, String::new()).await?;
+        let second = list(true, 2, first.next_page_token).await?;
+        assert_eq!((first.legal_holds.len(), second.legal_holds.len()), (2, 1));
+        assert_eq!(fixture.log.get_hold(tenant, "legalHolds/span").await?, released);
+        // Each of the three holds, two releases and one erasure is one entry.
+        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.size, 1 + 3 + 2 + 1);
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,157 @@
+//! The log on both engines: what it records, proves, erases and prunes, and how tampering is found.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod exports;
+mod keeping;
+mod people;
+mod tampering;
+mod writing;
+
+use ed25519_dalek::SigningKey;
+use remit_api::audit::v1 as api;
+use remit_api::types;
+use remit_audit::keys::Keys;
+use remit_audit::seal::MasterKeys;
+use remit_audit::sequencer::Limits;
+use remit_audit::service::AuditLog;
+use remit_core::{Actor, ActorKind, Clock, ManualClock, Result, Tenant, Timestamp};
+use remit_store::testing::{TestDb, ids};
+use remit_store::{Call, Db};
+use remit_tlog::note::Algorithm;
+use remit_tlog::{Signer, VerifierKey};
+use std::sync::Arc;
+
+/// 2026-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp(1_767_225_600_000_000);
+
+pub struct Fixture {
+    pub log: AuditLog,
+    pub db: Db,
+    pub clock: Arc<ManualClock>,
+    pub tenant: Tenant,
+}
+
+pub fn witness() -> Signer {
+    Signer::new("w1.example", Algorithm::CosignatureV1, SigningKey::from_bytes(&[9; 32])).unwrap()
+}
+
+pub fn keys(master: &str) -> Arc<Keys> {
+    let master = MasterKeys::parse(master).unwrap();
+    let witnesses = [witness().verifier().to_string()];
+    Arc::new(Keys::new("remit.example", SigningKey::from_bytes(&[1; 32]), master, &witnesses).unwrap())
+}
+
+pub const MASTER: &str = "k1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+impl Fixture {
+    pub async fn new(database: &TestDb) -> Result<Self> {
+        Self::with_master(database, MASTER).await
+    }
+
+    pub async fn with_master(database: &TestDb, master: &str) -> Result<Self> {
+        let db = database.open(&remit_audit::SCHEMA).await?;
+        let clock = Arc::new(ManualClock::new(START));
+        let log = AuditLog::new(db.clone(), clock.clone(), keys(master), Limits::default());
+        Ok(Self { log, db, clock, tenant: Tenant::new("acme")? })
+    }
+
+    pub async fn append(&self, events: Vec<api::Event>) -> Result<Vec<u64>> {
+        let receipt = self.log.append(&self.tenant, events, |at| format!("events[{at}]")).await?;
+        Ok(receipt.places.iter().map(|place| place.index).collect())
+    }
+
+    /// Appends plain events `e{from}` to `e{to - 1}`.
+    pub async fn fill(&self, from: u64, to: u64) -> Result<()> {
+        let mut next = from;
+        while next < to {
+            let until = to.min(next + 100);
+            self.append((next..until).map(|n| self.event(&format!("e{n}"))).collect()).await?;
+            next = until;
+        }
+        Ok(())
+    }
+
+    pub fn event(&self, id: &str) -> api::Event {
+        let now = remit_audit::leaf::proto_time(self.clock.now());
+        api::Event {
+            id: id.to_owned(),
+            actor: Some(types::Actor {
+                subject: "ann".into(),
+                kind: types::ActorKind::Human.into(),
+                ..types::Actor::default()
+            }),
+            actor_roles: vec!["operator".into()],
+            action: "registry.versions.suspend".into(),
+            resource: format!("models/lead-scorer/versions/{id}"),
+            outcome: api::Outcome::Success.into(),
+            occurred_at: Some(now),
+            recorded_at: Some(now),
+            service: "registry".into(),
+            details_json: "{\"psi\":0.31}".into(),
+            ..api::Event::default()
+        }
+    }
+
+    pub fn personal(&self, id: &str, subject: &str, email: &str) -> api::Event {
+        let fields = std::collections::HashMap::from([("email".to_owned(), email.to_owned())]);
+        api::Event {
+            personal: Some(api::PersonalData { subject: subject.into(), fields: fields.into_iter().collect() }),
+            ..self.event(id)
+        }
+    }
+
+    pub fn call(&self, method: &'static str, request_id: &str) -> Call {
+        Call {
+            tenant: self.tenant.clone(),
+            actor: Actor {
+                subject: "dpo".into(),
+                kind: ActorKind::Human,
+                roles: vec!["auditor".into()],
+                role_groups: vec![],
+                on_behalf_of: None,
+            },
+            method,
+            request_id: request_id.into(),
+            request_digest: [0; 32],
+            trace_id: String::new(),
+            now: self.clock.now(),
+        }
+    }
+
+    pub fn log_key(&self) -> VerifierKey {
+        self.log.keys().signer(&self.tenant).unwrap().verifier().clone()
+    }
+
+    pub async fn export(&self, request: api::ExportRequest) -> Result<Vec<u8>> {
+        let mut export = self.log.export(&self.tenant, &request).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.log.export_next(&mut export).await? {
+            bytes.extend_from_slice(&piece.data);
+        }
+        Ok(bytes)
+    }
+
+    /// The findings of a whole check.
+    pub async fn findings(&self) -> Result<Vec<(api::FindingKind, String)>> {
+        let report = self.log.fsck(&self.tenant, "", 1_000).await?;
+        Ok(report.findings.into_iter().map(|finding| (finding.kind, finding.location)).collect())
+    }
+
+    /// Moves the clock.
+    pub fn tick(&self, seconds: u64) {
+        self.clock.advance_to(self.clock.now().plus(std::time::Duration::from_secs(seconds)));
+    }
+
+    /// A second process on the same database.
+    pub async fn replica(&self, database: &TestDb) -> Result<Self> {
+        let db = database.open_with(&remit_audit::SCHEMA, remit_store::Options::default()).await?;
+        let log = AuditLog::new(db.clone(), self.clock.clone(), keys(MASTER), Limits::default());
+        Ok(Self { log, db, clock: self.clock.clone(), tenant: self.tenant.clone() })
+    }
+}
+
+#[tokio::test]
+async fn the_migrations_keep_the_rules_of_the_store() -> Result<()> {
+    let _ = ids();
+    remit_store::testing::check_migrations(&remit_audit::SCHEMA).await
+}

@@ -1,0 +1,107 @@
+use super::{Fixture, witness};
+use remit_api::audit::v1::FindingKind;
+use remit_core::Result;
+use remit_store::query;
+use remit_store::testing::each_engine;
+
+/// A change of one row by hand, and what must be found.
+type Tampering = (&'static str, FindingKind, &'static str);
+
+const TAMPERINGS: &[Tampering] = &[
+    ("update entries set leaf = $1 where idx = 17", FindingKind::Entry, "entries/17"),
+    ("update entries set leaf_hash = $1 where idx = 17", FindingKind::Entry, "entries/17"),
+    ("update entries set leaf_hash = $1 where idx = 600", FindingKind::Entry, "entries/600"),
+    ("update entries set actor = 'mallory' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set outcome = 'DENIED' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set recorded_at = recorded_at + 1 where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set request_id = 'r' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set event_id = 'other' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set subject = null where idx = 640", FindingKind::Column, "entries/640"),
+    ("delete from entries where idx = 19", FindingKind::MissingEntry, "entries/19"),
+    ("delete from entries where idx = 620", FindingKind::MissingEntry, "entries/620"),
+    ("update entries set idx = 5000 where idx = 630", FindingKind::SurplusEntry, "entries/5000"),
+    ("update tiles set hashes = $1 where level = 0 and idx = 1", FindingKind::Tile, "tile/0/001"),
+    ("update tiles set hashes = $1 where level = 1 and idx = 0", FindingKind::Tile, "tile/1/000.p/2"),
+    ("delete from tiles where level = 0 and idx = 0", FindingKind::Tile, "tile/0/000"),
+    ("delete from tiles where level = 1", FindingKind::Tile, "tile/1/000.p/2"),
+    ("update tiles set idx = 9 where level = 0 and idx = 1", FindingKind::Tile, "tile/0/9"),
+    ("update log_heads set root_hash = $1", FindingKind::Head, "head"),
+    ("update log_heads set frontier = $1", FindingKind::Head, "head"),
+    ("update log_heads set size = size - 1", FindingKind::SurplusEntry, "entries/641"),
+    ("update log_heads set size = size + 1", FindingKind::MissingEntry, "entries/642"),
+    ("update log_heads set checkpoint = 'x'", FindingKind::Checkpoint, "checkpoints/642"),
+    ("delete from log_heads", FindingKind::SurplusEntry, "entries/0"),
+    ("update cosignatures set signature = replace(signature, 'w1', 'w2')", FindingKind::Checkpoint, "checkpoints/641"),
+    ("update cosignatures set size = 640", FindingKind::Checkpoint, "checkpoints/640"),
+    ("update personal_data set sealed = $1", FindingKind::PersonalData, "entries/640"),
+    ("update personal_data set subject = 'leads/2'", FindingKind::PersonalData, "entries/640"),
+    ("delete from personal_data", FindingKind::PersonalData, "entries/640"),
+    ("update personal_data set idx = 12", FindingKind::PersonalData, "entries/12"),
+    ("update subject_keys set wrapped = null, destroyed_at = 1", FindingKind::PersonalData, "entries/640"),
+    ("update subject_keys set wrapped = $1", FindingKind::PersonalData, "entries/640"),
+    ("insert into prunings values ('acme', 3, 4, 'e3', 1)", FindingKind::Pruning, "entries/3"),
+];
+
+#[tokio::test]
+async fn each_change_of_one_row_is_found_and_named() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = Fixture::new(&database).await?;
+        fixture.fill(0, 640).await?;
+        fixture.append(vec![fixture.personal("p", "leads/1", "x@example.com")]).await?;
+        let note = fixture.log.checkpoint(&fixture.tenant, 0).await?.note;
+        let text = remit_tlog::Note::parse(&note).unwrap().text;
+        let cosigned = format!("{note}{}", witness().sign(&text, 1));
+        fixture.log.cosign(&fixture.call("audit.checkpoints.cosign", ""), &cosigned).await?;
+        assert_eq!(fixture.findings().await?, []);
+        all(&fixture, COPY).await?;
+        for (sql, kind, location) in TAMPERINGS {
+            let mut tx = fixture.db.write().await?;
+            let change = query(sql);
+            let change = if sql.contains("$1") { change.bind(vec![7u8; 32]) } else { change };
+            change.execute(&mut tx).await?;
+            tx.commit().await?;
+            let found = fixture.findings().await?;
+            let named = found.contains(&(*kind, (*location).to_owned()));
+            assert!(named, "{sql}: expected {kind:?} at {location}, found {found:?}");
+            all(&fixture, RESTORE).await?;
+        }
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}
+
+/// Keeps a copy of what tampering touches.
+const COPY: &[&str] = &[
+    "create table copy_entries as select * from entries",
+    "create table copy_tiles as select * from tiles",
+    "create table copy_log_heads as select * from log_heads",
+    "create table copy_cosignatures as select * from cosignatures",
+    "create table copy_personal_data as select * from personal_data",
+    "create table copy_subject_keys as select * from subject_keys",
+];
+
+/// Puts the copy back.
+const RESTORE: &[&str] = &[
+    "delete from prunings",
+    "delete from entries",
+    "insert into entries select * from copy_entries",
+    "delete from tiles",
+    "insert into tiles select * from copy_tiles",
+    "delete from log_heads",
+    "insert into log_heads select * from copy_log_heads",
+    "delete from cosignatures",
+    "insert into cosignatures select * from copy_cosignatures",
+    "delete from personal_data",
+    "insert into personal_data select * from copy_personal_data",
+    "delete from subject_keys",
+    "insert into subject_keys select * from copy_subject_keys",
+];
+
+async fn all(fixture: &Fixture, statements: &[&'static str]) -> Result<()> {
+    let mut tx = fixture.db.write().await?;
+    for sql in statements {
+        query(sql).execute(&mut tx).await?;
+    }
+    tx.commit().await
+}
