@@ -19,6 +19,7 @@ pub mod suite;
 mod system;
 pub mod telemetry;
 pub mod timers;
+pub mod upkeep;
 pub mod watch;
 
 pub use config::Config;

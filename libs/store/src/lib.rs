@@ -26,7 +26,7 @@
 //! [`Db`] opens and migrates; [`Tx`], [`query`], [`Sql`] and [`BulkInsert`] run statements;
 //! [`Mutation`] joins a change with its idempotency record, its audit events ([`outbox`]) and its watch
 //! feeds ([`feed`]); [`timers`] fire once; [`page`] and [`filter`] serve lists; [`lease`] shares out
-//! background work; [`tenants`] knows for whom; [`classify`] maps errors; [`DataDir`] locks the embedded
+//! background work; [`tenants`] knows for whom; [`maintenance`] forgets what is old; [`classify`] maps errors; [`DataDir`] locks the embedded
 //! mode's directory.
 
 mod bulk;
@@ -38,6 +38,7 @@ mod db;
 pub mod feed;
 pub mod filter;
 pub mod lease;
+pub mod maintenance;
 mod migrate;
 mod mutation;
 mod names;

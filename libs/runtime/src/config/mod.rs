@@ -54,6 +54,7 @@ pub struct Database {
     pub url: SecretString,
     pub connections: u32,
     pub migrate: bool,
+    pub keep_answers: Span,
     pub urls: BTreeMap<String, SecretString>,
 }
 
@@ -262,6 +263,7 @@ impl Config {
             need(ok, &format!("peers.{service}"), "must start with http:// or https://")?;
         }
         need((1..=1000).contains(&self.database.connections), "database.connections", "must be 1 to 1000")?;
+        need(self.database.keep_answers.get().as_secs() >= 3_600, "database.keep_answers", "must be at least 1h")?;
         need(!self.data.dir.as_os_str().is_empty(), "data.dir", "must not be empty")?;
         need((1..=500).contains(&self.relay.batch), "relay.batch", "must be 1 to 500")?;
         need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;

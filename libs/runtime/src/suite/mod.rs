@@ -11,7 +11,7 @@ use crate::layers::{Ended, Stack};
 use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
 use crate::system::System;
-use crate::{Channel, Config, Deps, Parts, Peers, ServiceDef, Tenants, telemetry, timers};
+use crate::{Channel, Config, Deps, Parts, Peers, ServiceDef, Tenants, telemetry, timers, upkeep};
 use ops::Ops;
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
@@ -120,6 +120,11 @@ impl Suite {
             let Some(db) = databases.get(name).cloned() else { continue };
             if let Some(handler) = part.timers {
                 tasks.spawn(timers::run(db.clone(), clock.clone(), handler, config.timers.clone(), drain.clone()));
+            }
+            // A clock moved by hand ages in leaps: what was answered a moment ago would count as old.
+            if !config.clock.manual {
+                let keep = config.database.keep_answers.get();
+                tasks.spawn(upkeep::run(db.clone(), clock.clone(), keep, drain.clone()));
             }
             // The audit service's own events too: it is a caller of itself like any other.
             let relay =
