@@ -20,13 +20,12 @@ mod service;
 mod store;
 mod templates;
 
-use futures::future::BoxFuture;
 use remit_api::handoff::v1::calendar_service_server::CalendarServiceServer;
 use remit_api::handoff::v1::gate_service_server::GateServiceServer;
 use remit_api::handoff::v1::handoff_service_server::HandoffServiceServer;
 use remit_api::handoff::v1::lead_routing_service_server::LeadRoutingServiceServer;
 use remit_core::Error;
-use remit_runtime::{Deps, Parts, ServiceDef};
+use remit_runtime::{Deps, Parts};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
@@ -35,13 +34,6 @@ pub const SCHEMA: Schema = Schema {
     service: "handoff",
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
-
-/// The service for a process to run.
-pub const SERVICE: ServiceDef = ServiceDef { name: "handoff", schema: SCHEMA, build: boxed };
-
-fn boxed(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
-    Box::pin(build(deps))
-}
 
 /// Builds the service.
 ///

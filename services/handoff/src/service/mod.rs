@@ -7,6 +7,7 @@ mod control;
 mod editing;
 mod gates;
 mod handoffs;
+mod lead_rules;
 mod leads;
 mod overrides;
 mod publishing;

@@ -1,5 +1,6 @@
 //! Routing of leads in batches: one question to scoring, one transaction, one audit event a lead.
 
+use super::lead_rules::{Checked, Gate, check, decide, reason_words};
 use super::record::merged;
 use super::{Service, calendars, clocks, decode, gates, work};
 use crate::convert::{self, stamp};
@@ -12,7 +13,6 @@ use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
 use remit_api::handoff::v1::{Destination, RoutingReason as Reason, RoutingState};
 use remit_api::types::AutonomyPattern;
-use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
 use remit_core::{AuditEvent, Error, Kind, PersonalData, Result, Tenant, Timestamp, digest, name};
 use remit_runtime::{Cx, Started, finish};
 use remit_store::{Mutation, Timer, timers};
@@ -32,28 +32,6 @@ pub(super) fn show(row: &RoutingRow) -> Result<pb::Routing> {
     routing.create_time = Some(stamp(row.create_time));
     routing.update_time = Some(stamp(row.update_time));
     Ok(routing)
-}
-
-/// The gate of a batch, with what scoring says about its model version.
-struct Gate {
-    id: String,
-    version: i64,
-    gate: pb::GateVersion,
-    rules: pb::RoutingRules,
-    /// Why the model version may not score leads; empty if it may.
-    denials: Vec<String>,
-    policy: String,
-    /// The share of decisions that people check: the gate's or scoring's, whichever is more.
-    sampling_rate: f64,
-}
-
-/// A lead that passed validation.
-struct Checked<'a> {
-    lead: &'a pb::Lead,
-    score: Option<f64>,
-    confidence: Option<f64>,
-    occurred_at: Timestamp,
-    digest: String,
 }
 
 /// The columns of a routing.
@@ -193,34 +171,6 @@ fn reason_code(reason: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == reason).unwrap_or("LEAD_INVALID")
 }
 
-/// Checks one lead and takes the digest of its content. Map entries are hashed in order of their keys.
-fn check<'a>(lead: &'a pb::Lead, batch: &pb::RouteLeadsRequest, now: Timestamp, field: &str) -> Result<Checked<'a>> {
-    let of = |name: &str| if field.is_empty() { format!("lead.{name}") } else { format!("{field}.{name}") };
-    if !name::is_id(&lead.lead_id) {
-        return Err(Error::invalid(
-            "LEAD_ID_INVALID",
-            of("lead_id"),
-            "must be 1 to 100 letters, digits, '.', '_' and '-'",
-        ));
-    }
-    let score = rules::ratio(lead.score, "SCORE_OUT_OF_RANGE", &of("score"))?;
-    let confidence = rules::ratio(lead.enrichment_confidence, "CONFIDENCE_OUT_OF_RANGE", &of("enrichment_confidence"))?;
-    let occurred_at = convert::past(lead.occurred_at.as_ref(), now, &of("occurred_at"))?;
-    let sent = lead.occurred_at.as_ref().map(convert::unstamp);
-    let enrichment: BTreeMap<_, _> = lead.enrichment.iter().collect();
-    let content = json!([
-        lead.lead_id,
-        score,
-        confidence,
-        enrichment,
-        lead.recommended_owner,
-        sent,
-        batch.model_version,
-        batch.task
-    ]);
-    Ok(Checked { lead, score, confidence, occurred_at, digest: digest::sha256(content.to_string().as_bytes()) })
-}
-
 /// Routes a batch inside `mutation`.
 async fn route(
     mutation: &mut Mutation,
@@ -296,85 +246,6 @@ fn refused(index: usize, leads: &[pb::Lead], error: &Error) -> pb::LeadError {
         reason: error.reason().to_owned(),
         message: error.message().to_owned(),
     }
-}
-
-/// Applies the rules to one lead.
-fn decide(
-    gate: &Gate,
-    batch: &pb::RouteLeadsRequest,
-    checked: &Checked<'_>,
-    now: Timestamp,
-    due: Timestamp,
-) -> pb::Routing {
-    let lead = checked.lead;
-    let lacks = |key: &&String| lead.enrichment.get(*key).is_none_or(|value| value.trim().is_empty());
-    let missing: Vec<String> = gate.rules.required_enrichment.iter().filter(lacks).cloned().collect();
-    let signals = LeadSignals {
-        score: checked.score,
-        confidence: checked.confidence,
-        enriched: missing.is_empty(),
-        permitted: gate.denials.is_empty(),
-    };
-    let route = gate_rules::routing_rules(&gate.rules).route(&signals);
-    let owner = if route.to_sales {
-        rules::assign(&lead.lead_id, &lead.recommended_owner, &gate.rules.sales_owners)
-    } else {
-        None
-    };
-    // An active gate has owners; without one a person still has to see the lead.
-    let (destination, state) = match owner {
-        Some(_) => (Destination::Sales, RoutingState::Assigned),
-        None => (Destination::Nurture, RoutingState::Nurture),
-    };
-    let assignment = owner.map(|owner| pb::Assignment {
-        owner: owner.to_owned(),
-        assign_time: Some(stamp(now)),
-        due_time: Some(stamp(due)),
-        accept_time: None,
-        reassign_reason: String::new(),
-    });
-    pb::Routing {
-        name: format!("routings/{}", lead.lead_id),
-        destination: destination.into(),
-        state: state.into(),
-        reasons: route.reasons.iter().map(|reason| i32::from(reason_of(*reason))).collect(),
-        score: checked.score,
-        enrichment_confidence: checked.confidence,
-        high_intent: route.high_intent,
-        data_quality_flag: route.data_quality_flag,
-        missing_enrichment: missing,
-        owner: owner.unwrap_or_default().to_owned(),
-        recommended_owner: lead.recommended_owner.clone(),
-        model_version: batch.model_version.clone(),
-        task: batch.task.clone(),
-        gate_version: gate.gate.name.clone(),
-        denial_reasons: gate.denials.clone(),
-        notified_group: if owner.is_some() { String::new() } else { gate.rules.sdr_group.clone() },
-        sampled: rules::sampled("routing", &[&gate.gate.name, &lead.lead_id], gate.sampling_rate),
-        assignments: assignment.into_iter().collect(),
-        input_digest: checked.digest.clone(),
-        occurred_at: Some(stamp(checked.occurred_at)),
-        etag: convert::etag(1),
-        create_time: Some(stamp(now)),
-        update_time: Some(stamp(now)),
-        ..Default::default()
-    }
-}
-
-fn reason_of(reason: RoutingReason) -> Reason {
-    match reason {
-        RoutingReason::AboveThresholds => Reason::AboveThresholds,
-        RoutingReason::ScoreLow => Reason::ScoreLow,
-        RoutingReason::ConfidenceLow => Reason::ConfidenceLow,
-        RoutingReason::ScoreMissing => Reason::ScoreMissing,
-        RoutingReason::ConfidenceMissing => Reason::ConfidenceMissing,
-        RoutingReason::EnrichmentMissing => Reason::EnrichmentMissing,
-        RoutingReason::ModelNotPermitted => Reason::ModelNotPermitted,
-    }
-}
-
-fn reason_words(routing: &pb::Routing) -> Vec<&'static str> {
-    routing.reasons().map(|reason| reason.as_str_name().trim_start_matches("ROUTING_REASON_")).collect()
 }
 
 /// One audit event a lead. What enrichment found is personal, and kept where it can be erased.
