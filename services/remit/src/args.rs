@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::cli;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -35,6 +36,9 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// What a person does by hand on a running suite.
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 /// Where the settings come from; command line over environment over file over defaults.

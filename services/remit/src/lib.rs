@@ -3,6 +3,7 @@
 //! `main` only parses arguments and turns an error into an exit code; tests drive the same functions.
 
 pub mod args;
+pub mod cli;
 pub mod demo;
 pub mod exit;
 mod local;

@@ -50,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(command) => config::run(command),
+        Command::Client(command) => crate::cli::run(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "remit", &mut std::io::stdout());
             Ok(())
@@ -58,7 +59,7 @@ pub async fn run(cli: Cli) -> Result<()> {
 }
 
 /// Loads the configuration and lays the command line over it.
-fn load(settings: &Settings) -> Result<Config> {
+pub(crate) fn load(settings: &Settings) -> Result<Config> {
     let mut config = Config::load(settings.config.as_deref())?;
     if let Some(dir) = &settings.data_dir {
         config.data.dir.clone_from(dir);

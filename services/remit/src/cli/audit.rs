@@ -1,0 +1,269 @@
+//! `remit audit`, the commands that talk to the server.
+
+use super::audit_local::{self, Fsck, Verify};
+use super::connect::{Connection, Session, refused, unwritable, write};
+use super::output::{Column, DEFAULT_LIMIT, json, pages};
+use clap::{Args, Subcommand};
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::audit::v1::{
+    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, GetConsistencyProofRequest,
+    SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
+};
+use remit_audit::keys::signing_key;
+use remit_audit::witness::Witness as WitnessMemory;
+use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
+use remit_tlog::note::Algorithm;
+use remit_tlog::{Checkpoint, Hash, Note, Signer, VerifierKey};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to do with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Search entries.
+    Search {
+        /// Such as 'action = "registry.versions.transition"'.
+        #[arg(default_value = "")]
+        filter: String,
+        /// Oldest first instead of newest first.
+        #[arg(long)]
+        oldest: bool,
+        /// How many at most.
+        #[arg(long, default_value_t = DEFAULT_LIMIT)]
+        limit: usize,
+    },
+    /// Print the signed checkpoint: what a later export or checkpoint must extend.
+    Checkpoint {
+        /// Write the signed note to this file.
+        #[arg(long, value_name = "FILE")]
+        save: Option<PathBuf>,
+    },
+    /// Write entries with their proofs to a file, for verification without the server.
+    Export(Export),
+    /// Check an export offline. No server and no token are needed; exit code 3 if anything is wrong.
+    Verify(Verify),
+    /// Destroy the key of a person's data. Entries and proofs stay; the data cannot be read again.
+    Erase {
+        /// The pseudonymous reference, such as leads/lead-00001.
+        subject: String,
+        /// Why; it is kept in the log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Remember the newest checkpoint and cosign only what extends it.
+    Witness(Witness),
+    /// Have the server recompute its log from its entries; with --local, do it here on the stored database.
+    /// Exit code 3 if anything is wrong.
+    Fsck(Fsck),
+}
+
+/// Arguments of `remit audit export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The file.
+    #[arg(long, short)]
+    output: PathBuf,
+    /// The first index.
+    #[arg(long, default_value_t = 0)]
+    start: i64,
+    /// The index after the last; 0 is the end of the log.
+    #[arg(long, default_value_t = 0)]
+    end: i64,
+    /// A signed checkpoint from before: the export then proves that it extends it.
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    /// Include personal data in its sealed form.
+    #[arg(long)]
+    sealed: bool,
+}
+
+/// Arguments of `remit audit witness`.
+#[derive(Debug, Args)]
+pub struct Witness {
+    /// The verifier key of the log, as `remit audit checkpoint` prints it, got by a way you trust.
+    #[arg(long, value_name = "KEY")]
+    log_key: String,
+    /// The name of this witness, such as witness.example.org.
+    #[arg(long)]
+    name: String,
+    /// Where this witness keeps its key and its memory.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Go on, looking again after this many seconds; once if absent.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+}
+
+const COLUMNS: &[Column] = &[
+    ("INDEX", "index", ""),
+    ("RECORDED", "event.recordedAt", ""),
+    ("ACTOR", "event.actor.subject", ""),
+    ("ACTION", "event.action", ""),
+    ("RESOURCE", "event.resource", ""),
+    ("OUTCOME", "event.outcome", "OUTCOME_"),
+    ("REASON", "event.reason", ""),
+];
+
+/// Runs the command.
+pub async fn run(connection: &Connection, command: Command) -> Result<()> {
+    match command {
+        Command::Verify(arguments) => audit_local::verify(connection.json, arguments),
+        Command::Fsck(arguments) if arguments.is_local() => audit_local::fsck(connection.json, arguments).await,
+        command => served(&Session::open(connection).await?, command).await,
+    }
+}
+
+async fn served(session: &Session, command: Command) -> Result<()> {
+    let mut client = AuditServiceClient::new(session.wire());
+    match command {
+        Command::Search { filter, oldest, limit } => {
+            let order = if oldest { SearchOrder::OldestFirst } else { SearchOrder::NewestFirst };
+            let entries = pages(session.out, limit, |page_size, page_token| {
+                let request = SearchRequest {
+                    filter: filter.clone(),
+                    order: order.into(),
+                    page_size,
+                    page_token,
+                    ..Default::default()
+                };
+                let mut client = client.clone();
+                async move {
+                    let page = client.search(request).await.map_err(refused)?.into_inner();
+                    Ok((page.entries, page.next_page_token))
+                }
+            });
+            session.out.list(&entries.await?, COLUMNS)
+        }
+        Command::Checkpoint { save } => {
+            let checkpoint =
+                client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
+            if let Some(path) = save {
+                write(&path, checkpoint.note.as_bytes())?;
+                session.out.note(&format!("wrote {}", path.display()));
+            }
+            let text = format!("{}\nverifier key: {}", checkpoint.note, checkpoint.verifier_key);
+            session.out.text(&text, || json(&checkpoint))
+        }
+        Command::Export(arguments) => export(session, arguments).await,
+        Command::Erase { subject, reason } => {
+            let request = EraseSubjectRequest { subject, reason, request_id: session.request_id() };
+            session.out.show(&client.erase_subject(request).await.map_err(refused)?.into_inner())
+        }
+        Command::Witness(arguments) => witness(session, &arguments).await,
+        Command::Fsck(arguments) => {
+            let since_checkpoint = arguments.since()?;
+            let request = VerifyLogRequest { since_checkpoint, max_findings: arguments.max_findings() };
+            checked(session, &client.verify_log(request).await.map_err(refused)?.into_inner())
+        }
+        Command::Verify(arguments) => audit_local::verify(session.out.json, arguments),
+    }
+}
+
+fn checked(session: &Session, report: &VerifyLogResponse) -> Result<()> {
+    if session.out.json {
+        session.out.show(report)?;
+    } else {
+        if !report.findings.is_empty() {
+            let columns = &[("KIND", "kind", "FINDING_KIND_"), ("WHERE", "location", ""), ("WHAT", "message", "")];
+            session.out.list(&report.findings, columns)?;
+        }
+        let text = format!(
+            "{} entries, {} recomputed from {}, {} pruned, {} erased, {} tiles",
+            report.size,
+            report.checked_entry_count,
+            report.start_index,
+            report.pruned_entry_count,
+            report.erased_entry_count,
+            report.checked_tile_count
+        );
+        session.out.text(&text, || json(report))?;
+    }
+    if report.ok { Ok(()) } else { Err(audit_local::damaged(report.findings.len())) }
+}
+
+/// Streams an export into a file beside its final name, so that a broken export is not taken for one.
+async fn export(session: &Session, arguments: Export) -> Result<()> {
+    let known_size = match &arguments.since {
+        None => 0,
+        Some(path) => {
+            let wrong = |error| Error::invalid("CHECKPOINT_INVALID", path.display().to_string(), format!("{error}"));
+            let note = Note::parse(&super::connect::text(path)?).map_err(wrong)?;
+            let size = Checkpoint::parse(&note.text).map_err(wrong)?.size;
+            i64::try_from(size).unwrap_or(i64::MAX)
+        }
+    };
+    let request = ExportRequest {
+        start_index: arguments.start,
+        end_index: arguments.end,
+        known_size,
+        include_sealed: arguments.sealed,
+        ..Default::default()
+    };
+    let mut stream = AuditServiceClient::new(session.wire()).export(request).await.map_err(refused)?.into_inner();
+    let path = arguments.output;
+    let mut partial = path.clone().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut file = std::fs::File::create(&partial).map_err(|error| unwritable(&partial, error))?;
+    let bar = session.out.progress(0, "exporting");
+    let mut last = 0;
+    while let Some(part) = stream.message().await.map_err(refused)? {
+        let end = if arguments.end == 0 { part.size } else { arguments.end };
+        bar.set_length(u64::try_from(end - arguments.start).unwrap_or(0));
+        bar.set_position(u64::try_from(part.next_index - arguments.start).unwrap_or(0));
+        file.write_all(&part.data).map_err(|error| unwritable(&partial, error))?;
+        last = part.next_index;
+    }
+    bar.finish_and_clear();
+    file.sync_all().map_err(|error| unwritable(&partial, error))?;
+    std::fs::rename(&partial, &path).map_err(|error| unwritable(&path, error))?;
+    let text = format!("wrote entries {} to {} to {}", arguments.start, last, path.display());
+    session.out.text(&text, || {
+        Ok(serde_json::json!({"path": path.display().to_string(), "start": arguments.start, "end": last}))
+    })
+}
+
+async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
+    let invalid = |field: &str, error: remit_tlog::Error| Error::invalid("KEY_INVALID", field, error.to_string());
+    let log = VerifierKey::parse(&arguments.log_key).map_err(|error| invalid("log_key", error))?;
+    std::fs::create_dir_all(&arguments.state).map_err(|error| unwritable(&arguments.state, error))?;
+    let ids = Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes)));
+    let key = signing_key(&arguments.state.join("witness.pem"), true, &ids)?;
+    let signer = Signer::new(&arguments.name, Algorithm::CosignatureV1, key).map_err(|error| invalid("name", error))?;
+    let memory = WitnessMemory::open(signer, &arguments.state)?;
+    session.out.note(&format!("this witness is {}", memory.key()));
+    loop {
+        let size = look(session, &memory, &log).await?;
+        session.out.text(&format!("cosigned {} at size {size}", log.name()), || {
+            Ok(serde_json::json!({"origin": log.name(), "size": size, "witness": memory.key().to_string()}))
+        })?;
+        let Some(seconds) = arguments.every else { return Ok(()) };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        }
+    }
+}
+
+/// Looks at the newest checkpoint once and cosigns it if it extends what is remembered.
+async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey) -> Result<u64> {
+    let mut client = AuditServiceClient::new(session.wire());
+    let checkpoint = client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
+    let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
+    let old_size = i64::try_from(remembered).unwrap_or(i64::MAX);
+    let mut proof = Vec::new();
+    if old_size > 0 && old_size < checkpoint.size {
+        let request = GetConsistencyProofRequest { old_size, new_size: checkpoint.size };
+        let answer = client.get_consistency_proof(request).await.map_err(refused)?.into_inner();
+        for hash in answer.hashes {
+            let hash: [u8; 32] = hash.try_into().map_err(|_| Error::internal("the server sent a hash that is none"))?;
+            proof.push(Hash(hash));
+        }
+    }
+    let now = u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0);
+    let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
+    let request = AddCosignatureRequest { note: cosigned.note.to_string(), request_id: String::new() };
+    client.add_cosignature(request).await.map_err(refused)?;
+    Ok(cosigned.checkpoint.size)
+}

@@ -1,0 +1,92 @@
+//! `remit hold`: the kill switch.
+
+use super::connect::{Session, refused};
+use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::values::{named, versioned};
+use clap::Subcommand;
+use remit_api::council::v1::hold_service_client::HoldServiceClient;
+use remit_api::council::v1::scope::Target;
+use remit_api::council::v1::{EngageHoldRequest, Hold, ListHoldsRequest, Scope};
+use remit_core::{Error, Result};
+
+/// What to do with holds.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stop AI at once in a scope. Lifting a hold needs a proposal and a quorum.
+    Engage {
+        /// organisation, function:NAME, task:NAME, model:NAME/VERSION or gate:NAME.
+        scope: String,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
+        /// The id of the hold; drawn if absent.
+        #[arg(long)]
+        id: Option<String>,
+        /// The incident that it belongs to.
+        #[arg(long, default_value = "")]
+        incident: String,
+        /// A drill: recorded as such.
+        #[arg(long)]
+        drill: bool,
+    },
+    /// List holds.
+    List {
+        /// Such as 'state = "ENGAGED"'.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// How many at most.
+        #[arg(long, default_value_t = DEFAULT_LIMIT)]
+        limit: usize,
+    },
+}
+
+const COLUMNS: &[Column] = &[
+    ("HOLD", "name", "holds/"),
+    ("STATE", "state", "HOLD_STATE_"),
+    ("SCOPE", "scope", ""),
+    ("REASON", "reason", ""),
+    ("BY", "engager.subject", ""),
+    ("SINCE", "createTime", ""),
+    ("DRILL", "drill", ""),
+];
+
+fn scope(text: &str) -> Result<Scope> {
+    let target = match text.split_once(':') {
+        None if text == "organisation" => Target::Organisation(true),
+        Some(("function", name)) => Target::Function(named("functions", name)),
+        Some(("task", name)) => Target::Task(named("tasks", name)),
+        Some(("model", name)) => Target::ModelVersion(versioned("models", name)?),
+        Some(("gate", name)) => Target::Gate(named("gates", name)),
+        _ => {
+            let forms = "must be organisation, function:NAME, task:NAME, model:NAME/VERSION or gate:NAME";
+            return Err(Error::invalid("SCOPE_INVALID", "scope", forms));
+        }
+    };
+    Ok(Scope { target: Some(target) })
+}
+
+/// Runs the command.
+pub async fn run(session: &Session, command: Command) -> Result<()> {
+    let mut client = HoldServiceClient::new(session.wire());
+    match command {
+        Command::Engage { scope: text, reason, id, incident, drill } => {
+            let hold = Hold { scope: Some(scope(&text)?), reason, incident, drill, ..Default::default() };
+            let request_id = session.request_id();
+            let hold_id = id.unwrap_or_else(|| request_id.clone());
+            let request = EngageHoldRequest { hold_id, hold: Some(hold), request_id };
+            let hold = client.engage_hold(request).await.map_err(refused)?.into_inner();
+            session.out.list(&[hold], COLUMNS)
+        }
+        Command::List { filter, limit } => {
+            let holds = pages(session.out, limit, |page_size, page_token| {
+                let request = ListHoldsRequest { page_size, page_token, filter: filter.clone() };
+                let mut client = client.clone();
+                async move {
+                    let page = client.list_holds(request).await.map_err(refused)?.into_inner();
+                    Ok((page.holds, page.next_page_token))
+                }
+            });
+            session.out.list(&holds.await?, COLUMNS)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `remit kpi`.
+
+use super::connect::{Session, refused};
+use super::output::{Column, DEFAULT_LIMIT, json, pages};
+use super::values::{named, span};
+use clap::{Args, Subcommand, ValueEnum};
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::kpi::v1::{CompareDistributionsRequest, Granularity, ListKpisRequest, QueryRollupsRequest};
+use remit_core::Result;
+
+/// What to do with KPIs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List definitions.
+    List {
+        /// Such as 'layer = "STRATEGIC"'.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// How many at most.
+        #[arg(long, default_value_t = DEFAULT_LIMIT)]
+        limit: usize,
+    },
+    /// Show the values of a KPI over time.
+    Query {
+        /// The KPI.
+        kpi: String,
+        /// The span, such as 2026-05-01..2026-06-01.
+        #[arg(long, value_name = "FROM..TO")]
+        range: String,
+        /// The length of a bucket.
+        #[arg(long, value_enum, default_value = "day")]
+        by: Bucket,
+        /// Dimensions to tell apart, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        group_by: Vec<String>,
+        /// Such as 'channel = "phone"', over the KPI's dimensions.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// Leave out buckets without data.
+        #[arg(long)]
+        omit_empty: bool,
+    },
+    /// Compare the distribution of a window with that of a baseline.
+    Drift(Drift),
+}
+
+/// Arguments of `remit kpi drift`.
+#[derive(Debug, Args)]
+pub struct Drift {
+    /// A KPI of kind distribution, such as lead_score.
+    kpi: String,
+    /// The span to judge, such as 2026-05-01..2026-06-01.
+    #[arg(long, value_name = "FROM..TO")]
+    window: String,
+    /// Such as 'model_version = "models/lead-scorer/versions/1"'.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// The span to judge against.
+    #[arg(long, value_name = "FROM..TO")]
+    baseline: String,
+    /// The KPI of the baseline, if it is another.
+    #[arg(long, default_value = "")]
+    baseline_kpi: String,
+    /// The filter of the baseline.
+    #[arg(long, default_value = "")]
+    baseline_filter: String,
+}
+
+/// The length of a bucket.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Bucket {
+    /// 15 minutes.
+    QuarterHour,
+    /// An hour.
+    Hour,
+    /// A day in the KPI's time zone.
+    Day,
+    /// A week after ISO 8601.
+    Week,
+    /// A month.
+    Month,
+    /// A quarter.
+    Quarter,
+}
+
+impl Bucket {
+    fn granularity(self) -> Granularity {
+        match self {
+            Self::QuarterHour => Granularity::QuarterHour,
+            Self::Hour => Granularity::Hour,
+            Self::Day => Granularity::Day,
+            Self::Week => Granularity::Week,
+            Self::Month => Granularity::Month,
+            Self::Quarter => Granularity::Quarter,
+        }
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    ("KPI", "name", "kpis/"),
+    ("TITLE", "displayName", ""),
+    ("LAYER", "layer", "LAYER_"),
+    ("KIND", "kind", "KIND_"),
+    ("UNIT", "unit", "UNIT_"),
+    ("TARGET", "target", ""),
+    ("STATE", "state", "KPI_STATE_"),
+];
+const ROLLUP_COLUMNS: &[Column] = &[
+    ("FROM", "startTime", ""),
+    ("GROUP", "group", ""),
+    ("VALUE", "value", ""),
+    ("N", "n", ""),
+    ("DATA", "dataState", "DATA_STATE_"),
+    ("TARGET", "targetState", "TARGET_STATE_"),
+    ("OPEN", "open", ""),
+    ("RESTATED", "restated", ""),
+];
+
+/// Runs the command.
+pub async fn run(session: &Session, command: Command) -> Result<()> {
+    let mut client = KpiServiceClient::new(session.wire());
+    match command {
+        Command::List { filter, limit } => {
+            let kpis = pages(session.out, limit, |page_size, page_token| {
+                let request = ListKpisRequest { page_size, page_token, filter: filter.clone(), ..Default::default() };
+                let mut client = client.clone();
+                async move {
+                    let page = client.list_kpis(request).await.map_err(refused)?.into_inner();
+                    Ok((page.kpis, page.next_page_token))
+                }
+            });
+            session.out.list(&kpis.await?, COLUMNS)
+        }
+        Command::Query { kpi, range, by, group_by, filter, omit_empty } => {
+            let request = QueryRollupsRequest {
+                kpi: named("kpis", &kpi),
+                range: Some(span(&range, "range")?),
+                granularity: by.granularity().into(),
+                group_by,
+                filter,
+                omit_empty,
+            };
+            let answer = client.query_rollups(request).await.map_err(refused)?.into_inner();
+            if session.out.json {
+                return session.out.show(&answer);
+            }
+            session.out.list(&answer.rollups, ROLLUP_COLUMNS)
+        }
+        Command::Drift(arguments) => drift(session, arguments).await,
+    }
+}
+
+async fn drift(session: &Session, arguments: Drift) -> Result<()> {
+    let baseline_kpi = match arguments.baseline_kpi.as_str() {
+        "" => String::new(),
+        kpi => named("kpis", kpi),
+    };
+    let request = CompareDistributionsRequest {
+        kpi: named("kpis", &arguments.kpi),
+        window: Some(span(&arguments.window, "window")?),
+        filter: arguments.filter,
+        baseline_kpi,
+        baseline: Some(span(&arguments.baseline, "baseline")?),
+        baseline_filter: arguments.baseline_filter,
+        thresholds: None,
+    };
+    let mut client = KpiServiceClient::new(session.wire());
+    let answer = client.compare_distributions(request).await.map_err(refused)?.into_inner();
+    let mut value = json(&answer)?;
+    if let (false, Some(fields)) = (session.out.json, value.as_object_mut()) {
+        // Bins are for programs and plots.
+        fields.remove("histogram");
+        fields.remove("baselineHistogram");
+    }
+    session.out.value(value)
+}

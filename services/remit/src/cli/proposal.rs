@@ -1,0 +1,109 @@
+//! `remit proposal`.
+
+use super::connect::{Session, refused};
+use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::values::named;
+use clap::{Subcommand, ValueEnum};
+use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
+use remit_api::council::v1::{GetProposalRequest, ListProposalsRequest, VoteChoice, VoteRequest};
+use remit_core::Result;
+
+/// What to do with proposals.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List proposals.
+    List {
+        /// Such as 'state = "OPEN"'.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// How many at most.
+        #[arg(long, default_value_t = DEFAULT_LIMIT)]
+        limit: usize,
+    },
+    /// Show a proposal with its votes and what is missing.
+    Show {
+        /// The proposal.
+        name: String,
+    },
+    /// Vote. The vote is bound to the content that the digest stands for.
+    Vote {
+        /// The proposal.
+        name: String,
+        /// The choice.
+        #[arg(value_enum)]
+        choice: Choice,
+        /// The content digest that `remit proposal show` printed: proof that what was read is what is voted on.
+        #[arg(long)]
+        digest: String,
+        /// The seat that is voted for, if it is somebody else's by delegation.
+        #[arg(long, default_value = "")]
+        seat: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+}
+
+/// How to vote.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Choice {
+    /// For it.
+    Approve,
+    /// Against it.
+    Reject,
+    /// Neither.
+    Abstain,
+    /// Against it, with the right of veto.
+    Veto,
+}
+
+const COLUMNS: &[Column] = &[
+    ("PROPOSAL", "name", "proposals/"),
+    ("TITLE", "title", ""),
+    ("STATE", "state", "PROPOSAL_STATE_"),
+    ("FOR", "tally.approvals", ""),
+    ("AGAINST", "tally.rejections", ""),
+    ("MISSING", "tally.missing", ""),
+    ("BY", "proposer.subject", ""),
+    ("EXPIRES", "expireTime", ""),
+];
+
+/// Runs the command.
+pub async fn run(session: &Session, command: Command) -> Result<()> {
+    let mut client = ProposalServiceClient::new(session.wire());
+    match command {
+        Command::List { filter, limit } => {
+            let proposals = pages(session.out, limit, |page_size, page_token| {
+                let request = ListProposalsRequest { page_size, page_token, filter: filter.clone() };
+                let mut client = client.clone();
+                async move {
+                    let page = client.list_proposals(request).await.map_err(refused)?.into_inner();
+                    Ok((page.proposals, page.next_page_token))
+                }
+            });
+            session.out.list(&proposals.await?, COLUMNS)
+        }
+        Command::Show { name } => {
+            let request = GetProposalRequest { name: named("proposals", &name) };
+            session.out.show(&client.get_proposal(request).await.map_err(refused)?.into_inner())
+        }
+        Command::Vote { name, choice, digest, seat, comment } => {
+            let choice = match choice {
+                Choice::Approve => VoteChoice::Approve,
+                Choice::Reject => VoteChoice::Reject,
+                Choice::Abstain => VoteChoice::Abstain,
+                Choice::Veto => VoteChoice::Veto,
+            };
+            let request = VoteRequest {
+                name: named("proposals", &name),
+                choice: choice.into(),
+                content_digest: digest,
+                seat,
+                comment,
+                request_id: session.request_id(),
+            };
+            let proposal = client.vote(request).await.map_err(refused)?.into_inner();
+            session.out.list(&[proposal], COLUMNS)
+        }
+    }
+}

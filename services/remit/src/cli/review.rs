@@ -1,0 +1,130 @@
+//! `remit review`.
+
+use super::connect::{Session, refused, write};
+use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::values::named;
+use clap::{Subcommand, ValueEnum};
+use remit_api::council::v1::review_service_client::ReviewServiceClient;
+use remit_api::council::v1::{
+    ExportFormat, ExportReviewRequest, GetReviewRequest, ListReviewsRequest, OpenReviewRequest,
+};
+use remit_core::{Error, Result};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What to do with reviews.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List reviews.
+    List {
+        /// Such as 'state = "OPEN"'.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// How many at most.
+        #[arg(long, default_value_t = DEFAULT_LIMIT)]
+        limit: usize,
+    },
+    /// Show a review.
+    Show {
+        /// The review.
+        name: String,
+    },
+    /// Open the review of a month and freeze its evidence.
+    Open {
+        /// The month, such as 2026-05.
+        month: String,
+        /// The body; the steering group if absent.
+        #[arg(long, default_value = "")]
+        body: String,
+    },
+    /// Write the review pack to a file or to standard output.
+    Export {
+        /// The review.
+        name: String,
+        /// The form.
+        #[arg(long, value_enum, default_value = "html")]
+        format: Form,
+        /// The file; '-' is standard output; a directory takes the pack under its own name.
+        #[arg(long, short, default_value = ".")]
+        output: PathBuf,
+    },
+}
+
+/// The form of a pack.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Form {
+    /// Canonical JSON.
+    Json,
+    /// A page with charts, which prints well.
+    Html,
+    /// Markdown.
+    Markdown,
+    /// Tables as CSV.
+    Csv,
+}
+
+const COLUMNS: &[Column] = &[
+    ("REVIEW", "name", "reviews/"),
+    ("PERIOD", "period", ""),
+    ("BODY", "body", "bodies/"),
+    ("STATE", "state", "REVIEW_STATE_"),
+    ("MISSING", "missing", ""),
+    ("UNAVAILABLE", "unavailable", ""),
+    ("FROZEN", "freezeTime", ""),
+];
+
+/// Runs the command.
+pub async fn run(session: &Session, command: Command) -> Result<()> {
+    let mut client = ReviewServiceClient::new(session.wire());
+    match command {
+        Command::List { filter, limit } => {
+            let reviews = pages(session.out, limit, |page_size, page_token| {
+                let request = ListReviewsRequest { page_size, page_token, filter: filter.clone() };
+                let mut client = client.clone();
+                async move {
+                    let page = client.list_reviews(request).await.map_err(refused)?.into_inner();
+                    Ok((page.reviews, page.next_page_token))
+                }
+            });
+            session.out.list(&reviews.await?, COLUMNS)
+        }
+        Command::Show { name } => {
+            let request = GetReviewRequest { name: named("reviews", &name) };
+            session.out.show(&client.get_review(request).await.map_err(refused)?.into_inner())
+        }
+        Command::Open { month, body } => {
+            let body = if body.is_empty() { body } else { named("bodies", &body) };
+            let request = OpenReviewRequest { period: month, body, request_id: session.request_id() };
+            let review = client.open_review(request).await.map_err(refused)?.into_inner();
+            session.out.list(&[review], COLUMNS)
+        }
+        Command::Export { name, format, output } => {
+            let format = match format {
+                Form::Json => ExportFormat::Json,
+                Form::Html => ExportFormat::Html,
+                Form::Markdown => ExportFormat::Markdown,
+                Form::Csv => ExportFormat::Csv,
+            };
+            let request = ExportReviewRequest { name: named("reviews", &name), format: format.into() };
+            let pack = client.export_review(request).await.map_err(refused)?.into_inner();
+            if output == Path::new("-") {
+                let done = std::io::stdout().lock().write_all(&pack.content);
+                return done.map_err(|error| Error::internal("cannot write the pack").with_source(error));
+            }
+            let path = if output.is_dir() { output.join(filename(&pack.filename)?) } else { output };
+            write(&path, &pack.content)?;
+            let text = format!("wrote {} ({})", path.display(), pack.content_digest);
+            session.out.text(&text, || {
+                Ok(serde_json::json!({
+                    "path": path.display().to_string(), "contentDigest": pack.content_digest, "packDigest": pack.pack_digest,
+                }))
+            })
+        }
+    }
+}
+
+/// The last part of a name that a server gave, which must not lead out of the directory.
+fn filename(given: &str) -> Result<&str> {
+    let plain = Path::new(given).file_name().and_then(|name| name.to_str()).filter(|name| *name == given);
+    plain.ok_or_else(|| Error::internal(format!("the server named the pack {given:?}, which is no file name")))
+}
