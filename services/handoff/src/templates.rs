@@ -55,7 +55,7 @@ pub fn creative() -> pb::GateVersion {
             rung("creative_director", "Creative Director"),
             rung("cmo", "CMO"),
         ],
-        kpis: ["time_to_launch", "human_intervention_rate", "checklist_grade"]
+        kpis: ["time_to_launch", "human_intervention_rate", "checklist_score"]
             .map(|kpi| format!("kpis/{kpi}"))
             .to_vec(),
         brand_impacting: true,
@@ -94,7 +94,7 @@ pub fn routing() -> pb::GateVersion {
         }),
         iteration_limit: 2,
         escalation_ladder: vec![rung("sales_ops", "Sales Ops"), rung("cmo", "CMO")],
-        kpis: ["lead_routing_latency", "automation_error_rate"].map(|kpi| format!("kpis/{kpi}")).to_vec(),
+        kpis: ["routing_latency", "automation_error_rate"].map(|kpi| format!("kpis/{kpi}")).to_vec(),
         risk: 2,
         stakes: Stakes::Low.into(),
         expansion_guardrails: "Scores and recommended owners come from the permitted model version only.".into(),

@@ -187,7 +187,9 @@ impl Definition {
             return refuse("denominator", "is only for a KPI of kind RATIO");
         }
         match self.kind {
-            Kind::Count if event.value.is_some() => refuse("value", "must be unset: events of a COUNT are counted"),
+            Kind::Count if event.value.is_some_and(|value| value != 1.0) => {
+                refuse("value", "must be unset or 1: events of a COUNT are counted, one event a thing")
+            }
             Kind::Distinct if event.value.is_some() => refuse("value", "must be unset: members are counted"),
             Kind::Count => Ok((None, None, None)),
             Kind::Distinct if event.member.is_empty() || event.member.chars().count() > 200 => {

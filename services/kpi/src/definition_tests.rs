@@ -50,7 +50,8 @@ fn values_must_fit_kind_and_unit() {
         assert_eq!(flaw(&score, &event(Some(wrong))), ("value", "VALUE_OUT_OF_RANGE"), "{wrong}");
     }
     let count = definition(Kind::Count, Unit::Count);
-    assert_eq!(flaw(&count, &event(Some(1.0))), ("value", "VALUE_NOT_EXPECTED"));
+    assert_eq!(flaw(&count, &event(Some(2.0))), ("value", "VALUE_NOT_EXPECTED"));
+    assert!(count.check(&event(Some(1.0)), NOW).is_ok());
     assert_eq!(flaw(&count, &Event { member: "m".to_owned(), ..event(None) }), ("member", "VALUE_NOT_EXPECTED"));
     let distinct = definition(Kind::Distinct, Unit::Count);
     assert_eq!(flaw(&distinct, &event(None)), ("member", "MEMBER_INVALID"));

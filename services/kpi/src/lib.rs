@@ -11,12 +11,14 @@
 
 mod calendar;
 mod definition;
+mod derive;
 mod dimensions;
 mod grpc;
 mod seed;
 mod service;
 mod store;
 mod summary;
+mod tail;
 
 use remit_api::kpi::v1::kpi_service_server::KpiServiceServer;
 use remit_core::Result;
@@ -39,5 +41,11 @@ pub async fn build(deps: Deps) -> Result<Parts> {
     let kpis = service::Kpis::new(deps.db.clone(), deps.clock.clone());
     let grpc = grpc::Grpc { kpis: kpis.clone(), shutdown: deps.shutdown.clone() };
     let server = KpiServiceServer::new(grpc).max_decoding_message_size(MAX_MESSAGE);
-    Ok(Parts { routes: tonic::service::Routes::new(server), timers: Some(Arc::new(kpis)), ..Parts::default() })
+    let tail = tail::run(kpis.clone(), deps.peers.clone(), deps.shutdown.clone());
+    Ok(Parts {
+        routes: tonic::service::Routes::new(server),
+        tasks: vec![Box::pin(tail)],
+        timers: Some(Arc::new(kpis)),
+        ..Parts::default()
+    })
 }

@@ -17,7 +17,7 @@ use crate::seed;
 use crate::store::definitions as store;
 use remit_api::types::TimeRange;
 use remit_core::{Clock, Error, Result, Tenant, Timestamp, name};
-use remit_store::{Db, Tx};
+use remit_store::{Db, Tx, tenants};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,6 +49,8 @@ impl Kpis {
         if self.seeded.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
             return Ok(());
         }
+        // So that its audit log is followed and its timers fire, even if it only reads here.
+        tenants::see(&self.db, tenant, self.clock.now()).await?;
         if !store::is_seeded(&mut self.db.read().await?, tenant).await? {
             let now = self.clock.now();
             let mut tx = self.db.write().await?;

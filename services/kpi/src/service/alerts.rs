@@ -186,6 +186,13 @@ impl Kpis {
             Started::Fresh(mutation) => mutation,
         };
         let response = self.evaluate(&mut mutation).await?;
+        let mut event = mutation.event("kpi.alerts.evaluate", "alertRules/-");
+        event.details = serde_json::json!({
+            "evaluated": response.evaluated_count,
+            "fired": response.fired.len(),
+            "resolved": response.resolved.len(),
+        });
+        mutation.record(event);
         finish(mutation, response).await
     }
 

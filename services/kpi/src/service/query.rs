@@ -13,6 +13,7 @@ use remit_api::kpi::v1::{DataState, Direction, Granularity, Kind, Rollup, Target
 use remit_core::{Error, Kind as ErrorKind, Result, Tenant};
 use remit_drift::{Histogram, Moments, Sample, mean_interval, wilson};
 use remit_store::Tx;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most rollups in one answer.
@@ -240,18 +241,20 @@ async fn empty_state(
     if cell.span.start <= period.start {
         return Ok(DataState::Missing);
     }
-    if !due.contains_key(&period) {
-        let question = Question {
-            span: period,
-            granularity: None,
-            group_by: question.group_by.clone(),
-            filter: question.filter.clone(),
-        };
-        let given = cells(tx, tenant, definition, &question).await?;
-        due.insert(period, given.into_iter().filter(|cell| cell.summary.n() > 0).map(|cell| cell.group).collect());
-    }
-    let elsewhere = due.get(&period).is_some_and(|groups| groups.contains(&cell.group));
-    Ok(if elsewhere { DataState::NotDue } else { DataState::Missing })
+    let groups = match due.entry(period) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(slot) => {
+            let question = Question {
+                span: period,
+                granularity: None,
+                group_by: question.group_by.clone(),
+                filter: question.filter.clone(),
+            };
+            let given = cells(tx, tenant, definition, &question).await?.into_iter();
+            slot.insert(given.filter(|cell| cell.summary.n() > 0).map(|cell| cell.group).collect())
+        }
+    };
+    Ok(if groups.contains(&cell.group) { DataState::NotDue } else { DataState::Missing })
 }
 
 impl Cell {

@@ -13,6 +13,7 @@ use remit_core::{Actor, ActorKind, ManualClock, Tenant, Timestamp};
 use remit_store::Call;
 use remit_store::testing::TestDb;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// 2008-06-01T00:00:00Z in microseconds.
@@ -152,10 +153,10 @@ proptest! {
                         match step {
                             Step::Record(id, hour, value, channel) => {
                                 let id = format!("e{id}");
-                                if !sent.contains_key(&id) {
-                                    let new = event("amounts", &id, at(*hour), Some(*value), &[("channel", CHANNELS[*channel])]);
-                                    sent.insert(id, new.clone());
-                                    events.push(new);
+                                if let Entry::Vacant(slot) = sent.entry(id) {
+                                    let by: &[(&str, &str)] = &[("channel", CHANNELS[*channel])];
+                                    let new = event("amounts", slot.key(), at(*hour), Some(*value), by);
+                                    events.push(slot.insert(new).clone());
                                 }
                             }
                             Step::Correct(id, hour, value, retract) => {

@@ -1,0 +1,338 @@
+//! From entries of the audit log to events of operational KPIs: pure, so that the same log gives the same
+//! events wherever it is read.
+//!
+//! An entry's index is in the id of its events, so each counts once. What a KPI needs to know of earlier
+//! entries about the same handoff is kept in a [`Memory`] until then.
+
+use prost::Message;
+use remit_api::audit::v1::{Entry, Event as Audited, Outcome};
+use remit_api::kpi::v1::Event;
+use remit_api::types::ActorKind;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// A quarter hour in seconds.
+const QUARTER_HOUR: i64 = 900;
+
+/// What is remembered of a handoff.
+#[derive(Clone, PartialEq, Message)]
+pub struct Memory {
+    /// When it was created.
+    #[prost(message, optional, tag = "1")]
+    pub created: Option<prost_types::Timestamp>,
+    /// Whether a person overrode an AI result.
+    #[prost(bool, tag = "2")]
+    pub overridden: bool,
+    /// Whether it was escalated.
+    #[prost(bool, tag = "3")]
+    pub escalated: bool,
+    /// The event that counted it as finished; empty until then.
+    #[prost(string, tag = "4")]
+    pub finished: String,
+    /// When it was finished.
+    #[prost(message, optional, tag = "5")]
+    pub finish_time: Option<prost_types::Timestamp>,
+    /// The gate that it is governed by.
+    #[prost(string, tag = "6")]
+    pub gate: String,
+}
+
+/// The resources whose memory the entries need.
+pub fn resources(entries: &[Entry]) -> Vec<String> {
+    let named = entries.iter().filter_map(|entry| entry.event.as_ref());
+    let mut names: Vec<String> =
+        named.map(|event| event.resource.clone()).filter(|resource| resource.starts_with("handoffs/")).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The KPI events of some entries, in order; `memory` is brought up to date.
+pub fn derive(entries: &[Entry], memory: &mut BTreeMap<String, Memory>) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut actions: BTreeMap<(String, i64), Tally> = BTreeMap::new();
+    for entry in entries {
+        let Some(audited) = &entry.event else { continue };
+        tally(&mut actions, entry.index, audited);
+        if audited.outcome() != Outcome::Success {
+            continue;
+        }
+        let details: Json = serde_json::from_str(&audited.details_json).unwrap_or_default();
+        let seen = Seen { index: entry.index, audited, details: &details };
+        if audited.resource.starts_with("handoffs/") {
+            let memory = memory.entry(audited.resource.clone()).or_default();
+            seen.handoff(memory, &mut events);
+        } else if audited.resource.starts_with("routings/") {
+            seen.routing(&mut events);
+        }
+    }
+    events.extend(actions.into_iter().map(|((service, _), tally)| tally.event(&service)));
+    events
+}
+
+/// Recorded and refused actions of one service in one quarter hour: one event instead of one for each entry.
+struct Tally {
+    index: i64,
+    time: Option<prost_types::Timestamp>,
+    denied: u32,
+    all: u32,
+}
+
+fn tally(actions: &mut BTreeMap<(String, i64), Tally>, index: i64, audited: &Audited) {
+    let time = audited.recorded_at;
+    let slot = time.map_or(0, |time| time.seconds.div_euclid(QUARTER_HOUR));
+    let tally = actions.entry((audited.service.clone(), slot)).or_insert(Tally { index, time, denied: 0, all: 0 });
+    tally.all += 1;
+    tally.denied += u32::from(audited.outcome() == Outcome::Denied);
+}
+
+impl Tally {
+    fn event(self, service: &str) -> Event {
+        Event {
+            event_id: format!("audit-{}-{service}", self.index),
+            kpi: "kpis/denied_action_rate".to_owned(),
+            occurred_at: self.time,
+            value: Some(f64::from(self.denied)),
+            denominator: Some(f64::from(self.all)),
+            dimensions: BTreeMap::from([("service".to_owned(), service.to_owned())]),
+            ..Event::default()
+        }
+    }
+}
+
+/// One entry with its details read.
+struct Seen<'a> {
+    index: i64,
+    audited: &'a Audited,
+    details: &'a Json,
+}
+
+impl Seen<'_> {
+    fn text(&self, key: &str) -> &str {
+        self.details.get(key).and_then(Json::as_str).unwrap_or_default()
+    }
+
+    /// The gate of `gates/{gate}/versions/{version}`.
+    fn gate(&self) -> String {
+        self.text("gate_version").split('/').nth(1).unwrap_or_default().to_owned()
+    }
+
+    fn event(&self, kpi: &str, value: Option<f64>, gate: &str) -> Event {
+        let dimension = |key: &str, value: &str| (!value.is_empty()).then(|| (key.to_owned(), value.to_owned()));
+        Event {
+            event_id: format!("audit-{}", self.index),
+            kpi: format!("kpis/{kpi}"),
+            occurred_at: self.audited.occurred_at,
+            value,
+            dimensions: dimension("gate", gate).into_iter().collect(),
+            ..Event::default()
+        }
+    }
+
+    fn handoff(&self, memory: &mut Memory, events: &mut Vec<Event>) {
+        let gate = self.gate();
+        if !gate.is_empty() {
+            memory.gate = gate;
+        }
+        let gate = memory.gate.clone();
+        let by_machine = self.audited.actor.as_ref().is_some_and(|actor| actor.kind() != ActorKind::Human);
+        match self.audited.action.as_str() {
+            "handoff.handoffs.create" => memory.created = self.audited.occurred_at,
+            "handoff.runs.fail" => events.push(self.event("ai_run_failure_rate", Some(1.0), &gate)),
+            "handoff.variants.submit" if by_machine => {
+                events.push(self.event("ai_run_failure_rate", Some(0.0), &gate));
+            }
+            "handoff.reviews.submit" => self.review(&gate, events),
+            "handoff.variants.edit" if !self.text("override").is_empty() => self.overridden(memory, events),
+            "handoff.handoffs.override" => self.overridden(memory, events),
+            _ => {}
+        }
+        let (from, to) = (self.text("from"), self.text("to"));
+        if to == from {
+            return;
+        }
+        match to {
+            "ESCALATED" => memory.escalated = true,
+            "PUBLISHED" if memory.finished.is_empty() => self.finished(memory, &gate, events),
+            "CANCELLED" | "EXPIRED" => events.push(self.escalation(memory, &gate)),
+            _ => {}
+        }
+    }
+
+    /// A decided review: how long it took, whether the result was taken as it was, and its grades.
+    fn review(&self, gate: &str, events: &mut Vec<Event>) {
+        if let Some(latency) = self.details.get("decision_latency_us").and_then(Json::as_f64) {
+            events.push(self.event("review_decision_latency", Some(latency / 1e6), gate));
+        }
+        let list = |key: &str| self.details.get(key).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let untouched = self.details.get("edits_before").and_then(Json::as_i64).unwrap_or(0) == 0;
+        let accepted = untouched && !list("passed").is_empty();
+        let mut acceptance = self.event("acceptance_rate", Some(if accepted { 1.0 } else { 0.0 }), gate);
+        self.tag(&mut acceptance, "model_version", &self.audited.model_version);
+        let reviewer = self.audited.actor.as_ref().map(|actor| actor.subject.as_str()).unwrap_or_default();
+        self.tag(&mut acceptance, "reviewer", reviewer);
+        events.push(acceptance);
+        for (position, total) in list("totals").iter().filter_map(|graded| graded.get(2)?.as_f64()).enumerate() {
+            let mut grade = self.event("checklist_score", Some((total / 100.0).clamp(0.0, 1.0)), gate);
+            grade.event_id = format!("audit-{}-{position}", self.index);
+            self.tag(&mut grade, "model_version", &self.audited.model_version);
+            events.push(grade);
+        }
+    }
+
+    fn tag(&self, event: &mut Event, key: &str, value: &str) {
+        // Longer values than a dimension may have say nothing in a chart.
+        if (1..=100).contains(&value.chars().count()) {
+            event.dimensions.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
+    /// An override counts with the work that it changed: before its end through the memory, after it (a
+    /// rollback) by correcting what was counted.
+    fn overridden(&self, memory: &mut Memory, events: &mut Vec<Event>) {
+        if memory.overridden {
+            return;
+        }
+        memory.overridden = true;
+        if !memory.finished.is_empty() {
+            events.push(Event {
+                corrects: memory.finished.clone(),
+                occurred_at: memory.finish_time,
+                ..self.event("human_intervention_rate", Some(1.0), &memory.gate)
+            });
+        }
+    }
+
+    fn finished(&self, memory: &mut Memory, gate: &str, events: &mut Vec<Event>) {
+        let intervention = if memory.overridden { 1.0 } else { 0.0 };
+        let finished = self.event("human_intervention_rate", Some(intervention), gate);
+        memory.finished.clone_from(&finished.event_id);
+        memory.finish_time = finished.occurred_at;
+        events.push(finished);
+        events.push(self.event("handoff_throughput", None, gate));
+        events.push(self.escalation(memory, gate));
+        let seconds = |time: prost_types::Timestamp| time.seconds as f64 + f64::from(time.nanos) / 1e9;
+        if let Some((end, start)) = self.audited.occurred_at.zip(memory.created) {
+            let took = (seconds(end) - seconds(start)).max(0.0);
+            events.push(self.event("handoff_cycle_time", Some(took), gate));
+        }
+    }
+
+    fn escalation(&self, memory: &Memory, gate: &str) -> Event {
+        self.event("handoff_escalation_rate", Some(if memory.escalated { 1.0 } else { 0.0 }), gate)
+    }
+
+    /// A routed lead is finished AI work; a review that sends it elsewhere overrides it.
+    fn routing(&self, events: &mut Vec<Event>) {
+        let counted = format!("lead-{}", self.audited.resource.trim_start_matches("routings/"));
+        let event = |value| self.event("human_intervention_rate", Some(value), &self.gate());
+        match self.audited.action.as_str() {
+            "handoff.routings.route" => events.push(Event { event_id: counted, ..event(0.0) }),
+            "handoff.routings.review" if !self.text("override").is_empty() => {
+                events.push(Event { corrects: counted, ..event(1.0) });
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use remit_api::types::Actor;
+    use serde_json::json;
+
+    fn entry(index: i64, action: &str, resource: &str, details: Json) -> Entry {
+        let at = Some(prost_types::Timestamp { seconds: 1_212_278_400 + index * 60, nanos: 0 });
+        let mut actor = Actor { subject: "mira".to_owned(), ..Actor::default() };
+        actor.set_kind(if action == "handoff.variants.submit" { ActorKind::Ai } else { ActorKind::Human });
+        let mut event = Audited {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            actor: Some(actor),
+            occurred_at: at,
+            recorded_at: at,
+            service: "handoff".to_owned(),
+            details_json: details.to_string(),
+            ..Audited::default()
+        };
+        event.set_outcome(Outcome::Success);
+        Entry { index, event: Some(event), ..Entry::default() }
+    }
+
+    fn life() -> Vec<Entry> {
+        let step = |index, action: &str, from: &str, to: &str| {
+            let details = json!({"from": from, "to": to, "gate_version": "gates/creative/versions/1"});
+            entry(index, action, "handoffs/h", details)
+        };
+        let mut review = step(3, "handoff.reviews.submit", "IN_REVIEW", "ACCEPTED");
+        let details = json!({
+            "from": "IN_REVIEW", "to": "ACCEPTED", "gate_version": "gates/creative/versions/1",
+            "decision_latency_us": 90_000_000, "edits_before": 0, "passed": ["a"],
+            "totals": [["a", "sha256:0", 85.0, true], ["b", "sha256:1", 60.0, false]],
+        });
+        review.event.as_mut().unwrap().details_json = details.to_string();
+        vec![
+            step(0, "handoff.handoffs.create", "", "DRAFT"),
+            step(1, "handoff.runs.fail", "AI_RUNNING", "TRIGGERED"),
+            step(2, "handoff.variants.submit", "AI_RUNNING", "IN_REVIEW"),
+            review,
+            step(4, "handoff.handoffs.publish", "ACCEPTED", "PUBLISHED"),
+            step(5, "handoff.handoffs.override", "PUBLISHED", "CANCELLED"),
+        ]
+    }
+
+    fn of<'a>(events: &'a [Event], kpi: &str) -> Vec<&'a Event> {
+        events.iter().filter(|event| event.kpi == format!("kpis/{kpi}")).collect()
+    }
+
+    #[test]
+    fn a_handoff_gives_its_kpis_and_a_rollback_corrects_them() {
+        let events = derive(&life(), &mut BTreeMap::new());
+        let values = |kpi: &str| of(&events, kpi).iter().map(|event| event.value).collect::<Vec<_>>();
+        assert_eq!(values("ai_run_failure_rate"), [Some(1.0), Some(0.0)]);
+        assert_eq!(values("review_decision_latency"), [Some(90.0)]);
+        assert_eq!(values("acceptance_rate"), [Some(1.0)]);
+        assert_eq!(values("checklist_score"), [Some(0.85), Some(0.6)]);
+        assert_eq!(values("handoff_cycle_time"), [Some(240.0)]);
+        assert_eq!(values("handoff_throughput"), [None]);
+        let intervention = of(&events, "human_intervention_rate");
+        assert_eq!(intervention[0].value, Some(0.0));
+        assert_eq!((intervention[1].value, intervention[1].corrects.as_str()), (Some(1.0), "audit-4"));
+        assert_eq!(intervention[1].occurred_at, intervention[0].occurred_at);
+        assert_eq!(intervention[0].dimensions["gate"], "creative");
+        assert_eq!(values("denied_action_rate"), [Some(0.0)]);
+    }
+
+    #[test]
+    fn where_the_log_is_cut_makes_no_difference_but_to_tallies() {
+        let whole = derive(&life(), &mut BTreeMap::new());
+        let mut memory = BTreeMap::new();
+        let mut parts = Vec::new();
+        for entry in life() {
+            parts.extend(derive(&[entry], &mut memory));
+        }
+        let without = |events: Vec<Event>| -> Vec<Event> {
+            events.into_iter().filter(|event| event.kpi != "kpis/denied_action_rate").collect()
+        };
+        assert_eq!(without(parts), without(whole));
+    }
+
+    #[test]
+    fn a_lead_that_a_person_sends_elsewhere_is_an_intervention() {
+        let gate = json!({"gate_version": "gates/lead/versions/2"});
+        let mut review = gate.clone();
+        review["override"] = json!("overrides/1");
+        let events = derive(
+            &[
+                entry(7, "handoff.routings.route", "routings/lead-1", gate),
+                entry(9, "handoff.routings.review", "routings/lead-1", review),
+            ],
+            &mut BTreeMap::new(),
+        );
+        let found = of(&events, "human_intervention_rate");
+        assert_eq!((found[0].event_id.as_str(), found[0].value), ("lead-lead-1", Some(0.0)));
+        assert_eq!((found[1].corrects.as_str(), found[1].value), ("lead-lead-1", Some(1.0)));
+    }
+}

@@ -1,0 +1,144 @@
+//! The operational layer: does the automation run?
+
+use super::*;
+
+pub(super) fn operational() -> Vec<Seed> {
+    vec![
+        seed(
+            (
+                "automation_uptime",
+                "Automation uptime",
+                "Seconds an automation was available over seconds observed (S46).",
+            ),
+            Operational,
+            Ratio,
+            Proportion,
+            Higher,
+        )
+        .by(&["automation"])
+        .limits(0.995, 0.99, 0.98),
+        seed(
+            (
+                "automation_error_rate",
+                "Automation error rate",
+                "Failed automation runs over all runs, as the platforms report them (S46).",
+            ),
+            Operational,
+            Ratio,
+            Proportion,
+            Lower,
+        )
+        .by(&["automation", "channel"])
+        .limits(0.01, 0.02, 0.05),
+        seed(
+            (
+                "launch_throughput",
+                "Campaigns launched",
+                "Campaigns that went live; by ISO week it is the rate of A16 (S47).",
+            ),
+            Operational,
+            Count,
+            Unit::Count,
+            Higher,
+        )
+        .by(&["channel"])
+        .every(Weekly)
+        .guarded(&["checklist_score"]),
+        seed(
+            (
+                "time_to_launch",
+                "Time to launch",
+                "Seconds from the accepted brief to going live; median in value, mean in mean (S47, A16).",
+            ),
+            Operational,
+            Percentile,
+            Seconds,
+            Lower,
+        )
+        .by(&["channel"])
+        .guarded(&["checklist_score"]),
+        seed(
+            (
+                "enrichment_latency",
+                "Lead enrichment latency",
+                "Seconds from a lead's arrival to its enrichment; p50, p95, p99 (S49).",
+            ),
+            Operational,
+            Percentile,
+            Seconds,
+            Lower,
+        )
+        .by(&["source"]),
+        seed(
+            ("routing_latency", "Lead routing latency", "Seconds from enrichment to routing; p50, p95, p99 (S49)."),
+            Operational,
+            Percentile,
+            Seconds,
+            Lower,
+        )
+        .by(&["source"]),
+        seed(
+            ("time_saved", "Human time saved", "Seconds of human work that automation took over, net of review (S66)."),
+            Operational,
+            Sum,
+            Seconds,
+            Higher,
+        )
+        .by(&["function", "automation"])
+        .guarded(&["human_intervention_rate"]),
+        seed(
+            ("reviews_per_reviewer_day", "Review capacity", "Reviews done over reviewer days available (S102)."),
+            Operational,
+            Ratio,
+            Unit::Count,
+            Neutral,
+        )
+        .by(&["role_group"]),
+        seed(
+            (
+                "naming_violations",
+                "Naming violations",
+                "Campaign names and UTM parameters that broke the naming policy.",
+            ),
+            Operational,
+            Count,
+            Unit::Count,
+            Lower,
+        )
+        .by(&["rule", "channel"]),
+    ]
+}
+
+/// KPIs whose events come from the audit log.
+pub(super) fn derived() -> Vec<Seed> {
+    vec![
+        seed(
+            ("human_intervention_rate", "Human intervention rate", "AI-run work that was finished and had at least one override (edit, reject, takeover, rollback) over all that was finished; planned sign-offs are no overrides (S48, A17)."),
+            Operational, Ratio, Proportion, Lower,
+        ).limits(0.10, 0.20, 0.30).by(&["gate"]).derived_from_log(),
+        seed(
+            ("ai_run_failure_rate", "AI run failure rate", "AI runs that failed over AI runs that ended (S46)."),
+            Operational, Ratio, Proportion, Lower,
+        ).limits(0.02, 0.05, 0.10).by(&["gate"]).derived_from_log(),
+        seed(
+            ("handoff_cycle_time", "Handoff cycle time", "Seconds from the creation of a handoff to its publication; median in value, mean in mean (A16)."),
+            Operational, Percentile, Seconds, Lower,
+        ).by(&["gate"]).derived_from_log(),
+        seed(
+            ("handoff_throughput", "Handoffs published", "Handoffs that were published (A16)."),
+            Operational, Count, Unit::Count, Higher,
+        ).by(&["gate"]).derived_from_log(),
+        seed(
+            ("handoff_escalation_rate", "Handoff escalation rate", "Handoffs that were escalated over handoffs that ended (S104)."),
+            Operational, Ratio, Proportion, Lower,
+        ).limits(0.05, 0.10, 0.20).by(&["gate"]).derived_from_log(),
+        seed(
+            ("review_decision_latency", "Review decision latency", "Seconds from the claim of a review to its decision (R17)."),
+            Operational, Percentile, Seconds, Neutral,
+        ).by(&["gate"]).derived_from_log(),
+        seed(
+            ("denied_action_rate", "Denied actions", "Recorded actions that a rule refused over all recorded actions."),
+            Operational, Ratio, Proportion, Neutral,
+        ).by(&["service"]).derived_from_log(),
+    ]
+}

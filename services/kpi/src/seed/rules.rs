@@ -1,0 +1,66 @@
+//! The alert rules.
+
+use crate::service::timestamp;
+use remit_api::kpi::v1::alert_rule::Condition;
+use remit_api::kpi::v1::threshold_condition::Comparison;
+use remit_api::kpi::v1::{
+    AlertRule, AlertSeverity, CrossLayerCondition, Granularity, GuardCondition, ThresholdCondition,
+};
+use remit_core::Timestamp;
+
+/// The shipped alert rules.
+pub fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
+    let rule = |id: &str, display_name: &str, severity: AlertSeverity, condition: Condition| AlertRule {
+        name: format!("alertRules/{id}"),
+        display_name: display_name.to_owned(),
+        severity: severity.into(),
+        condition: Some(condition),
+        etag: "r1".to_owned(),
+        create_time: timestamp(now),
+        update_time: timestamp(now),
+        ..AlertRule::default()
+    };
+    let intervention = |comparison: Comparison, limit: f64, min_n: i64| {
+        Condition::Threshold(ThresholdCondition {
+            kpi: "kpis/human_intervention_rate".to_owned(),
+            comparison: comparison.into(),
+            limit,
+            granularity: Granularity::Month.into(),
+            min_n,
+            ..ThresholdCondition::default()
+        })
+    };
+    vec![
+        rule(
+            "cross-layer",
+            "Operational KPIs improve while strategic ones fall (S141)",
+            AlertSeverity::Critical,
+            Condition::CrossLayer(CrossLayerCondition {
+                granularity: Granularity::Month.into(),
+                min_change_ratio: 0.0,
+            }),
+        ),
+        rule(
+            "conversion-guards",
+            "Conversion improves while retention or brand falls (S128)",
+            AlertSeverity::Warning,
+            Condition::Guard(GuardCondition {
+                kpi: "kpis/conversion_rate".to_owned(),
+                granularity: Granularity::Quarter.into(),
+                min_change_ratio: 0.0,
+            }),
+        ),
+        rule(
+            "overtrust",
+            "People hardly ever override AI any more (S122)",
+            AlertSeverity::Warning,
+            intervention(Comparison::Below, 0.005, 200),
+        ),
+        rule(
+            "undertrust",
+            "People override AI very often (S122)",
+            AlertSeverity::Warning,
+            intervention(Comparison::Above, 0.30, 20),
+        ),
+    ]
+}
