@@ -5,6 +5,7 @@
 //! visibly, until the store refuses mutations.
 
 use crate::Peers;
+use prost::Message as _;
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::types;
@@ -15,6 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a lease outlives its last renewal: the longest that a dead process delays delivery.
 const LEASE_TTL: Duration = Duration::from_secs(10);
+
+/// How much goes into one call: the receiver's bound of 4 MiB, less the room for framing.
+const MAX_BYTES: usize = 3 << 20;
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that the relay of one service works with.
 #[derive(Clone)]
@@ -54,6 +60,22 @@ impl Relay {
                 () = tokio::time::sleep(if backoff.is_zero() { self.config.poll.get() } else { backoff }) => {}
             }
         }
+        self.release().await;
+    }
+
+    /// Lets another replica go on at once.
+    async fn release(&self) {
+        for tenant in tenants::known(&self.db) {
+            let given_back = async {
+                let mut tx = self.db.write().await?;
+                lease::release(&mut tx, &tenant, outbox::LEASE, &self.holder).await?;
+                tx.commit().await
+            };
+            if let Err(error) = given_back.await {
+                tracing::debug!(reason = error.reason(), "a lease is left to run out: {error}");
+                return;
+            }
+        }
     }
 
     /// Delivers everything that waits now, for every tenant; returns how many events.
@@ -85,22 +107,39 @@ impl Relay {
         let mut delivered = 0;
         loop {
             let batch = outbox::read_batch(&mut self.db.read().await?, tenant, i64::from(self.config.batch)).await?;
-            let Some(last) = batch.last().map(|pending| pending.seq) else { return Ok(delivered) };
+            if batch.is_empty() {
+                return Ok(delivered);
+            }
             if !self.hold_lease(tenant).await? {
                 return Ok(delivered);
             }
-            let events = batch.iter().map(|pending| to_proto(&pending.event)).collect();
-            let request = audit::AppendBatchRequest { events, prove: false };
-            AuditServiceClient::new(self.peers.channel("audit"))
-                .append_batch(self.peers.request(self.service, tenant, request))
-                .await
-                .map_err(crate::foreign)?;
+            let (events, last) = fitting(&batch);
+            let count = events.len() as u64;
+            let mut request =
+                self.peers.request(self.service, tenant, audit::AppendBatchRequest { events, prove: false });
+            request.set_timeout(PATIENCE);
+            AuditServiceClient::new(self.peers.channel("audit")).append_batch(request).await.map_err(crate::foreign)?;
             let mut tx = self.db.write().await?;
             outbox::ack(&mut tx, tenant, last).await?;
             tx.commit().await?;
-            delivered += batch.len() as u64;
+            delivered += count;
         }
     }
+}
+
+/// As many events from the front as fit into one message, at least one, and the number of the last.
+fn fitting(batch: &[outbox::Pending]) -> (Vec<audit::Event>, i64) {
+    let (mut events, mut bytes, mut last) = (Vec::with_capacity(batch.len()), 0, 0);
+    for pending in batch {
+        let event = to_proto(&pending.event);
+        bytes += event.encoded_len();
+        if bytes > MAX_BYTES && !events.is_empty() {
+            break;
+        }
+        events.push(event);
+        last = pending.seq;
+    }
+    (events, last)
 }
 
 /// The event as the audit service takes it.

@@ -108,7 +108,13 @@ impl Suite {
         let mut http = axum::Router::new();
         let mut routes: HashMap<String, Routes> = HashMap::new();
         let tasks = TaskTracker::new();
-        let holder = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
+        // Behind the lock of the data directory there is one process, which need not wait for the leases
+        // of its predecessor to run out.
+        let holder = if embedded {
+            "embedded".to_owned()
+        } else {
+            format!("{}-{:08x}", std::process::id(), rand::random::<u32>())
+        };
         for (name, part) in parts {
             routes.insert(name.to_owned(), part.routes);
             if let Some(pages) = part.http {

@@ -61,3 +61,137 @@ async fn a_process_answers_over_the_network_and_within() {
     }
     running.stop().await.unwrap();
 }
+
+fn quiet(name: &'static str) -> ServiceDef {
+    ServiceDef {
+        name,
+        schema: remit_store::Schema { service: name, migrations: &[] },
+        build: |_| {
+            Box::pin(async {
+                let page = axum::routing::get(|caller: axum::Extension<http_auth::HttpCaller>| async move {
+                    match caller.require("kpi.definitions.get") {
+                        Ok(()) => axum::response::IntoResponse::into_response(caller.tenant.to_string()),
+                        Err(error) => http_auth::problem(error),
+                    }
+                });
+                Ok(Parts { http: Some(axum::Router::new().route("/page", page)), ..Parts::default() })
+            })
+        },
+    }
+}
+
+#[tokio::test]
+async fn the_manual_clock_keeps_its_position_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = Config::from_toml("[clock]\nmanual = true").unwrap_err();
+    assert!(refused.message().contains("clock.allow_manual"));
+    let toml = "server.listen = \"\"\n[clock]\nmanual = true\nallow_manual = true\nstart = \"2008-05-01T00:00:00Z\"";
+    let running = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap();
+    assert!(running.addr().is_none());
+    let mut client = SystemServiceClient::new(running.channel());
+    let later = prost_types::Timestamp { seconds: 1_212_278_400, nanos: 0 };
+    let request = AdvanceClockRequest { time: Some(later) };
+    let moved = client.advance_clock(as_actor(&running, "admin", request)).await.unwrap();
+    assert_eq!(moved.get_ref().time, Some(later));
+    running.stop().await.unwrap();
+    let running = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap();
+    let mut client = SystemServiceClient::new(running.channel());
+    let info = client.get_info(as_actor(&running, "viewer", GetInfoRequest {})).await.unwrap().into_inner();
+    assert_eq!((info.manual_clock, info.time), (true, Some(later)));
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_processes_cannot_share_an_embedded_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Suite::start(config(dir.path(), LOCAL), vec![quiet("kpi")]).await.unwrap();
+    let error = Suite::start(config(dir.path(), LOCAL), vec![quiet("kpi")]).await.unwrap_err();
+    assert_eq!(error.reason(), "DATA_DIR_IN_USE");
+    running.stop().await.unwrap();
+    Suite::start(config(dir.path(), LOCAL), vec![quiet("kpi")]).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_service_is_refused_with_those_that_are() {
+    let dir = tempfile::tempdir().unwrap();
+    for toml in ["server.only = [\"kpy\"]", "peers.kpy = \"http://x\"", "database.urls.kpy = \"sqlite:x\""] {
+        let error = Suite::start(config(dir.path(), toml), vec![quiet("kpi"), quiet("audit")]).await.unwrap_err();
+        assert!(error.message().contains("kpy") && error.message().contains("kpi, audit"), "{}", error.message());
+    }
+    let error = Suite::start(config(dir.path(), "server.only = [\"kpi\"]"), vec![quiet("kpi"), quiet("audit")]).await;
+    assert!(error.unwrap_err().message().starts_with("peers.audit"));
+}
+
+#[tokio::test]
+async fn health_reflection_and_pages_tell_what_runs() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    let dir = tempfile::tempdir().unwrap();
+    let running = Suite::start(config(dir.path(), LOCAL), vec![quiet("kpi")]).await.unwrap();
+    let mut health = HealthClient::new(running.channel());
+    for (service, known) in [("", true), ("remit.kpi.v1.KpiService", true), ("remit.audit.v1.AuditService", false)] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await;
+        assert_eq!(answer.is_ok_and(|answer| answer.get_ref().status == 1), known, "{service:?}");
+    }
+    {
+        use tonic_reflection::pb::v1::ServerReflectionRequest;
+        use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+        let ask = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = ServerReflectionClient::new(running.channel());
+        let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+        let answer = answers.message().await.unwrap().unwrap();
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("no list") };
+        let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+        assert!(names.contains(&"remit.kpi.v1.KpiService".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("audit")), "{names:?}");
+    }
+    let url = format!("http://{}/page", running.addr().unwrap());
+    let refused = reqwest::get(&url).await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    for (role, code) in [("viewer", 200), ("nobody", 403)] {
+        let token = as_actor(&running, role, ()).metadata().get("authorization").unwrap().to_str().unwrap().to_owned();
+        let answer = reqwest::Client::new().get(&url).header("authorization", token).send().await.unwrap();
+        assert_eq!(answer.status(), code, "{role}");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_calls_through_grpc_web_if_its_origin_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = "[server]\nlisten = \"127.0.0.1:0\"\ncors_origins = [\"https://console.example\"]";
+    let running = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap();
+    let url = format!("http://{}/remit.system.v1.SystemService/GetInfo", running.addr().unwrap());
+    let token = as_actor(&running, "viewer", ()).metadata().get("authorization").unwrap().to_str().unwrap().to_owned();
+    for (origin, allowed) in [("https://console.example", true), ("https://evil.example", false)] {
+        let preflight = reqwest::Client::new()
+            .request(http::Method::OPTIONS, &url)
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(preflight.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+        let answer = reqwest::Client::new()
+            .post(&url)
+            .header("origin", origin)
+            .header("content-type", "application/grpc-web+proto")
+            .header("authorization", &token)
+            .body(vec![0u8; 5])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+        let body = answer.bytes().await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains("grpc-status:0"), "{body:?}");
+    }
+    running.stop().await.unwrap();
+}
