@@ -132,6 +132,24 @@ fn only_the_system_clock_reads_the_time() {
     }
 }
 
+#[tokio::test]
+async fn the_tables_of_every_service_lead_with_the_tenant() {
+    for service in remit::services() {
+        if let Err(broken) = remit_store::testing::check_migrations(&service.schema).await {
+            panic!("{}:\n{}", service.name, broken.message());
+        }
+    }
+}
+
+#[test]
+fn every_statement_names_the_tenant_and_suits_both_engines() {
+    for service in SERVICES {
+        if let Err(broken) = remit_store::testing::check_statements(&folder_of(service).join("src")) {
+            panic!("{service}:\n{}", broken.message());
+        }
+    }
+}
+
 fn folder_of(name: &str) -> PathBuf {
     let short = name.strip_prefix("remit-").unwrap_or(name);
     ["libs", "services"]

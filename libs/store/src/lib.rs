@@ -26,8 +26,8 @@
 //! [`Db`] opens and migrates; [`Tx`], [`query`], [`Sql`] and [`BulkInsert`] run statements;
 //! [`Mutation`] joins a change with its idempotency record, its audit events ([`outbox`]) and its watch
 //! feeds ([`feed`]); [`timers`] fire once; [`page`] and [`filter`] serve lists; [`lease`] shares out
-//! background work; [`tenants`] knows for whom; [`maintenance`] forgets what is old; [`classify`] maps errors; [`DataDir`] locks the embedded
-//! mode's directory.
+//! background work; [`tenants`] knows for whom; [`maintenance`] forgets what is old; [`classify`] maps
+//! errors; [`DataDir`] locks the embedded mode's directory.
 
 mod bulk;
 #[cfg(feature = "testing")]
