@@ -1,0 +1,118 @@
+//! Renders a pack. The bytes depend on the pack, its signatures and its seal alone: no clock, no
+//! randomness, no map order. What is written is the same for everybody who asks.
+
+mod charts;
+mod csv;
+mod html;
+mod markdown;
+mod values;
+
+use crate::canonical;
+use crate::review::Pack;
+use crate::review::pack::short;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use remit_api::council::v1::{ExportFormat, ExportReviewResponse, Review};
+use remit_core::{Error, Result, digest};
+use serde::Serialize;
+
+/// A signature as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct Signature {
+    signer: String,
+    seat: String,
+    role_group: String,
+    pack_digest: String,
+    time: String,
+    valid: bool,
+    comment: String,
+}
+
+/// The seal as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seal {
+    time: String,
+    algorithm: &'static str,
+    signed: &'static str,
+    signature: String,
+    public_key: String,
+    audit_event: String,
+}
+
+/// A pack with what proves it.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    pack_digest: String,
+    state: String,
+    pack: &'a Pack,
+    signatures: Vec<Signature>,
+    seal: Option<Seal>,
+}
+
+fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
+    let at = |stamp: &Option<prost_types::Timestamp>| {
+        stamp.as_ref().map(|stamp| crate::time::micros(stamp).to_string()).unwrap_or_default()
+    };
+    let signatures = review.signatures.iter().map(|one| Signature {
+        signer: one.signer.as_ref().map(|signer| signer.subject.clone()).unwrap_or_default(),
+        seat: one.seat.clone(),
+        role_group: one.role_group.clone(),
+        pack_digest: one.pack_digest.clone(),
+        time: at(&one.create_time),
+        valid: one.valid,
+        comment: one.comment.clone(),
+    });
+    let seal = review.seal.as_ref().map(|seal| Seal {
+        time: at(&seal.create_time),
+        algorithm: "Ed25519",
+        signed: "the ASCII text of pack_digest",
+        signature: STANDARD.encode(&seal.signature),
+        public_key: STANDARD.encode(&seal.public_key),
+        audit_event: seal.audit_event.clone(),
+    });
+    Ok(Document {
+        schema: "remit.review/1",
+        pack_digest: pack.digest()?,
+        state: short(review.state().as_str_name(), "REVIEW_STATE_"),
+        pack,
+        signatures: signatures.collect(),
+        seal,
+    })
+}
+
+/// Renders a pack in one form.
+///
+/// # Errors
+/// `InvalidArgument` (`FORMAT_UNKNOWN`); `Internal` if the pack does not have the digest that was signed.
+pub fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Result<ExportReviewResponse> {
+    let document = document(pack, review)?;
+    if document.pack_digest != review.pack_digest {
+        return Err(Error::internal(format!("the pack of {} does not have the digest on record", review.name)));
+    }
+    let (content, content_type, extension) = match format {
+        ExportFormat::Json => {
+            let bytes = canonical::bytes(&document)
+                .map_err(|error| Error::internal("a pack cannot be written").with_source(error))?;
+            (bytes, "application/json", "json")
+        }
+        ExportFormat::Html => (html::render(&document)?.into_bytes(), "text/html; charset=utf-8", "html"),
+        ExportFormat::Markdown => (markdown::render(&document).into_bytes(), "text/markdown; charset=utf-8", "md"),
+        ExportFormat::Csv => (csv::render(&document).into_bytes(), "text/csv; charset=utf-8", "csv"),
+        ExportFormat::Unspecified => {
+            return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be JSON, HTML, MARKDOWN or CSV"));
+        }
+    };
+    let id = review.name.strip_prefix("reviews/").unwrap_or(&review.name);
+    Ok(ExportReviewResponse {
+        content_digest: digest::sha256(&content),
+        content,
+        content_type: content_type.to_owned(),
+        filename: format!("review-{id}.{extension}"),
+        pack_digest: document.pack_digest,
+    })
+}
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;

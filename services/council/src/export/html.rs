@@ -1,0 +1,163 @@
+//! The pack as one page of HTML: no script, no request to anywhere, readable in dark mode and on paper.
+
+use super::values::{fact, is_number, shown};
+use super::{Document, charts};
+use crate::review::pack::{Assurance, Block, Finding};
+use askama::Template;
+use remit_core::{Error, Result};
+
+/// What the template shows of a block.
+enum Shown {
+    Facts { title: String, facts: Vec<(String, String)> },
+    Table { title: String, columns: Vec<(String, bool)>, rows: Vec<Vec<(String, bool, &'static str)>> },
+    Chart { title: String, svg: String, legend: &'static str },
+    Note(String),
+    Unavailable { source: String, why: String },
+}
+
+struct SectionView {
+    number: i64,
+    key: String,
+    title: String,
+    blocks: Vec<Shown>,
+    is_attendance: bool,
+}
+
+/// One figure at the top of the page.
+struct Tile {
+    label: &'static str,
+    value: String,
+    tone: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "review.html")]
+struct Page<'a> {
+    document: &'a Document<'a>,
+    title: String,
+    tiles: Vec<Tile>,
+    sections: Vec<SectionView>,
+    findings: &'a [Finding],
+    controls: &'a [Assurance],
+}
+
+/// The colour of a word that is a verdict; empty for any other.
+fn tone(word: &str) -> &'static str {
+    match word {
+        "SIGNIFICANT" | "CRITICAL" | "check failed" | "BREACHED" | "BREACH" | "FAILED" | "OVERDUE" | "SUSPENDED" => {
+            "bad"
+        }
+        "MODERATE"
+        | "WARNING"
+        | "attestation needed"
+        | "no evidence"
+        | "source not available"
+        | "OFF_TARGET"
+        | "MISSING" => "warn",
+        "NONE"
+        | "evidence available"
+        | "ON_TARGET"
+        | "SEALED"
+        | "APPROVED"
+        | "EXECUTED"
+        | "nothing wrong was found" => "good",
+        "INSUFFICIENT_DATA" | "INFO" | "NO_DATA" | "NOT_DUE" | "not applicable" => "mute",
+        _ => "",
+    }
+}
+
+fn show(block: &Block) -> Shown {
+    match block {
+        Block::Facts { title, facts } => Shown::Facts {
+            title: title.clone(),
+            facts: facts.iter().map(|one| (one.label.clone(), fact(one))).collect(),
+        },
+        Block::Table { title, columns, rows } => Shown::Table {
+            title: title.clone(),
+            columns: columns.iter().map(|column| (column.label.clone(), is_number(column.unit))).collect(),
+            rows: rows
+                .iter()
+                .map(|row| {
+                    let cells = columns.iter().zip(row);
+                    cells
+                        .map(|(column, cell)| {
+                            let text = shown(cell, column.unit);
+                            let tone = tone(&text);
+                            (text, is_number(column.unit), tone)
+                        })
+                        .collect()
+                })
+                .collect(),
+        },
+        Block::Bars { title, bars } => Shown::Chart {
+            title: title.clone(),
+            svg: charts::bars(title, bars),
+            legend: "Wide bar: the month. Narrow bar: the month before. Line: the target. Each KPI has its own scale.",
+        },
+        Block::Histogram { title, month, baseline } => Shown::Chart {
+            title: title.clone(),
+            svg: charts::histogram(title, month, baseline),
+            legend: "Left: the baseline. Right: the month. Share of values by bin.",
+        },
+        Block::Trend(trend) => Shown::Chart {
+            title: trend.title.clone(),
+            svg: charts::trend(trend),
+            legend: "Months with enough data; dashed: the thresholds.",
+        },
+        Block::Note { text } => Shown::Note(text.clone()),
+        Block::Unavailable { source, why } => Shown::Unavailable { source: source.clone(), why: why.clone() },
+    }
+}
+
+fn tiles(document: &Document<'_>) -> Vec<Tile> {
+    let evidence = &document.pack.evidence;
+    let worst = ["SIGNIFICANT", "MODERATE", "NONE"];
+    let worst = worst.into_iter().find(|verdict| evidence.drift.iter().any(|one| one.verdict == *verdict));
+    let drift = worst.unwrap_or("INSUFFICIENT_DATA");
+    let critical = evidence.findings.iter().filter(|finding| finding.severity == "CRITICAL").count();
+    let undecided = evidence.findings.iter().filter(|finding| finding.disposition.is_empty()).count();
+    let available = evidence.assurance.iter().filter(|control| control.result == "evidence available").count();
+    let unavailable = evidence.unavailable().len();
+    let signed = document.signatures.iter().filter(|signature| signature.valid).count();
+    let flag = |bad: bool| if bad { "warn" } else { "good" };
+    vec![
+        Tile { label: "Worst drift verdict", value: drift.replace('_', " ").to_lowercase(), tone: tone(drift) },
+        Tile {
+            label: "Critical findings",
+            value: critical.to_string(),
+            tone: if critical > 0 { "bad" } else { "good" },
+        },
+        Tile { label: "Findings to decide", value: undecided.to_string(), tone: flag(undecided > 0) },
+        Tile {
+            label: "Controls with evidence available",
+            value: format!("{available} of {}", evidence.assurance.len()),
+            tone: "",
+        },
+        Tile { label: "Sources not available", value: unavailable.to_string(), tone: flag(unavailable > 0) },
+        Tile { label: "Valid signatures", value: signed.to_string(), tone: "" },
+    ]
+}
+
+/// The page.
+///
+/// # Errors
+/// `Internal` if the template fails, which it does not for values in memory.
+pub fn render(document: &Document<'_>) -> Result<String> {
+    let evidence = &document.pack.evidence;
+    let sections = evidence.sections.iter().map(|section| SectionView {
+        number: section.number,
+        key: section.key.clone(),
+        title: section.title.clone(),
+        blocks: section.blocks.iter().map(show).collect(),
+        is_attendance: section.key == "attendance",
+    });
+    let page = Page {
+        document,
+        title: format!("Review of {} · {}", evidence.header.period, evidence.header.body_title),
+        tiles: tiles(document),
+        sections: sections.collect(),
+        findings: &evidence.findings,
+        controls: &evidence.assurance,
+    };
+    page.render().map_err(|error| Error::internal("the page cannot be rendered").with_source(error))
+}

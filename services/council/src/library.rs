@@ -1,0 +1,144 @@
+//! The control library: frameworks, controls and where evidence comes from, as data.
+//!
+//! The library never says that anything complies. It says whether evidence is available, from which
+//! records, and what a person still has to attest (R22).
+
+use remit_api::council::v1 as api;
+use remit_api::council::v1::EvidenceClass;
+use remit_core::{Error, Result};
+use std::sync::OnceLock;
+
+/// The version of the library.
+pub const VERSION: &str = "2026-11";
+/// The evidence key that stands for a person's attestation.
+pub const ATTESTATION: &str = "attestation";
+
+const TABLE: &str = include_str!("../data/controls.csv");
+
+/// One control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Such as `C4`.
+    pub id: String,
+    /// The framework.
+    pub framework: String,
+    /// The place in it.
+    pub clause: String,
+    /// What it asks, in short.
+    pub requirement: String,
+    /// How far the records go.
+    pub class: EvidenceClass,
+    /// Evidence keys, [`ATTESTATION`] among them where a person must attest.
+    pub evidence: Vec<String>,
+    /// For how many days an attestation without an end counts.
+    pub freshness_days: u32,
+}
+
+impl Control {
+    /// `controls/C4`.
+    pub fn name(&self) -> String {
+        format!("controls/{}", self.id)
+    }
+
+    /// The control as in the contract.
+    pub fn to_api(&self) -> api::Control {
+        api::Control {
+            name: self.name(),
+            framework: self.framework.clone(),
+            clause: self.clause.clone(),
+            requirement: self.requirement.clone(),
+            evidence_class: self.class.into(),
+            evidence: self.evidence.clone(),
+            freshness_days: i32::try_from(self.freshness_days).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+/// The controls in the order of the library.
+///
+/// # Errors
+/// `Internal` if the table that ships with the binary is broken, which a test rules out.
+pub fn controls() -> Result<&'static [Control]> {
+    static PARSED: OnceLock<Vec<Control>> = OnceLock::new();
+    if let Some(parsed) = PARSED.get() {
+        return Ok(parsed);
+    }
+    let parsed = TABLE.lines().skip(1).map(parse).collect::<Result<Vec<_>>>()?;
+    Ok(PARSED.get_or_init(|| parsed))
+}
+
+fn parse(line: &str) -> Result<Control> {
+    let broken = || Error::internal(format!("the control library has a broken line: {line}"));
+    let fields = split(line);
+    let [id, framework, clause, requirement, class, evidence, freshness] = fields.as_slice() else {
+        return Err(broken());
+    };
+    let class = EvidenceClass::from_str_name(&format!("EVIDENCE_CLASS_{class}")).ok_or_else(broken)?;
+    Ok(Control {
+        id: id.clone(),
+        framework: framework.clone(),
+        clause: clause.clone(),
+        requirement: requirement.clone(),
+        class,
+        evidence: evidence.split_whitespace().map(str::to_owned).collect(),
+        freshness_days: freshness.parse().map_err(|_| broken())?,
+    })
+}
+
+/// The fields of one line of RFC 4180 without line breaks inside fields.
+fn split(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                push(&mut fields, '"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => push(&mut fields, other),
+        }
+    }
+    fields
+}
+
+fn push(fields: &mut [String], character: char) {
+    if let Some(field) = fields.last_mut() {
+        field.push(character);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::review::assurance::EVIDENCE_KEYS;
+
+    #[test]
+    fn the_library_has_its_seventy_controls_and_known_evidence() -> Result<()> {
+        let controls = controls()?;
+        let ids: Vec<String> = (1..=70).map(|n| format!("C{n}")).collect();
+        assert_eq!(controls.iter().map(|control| control.id.clone()).collect::<Vec<_>>(), ids);
+        for control in controls {
+            let nothing = control.class == EvidenceClass::NotApplicable;
+            assert_eq!(control.evidence.is_empty(), nothing, "{}", control.id);
+            for key in &control.evidence {
+                assert!(key == ATTESTATION || EVIDENCE_KEYS.contains(&key.as_str()), "{}: {key}", control.id);
+            }
+            let attested = control.evidence.iter().any(|key| key == ATTESTATION);
+            assert_eq!(
+                attested,
+                matches!(control.class, EvidenceClass::Partial | EvidenceClass::Attested),
+                "{}",
+                control.id
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn quoted_fields_keep_their_commas() {
+        assert_eq!(split(r#"a,"b, ""c""",d"#), ["a", r#"b, "c""#, "d"]);
+    }
+}

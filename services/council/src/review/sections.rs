@@ -1,0 +1,106 @@
+//! The twenty sections of a pack, in the order of the requirements. Each section says something, and if
+//! only why it cannot.
+
+mod governance;
+mod models;
+mod work;
+
+use super::Frame;
+use super::gather::{Got, Sources};
+use super::pack::{Assurance, Block, Cell, Column, Fact, Section, Unit};
+use crate::time::micros;
+use prost_types::{Duration, Timestamp as Stamp};
+use remit_api::council::v1::DriftResult;
+use remit_api::handoff::v1 as handoff;
+use remit_core::Timestamp;
+
+pub use models::active_policy;
+
+/// All sections.
+pub fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult], assurance: &[Assurance]) -> Vec<Section> {
+    let contents: [(&str, &str, Vec<Block>); 20] = [
+        ("header", "Period and completeness", governance::header(frame, sources)),
+        ("attendance", "Attendance, quorum and conflicts", governance::attendance(frame, sources)),
+        ("previous", "Previous reviews and actions", governance::previous(frame, sources)),
+        ("inventory", "Inventory changes", models::inventory(frame, sources)),
+        ("decisions", "Decisions", models::decisions(sources)),
+        ("drift", "Drift", models::drift(drift)),
+        ("quality", "Hallucinations and quality", work::quality(sources)),
+        ("privacy", "Data privacy", governance::privacy(frame, sources)),
+        ("handoffs", "Handoffs", work::handoffs(sources)),
+        ("oversight", "Oversight quality", work::oversight(frame, sources)),
+        ("kpis", "KPIs in three layers", work::kpis(sources)),
+        ("models", "Model registry", models::registry(frame, sources)),
+        ("incidents", "Incidents", governance::incidents(frame, sources)),
+        ("waivers", "Waivers", governance::waivers(frame, sources)),
+        ("policy", "Policy changes", models::policies(frame, sources)),
+        ("disclosure", "Disclosure", models::disclosure(sources)),
+        ("controls", "Control evidence", governance::controls(assurance)),
+        ("audit", "Audit log", governance::audit(sources)),
+        ("requests", "Decisions requested", governance::requests(frame, sources)),
+        ("strategy", "Strategy", work::strategy(sources)),
+    ];
+    (1..)
+        .zip(contents)
+        .map(|(number, (key, title, blocks))| Section { number, key: key.to_owned(), title: title.to_owned(), blocks })
+        .collect()
+}
+
+fn at(stamp: &Option<Stamp>) -> Timestamp {
+    stamp.as_ref().map(micros).unwrap_or_default()
+}
+
+fn time(stamp: &Option<Stamp>) -> Cell {
+    stamp.as_ref().map_or(Cell::None, |stamp| micros(stamp).to_string().into())
+}
+
+fn seconds(length: Option<&Duration>) -> Cell {
+    length.map_or(Cell::None, |length| (length.seconds as f64 + f64::from(length.nanos) / 1e9).into())
+}
+
+fn count(label: &str, value: i64) -> Fact {
+    Fact { label: label.to_owned(), unit: Unit::Count, value: value.into(), n: None }
+}
+
+fn text(label: &str, value: impl Into<Cell>) -> Fact {
+    Fact { label: label.to_owned(), unit: Unit::Text, value: value.into(), n: None }
+}
+
+fn rate(label: &str, rate: Option<&handoff::Rate>) -> Fact {
+    let value = rate.and_then(|rate| rate.ratio).into();
+    Fact { label: label.to_owned(), unit: Unit::Ratio, value, n: Some(rate.map_or(0, |rate| rate.total)) }
+}
+
+fn facts(title: &str, facts: Vec<Fact>) -> Block {
+    Block::Facts { title: title.to_owned(), facts }
+}
+
+fn note(text: impl Into<String>) -> Block {
+    Block::Note { text: text.into() }
+}
+
+fn unavailable(source: &str, why: &str) -> Block {
+    Block::Unavailable { source: source.to_owned(), why: why.to_owned() }
+}
+
+/// A table, or a remark that there is nothing to show.
+fn table(title: &str, columns: &[(&str, Unit)], rows: Vec<Vec<Cell>>) -> Block {
+    if rows.is_empty() {
+        return note(format!("{title}: none."));
+    }
+    let columns = columns.iter().map(|(label, unit)| Column { label: (*label).to_owned(), unit: *unit }).collect();
+    Block::Table { title: title.to_owned(), columns, rows }
+}
+
+fn counts(title: &str, what: &str, list: &[handoff::NamedCount]) -> Block {
+    let rows = list.iter().map(|one| vec![Cell::from(&one.key), one.count.into()]).collect();
+    table(title, &[(what, Unit::Text), ("count", Unit::Count)], rows)
+}
+
+/// The blocks of a source's answer, or the reason why there is none.
+fn with<T>(source: &str, answer: &Got<T>, blocks: impl FnOnce(&T) -> Vec<Block>) -> Vec<Block> {
+    match answer {
+        Ok(answer) => blocks(answer),
+        Err(why) => vec![unavailable(source, why)],
+    }
+}

@@ -1,0 +1,331 @@
+//! Sections about policies, decisions, drift, models and outputs.
+
+use super::super::Frame;
+use super::super::gather::Sources;
+use super::super::pack::{Block, Cell, Fact, Unit, short};
+use super::{at, count, facts, note, table, text, time, with};
+use remit_api::council::v1::DriftResult;
+use remit_api::registry::v1::{ModelVersionState, OutputCount};
+use remit_api::scoring::v1::PolicyState;
+use remit_core::Timestamp;
+
+/// The decision policy in force and its digest, in words.
+pub fn active_policy(sources: &Sources) -> String {
+    match &sources.policies {
+        Ok(policies) => policies
+            .iter()
+            .find(|policy| policy.state() == PolicyState::Active)
+            .map_or_else(|| "none".to_owned(), |policy| format!("{} ({})", policy.name, policy.digest)),
+        Err(_) => "not available".to_owned(),
+    }
+}
+
+fn in_month(frame: &Frame<'_>, time: Timestamp) -> bool {
+    (frame.month.start()..frame.month.end()).contains(&time)
+}
+
+pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    let columns = [("resource", Unit::Text), ("what changed", Unit::Text), ("when", Unit::Text)];
+    let mut blocks = with("registry.versions", &sources.versions, |versions| {
+        let mut rows = Vec::new();
+        for version in versions {
+            let name = &version.version.name;
+            if in_month(frame, at(&version.version.create_time)) {
+                rows.push(vec![Cell::from(name), "registered".into(), time(&version.version.create_time)]);
+            }
+            for change in version.transitions.iter().filter(|change| in_month(frame, at(&change.record_time))) {
+                let state = |state: ModelVersionState| short(state.as_str_name(), "MODEL_VERSION_STATE_");
+                let what = format!("{} to {}", state(change.from_state()), state(change.to_state()));
+                rows.push(vec![Cell::from(name), what.into(), time(&change.record_time)]);
+            }
+        }
+        let unowned = versions.iter().filter(|version| version.version.owner.is_empty()).count();
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        vec![
+            facts(
+                "",
+                vec![count("Model versions", number(versions.len())), count("Without an owner", number(unowned))],
+            ),
+            table("Model versions", &columns, rows),
+        ]
+    });
+    blocks.extend(with("registry.artifacts", &sources.artifacts, |artifacts| {
+        let new = artifacts.iter().filter(|one| in_month(frame, at(&one.update_time)));
+        let rows = new
+            .map(|one| {
+                let state = short(one.state().as_str_name(), "ARTIFACT_VERSION_STATE_");
+                vec![Cell::from(&one.name), state.into(), time(&one.update_time)]
+            })
+            .collect();
+        vec![table("Prompts and other artifacts", &columns, rows)]
+    }));
+    blocks.extend(with("registry.automations", &sources.automations, |automations| {
+        let new = automations.iter().filter(|one| in_month(frame, at(&one.update_time)));
+        let rows = new
+            .map(|one| {
+                let state = short(one.state().as_str_name(), "AUTOMATION_STATE_");
+                vec![Cell::from(&one.name), state.into(), time(&one.update_time)]
+            })
+            .collect();
+        vec![table("Cross-functional automations", &columns, rows)]
+    }));
+    blocks.extend(with("handoff.gates", &sources.gates, |gates| {
+        let rows = gates
+            .iter()
+            .map(|gate| {
+                let active =
+                    if gate.active_version.is_empty() { "none in force" } else { gate.active_version.as_str() };
+                vec![Cell::from(&gate.name), active.into(), time(&gate.update_time)]
+            })
+            .collect();
+        vec![table("Gates", &[("gate", Unit::Text), ("in force", Unit::Text), ("changed", Unit::Text)], rows)]
+    }));
+    blocks.extend(with("scoring.tasks", &sources.decisions, |decisions| {
+        vec![facts(
+            "Tasks",
+            vec![
+                count("In the inventory", decisions.tasks),
+                count("With a decision in force", decisions.tasks_decided),
+            ],
+        )]
+    }));
+    blocks
+}
+
+pub fn decisions(sources: &Sources) -> Vec<Block> {
+    with("scoring.decisions", &sources.decisions, |found| {
+        let patterns = found
+            .patterns
+            .iter()
+            .map(|now| {
+                let before = found.previous_patterns.iter().find(|before| before.pattern == now.pattern);
+                let name = short(now.pattern().as_str_name(), "AUTONOMY_PATTERN_");
+                vec![Cell::from(name), now.count.into(), before.map_or(Cell::None, |before| before.count.into())]
+            })
+            .collect();
+        let named = |list: &[remit_api::scoring::v1::NamedCount]| {
+            list.iter().map(|one| vec![Cell::from(&one.name), one.count.into()]).collect::<Vec<_>>()
+        };
+        let checks = found.check_counts.iter().take(30).map(|one| {
+            vec![
+                Cell::from(&one.model_version),
+                (&one.task).into(),
+                short(one.verdict().as_str_name(), "VERDICT_").into(),
+                (&one.reason).into(),
+                one.count.into(),
+            ]
+        });
+        vec![
+            facts(
+                "",
+                vec![
+                    count("Decisions in the month", found.decisions),
+                    Fact {
+                        label: "Shift of the distribution of patterns".to_owned(),
+                        unit: Unit::Ratio,
+                        value: found.pattern_shift.into(),
+                        n: Some(found.decisions.min(found.previous_decisions)),
+                    },
+                    count("Tasks whose raters disagree", found.needs_reconciliation),
+                    count("Checks before AI acted", found.checks),
+                    count("Checks denied", found.checks_denied),
+                ],
+            ),
+            table(
+                "By autonomy pattern",
+                &[("pattern", Unit::Text), ("month", Unit::Count), ("before", Unit::Count)],
+                patterns,
+            ),
+            table("By band", &[("band", Unit::Text), ("count", Unit::Count)], named(&found.bands)),
+            table("Caps applied", &[("cap", Unit::Text), ("count", Unit::Count)], named(&found.caps)),
+            table(
+                "Checks",
+                &[
+                    ("model version", Unit::Text),
+                    ("task", Unit::Text),
+                    ("verdict", Unit::Text),
+                    ("reason", Unit::Text),
+                    ("count", Unit::Count),
+                ],
+                checks.collect(),
+            ),
+        ]
+    })
+}
+
+pub fn drift(drift: &[DriftResult]) -> Vec<Block> {
+    let rows = drift
+        .iter()
+        .map(|result| {
+            let enough = result.n > 0;
+            let number = |value: f64| if enough { Cell::from(value) } else { Cell::None };
+            vec![
+                short(result.detector().as_str_name(), "DRIFT_DETECTOR_").into(),
+                Cell::from(&result.subject),
+                (&result.statistic).into(),
+                number(result.value),
+                number(result.corrected_value),
+                result.n.into(),
+                result.baseline_n.into(),
+                format!("{} / {}", result.moderate_threshold, result.significant_threshold).into(),
+                short(result.verdict().as_str_name(), "DRIFT_VERDICT_").into(),
+                (&result.note).into(),
+            ]
+        })
+        .collect();
+    let columns = [
+        ("detector", Unit::Text),
+        ("subject", Unit::Text),
+        ("statistic", Unit::Text),
+        ("value", Unit::Number),
+        ("corrected", Unit::Number),
+        ("n", Unit::Count),
+        ("baseline n", Unit::Count),
+        ("thresholds", Unit::Text),
+        ("verdict", Unit::Text),
+        ("remark", Unit::Text),
+    ];
+    let mut blocks = vec![
+        note("INSUFFICIENT_DATA means that no statement is possible. It does not mean that nothing drifted."),
+        table("The seven detectors", &columns, rows),
+    ];
+    for result in
+        drift.iter().filter(|result| !result.bins.is_empty() && result.bins.len() == result.baseline_bins.len())
+    {
+        blocks.push(Block::Histogram {
+            title: format!(
+                "{}: the month (n {}) beside {} (n {})",
+                result.subject, result.n, result.baseline, result.baseline_n
+            ),
+            month: result.bins.clone(),
+            baseline: result.baseline_bins.clone(),
+        });
+    }
+    blocks
+}
+
+fn output_row(count: &OutputCount) -> Vec<Cell> {
+    let key = if count.key.is_empty() { "(none)" } else { count.key.as_str() };
+    vec![key.into(), count.outputs.into(), count.high_stakes.into(), count.incomplete.into(), count.unapproved.into()]
+}
+
+pub fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    let mut blocks = with("registry.versions", &sources.versions, |versions| {
+        let rows = versions
+            .iter()
+            .filter(|version| version.version.state() != ModelVersionState::Retired || version.ran_in(frame.month))
+            .map(|one| {
+                let version = &one.version;
+                let due = match version.review_by.as_ref() {
+                    Some(_) if at(&version.review_by) < frame.now => "past".into(),
+                    _ => time(&version.review_by),
+                };
+                vec![
+                    Cell::from(&version.name),
+                    short(version.state().as_str_name(), "MODEL_VERSION_STATE_").into(),
+                    version.aliases.join(", ").into(),
+                    (&version.owner).into(),
+                    due,
+                    version.evaluations.iter().filter(|evaluation| evaluation.passed).count().into(),
+                    version.documentation_gaps.join(", ").into(),
+                ]
+            })
+            .collect();
+        let columns = [
+            ("version", Unit::Text),
+            ("state", Unit::Text),
+            ("aliases", Unit::Text),
+            ("owner", Unit::Text),
+            ("review by", Unit::Text),
+            ("evaluations passed", Unit::Count),
+            ("documentation gaps", Unit::Text),
+        ];
+        vec![table("Model versions", &columns, rows)]
+    });
+    blocks.extend(with("registry.outputs", &sources.outputs, |outputs| {
+        let total = outputs.total.clone().unwrap_or_default();
+        let columns = [
+            ("model version", Unit::Text),
+            ("outputs", Unit::Count),
+            ("high stakes", Unit::Count),
+            ("lacking tags", Unit::Count),
+            ("not approved", Unit::Count),
+        ];
+        vec![
+            facts(
+                "Outputs",
+                vec![
+                    count("Recorded", total.outputs),
+                    count("High or unknown stakes", total.high_stakes),
+                    count("Lacking version tags", total.incomplete),
+                    count("By versions not approved", total.unapproved),
+                    count("Reviewed by a person", outputs.human_reviewed),
+                    count("Different assets", outputs.distinct_assets),
+                ],
+            ),
+            table(
+                "Outputs by model version",
+                &columns,
+                outputs.by_model_version.iter().take(50).map(output_row).collect(),
+            ),
+        ]
+    }));
+    blocks
+}
+
+pub fn policies(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    with("scoring.policies", &sources.policies, |policies| {
+        let rows = policies
+            .iter()
+            .filter(|policy| {
+                policy.state() != PolicyState::Superseded || at(&policy.supersede_time) >= frame.month.start()
+            })
+            .map(|policy| {
+                let state = short(policy.state().as_str_name(), "POLICY_STATE_");
+                let stale = policy.review_by.is_some() && at(&policy.review_by) < frame.now;
+                let backtest =
+                    if policy.backtest_digest.is_empty() { Cell::None } else { (&policy.backtest_digest).into() };
+                vec![
+                    Cell::from(&policy.name),
+                    if stale { format!("{state}, past its review date").into() } else { state.into() },
+                    time(&policy.activate_time),
+                    (&policy.proposal).into(),
+                    backtest,
+                ]
+            })
+            .collect();
+        let columns = [
+            ("policy version", Unit::Text),
+            ("state", Unit::Text),
+            ("activated", Unit::Text),
+            ("proposal", Unit::Text),
+            ("backtest", Unit::Text),
+        ];
+        vec![table("Policy versions", &columns, rows)]
+    })
+}
+
+pub fn disclosure(sources: &Sources) -> Vec<Block> {
+    with("registry.disclosure", &sources.outputs, |outputs| {
+        let rows = |counts: &std::collections::BTreeMap<String, i64>| {
+            counts.iter().map(|(key, n)| vec![Cell::from(key), (*n).into()]).collect::<Vec<_>>()
+        };
+        vec![
+            text_note(),
+            table(
+                "By disclosure status",
+                &[("status", Unit::Text), ("outputs", Unit::Count)],
+                rows(&outputs.by_disclosure_status),
+            ),
+            table(
+                "By digital source type",
+                &[("type", Unit::Text), ("outputs", Unit::Count)],
+                rows(&outputs.by_digital_source_type),
+            ),
+        ]
+    })
+}
+
+fn text_note() -> Block {
+    facts("", vec![text("Framework", "AI Act Art. 50; IPTC digital source type")])
+}
