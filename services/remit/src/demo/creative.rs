@@ -157,7 +157,7 @@ async fn review(actors: &Actors, name: &str, iteration: usize, passes: bool) -> 
         VariantReview {
             variant: format!("i{iteration}-v{rank}"),
             content_digest: content_digest(id, iteration, rank),
-            grades: vec![grade("brand_fit", base), grade("legal", 90.0), grade("positioning_alignment", base - 5.0)],
+            grades: vec![grade("brand_fit", base), grade("legal", 100.0), grade("positioning", base - 5.0)],
             reasons: if passes && rank == 1 {
                 vec![]
             } else {

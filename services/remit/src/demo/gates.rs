@@ -3,7 +3,7 @@
 use super::actors::{Actors, refused};
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::gate_version::Rules;
-use remit_api::handoff::v1::{ActivateGateVersionRequest, GetGateVersionRequest, UpdateGateVersionRequest};
+use remit_api::handoff::v1::{ActivateGateVersionRequest, GateState, GetGateVersionRequest, UpdateGateVersionRequest};
 use remit_core::Result;
 
 /// Activates both gates.
@@ -16,6 +16,10 @@ pub async fn run(actors: &Actors) -> Result<()> {
         let mut client = GateServiceClient::new(actors.to("handoff", "ada")?);
         let mut version =
             client.get_gate_version(GetGateVersionRequest { name: name.clone() }).await.map_err(refused)?.into_inner();
+        if version.state() == GateState::Active {
+            // A run that was cut short has been here already.
+            continue;
+        }
         version.accountable_person = "ada".into();
         let mut paths = vec!["accountable_person".to_owned()];
         if let Some(Rules::Routing(rules)) = &mut version.rules {

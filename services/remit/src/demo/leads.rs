@@ -172,16 +172,19 @@ fn scored(lead: &Lead, version: usize) -> ScoredLead {
 fn week_events(leads: &[&Lead], version: usize) -> Vec<Event> {
     let mut events = Vec::with_capacity(leads.len() * 4);
     for lead in leads {
-        let event = |kpi: &str, value: f64| Event {
+        let event = |kpi: &str, value: Option<f64>| Event {
             event_id: format!("{kpi}-{}", lead.id),
             kpi: format!("kpis/{kpi}"),
             occurred_at: Some(stamp(lead.contacted_at)),
-            value: Some(value),
+            value,
             ..Default::default()
         };
-        events.push(event("contacts", 1.0));
-        events.push(Event { denominator: Some(1.0), ..event("conversion_rate", f64::from(u8::from(lead.converted))) });
-        events.push(event("call_seconds", f64::from(lead.call_seconds)));
+        events.push(event("contacts", None));
+        if lead.converted {
+            events.push(event("conversions", None));
+        }
+        events.push(event("conversion_rate", Some(f64::from(u8::from(lead.converted)))));
+        events.push(event("call_seconds", Some(f64::from(lead.call_seconds))));
         events.push(score_event("lead_score", lead, version));
     }
     events
