@@ -10,6 +10,10 @@ use remit_api::council::v1::{
     ReviewState, WaiverState,
 };
 use remit_api::scoring::v1::PolicyState;
+use remit_core::digest;
+
+/// The longest id of a finding, so that it fits into request ids.
+const MOST_ID: usize = 64;
 
 fn finding(
     code: &str,
@@ -19,9 +23,12 @@ fn finding(
     title: String,
     detail: String,
 ) -> Finding {
-    let id = if subject.is_empty() { code.to_owned() } else { format!("{code}.{}", subject.replace('/', ".")) };
+    let mut id = if subject.is_empty() { code.to_owned() } else { format!("{code}.{}", subject.replace('/', ".")) };
+    if id.len() > MOST_ID {
+        id = format!("{code}.{}", digest::sha256(subject.as_bytes()).get(7..23).unwrap_or_default());
+    }
     Finding {
-        id: id.chars().take(200).collect(),
+        id,
         code: code.to_owned(),
         severity: severity.into(),
         section: section.to_owned(),

@@ -167,20 +167,21 @@ impl Drop for Running<'_> {
 }
 
 impl Council {
-    /// Executes a proposal that was just approved, and returns how it stands then. Failing to execute
-    /// does not fail the vote: the worker goes on.
-    pub(super) async fn execute_now(&self, cx: &Cx, approved: Proposal) -> Result<Proposal> {
-        let left = cx.deadline.map_or(INLINE, |deadline| deadline.saturating_duration_since(Instant::now().into()));
+    /// Executes a proposal if its vote has just ended in favour. Failing to execute does not fail the
+    /// vote: the worker goes on.
+    pub(super) async fn execute_now(&self, cx: &Cx, proposal: &Proposal) {
+        if proposal.state() != ProposalState::Approved {
+            return;
+        }
+        let left = cx.deadline.map_or(INLINE, |deadline| deadline.saturating_duration_since(Instant::now()));
         // A little is left for the answer itself.
         let patience = left.mul_f64(0.8).min(INLINE);
-        match tokio::time::timeout(patience, self.execute(&cx.tenant, &approved.name)).await {
-            Ok(Err(error)) => {
-                tracing::warn!(proposal = approved.name, reason = error.reason(), "execution is put off: {error}")
-            }
-            Err(_) => tracing::warn!(proposal = approved.name, "execution goes on in the background"),
+        let name = proposal.name.as_str();
+        match tokio::time::timeout(patience, self.execute(&cx.tenant, name)).await {
+            Ok(Err(error)) => tracing::warn!(name, reason = error.reason(), "execution is put off: {error}"),
+            Err(_) => tracing::warn!(name, "execution goes on in the background"),
             Ok(Ok(())) => {}
         }
-        store::get(&mut self.db.read().await?, &cx.tenant, &approved.name).await
     }
 
     /// Executes an approved proposal, or goes on with one whose execution was interrupted.

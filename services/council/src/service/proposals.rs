@@ -283,10 +283,7 @@ impl Council {
     /// Executes a failed proposal once more.
     pub async fn retry_proposal(&self, cx: &Cx, request: RetryProposalRequest) -> Result<Proposal> {
         check_name(&request.name, "proposals/*", "name")?;
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            remit_runtime::Started::<Proposal>::Replay(_) => return self.get(cx, &request.name, "proposals/*").await,
-            remit_runtime::Started::Fresh(mutation) => mutation,
-        };
+        let mut mutation = fresh!(self, cx, request);
         let before: Proposal = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
         if before.state() != ProposalState::Failed {
             return Err(Error::precondition("NOT_FAILED", format!("{} did not fail", before.name)));
@@ -297,7 +294,8 @@ impl Council {
         let event = changed(&mutation, &proposal.name, Some(&before), &proposal);
         mutation.record(event);
         let proposal = finish(mutation, proposal).await?;
-        self.execute_now(cx, proposal).await
+        self.execute_now(cx, &proposal).await;
+        Ok(proposal)
     }
 }
 

@@ -58,9 +58,10 @@ fn rehash(review: &mut Review, evidence: &Evidence, seats: &[Seat]) -> Result<()
 fn check_open(review: &Review) -> Result<()> {
     match review.state() {
         ReviewState::Open => Ok(()),
-        state => {
-            let state = state.as_str_name().trim_start_matches("REVIEW_STATE_");
-            Err(Error::precondition("REVIEW_NOT_OPEN", format!("{} is {state}", review.name)))
+        ReviewState::Sealed => Err(Error::precondition("REVIEW_SEALED", format!("{} is sealed", review.name))),
+        ReviewState::Pending | ReviewState::Unspecified => {
+            let message = format!("the evidence of {} is not collected yet", review.name);
+            Err(Error::precondition("REVIEW_PENDING", message))
         }
     }
 }

@@ -53,13 +53,14 @@ impl Council {
     pub async fn vote(&self, cx: &Cx, request: VoteRequest) -> Result<Proposal> {
         check_name(&request.name, "proposals/*", "name")?;
         let mutation = match self.begin(cx, &request.request_id, &request).await? {
-            // The first answer said how the proposal stood; who repeats the vote wants to know how it stands.
-            Started::<Proposal>::Replay(_) => return self.get(cx, &request.name, "proposals/*").await,
+            Started::Replay(proposal) => return Ok(proposal),
             Started::Fresh(mutation) => mutation,
         };
         match self.cast(cx, mutation, &request).await {
-            Ok(proposal) if proposal.state() == ProposalState::Approved => self.execute_now(cx, proposal).await,
-            Ok(proposal) => Ok(proposal),
+            Ok(proposal) => {
+                self.execute_now(cx, &proposal).await;
+                Ok(proposal)
+            }
             Err(error) => {
                 if matches!(error.kind(), Kind::PermissionDenied | Kind::FailedPrecondition) {
                     self.refused(cx, &request.name, &error).await?;
@@ -105,7 +106,7 @@ impl Council {
     pub async fn recuse(&self, cx: &Cx, request: RecuseRequest) -> Result<Proposal> {
         check_name(&request.name, "proposals/*", "name")?;
         let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::<Proposal>::Replay(_) => return self.get(cx, &request.name, "proposals/*").await,
+            Started::Replay(proposal) => return Ok(proposal),
             Started::Fresh(mutation) => mutation,
         };
         let now = mutation.now();
@@ -131,9 +132,7 @@ impl Council {
         }
         settle(&mut proposal, &seats, now);
         let proposal = self.commit_vote(mutation, &before, proposal, &request.reason).await?;
-        if proposal.state() == ProposalState::Approved {
-            return self.execute_now(cx, proposal).await;
-        }
+        self.execute_now(cx, &proposal).await;
         Ok(proposal)
     }
 

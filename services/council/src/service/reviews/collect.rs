@@ -16,12 +16,9 @@ use remit_core::{Error, Result, Tenant, Timestamp, digest};
 use remit_runtime::{Cx, Started, finish};
 use remit_store::Mutation;
 
-/// `reviews/2009-05` for the steering group, `reviews/{body}.2009-05` for others.
+/// `reviews/steering-group-2009-05`.
 fn review_name(body: &str, period: &str) -> String {
-    if body == STEERING_GROUP {
-        return format!("reviews/{period}");
-    }
-    format!("reviews/{}.{period}", body.strip_prefix("bodies/").unwrap_or(body))
+    format!("reviews/{}-{period}", body.strip_prefix("bodies/").unwrap_or(body))
 }
 
 /// A review before its evidence.
