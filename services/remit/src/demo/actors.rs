@@ -45,6 +45,8 @@ const CAST: &[(&str, ActorKind, &[&str], &[&str])] = &[
     ("dara", ActorKind::Human, &["operator", "member"], &["ai_execution_lead"]),
     ("carl", ActorKind::Human, &["reviewer"], &["creative_director"]),
     ("sam", ActorKind::Human, &["reviewer"], &["sales", "sales_ops"]),
+    // Answers for data protection.
+    ("petra", ActorKind::Human, &["privacy"], &[]),
     ("platform", ActorKind::Service, &["platform"], &[]),
     ("copywriter", ActorKind::Ai, &["platform"], &[]),
 ];

@@ -84,11 +84,11 @@ pub async fn run(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observ
         observer.month(done + 1, months.len(), &period_of(month));
     }
 
-    observer.step(5, "Erase one lead; verify the audit log offline; show that tampering is found");
+    observer.step(4, "Erase one lead; verify the audit log offline; show that tampering is found");
     let proof = proof::run(actors, out, &data.leads[0].id).await?;
     report::proven(&proof, observer);
 
-    observer.step(6, "Review packs and the table");
+    observer.step(5, "Review packs and the table");
     report::index(out, &data.source, &run.rows)?;
     Ok(Outcome { decided, refusals, rows: run.rows, proof, packs: run.packs })
 }

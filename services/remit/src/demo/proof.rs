@@ -1,4 +1,4 @@
-//! Step 5: one lead is forgotten, and the log proves itself offline before and after.
+//! Step 4: one lead is forgotten, and the log proves itself offline before and after.
 
 use super::actors::{Actors, refused};
 use super::report;
@@ -9,7 +9,7 @@ use remit_core::{Error, Result};
 use remit_tlog::VerifierKey;
 use std::path::{Path, PathBuf};
 
-/// What step 5 proved.
+/// What step 4 proved.
 #[derive(Debug, Clone)]
 pub struct Proof {
     /// The subject that was erased.
@@ -36,7 +36,7 @@ pub async fn run(actors: &Actors, out: &Path, lead: &str) -> Result<Proof> {
     let earlier = verify(&before, &Beforehand::default())?;
 
     let subject = format!("leads/{lead}");
-    let erased = AuditServiceClient::new(actors.to("audit", "cleo")?)
+    let erased = AuditServiceClient::new(actors.to("audit", "petra")?)
         .erase_subject(EraseSubjectRequest {
             subject: subject.clone(),
             reason: "the person asked to be forgotten".into(),

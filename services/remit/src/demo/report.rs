@@ -1,4 +1,4 @@
-//! Step 6: the table, the index page and the notes that let a killed run go on.
+//! Step 5: the table, the index page and the notes that let a killed run go on.
 
 use super::Observer;
 use super::proof::Proof;
@@ -116,10 +116,10 @@ pub fn decided(decided: &Decided, observer: &dyn Observer) {
     observer.line(&table.to_string());
 }
 
-/// Says what step 5 proved.
+/// Says what step 4 proved.
 pub fn proven(proof: &Proof, observer: &dyn Observer) {
     observer.line(&format!(
-        "  erased {}: {} entries lost their personal data, the log still verifies",
+        "  erased {}: personal data gone from {} of the log's entries, and the log still verifies",
         proof.subject, proof.erased_entries
     ));
     observer.line(&format!("  verified {} entries offline from {}", proof.entries, proof.export.display()));

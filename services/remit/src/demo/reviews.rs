@@ -1,4 +1,4 @@
-//! Step 4: the council's monthly review, and what it decides.
+//! Step 3, its end: the council's monthly review, and what it decides.
 
 use super::actors::{Actors, reason_of, refused};
 use super::models;
