@@ -15,7 +15,7 @@ const ATTENDEES: [(&str, &str); 3] = [("ada", "marketing_lead"), ("ben", "legal"
 
 /// The name of the review of the month `period`, such as `2008-05`.
 pub fn name_of(period: &str) -> String {
-    format!("reviews/{period}")
+    format!("reviews/steering-group-{period}")
 }
 
 /// Returns the review of `period` if it has been sealed already, as after a run that was cut short.
