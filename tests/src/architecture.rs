@@ -95,7 +95,9 @@ fn sql_stands_in_store_modules_only() {
     for service in SERVICES {
         for (path, text) in sources(&folder_of(service).join("src")) {
             let shown = path.display().to_string();
-            let is_store = shown.contains("/store/") || shown.ends_with("/store.rs");
+            // The check of the stored log reads the tables without the code that wrote them, so that a fault in
+            // that code is found and not repeated.
+            let is_store = ["/store/", "/store.rs", "/audit/src/fsck/"].iter().any(|part| shown.contains(part));
             let has_sql = text.lines().any(|line| {
                 let line = line.trim_start();
                 !line.starts_with("//") && (line.contains("query(\"") || line.contains("query(\n"))

@@ -3,6 +3,7 @@
 use crate::classify;
 use crate::db::{Options, Pools};
 use remit_core::{Error, Kind, Result};
+use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -93,6 +94,19 @@ pub(crate) async fn postgres(url: &str, service: &str, options: &Options) -> Res
         connect = connect.options([("search_path", schema)]);
     }
     let (host, port) = (connect.get_host().to_owned(), connect.get_port());
+    let failed = |error: sqlx::Error| {
+        let error = classify::plain(error);
+        let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
+        let text = format!("cannot connect to the database of {service} at {host}:{port}: {}", error.message());
+        Error::new(kind, error.reason(), text).with_source(error)
+    };
+    // The pool tries again until its patience ends and then says only that it waited; one plain attempt
+    // tells at once what is wrong.
+    match tokio::time::timeout(options.acquire_timeout, connect.connect()).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(&failed)?,
+        Ok(Err(error)) => return Err(failed(error)),
+        Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
+    }
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
@@ -108,16 +122,7 @@ pub(crate) async fn postgres(url: &str, service: &str, options: &Options) -> Res
         })
         .connect_with(connect)
         .await
-        .map_err(|error| {
-            let error = classify::plain(error);
-            let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
-            Error::new(
-                kind,
-                error.reason(),
-                format!("cannot connect to the database of {service} at {host}:{port}: {}", error.message()),
-            )
-            .with_source(error)
-        })?;
+        .map_err(failed)?;
     Ok(Pools::Postgres(pool))
 }
 
