@@ -32,7 +32,8 @@ macro_rules! cases {
 pub(crate) use cases;
 
 fn all() -> Vec<Case> {
-    [audit::cases(), scoring::cases(), registry::cases(), handoff::cases(), kpi::cases(), council::cases()].concat()
+    let registry = [registry::cases(), registry::outputs::cases()].concat();
+    [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi::cases(), council::cases()].concat()
 }
 
 /// Mutations that do not leave exactly one audit entry under their own action, each with its reason.

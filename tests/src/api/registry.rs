@@ -1,5 +1,536 @@
-//! The cases of the service `registry`.
+//! The cases of the service `registry`: models, artifacts and automations; [`outputs`] has the rest.
+
+pub mod outputs;
 
 use super::cases;
+use crate::support::{Caller, Connection, Suite, reason};
+use futures::StreamExt as _;
+use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
+use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::*;
+use remit_api::types::WatchPhase;
+use remit_core::{ActorKind, digest};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tonic::{Code, Status};
 
-cases![];
+cases![
+    a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word,
+    what_a_version_is_never_changes,
+    approval_needs_evidence_and_approved_artifacts,
+    an_alias_moves_in_one_step_and_keeps_its_history,
+    the_watch_gives_a_snapshot_then_changes_and_resumes,
+    nobody_approves_an_artifact_of_their_own,
+    an_edit_voids_the_approval_of_an_automation,
+    bad_input_names_the_field,
+    tenants_do_not_see_each_other,
+];
+
+pub(super) fn models(caller: &Caller) -> ModelServiceClient<Connection> {
+    ModelServiceClient::new(caller.to("registry"))
+}
+
+fn artifacts(caller: &Caller) -> ArtifactServiceClient<Connection> {
+    ArtifactServiceClient::new(caller.to("registry"))
+}
+
+fn automations(caller: &Caller) -> AutomationServiceClient<Connection> {
+    AutomationServiceClient::new(caller.to("registry"))
+}
+
+fn other_admin(suite: &Suite) -> Caller {
+    suite.human("ada", &["admin"], &[])
+}
+
+fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() })
+}
+
+pub(super) async fn create_model(suite: &Suite, id: &str) -> Result<Model, Status> {
+    let model = Model { display_name: id.into(), owner: "dara".into(), ..Default::default() };
+    let request = CreateModelRequest { model_id: id.into(), model: Some(model), ..Default::default() };
+    models(&suite.admin()).create_model(request).await.map(tonic::Response::into_inner)
+}
+
+fn version_message(artifacts: &[String]) -> ModelVersion {
+    ModelVersion {
+        provider: "in-house".into(),
+        base_model: "logistic regression".into(),
+        artifact_digest: digest::sha256(b"weights"),
+        artifacts: artifacts.to_vec(),
+        intended_use: "rank leads".into(),
+        owner: "dara".into(),
+        ..Default::default()
+    }
+}
+
+async fn create_version(suite: &Suite, model: &str, artifacts: &[String]) -> String {
+    let request = CreateModelVersionRequest {
+        parent: format!("models/{model}"),
+        model_version: Some(version_message(artifacts)),
+        ..Default::default()
+    };
+    models(&suite.admin()).create_model_version(request).await.unwrap().into_inner().name
+}
+
+async fn evaluate(suite: &Suite, name: &str, passed: bool) {
+    let evaluation = Evaluation {
+        id: format!("e-{passed}"),
+        suite: "holdout".into(),
+        metrics: BTreeMap::from([("auc".to_owned(), 0.79), ("brier".to_owned(), 0.11)]),
+        passed,
+        ..Default::default()
+    };
+    let request = AddEvaluationRequest { name: name.into(), evaluation: Some(evaluation), ..Default::default() };
+    models(&suite.admin()).add_evaluation(request).await.unwrap();
+}
+
+fn to(name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
+    let runs = matches!(state, ModelVersionState::Approved | ModelVersionState::Restricted);
+    TransitionModelVersionRequest {
+        name: name.into(),
+        state: state.into(),
+        purposes: if runs { vec!["lead-scoring".into()] } else { vec![] },
+        proposal: "proposals/p1".into(),
+        reason: "as decided".into(),
+        ..Default::default()
+    }
+}
+
+pub(super) async fn transition(caller: &Caller, name: &str, state: ModelVersionState) -> Result<ModelVersion, Status> {
+    models(caller).transition_model_version(to(name, state)).await.map(tonic::Response::into_inner)
+}
+
+/// A version that is APPROVED.
+pub(super) async fn approved(suite: &Suite, model: &str, artifacts: &[String]) -> String {
+    let name = create_version(suite, model, artifacts).await;
+    evaluate(suite, &name, true).await;
+    transition(&suite.admin(), &name, ModelVersionState::Evaluating).await.unwrap();
+    transition(&suite.service("council"), &name, ModelVersionState::Approved).await.unwrap();
+    name
+}
+
+pub(super) async fn create_artifact(suite: &Suite, id: &str, kind: ArtifactKind) -> ArtifactVersion {
+    let artifact = Artifact { kind: kind.into(), display_name: id.into(), owner: "dara".into(), ..Default::default() };
+    let request = CreateArtifactRequest { artifact_id: id.into(), artifact: Some(artifact), ..Default::default() };
+    let mut client = artifacts(&suite.admin());
+    let artifact = client.create_artifact(request).await.unwrap().into_inner();
+    add_artifact_version(suite, &artifact.name, id, "").await
+}
+
+async fn add_artifact_version(suite: &Suite, artifact: &str, content: &str, base: &str) -> ArtifactVersion {
+    let request = CreateArtifactVersionRequest {
+        parent: artifact.into(),
+        artifact_version: Some(ArtifactVersion {
+            content: content.into(),
+            media_type: "text/plain".into(),
+            base_version: base.into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    artifacts(&suite.admin()).create_artifact_version(request).await.unwrap().into_inner()
+}
+
+pub(super) async fn approve_artifact(suite: &Suite, version: &ArtifactVersion) {
+    let request = ApproveArtifactVersionRequest {
+        name: version.name.clone(),
+        content_digest: version.content_digest.clone(),
+        ..Default::default()
+    };
+    artifacts(&other_admin(suite)).approve_artifact_version(request).await.unwrap();
+}
+
+pub(super) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
+    reason(&answer.expect_err("this must be refused"))
+}
+
+async fn a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word(suite: Suite) {
+    let (person, council) = (suite.admin(), suite.service("council"));
+    create_model(&suite, "m").await.unwrap();
+    let name = create_version(&suite, "m", &[]).await;
+    evaluate(&suite, &name, true).await;
+    let skipped = transition(&council, &name, ModelVersionState::Approved).await.unwrap_err();
+    assert_eq!((skipped.code(), reason(&skipped).as_str()), (Code::FailedPrecondition, "TRANSITION_NOT_ALLOWED"));
+    assert!(skipped.message().contains("allowed: EVALUATING, RETIRED"), "{}", skipped.message());
+    transition(&person, &name, ModelVersionState::Evaluating).await.unwrap();
+    let alone = transition(&person, &name, ModelVersionState::Approved).await.unwrap_err();
+    assert_eq!((alone.code(), reason(&alone).as_str()), (Code::PermissionDenied, "SERVICE_REQUIRED"));
+    let request = TransitionModelVersionRequest { proposal: String::new(), ..to(&name, ModelVersionState::Approved) };
+    let unproposed = models(&council).transition_model_version(request).await;
+    assert_eq!(refusal(unproposed), "PROPOSAL_REQUIRED");
+    let other = TransitionModelVersionRequest {
+        content_digest: digest::sha256(b"another"),
+        ..to(&name, ModelVersionState::Approved)
+    };
+    assert_eq!(refusal(models(&council).transition_model_version(other).await), "CONTENT_CHANGED");
+    let ai = suite.caller("bot", ActorKind::Ai, &["admin"], &[]);
+    assert_eq!(transition(&ai, &name, ModelVersionState::Suspended).await.unwrap_err().code(), Code::PermissionDenied);
+
+    let version = transition(&council, &name, ModelVersionState::Approved).await.unwrap();
+    assert_eq!(
+        (version.purposes.as_slice(), version.proposal.as_str()),
+        (["lead-scoring".to_owned()].as_slice(), "proposals/p1")
+    );
+    let silent = TransitionModelVersionRequest {
+        reason: String::new(),
+        proposal: String::new(),
+        ..to(&name, ModelVersionState::Suspended)
+    };
+    assert_eq!(refusal(models(&person).transition_model_version(silent.clone()).await), "FIELD_REQUIRED");
+    let stop = TransitionModelVersionRequest { reason: "complaints".into(), ..silent };
+    let stopped = models(&person).transition_model_version(stop).await.unwrap().into_inner();
+    assert_eq!((stopped.state(), stopped.state_reason.as_str()), (ModelVersionState::Suspended, "complaints"));
+    assert!(stopped.purposes.is_empty());
+    assert_eq!(refusal(transition(&person, &name, ModelVersionState::Evaluating).await), "SERVICE_REQUIRED");
+    transition(&council, &name, ModelVersionState::Restricted).await.unwrap();
+    transition(&council, &name, ModelVersionState::Retired).await.unwrap();
+    assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "TRANSITION_NOT_ALLOWED");
+
+    let request = ListModelVersionTransitionsRequest { parent: name.clone(), ..Default::default() };
+    let moves = models(&person).list_model_version_transitions(request).await.unwrap().into_inner().transitions;
+    let states: Vec<_> = moves.iter().rev().map(ModelVersionTransition::to_state).collect();
+    use ModelVersionState::{Approved, Evaluating, Restricted, Retired, Suspended};
+    assert_eq!(states, [Evaluating, Approved, Suspended, Restricted, Retired]);
+    let entries = suite.entries(&format!("resource = \"{name}\" AND action = \"registry.versions.transition\"")).await;
+    assert_eq!(entries.len(), 5);
+}
+
+async fn what_a_version_is_never_changes(suite: Suite) {
+    let person = suite.admin();
+    let model = create_model(&suite, "m").await.unwrap();
+    assert_eq!(refusal(create_model(&suite, "m").await), "MODEL_EXISTS");
+    let update = UpdateModelRequest {
+        model: Some(Model {
+            name: model.name.clone(),
+            owner: "ada".into(),
+            etag: model.etag.clone(),
+            ..Default::default()
+        }),
+        update_mask: mask(&["owner"]),
+        request_id: String::new(),
+    };
+    let changed = models(&person).update_model(update.clone()).await.unwrap().into_inner();
+    assert_eq!((changed.owner.as_str(), changed.display_name.as_str()), ("ada", "m"));
+    let stale =
+        models(&person).update_model(UpdateModelRequest { request_id: "other".into(), ..update }).await.unwrap_err();
+    assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+
+    let name = create_version(&suite, "m", &[]).await;
+    let update = |path: &str| UpdateModelVersionRequest {
+        model_version: Some(ModelVersion {
+            name: name.clone(),
+            provider: "another".into(),
+            known_issues: vec!["weak for new segments".into()],
+            ..Default::default()
+        }),
+        update_mask: mask(&[path]),
+        request_id: String::new(),
+    };
+    assert_eq!(refusal(models(&person).update_model_version(update("provider")).await), "FIELD_IMMUTABLE");
+    assert_eq!(refusal(models(&person).update_model_version(update("state")).await), "UPDATE_MASK_INVALID");
+    let before =
+        models(&person).get_model_version(GetModelVersionRequest { name: name.clone() }).await.unwrap().into_inner();
+    let after = models(&person).update_model_version(update("known_issues")).await.unwrap().into_inner();
+    assert_eq!((after.provider.as_str(), after.known_issues.len()), ("in-house", 1));
+    assert_eq!(after.content_digest, before.content_digest);
+    assert_ne!(after.etag, before.etag);
+    assert!(after.documentation_gaps.contains(&"limitations".to_owned()));
+    assert!(!after.documentation_gaps.contains(&"base_model".to_owned()));
+
+    let request = ListModelVersionsRequest {
+        parent: "models/-".into(),
+        filter: format!("state = \"PROPOSED\" AND artifact_digest = \"{}\"", digest::sha256(b"weights")),
+        page_size: 1,
+        ..Default::default()
+    };
+    create_version(&suite, "m", &[]).await;
+    let first = models(&person).list_model_versions(request.clone()).await.unwrap().into_inner();
+    assert_eq!(first.model_versions[0].name, "models/m/versions/2");
+    let next = ListModelVersionsRequest { page_token: first.next_page_token.clone(), ..request.clone() };
+    let second = models(&person).list_model_versions(next).await.unwrap().into_inner();
+    assert_eq!((second.model_versions[0].name.as_str(), second.next_page_token.as_str()), (name.as_str(), ""));
+    let misused = ListModelVersionsRequest { page_token: first.next_page_token, filter: String::new(), ..request };
+    assert_eq!(refusal(models(&person).list_model_versions(misused).await), "PAGE_TOKEN_INVALID");
+    let unknown =
+        ListModelVersionsRequest { parent: "models/m".into(), filter: "colour = \"red\"".into(), ..Default::default() };
+    assert_eq!(refusal(models(&person).list_model_versions(unknown).await), "FILTER_INVALID");
+}
+
+async fn approval_needs_evidence_and_approved_artifacts(suite: Suite) {
+    let (person, council) = (suite.admin(), suite.service("council"));
+    create_model(&suite, "m").await.unwrap();
+    let prompt = create_artifact(&suite, "prompt", ArtifactKind::Prompt).await;
+    let name = create_version(&suite, "m", std::slice::from_ref(&prompt.name)).await;
+    transition(&person, &name, ModelVersionState::Evaluating).await.unwrap();
+    assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    evaluate(&suite, &name, false).await;
+    assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    evaluate(&suite, &name, true).await;
+    let lacking = transition(&council, &name, ModelVersionState::Approved).await.unwrap_err();
+    assert_eq!(reason(&lacking), "ARTIFACT_NOT_APPROVED");
+    assert!(lacking.message().contains(&prompt.name));
+    approve_artifact(&suite, &prompt).await;
+    transition(&council, &name, ModelVersionState::Approved).await.unwrap();
+    let request =
+        WithdrawArtifactVersionRequest { name: prompt.name.clone(), reason: "leaks".into(), ..Default::default() };
+    let answer = artifacts(&person).withdraw_artifact_version(request).await.unwrap().into_inner();
+    assert_eq!(answer.affected_model_versions, [name]);
+
+    let request = CreateModelVersionRequest {
+        parent: "models/m".into(),
+        model_version: Some(ModelVersion { ai_act_class: AiActClass::Prohibited.into(), ..version_message(&[]) }),
+        ..Default::default()
+    };
+    let banned = models(&person).create_model_version(request).await.unwrap().into_inner().name;
+    evaluate(&suite, &banned, true).await;
+    transition(&person, &banned, ModelVersionState::Evaluating).await.unwrap();
+    assert_eq!(refusal(transition(&council, &banned, ModelVersionState::Approved).await), "AI_ACT_PROHIBITED");
+}
+
+async fn an_alias_moves_in_one_step_and_keeps_its_history(suite: Suite) {
+    let (person, council) = (suite.admin(), suite.service("council"));
+    create_model(&suite, "m").await.unwrap();
+    let (one, two) = (approved(&suite, "m", &[]).await, approved(&suite, "m", &[]).await);
+    let raw = create_version(&suite, "m", &[]).await;
+    let set = |version: &str| SetModelAliasRequest {
+        model: "models/m".into(),
+        alias: "champion".into(),
+        version: version.into(),
+        proposal: "proposals/p1".into(),
+        ..Default::default()
+    };
+    let alone = models(&person).set_model_alias(set(&one)).await.unwrap_err();
+    assert_eq!(alone.code(), Code::PermissionDenied);
+    assert_eq!(refusal(models(&council).set_model_alias(set(&raw)).await), "MODEL_VERSION_NOT_APPROVED");
+    models(&council).set_model_alias(set(&one)).await.unwrap();
+    let expecting = SetModelAliasRequest { expected_version: two.clone(), ..set(&two) };
+    assert_eq!(refusal(models(&council).set_model_alias(expecting).await), "ALIAS_MOVED");
+    let swap = SetModelAliasRequest { expected_version: one.clone(), swap_alias: "challenger".into(), ..set(&two) };
+    let model = models(&council).set_model_alias(swap).await.unwrap().into_inner();
+    let aliases = BTreeMap::from([("champion".to_owned(), two.clone()), ("challenger".to_owned(), one.clone())]);
+    assert_eq!(model.aliases, aliases);
+    let champion = GetModelVersionRequest { name: "models/m/aliases/champion".into() };
+    let found = models(&person).get_model_version(champion.clone()).await.unwrap().into_inner();
+    assert_eq!((found.name, found.aliases), (two.clone(), vec!["champion".to_owned()]));
+
+    transition(&council, &two, ModelVersionState::Retired).await.unwrap();
+    assert_eq!(refusal(models(&person).get_model_version(champion).await), "ALIAS_NOT_FOUND");
+    let request = ListAliasHistoryRequest { parent: "models/m".into(), alias: "champion".into(), ..Default::default() };
+    let changes = models(&person).list_alias_history(request).await.unwrap().into_inner().changes;
+    let path: Vec<_> =
+        changes.iter().rev().map(|c| (c.sequence, c.from_version.as_str(), c.to_version.as_str())).collect();
+    assert_eq!(path, [(1, "", one.as_str()), (2, one.as_str(), two.as_str()), (3, two.as_str(), "")]);
+}
+
+async fn the_watch_gives_a_snapshot_then_changes_and_resumes(suite: Suite) {
+    let person = suite.admin();
+    create_model(&suite, "m").await.unwrap();
+    let name = approved(&suite, "m", &[]).await;
+    let request = WatchModelStatesRequest::default();
+    let mut watch = models(&person).watch_model_states(request).await.unwrap().into_inner();
+    let first = watch.next().await.unwrap().unwrap();
+    assert_eq!((first.phase(), first.item.as_ref().unwrap().name.as_str()), (WatchPhase::Snapshot, name.as_str()));
+    assert_eq!(first.item.unwrap().state(), ModelVersionState::Approved);
+    let done = watch.next().await.unwrap().unwrap();
+    assert_eq!(done.phase(), WatchPhase::SnapshotDone);
+    transition(&person, &name, ModelVersionState::Suspended).await.unwrap();
+    let change = next_change(&mut watch).await;
+    assert_eq!(change.item.as_ref().unwrap().state(), ModelVersionState::Suspended);
+    drop(watch);
+    let second = create_version(&suite, "m", &[]).await;
+    let request = WatchModelStatesRequest { cursor: change.cursor };
+    let mut watch = models(&person).watch_model_states(request).await.unwrap().into_inner();
+    assert_eq!(next_change(&mut watch).await.item.unwrap().name, second);
+    let request = WatchModelStatesRequest { cursor: "yesterday".into() };
+    assert_eq!(refusal(models(&person).watch_model_states(request).await), "CURSOR_INVALID");
+}
+
+async fn next_change(watch: &mut tonic::Streaming<WatchModelStatesResponse>) -> WatchModelStatesResponse {
+    let change = async {
+        loop {
+            let message = watch.next().await.unwrap().unwrap();
+            if message.phase() == WatchPhase::Change {
+                return message;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), change).await.expect("a change arrives")
+}
+
+async fn nobody_approves_an_artifact_of_their_own(suite: Suite) {
+    let (author, council) = (suite.admin(), suite.service("council"));
+    let one = create_artifact(&suite, "style", ArtifactKind::StyleGuide).await;
+    let approve =
+        |version: &ArtifactVersion| ApproveArtifactVersionRequest { name: version.name.clone(), ..Default::default() };
+    assert_eq!(refusal(artifacts(&author).approve_artifact_version(approve(&one)).await), "SELF_APPROVAL");
+    assert_eq!(refusal(artifacts(&council).approve_artifact_version(approve(&one)).await), "PROPOSAL_REQUIRED");
+    let other = ApproveArtifactVersionRequest { content_digest: digest::sha256(b"other"), ..approve(&one) };
+    assert_eq!(refusal(artifacts(&other_admin(&suite)).approve_artifact_version(other).await), "CONTENT_CHANGED");
+    let label = |version: &ArtifactVersion| SetArtifactLabelRequest {
+        artifact: "artifacts/style".into(),
+        label: "production".into(),
+        version: version.name.clone(),
+        ..Default::default()
+    };
+    assert_eq!(refusal(artifacts(&author).set_artifact_label(label(&one)).await), "ARTIFACT_NOT_APPROVED");
+    approve_artifact(&suite, &one).await;
+    artifacts(&author).set_artifact_label(label(&one)).await.unwrap();
+
+    let left = add_artifact_version(&suite, "artifacts/style", "shorter", &one.name).await;
+    let right = add_artifact_version(&suite, "artifacts/style", "warmer", &one.name).await;
+    assert_eq!((left.base_version.as_str(), right.base_version.as_str()), (one.name.as_str(), one.name.as_str()));
+    approve_artifact(&suite, &right).await;
+    artifacts(&author).set_artifact_label(label(&right)).await.unwrap();
+    let by_label = GetArtifactVersionRequest { name: "artifacts/style/labels/production".into() };
+    let found = artifacts(&author).get_artifact_version(by_label.clone()).await.unwrap().into_inner();
+    assert_eq!((found.name.as_str(), found.content.as_slice()), (right.name.as_str(), b"warmer".as_slice()));
+    let request =
+        WithdrawArtifactVersionRequest { name: right.name.clone(), reason: "too warm".into(), ..Default::default() };
+    artifacts(&author).withdraw_artifact_version(request).await.unwrap();
+    assert_eq!(refusal(artifacts(&author).get_artifact_version(by_label).await), "LABEL_NOT_FOUND");
+    let request = ListArtifactLabelHistoryRequest { parent: "artifacts/style".into(), ..Default::default() };
+    let history = artifacts(&author).list_artifact_label_history(request).await.unwrap().into_inner().changes;
+    assert_eq!(history.len(), 3);
+
+    let update = UpdateArtifactRequest {
+        artifact: Some(Artifact {
+            name: "artifacts/style".into(),
+            description: "how we speak".into(),
+            ..Default::default()
+        }),
+        update_mask: mask(&["description"]),
+        request_id: String::new(),
+    };
+    assert_eq!(artifacts(&author).update_artifact(update).await.unwrap().into_inner().description, "how we speak");
+    let request = ListArtifactsRequest { filter: "kind = \"STYLE_GUIDE\"".into(), ..Default::default() };
+    assert_eq!(artifacts(&author).list_artifacts(request).await.unwrap().into_inner().artifacts.len(), 1);
+    let request = ListArtifactVersionsRequest {
+        parent: "artifacts/-".into(),
+        filter: "state = \"DRAFT\"".into(),
+        ..Default::default()
+    };
+    let drafts = artifacts(&author).list_artifact_versions(request).await.unwrap().into_inner().artifact_versions;
+    assert_eq!(drafts.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), [left.name.as_str()]);
+}
+
+async fn an_edit_voids_the_approval_of_an_automation(suite: Suite) {
+    let (person, council) = (suite.admin(), suite.service("council"));
+    create_model(&suite, "m").await.unwrap();
+    let version = create_version(&suite, "m", &[]).await;
+    let automation = Automation {
+        display_name: "Lead routing".into(),
+        owner: "dara".into(),
+        functions: vec!["sales_ops".into(), "legal".into(), "product".into()],
+        model_versions: vec![version],
+        ..Default::default()
+    };
+    let create = |id: &str, automation: Automation| CreateAutomationRequest {
+        automation_id: id.into(),
+        automation: Some(automation),
+        ..Default::default()
+    };
+    let narrow = Automation { functions: vec!["legal".into()], ..automation.clone() };
+    assert_eq!(refusal(automations(&person).create_automation(create("a", narrow)).await), "FIELD_REQUIRED");
+    let unknown = Automation { model_versions: vec!["models/m/versions/9".into()], ..automation.clone() };
+    assert_eq!(refusal(automations(&person).create_automation(create("a", unknown)).await), "MODEL_VERSION_NOT_FOUND");
+    let made = automations(&person).create_automation(create("a", automation)).await.unwrap().into_inner();
+    let approve = ApproveAutomationRequest {
+        name: made.name.clone(),
+        proposal: "proposals/p1".into(),
+        content_digest: made.content_digest.clone(),
+        conditions: vec!["weekly report".into()],
+        ..Default::default()
+    };
+    assert_eq!(
+        automations(&person).approve_automation(approve.clone()).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+    let running = automations(&council).approve_automation(approve.clone()).await.unwrap().into_inner();
+    assert_eq!((running.state(), running.conditions.len()), (AutomationState::Approved, 1));
+    let update = |path: &str| UpdateAutomationRequest {
+        automation: Some(Automation {
+            name: made.name.clone(),
+            owner: "ben".into(),
+            data_flow: "to sales".into(),
+            ..Default::default()
+        }),
+        update_mask: mask(&[path]),
+        request_id: String::new(),
+    };
+    let same = automations(&person).update_automation(update("owner")).await.unwrap().into_inner();
+    assert_eq!(same.state(), AutomationState::Approved);
+    let edited = automations(&person).update_automation(update("data_flow")).await.unwrap().into_inner();
+    assert_eq!((edited.state(), edited.proposal.as_str()), (AutomationState::Proposed, ""));
+    let again = ApproveAutomationRequest { request_id: "again".into(), ..approve.clone() };
+    assert_eq!(refusal(automations(&council).approve_automation(again).await), "CONTENT_CHANGED");
+    let fresh = ApproveAutomationRequest { content_digest: edited.content_digest, ..approve };
+    automations(&council).approve_automation(fresh).await.unwrap();
+    let stop = SuspendAutomationRequest { name: made.name.clone(), reason: "complaints".into(), ..Default::default() };
+    let stopped = automations(&person).suspend_automation(stop).await.unwrap().into_inner();
+    assert_eq!(stopped.state(), AutomationState::Suspended);
+    let retire = RetireAutomationRequest { name: made.name.clone(), reason: "replaced".into(), ..Default::default() };
+    automations(&person).retire_automation(retire.clone()).await.unwrap();
+    let twice = RetireAutomationRequest { request_id: "twice".into(), ..retire };
+    assert_eq!(refusal(automations(&person).retire_automation(twice).await), "TRANSITION_NOT_ALLOWED");
+    let request = ListAutomationsRequest { filter: "state = \"RETIRED\"".into(), ..Default::default() };
+    assert_eq!(automations(&person).list_automations(request).await.unwrap().into_inner().automations.len(), 1);
+}
+
+async fn bad_input_names_the_field(suite: Suite) {
+    let person = suite.admin();
+    create_model(&suite, "m").await.unwrap();
+    let version = |change: fn(&mut ModelVersion)| {
+        let mut message = version_message(&[]);
+        change(&mut message);
+        CreateModelVersionRequest { parent: "models/m".into(), model_version: Some(message), ..Default::default() }
+    };
+    let cases = [
+        (version(|v| v.provider.clear()), "FIELD_REQUIRED", "model_version.provider"),
+        (version(|v| v.artifact_digest = "sha1:x".into()), "DIGEST_INVALID", "model_version.artifact_digest"),
+        (version(|v| v.artifacts = vec!["prompts/x".into()]), "NAME_INVALID", "model_version.artifacts[0]"),
+    ];
+    for (request, wanted, field) in cases {
+        let refused = models(&person).create_model_version(request).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, wanted));
+        assert!(refused.message().contains(field), "{}", refused.message());
+    }
+    let missing = version(|v| v.artifacts = vec!["artifacts/x/versions/1".into()]);
+    assert_eq!(refusal(models(&person).create_model_version(missing).await), "ARTIFACT_VERSION_NOT_FOUND");
+    let name = create_version(&suite, "m", &[]).await;
+    let evaluation = |value: f64, ahead: u64| AddEvaluationRequest {
+        name: name.clone(),
+        evaluation: Some(Evaluation {
+            id: "e".into(),
+            suite: "s".into(),
+            metrics: BTreeMap::from([("auc".to_owned(), value)]),
+            occurred_time: (ahead > 0)
+                .then(|| prost_types::Timestamp { seconds: 4_000_000_000 + ahead as i64, nanos: 0 }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let nan = models(&person).add_evaluation(evaluation(f64::NAN, 0)).await.unwrap_err();
+    assert_eq!(nan.code(), Code::InvalidArgument);
+    assert_eq!(refusal(models(&person).add_evaluation(evaluation(0.5, 1)).await), "TIME_OUT_OF_RANGE");
+    let unknown = TransitionModelVersionRequest { state: 99, ..to(&name, ModelVersionState::Evaluating) };
+    assert_eq!(models(&person).transition_model_version(unknown).await.unwrap_err().code(), Code::InvalidArgument);
+    let purposes =
+        TransitionModelVersionRequest { purposes: vec!["x".into()], ..to(&name, ModelVersionState::Evaluating) };
+    assert_eq!(refusal(models(&person).transition_model_version(purposes).await), "FIELD_NOT_ALLOWED");
+    let absent = models(&person).get_model(GetModelRequest { name: "models/none".into() }).await.unwrap_err();
+    assert_eq!((absent.code(), reason(&absent).as_str()), (Code::NotFound, "MODEL_NOT_FOUND"));
+    let wrong = models(&person).get_model(GetModelRequest { name: "models/../etc".into() }).await;
+    assert_eq!(refusal(wrong), "NAME_INVALID");
+}
+
+async fn tenants_do_not_see_each_other(suite: Suite) {
+    create_model(&suite, "secret").await.unwrap();
+    let name = create_version(&suite, "secret", &[]).await;
+    let other = suite.tenant("case-registry-other");
+    let absent = models(&other.admin()).get_model_version(GetModelVersionRequest { name }).await.unwrap_err();
+    assert_eq!(absent.code(), Code::NotFound);
+    let listed = models(&other.admin()).list_models(ListModelsRequest::default()).await.unwrap().into_inner();
+    assert!(listed.models.is_empty());
+}

@@ -15,7 +15,7 @@ use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
 use remit_tlog::note::Algorithm;
 use remit_tlog::{Checkpoint, Hash, Note, Signer, VerifierKey};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What to do with the audit log.
@@ -90,6 +90,9 @@ pub struct Witness {
     /// Where this witness keeps its key and its memory.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// Also write the cosigned note to this file, for readers who do not ask the server.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Go on, looking again after this many seconds; once if absent.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
@@ -234,7 +237,7 @@ async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
     let memory = WitnessMemory::open(signer, &arguments.state)?;
     session.out.note(&format!("this witness is {}", memory.key()));
     loop {
-        let size = look(session, &memory, &log).await?;
+        let size = look(session, &memory, &log, arguments.save.as_deref()).await?;
         session.out.text(&format!("cosigned {} at size {size}", log.name()), || {
             Ok(serde_json::json!({"origin": log.name(), "size": size, "witness": memory.key().to_string()}))
         })?;
@@ -247,7 +250,7 @@ async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
 }
 
 /// Looks at the newest checkpoint once and cosigns it if it extends what is remembered.
-async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey) -> Result<u64> {
+async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey, save: Option<&Path>) -> Result<u64> {
     let mut client = AuditServiceClient::new(session.wire());
     let checkpoint = client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
     let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
@@ -263,6 +266,9 @@ async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey) -> R
     }
     let now = u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0);
     let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
+    if let Some(path) = save {
+        write(path, cosigned.note.to_string().as_bytes())?;
+    }
     let request = AddCosignatureRequest { note: cosigned.note.to_string(), request_id: String::new() };
     client.add_cosignature(request).await.map_err(refused)?;
     Ok(cosigned.checkpoint.size)

@@ -162,6 +162,11 @@ pub fn refused(status: Status) -> Error {
             "SERVICE_NOT_SERVED",
             "this server does not run the service: name another with --server",
         ),
-        _ => foreign(status),
+        _ => {
+            let told = foreign(status);
+            // Without the status as its cause, which would say the same again.
+            let error = Error::new(told.kind(), told.reason(), told.message());
+            told.violations().iter().fold(error, |error, field| error.with_violation(&field.field, &field.description))
+        }
     }
 }

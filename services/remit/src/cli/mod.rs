@@ -18,6 +18,7 @@ mod task;
 mod values;
 
 pub use connect::Connection;
+pub use output::print_raw;
 
 use clap::{Args, Subcommand};
 use connect::Session;

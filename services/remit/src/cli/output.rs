@@ -30,8 +30,16 @@ pub fn json<M: Message + Name>(message: &M) -> Result<Value> {
 }
 
 fn print(text: &str) -> Result<()> {
+    print_raw(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes to standard output.
+///
+/// # Errors
+/// `Internal` if that fails.
+pub fn print_raw(content: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}") {
+    match out.write_all(content).and_then(|()| out.flush()) {
         // A reader such as `head` that has seen enough is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         done => done.map_err(|error| Error::internal("cannot write the answer").with_source(error)),

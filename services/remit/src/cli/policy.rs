@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Check a policy over its whole input space; exit code 3 if it does not pass.
     Lint {
-        /// A file (YAML or JSON), or a version such as seed-004/inverted-sum.
+        /// A file (YAML or JSON), or a version such as seed-004-inverted-sum/1.
         policy: String,
     },
     /// Compare two policies: what changed in the text, and for which inputs the answer changes.
@@ -30,7 +30,7 @@ pub enum Command {
     },
     /// Replay recorded decisions under a stored version; the digest of the result goes into a proposal.
     Test {
-        /// A version such as seed-004/inverted-sum.
+        /// A version such as seed-004-inverted-sum/1.
         policy: String,
         /// Which decisions; all in force if empty.
         #[arg(long, default_value = "")]
@@ -52,7 +52,7 @@ pub enum Command {
     },
     /// Show a version.
     Show {
-        /// A version such as seed-004/inverted-sum.
+        /// A version such as seed-004-inverted-sum/1.
         policy: String,
     },
 }

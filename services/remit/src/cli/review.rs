@@ -1,7 +1,7 @@
 //! `remit review`.
 
 use super::connect::{Session, refused, write};
-use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::output::{Column, DEFAULT_LIMIT, pages, print_raw};
 use super::values::named;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
@@ -9,7 +9,6 @@ use remit_api::council::v1::{
     ExportFormat, ExportReviewRequest, GetReviewRequest, ListReviewsRequest, OpenReviewRequest,
 };
 use remit_core::{Error, Result};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What to do with reviews.
@@ -108,8 +107,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
             let request = ExportReviewRequest { name: named("reviews", &name), format: format.into() };
             let pack = client.export_review(request).await.map_err(refused)?.into_inner();
             if output == Path::new("-") {
-                let done = std::io::stdout().lock().write_all(&pack.content);
-                return done.map_err(|error| Error::internal("cannot write the pack").with_source(error));
+                return print_raw(&pack.content);
             }
             let path = if output.is_dir() { output.join(filename(&pack.filename)?) } else { output };
             write(&path, &pack.content)?;

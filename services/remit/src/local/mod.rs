@@ -57,8 +57,10 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Config(command) => config::run(command),
         Command::Client(command) => crate::cli::run(command).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "remit", &mut std::io::stdout());
-            Ok(())
+            // Through memory, because the generator panics where a reader such as `head` has seen enough.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "remit", &mut script);
+            crate::cli::print_raw(&script)
         }
     }
 }
