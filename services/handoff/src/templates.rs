@@ -44,7 +44,7 @@ pub fn creative() -> pb::GateVersion {
         checklist: Some(pb::Checklist {
             items: vec![
                 item("brand_fit", "Fits voice, look and promise of the brand", false),
-                item("legal", "No open legal point: anything less than 100 is one", true),
+                item("legal", "No open legal point; below 90 one is open, whatever the total", true),
                 item("positioning", "Serves the positioning that the brief names", false),
             ],
             pass_mark: 80.0,
@@ -123,7 +123,7 @@ fn trigger(event_type: &str, description: &str) -> pb::TriggerCondition {
 }
 
 fn item(item: &str, description: &str, must_pass: bool) -> pb::ChecklistItem {
-    let pass_grade = if must_pass { 100.0 } else { 0.0 };
+    let pass_grade = if must_pass { 90.0 } else { 0.0 };
     pb::ChecklistItem { item: item.into(), description: description.into(), weight: 1.0, must_pass, pass_grade }
 }
 

@@ -121,7 +121,9 @@ impl Service {
             task: &batch.task,
             model_version: &batch.model_version,
             gate: wanted,
-            run_id: "",
+            // Scoring samples every run without an id. The leads are drawn here, each by its own hash, at the
+            // share that the answer names.
+            run_id: wanted,
             stakes: gate.stakes(),
         };
         let mut permission = match self.scoring.check(&cx.tenant, &question).await {
