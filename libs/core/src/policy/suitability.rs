@@ -43,7 +43,7 @@ const NO: Signal = Some(false);
 /// status; the single signals are our reading of the text around it, and each tenant can change them.
 pub const SEEDS: [Seed; 10] = [
     Seed {
-        id: "paid-media",
+        id: "paid_media",
         title: "Paid media",
         compressible: YES,
         others: [YES, YES, YES],
@@ -54,7 +54,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S85, S90, S100, S113",
     },
     Seed {
-        id: "influencer-marketing",
+        id: "influencer_marketing",
         title: "Influencer marketing",
         compressible: YES,
         others: [YES, YES, YES],
@@ -87,7 +87,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S111, S113: channel choice, allocation and trust in attribution stay human",
     },
     Seed {
-        id: "email-crm-lifecycle",
+        id: "email_crm_lifecycle",
         title: "Email, CRM and lifecycle",
         compressible: YES,
         others: [YES, YES, None],
@@ -98,7 +98,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S100, S113",
     },
     Seed {
-        id: "organic-seo",
+        id: "organic_seo",
         title: "Organic search",
         compressible: YES,
         others: [YES, YES, None],
@@ -109,7 +109,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S100, S113: high for ranking, mixed for citation by AI",
     },
     Seed {
-        id: "b2b-sales",
+        id: "b2b_sales",
         title: "B2B sales",
         compressible: YES,
         others: [YES, NO, None],
@@ -120,7 +120,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S113, S116: prospecting is augmented; the relationship-carrying role is not, mark its tasks RELATIONAL",
     },
     Seed {
-        id: "brand-building",
+        id: "brand_building",
         title: "Brand building",
         compressible: NO,
         others: [NO, YES, None],
@@ -131,7 +131,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S106, S113, S115: AI may draft assets",
     },
     Seed {
-        id: "customer-success",
+        id: "customer_success",
         title: "Customer success",
         compressible: YES,
         others: [None, None, None],
@@ -142,7 +142,7 @@ pub const SEEDS: [Seed; 10] = [
         notes: "S119: which accounts to save is RELATIONAL",
     },
     Seed {
-        id: "revenue-operations",
+        id: "revenue_operations",
         title: "Revenue operations",
         compressible: YES,
         others: [None, None, None],
@@ -162,16 +162,16 @@ mod tests {
     #[test]
     fn the_seeded_functions_come_out_as_the_seed_says() {
         let table = [
-            ("paid-media", "HIGH", "CONFIRMED"),
-            ("influencer-marketing", "HIGH", "CONFIRMED"),
+            ("paid_media", "HIGH", "CONFIRMED"),
+            ("influencer_marketing", "HIGH", "CONFIRMED"),
             ("software", "HIGH", "CONFIRMED"),
             ("analytics", "HIGH", "LIKELY"),
-            ("email-crm-lifecycle", "HIGH", "LIKELY"),
-            ("organic-seo", "HIGH", "MOVING"),
-            ("b2b-sales", "MEDIUM", "WEAKLY"),
-            ("brand-building", "LOW", "NOT_ON_CURVE"),
-            ("customer-success", "MEDIUM", "UNTESTED"),
-            ("revenue-operations", "MEDIUM", "UNTESTED"),
+            ("email_crm_lifecycle", "HIGH", "LIKELY"),
+            ("organic_seo", "HIGH", "MOVING"),
+            ("b2b_sales", "MEDIUM", "WEAKLY"),
+            ("brand_building", "LOW", "NOT_ON_CURVE"),
+            ("customer_success", "MEDIUM", "UNTESTED"),
+            ("revenue_operations", "MEDIUM", "UNTESTED"),
         ];
         assert_eq!(SEEDS.map(|seed| (seed.id, verdict(seed.compressible, seed.others), seed.status)), table);
     }

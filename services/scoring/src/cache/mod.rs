@@ -6,6 +6,8 @@
 mod inventory;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use inventory::InForce;
 pub(crate) use inventory::{Entry, Inventory};
 pub(crate) use watch::{Feed, Freshness};
 

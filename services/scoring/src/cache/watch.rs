@@ -81,14 +81,6 @@ impl<T> Feed<T> {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();
     }
-
-    #[cfg(test)]
-    pub(crate) fn set(&self, items: HashMap<String, T>) {
-        self.update(|state| {
-            state.items = items;
-            state.heard = Some(Instant::now());
-        });
-    }
 }
 
 /// One message: phase, cursor, key, item.

@@ -177,6 +177,7 @@ fn assess(facts: &Facts<'_>) -> (Assessment, &'static str) {
         let text = format!("a hold is engaged: {}", hold.reason);
         reasons.deny("HOLD_ENGAGED", &hold.name, text);
     }
+    let mut pattern = decision(facts, &mut reasons);
     model(facts, &purpose, &mut reasons);
     if let Some(own) = own_purpose.as_ref().filter(|own| **own != purpose) {
         reasons.deny("PURPOSE_MISMATCH", &request.task, format!("the task's purpose is {own}, not {purpose}"));
@@ -184,11 +185,10 @@ fn assess(facts: &Facts<'_>) -> (Assessment, &'static str) {
     if !own_gate.is_empty() && own_gate != gate {
         reasons.deny("GATE_MISMATCH", &own_gate, format!("results of the task pass {own_gate}, not {gate}"));
     }
-    let mut pattern = decision(facts, &mut reasons);
     let own_stakes = entry.map_or(Stakes::High, |entry| entry.stakes);
     let stakes = if request.stakes() == Stakes::Unspecified { own_stakes } else { request.stakes() };
     if entry.is_some() && stakes as i32 > own_stakes as i32 {
-        let text = format!("the stakes of this run are higher than the task's: a person decides on the result");
+        let text = "the stakes of this run are higher than the task's: a person decides on the result";
         reasons.restrict("STAKES_HIGHER", Pattern::HumanInTheLoop, &request.task, text);
     }
     if request.run_id.is_empty() {
@@ -334,9 +334,9 @@ impl Scoring {
         let (answer, lead) = self.answer(tenant, &cache, &request);
         let key = CheckKey {
             hour: self.clock.now().micros().div_euclid(HOUR_US),
-            // A task that does not exist is counted as one, so that callers cannot make rows without bound.
-            task: if lead == "TASK_UNKNOWN" { "tasks/-".into() } else { request.task.clone() },
-            model_version: if lead == "MODEL_VERSION_UNKNOWN" || lead == "TASK_UNKNOWN" {
+            // What does not exist is counted under one name, so that callers cannot make rows without bound.
+            task: if answer.task_digest.is_empty() { "tasks/-".into() } else { request.task.clone() },
+            model_version: if answer.model_state.is_empty() {
                 "models/-/versions/-".into()
             } else {
                 request.model_version.clone()
