@@ -95,40 +95,29 @@ async fn a_task_is_rated_decided_and_explained(suite: Suite) {
     let decision = decide(&suite, "variants").await;
     let evaluation = decision.evaluation.clone().unwrap();
     assert_eq!(evaluation.pattern(), AutonomyPattern::HumanOnTheLoop);
-    assert_eq!(
-        (evaluation.band.as_str(), evaluation.score, evaluation.sampling_ratio),
-        ("AI_AUTOMATED", 15.0, 0.05)
-    );
+    assert_eq!((evaluation.band.as_str(), evaluation.score, evaluation.sampling_ratio), ("AI_AUTOMATED", 15.0, 0.05));
     assert_eq!(evaluation.contributions.len(), 3);
     assert_eq!(evaluation.policy, "policies/seed-004-inverted-sum/versions/1");
-    let stored =
-        tasks(&suite).get_task(GetTaskRequest { name: "tasks/variants".into() }).await.unwrap().into_inner();
+    let stored = tasks(&suite).get_task(GetTaskRequest { name: "tasks/variants".into() }).await.unwrap().into_inner();
     assert_eq!((stored.state(), stored.pattern()), (TaskState::Decided, AutonomyPattern::HumanOnTheLoop));
     assert_eq!(stored.decision, decision.name);
 
     // Raters two apart must talk before anything is decided; the decision is out of force meanwhile.
-    let request = RateTaskRequest {
-        name: "tasks/variants".into(),
-        rating: Some(rating("bob", (3, 1, 1))),
-        ..Default::default()
-    };
+    let request =
+        RateTaskRequest { name: "tasks/variants".into(), rating: Some(rating("bob", (3, 1, 1))), ..Default::default() };
     let rated = tasks(&suite).rate_task(request).await.unwrap().into_inner();
     assert_eq!(rated.state(), TaskState::NeedsReconciliation);
     assert!(rated.decision.is_empty());
     let request = DecideTaskRequest { name: "tasks/variants".into(), ..Default::default() };
     let refused = decisions(&suite).decide_task(request).await.unwrap_err();
     assert_eq!(reason(&refused), "TASK_NEEDS_RECONCILIATION");
-    let old =
-        decisions(&suite).get_decision(GetDecisionRequest { name: decision.name }).await.unwrap().into_inner();
+    let old = decisions(&suite).get_decision(GetDecisionRequest { name: decision.name }).await.unwrap().into_inner();
     assert!(!old.in_force && old.end_time.is_some());
     let summary = tasks(&suite).summarize_ratings(SummarizeRatingsRequest::default()).await.unwrap().into_inner();
     assert_eq!((summary.tasks, summary.needs_reconciliation), (1, 1));
 
-    let request = RateTaskRequest {
-        name: "tasks/variants".into(),
-        rating: Some(rating("bob", (4, 1, 1))),
-        ..Default::default()
-    };
+    let request =
+        RateTaskRequest { name: "tasks/variants".into(), rating: Some(rating("bob", (4, 1, 1))), ..Default::default() };
     let rated = tasks(&suite).rate_task(request).await.unwrap().into_inner();
     let predictability = rated.summaries.iter().find(|s| s.axis == "predictability").unwrap();
     assert_eq!((predictability.median, predictability.spread, predictability.raters), (4, 1, 2));
@@ -174,7 +163,9 @@ strategy,Positioning,brand_building,CMO,0.1,600,5,yes,POSITIONING,1,5,5,ada,
 ";
 
 async fn an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked(suite: Suite) {
-    let bad = format!("{CSV}x y,Bad id,,,,,,,,,,,,\nlow,Low,,,,,,,,0,9,x,,\nneg,Neg,,,-1,,,,,,,,,\nshort,row\nsetup,Campaign setup,,,,,,,,4,2,2,ada,\nkind,Kind,,,,,,maybe,,,,,,\n");
+    let bad = format!(
+        "{CSV}x y,Bad id,,,,,,,,,,,,\nlow,Low,,,,,,,,0,9,x,,\nneg,Neg,,,-1,,,,,,,,,\nshort,row\nsetup,Campaign setup,,,,,,,,4,2,2,ada,\nkind,Kind,,,,,,maybe,,,,,,\n"
+    );
     let refused = import(&suite, &bad, ImportTasksConfig::default()).await.unwrap();
     assert_eq!((refused.rows, refused.bad_rows, refused.committed), (10, 6, false));
     let found: Vec<(i64, &str, &str)> =
@@ -420,7 +411,8 @@ fn lead(answer: &CheckTaskResponse) -> &str {
 }
 
 async fn a_check_follows_approval_purpose_decision_suspension_and_holds(suite: Suite) {
-    let given = Task { purpose: "lead-scoring".into(), disclosure: Disclosure::NotRequired.into(), ..task("T", (5, 1, 1)) };
+    let given =
+        Task { purpose: "lead-scoring".into(), disclosure: Disclosure::NotRequired.into(), ..task("T", (5, 1, 1)) };
     create(&suite, "t", given).await;
     let version = approved(&suite, "scorer", "lead-scoring").await;
     let other = approved(&suite, "writer", "ad-copy").await;
@@ -473,12 +465,16 @@ async fn a_check_follows_approval_purpose_decision_suspension_and_holds(suite: S
     holds.engage_hold(engage).await.unwrap();
     eventually("the hold is seen", || async { check(&suite, &request).await.holds == ["holds/h1"] }).await;
 
-    let summary = decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
+    let summary =
+        decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
     let counted: i64 = summary.check_counts.iter().map(|count| count.count).sum();
     assert_eq!(counted, summary.checks);
     assert!(summary.check_counts.iter().any(|count| count.reason == "MODEL_SUSPENDED"));
     let entries = suite.entries("action = \"scoring.tasks.check\"").await;
-    assert!(entries.iter().any(|entry| entry.reason == "HOLD_ENGAGED"), "the first check of an outcome is recorded");
+    assert!(
+        entries.iter().any(|entry| entry.event.as_ref().is_some_and(|event| event.reason == "HOLD_ENGAGED")),
+        "the first check of an outcome is recorded"
+    );
 }
 
 async fn a_check_counts_exactly_under_concurrency(suite: Suite) {
@@ -496,7 +492,8 @@ async fn a_check_counts_exactly_under_concurrency(suite: Suite) {
         calls.spawn(async move { check(&suite, &request).await.verdict() });
     }
     assert!(calls.join_all().await.into_iter().all(|verdict| verdict == Verdict::Deny));
-    let summary = decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
+    let summary =
+        decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
     assert_eq!((summary.checks, summary.checks_denied), (50, 50));
 }
 
@@ -504,7 +501,12 @@ async fn an_audit_window_counts_what_was_found_in_it(suite: Suite) {
     let at = |day: i64| Some(prost_types::Timestamp { seconds: 1_767_600_000 + day * 86_400, nanos: 0 });
     let window = |end| CreateAuditWindowRequest {
         audit_window_id: "w1".into(),
-        audit_window: Some(AuditWindow { title: "January".into(), start_time: at(0), end_time: end, ..Default::default() }),
+        audit_window: Some(AuditWindow {
+            title: "January".into(),
+            start_time: at(0),
+            end_time: end,
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let refused = tasks(&suite).create_audit_window(window(at(200))).await.unwrap_err();
@@ -518,7 +520,8 @@ async fn an_audit_window_counts_what_was_found_in_it(suite: Suite) {
 }
 
 async fn a_what_if_writes_nothing(suite: Suite) {
-    let described = ScoreTaskRequest { input: Some(score_task_request::Input::Task(task("T", (4, 2, 2)))), policy: None };
+    let described =
+        ScoreTaskRequest { input: Some(score_task_request::Input::Task(task("T", (4, 2, 2)))), policy: None };
     let found = decisions(&suite).score_task(described).await.unwrap().into_inner();
     assert_eq!((found.score, found.pattern()), (12.0, AutonomyPattern::HumanInTheLoop));
     let listed = decisions(&suite).list_decisions(ListDecisionsRequest::default()).await.unwrap().into_inner();

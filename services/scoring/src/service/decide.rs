@@ -101,7 +101,7 @@ fn stands(row: &TaskRow, rules: &Rules) -> bool {
 }
 
 /// Counts so far of a batch.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Counts {
     done: i64,
     decided: i64,
@@ -200,7 +200,16 @@ impl Scoring {
         let mut counts = Counts::default();
         let mut after: Option<String> = None;
         loop {
-            let message = self.decide_group(call, request, &mut after, &mut counts).await?;
+            // Copies, so that a group that is refused for now can be made again from where it began.
+            let (mut next, mut sums) = (after.clone(), counts.clone());
+            let message = match self.decide_group(call, request, &mut next, &mut sums).await {
+                Err(error) if super::full(&error) => {
+                    tokio::time::sleep(super::FULL_PAUSE).await;
+                    continue;
+                }
+                other => other?,
+            };
+            (after, counts) = (next, sums);
             let last = after.is_none();
             let message = api::BatchDecideResponse { total: total.max(counts.done), ..message };
             if progress.send(Ok(message)).await.is_err() || last {

@@ -369,7 +369,12 @@ impl Scoring {
                 let request_id =
                     if call.request_id.is_empty() { String::new() } else { format!("{}/{number}", call.request_id) };
                 let call = Call { request_id, now: self.clock.now(), ..call.clone() };
-                self.import_group(&call, group, existing).await?
+                loop {
+                    match self.import_group(&call, group, existing).await {
+                        Err(error) if super::full(&error) => tokio::time::sleep(super::FULL_PAUSE).await,
+                        other => break other?,
+                    }
+                }
             } else {
                 self.preview_group(call, group).await?
             };

@@ -24,6 +24,7 @@ use remit_core::{Actor, ActorKind, Clock, Error, Outcome, Result, Tenant, Timest
 use remit_store::{Begin, Call, Db, Mutation};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// The service: what every use case works with. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +54,15 @@ impl Rules {
     pub(crate) fn function(&self, id: &str) -> (Option<&api::Function>, &str) {
         self.functions.get(id).map_or((None, ""), |(function, digest)| (Some(function), digest.as_str()))
     }
+}
+
+/// How long work in groups waits when too many audit events wait for delivery.
+pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Whether too many audit events wait for delivery: work in groups then waits instead of failing, at most until the
+/// caller's deadline.
+pub(crate) fn full(error: &Error) -> bool {
+    error.reason() == "OUTBOX_FULL"
 }
 
 /// The service's own identity, for what nobody asked for.

@@ -93,8 +93,7 @@ struct Decided {
 }
 
 fn decided_of(row: &TaskRow, rules: &Rules) -> Option<Decided> {
-    // Evaluating again is exact, because a decision in force was made from this content under this policy or the
-    // one before it, and costs less than reading the decision back.
+    // Evaluating costs less than reading the decision back; after a change of policy this is what the active one says.
     let summaries = convert::summaries(&row.task, &rules.policy);
     let input = convert::input(&row.task, rules.function(row.function_id()).0, &summaries);
     let found = rules.policy.evaluate(&input).ok()?;
