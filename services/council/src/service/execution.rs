@@ -156,7 +156,9 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn start(council: &'a Council, tenant: &Tenant, name: &str) -> Option<Self> {
         let key = (tenant.clone(), name.to_owned());
-        lock(&council.running).insert(key.clone()).then_some(Self { council, key })
+        // A value that is made and dropped here would take the lock that is held, and the key of who runs.
+        let first = lock(&council.running).insert(key.clone());
+        if first { Some(Self { council, key }) } else { None }
     }
 }
 
