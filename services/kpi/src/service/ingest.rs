@@ -124,23 +124,56 @@ impl Work<'_> {
         }
         let known = self.known(&checked).await?;
         let mut fresh = self.sift(checked, known).await?;
-        if fresh.accepted.is_empty() {
+        let accepted = std::mem::take(&mut fresh.accepted);
+        let accepted = self.store(accepted).await?;
+        if accepted.is_empty() {
             return Ok(false);
         }
-        let accepted = std::mem::take(&mut fresh.accepted);
-        events::insert(self.tx, self.tenant, &self.definition.id, &accepted).await?;
         for (target, by) in &fresh.corrections {
             events::mark_corrected(self.tx, self.tenant, &self.definition.id, target, by, self.now).await?;
         }
+        let mut lookup = Lookup::new(&self.definition.calendar);
+        for recorded in &accepted {
+            let late = lookup.late(recorded.event.occurred_at, self.now, self.definition.lateness);
+            self.outcome.late += i32::from(late[2]);
+        }
+        let count = i32::try_from(accepted.len()).unwrap_or(i32::MAX);
+        *self.outcome.accepted.entry(self.definition.id.clone()).or_default() += count;
         self.roll_up(&accepted, &fresh.touched).await?;
         Ok(true)
     }
 
-    /// What is stored of the events themselves and of those they correct.
+    /// Stores events and returns those whose id was free; the others are duplicates or flawed. Trying first and
+    /// looking after what was refused costs a fresh batch nothing.
+    async fn store(&mut self, fresh: Vec<(usize, Recorded)>) -> Result<Vec<Recorded>> {
+        let (tenant, id) = (self.tenant, self.definition.id.as_str());
+        let (indexes, fresh): (Vec<usize>, Vec<Recorded>) = fresh.into_iter().unzip();
+        let stored = events::insert(self.tx, tenant, id, &fresh).await?;
+        if stored.len() == fresh.len() {
+            return Ok(fresh);
+        }
+        let taken: Vec<&str> =
+            fresh.iter().map(|e| e.event.event_id.as_str()).filter(|event_id| !stored.contains(*event_id)).collect();
+        let before = events::find(self.tx, tenant, id, &taken).await?;
+        let before: HashMap<&str, &Recorded> = before.iter().map(|e| (e.event.event_id.as_str(), e)).collect();
+        let mut accepted = Vec::with_capacity(stored.len());
+        for (index, recorded) in indexes.into_iter().zip(fresh.iter()) {
+            match before.get(recorded.event.event_id.as_str()) {
+                None => accepted.push(recorded.clone()),
+                Some(before) if before.event == recorded.event => self.outcome.duplicates += 1,
+                Some(_) => {
+                    self.outcome.flaws.insert(index, reused(&recorded.event.event_id));
+                }
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// What is stored of corrections and of what they correct.
     async fn known(&mut self, checked: &[(usize, Checked)]) -> Result<HashMap<String, Recorded>> {
         let ids: BTreeSet<&str> = checked
             .iter()
-            .flat_map(|(_, event)| [Some(event.event_id.as_str()), event.corrects.as_deref()])
+            .filter_map(|(_, event)| event.corrects.as_deref().map(|target| [event.event_id.as_str(), target]))
             .flatten()
             .collect();
         let ids: Vec<&str> = ids.into_iter().collect();
@@ -151,7 +184,6 @@ impl Work<'_> {
     /// Tells new events from duplicates and flawed ones, in the order of the batch.
     async fn sift(&mut self, checked: Vec<(usize, Checked)>, mut known: HashMap<String, Recorded>) -> Result<Fresh> {
         let mut series = Series::load(self.tx, self.tenant, self.definition).await?;
-        let mut lookup = Lookup::new(&self.definition.calendar);
         let mut fresh = Fresh::default();
         // Positions in `accepted`, so that a batch may correct its own events.
         let mut positions: HashMap<String, usize> = HashMap::new();
@@ -160,8 +192,7 @@ impl Work<'_> {
                 if before.event == event {
                     self.outcome.duplicates += 1;
                 } else {
-                    let message = format!("{} was used before for another event of this KPI", event.event_id);
-                    self.outcome.flaws.insert(index, Flaw::new("event_id", "EVENT_ID_REUSED", message));
+                    self.outcome.flaws.insert(index, reused(&event.event_id));
                 }
                 continue;
             }
@@ -191,15 +222,11 @@ impl Work<'_> {
                 fresh.touched.insert((target.series_id, target.event.occurred_at));
                 fresh.touched.insert((series_id, event.occurred_at));
                 match positions.get(&target.event.event_id) {
-                    Some(at) => fresh.accepted[*at].corrected = Some(correction),
+                    Some(at) => fresh.accepted[*at].1.corrected = Some(correction),
                     None => fresh.corrections.push((target.event.event_id.clone(), event.event_id.clone())),
                 }
                 self.outcome.corrected += 1;
             }
-            if lookup.late(event.occurred_at, self.now, self.definition.lateness)[2] {
-                self.outcome.late += 1;
-            }
-            *self.outcome.accepted.entry(self.definition.id.clone()).or_default() += 1;
             let recorded = Recorded {
                 event,
                 series_id,
@@ -209,7 +236,7 @@ impl Work<'_> {
             };
             positions.insert(recorded.event.event_id.clone(), fresh.accepted.len());
             known.insert(recorded.event.event_id.clone(), recorded.clone());
-            fresh.accepted.push(recorded);
+            fresh.accepted.push((index, recorded));
         }
         Ok(fresh)
     }
@@ -247,13 +274,14 @@ impl Work<'_> {
         let (tenant, id) = (self.tenant, self.definition.id.as_str());
         let keys: Vec<Key> = deltas.keys().copied().collect();
         let before = rollups::find(self.tx, tenant, id, grain, &keys, &self.definition.shape()).await?;
-        for (key, summary) in &before {
-            if let Some(delta) = deltas.get_mut(key) {
-                delta.merge(summary);
+        let mut replaced = BTreeMap::new();
+        for (key, mut summary) in before {
+            if let Some(delta) = deltas.remove(&key) {
+                summary.merge(&delta);
+                replaced.insert(key, summary);
             }
         }
-        let replaced: Vec<Key> = before.into_keys().collect();
-        rollups::delete(self.tx, tenant, id, grain, &replaced).await?;
+        rollups::update(self.tx, tenant, id, grain, &replaced).await?;
         rollups::insert(self.tx, tenant, id, grain, &deltas).await
     }
 
@@ -273,8 +301,10 @@ impl Work<'_> {
             rebuilt.insert(*key, summary);
         }
         let keys: Vec<Key> = buckets.keys().copied().collect();
-        rollups::delete(self.tx, tenant, id, grain, &keys).await?;
-        rollups::insert(self.tx, tenant, id, grain, &rebuilt).await
+        let before = rollups::find(self.tx, tenant, id, grain, &keys, &self.definition.shape()).await?;
+        let (replaced, added) = rebuilt.into_iter().partition(|(key, _)| before.contains_key(key));
+        rollups::update(self.tx, tenant, id, grain, &replaced).await?;
+        rollups::insert(self.tx, tenant, id, grain, &added).await
     }
 }
 
@@ -298,10 +328,16 @@ fn bucket(lookup: &mut Lookup<'_>, grain: Grain, at: i64) -> Span {
     }
 }
 
+fn reused(event_id: &str) -> Flaw {
+    let message = format!("{event_id} was used before for another event of this KPI");
+    Flaw::new("event_id", "EVENT_ID_REUSED", message)
+}
+
 /// What is new in a batch.
 #[derive(Default)]
 struct Fresh {
-    accepted: Vec<Recorded>,
+    /// Position in the batch, and the event.
+    accepted: Vec<(usize, Recorded)>,
     /// Stored events that are replaced, and by which.
     corrections: Vec<(String, String)>,
     /// Series and time of everything that a correction moves.

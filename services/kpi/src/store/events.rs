@@ -7,6 +7,7 @@ use crate::summary::Counted;
 use futures::TryStreamExt as _;
 use remit_core::{Result, Tenant};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
+use std::collections::HashSet;
 
 /// An event as stored.
 #[derive(Debug, Clone)]
@@ -57,29 +58,33 @@ impl Recorded {
     }
 }
 
-const SELECT: &str = "select e.event_id, e.kpi_version, e.series_id, e.occurred_at, e.recorded_at, e.value, e.denominator, \
-     e.member, e.corrects, e.retract, e.corrected_by, e.corrected_at, s.dimensions from events e \
-     join series s on s.tenant_id = e.tenant_id and s.kpi_id = e.kpi_id and s.series_id = e.series_id \
-     where e.tenant_id = ";
+const COLUMNS: &str = "select e.event_id, e.kpi_version, e.series_id, e.occurred_at, e.recorded_at, e.value, \
+     e.denominator, e.member, e.corrects, e.retract, e.corrected_by, e.corrected_at, s.dimensions from events e \
+     join series s on s.tenant_id = e.tenant_id and s.kpi_id = e.kpi_id and s.series_id = e.series_id ";
 
 /// The events with these ids, as far as there are any.
 pub async fn find(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, ids: &[&str]) -> Result<Vec<Recorded>> {
     let mut found = Vec::new();
     for chunk in chunks(ids) {
-        let mut sql = Sql::new(SELECT).bind(tenant).push(" and e.kpi_id = ").bind(kpi_id).push(" and e.event_id in (");
+        let mut sql = Sql::new(COLUMNS)
+            .push("where e.tenant_id = ")
+            .bind(tenant)
+            .push(" and e.kpi_id = ")
+            .bind(kpi_id)
+            .push(" and e.event_id in (");
         for (at, id) in chunk.into_iter().enumerate() {
             sql = if at == 0 { sql.bind(id) } else { sql.push(", ").bind(id) };
         }
-        let rows = sql.push(")").query().fetch_all(tx).await?;
-        for row in &rows {
+        let sql = sql.push(")");
+        for row in &sql.query().fetch_all(tx).await? {
             found.push(Recorded::from_row(row)?);
         }
     }
     Ok(found)
 }
 
-/// Stores new events of a claimed KPI.
-pub async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Recorded]) -> Result<()> {
+/// Stores events of a claimed KPI and returns the ids of those whose id was free.
+pub async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Recorded]) -> Result<HashSet<String>> {
     let column = |get: fn(&Recorded) -> i64| events.iter().map(get).collect::<Vec<_>>();
     BulkInsert::into("events")
         .text("tenant_id", events.iter().map(|_| tenant.as_str().to_owned()))
@@ -96,9 +101,12 @@ pub async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Record
         .bigint("retract", column(|e| i64::from(e.event.retract)))
         .text("corrected_by", events.iter().map(|e| e.corrected.as_ref().map(|(by, _)| by.clone())))
         .bigint("corrected_at", events.iter().map(|e| e.corrected.as_ref().map(|(_, at)| *at)))
-        .execute(tx)
-        .await?;
-    Ok(())
+        .on_conflict_do_nothing()
+        .returning("event_id", tx)
+        .await?
+        .iter()
+        .map(|row| row.get("event_id"))
+        .collect()
 }
 
 /// Marks an event of a claimed KPI as replaced.
@@ -125,7 +133,8 @@ pub async fn scan(
     span: Span,
     mut each: impl FnMut(Recorded) -> Result<()>,
 ) -> Result<()> {
-    let mut rows = Sql::new(SELECT)
+    let mut rows = Sql::new(COLUMNS)
+        .push("where e.tenant_id = ")
         .bind(tenant)
         .push(" and e.kpi_id = ")
         .bind(kpi_id)

@@ -1,11 +1,10 @@
 //! Rollups by grain, bucket and series.
 
-use super::chunks;
 use crate::calendar::Span;
 use crate::summary::{Shape, Summary};
 use futures::TryStreamExt as _;
 use remit_core::{Result, Tenant};
-use remit_store::{BulkInsert, Sql, Tx, query};
+use remit_store::{BulkInsert, Tx, query};
 use std::collections::BTreeMap;
 
 /// The stored lengths of buckets.
@@ -29,7 +28,10 @@ impl Grain {
 /// Which rollup: the first instant of its bucket, and its series.
 pub type Key = (i64, i64);
 
-/// The rollups with these keys, as far as there are any.
+/// The rollups with these keys, in ascending order, as far as there are any.
+///
+/// Keys near each other are read as one range of the primary key, which both engines do well; what lies
+/// between them is passed over.
 pub async fn find(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -39,35 +41,43 @@ pub async fn find(
     shape: &Shape,
 ) -> Result<BTreeMap<Key, Summary>> {
     let mut found = BTreeMap::new();
-    for chunk in chunks(keys) {
-        let sql = within(Sql::new("select bucket, series_id, body from rollups where "), tenant, kpi_id, grain, chunk);
-        for row in sql.query().fetch_all(tx).await? {
-            let body: Vec<u8> = row.get("body")?;
-            found.insert((row.get("bucket")?, row.get("series_id")?), Summary::decode(&body, shape)?);
-        }
+    for run in keys.chunk_by(|a, b| b.0 - a.0 <= NEAR) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let span = Span { start: first.0, end: last.0 + 1 };
+        scan(tx, tenant, kpi_id, grain, span, shape, |key, summary| {
+            if run.binary_search(&key).is_ok() {
+                found.insert(key, summary);
+            }
+        })
+        .await?;
     }
     Ok(found)
 }
 
-fn within(sql: Sql, tenant: &Tenant, kpi_id: &str, grain: Grain, keys: Vec<Key>) -> Sql {
-    let mut sql = sql
-        .push("tenant_id = ")
-        .bind(tenant)
-        .push(" and kpi_id = ")
-        .bind(kpi_id)
-        .push(" and grain = ")
-        .bind(grain.code())
-        .push(" and (bucket, series_id) in (values ");
-    for (at, (bucket, series_id)) in keys.into_iter().enumerate() {
-        sql = sql.push(if at == 0 { "(" } else { ", (" }).bind(bucket).push(", ").bind(series_id).push(")");
-    }
-    sql.push(")")
-}
+/// How near two buckets must be to be read together: two days.
+const NEAR: i64 = 2 * 86_400_000_000;
 
-/// Removes rollups of a claimed KPI.
-pub async fn delete(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, grain: Grain, keys: &[Key]) -> Result<()> {
-    for chunk in chunks(keys) {
-        within(Sql::new("delete from rollups where "), tenant, kpi_id, grain, chunk).query().execute(tx).await?;
+/// Stores rollups of a claimed KPI that are there already.
+pub async fn update(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpi_id: &str,
+    grain: Grain,
+    rollups: &BTreeMap<Key, Summary>,
+) -> Result<()> {
+    for ((bucket, series_id), summary) in rollups {
+        query(
+            "update rollups set body = $6
+             where tenant_id = $1 and kpi_id = $2 and grain = $3 and bucket = $4 and series_id = $5",
+        )
+        .bind(tenant)
+        .bind(kpi_id)
+        .bind(grain.code())
+        .bind(*bucket)
+        .bind(*series_id)
+        .bind(summary.encode())
+        .execute(tx)
+        .await?;
     }
     Ok(())
 }
