@@ -6,7 +6,7 @@ mod suite;
 
 pub use cluster::{Process, free_port};
 pub use recorder::{Link, is_read, permission};
-pub use suite::{Suite, Topology};
+pub use suite::{Suite, Topology, witness};
 
 use remit_core::Timestamp;
 use tonic::metadata::{Ascii, MetadataValue};

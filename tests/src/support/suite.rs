@@ -49,6 +49,12 @@ struct Home {
     _dir: TempDir,
 }
 
+/// The witness that every suite's audit log knows.
+pub fn witness() -> remit_tlog::Signer {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    remit_tlog::Signer::new("w1.example", remit_tlog::note::Algorithm::CosignatureV1, key).expect("a valid name")
+}
+
 /// A running suite, seen from one tenant. Cheap to clone.
 #[derive(Clone)]
 pub struct Suite(Arc<Inner>);
@@ -69,8 +75,9 @@ impl Suite {
             }
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n",
-            dir.path().join("data").display()
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[audit]\nwitnesses = [\"{}\"]\n",
+            dir.path().join("data").display(),
+            witness().verifier()
         );
         if let Some(database) = &database {
             toml += &format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());

@@ -79,9 +79,7 @@ impl AuditLog {
             last_entry: entry(last),
             erase_time: erase_time.map(proto_time),
         };
-        if destroyed == 0 && erased_entry_count == 0 {
-            return remit_runtime::finish(mutation, answer).await;
-        }
+        // That there was nothing to erase is worth recording too: it shows that the request was served.
         let mut event = mutation.event(call.method, &format!("subjects/{subject}"));
         event.reason = request.reason.clone();
         event.details = serde_json::json!({ "destroyed_keys": destroyed, "erased_entries": erased_entry_count });
@@ -110,9 +108,6 @@ impl AuditLog {
             rewrapped_count: rewrapped,
             remaining_count: left,
         };
-        if rewrapped == 0 {
-            return remit_runtime::finish(mutation, answer).await;
-        }
         let mut event = mutation.event(call.method, &format!("masterKeys/{}", master.current()));
         event.details = serde_json::json!({ "rewrapped": rewrapped, "remaining": left });
         let head = self.record(&mut mutation, event).await?;

@@ -114,22 +114,19 @@ impl AuditLog {
         // The head row is held while holds are read and entries deleted, so that a hold that is engaged
         // meanwhile is either seen here or comes after.
         head::claim(mutation.tx(), tenant, call.now).await?;
-        let Some((keep_us, end)) = self.past_retention(mutation.tx(), tenant, call.now).await? else {
-            return remit_runtime::finish(mutation, api::PruneEntriesResponse::default()).await;
-        };
+        // Without a policy everything is kept, and that is recorded like any other run.
+        let past = self.past_retention(mutation.tx(), tenant, call.now).await?;
+        let (keep_us, end) = past.map_or((None, 0), |(keep_us, end)| (Some(keep_us), end));
         let holds = keeping::active_holds(mutation.tx(), tenant).await?;
         let (prunable, held_count) = keeping::count_prunable(mutation.tx(), tenant, end, &holds).await?;
         let pruned = keeping::prune(mutation.tx(), tenant, end, &holds, MAX_PRUNED).await?;
         let pruned_count = i64::try_from(pruned.len()).unwrap_or(i64::MAX);
         let more = prunable > pruned_count;
         let answer = api::PruneEntriesResponse { pruned_count, held_count, end_index: head::signed(end), more };
-        if pruned.is_empty() {
-            return remit_runtime::finish(mutation, answer).await;
-        }
         let mut event = mutation.event(keeping::PRUNE, "entries");
         let spans = keeping::spans(&pruned, &event.id);
         event.details = serde_json::json!({
-            "keep_days": keep_us / DAY_US,
+            "keep_days": keep_us.map(|us| us / DAY_US),
             "end_index": end,
             "pruned": pruned_count,
             "held": held_count,
