@@ -269,6 +269,8 @@ async fn personal_data_is_erased_and_the_log_still_verifies(suite: Suite) {
 }
 
 async fn legal_holds_and_retention_are_kept(suite: Suite) {
+    // First what will be pruned: the entries of this case's own calls must outlast it.
+    append(&suite, 0..300).await;
     let sent = with_email(event(&suite, "a").await, "leads/1", "x@example.com");
     recorder(&suite).append(api::AppendRequest { event: Some(sent), prove: false }).await.expect("recorded");
     let hold = api::LegalHold { reason: "matter 1".into(), subject: "leads/1".into(), ..Default::default() };
@@ -312,7 +314,6 @@ async fn legal_holds_and_retention_are_kept(suite: Suite) {
     assert_eq!(reason(&update(300, "0").await.expect_err("a stale etag")), "ETAG_MISMATCH");
     let got = auditor(&suite).get_retention_policy(api::GetRetentionPolicyRequest {}).await.expect("kept").into_inner();
     assert_eq!(got, policy);
-    append(&suite, 0..300).await;
     suite.advance(Duration::from_secs(201 * 86_400)).await;
     let pruned = auditor(&suite).prune_entries(api::PruneEntriesRequest::default()).await.expect("pruned").into_inner();
     assert_eq!((pruned.pruned_count, pruned.held_count, pruned.end_index), (256, 0, 256));
