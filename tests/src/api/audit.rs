@@ -32,7 +32,7 @@ fn recorder(suite: &Suite) -> Client {
 }
 
 fn auditor(suite: &Suite) -> Client {
-    AuditServiceClient::new(suite.human("dpo", &["auditor", "custodian"], &[]).to("audit"))
+    AuditServiceClient::new(suite.human("dpo", &["auditor", "privacy"], &[]).to("audit"))
 }
 
 async fn event(suite: &Suite, id: &str) -> api::Event {
