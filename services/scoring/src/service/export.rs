@@ -1,7 +1,7 @@
 //! Export of the inventory as CSV that an import reads back.
 
 use super::Scoring;
-use super::import::COLUMNS;
+use super::import::{COLUMNS, SEEDED_AXES};
 use crate::convert::short;
 use crate::store::{self, tasks::TaskRow};
 use futures::TryStreamExt as _;
@@ -14,13 +14,13 @@ use tokio::sync::mpsc;
 const CHUNK: usize = 256 << 10;
 
 /// Writes rows and hands out the bytes so far.
-struct Writer {
+pub(super) struct Writer {
     csv: csv::Writer<Vec<u8>>,
     axes: Vec<String>,
 }
 
 impl Writer {
-    fn new(axes: Vec<String>) -> Result<Self> {
+    pub(super) fn new(axes: Vec<String>) -> Result<Self> {
         let mut writer = Self { csv: csv::Writer::from_writer(Vec::new()), axes };
         let axes: Vec<String> = writer.axes.iter().map(|axis| format!("axis:{axis}")).collect();
         let header: Vec<&str> = COLUMNS.into_iter().chain(axes.iter().map(String::as_str)).collect();
@@ -32,12 +32,12 @@ impl Writer {
         self.csv.write_record(fields).map_err(|error| Error::internal("writing CSV").with_source(error))
     }
 
-    fn take(&mut self) -> Result<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Result<Vec<u8>> {
         let full = std::mem::replace(&mut self.csv, csv::Writer::from_writer(Vec::new()));
         full.into_inner().map_err(|error| Error::internal("writing CSV").with_source(error.into_error()))
     }
 
-    fn task(&mut self, row: &TaskRow) -> Result<()> {
+    pub(super) fn task(&mut self, row: &TaskRow) -> Result<()> {
         let none = api::Rating::default();
         if row.task.ratings.is_empty() {
             return self.rating(row, &none);
@@ -105,7 +105,7 @@ impl Scoring {
                 axes.extend(row.task.ratings.into_iter().flat_map(|rating| rating.scores.into_keys()));
             }
         }
-        axes.retain(|axis| !COLUMNS.contains(&axis.as_str()));
+        axes.retain(|axis| !SEEDED_AXES.contains(&axis.as_str()));
         let mut writer = Writer::new(axes.into_iter().collect())?;
         let mut rows = store::tasks::stream(&mut tx, tenant, filter)?;
         let mut size = 0;

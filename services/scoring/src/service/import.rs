@@ -50,7 +50,8 @@ pub(crate) const COLUMNS: [&str; 27] = [
 
 /// Columns that an export has for people and an import ignores.
 const EXPORT_ONLY: [&str; 1] = ["state"];
-const SEEDED_AXES: [&str; 3] = ["predictability", "risk", "human_judgment"];
+/// The axes that have a column of their own name; any other is `axis:name`.
+pub(crate) const SEEDED_AXES: [&str; 3] = ["predictability", "risk", "human_judgment"];
 
 /// What is wrong with a row: column, code, text.
 struct Bad(String, &'static str, String);
@@ -60,12 +61,12 @@ fn bad(column: &str, reason: &'static str, text: impl Into<String>) -> Bad {
 }
 
 /// The tasks of a file and its bad rows.
-struct Parsed {
+pub(super) struct Parsed {
     rows: i64,
-    bad_rows: i64,
-    errors: Vec<RowError>,
+    pub(super) bad_rows: i64,
+    pub(super) errors: Vec<RowError>,
     /// Task id to the task and the line it began on.
-    tasks: BTreeMap<String, (api::Task, i64)>,
+    pub(super) tasks: BTreeMap<String, (api::Task, i64)>,
 }
 
 /// One row under the names of our columns.
@@ -145,7 +146,7 @@ impl<'a> Fields<'a> {
 }
 
 impl Parsed {
-    fn read(file: &[u8], config: &api::ImportTasksConfig, rater: &str) -> Result<Self> {
+    pub(super) fn read(file: &[u8], config: &api::ImportTasksConfig, rater: &str) -> Result<Self> {
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let headers = reader.headers().map_err(|error| wrong_file(&error))?.clone();

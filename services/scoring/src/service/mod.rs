@@ -3,6 +3,8 @@
 pub(crate) mod backtest;
 pub(crate) mod check;
 pub(crate) mod counter;
+#[cfg(test)]
+mod csv_tests;
 pub(crate) mod decide;
 pub(crate) mod export;
 pub(crate) mod function;
