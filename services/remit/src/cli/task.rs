@@ -239,8 +239,9 @@ fn report(session: &Session, dry_run: bool, answer: &ImportTasksResponse) -> Res
         if !answer.errors.is_empty() {
             session.out.list(&answer.errors, ERROR_COLUMNS)?;
         }
+        let done = if answer.committed { "" } else { "would be " };
         let text = format!(
-            "{} rows: {} created, {} updated, {} unchanged, {} bad",
+            "{} rows: {} {done}created, {} {done}updated, {} unchanged, {} bad",
             answer.rows, answer.created, answer.updated, answer.unchanged, answer.bad_rows
         );
         session.out.text(&text, || json(answer))?;
