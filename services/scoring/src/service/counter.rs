@@ -33,8 +33,11 @@ pub(crate) struct Counted {
 struct Waiting {
     tenant: Tenant,
     counted: Counted,
-    done: oneshot::Sender<Result<(), Failure>>,
+    done: Done,
 }
+
+/// Tells a caller that its check is counted, or why not.
+type Done = oneshot::Sender<Result<(), Failure>>;
 
 /// Why a whole group was not counted; each of its callers gets an error of its own.
 #[derive(Debug, Clone)]
@@ -96,7 +99,7 @@ impl Committer {
                 n = self.queue.recv_many(&mut group, GROUP) => if n == 0 { return },
                 () = shutdown.cancelled() => self.queue.close(),
             }
-            let mut tenants: BTreeMap<Tenant, Vec<(Counted, oneshot::Sender<Result<(), Failure>>)>> = BTreeMap::new();
+            let mut tenants: BTreeMap<Tenant, Vec<(Counted, Done)>> = BTreeMap::new();
             for waiting in group {
                 tenants.entry(waiting.tenant).or_default().push((waiting.counted, waiting.done));
             }
