@@ -1,5 +1,7 @@
 //! What goes wrong outside of the program: kills, locks, taken ports, absent and newer databases.
 
+mod audit;
+
 use crate::support::{Process, eventually, free_port};
 use remit::demo::report::Saved;
 use remit_core::Ids;

@@ -1,0 +1,251 @@
+//! The audit log under `kill -9`: no acknowledged entry is missing, no index has a gap or a double, and the
+//! server's own check and the offline verifier agree.
+//!
+//! `REMIT_KILLS=200` sets the number of kills; the default keeps the suite quick.
+
+use crate::support::{Bearer, Process, eventually, free_port};
+use futures::future::join_all;
+use remit_api::audit::v1 as api;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::types;
+use remit_audit::export_verify::{Beforehand, verify_export};
+use remit_core::{Actor, ActorKind, Tenant};
+use remit_runtime::Config;
+use remit_runtime::auth::Signer;
+use remit_store::testing::TestDb;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+type Client = AuditServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// Callers that append at the same time.
+const WRITERS: u64 = 8;
+
+/// What the writers know: the place of everything that was acknowledged, and what was sent in vain.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: Mutex<BTreeMap<String, (i64, Vec<u8>)>>,
+    unanswered: Mutex<Vec<Vec<String>>>,
+    next_id: AtomicU64,
+}
+
+impl Ledger {
+    fn count(&self) -> usize {
+        self.acknowledged.lock().expect("no writer panicked").len()
+    }
+
+    /// The ids of the next batch: what was not answered comes again, under the same ids.
+    fn next(&self) -> Vec<String> {
+        let left = self.unanswered.lock().expect("no writer panicked").pop();
+        left.unwrap_or_else(|| {
+            let first = self.next_id.fetch_add(20, Ordering::Relaxed);
+            (0..1 + first / 20 % 13).map(|n| format!("e{}", first + n)).collect()
+        })
+    }
+
+    /// Appends one batch; false if there was no answer.
+    async fn append(&self, mut client: Client) -> bool {
+        let ids = self.next();
+        let events = ids.iter().map(|id| event(id)).collect();
+        match client.append_batch(api::AppendBatchRequest { events, prove: false }).await {
+            Ok(answer) => {
+                let mut acknowledged = self.acknowledged.lock().expect("no writer panicked");
+                for (id, place) in ids.into_iter().zip(answer.into_inner().results) {
+                    let before = acknowledged.insert(id, (place.index, place.leaf_hash.clone()));
+                    assert!(before.is_none_or(|before| before == (place.index, place.leaf_hash)));
+                }
+                true
+            }
+            Err(_) => {
+                self.unanswered.lock().expect("no writer panicked").push(ids);
+                false
+            }
+        }
+    }
+}
+
+fn event(id: &str) -> api::Event {
+    // The same for every resend.
+    let at = Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 0 });
+    api::Event {
+        id: id.to_owned(),
+        actor: Some(types::Actor { subject: "ann".into(), kind: types::ActorKind::Human.into(), ..Default::default() }),
+        action: "registry.versions.suspend".into(),
+        resource: format!("models/{id}"),
+        outcome: api::Outcome::Success.into(),
+        occurred_at: at,
+        recorded_at: at,
+        service: "registry".into(),
+        ..Default::default()
+    }
+}
+
+struct Replica {
+    url: String,
+    config: String,
+}
+
+/// Processes that share one configuration but for the port, and the tokens to call them.
+struct Replicas {
+    dir: tempfile::TempDir,
+    replicas: Vec<Replica>,
+    bearer: Bearer,
+    auditor: Bearer,
+}
+
+impl Replicas {
+    fn new(database: Option<&str>, count: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("data");
+        std::fs::create_dir_all(&data).expect("a directory can be made");
+        let mut toml = format!("[data]\ndir = \"{}\"\n[telemetry]\nlog = \"error\"\n", data.display());
+        if let Some(url) = database {
+            toml += &format!("[database]\nurl = \"{url}\"\nconnections = 4\n");
+        }
+        let config = Config::from_toml(&toml).expect("a valid configuration");
+        let signer = Signer::development(&config).expect("a development issuer");
+        let replicas = (0..count)
+            .map(|number| {
+                let url = format!("127.0.0.1:{}", free_port());
+                let path = dir.path().join(format!("replica-{number}.toml"));
+                std::fs::write(&path, format!("{toml}[server]\nlisten = \"{url}\"\n")).expect("a file can be written");
+                let config = path.to_str().expect("a temporary path is text").to_owned();
+                Replica { url: format!("http://{url}"), config }
+            })
+            .collect();
+        let bearer = |subject: &str, kind, role: &str| {
+            let actor = Actor {
+                subject: subject.into(),
+                kind,
+                roles: vec![role.into()],
+                role_groups: vec![],
+                on_behalf_of: None,
+            };
+            let tenant = Tenant::new("acme").expect("a valid tenant");
+            let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
+            Bearer(format!("Bearer {token}").parse().expect("a token is a header value"))
+        };
+        let (service, auditor) =
+            (bearer("remit-registry", ActorKind::Service, "service"), bearer("dpo", ActorKind::Human, "auditor"));
+        Self { dir, replicas, bearer: service, auditor }
+    }
+
+    fn client(&self, number: usize, bearer: &Bearer) -> Client {
+        let endpoint = Endpoint::from_shared(self.replicas[number].url.clone()).expect("a valid URL").tcp_nodelay(true);
+        AuditServiceClient::new(InterceptedService::new(endpoint.connect_lazy(), bearer.clone()))
+    }
+
+    fn start(&self, number: usize) -> Process {
+        let name = format!("replica-{number}");
+        Process::start(self.dir.path(), &name, &["serve", "--only", "audit", "--config", &self.replicas[number].config])
+    }
+
+    async fn ready(&self, number: usize, process: &mut Process) {
+        eventually("the log answers", || {
+            let (mut client, running) = (self.client(number, &self.auditor), process.is_running());
+            let printed = if running { String::new() } else { process.printed() };
+            async move {
+                assert!(running, "it ended: {printed}");
+                client.get_checkpoint(api::GetCheckpointRequest::default()).await.is_ok()
+            }
+        })
+        .await;
+    }
+}
+
+fn kills() -> usize {
+    std::env::var("REMIT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+async fn survive(database: Option<&str>, replicas: usize) {
+    let suite = Replicas::new(database, replicas);
+    let ledger = Arc::new(Ledger::default());
+    let mut running = Vec::new();
+    for number in 0..replicas {
+        let mut process = suite.start(number);
+        // One after the other: the first creates the keys that all share.
+        suite.ready(number, &mut process).await;
+        running.push(process);
+    }
+    for round in 0..kills() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers = (0..WRITERS).map(|writer| {
+            let (ledger, stop) = (ledger.clone(), stop.clone());
+            let client = suite.client(writer as usize % replicas, &suite.bearer);
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if !ledger.append(client.clone()).await {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                }
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        // Killed after a number of acknowledgements that differs each time, so anywhere in the write path.
+        let goal = ledger.count() + round * 37 % 101 + 1;
+        eventually("entries are acknowledged", || async { ledger.count() >= goal }).await;
+        let victim = round % replicas;
+        running[victim].kill();
+        running[victim] = suite.start(victim);
+        suite.ready(victim, &mut running[victim]).await;
+        // A caller that waits for its answer still gets it: no batch is torn from the ledger.
+        stop.store(true, Ordering::Relaxed);
+        for writer in writers {
+            writer.await.expect("a writer ends by itself");
+        }
+    }
+    check(&suite, &ledger).await;
+}
+
+/// Everything that was acknowledged is where it was said to be, and nothing is wrong with the log.
+async fn check(suite: &Replicas, ledger: &Ledger) {
+    while !ledger.unanswered.lock().expect("no writer panicked").is_empty() {
+        let sent = join_all((0..WRITERS).map(|_| ledger.append(suite.client(0, &suite.bearer)))).await;
+        assert!(sent.iter().any(|answered| *answered), "the log does not answer");
+    }
+    let mut client = suite.client(0, &suite.auditor);
+    let size =
+        client.get_checkpoint(api::GetCheckpointRequest::default()).await.expect("a checkpoint").into_inner().size;
+    let report = client.verify_log(api::VerifyLogRequest::default()).await.expect("the log is checked").into_inner();
+    assert!(report.ok, "{:#?}", report.findings);
+    assert_eq!(report.checked_entry_count, size);
+    let mut pieces = client.export(api::ExportRequest::default()).await.expect("an export").into_inner();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.message().await.expect("an export goes on") {
+        bytes.extend(piece.data);
+    }
+    let verified = verify_export(bytes.as_slice(), &Beforehand::default()).expect("the export verifies");
+    assert_eq!((verified.entries as i64, verified.checkpoint.root.0.to_vec()), (size, report.root_hash));
+
+    let request = api::TailRequest { snapshot_only: true, ..Default::default() };
+    let mut found = BTreeMap::new();
+    let mut tail = client.tail(request).await.expect("a tail").into_inner();
+    while let Some(message) = tail.message().await.expect("the tail goes on") {
+        for entry in message.entries {
+            let id = entry.event.expect("nothing was pruned").id;
+            assert!(found.insert(id.clone(), (entry.index, entry.leaf_hash)).is_none(), "{id} stands twice");
+        }
+    }
+    let acknowledged = ledger.acknowledged.lock().expect("no writer panicked").clone();
+    assert!(!acknowledged.is_empty());
+    for (id, place) in acknowledged {
+        assert_eq!(found.get(&id), Some(&place), "{id} was acknowledged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_on_sqlite() {
+    survive(None, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_on_postgres_with_two_replicas() {
+    match TestDb::postgres().await.expect("the test server can be used") {
+        Some(database) => survive(Some(database.url()), 2).await,
+        None => eprintln!("no PostgreSQL: not tested here"),
+    }
+}
