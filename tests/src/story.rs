@@ -102,9 +102,10 @@ fn check_sample(outcome: &Outcome) {
     assert_eq!(outcome.rows.len(), 12);
 }
 
-async fn on_postgres(data: &Data) -> Option<Outcome> {
+async fn on_postgres(data: &Data) -> Option<(Outcome, tempfile::TempDir)> {
     let database = TestDb::postgres().await.expect("the test server can be used")?;
-    Some(tell(data, Some(database.url())).await.0)
+    let (outcome, _, dir) = tell(data, Some(database.url())).await;
+    Some((outcome, dir))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +119,7 @@ async fn the_sample_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_on_postgres() {
     let data = Data::sample();
-    if let Some(outcome) = on_postgres(&data).await {
+    if let Some((outcome, _dir)) = on_postgres(&data).await {
         check_common(&outcome, &data);
         check_sample(&outcome);
     }
@@ -135,7 +136,7 @@ async fn the_real_data_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_data_on_postgres() {
     let Some(data) = real_data() else { return eprintln!("no real data beside the checkout: not tested here") };
-    if let Some(outcome) = on_postgres(&data).await {
+    if let Some((outcome, _dir)) = on_postgres(&data).await {
         check_common(&outcome, &data);
         check_real(&outcome);
     }
