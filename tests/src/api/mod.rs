@@ -8,6 +8,7 @@
 
 mod audit;
 mod council;
+mod council_records;
 mod handoff;
 mod kpi;
 mod registry;
@@ -33,7 +34,8 @@ pub(crate) use cases;
 
 fn all() -> Vec<Case> {
     let registry = [registry::cases(), registry::outputs::cases()].concat();
-    [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi::cases(), council::cases()].concat()
+    let council = [council::cases(), council_records::cases()].concat();
+    [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi::cases(), council].concat()
 }
 
 /// Mutations that do not leave exactly one audit entry under their own action, each with its reason.

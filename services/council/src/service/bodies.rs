@@ -311,10 +311,8 @@ impl Council {
         if cx.actor.subject != before.delegator && cx.actor.subject != before.delegate {
             return Err(Error::denied("NOT_YOUR_DELEGATION", "only who delegated and the delegate may revoke it"));
         }
-        if before.revoke_time.is_some() {
-            return finish(mutation, before).await;
-        }
-        let mut delegation = Delegation { revoke_time: some(mutation.now()), ..before.clone() };
+        let revoke_time = before.revoke_time.or_else(|| some(mutation.now()));
+        let mut delegation = Delegation { revoke_time, ..before.clone() };
         store::save(mutation.tx(), &cx.tenant, &mut delegation).await?;
         let event = changed(&mutation, &delegation.name, Some(&before), &delegation);
         mutation.record(event);

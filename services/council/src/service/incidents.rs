@@ -40,6 +40,9 @@ fn wind(incident: &mut Incident, now: Timestamp) {
     let before = std::mem::take(&mut incident.clocks);
     for (kind, due) in duties(incident) {
         let met = before.iter().find(|clock| clock.kind() == kind).and_then(|clock| clock.met_time);
+        // A clock that a wrong grade had removed finds its report again.
+        let handed = incident.submissions.iter().find(|submission| submission.clock() == kind);
+        let met = met.or_else(|| handed.and_then(|submission| submission.submit_time));
         let state = match met.as_ref().map(micros) {
             Some(at) if at <= due => ClockState::Met,
             Some(_) => ClockState::MetLate,
