@@ -4,6 +4,7 @@
 //!   PostgreSQL, and in six processes on PostgreSQL;
 //! - [`contract`]: what holds for every method of the descriptor set;
 //! - [`architecture`]: the dependency rules;
+//! - [`errors`]: the page of reason codes, against the sources;
 //! - [`story`]: the demo, on both kinds of data and both engines;
 //! - [`faults`]: processes that are killed, ports that are taken, databases that are away.
 #![cfg(test)]
@@ -12,6 +13,7 @@
 mod api;
 mod architecture;
 mod contract;
+mod errors;
 mod faults;
 mod story;
 mod support;

@@ -1,0 +1,123 @@
+//! `docs/errors.md` against the sources: a caller branches on these codes, so none may be missing or invented.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What stands before a reason code that is returned.
+const OPENERS: [&str; 15] = [
+    "Error::invalid(",
+    "Error::precondition(",
+    "Error::denied(",
+    "Error::not_found(",
+    "refuse(",
+    "unavailable(",
+    "exists(",
+    "reasons.deny(",
+    "reasons.restrict(",
+    "reasons.info(",
+    "warning(",
+    "self.find(",
+    "findings.push(finding(",
+    "const NOT_FOUND: &'static str =",
+    "const EXISTS: &'static str =",
+];
+
+/// What stands before a field that is followed by a reason code.
+const FIELD_OPENERS: [&str; 2] = ["Flaw::new(", "bad("];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The text of every Rust source of `libs` and `services`, without tests and examples.
+fn sources() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("libs"), root().join("services")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                if !matches!(name, "tests" | "examples" | "benches" | "target") {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                let text = std::fs::read_to_string(&path).expect("a readable source file");
+                let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+                found.push(text[..end].to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() >= 5
+        && !text.ends_with('_')
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// The code that `text` begins with as a string literal, blanks aside.
+fn leading_code(text: &str) -> Option<&str> {
+    let literal = text.trim_start().strip_prefix('"')?.split('"').next()?;
+    is_code(literal).then_some(literal)
+}
+
+/// What follows each place where `opener` stands in `text`.
+fn after<'a>(text: &'a str, opener: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(opener).map(move |(at, _)| &text[at + opener.len()..])
+}
+
+/// The reason codes that `text` returns.
+fn returned(text: &str) -> BTreeSet<&str> {
+    let direct = OPENERS.iter().flat_map(|opener| after(text, opener)).filter_map(leading_code);
+    let second = FIELD_OPENERS.iter().flat_map(|opener| after(text, opener));
+    let kind = |rest: &&str| rest.split_once(',').is_some_and(|(kind, _)| kind.chars().all(char::is_alphanumeric));
+    let later =
+        second.chain(after(text, "Kind::").filter(kind)).filter_map(|rest| leading_code(rest.split_once(',')?.1));
+    direct.chain(later).collect()
+}
+
+/// The codes in the first column of the page's tables.
+fn documented(page: &str) -> Vec<&str> {
+    let code = |line: &'_ str| line.strip_prefix("| `").and_then(|rest| rest.split('`').next().map(str::len));
+    page.lines().filter_map(|line| code(line).map(|length| &line[3..3 + length])).collect()
+}
+
+fn page() -> String {
+    std::fs::read_to_string(root().join("docs/errors.md")).expect("the page exists")
+}
+
+#[test]
+fn every_returned_code_is_documented() {
+    let (page, sources) = (page(), sources());
+    let known: BTreeSet<_> = documented(&page).into_iter().collect();
+    let returned: BTreeSet<_> = sources.iter().flat_map(|text| returned(text)).collect();
+    assert!(returned.len() > 250, "only {} codes were found: the scan no longer fits the sources", returned.len());
+    let missing: Vec<_> = returned.difference(&known).collect();
+    assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+}
+
+#[test]
+fn every_documented_code_is_in_the_sources() {
+    let (page, sources) = (page(), sources());
+    let literals: BTreeSet<_> = sources.iter().flat_map(|text| text.split('"')).filter(|text| is_code(text)).collect();
+    let invented: Vec<_> = documented(&page).into_iter().filter(|code| !literals.contains(code)).collect();
+    assert!(invented.is_empty(), "docs/errors.md names codes that the sources do not have: {invented:?}");
+}
+
+#[test]
+fn no_code_is_documented_twice() {
+    let page = page();
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = documented(&page).into_iter().filter(|code| !seen.insert(*code)).collect();
+    assert!(twice.is_empty(), "docs/errors.md explains twice: {twice:?}");
+}
+
+#[test]
+fn a_code_is_found_across_line_breaks() {
+    let text =
+        "Error::invalid(\n    \"AXIS_MISSING\",\n x); Error::new(\n Kind::Conflict,\n \"ETAG_MISMATCH\",\n text)";
+    assert_eq!(returned(text), BTreeSet::from(["AXIS_MISSING", "ETAG_MISMATCH"]));
+}
