@@ -19,10 +19,10 @@ cases![
     a_review_is_signed_sealed_and_rendered_alike,
 ];
 
-const STEERING: &str = "bodies/steering-group";
+pub(super) const STEERING: &str = "bodies/steering-group";
 const SEATS: [(&str, &str); 3] = [("mia", "marketing_lead"), ("lea", "legal"), ("dan", "data")];
 
-async fn with_members(suite: &Suite) {
+pub(super) async fn with_members(suite: &Suite) {
     let mut bodies = BodyServiceClient::new(suite.admin().to("council"));
     for (subject, group) in SEATS {
         let member = Member { subject: subject.into(), role_group: group.into(), ..Default::default() };
@@ -36,12 +36,12 @@ async fn with_members(suite: &Suite) {
     }
 }
 
-fn seat(suite: &Suite, subject: &str) -> Caller {
+pub(super) fn seat(suite: &Suite, subject: &str) -> Caller {
     let group = SEATS.iter().find(|(who, _)| *who == subject).expect("a member").1;
     suite.human(subject, &["admin"], &[group])
 }
 
-async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
+pub(super) async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
     let proposal = Proposal {
         title: "Shall we?".into(),
         body: STEERING.into(),
@@ -54,7 +54,7 @@ async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
     client.create_proposal(request).await.expect("a proposal is opened").into_inner()
 }
 
-async fn approve(caller: &Caller, proposal: &Proposal) -> Result<Proposal, tonic::Status> {
+pub(super) async fn approve(caller: &Caller, proposal: &Proposal) -> Result<Proposal, tonic::Status> {
     let request = VoteRequest {
         name: proposal.name.clone(),
         choice: VoteChoice::Approve.into(),
@@ -64,13 +64,13 @@ async fn approve(caller: &Caller, proposal: &Proposal) -> Result<Proposal, tonic
     ProposalServiceClient::new(caller.to("council")).vote(request).await.map(tonic::Response::into_inner)
 }
 
-async fn get(suite: &Suite, proposal: &Proposal) -> Proposal {
+pub(super) async fn get(suite: &Suite, proposal: &Proposal) -> Proposal {
     let request = GetProposalRequest { name: proposal.name.clone() };
     let mut client = ProposalServiceClient::new(suite.admin().to("council"));
     client.get_proposal(request).await.expect("it exists").into_inner()
 }
 
-fn resolution() -> Kind {
+pub(super) fn resolution() -> Kind {
     Kind::Resolution(Resolution { text: "We do.".into() })
 }
 

@@ -8,6 +8,7 @@
 
 mod audit;
 mod council;
+mod council_meetings;
 mod council_records;
 mod handoff;
 mod kpi;
@@ -34,7 +35,7 @@ pub(crate) use cases;
 
 fn all() -> Vec<Case> {
     let registry = [registry::cases(), registry::outputs::cases()].concat();
-    let council = [council::cases(), council_records::cases()].concat();
+    let council = [council::cases(), council_meetings::cases(), council_records::cases()].concat();
     [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi::cases(), council].concat()
 }
 

@@ -65,7 +65,7 @@ fn version_message(artifacts: &[String]) -> ModelVersion {
     }
 }
 
-async fn create_version(suite: &Suite, model: &str, artifacts: &[String]) -> String {
+pub(super) async fn create_version(suite: &Suite, model: &str, artifacts: &[String]) -> String {
     let request = CreateModelVersionRequest {
         parent: format!("models/{model}"),
         model_version: Some(version_message(artifacts)),
@@ -74,7 +74,7 @@ async fn create_version(suite: &Suite, model: &str, artifacts: &[String]) -> Str
     models(&suite.admin()).create_model_version(request).await.unwrap().into_inner().name
 }
 
-async fn evaluate(suite: &Suite, name: &str, passed: bool) {
+pub(super) async fn evaluate(suite: &Suite, name: &str, passed: bool) {
     let evaluation = Evaluation {
         id: format!("e-{passed}"),
         suite: "holdout".into(),
