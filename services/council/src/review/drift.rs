@@ -271,7 +271,7 @@ pub fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> {
 fn overrides(frame: &Frame<'_>, now: &Got<HandoffSummary>, before: &Got<HandoffSummary>) -> DriftResult {
     let mut result = blank(DriftDetector::OverrideRate, "human intervention in handoffs", "change of share", OVERRIDES);
     result.baseline = format!("handoffs of {}", frame.month.previous().period());
-    let rate = |summary: &HandoffSummary| summary.human_intervention.clone().unwrap_or_default();
+    let rate = |summary: &HandoffSummary| summary.human_intervention.unwrap_or_default();
     match (now, before) {
         (Ok(now), Ok(before)) => {
             let (now, before) = (rate(now), rate(before));

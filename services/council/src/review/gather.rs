@@ -196,14 +196,13 @@ pub async fn gather(peers: &Peers, tenant: &Tenant, month: &Month, since_checkpo
         let mut client = AuditServiceClient::new(peers.channel("audit")).max_decoding_message_size(LARGEST);
         let verify = client.verify_log(ask.of(VerifyLogRequest { since_checkpoint, max_findings: 100 })).await;
         let checkpoint = client.get_checkpoint(ask.of(GetCheckpointRequest::default())).await;
-        let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window.clone() })).await;
+        let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window })).await;
         (got(verify), got(checkpoint), got(entries))
     };
     let scoring = async {
         let mut client = DecisionServiceClient::new(peers.channel("scoring")).max_decoding_message_size(LARGEST);
         let mut policies = PolicyServiceClient::new(peers.channel("scoring")).max_decoding_message_size(LARGEST);
-        let decisions =
-            client.summarize_decisions(ask.of(SummarizeDecisionsRequest { time_range: window.clone() })).await;
+        let decisions = client.summarize_decisions(ask.of(SummarizeDecisionsRequest { time_range: window })).await;
         let list = ListPolicyVersionsRequest { page_size: 50, ..Default::default() };
         (got(decisions), pages!(ask, policies, list_policy_versions, list, policy_versions))
     };
@@ -212,7 +211,7 @@ pub async fn gather(peers: &Peers, tenant: &Tenant, month: &Month, since_checkpo
         let mut automations =
             AutomationServiceClient::new(peers.channel("registry")).max_decoding_message_size(LARGEST);
         let mut client = OutputServiceClient::new(peers.channel("registry")).max_decoding_message_size(LARGEST);
-        let outputs = client.summarize_outputs(ask.of(SummarizeOutputsRequest { time_range: window.clone() })).await;
+        let outputs = client.summarize_outputs(ask.of(SummarizeOutputsRequest { time_range: window })).await;
         let versions_of =
             ListArtifactVersionsRequest { parent: "artifacts/-".to_owned(), page_size, ..Default::default() };
         let list = ListAutomationsRequest { page_size, ..Default::default() };
@@ -230,13 +229,13 @@ pub async fn gather(peers: &Peers, tenant: &Tenant, month: &Month, since_checkpo
         let of = |month: &Month| SummarizeHandoffsRequest { time_range: range(month), gate: String::new() };
         let now = client.summarize_handoffs(ask.of(of(month))).await;
         let before = client.summarize_handoffs(ask.of(of(&month.previous()))).await;
-        let routing = leads.summarize_routing(ask.of(SummarizeRoutingRequest { time_range: window.clone() })).await;
+        let routing = leads.summarize_routing(ask.of(SummarizeRoutingRequest { time_range: window })).await;
         let list = ListGatesRequest { page_size, ..Default::default() };
         (got(now), got(before), got(routing), pages!(ask, gates, list_gates, list, gates))
     };
     let kpi = async {
         let mut client = KpiServiceClient::new(peers.channel("kpi")).max_decoding_message_size(LARGEST);
-        got(client.summarize_kpis(ask.of(SummarizeKpisRequest { range: window.clone() })).await)
+        got(client.summarize_kpis(ask.of(SummarizeKpisRequest { range: window })).await)
     };
     let (
         (verify, checkpoint, entries),

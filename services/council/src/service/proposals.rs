@@ -266,7 +266,8 @@ impl Council {
         let me = &cx.actor.subject;
         let proposer = before.proposer.as_ref().is_some_and(|proposer| &proposer.subject == me);
         let seats = bodies::seats(mutation.tx(), &cx.tenant, &before.body).await?;
-        if !proposer && !(cx.actor.is_human() && seats.iter().any(|seat| &seat.subject == me)) {
+        let member = cx.actor.is_human() && seats.iter().any(|seat| &seat.subject == me);
+        if !proposer && !member {
             return Err(Error::denied("NOT_ELIGIBLE", "only the proposer and members of the body may withdraw it"));
         }
         let now = mutation.now();

@@ -81,7 +81,7 @@ struct Edit {
 
 /// How an edit begins.
 enum Editing {
-    Replay(Review),
+    Replay(Box<Review>),
     Fresh(Box<Edit>),
 }
 
@@ -89,7 +89,7 @@ impl Council {
     async fn edit<Q: Message>(&self, cx: &Cx, name: &str, request_id: &str, request: &Q) -> Result<Editing> {
         check_name(name, "reviews/*", "name")?;
         let mut mutation = match self.begin(cx, request_id, request).await? {
-            Started::Replay(review) => return Ok(Editing::Replay(review)),
+            Started::Replay(review) => return Ok(Editing::Replay(Box::new(review))),
             Started::Fresh(mutation) => mutation,
         };
         let before: Review = store::claim(mutation.tx(), &cx.tenant, name).await?;
@@ -115,7 +115,7 @@ impl Council {
     /// Records who took part.
     pub async fn record_attendance(&self, cx: &Cx, request: RecordAttendanceRequest) -> Result<Review> {
         let mut edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         let mut seen = BTreeSet::new();
@@ -138,7 +138,7 @@ impl Council {
     /// Declares the caller's conflict of interest for an agenda item.
     pub async fn declare_recusal(&self, cx: &Cx, request: DeclareRecusalRequest) -> Result<Review> {
         let mut edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         let me = &cx.actor.subject;
@@ -154,7 +154,7 @@ impl Council {
     /// Replaces the minutes.
     pub async fn record_minutes(&self, cx: &Cx, request: RecordMinutesRequest) -> Result<Review> {
         let mut edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         edit.review.minutes = request.minutes;
@@ -164,7 +164,7 @@ impl Council {
     /// Says what follows from a finding.
     pub async fn dispose_finding(&self, cx: &Cx, request: DisposeFindingRequest) -> Result<Review> {
         let mut edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         let wants = match request.disposition() {

@@ -151,13 +151,13 @@ impl Council {
         let mut event = changed(&mutation, &proposal.name, Some(before), &proposal);
         reason.clone_into(&mut event.reason);
         event.details = details(&proposal);
-        if let (Some(vote), Some(details)) = (proposal.votes.last(), event.details.as_object_mut()) {
-            if proposal.votes.len() > before.votes.len() {
-                let choice = vote.choice().as_str_name().trim_start_matches("VOTE_CHOICE_");
-                details.insert("choice".to_owned(), choice.into());
-                details.insert("seat".to_owned(), vote.seat.clone().into());
-                details.insert("role_group".to_owned(), vote.role_group.clone().into());
-            }
+        if let (Some(vote), Some(details)) = (proposal.votes.last(), event.details.as_object_mut())
+            && proposal.votes.len() > before.votes.len()
+        {
+            let choice = vote.choice().as_str_name().trim_start_matches("VOTE_CHOICE_");
+            details.insert("choice".to_owned(), choice.into());
+            details.insert("seat".to_owned(), vote.seat.clone().into());
+            details.insert("role_group".to_owned(), vote.role_group.clone().into());
         }
         mutation.record(event);
         finish(mutation, proposal).await

@@ -122,7 +122,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
         Command::List { filter, limit } => {
             let kpis = pages(session.out, limit, |page_size, page_token| {
-                let request = ListKpisRequest { page_size, page_token, filter: filter.clone(), ..Default::default() };
+                let request = ListKpisRequest { page_size, page_token, filter: filter.clone() };
                 let mut client = client.clone();
                 async move {
                     let page = client.list_kpis(request).await.map_err(refused)?.into_inner();

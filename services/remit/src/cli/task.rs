@@ -304,7 +304,7 @@ async fn plan(session: &Session, filter: String, limit: usize, picture: Option<&
     for warning in &answer.warnings {
         session.out.note(&format!("{}: {}", warning.code, warning.message));
     }
-    let totals = answer.totals.clone().unwrap_or_default();
+    let totals = answer.totals.unwrap_or_default();
     let text = format!(
         "{} tasks, {} decided: {:.0} of {:.0} hours a year saved net of {:.0} hours of review",
         totals.tasks, totals.decided, totals.net_hours_saved, totals.hours_per_year, totals.review_hours

@@ -18,7 +18,7 @@ impl Council {
     /// Signs the pack as it stands.
     pub async fn sign_review(&self, cx: &Cx, request: SignReviewRequest) -> Result<Review> {
         let mut edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         if request.pack_digest != edit.review.pack_digest {
@@ -52,7 +52,7 @@ impl Council {
     /// Seals a review that enough members signed.
     pub async fn seal_review(&self, cx: &Cx, request: SealReviewRequest) -> Result<Review> {
         let edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
-            Editing::Replay(review) => return Ok(review),
+            Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
         let lacking = missing(&edit.review, &edit.seats);
