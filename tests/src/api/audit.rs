@@ -286,7 +286,7 @@ async fn legal_holds_and_retention_are_kept(suite: Suite) {
     assert!(status.message().contains("legalHolds/h1"), "{}", status.message());
     let listed =
         auditor(&suite).list_legal_holds(api::ListLegalHoldsRequest::default()).await.expect("listed").into_inner();
-    assert_eq!(listed.legal_holds, [hold.clone()]);
+    assert_eq!(listed.legal_holds, std::slice::from_ref(&hold));
     let name = || hold.name.clone();
     let release = api::ReleaseLegalHoldRequest {
         name: name(),

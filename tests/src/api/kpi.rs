@@ -473,7 +473,7 @@ async fn a_strategic_number_asks_for_a_person(suite: Suite) {
     ];
     record(&mut admin, events).await;
     let request = SummarizeKpisRequest { range: span(day) };
-    let summary = admin.summarize_kpis(request.clone()).await.unwrap().into_inner();
+    let summary = admin.summarize_kpis(request).await.unwrap().into_inner();
     let find = |summary: &SummarizeKpisResponse, name: &str| {
         let named = |row: &&KpiSummary| row.kpi.as_ref().is_some_and(|kpi| kpi.name == name);
         summary.kpis.iter().find(named).cloned().unwrap()

@@ -324,7 +324,7 @@ async fn a_policy_is_linted_tried_on_the_record_and_activated_by_the_council_alo
     let listed =
         policies(&suite).list_policy_versions(ListPolicyVersionsRequest { filter, ..Default::default() }).await;
     let names: Vec<String> = listed.unwrap().into_inner().policy_versions.into_iter().map(|p| p.name).collect();
-    assert_eq!(names, [made.name.clone()]);
+    assert_eq!(names, std::slice::from_ref(&made.name));
     let decided = batch(&suite, BatchDecideRequest::default()).await;
     assert_eq!(decided.decided, 3, "decisions of the policy before are made again");
 }
