@@ -1,12 +1,12 @@
 //! Tests of the whole suite through its public API, in one binary.
 //!
-//! - [`api`]: the behaviour of every service, the same cases in one process on SQLite, in one process on
+//! - `api`: the behaviour of every service, the same cases in one process on SQLite, in one process on
 //!   PostgreSQL, and in six processes on PostgreSQL;
-//! - [`contract`]: what holds for every method of the descriptor set;
-//! - [`architecture`]: the dependency rules;
-//! - [`errors`]: the page of reason codes, against the sources;
-//! - [`story`]: the demo, on both kinds of data and both engines;
-//! - [`faults`]: processes that are killed, ports that are taken, databases that are away.
+//! - `contract`: what holds for every method of the descriptor set;
+//! - `architecture`: the dependency rules;
+//! - `errors`: the page of reason codes, against the sources;
+//! - `story`: the demo, on both kinds of data and both engines;
+//! - `faults`: processes that are killed, ports that are taken, databases that are away.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
