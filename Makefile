@@ -5,7 +5,7 @@ SHELL := /bin/bash
 TOOLS := .tools/bin
 ARGS ?=
 
-.PHONY: help demo test check bench fmt docs run clean-tools
+.PHONY: help demo test check fmt docs bench run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +16,7 @@ demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed o
 
 test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	.ci/tools nextest
+	cargo build --locked --bin remit
 	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
 
 check: ## format, lints with warnings denied, docs, licences and advisories, proto lint
@@ -23,11 +24,11 @@ check: ## format, lints with warnings denied, docs, licences and advisories, pro
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude remit-tests --no-deps --locked --quiet
-	cd proto && ../$(TOOLS)/buf lint && ../$(TOOLS)/buf format --diff --exit-code .
+	cd proto && ../$(TOOLS)/buf lint
 	.ci/deny
 
-bench: ## benchmarks as ratios measured in one run, with a table; never part of CI's verdict
-	.ci/postgres run cargo bench --locked -p remit-tests $(ARGS)
+bench: ## point reads through the store beside the native driver, in one run; never part of CI's verdict
+	cargo run --release --locked -p remit-store --features testing --example point_read
 
 run: ## serve everything on SQLite in ./remit-data
 	cargo run --release --locked --bin remit -- serve --data-dir remit-data
