@@ -10,6 +10,8 @@ use crate::{Db, Options, Schema};
 use remit_core::{Error, Ids, Result};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::future::Future;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -53,6 +55,16 @@ impl TestDb {
         Ok(database.map(|database| Self { url: database.url.clone(), _home: Home::Server(database) }))
     }
 
+    /// The same with its files in `directory`, in which this process and the server's must both be able to
+    /// make folders: a full disk can then be had without filling the server's own.
+    ///
+    /// # Errors
+    /// As [`TestDb::postgres`]; `FailedPrecondition` if the server does not run on this machine.
+    pub async fn postgres_in(directory: &Path) -> Result<Option<Self>> {
+        let database = Database::create_in(Some(directory)).await?;
+        Ok(database.map(|database| Self { url: database.url.clone(), _home: Home::Server(database) }))
+    }
+
     /// The URL, for programs that open it themselves.
     pub fn url(&self) -> &str {
         &self.url
@@ -85,6 +97,7 @@ pub fn ids() -> Arc<Ids> {
 pub struct Database {
     server: String,
     name: String,
+    tablespace: bool,
     /// Where it is.
     pub url: String,
 }
@@ -95,6 +108,10 @@ impl Database {
     /// # Errors
     /// `FailedPrecondition` if a server is required and none is named; else what the server says.
     pub async fn create() -> Result<Option<Self>> {
+        Self::create_in(None).await
+    }
+
+    async fn create_in(directory: Option<&Path>) -> Result<Option<Self>> {
         let Some(server) = std::env::var(POSTGRES_URL).ok().filter(|url| !url.is_empty()) else {
             if std::env::var(REQUIRE_POSTGRES).is_ok_and(|value| value == "1") {
                 return Err(Error::precondition(
@@ -107,7 +124,12 @@ impl Database {
         let name = format!("remit_test_{:016x}", rand::random::<u64>());
         // With a linguistic order, where the server can (from PostgreSQL 15 on), so that a column that
         // should be `$KEY` and is not is noticed by its order.
-        let create = format!("create database {name} template template0");
+        let mut create = format!("create database {name} template template0");
+        if let Some(directory) = directory {
+            let path = tablespace(&server, directory).await?;
+            run(&server, format!("create tablespace {name} location '{path}'")).await?;
+            create += &format!(" tablespace {name}");
+        }
         if run(&server, format!("{create} locale_provider icu icu_locale 'en-US'")).await.is_err() {
             run(&server, create).await?;
         }
@@ -119,23 +141,43 @@ impl Database {
         if !parameters.is_empty() {
             url = format!("{url}?{parameters}");
         }
-        Ok(Some(Self { server, name, url }))
+        Ok(Some(Self { server, name, tablespace: directory.is_some(), url }))
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (server, sql) = (self.server.clone(), format!("drop database if exists {} with (force)", self.name));
+        let (server, name, tablespace) = (self.server.clone(), self.name.clone(), self.tablespace);
+        let drop = async move {
+            run(&server, format!("drop database if exists {name} with (force)")).await?;
+            if tablespace { run(&server, format!("drop tablespace {name}")).await } else { Ok(()) }
+        };
         // On a thread with a runtime of its own, because a destructor cannot wait for another task.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map(|runtime| runtime.block_on(run(&server, sql)))
+            runtime.map(|runtime| runtime.block_on(drop))
         })
         .join();
         if !matches!(dropped, Ok(Ok(Ok(())))) {
             tracing::warn!(database = self.name, "a test database was left behind");
         }
     }
+}
+
+/// A new folder in `directory` that the server, which must run on this machine, may keep a tablespace in.
+async fn tablespace(server: &str, directory: &Path) -> Result<String> {
+    let elsewhere = |why: &str| Error::precondition("TEST_SERVER_ELSEWHERE", format!("the test server {why}"));
+    let mut conn = PgConnection::connect(server).await.map_err(classify::plain)?;
+    let data: String = sqlx::query_scalar("show data_directory").fetch_one(&mut conn).await.map_err(classify::plain)?;
+    conn.close().await.map_err(classify::plain)?;
+    let data = std::fs::metadata(data).map_err(|_| elsewhere("does not run on this machine"))?;
+    let path = directory.join("tablespace");
+    let made = std::fs::create_dir(&path).and_then(|()| {
+        let own = std::fs::metadata(&path)?.uid() == data.uid();
+        if own { Ok(()) } else { chown(&path, Some(data.uid()), Some(data.gid())) }
+    });
+    made.map_err(|error| elsewhere(&format!("cannot be given {}: {error}", path.display())))?;
+    Ok(path.display().to_string())
 }
 
 async fn run(server: &str, sql: String) -> Result<()> {
