@@ -10,9 +10,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait for a signal before looking anyway, for changes that another process made.
-const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 /// How often a silent stream says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 const PAGE: i64 = 500;
 /// How many messages wait for a slow reader before the feed is read no further.
 const BUFFER: usize = 64;
@@ -98,7 +98,8 @@ impl Watch {
                 None => return Ok(()),
             },
         };
-        let mut last_sent = tokio::time::Instant::now();
+        // A reader that resumes has been out of touch: if nothing has changed, it is told so at once.
+        let mut last_sent = from.is_none().then(tokio::time::Instant::now);
         loop {
             let page = feed::read_since(&mut self.db.read().await?, &self.tenant, self.feed, revision, PAGE).await?;
             for item in page {
@@ -107,13 +108,13 @@ impl Watch {
                 if !self.send(watched).await {
                     return Ok(());
                 }
-                last_sent = tokio::time::Instant::now();
+                last_sent = Some(tokio::time::Instant::now());
             }
-            if last_sent.elapsed() >= HEARTBEAT {
+            if last_sent.is_none_or(|at| at.elapsed() >= HEARTBEAT) {
                 if !self.send(Watched::of(WatchPhase::Heartbeat, revision)).await {
                     return Ok(());
                 }
-                last_sent = tokio::time::Instant::now();
+                last_sent = Some(tokio::time::Instant::now());
             }
             tokio::select! {
                 () = self.sender.closed() => return Ok(()),

@@ -54,6 +54,21 @@ impl Process {
         self.child.wait().ok().and_then(|status| status.code()).unwrap_or(-1)
     }
 
+    /// Stops it where it stands (SIGSTOP): its connections stay open and silent.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "a signal can be sent");
+    }
+
     /// Kills it without warning (SIGKILL).
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -2,10 +2,12 @@
 
 mod cluster;
 mod recorder;
+mod site;
 mod suite;
 
 pub use cluster::{Process, free_port};
 pub use recorder::{Link, is_read, permission};
+pub use site::Site;
 pub use suite::{Suite, Topology, witness};
 
 use remit_core::Timestamp;

@@ -286,6 +286,10 @@ impl Config {
         need(start, "clock.start", "must be an RFC 3339 time such as 2008-05-01T00:00:00Z")?;
         need(matches!(self.telemetry.format.as_str(), "text" | "json"), "telemetry.format", "must be text or json")?;
         need((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio", "must be 0 to 1")?;
+        let (stale_after, deny_after) = (self.scoring.stale_after.get(), self.scoring.deny_after.get());
+        let alive = "must be longer than 5s, in which a watch stream says that it is alive";
+        need(stale_after > crate::watch::HEARTBEAT, "scoring.stale_after", alive)?;
+        need(deny_after >= stale_after, "scoring.deny_after", "must be at least scoring.stale_after")?;
         for poll in [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll)] {
             need(poll.1.get().as_millis() >= 10, poll.0, "must be at least 10ms")?;
         }

@@ -47,6 +47,8 @@ fn a_bad_value_is_refused_by_key() {
         ("[server]\ntls_key = \"k.pem\"", "server.tls_key"),
         ("[database]\nurl = \"mysql://x\"", "database.url"),
         ("[telemetry]\nsample_ratio = 50.0", "telemetry.sample_ratio"),
+        ("[scoring]\nstale_after = \"5s\"", "scoring.stale_after"),
+        ("[scoring]\nstale_after = \"6m\"", "scoring.deny_after"),
     ] {
         let error = Config::from_toml(toml).unwrap_err();
         assert!(error.message().starts_with(key), "{toml}: {}", error.message());

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const MIN_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How fresh a source is.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,4 +180,16 @@ async fn read<T>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A suspension must reach every replica within one second: also one whose stream has just broken, which comes
+    /// back after the longest pause and then finds the change at the next look.
+    #[test]
+    fn the_pauses_on_the_way_of_a_change_are_well_under_a_second() {
+        assert!(MAX_PAUSE + remit_runtime::watch::POLL * 2 <= Duration::from_millis(700));
+    }
 }

@@ -1,0 +1,118 @@
+//! Processes of one deployment that a test starts, pauses, kills and starts again one by one.
+
+use super::cluster::{Process, free_port};
+use super::recorder::{Link, Recorder};
+use super::{Bearer, Connection, eventually};
+use remit_api::system::v1::GetInfoRequest;
+use remit_api::system::v1::system_service_client::SystemServiceClient;
+use remit_core::{Actor, ActorKind, Tenant};
+use remit_runtime::Config;
+use remit_runtime::auth::Signer;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
+
+/// A deployment: the configuration of every process, and tokens that all of them accept.
+pub struct Site {
+    dir: tempfile::TempDir,
+    /// Process to its service, `all` for every service, and its port.
+    processes: BTreeMap<&'static str, (&'static str, u16)>,
+    toml: String,
+    signer: Signer,
+    tenant: Tenant,
+    recorder: Arc<Recorder>,
+}
+
+impl Site {
+    /// Processes by name with their services; `toml` is what all of them share. The first process of a service
+    /// is the one that the others know.
+    pub fn new(processes: &[(&'static str, &'static str)], toml: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let issuer = dir.path().join("issuer");
+        std::fs::create_dir_all(&issuer).expect("a directory can be made");
+        let signing = Config::from_toml(&format!("[data]\ndir = \"{}\"\n", issuer.display()));
+        // Made before the processes, which would otherwise all make one.
+        let signer = Signer::development(&signing.expect("a valid configuration")).expect("a development issuer");
+        let site = Self {
+            dir,
+            processes: processes.iter().map(|(name, service)| (*name, (*service, free_port()))).collect(),
+            toml: format!("{toml}[auth]\nissuer_dir = \"{}\"\n[telemetry]\nlog = \"warn\"\n", issuer.display()),
+            signer,
+            tenant: Tenant::new("acme").expect("a valid tenant"),
+            recorder: Arc::default(),
+        };
+        let peers = processes.iter().rev().map(|(name, service)| (*service, site.url(name)));
+        let peers: BTreeMap<&str, String> = peers.collect();
+        for (name, service) in processes {
+            site.write(name, service, &peers);
+        }
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}.toml"))
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}", self.processes[name].1)
+    }
+
+    fn write(&self, name: &str, service: &str, peers: &BTreeMap<&str, String>) {
+        let data = self.dir.path().join(format!("data-{name}"));
+        std::fs::create_dir_all(&data).expect("a directory can be made");
+        let mut toml = format!("{}[data]\ndir = \"{}\"\n", self.toml, data.display());
+        toml += &format!("[server]\nlisten = \"127.0.0.1:{}\"\n[peers]\n", self.processes[name].1);
+        for (peer, url) in peers.iter().filter(|(peer, _)| service != "all" && **peer != service) {
+            toml += &format!("{peer} = \"{url}\"\n");
+        }
+        std::fs::write(self.path(name), toml).expect("the configuration can be written");
+    }
+
+    /// Starts a process and waits until it answers.
+    pub async fn start(&self, name: &str) -> Process {
+        let service = self.processes[name].0;
+        let path = self.path(name);
+        let path = path.to_str().expect("a temporary path is text");
+        let only: &[&str] = if service == "all" { &[] } else { &["--only", service] };
+        let mut process = Process::start(self.dir.path(), name, &[&["serve", "--config", path], only].concat());
+        let system = SystemServiceClient::new(self.human("starter", &["admin"], name));
+        eventually("the process answers", || {
+            let printed = if process.is_running() { None } else { Some(process.printed()) };
+            let mut system = system.clone();
+            async move {
+                assert!(printed.is_none(), "it ended: {}", printed.unwrap_or_default());
+                system.get_info(GetInfoRequest {}).await.is_ok()
+            }
+        })
+        .await;
+        process
+    }
+
+    /// The connection of an actor to a process.
+    pub fn to(&self, process: &str, subject: &str, kind: ActorKind, roles: &[&str]) -> Connection {
+        let roles = roles.iter().map(|&role| role.to_owned()).collect();
+        let actor = Actor { subject: subject.to_owned(), kind, roles, role_groups: vec![], on_behalf_of: None };
+        let token = self.signer.token(&self.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
+        let bearer = Bearer(format!("Bearer {token}").parse().expect("a token is a header value"));
+        let endpoint = Endpoint::from_shared(self.url(process)).expect("a valid URL").tcp_nodelay(true);
+        InterceptedService::new(Link { channel: endpoint.connect_lazy(), recorder: self.recorder.clone() }, bearer)
+    }
+
+    /// The connection of a person.
+    pub fn human(&self, subject: &str, roles: &[&str], process: &str) -> Connection {
+        self.to(process, subject, ActorKind::Human, roles)
+    }
+
+    /// The connection of a marketing platform.
+    pub fn platform(&self, process: &str) -> Connection {
+        self.to(process, "platform", ActorKind::Service, &["platform"])
+    }
+
+    /// The connection of one of Remit's own services.
+    pub fn service(&self, name: &str, process: &str) -> Connection {
+        self.to(process, &format!("remit-{name}"), ActorKind::Service, &["service"])
+    }
+}
