@@ -7,6 +7,7 @@
 //! - `errors`: the page of reason codes, against the sources;
 //! - `story`: the demo, on both kinds of data and both engines;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away.
+//! - `outbox`: audit events that the log would refuse;
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -15,5 +16,6 @@ mod architecture;
 mod contract;
 mod errors;
 mod faults;
+mod outbox;
 mod story;
 mod support;

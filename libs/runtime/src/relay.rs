@@ -3,15 +3,24 @@
 //! One replica at a time holds a tenant's lease. What was delivered and not acknowledged is sent again;
 //! the event id makes that harmless. If the audit service is away, work goes on and the outbox grows,
 //! visibly, until the store refuses mutations.
+//!
+//! An event that the audit service refuses for good must not hold up those behind it for ever. It is parked:
+//! kept in a table of its own, counted in metrics and `GetInfo`, and named with its digest by an entry that
+//! takes its place in the log. Parked events are tried again when the relay starts and once an hour, since a
+//! newer audit service may take them.
 
 use crate::Peers;
 use prost::Message as _;
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::types;
-use remit_core::{ActorKind, AuditEvent, Clock as _, Outcome, Result, SystemClock, Tenant, Timestamp};
+use remit_core::{
+    Actor, ActorKind, AuditEvent, Clock, Error, Kind, Outcome, Result, SystemClock, Tenant, Timestamp, digest,
+};
 use remit_store::{Db, Signal, lease, outbox, tenants};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease outlives its last renewal: the longest that a dead process delays delivery.
@@ -22,6 +31,13 @@ const MAX_BYTES: usize = 3 << 20;
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often parked events are tried again.
+const RETRY_PARKED: Duration = Duration::from_secs(3_600);
+/// How many parked events of a tenant are tried again at once.
+const MAX_RETRIED: i64 = 1_000;
+/// The action of the entry that stands for a parked event.
+pub const PARK: &str = "relay.events.park";
+
 /// Everything that the relay of one service works with.
 #[derive(Clone)]
 pub struct Relay {
@@ -29,6 +45,8 @@ pub struct Relay {
     pub db: Db,
     /// The way to the audit service.
     pub peers: Peers,
+    /// The time that the relay's own entries state.
+    pub clock: Arc<dyn Clock>,
     /// The name of the service.
     pub service: &'static str,
     /// An id of this process, to hold leases by.
@@ -42,7 +60,14 @@ impl Relay {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut signal = self.db.subscribe(Signal::Outbox);
         let mut backoff = Duration::ZERO;
+        let mut retried: Option<Instant> = None;
         while !shutdown.is_cancelled() {
+            if retried.is_none_or(|at| at.elapsed() >= RETRY_PARKED) {
+                retried = Some(Instant::now());
+                if let Err(error) = self.retry_parked().await {
+                    tracing::warn!(service = self.service, reason = error.reason(), "parked events wait on: {error}");
+                }
+            }
             match self.pass().await {
                 Ok(_) => backoff = Duration::ZERO,
                 Err(error) => {
@@ -104,7 +129,7 @@ impl Relay {
     }
 
     async fn drain(&self, tenant: &Tenant) -> Result<u64> {
-        let mut delivered = 0;
+        let (mut delivered, mut most) = (0, usize::MAX);
         loop {
             let batch = outbox::read_batch(&mut self.db.read().await?, tenant, i64::from(self.config.batch)).await?;
             if batch.is_empty() {
@@ -113,18 +138,130 @@ impl Relay {
             if !self.hold_lease(tenant).await? {
                 return Ok(delivered);
             }
-            let (events, last) = fitting(&batch);
-            let count = events.len() as u64;
-            let mut request =
-                self.peers.request(self.service, tenant, audit::AppendBatchRequest { events, prove: false });
-            request.set_timeout(PATIENCE);
-            AuditServiceClient::new(self.peers.channel("audit")).append_batch(request).await.map_err(crate::foreign)?;
-            let mut tx = self.db.write().await?;
-            outbox::ack(&mut tx, tenant, last).await?;
-            tx.commit().await?;
-            delivered += count;
+            let (events, last) = fitting(batch.get(..most).unwrap_or(&batch));
+            let count = events.len();
+            match (self.send(tenant, events).await, batch.first()) {
+                (Ok(()), _) => {
+                    let mut tx = self.db.write().await?;
+                    outbox::ack(&mut tx, tenant, last).await?;
+                    tx.commit().await?;
+                    delivered += count as u64;
+                    most = usize::MAX;
+                }
+                (Err(error), Some(first)) if is_final(&error) => match culprit(&error) {
+                    Some(at) if (1..count).contains(&at) => most = at,
+                    None if count > 1 => most = count / 2,
+                    _ => self.park(tenant, first, &error).await?,
+                },
+                (Err(error), _) => return Err(error),
+            }
         }
     }
+
+    async fn send(&self, tenant: &Tenant, events: Vec<audit::Event>) -> Result<()> {
+        let mut request = self.peers.request(self.service, tenant, audit::AppendBatchRequest { events, prove: false });
+        request.set_timeout(PATIENCE);
+        let mut client = AuditServiceClient::new(self.peers.channel("audit"));
+        client.append_batch(request).await.map(|_| ()).map_err(crate::foreign)
+    }
+
+    async fn park(&self, tenant: &Tenant, refused: &outbox::Pending, why: &Error) -> Result<()> {
+        tracing::error!(
+            service = self.service,
+            %tenant,
+            event = refused.event.id,
+            reason = why.reason(),
+            "the audit service refuses an event, which is parked: {why}"
+        );
+        // An entry about an entry about an entry would never end.
+        let notice = if refused.event.action == PARK { None } else { Some(self.notice(refused, why)?) };
+        let mut tx = self.db.write().await?;
+        outbox::park(&mut tx, tenant, refused, why, self.clock.now(), notice.as_ref()).await?;
+        tx.commit().await
+    }
+
+    /// What the log says in place of a parked event, made only of what is known to fit.
+    fn notice(&self, refused: &outbox::Pending, why: &Error) -> Result<AuditEvent> {
+        let now = self.clock.now();
+        let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+        let parked = outbox::parked_text(&refused.event)?;
+        Ok(AuditEvent {
+            id: self.db.ids().next(now).to_string(),
+            actor: Actor {
+                subject: self.service.to_owned(),
+                kind: ActorKind::Service,
+                roles: Vec::new(),
+                role_groups: Vec::new(),
+                on_behalf_of: None,
+            },
+            action: PARK.to_owned(),
+            resource: format!("parkedEvents/{}-{}", self.service, refused.seq),
+            outcome: Outcome::Failure,
+            reason: cut(&format!("{}: {}", why.reason(), why.message()), 2_000),
+            occurred_at: now,
+            recorded_at: now,
+            request_id: cut(&refused.event.request_id, 100),
+            trace_id: String::new(),
+            service: self.service.to_owned(),
+            policy_version: String::new(),
+            model_version: String::new(),
+            before_digest: String::new(),
+            after_digest: digest::sha256(parked.as_bytes()),
+            details: serde_json::json!({
+                "event": cut(&refused.event.id, 100),
+                "action": cut(&refused.event.action, 100),
+                "resource": cut(&refused.event.resource, 500),
+                "personal_data_dropped": refused.event.personal.is_some(),
+            }),
+            personal: None,
+        })
+    }
+
+    /// Tries every parked event again, for every tenant; returns how many were taken.
+    ///
+    /// # Errors
+    /// The first failure that is not about an event.
+    pub async fn retry_parked(&self) -> Result<u64> {
+        let mut taken = 0;
+        for tenant in tenants::refresh(&self.db).await? {
+            let parked = outbox::parked(&mut self.db.read().await?, &tenant, MAX_RETRIED).await?;
+            if parked.is_empty() || !self.hold_lease(&tenant).await? {
+                continue;
+            }
+            for pending in parked {
+                match self.send(&tenant, vec![to_proto(&pending.event)]).await {
+                    Ok(()) => {
+                        let mut tx = self.db.write().await?;
+                        outbox::unpark(&mut tx, &tenant, pending.seq).await?;
+                        tx.commit().await?;
+                        taken += 1;
+                    }
+                    Err(error) if is_final(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Whether the audit service refuses an event whenever it is sent. What it says of the call as a whole, or what
+/// stands between says, may be different tomorrow.
+fn is_final(error: &Error) -> bool {
+    match error.kind() {
+        Kind::InvalidArgument => error.violations().iter().any(|violation| violation.field.starts_with("events[")),
+        Kind::AlreadyExists => error.reason() == "EVENT_ID_REUSED",
+        _ => false,
+    }
+}
+
+/// The place in the batch of the event that was refused, if the error names it.
+fn culprit(error: &Error) -> Option<usize> {
+    let places = error
+        .violations()
+        .iter()
+        .filter_map(|violation| violation.field.strip_prefix("events[")?.split(']').next()?.parse().ok());
+    places.min()
 }
 
 /// As many events from the front as fit into one message, at least one, and the number of the last.

@@ -42,6 +42,19 @@ create table remit_outbox (
     constraint remit_outbox_pk primary key (tenant_id, seq)
 );
 
+-- Those that the audit service refused for good, set aside so that the ones behind them go on. Without
+-- personal fields, which nobody could erase here.
+create table remit_outbox_parked (
+    tenant_id $KEY not null,
+    seq bigint not null,
+    event text not null,
+    recorded_at bigint not null,
+    reason text not null,
+    message text not null,
+    parked_at bigint not null,
+    constraint remit_outbox_parked_pk primary key (tenant_id, seq)
+);
+
 -- Which process does the background work of a tenant, and until when.
 create table remit_leases (
     tenant_id $KEY not null,

@@ -3,12 +3,14 @@
 //! A [`crate::Mutation`] saves its events in its own transaction. They are numbered per tenant in the
 //! order of commit, without gaps, because the number comes from a row that stays locked until then.
 //! A relay holds the tenant's [lease](crate::lease), reads a batch, delivers it, and acknowledges. What was
-//! delivered and not acknowledged is delivered again: the event id makes that harmless.
+//! delivered and not acknowledged is delivered again: the event id makes that harmless. What the audit
+//! service refuses for good is [parked](park), visibly, so that the events behind it go on.
 
 use crate::bulk::BulkInsert;
 use crate::db::Signal;
 use crate::query;
 use crate::tx::Tx;
+use crate::value::Row;
 use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp};
 use std::time::Duration;
 
@@ -61,10 +63,7 @@ pub(crate) async fn append(tx: &mut Tx, tenant: &Tenant, events: &[AuditEvent], 
     }
     let mut bodies = Vec::with_capacity(events.len());
     for event in events {
-        bodies.push(
-            serde_json::to_string(event)
-                .map_err(|error| Error::internal("an audit event could not be encoded").with_source(error))?,
-        );
+        bodies.push(event.encode()?);
     }
     BulkInsert::into("remit_outbox")
         .text("tenant_id", vec![tenant.as_str().to_owned(); events.len()])
@@ -87,13 +86,13 @@ pub async fn read_batch(tx: &mut Tx, tenant: &Tenant, limit: i64) -> Result<Vec<
         .bind(limit)
         .fetch_all(tx)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let event = serde_json::from_str(&row.get::<String>("event")?)
-                .map_err(|error| Error::internal("an audit event could not be decoded").with_source(error))?;
-            Ok(Pending { seq: row.get("seq")?, event })
-        })
-        .collect()
+    rows.iter().map(pending).collect()
+}
+
+fn pending(row: &Row) -> Result<Pending> {
+    let event = serde_json::from_str(&row.get::<String>("event")?)
+        .map_err(|error| Error::internal("an audit event could not be decoded").with_source(error))?;
+    Ok(Pending { seq: row.get("seq")?, event })
 }
 
 /// Forgets the events up to and including `seq`, which the audit service has confirmed. Repeating it
@@ -126,4 +125,84 @@ pub async fn depth(tx: &mut Tx, tenant: &Tenant) -> Result<Depth> {
         .fetch_optional(tx)
         .await?;
     Ok(Depth { events, oldest: oldest.map(|row| row.get("recorded_at")).transpose()? })
+}
+
+/// An event as it is parked: as JSON, without personal data, because erasing a person reaches the audit log and
+/// not this table.
+///
+/// # Errors
+/// `Internal` if it cannot be written, which no event causes.
+pub fn parked_text(event: &AuditEvent) -> Result<String> {
+    let event = AuditEvent { personal: None, ..event.clone() };
+    serde_json::to_string(&event)
+        .map_err(|error| Error::internal("an audit event could not be encoded").with_source(error))
+}
+
+/// Sets an event aside that the audit service refused for good, and acknowledges it; `notice` goes into the
+/// outbox in its place.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn park(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    refused: &Pending,
+    why: &Error,
+    now: Timestamp,
+    notice: Option<&AuditEvent>,
+) -> Result<()> {
+    let text = parked_text(&refused.event)?;
+    query(
+        "insert into remit_outbox_parked (tenant_id, seq, event, recorded_at, reason, message, parked_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant_id, seq) do nothing",
+    )
+    .bind(tenant)
+    .bind(refused.seq)
+    .bind(text)
+    .bind(refused.event.recorded_at)
+    .bind(why.reason())
+    .bind(why.message())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    ack(tx, tenant, refused.seq).await?;
+    match notice {
+        Some(notice) => append(tx, tenant, std::slice::from_ref(notice), i64::MAX).await,
+        None => Ok(()),
+    }
+}
+
+/// The parked events, oldest first, at most `limit`.
+///
+/// # Errors
+/// As [`read_batch`].
+pub async fn parked(tx: &mut Tx, tenant: &Tenant, limit: i64) -> Result<Vec<Pending>> {
+    let rows = query("select seq, event from remit_outbox_parked where tenant_id = $1 order by seq limit $2")
+        .bind(tenant)
+        .bind(limit)
+        .fetch_all(tx)
+        .await?;
+    rows.iter().map(pending).collect()
+}
+
+/// How many events are parked.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn count_parked(tx: &mut Tx, tenant: &Tenant) -> Result<i64> {
+    let sql = "select count(*) as n from remit_outbox_parked where tenant_id = $1";
+    query(sql).bind(tenant).fetch_one(tx).await?.get("n")
+}
+
+/// Forgets a parked event that the audit service has taken after all.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn unpark(tx: &mut Tx, tenant: &Tenant, seq: i64) -> Result<()> {
+    query("delete from remit_outbox_parked where tenant_id = $1 and seq = $2")
+        .bind(tenant)
+        .bind(seq)
+        .execute(tx)
+        .await
+        .map(|_| ())
 }

@@ -12,8 +12,7 @@ use remit_core::{Error, Result, Timestamp, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most bytes of one leaf: the length prefix of tlog-tiles entry bundles has 16 bits.
-pub const MAX_LEAF: usize = 65_535;
+pub use remit_core::event::MAX_LEAF;
 
 /// The version of the encoding, the first member of every leaf.
 pub const VERSION: u8 = 1;

@@ -26,9 +26,10 @@ impl Prepared {
     /// Checks and encodes an event that stands at `field` of its request.
     ///
     /// # Errors
-    /// As [`Leaf::new`]; `InvalidArgument` (`ENTRY_TOO_LARGE`).
+    /// As [`Leaf::new`]; `InvalidArgument` (`TEXT_HAS_NUL`, `ENTRY_TOO_LARGE`).
     pub fn new(event: api::Event, field: &str) -> Result<Self> {
         let leaf = Leaf::new(&event, field)?;
+        storable(&leaf, &event, field)?;
         let times = leaf.times().map_err(Error::internal)?;
         let personal = event.personal.map(|personal| (personal.subject, personal.fields.into_iter().collect()));
         let line = leaf.encode()?;
@@ -65,6 +66,25 @@ impl Prepared {
         let personal =
             self.personal.as_ref().map_or(0, |(_, fields)| fields.iter().map(|(k, v)| k.len() + v.len()).sum());
         self.line.len() + personal + 200
+    }
+}
+
+/// Refuses what a column cannot hold, here and not in the step: there it would fail for everybody.
+fn storable(leaf: &Leaf, event: &api::Event, field: &str) -> Result<()> {
+    let columns = [
+        ("id", &leaf.id),
+        ("actor.subject", &leaf.actor.subject),
+        ("actor.on_behalf_of", &leaf.actor.on_behalf_of),
+        ("action", &leaf.action),
+        ("resource", &leaf.resource),
+        ("request_id", &leaf.request_id),
+        ("trace_id", &leaf.trace_id),
+        ("service", &leaf.service),
+    ];
+    let subject = event.personal.as_ref().map(|personal| ("personal.subject", &personal.subject));
+    match columns.into_iter().chain(subject).find(|(_, text)| text.contains('\0')) {
+        Some((name, _)) => Err(Error::invalid("TEXT_HAS_NUL", format!("{field}.{name}"), "must not contain U+0000")),
+        None => Ok(()),
     }
 }
 

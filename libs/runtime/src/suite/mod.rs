@@ -133,8 +133,14 @@ impl Suite {
                 tasks.spawn(upkeep::run(db.clone(), clock.clone(), keep, drain.clone()));
             }
             // The audit service's own events too: it is a caller of itself like any other.
-            let relay =
-                Relay { db, peers: peers.clone(), service: name, holder: holder.clone(), config: config.relay.clone() };
+            let relay = Relay {
+                db,
+                peers: peers.clone(),
+                clock: clock.clone(),
+                service: name,
+                holder: holder.clone(),
+                config: config.relay.clone(),
+            };
             tasks.spawn(relay.run(drain.clone()));
         }
         let gate = Gate { auth: auth.clone(), methods: methods.clone() };

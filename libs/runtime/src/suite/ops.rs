@@ -33,6 +33,7 @@ pub(crate) struct Ops {
     ended: Ended,
     outbox_events: Gauge<i64>,
     outbox_age: Gauge<f64>,
+    outbox_parked: Gauge<i64>,
     connections: Gauge<i64>,
 }
 
@@ -58,6 +59,10 @@ impl Ops {
                 .with_unit("s")
                 .with_description("The age of the oldest audit event that waits for delivery.")
                 .build(),
+            outbox_parked: gauge(
+                "remit.outbox.parked",
+                "The audit events that the audit service refused for good, all tenants.",
+            ),
             connections: gauge("remit.db.connections", "The open database connections, by state."),
         };
         ops.report(names, ServingStatus::Serving).await;
@@ -138,15 +143,17 @@ impl Ops {
         let stats = db.pool_stats();
         self.connections.record(i64::from(stats.idle), &label("idle"));
         self.connections.record(i64::from(stats.open.saturating_sub(stats.idle)), &label("used"));
-        let (mut events, mut oldest) = (0, None);
+        let (mut events, mut parked, mut oldest) = (0, 0, None);
         let mut tx = db.read().await?;
         for tenant in tenants::known(db) {
             let depth = outbox::depth(&mut tx, &tenant).await?;
             events += depth.events;
+            parked += outbox::count_parked(&mut tx, &tenant).await?;
             oldest = [oldest, depth.oldest].into_iter().flatten().min();
         }
         let service = [KeyValue::new("service", name)];
         self.outbox_events.record(events, &service);
+        self.outbox_parked.record(parked, &service);
         let now = if self.system.manual.is_some() { self.system.clock.now() } else { SystemClock.now() };
         self.outbox_age.record(oldest.map_or(0.0, |at| now.since(at).as_secs_f64()), &service);
         Ok(())

@@ -163,6 +163,12 @@ async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings)
                     findings.bad("outbox", &Error::precondition("OUTBOX_GROWS", what));
                 }
             }
+            for (service, parked) in info.parked_events.iter().filter(|(_, parked)| **parked > 0) {
+                let what = format!(
+                    "the audit log refuses {parked} events of {service}; search it for the action relay.events.park"
+                );
+                findings.bad("outbox", &Error::precondition("EVENTS_PARKED", what));
+            }
             for (service, due) in &info.due_timers {
                 if *due > 100 {
                     let what = format!("{due} timers of {service} are due and have not fired; see its log");
