@@ -8,11 +8,13 @@
 //! - `story`: the demo, on both kinds of data and both engines;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away.
 //! - `outbox`: audit events that the log would refuse;
+//! - `audit_cli`: the commands that check a log;
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod api;
 mod architecture;
+mod audit_cli;
 mod contract;
 mod errors;
 mod faults;

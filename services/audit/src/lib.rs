@@ -39,7 +39,7 @@ use keys::Keys;
 use remit_api::audit::v1::audit_service_server::AuditServiceServer;
 use remit_core::{Ids, Result};
 use remit_runtime::{Config, Deps, Parts};
-use remit_store::{Migration, Schema};
+use remit_store::{Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
 use sequencer::Limits;
@@ -83,7 +83,9 @@ pub fn open(deps: &Deps) -> Result<AuditLog> {
     let keys = Arc::new(load_keys(&deps.config, &deps.ids)?);
     let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
     let limits = Limits { queued_events, queued_bytes, ..Limits::default() };
-    Ok(AuditLog::new(deps.db.clone(), deps.clock.clone(), keys, limits))
+    let pause = deps.config.audit.prune_every.get();
+    let log = AuditLog::new(deps.db.clone(), deps.clock.clone(), keys, limits);
+    Ok(log.prune_every((!pause.is_zero()).then_some(pause)))
 }
 
 /// Builds the service.
@@ -93,5 +95,6 @@ pub fn open(deps: &Deps) -> Result<AuditLog> {
 pub async fn build(deps: Deps) -> Result<Parts> {
     let log = open(&deps)?;
     let routes = Routes::new(AuditServiceServer::new(grpc::Audit::new(log.clone(), deps.shutdown)));
-    Ok(Parts { routes, http: Some(http::router(log)), ..Parts::default() })
+    let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);
+    Ok(Parts { routes, http: Some(http::router(log)), timers, ..Parts::default() })
 }

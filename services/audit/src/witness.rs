@@ -1,4 +1,5 @@
-//! A witness that keeps its memory in files, for `remit audit witness`.
+//! What a reader of logs remembers between two runs, and a witness with such a memory, for
+//! `remit audit verify --state` and `remit audit witness`.
 
 use remit_core::{Error, Kind, Result};
 use remit_tlog::witness::{Cosigned, Memory, cosign};
@@ -8,15 +9,73 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+/// A directory of texts, one file a log, each replaced in one step.
+#[derive(Debug)]
+pub struct Shelf {
+    dir: PathBuf,
+    extension: &'static str,
+}
+
 /// A witness with a directory of memories, one file a log.
 #[derive(Debug)]
 pub struct Witness {
     signer: Signer,
-    dir: PathBuf,
+    shelf: Shelf,
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::precondition("WITNESS_STATE_FAILED", format!("cannot {what} {}: {error}", path.display()))
+}
+
+impl Shelf {
+    /// Keeps texts in files of `dir` with this extension; the directory is created if missing.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`WITNESS_STATE_FAILED`).
+    pub fn open(dir: &Path, extension: &'static str) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(|error| failed("create", dir, &error))?;
+        Ok(Self { dir: dir.to_owned(), extension })
+    }
+
+    /// The file of one log. Its name is a digest, since an origin may hold any character.
+    fn path(&self, log: &str) -> PathBuf {
+        let digest = hex::encode(Sha256::digest(log));
+        self.dir.join(format!("{}.{}", &digest[..32], self.extension))
+    }
+
+    /// The text of a log, if there is one.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`WITNESS_STATE_FAILED`).
+    pub fn get(&self, log: &str) -> Result<Option<String>> {
+        let path = self.path(log);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path, &error)),
+        }
+    }
+
+    /// Replaces the text of a log: a new file, synced, renamed over the old one, and the directory synced.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`WITNESS_STATE_FAILED`).
+    pub fn put(&self, log: &str, text: &str) -> Result<()> {
+        let path = self.path(log);
+        let part = path.with_extension("part");
+        let written = File::create(&part).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        let done = written.and_then(|()| fs::rename(&part, &path)).and_then(|()| File::open(&self.dir)?.sync_all());
+        done.map_err(|error| failed("write", &path, &error))
+    }
+
+    /// What to say of a text that cannot be read: who forgot must not go on as if there had been nothing.
+    pub fn damaged(&self, log: &str, why: impl std::fmt::Display) -> Error {
+        let path = self.path(log);
+        Error::precondition("WITNESS_STATE_FAILED", format!("{} is damaged: {why}", path.display()))
+    }
 }
 
 impl Witness {
@@ -25,19 +84,12 @@ impl Witness {
     /// # Errors
     /// `FailedPrecondition` (`WITNESS_STATE_FAILED`).
     pub fn open(signer: Signer, dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|error| failed("create", dir, &error))?;
-        Ok(Self { signer, dir: dir.to_owned() })
+        Ok(Self { signer, shelf: Shelf::open(dir, "checkpoint")? })
     }
 
     /// The key by which others know this witness.
     pub fn key(&self) -> &VerifierKey {
         self.signer.verifier()
-    }
-
-    /// The file of one log. Its name is a digest, since an origin may hold any character.
-    fn path(&self, log: &VerifierKey) -> PathBuf {
-        let digest = hex::encode(Sha256::digest(log.to_string()));
-        self.dir.join(format!("{}.checkpoint", &digest[..32]))
     }
 
     /// What is remembered of a log: the checkpoint that the next one must extend.
@@ -46,14 +98,9 @@ impl Witness {
     /// `FailedPrecondition` (`WITNESS_STATE_FAILED`), also if the file is damaged: a witness that forgot
     /// must not go on as if it had never known.
     pub fn memory(&self, log: &VerifierKey) -> Result<Memory> {
-        let path = self.path(log);
-        match fs::read_to_string(&path) {
-            Ok(text) => Checkpoint::parse(&text).map(Some).map_err(|error| {
-                Error::precondition("WITNESS_STATE_FAILED", format!("{} is damaged: {error}", path.display()))
-            }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path, &error)),
-        }
+        let log = log.to_string();
+        let text = self.shelf.get(&log)?;
+        text.map(|text| Checkpoint::parse(&text).map_err(|error| self.shelf.damaged(&log, error))).transpose()
     }
 
     /// Cosigns a checkpoint, given the consistency proof from [`Witness::memory`]'s size to its own; the new
@@ -73,21 +120,8 @@ impl Witness {
             };
             Error::new(Kind::FailedPrecondition, reason, format!("refused to cosign: {error}")).with_source(error)
         })?;
-        self.remember(log, &cosigned.checkpoint)?;
+        self.shelf.put(&log.to_string(), &cosigned.checkpoint.to_string())?;
         Ok(cosigned)
-    }
-
-    /// Replaces the memory in one step: a new file, synced, renamed over the old one, and the directory
-    /// synced.
-    fn remember(&self, log: &VerifierKey, checkpoint: &Checkpoint) -> Result<()> {
-        let path = self.path(log);
-        let part = path.with_extension("part");
-        let written = File::create(&part).and_then(|mut file| {
-            file.write_all(checkpoint.to_string().as_bytes())?;
-            file.sync_all()
-        });
-        let done = written.and_then(|()| fs::rename(&part, &path)).and_then(|()| File::open(&self.dir)?.sync_all());
-        done.map_err(|error| failed("write", &path, &error))
     }
 }
 

@@ -71,6 +71,7 @@ fn evidence() -> Evidence {
             result: "attestation needed".into(),
             evidence: vec!["attestation: no attestation".into()],
         }],
+        audit_verified: true,
         audit_checkpoint: String::new(),
     }
 }

@@ -37,10 +37,11 @@ pub const SCHEMA: Schema = Schema {
 /// Builds the service from what the process provides.
 ///
 /// # Errors
-/// `Internal` if the control library that ships with the binary cannot be read.
+/// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
+/// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
 pub async fn build(deps: Deps) -> Result<Parts, Error> {
     library::controls()?;
-    let council = Arc::new(service::Council::new(&deps));
+    let council = Arc::new(service::Council::new(&deps)?);
     let worker = council.clone();
     Ok(Parts {
         routes: grpc::routes(council.clone()),

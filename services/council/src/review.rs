@@ -75,6 +75,7 @@ pub fn build(frame: &Frame<'_>, sources: &Sources) -> Result<Evidence> {
         drift: drift.iter().map(pack::Drift::from).collect(),
         findings: findings.iter().map(pack::Finding::from).collect(),
         assurance,
+        audit_verified: sources.verify.as_ref().is_ok_and(|report| report.ok),
         audit_checkpoint: checkpoint,
     })
 }

@@ -28,6 +28,7 @@ use remit_core::{
 };
 use remit_runtime::{Cx, Deps, Peers, Started};
 use remit_store::{Begin, Call, Db, Mutation};
+use remit_tlog::VerifierKey;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,9 @@ pub struct Council {
     shutdown: CancellationToken,
     seeded: Mutex<HashSet<Tenant>>,
     running: Mutex<HashSet<(Tenant, String)>>,
+    /// The witnesses of the audit log, and how many of them must vouch for it before a review is sealed.
+    witnesses: Vec<VerifierKey>,
+    seal_min_cosignatures: usize,
 }
 
 impl std::fmt::Debug for Council {
@@ -54,8 +58,14 @@ impl std::fmt::Debug for Council {
 
 impl Council {
     /// Builds the council from what the process provides.
-    pub fn new(deps: &Deps) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`WITNESS_KEY_INVALID`).
+    pub fn new(deps: &Deps) -> Result<Self> {
+        let invalid =
+            |error: remit_tlog::Error| Error::invalid("WITNESS_KEY_INVALID", "audit.witnesses", error.to_string());
+        let witnesses = deps.config.audit.witnesses.iter().map(|key| VerifierKey::parse(key).map_err(invalid));
+        Ok(Self {
             db: deps.db.clone(),
             clock: deps.clock.clone(),
             ids: deps.ids.clone(),
@@ -63,7 +73,9 @@ impl Council {
             shutdown: deps.shutdown.clone(),
             seeded: Mutex::default(),
             running: Mutex::default(),
-        }
+            witnesses: witnesses.collect::<Result<_>>()?,
+            seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
+        })
     }
 
     /// The database.

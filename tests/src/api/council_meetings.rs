@@ -39,7 +39,7 @@ fn proposals(suite: &Suite, who: &str) -> ProposalServiceClient<Connection> {
     )
 }
 
-fn reviews(suite: &Suite, who: &str) -> ReviewServiceClient<Connection> {
+pub(super) fn reviews(suite: &Suite, who: &str) -> ReviewServiceClient<Connection> {
     ReviewServiceClient::new(seat(suite, who).to("council"))
 }
 
@@ -337,7 +337,7 @@ async fn a_waiver_ends_by_one_person_or_by_time(suite: Suite) {
 }
 
 /// The open review of December 2025, with a finding: that of November is not sealed.
-async fn december(suite: &Suite) -> Review {
+pub(super) async fn december(suite: &Suite) -> Review {
     with_members(suite).await;
     let mut lea = reviews(suite, "lea");
     lea.open_review(OpenReviewRequest { period: "2025-11".into(), ..Default::default() }).await.expect("a review");
@@ -373,11 +373,11 @@ fn dispose(review: &Review, disposition: Disposition, reference: &str) -> Dispos
     }
 }
 
-fn refresh(review: &Review) -> RefreshEvidenceRequest {
+pub(super) fn refresh(review: &Review) -> RefreshEvidenceRequest {
     RefreshEvidenceRequest { name: review.name.clone(), ..Default::default() }
 }
 
-async fn sign(suite: &Suite, who: &str, review: &Review) -> Result<Review, Status> {
+pub(super) async fn sign(suite: &Suite, who: &str, review: &Review) -> Result<Review, Status> {
     let request =
         SignReviewRequest { name: review.name.clone(), pack_digest: review.pack_digest.clone(), ..Default::default() };
     reviews(suite, who).sign_review(request).await.map(Response::into_inner)

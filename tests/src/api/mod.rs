@@ -14,6 +14,7 @@ mod handoff;
 mod kpi;
 mod registry;
 mod scoring;
+mod witnessed;
 
 use crate::support::{Suite, Topology, is_read};
 use futures::FutureExt as _;

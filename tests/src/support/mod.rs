@@ -8,7 +8,7 @@ mod suite;
 pub use cluster::{Process, free_port};
 pub use recorder::{Link, is_read, permission};
 pub use site::Site;
-pub use suite::{Suite, Topology, witness};
+pub use suite::{Suite, Topology, witness, witnesses};
 
 use remit_core::Timestamp;
 use tonic::metadata::{Ascii, MetadataValue};

@@ -49,10 +49,19 @@ struct Home {
     _dir: TempDir,
 }
 
-/// The witness that every suite's audit log knows.
+/// The first of the three witnesses that every suite's audit log knows.
 pub fn witness() -> remit_tlog::Signer {
-    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
-    remit_tlog::Signer::new("w1.example", remit_tlog::note::Algorithm::CosignatureV1, key).expect("a valid name")
+    witnesses().swap_remove(0)
+}
+
+/// All three.
+pub fn witnesses() -> Vec<remit_tlog::Signer> {
+    let witness = |number: u8| {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[8 + number; 32]);
+        let name = format!("w{number}.example");
+        remit_tlog::Signer::new(&name, remit_tlog::note::Algorithm::CosignatureV1, key).expect("a valid name")
+    };
+    (1..=3).map(witness).collect()
 }
 
 /// A running suite, seen from one tenant. Cheap to clone.
@@ -67,6 +76,11 @@ impl Suite {
 
     /// The same with the manual clock at `start`, RFC 3339.
     pub async fn start_at(topology: Topology, start: &str) -> Option<Self> {
+        Self::start_with(topology, start, "").await
+    }
+
+    /// The same with more configuration.
+    pub async fn start_with(topology: Topology, start: &str, more: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let database = match topology {
             Topology::Sqlite => None,
@@ -75,9 +89,9 @@ impl Suite {
             }
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[audit]\nwitnesses = [\"{}\"]\n",
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[audit]\nwitnesses = [{}]\n{more}",
             dir.path().join("data").display(),
-            witness().verifier()
+            witnesses().iter().map(|witness| format!("\"{}\"", witness.verifier())).collect::<Vec<_>>().join(", ")
         );
         if let Some(database) = &database {
             toml += &format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());

@@ -34,6 +34,7 @@ pub struct Config {
     pub relay: Relay,
     pub audit: Audit,
     pub timers: Timers,
+    pub council: Council,
     pub scoring: Scoring,
     pub telemetry: Telemetry,
 }
@@ -149,6 +150,7 @@ pub struct Audit {
     pub witnesses: Vec<String>,
     pub max_queued_events: usize,
     pub max_queued_bytes: usize,
+    pub prune_every: Span,
 }
 
 /// The section `[timers]`.
@@ -157,6 +159,14 @@ pub struct Audit {
 #[allow(missing_docs)]
 pub struct Timers {
     pub poll: Span,
+}
+
+/// The section `[council]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Council {
+    pub seal_min_cosignatures: usize,
 }
 
 /// The section `[scoring]`.
@@ -269,6 +279,13 @@ impl Config {
         need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;
         need(self.audit.max_queued_events >= 1_000, "audit.max_queued_events", "must be at least 1000, one batch")?;
         need(self.audit.max_queued_bytes >= 8 << 20, "audit.max_queued_bytes", "must be at least 8388608, one batch")?;
+        let pause = self.audit.prune_every.get().as_secs();
+        need(pause == 0 || pause >= 60, "audit.prune_every", "must be at least 1m, or 0s for never")?;
+        need(
+            self.council.seal_min_cosignatures <= self.audit.witnesses.len(),
+            "council.seal_min_cosignatures",
+            "must be at most the number of audit.witnesses",
+        )?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();

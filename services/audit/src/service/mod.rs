@@ -18,6 +18,7 @@ use remit_api::audit::v1 as api;
 use remit_core::{AuditEvent, Clock, Error, Result, Tenant};
 use remit_store::{Db, Mutation};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The log of every tenant in one database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct AuditLog {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sequencer: Sequencer,
+    prune_every: Option<Duration>,
 }
 
 /// The longest batch.
@@ -35,7 +37,13 @@ impl AuditLog {
     /// The logs in `db`.
     pub fn new(db: Db, clock: Arc<dyn Clock>, keys: Arc<Keys>, limits: Limits) -> Self {
         let sequencer = Sequencer::new(db.clone(), clock.clone(), keys.clone(), limits);
-        Self { db, clock, keys, sequencer }
+        Self { db, clock, keys, sequencer, prune_every: None }
+    }
+
+    /// The same, pruning by itself with this pause between two runs; `None` prunes only when asked.
+    #[must_use]
+    pub fn prune_every(self, pause: Option<Duration>) -> Self {
+        Self { prune_every: pause, ..self }
     }
 
     /// The keys that sign and seal.

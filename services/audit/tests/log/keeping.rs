@@ -2,8 +2,11 @@ use super::Fixture;
 use remit_api::audit::v1 as api;
 use remit_api::types::TimeRange;
 use remit_audit::export_verify::{Beforehand, verify_export};
-use remit_core::{Kind, Result};
+use remit_audit::service::AuditLog;
+use remit_core::{Clock as _, Kind, Result};
 use remit_store::testing::each_engine;
+use remit_store::timers;
+use std::time::Duration;
 
 const DAY: u64 = 86_400;
 
@@ -147,6 +150,50 @@ async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
         assert_eq!(fixture.log.get_hold(tenant, "legalHolds/span").await?, released);
         // Each of the three holds, two releases and one erasure is one entry.
         assert_eq!(fixture.log.checkpoint(tenant, 0).await?.size, 1 + 3 + 2 + 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_past_its_retention_goes_by_itself() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let tenant = &fixture.tenant;
+        let log = fixture.log.clone().prune_every(Some(Duration::from_secs(DAY)));
+        let fire = |log: AuditLog| async move {
+            let report = timers::fire_due(&fixture.db, &log, tenant, fixture.clock.now()).await?;
+            assert!(report.failed.is_empty(), "{:?}", report.failed);
+            Ok::<_, remit_core::Error>(report.fired)
+        };
+        let set = |request| {
+            let log = log.clone();
+            async move { log.update_retention(&fixture.call("audit.retention.update", ""), &request).await }
+        };
+        let pruned = || async move { Ok::<_, remit_core::Error>(fixture.log.fsck(tenant, "", 10).await?.pruned) };
+        fixture.fill(0, 600).await?;
+        fixture.tick(400 * DAY);
+        assert_eq!(fire(log.clone()).await?, 0, "without a retention there is nothing to do");
+        set(keep(200)).await?;
+        let held = api::LegalHold { resource_prefix: "models/lead-scorer/versions/e10".into(), ..Default::default() };
+        fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), hold("h1", held)).await?;
+        assert_eq!((fire(log.clone()).await?, pruned().await?), (0, 0), "the first run comes after the pause");
+        fixture.tick(DAY);
+        assert_eq!((fire(log.clone()).await?, pruned().await?), (1, 512 - 11));
+        let size = fixture.log.checkpoint(tenant, 0).await?.size;
+        fixture.tick(DAY);
+        assert_eq!((fire(log.clone()).await?, pruned().await?), (1, 512 - 11), "what is held stays");
+        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.size, size, "a run that prunes nothing leaves no entry");
+        fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release("h1")).await?;
+        // A process that prunes only when asked keeps the timer for one that does.
+        fixture.tick(DAY);
+        assert_eq!((fire(fixture.log.clone()).await?, pruned().await?), (1, 512 - 11));
+        fixture.tick(DAY);
+        assert_eq!((fire(log.clone()).await?, pruned().await?), (1, 512));
+        assert_eq!(fixture.findings().await?, []);
+        set(api::UpdateRetentionPolicyRequest::default()).await?;
+        fixture.tick(2 * DAY);
+        assert_eq!(fire(log.clone()).await?, 0, "nothing is due once everything is kept");
         Ok(())
     })
     .await

@@ -194,8 +194,9 @@ pub async fn gather(peers: &Peers, tenant: &Tenant, month: &Month, since_checkpo
 
     let audit = async {
         let mut client = AuditServiceClient::new(peers.channel("audit")).max_decoding_message_size(LARGEST);
-        let verify = client.verify_log(ask.of(VerifyLogRequest { since_checkpoint, max_findings: 100 })).await;
+        // In this order: the next review begins at this checkpoint, so this one must have verified up to it.
         let checkpoint = client.get_checkpoint(ask.of(GetCheckpointRequest::default())).await;
+        let verify = client.verify_log(ask.of(VerifyLogRequest { since_checkpoint, max_findings: 100 })).await;
         let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window })).await;
         (got(verify), got(checkpoint), got(entries))
     };

@@ -360,7 +360,9 @@ pub struct Evidence {
     pub findings: Vec<Finding>,
     /// The control library's answers.
     pub assurance: Vec<Assurance>,
-    /// The signed checkpoint of the audit log, from which the next review goes on verifying.
+    /// Whether the audit log was verified and nothing wrong was found.
+    pub audit_verified: bool,
+    /// The signed checkpoint of the audit log. If the log was verified, the next review goes on from it.
     pub audit_checkpoint: String,
 }
 

@@ -2,6 +2,7 @@
 
 mod collect;
 mod sign;
+mod witness;
 
 use super::{Council, bodies, changed, check_name, some};
 use crate::export;

@@ -6,14 +6,14 @@ use super::output::{Column, DEFAULT_LIMIT, json, pages};
 use clap::{Args, Subcommand};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
-    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, GetConsistencyProofRequest,
-    SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
+    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, SearchOrder, SearchRequest,
+    VerifyLogRequest, VerifyLogResponse,
 };
 use remit_audit::keys::signing_key;
 use remit_audit::witness::Witness as WitnessMemory;
 use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
 use remit_tlog::note::Algorithm;
-use remit_tlog::{Checkpoint, Hash, Note, Signer, VerifierKey};
+use remit_tlog::{Checkpoint, Note, Signer, VerifierKey};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub enum Command {
     },
     /// Write entries with their proofs to a file, for verification without the server.
     Export(Export),
-    /// Check an export offline. No server and no token are needed; exit code 3 if anything is wrong.
+    /// Check an export offline, without server or token; or, with --state, a server's newest checkpoint against
+    /// the last one that was seen. Exit code 3 if anything is wrong.
     Verify(Verify),
     /// Destroy the key of a person's data. Entries and proofs stay; the data cannot be read again.
     Erase {
@@ -111,7 +112,7 @@ const COLUMNS: &[Column] = &[
 /// Runs the command.
 pub async fn run(connection: &Connection, command: Command) -> Result<()> {
     match command {
-        Command::Verify(arguments) => audit_local::verify(connection.json, arguments),
+        Command::Verify(arguments) if !arguments.asks_server() => audit_local::verify(connection.json, arguments),
         Command::Fsck(arguments) if arguments.is_local() => audit_local::fsck(connection.json, arguments).await,
         command => served(&Session::open(connection).await?, command).await,
     }
@@ -159,7 +160,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             let request = VerifyLogRequest { since_checkpoint, max_findings: arguments.max_findings() };
             checked(session, &client.verify_log(request).await.map_err(refused)?.into_inner())
         }
-        Command::Verify(arguments) => audit_local::verify(session.out.json, arguments),
+        Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
     }
 }
 
@@ -254,16 +255,7 @@ async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey, save
     let mut client = AuditServiceClient::new(session.wire());
     let checkpoint = client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
     let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
-    let old_size = i64::try_from(remembered).unwrap_or(i64::MAX);
-    let mut proof = Vec::new();
-    if old_size > 0 && old_size < checkpoint.size {
-        let request = GetConsistencyProofRequest { old_size, new_size: checkpoint.size };
-        let answer = client.get_consistency_proof(request).await.map_err(refused)?.into_inner();
-        for hash in answer.hashes {
-            let hash: [u8; 32] = hash.try_into().map_err(|_| Error::internal("the server sent a hash that is none"))?;
-            proof.push(Hash(hash));
-        }
-    }
+    let proof = audit_local::consistency(&mut client, remembered, checkpoint.size).await?;
     let now = u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0);
     let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
     if let Some(path) = save {

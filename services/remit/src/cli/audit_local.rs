@@ -1,16 +1,21 @@
-//! `remit audit`, the commands that need no server: whoever checks a log should not have to ask it.
+//! `remit audit`, the checking of logs: of an export and of a database without a server, whoever checks a log
+//! should not have to ask it, and of a server by what it said before.
 
-use super::connect::{text, unreadable, write};
+use super::connect::{Session, Wire, refused, text, unreadable, write};
 use super::output::Output;
 use crate::args::Settings;
 use clap::Args;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
 use remit_audit::service::AuditLog;
-use remit_core::{Error, Ids, Result, SystemClock};
+use remit_audit::witness::Shelf;
+use remit_core::{Error, Ids, Kind, Result, SystemClock};
 use remit_store::{Db, Options};
-use remit_tlog::VerifierKey;
+use remit_tlog::client::{LogVerifier, Progress, Trust};
+use remit_tlog::{Hash, VerifierKey};
 use secrecy::ExposeSecret as _;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -19,8 +24,13 @@ use std::sync::Arc;
 /// Arguments of `remit audit verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The export.
-    file: PathBuf,
+    /// The export, checked without a server. Without it the server's newest checkpoint is checked against the
+    /// one that --state remembers.
+    file: Option<PathBuf>,
+    /// Where this reader of a server keeps the last checkpoint that it saw. The log's key is kept there too, from
+    /// the first contact on, unless --key gives it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "earlier"])]
+    state: Option<PathBuf>,
     /// The verifier key of the log, got by a way you trust. Without it the key in the export is used, which
     /// shows that the export is whole, but not whose it is.
     #[arg(long, value_name = "KEY")]
@@ -56,6 +66,19 @@ pub struct Fsck {
     max_findings: i32,
 }
 
+impl Verify {
+    /// Whether to ask a server.
+    pub fn asks_server(&self) -> bool {
+        self.state.is_some()
+    }
+
+    fn witnesses(&self) -> Result<(Vec<VerifierKey>, usize)> {
+        let witnesses = self.witnesses.iter().map(|text| key(text, "witness")).collect::<Result<Vec<_>>>()?;
+        let quorum = self.quorum.unwrap_or(witnesses.len());
+        Ok((witnesses, quorum))
+    }
+}
+
 impl Fsck {
     /// Whether to check a database here.
     pub fn is_local(&self) -> bool {
@@ -85,14 +108,17 @@ fn key(text: &str, field: &str) -> Result<VerifierKey> {
 /// Checks an export offline.
 pub fn verify(json: bool, arguments: Verify) -> Result<()> {
     let out = Output { json };
-    let witnesses = arguments.witnesses.iter().map(|text| key(text, "witness")).collect::<Result<Vec<_>>>()?;
+    let (witnesses, quorum) = arguments.witnesses()?;
     let beforehand = Beforehand {
         key: arguments.key.as_deref().map(|text| key(text, "key")).transpose()?,
-        quorum: arguments.quorum.unwrap_or(witnesses.len()),
+        quorum,
         witnesses,
         earlier: arguments.earlier.as_deref().map(text).transpose()?,
     };
-    let path = &arguments.file;
+    let path = arguments.file.as_ref();
+    let path = path.ok_or_else(|| {
+        Error::invalid("FIELD_REQUIRED", "file", "must name an export, or --state be given to check a server")
+    })?;
     let file = std::fs::File::open(path).map_err(|error| unreadable(path, error))?;
     let size = file.metadata().map_err(|error| unreadable(path, error))?.len();
     let bar = out.progress(size, "verifying");
@@ -120,6 +146,72 @@ pub fn verify(json: bool, arguments: Verify) -> Result<()> {
         "witnesses": found.witnesses,
         "extends": found.extends,
     }))
+}
+
+/// Checks what a server says now against what it said before: its log must have grown from the remembered
+/// checkpoint and still hold it.
+pub async fn verify_server(session: &Session, arguments: Verify) -> Result<()> {
+    let mut client = AuditServiceClient::new(session.wire());
+    let (witnesses, quorum) = arguments.witnesses()?;
+    let min_cosignatures = i32::try_from(quorum).unwrap_or(i32::MAX);
+    let offered = client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await.map_err(refused)?.into_inner();
+    let dir = arguments.state.unwrap_or_default();
+    let (keys, notes) = (Shelf::open(&dir, "key")?, Shelf::open(&dir, "note")?);
+    let pinned = match &arguments.key {
+        Some(text) => Some(key(text, "key")?),
+        None => match keys.get(&offered.origin)? {
+            Some(text) => Some(key(text.trim(), "state").map_err(|error| keys.damaged(&offered.origin, error))?),
+            None => None,
+        },
+    };
+    let log = match pinned {
+        Some(key) => key,
+        None => {
+            session.out.note("the key is the server's own, kept from now on: give --key to know whose log this is");
+            key(&offered.verifier_key, "verifier_key")?
+        }
+    };
+    let name = log.name().to_owned();
+    let wrong = |error: remit_tlog::Error| {
+        let reason = match &error {
+            remit_tlog::Error::Rollback { .. } => "LOG_ROLLED_BACK",
+            remit_tlog::Error::Fork { .. } => "LOG_FORKED",
+            _ => "LOG_REFUSED",
+        };
+        Error::new(Kind::FailedPrecondition, reason, format!("{name}: {error}"))
+    };
+    let trust = Trust::new(log.name(), log.clone(), witnesses, quorum)
+        .map_err(|error| Error::invalid("KEY_INVALID", "witness", error.to_string()))?;
+    let state = notes.get(&name)?;
+    let mut verifier = LogVerifier::new(trust, state.as_deref()).map_err(|error| notes.damaged(&name, error))?;
+    let seen = verifier.seen().map_or(0, |seen| seen.size);
+    let proof = consistency(&mut client, seen, offered.size).await?;
+    let progress = verifier.update(&offered.note, &proof).map_err(wrong)?;
+    // The key first: a note without its key could not be read again.
+    keys.put(&name, &log.to_string())?;
+    notes.put(&name, &offered.note)?;
+    let text = match progress {
+        Progress::First => format!("{name}: {} entries, seen for the first time", offered.size),
+        Progress::Unchanged => format!("{name}: {} entries, as before", offered.size),
+        Progress::Grew { from } => format!("{name}: {} entries, extends the {from} of before", offered.size),
+    };
+    session.out.text(&text, || {
+        let extends = (progress != Progress::First).then_some(seen);
+        Ok(serde_json::json!({"verified": true, "origin": name, "size": offered.size, "extends": extends}))
+    })
+}
+
+/// The server's proof that its log of `new` entries extends that of `old`; none where none is due.
+pub async fn consistency(client: &mut AuditServiceClient<Wire>, old: u64, new: i64) -> Result<Vec<Hash>> {
+    let old_size = i64::try_from(old).unwrap_or(i64::MAX);
+    if old_size == 0 || old_size >= new {
+        return Ok(Vec::new());
+    }
+    let request = GetConsistencyProofRequest { old_size, new_size: new };
+    let answer = client.get_consistency_proof(request).await.map_err(refused)?.into_inner();
+    let hash =
+        |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(|_| Error::internal("the server sent a hash that is none"));
+    answer.hashes.into_iter().map(hash).collect()
 }
 
 /// Recomputes the logs of all tenants in a database.

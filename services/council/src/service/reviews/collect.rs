@@ -196,15 +196,18 @@ impl Council {
         Ok(Collected { evidence, bytes, drift, at })
     }
 
-    /// The checkpoint up to which an earlier review verified the audit log; empty to verify all of it.
+    /// The checkpoint up to which earlier reviews verified the audit log; empty to verify all of it. What a
+    /// review could not verify, or found wrong, the next one looks at again.
     async fn last_checkpoint(&self, tenant: &Tenant, earlier: &[Review], period: &str) -> Result<String> {
         let frozen = |review: &&Review| review.state() != ReviewState::Pending && review.period.as_str() < period;
-        let Some(last) = earlier.iter().find(frozen) else { return Ok(String::new()) };
-        let bytes = store::evidence(&mut self.db.read().await?, tenant, &last.name).await?;
-        Ok(match bytes {
-            Some(bytes) => Evidence::read(&bytes)?.audit_checkpoint,
-            None => String::new(),
-        })
+        for review in earlier.iter().filter(frozen) {
+            let bytes = store::evidence(&mut self.db.read().await?, tenant, &review.name).await?;
+            let evidence = bytes.map(|bytes| Evidence::read(&bytes)).transpose()?;
+            if let Some(evidence) = evidence.filter(|evidence| evidence.audit_verified) {
+                return Ok(evidence.audit_checkpoint);
+            }
+        }
+        Ok(String::new())
     }
 
     /// Puts collected evidence into a review.

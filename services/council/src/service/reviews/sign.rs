@@ -1,6 +1,6 @@
 //! Signatures and the seal.
 
-use super::super::{Council, actor, bodies, changed, some};
+use super::super::{Council, actor, bodies, changed, check_name, some};
 use super::{Editing, ballot, missing};
 use crate::store;
 use base64::Engine as _;
@@ -51,10 +51,23 @@ impl Council {
 
     /// Seals a review that enough members signed.
     pub async fn seal_review(&self, cx: &Cx, request: SealReviewRequest) -> Result<Review> {
+        check_name(&request.name, "reviews/*", "name")?;
+        self.seed(&cx.tenant).await?;
+        // The audit service is asked before the transaction begins, so that none is held open meanwhile.
+        let review: Review = store::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
+        let witnessed = match review.state() {
+            ReviewState::Open => self.witnessed(&cx.tenant, &review).await?,
+            // A repetition is answered, anything else refused below.
+            _ => String::new(),
+        };
         let edit = match self.edit(cx, &request.name, &request.request_id, &request).await? {
             Editing::Replay(review) => return Ok(*review),
             Editing::Fresh(edit) => edit,
         };
+        if edit.review.evidence_digest != review.evidence_digest {
+            let message = format!("the evidence of {} was collected anew meanwhile: read it again", review.name);
+            return Err(Error::precondition("CONTENT_CHANGED", message));
+        }
         let lacking = missing(&edit.review, &edit.seats);
         if !lacking.is_empty() {
             let message = format!("{} is not signed by enough members: {}", edit.review.name, lacking.join(", "));
@@ -76,6 +89,7 @@ impl Council {
             signature: signature.to_vec(),
             public_key: public_key.to_vec(),
             audit_event: event.id.clone(),
+            cosigned_checkpoint: witnessed.clone(),
         });
         store::save(mutation.tx(), &cx.tenant, &mut review).await?;
         let digests = changed(&mutation, &review.name, Some(&before), &review);
@@ -85,6 +99,7 @@ impl Council {
             "pack_digest": review.pack_digest,
             "signature": STANDARD.encode(signature),
             "public_key": STANDARD.encode(public_key),
+            "cosigned_checkpoint": witnessed,
             "signers": review
                 .signatures
                 .iter()

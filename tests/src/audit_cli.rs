@@ -1,0 +1,299 @@
+//! `remit audit` through the real binary: what it verifies, what it refuses and by which name, and its exit codes
+//! (0 done, 2 wrong input, 3 refused, 6 not reachable).
+
+use crate::support::{Bearer, Process, eventually, free_port};
+use remit_api::audit::v1 as api;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::types;
+use remit_core::{Actor, ActorKind, Tenant};
+use remit_runtime::Config;
+use remit_runtime::auth::Signer;
+use remit_store::testing::ids;
+use remit_store::{Db, Options, query};
+use remit_tlog::note::Algorithm;
+use remit_tlog::{Checkpoint, VerifierKey};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+/// One log on SQLite, whose server comes and goes.
+struct Bench {
+    dir: tempfile::TempDir,
+    url: String,
+    signer: Signer,
+    token: String,
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is text")
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir_all(dir.path().join("data")).expect("a directory can be made");
+        let toml = format!("[data]\ndir = \"{}\"\n", dir.path().join("data").display());
+        let signer = Signer::development(&Config::from_toml(&toml).expect("a valid configuration"));
+        let signer = signer.expect("a development issuer");
+        let actor = Actor {
+            subject: "dpo".into(),
+            kind: ActorKind::Human,
+            roles: vec!["admin".into()],
+            role_groups: vec![],
+            on_behalf_of: None,
+        };
+        let tenant = Tenant::new("acme").expect("a tenant");
+        let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token");
+        let bench = Self { url: format!("127.0.0.1:{}", free_port()), dir, signer, token };
+        bench.configure(&[]);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn configure(&self, witnesses: &[&str]) {
+        let toml = format!(
+            "[data]\ndir = \"{}\"\n[server]\nlisten = \"{}\"\n[telemetry]\nlog = \"error\"\n[audit]\nwitnesses = {witnesses:?}\n",
+            self.path("data").display(),
+            self.url
+        );
+        std::fs::write(self.path("remit.toml"), toml).expect("a file can be written");
+    }
+
+    async fn serve(&self) -> Process {
+        let config = self.path("remit.toml");
+        let args = ["serve", "--only", "audit", "--config", text(&config)];
+        let mut process = Process::start(self.dir.path(), "server", &args);
+        eventually("the log is served", || {
+            assert!(process.is_running(), "it ended: {}", process.printed());
+            let mut client = self.client(&self.token);
+            async move { client.get_checkpoint(api::GetCheckpointRequest::default()).await.is_ok() }
+        })
+        .await;
+        process
+    }
+
+    fn client(&self, token: &str) -> AuditServiceClient<InterceptedService<Channel, Bearer>> {
+        let bearer = Bearer(format!("Bearer {token}").parse().expect("a header"));
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.url)).expect("a URL");
+        AuditServiceClient::new(InterceptedService::new(endpoint.connect_lazy(), bearer))
+    }
+
+    /// Appends the events `{prefix}{from}` to `{prefix}{to - 1}`.
+    async fn append(&self, prefix: &str, numbers: std::ops::Range<usize>) {
+        let actor = Actor {
+            subject: "remit-registry".into(),
+            kind: ActorKind::Service,
+            roles: vec!["service".into()],
+            role_groups: vec![],
+            on_behalf_of: None,
+        };
+        let tenant = Tenant::new("acme").expect("a tenant");
+        let token = self.signer.token(&tenant, &actor, Duration::from_secs(60)).expect("a token");
+        let mut client = self.client(&token);
+        let at = Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 0 });
+        let event = |n: usize| api::Event {
+            id: format!("{prefix}{n}"),
+            actor: Some(types::Actor {
+                subject: "ann".into(),
+                kind: types::ActorKind::Human.into(),
+                ..Default::default()
+            }),
+            action: "registry.versions.suspend".into(),
+            resource: format!("models/{n}"),
+            outcome: api::Outcome::Success.into(),
+            occurred_at: at,
+            recorded_at: at,
+            service: "registry".into(),
+            ..Default::default()
+        };
+        let events = numbers.map(event).collect();
+        client.append_batch(api::AppendBatchRequest { events, prove: false }).await.expect("recorded");
+    }
+
+    /// Runs `remit audit` to its end: its exit code and all that it printed.
+    fn audit(&self, args: &[&str]) -> (i32, String) {
+        let server = format!("http://{}", self.url);
+        let way = ["audit", "--server", &server, "--token", &self.token];
+        let mut process = Process::start(self.dir.path(), "cli", &[&way, args].concat());
+        let code = process.wait();
+        (code, process.printed())
+    }
+
+    /// Holds exit code and what must be printed.
+    fn expect(&self, args: &[&str], code: i32, printed: &[&str]) -> String {
+        let (found, output) = self.audit(args);
+        assert_eq!(found, code, "{args:?}: {output}");
+        for part in printed {
+            assert!(output.contains(part), "{args:?} does not say {part:?}: {output}");
+        }
+        output
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        let url = format!("sqlite:{}", self.path("data/audit.db").display());
+        let db = Db::open(&url, &remit_audit::SCHEMA, ids(), Options::default()).await.expect("the database opens");
+        let mut tx = db.write().await.expect("a transaction");
+        assert_eq!(query(sql).execute(&mut tx).await.expect("a statement"), 1, "{sql}");
+        tx.commit().await.expect("a commit");
+        db.close().await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory can be made");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
+    }
+}
+
+/// The content of every file of a directory.
+fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.clone(), std::fs::read(path).expect("a file")))
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_verified_offline() {
+    let bench = Bench::new();
+    let server = bench.serve().await;
+    bench.append("e", 0..40).await;
+    let (export, early, note) = (bench.path("export.ndjson"), bench.path("early"), bench.path("checkpoint"));
+    let printed = bench.expect(&["checkpoint", "--save", text(&note)], 0, &["verifier key: "]);
+    let key = printed.lines().find_map(|line| line.strip_prefix("verifier key: ")).expect("a key").to_owned();
+    bench.expect(&["export", "-o", text(&early)], 0, &["entries 0 to 40"]);
+    bench.append("e", 40..60).await;
+    bench.expect(&["export", "-o", text(&export)], 0, &["entries 0 to 60"]);
+    drop(server);
+
+    // From here on there is no server.
+    bench.expect(
+        &["verify", "--json", text(&export)],
+        0,
+        &["\"verified\": true", "\"keyPinned\": false", "give --key"],
+    );
+    let saved = bench.path("saved");
+    let pinned = ["verify", "--json", text(&export), "--key", &key, "--earlier", text(&note), "--save", text(&saved)];
+    bench.expect(&pinned, 0, &["\"keyPinned\": true", "\"extends\": 40"]);
+    bench.expect(&["verify", text(&early), "--earlier", text(&saved)], 3, &["EXPORT_REFUSED"]);
+
+    let known = VerifierKey::parse(&key).expect("the printed key can be read");
+    let other = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
+    let other = VerifierKey::new(known.name(), Algorithm::Ed25519, other).expect("a key").to_string();
+    bench.expect(&["verify", text(&export), "--key", &other], 3, &["EXPORT_REFUSED"]);
+    bench.expect(&["verify", text(&export), "--key", "nonsense"], 2, &["KEY_INVALID"]);
+    bench.expect(&["verify", text(&bench.path("nothing"))], 2, &["FILE_UNREADABLE"]);
+    bench.expect(&["verify"], 2, &["--state"]);
+    let witness = ed25519_dalek::SigningKey::from_bytes(&[6; 32]).verifying_key();
+    let witness = VerifierKey::new("w.example", Algorithm::CosignatureV1, witness).expect("a key").to_string();
+    bench.expect(&["verify", text(&export), "--witness", &witness], 3, &["EXPORT_REFUSED"]);
+
+    let good = std::fs::read_to_string(&export).expect("the export");
+    let tampered = bench.path("tampered");
+    std::fs::write(&tampered, good.replacen("models/17", "models/71", 1)).expect("a file can be written");
+    bench.expect(&["verify", text(&tampered)], 3, &["EXPORT_REFUSED", "line 19"]);
+    let cut: String = good.split_inclusive('\n').filter(|line| !line.contains("models/17\"")).collect();
+    std::fs::write(&tampered, cut).expect("a file can be written");
+    bench.expect(&["verify", text(&tampered)], 3, &["EXPORT_REFUSED", "line 19"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forgets_or_lies_is_named() {
+    let bench = Bench::new();
+    let (state, memory) = (bench.path("state"), bench.path("witness"));
+    let server = bench.serve().await;
+    bench.append("e", 0..10).await;
+    let printed = bench.expect(&["checkpoint"], 0, &["verifier key: "]);
+    let key = printed.lines().find_map(|line| line.strip_prefix("verifier key: ")).expect("a key").to_owned();
+    let verify = ["verify", "--state", text(&state)];
+    let witness = ["witness", "--log-key", &key, "--name", "w1.example", "--state", text(&memory)];
+    // A witness says its key before the server knows it.
+    let printed = bench.expect(&witness, 4, &["this witness is ", "WITNESS_UNKNOWN"]);
+    let own = printed.lines().find_map(|line| line.strip_prefix("this witness is ")).expect("a key").to_owned();
+    drop(server);
+    bench.configure(&[&own]);
+
+    let server = bench.serve().await;
+    bench.expect(&verify, 0, &["10 entries, seen for the first time", "give --key"]);
+    bench.expect(&witness, 0, &["at size 10"]);
+    drop(server);
+    // The cosignature is an entry too.
+    copy(&bench.path("data"), &bench.path("backup"));
+
+    let server = bench.serve().await;
+    bench.expect(&verify, 0, &["11 entries, extends the 10 of before"]);
+    bench.expect(&verify, 0, &["11 entries, as before"]);
+    bench.append("e", 10..30).await;
+    bench.expect(&verify, 0, &["31 entries, extends the 11 of before"]);
+    bench.expect(&witness, 0, &["at size 31"]);
+    drop(server);
+    let (seen, remembered) = (content(&state), content(&memory));
+
+    // An old backup is put back: the tail is gone.
+    let restore = || {
+        std::fs::remove_dir_all(bench.path("data")).expect("a directory can be removed");
+        copy(&bench.path("backup"), &bench.path("data"));
+    };
+    restore();
+    let server = bench.serve().await;
+    bench.expect(&verify, 3, &["LOG_ROLLED_BACK", "31", "11"]);
+    bench.expect(&witness, 3, &["WITNESS_ROLLBACK", "31", "11"]);
+    // And grows again, with other entries, to and beyond the size that was seen.
+    bench.append("other", 0..20).await;
+    bench.expect(&verify, 3, &["LOG_FORKED"]);
+    bench.expect(&witness, 3, &["WITNESS_FORK"]);
+    bench.append("other", 20..40).await;
+    bench.expect(&verify, 3, &["LOG_FORKED"]);
+    bench.expect(&witness, 3, &["WITNESS_FORK"]);
+    assert_eq!((content(&state), content(&memory)), (seen, remembered), "a refusal leaves the memory as it was");
+    let other = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
+    let known = VerifierKey::parse(&key).expect("the printed key can be read");
+    let other = VerifierKey::new(known.name(), Algorithm::Ed25519, other).expect("a key").to_string();
+    let fresh = bench.path("fresh");
+    bench.expect(&["verify", "--state", text(&fresh), "--key", &other], 3, &["LOG_REFUSED"]);
+    drop(server);
+    bench.expect(&verify, 6, &["SERVER_UNREACHABLE"]);
+
+    let file = content(&memory).into_iter().find(|(path, _)| path.extension().is_some_and(|end| end == "checkpoint"));
+    let (path, bytes) = file.expect("the witness remembers");
+    let seen = Checkpoint::parse(&String::from_utf8(bytes).expect("text")).expect("a checkpoint");
+    assert_eq!(seen.size, 31);
+    std::fs::write(path, "damaged").expect("a file can be written");
+    let _server = bench.serve().await;
+    bench.expect(&witness, 3, &["WITNESS_STATE_FAILED", "damaged"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_names_the_first_bad_entry_and_tile() {
+    let bench = Bench::new();
+    let server = bench.serve().await;
+    for start in (0..300).step_by(100) {
+        bench.append("e", start..start + 100).await;
+    }
+    bench.expect(&["fsck"], 0, &["300 entries, 300 recomputed from 0"]);
+    drop(server);
+    let config = bench.path("remit.toml");
+    let local = ["fsck", "--local", "--config", text(&config)];
+    bench.expect(&local, 0, &["acme", "300"]);
+
+    bench.sql("update entries set actor = 'eve' where tenant_id = 'acme' and idx = 7").await;
+    let printed = bench.expect(&local, 3, &["LOG_DAMAGED", "FINDING_KIND_COLUMN entries/7"]);
+    assert_eq!(printed.matches("FINDING_KIND_").count(), 1, "{printed}");
+    bench.sql("update entries set actor = 'ann' where tenant_id = 'acme' and idx = 7").await;
+    bench.sql("update tiles set hashes = zeroblob(8192) where tenant_id = 'acme' and level = 0 and idx = 0").await;
+    bench.expect(&local, 3, &["LOG_DAMAGED", "FINDING_KIND_TILE"]);
+    let server = bench.serve().await;
+    bench.expect(&["fsck"], 3, &["LOG_DAMAGED", "TILE", "tile/0/000"]);
+    drop(server);
+    bench.sql("delete from entries where tenant_id = 'acme' and idx = 299").await;
+    bench.expect(&local, 3, &["LOG_DAMAGED", "entries/299"]);
+}
