@@ -33,11 +33,12 @@ impl System {
         };
         for (&service, db) in self.databases.iter() {
             let mut tx = db.read().await?;
-            info.outbox_depth.insert(service.to_owned(), outbox::depth(&mut tx, tenant).await?.events);
-            info.parked_events.insert(service.to_owned(), outbox::count_parked(&mut tx, tenant).await?);
+            // The timers first: what one that fires meanwhile records is then counted below.
             // A page is enough to tell none from some; more than a page is shown as a page.
             let due = timers::due(&mut tx, tenant, self.clock.now(), None, 1_000).await?;
             info.due_timers.insert(service.to_owned(), due.len() as i64);
+            info.outbox_depth.insert(service.to_owned(), outbox::depth(&mut tx, tenant).await?.events);
+            info.parked_events.insert(service.to_owned(), outbox::count_parked(&mut tx, tenant).await?);
         }
         Ok(info)
     }

@@ -31,6 +31,7 @@ pub struct Field {
 #[derive(Debug, Clone, Copy)]
 enum FieldKind {
     Text,
+    Key,
     Int,
     Double,
     Bool,
@@ -40,9 +41,14 @@ enum FieldKind {
 }
 
 impl Field {
-    /// Text in a `$KEY` column, compared bytewise.
+    /// Text, compared bytewise.
     pub const fn text(name: &'static str, column: &'static str) -> Self {
         Self { name, column, kind: FieldKind::Text }
+    }
+
+    /// Text in a `$KEY` column itself: a prefix is a range of it, which an index can serve.
+    pub const fn key(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, kind: FieldKind::Key }
     }
 
     /// An integer.
@@ -75,10 +81,14 @@ impl Field {
         Self { name, column, kind: FieldKind::Codes(codes) }
     }
 
+    fn is_text(&self) -> bool {
+        matches!(self.kind, FieldKind::Text | FieldKind::Key)
+    }
+
     fn value(&self, literal: &Literal) -> Result<Value> {
         let text = literal.as_str();
         let value = match self.kind {
-            FieldKind::Text => Some(Value::from(text)),
+            FieldKind::Text | FieldKind::Key => Some(Value::from(text)),
             FieldKind::Int => literal.as_i64().map(Value::from),
             FieldKind::Double => literal.as_f64().map(Value::from),
             FieldKind::Bool => literal.as_bool().map(Value::from),
@@ -92,7 +102,7 @@ impl Field {
 
     fn expected(&self) -> String {
         match self.kind {
-            FieldKind::Text => "text".to_owned(),
+            FieldKind::Text | FieldKind::Key => "text".to_owned(),
             FieldKind::Int => "an integer".to_owned(),
             FieldKind::Double => "a number".to_owned(),
             FieldKind::Bool => "true or false".to_owned(),
@@ -116,17 +126,67 @@ pub enum Part {
 
 /// A condition for [`crate::Sql::and_filter`].
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Fragment(Vec<Part>);
+pub struct Fragment {
+    parts: Vec<Part>,
+    times: Vec<(&'static str, TimeSpan)>,
+    ranged: bool,
+}
+
+/// A span of time, each end included; `None` is open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeSpan {
+    /// The first moment.
+    pub from: Option<Timestamp>,
+    /// The last moment.
+    pub until: Option<Timestamp>,
+}
+
+impl TimeSpan {
+    /// What is in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let until = [self.until, other.until].into_iter().flatten().min();
+        Self { from: self.from.max(other.from), until }
+    }
+
+    /// Whether neither end is given.
+    pub fn is_open(&self) -> bool {
+        self.from.is_none() && self.until.is_none()
+    }
+
+    fn of(comparator: Comparator, at: Timestamp) -> Self {
+        let (from, until) = match comparator {
+            Comparator::Equal | Comparator::Has => (Some(at), Some(at)),
+            Comparator::LessThan | Comparator::LessThanOrEqual => (None, Some(at)),
+            Comparator::GreaterThan | Comparator::GreaterThanOrEqual => (Some(at), None),
+            _ => (None, None),
+        };
+        Self { from, until }
+    }
+}
 
 impl Fragment {
     /// Whether every row passes.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.parts.is_empty()
     }
 
     /// The pieces in order.
     pub fn parts(&self) -> &[Part] {
-        &self.0
+        &self.parts
+    }
+
+    /// Whether a text is compared by more than equality: the rows that pass then come in no order that an
+    /// index has.
+    pub fn is_ranged(&self) -> bool {
+        self.ranged
+    }
+
+    /// The span of a time field outside of which no row passes. A hint for where to look: the rows in it
+    /// need not pass.
+    pub fn span(&self, field: &str) -> TimeSpan {
+        let spans = self.times.iter().filter(|(name, _)| *name == field);
+        spans.fold(TimeSpan::default(), |all, (_, span)| all.and(*span))
     }
 }
 
@@ -140,11 +200,11 @@ pub fn parse(filter: &str, fields: &[Field]) -> Result<Fragment> {
         return Err(refused(format!("must have at most {MAX_LENGTH} bytes")));
     }
     let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH).map_err(|error| refused(error.to_string()))?;
-    let mut writer = Writer { fields, parts: Vec::new(), terms: 0 };
+    let mut writer = Writer { fields, parts: Vec::new(), terms: 0, times: Vec::new(), certain: true, ranged: false };
     if let Some(expression) = &parsed.expression {
         writer.expression(expression)?;
     }
-    Ok(Fragment(writer.parts))
+    Ok(Fragment { parts: writer.parts, times: writer.times, ranged: writer.ranged })
 }
 
 fn refused(why: impl Into<String>) -> Error {
@@ -155,6 +215,10 @@ struct Writer<'a> {
     fields: &'a [Field],
     parts: Vec<Part>,
     terms: usize,
+    times: Vec<(&'static str, TimeSpan)>,
+    /// Whether every row that passes satisfies what is being written, so not under OR and NOT.
+    certain: bool,
+    ranged: bool,
 }
 
 impl Writer<'_> {
@@ -169,12 +233,20 @@ impl Writer<'_> {
     fn expression(&mut self, expression: &Expression) -> Result<()> {
         match expression {
             Expression::And(all) | Expression::Sequence(all) => self.joined(all, " and "),
-            Expression::Or(any) => self.joined(any, " or "),
+            Expression::Or(any) => {
+                let certain = self.certain;
+                self.certain &= any.len() == 1;
+                self.joined(any, " or ")?;
+                self.certain = certain;
+                Ok(())
+            }
             Expression::Not(inner) => {
+                let certain = std::mem::replace(&mut self.certain, false);
                 // An unknown comparison, of an absent value, counts as false before it is negated.
                 self.sql("not coalesce(");
                 self.expression(inner)?;
                 self.sql(", false)");
+                self.certain = certain;
                 Ok(())
             }
             Expression::Restriction(restriction) => {
@@ -232,11 +304,11 @@ impl Writer<'_> {
             });
             return Ok(());
         }
-        if matches!(field.kind, FieldKind::Text) {
+        if field.is_text() {
             match (comparator, literal.string_match()) {
                 (Comparator::Has, None) => return self.contains(column, literal.as_str()),
                 (Comparator::Has, Some(StringMatch::Prefix(part))) => {
-                    return self.starts(column, part);
+                    return self.starts(field, part);
                 }
                 (Comparator::Has, Some(StringMatch::Suffix(part))) => {
                     return self.ends(column, part);
@@ -249,7 +321,7 @@ impl Writer<'_> {
                         self.sql("not coalesce(");
                     }
                     match found {
-                        StringMatch::Prefix(part) => self.starts(column, part)?,
+                        StringMatch::Prefix(part) => self.starts(field, part)?,
                         StringMatch::Suffix(part) => self.ends(column, part)?,
                         StringMatch::Contains(part) | StringMatch::Exact(part) => self.contains(column, part)?,
                     }
@@ -262,11 +334,15 @@ impl Writer<'_> {
             }
         }
         let value = field.value(literal)?;
-        let ordered = matches!(field.kind, FieldKind::Text | FieldKind::Int | FieldKind::Double | FieldKind::Time);
+        self.ranged |= field.is_text() && comparator != Comparator::Equal;
+        let ordered = field.is_text() || matches!(field.kind, FieldKind::Int | FieldKind::Double | FieldKind::Time);
+        if let (true, FieldKind::Time, Value::Int(Some(at))) = (self.certain, field.kind, &value) {
+            self.times.push((field.name, TimeSpan::of(comparator, Timestamp(*at))));
+        }
         self.sql(column);
         self.sql(match comparator {
             Comparator::Equal => " = ",
-            Comparator::Has if !matches!(field.kind, FieldKind::Text) => " = ",
+            Comparator::Has if !field.is_text() => " = ",
             // Absent values differ from every literal.
             Comparator::NotEqual => " is distinct from ",
             Comparator::LessThan if ordered => " < ",
@@ -280,8 +356,24 @@ impl Writer<'_> {
     }
 
     /// `like` ignores case on SQLite; comparing the first characters does not.
-    fn starts(&mut self, column: &'static str, part: &str) -> Result<()> {
+    fn starts(&mut self, field: &Field, part: &str) -> Result<()> {
         Value::from(part).check()?;
+        let column = field.column;
+        self.ranged = true;
+        if matches!(field.kind, FieldKind::Key) {
+            self.sql("(");
+            self.sql(column);
+            self.sql(" >= ");
+            self.bind(part);
+            if let Some(end) = after_prefix(part) {
+                self.sql(" and ");
+                self.sql(column);
+                self.sql(" < ");
+                self.bind(end);
+            }
+            self.sql(")");
+            return Ok(());
+        }
         self.sql("substr(");
         self.sql(column);
         self.sql(", 1, ");
@@ -293,6 +385,7 @@ impl Writer<'_> {
     }
 
     fn ends(&mut self, column: &'static str, part: &str) -> Result<()> {
+        self.ranged = true;
         Value::from(part).check()?;
         self.sql("(length(");
         self.sql(column);
@@ -312,6 +405,7 @@ impl Writer<'_> {
 
     /// Text contains a part if taking the part out changes it, which both engines do case-sensitively.
     fn contains(&mut self, column: &'static str, part: &str) -> Result<()> {
+        self.ranged = true;
         Value::from(part).check()?;
         if part.is_empty() {
             self.sql(column);
@@ -328,6 +422,52 @@ impl Writer<'_> {
     }
 }
 
+/// The first text after all that begin with `part`, bytewise; none if there is no such text.
+fn after_prefix(part: &str) -> Option<String> {
+    let mut end: Vec<char> = part.chars().collect();
+    while let Some(last) = end.pop() {
+        // The order of UTF-8 bytes is that of code points; between them lie the surrogates, which are none.
+        let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(last as u32 + 1) };
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end.into_iter().collect());
+        }
+    }
+    None
+}
+
 fn characters(text: &str) -> i64 {
     i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_text_begins() {
+        assert_eq!(after_prefix("models/").as_deref(), Some("models0"));
+        assert_eq!(after_prefix("a\u{D7FF}").as_deref(), Some("a\u{E000}"));
+        assert_eq!(after_prefix("a\u{10FFFF}\u{10FFFF}").as_deref(), Some("b"));
+        assert_eq!((after_prefix(""), after_prefix("\u{10FFFF}")), (None, None));
+    }
+
+    #[test]
+    fn a_span_of_time_is_known_only_where_every_row_must_be_in_it() {
+        let fields = &[Field::timestamp("at", "at"), Field::timestamp("seen", "seen"), Field::key("word", "word")];
+        let span = |filter: &str| {
+            let span = parse(filter, fields).unwrap().span("at");
+            (span.from.map(|at| at.0 / 1_000_000), span.until.map(|at| at.0 / 1_000_000))
+        };
+        let (early, late) = ("at >= \"1970-01-01T00:00:05Z\"", "at < \"1970-01-01T00:00:09Z\"");
+        assert_eq!(span(&format!("{early} AND {late}")), (Some(5), Some(9)));
+        assert_eq!(span(&format!("word = \"a*\" AND (({early}) {late})")), (Some(5), Some(9)));
+        assert_eq!(span(&format!("{early} AND at > \"1970-01-01T00:00:07Z\"")), (Some(7), None));
+        assert_eq!(span("at = \"1970-01-01T00:00:05Z\" seen > \"1970-01-01T00:00:07Z\""), (Some(5), Some(5)));
+        assert_eq!(span("at != \"1970-01-01T00:00:05Z\""), (None, None));
+        assert_eq!(span(&format!("{early} OR {late}")), (None, None));
+        assert_eq!(span(&format!("NOT ({early} AND {late})")), (None, None));
+        assert_eq!(span(&format!("word = \"a\" OR ({early} AND {late})")), (None, None));
+    }
 }

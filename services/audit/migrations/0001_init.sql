@@ -41,8 +41,8 @@ create index entries_by_actor on entries (tenant_id, actor, idx);
 create index entries_by_action on entries (tenant_id, action, idx);
 create index entries_by_resource on entries (tenant_id, resource, idx);
 create index entries_by_outcome on entries (tenant_id, outcome, idx);
-create index entries_by_recorded on entries (tenant_id, recorded_at, idx);
 create index entries_by_occurred on entries (tenant_id, occurred_at, idx);
+create index entries_by_behalf on entries (tenant_id, on_behalf_of, idx) where on_behalf_of is not null;
 create index entries_by_request on entries (tenant_id, request_id, idx) where request_id is not null;
 create index entries_by_trace on entries (tenant_id, trace_id, idx) where trace_id is not null;
 create index entries_by_subject on entries (tenant_id, subject, idx) where subject is not null;
@@ -55,6 +55,18 @@ create table tiles (
     idx bigint not null,
     hashes $BYTES not null,
     constraint tiles_pk primary key (tenant_id, level, idx)
+);
+
+-- The times of the entries under each full tile of level 0. Entries come nearly in the order of time, so a
+-- search by time need only look between the first and the last tile that its times touch.
+create table tile_times (
+    tenant_id $KEY not null,
+    idx bigint not null,
+    recorded_first bigint not null,
+    recorded_last bigint not null,
+    occurred_first bigint not null,
+    occurred_last bigint not null,
+    constraint tile_times_pk primary key (tenant_id, idx)
 );
 
 -- Cosignatures of witnesses, by the size of the checkpoint they are for.

@@ -6,6 +6,7 @@
 
 mod people;
 mod pruned;
+mod times;
 mod tree;
 
 use crate::leaf::Leaf;
@@ -18,6 +19,7 @@ use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
 use remit_store::Tx;
 use remit_tlog::{Checkpoint, Frontier, Hash, Note, empty_root, leaf_hash};
+use times::TileTimes;
 use tree::Tree;
 
 pub use remit_api::audit::v1::FindingKind;
@@ -164,6 +166,7 @@ impl Check<'_> {
         }
         let mut pruned = Pruned::read(tx, self.tenant, &mut self.findings).await?;
         let mut people = People::default();
+        let mut times = TileTimes::default();
         let mut cosigned = people::Cosigned::read(tx, self.tenant, start, size).await?;
         cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
         let mut next = start;
@@ -174,7 +177,9 @@ impl Check<'_> {
             people.load(tx, self.log, self.tenant, &found, &mut self.findings).await?;
             let mut found = found.into_iter().peekable();
             for index in next..until {
-                let hash = match found.next_if(|full| full.stored.index == index) {
+                let full = found.next_if(|full| full.stored.index == index);
+                times.push(tx, self.tenant, index, full.as_ref(), &mut self.findings).await?;
+                let hash = match full {
                     Some(full) => self.entry(&full, &people, &pruned),
                     None => self.absent(tx, index, &pruned).await?,
                 };
@@ -191,6 +196,7 @@ impl Check<'_> {
         self.report.root = tree.root();
         pruned.account(tx, self.tenant, size, &mut self.findings).await?;
         people::orphans(tx, self.tenant, &mut self.findings).await?;
+        times::surplus(tx, self.tenant, size, &mut self.findings).await?;
         if let Some(surplus) = entries::first_from(tx, self.tenant, size).await? {
             self.findings.add(FindingKind::SurplusEntry, at(surplus), format!("the log ends at {size}"));
         }

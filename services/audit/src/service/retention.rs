@@ -4,6 +4,7 @@ use super::AuditLog;
 use crate::leaf::proto_time;
 use crate::store::head::{self, Head};
 use crate::store::keeping::{self, Policy};
+use crate::store::times;
 use futures::future::BoxFuture;
 use remit_api::audit::v1 as api;
 use remit_core::{Error, Kind, Result, Tenant, Timestamp};
@@ -212,7 +213,7 @@ impl AuditLog {
         let Some(keep_us) = keeping::policy(tx, tenant).await?.keep_us else { return Ok(None) };
         let cutoff = Timestamp(now.0.saturating_sub(keep_us.max(FLOOR_DAYS * DAY_US)));
         let size = head::size(tx, tenant).await?;
-        let end = keeping::first_kept(tx, tenant, cutoff).await?.unwrap_or(size);
+        let end = times::first_recorded(tx, tenant, cutoff).await?.unwrap_or(size);
         Ok(Some((keep_us, end / WIDTH * WIDTH)))
     }
 }

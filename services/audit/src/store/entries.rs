@@ -2,9 +2,10 @@
 
 use super::damaged;
 use super::head::{signed, unsigned};
+use super::times;
 use crate::leaf::Leaf;
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::filter::{Field, Fragment};
+use remit_store::filter::{Field, Fragment, TimeSpan};
 use remit_store::page::Order;
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
 use remit_tlog::Hash;
@@ -82,6 +83,11 @@ impl Columns {
     /// The subject of personal data.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// `occurred_at` and `recorded_at`.
+    pub fn times(&self) -> (i64, i64) {
+        (self.occurred_at, self.recorded_at)
     }
 
     /// What the columns of a row are.
@@ -177,21 +183,46 @@ pub async fn range(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64, limit: i6
 
 /// What entries can be searched by.
 pub const FIELDS: &[Field] = &[
-    Field::text("id", "e.event_id"),
-    Field::text("actor", "e.actor"),
+    Field::key("id", "e.event_id"),
+    Field::key("actor", "e.actor"),
     Field::words("actor_kind", "e.actor_kind", &["human", "ai", "service"]),
-    Field::text("on_behalf_of", "e.on_behalf_of"),
-    Field::text("action", "e.action"),
-    Field::text("resource", "e.resource"),
+    Field::key("on_behalf_of", "e.on_behalf_of"),
+    Field::key("action", "e.action"),
+    Field::key("resource", "e.resource"),
     Field::words("outcome", "e.outcome", &["SUCCESS", "DENIED", "FAILURE"]),
-    Field::text("service", "e.service"),
-    Field::text("request_id", "e.request_id"),
-    Field::text("trace_id", "e.trace_id"),
-    Field::text("subject", "e.subject"),
+    Field::key("service", "e.service"),
+    Field::key("request_id", "e.request_id"),
+    Field::key("trace_id", "e.trace_id"),
+    Field::key("subject", "e.subject"),
     Field::timestamp("occurred_at", "e.occurred_at"),
     Field::timestamp("recorded_at", "e.recorded_at"),
     Field::bigint("index", "e.idx"),
 ];
+
+/// Where to look for entries: from one index to before another.
+pub type Within = (u64, u64);
+
+/// The statement that finds the entries `within` that pass `filter`, after the one at `after`, at most `limit`;
+/// `begun` is empty, or what explains the statement instead of running it.
+pub fn search_sql(
+    begun: &'static str,
+    tenant: &Tenant,
+    filter: &Fragment,
+    within: Option<Within>,
+    order: Order,
+    after: Option<i64>,
+    limit: i64,
+) -> Sql {
+    let mut sql = Sql::new(begun).push(SELECT).bind(tenant).and_filter(filter);
+    if let Some((start, end)) = within {
+        sql = sql.push(" and e.idx >= ").bind(signed(start)).push(" and e.idx < ").bind(signed(end));
+    }
+    if let Some(after) = after {
+        let compare = if order == Order::Ascending { " and e.idx > " } else { " and e.idx < " };
+        sql = sql.push(compare).bind(after);
+    }
+    sql.order_limit(&["e.idx"], order, limit)
+}
 
 /// The entries that pass `filter`, after the one at `after`, at most `limit`.
 pub async fn search(
@@ -202,12 +233,47 @@ pub async fn search(
     after: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Stored>> {
-    let mut sql = Sql::new(SELECT).bind(tenant).and_filter(filter);
-    if let Some(after) = after {
-        let compare = if order == Order::Ascending { " and e.idx > " } else { " and e.idx < " };
-        sql = sql.push(compare).bind(after);
+    for (places, last) in places(tx, tenant, filter, order, after).await? {
+        let sql = search_sql("", tenant, filter, places, order, after, limit);
+        let found = sql.query().fetch_all(tx).await?;
+        if last || i64::try_from(found.len()).unwrap_or(i64::MAX) >= limit {
+            return found.iter().map(stored).collect();
+        }
     }
-    sql.order_limit(&["e.idx"], order, limit).query().fetch_all(tx).await?.iter().map(stored).collect()
+    Ok(Vec::new())
+}
+
+/// How many entries are looked at one by one before an index that is not in the order of the log is used.
+const PROBE: u64 = 4_096;
+
+/// Where to look, one place after the other until enough is found; the last covers the others.
+///
+/// The entries with one prefix come from an index in the order of their text, and to find the newest of many
+/// means to sort them all. Where they are many, some are near the end; so that is where to look first.
+pub async fn places(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    filter: &Fragment,
+    order: Order,
+    after: Option<i64>,
+) -> Result<Vec<(Option<Within>, bool)>> {
+    let within = times::within(tx, tenant, filter.span("recorded_at"), filter.span("occurred_at")).await?;
+    if !filter.is_ranged() {
+        return Ok(vec![(within, true)]);
+    }
+    let (start, end) = within.unwrap_or((0, unsigned(i64::MAX)));
+    let probe = match order {
+        Order::Ascending => {
+            let first = start.max(after.map_or(0, |after| unsigned(after) + 1));
+            (first, end.min(first + PROBE))
+        }
+        Order::Descending => {
+            let size = super::head::size(tx, tenant).await?;
+            let last = end.min(after.map_or(size, unsigned));
+            (start.max(last.saturating_sub(PROBE)), last)
+        }
+    };
+    Ok(vec![(Some(probe), false), (within, true)])
 }
 
 /// One row of a summary.
@@ -225,21 +291,28 @@ pub struct Count {
     pub count: i64,
 }
 
-fn within(sql: Sql, span: (Option<Timestamp>, Option<Timestamp>)) -> Sql {
+/// The condition that entries were recorded in a span, and where they are.
+async fn recorded(tx: &mut Tx, sql: Sql, tenant: &Tenant, span: (Option<Timestamp>, Option<Timestamp>)) -> Result<Sql> {
+    let times = TimeSpan { from: span.0, until: span.1 };
+    let sql = match times::within(tx, tenant, times, TimeSpan::default()).await? {
+        Some((start, end)) => sql.push(" and idx >= ").bind(signed(start)).push(" and idx < ").bind(signed(end)),
+        None => sql,
+    };
     let sql = match span.0 {
         Some(start) => sql.push(" and recorded_at >= ").bind(start),
         None => sql,
     };
-    match span.1 {
+    Ok(match span.1 {
         Some(end) => sql.push(" and recorded_at < ").bind(end),
         None => sql,
-    }
+    })
 }
 
 /// How many entries of a span of `recorded_at` share action, outcome, service and kind of actor.
 pub async fn count(tx: &mut Tx, tenant: &Tenant, span: (Option<Timestamp>, Option<Timestamp>)) -> Result<Vec<Count>> {
     let sql = Sql::new("select action, outcome, service, actor_kind, count(*) as n from entries where tenant_id = ");
-    let sql = within(sql.bind(tenant), span).push(" group by action, outcome, service, actor_kind");
+    let sql = recorded(tx, sql.bind(tenant), tenant, span).await?;
+    let sql = sql.push(" group by action, outcome, service, actor_kind");
     let rows = sql.push(" order by n desc, action, outcome, service, actor_kind").query().fetch_all(tx).await?;
     let count = |row: &Row| {
         Ok(Count {
@@ -262,7 +335,7 @@ pub async fn extent(
     let sql = Sql::new(
         "select count(distinct actor) as actors, min(idx) as first, max(idx) as last from entries where tenant_id = ",
     );
-    let row = within(sql.bind(tenant), span).query().fetch_one(tx).await?;
+    let row = recorded(tx, sql.bind(tenant), tenant, span).await?.query().fetch_one(tx).await?;
     Ok((row.get("actors")?, row.get("first")?, row.get("last")?))
 }
 

@@ -218,16 +218,6 @@ fn prunable(sql: Sql, tenant: &Tenant, end: u64) -> Sql {
     sql.bind(tenant).push(" and idx < ").bind(signed(end)).push(" and action <> ").bind(PRUNE)
 }
 
-/// The first entry that was recorded at or after `cutoff`: those below are past their retention.
-pub async fn first_kept(tx: &mut Tx, tenant: &Tenant, cutoff: Timestamp) -> Result<Option<u64>> {
-    let row = query("select idx from entries where tenant_id = $1 and recorded_at >= $2 order by idx limit 1")
-        .bind(tenant)
-        .bind(cutoff)
-        .fetch_optional(tx)
-        .await?;
-    row.map(|row| row.get::<i64>("idx").map(unsigned)).transpose()
-}
-
 /// How many entries below `end` could be pruned, and how many of them holds keep.
 pub async fn count_prunable(tx: &mut Tx, tenant: &Tenant, end: u64, holds: &[Hold]) -> Result<(i64, i64)> {
     let all = prunable(Sql::new("select count(*) as n from entries where tenant_id = "), tenant, end);

@@ -6,6 +6,7 @@ pub mod head;
 pub mod keeping;
 pub mod personal;
 pub mod tiles;
+pub mod times;
 
 use remit_core::Error;
 

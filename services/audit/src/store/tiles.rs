@@ -2,6 +2,7 @@
 
 use super::damaged;
 use super::head::signed;
+use super::times;
 use remit_core::{Result, Tenant};
 use remit_store::{Sql, Tx, query};
 use remit_tlog::tile::{Tile, Tiles, WIDTH};
@@ -30,8 +31,9 @@ pub async fn write(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64, hashes: 
     .bind(signed(index))
     .bind(Hash::join(hashes))
     .execute(tx)
-    .await
-    .map(|_| ())
+    .await?;
+    // A tile of level 0 is written once, when it is full.
+    if level == 0 { times::note(tx, tenant, index).await } else { Ok(()) }
 }
 
 /// The leaf hashes of entries from `start` to `end`, which must not have been pruned.

@@ -4,6 +4,7 @@
 mod exports;
 mod keeping;
 mod people;
+mod searching;
 mod tampering;
 mod writing;
 

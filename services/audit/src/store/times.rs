@@ -1,0 +1,100 @@
+//! Where in the log a span of time is.
+//!
+//! Entries come nearly in the order of time, but only nearly: a service may deliver late, and what happened
+//! long ago may be recorded today. So for each full tile the first and last times under it are kept, and a
+//! search by time looks between the first and the last tile that its span touches.
+
+use super::entries::Within;
+use super::head::{self, signed, unsigned};
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::filter::TimeSpan;
+use remit_store::{Row, Sql, Tx, query};
+use remit_tlog::tile::WIDTH;
+
+/// Notes the times of the entries under the full tile `index` of level 0.
+pub async fn note(tx: &mut Tx, tenant: &Tenant, index: u64) -> Result<()> {
+    query(
+        "insert into tile_times (tenant_id, idx, recorded_first, recorded_last, occurred_first, occurred_last)
+         select $1, cast($2 as bigint), min(recorded_at), max(recorded_at), min(occurred_at), max(occurred_at)
+         from entries where tenant_id = $1 and idx >= $3 and idx < $4",
+    )
+    .bind(tenant)
+    .bind(signed(index))
+    .bind(signed(index * WIDTH))
+    .bind(signed((index + 1) * WIDTH))
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+/// The times under one tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// The first and last time of recording.
+    pub recorded: (i64, i64),
+    /// The first and last time of occurrence.
+    pub occurred: (i64, i64),
+}
+
+/// What was noted of the tiles from `start` on, by index, at most `limit`.
+pub async fn read(tx: &mut Tx, tenant: &Tenant, start: u64, limit: i64) -> Result<Vec<(u64, Times)>> {
+    let rows = query("select * from tile_times where tenant_id = $1 and idx >= $2 order by idx limit $3")
+        .bind(tenant)
+        .bind(signed(start))
+        .bind(limit)
+        .fetch_all(tx)
+        .await?;
+    let times = |row: &Row| {
+        let recorded = (row.get("recorded_first")?, row.get("recorded_last")?);
+        let occurred = (row.get("occurred_first")?, row.get("occurred_last")?);
+        Ok((unsigned(row.get("idx")?), Times { recorded, occurred }))
+    };
+    rows.iter().map(times).collect()
+}
+
+fn touching(mut sql: Sql, span: TimeSpan, first: &'static str, last: &'static str) -> Sql {
+    if let Some(from) = span.from {
+        sql = sql.push(" and ").push(last).push(" >= ").bind(from);
+    }
+    if let Some(until) = span.until {
+        sql = sql.push(" and ").push(first).push(" <= ").bind(until);
+    }
+    sql
+}
+
+/// The indexes between which all entries of both spans are; none if the spans say nothing.
+pub async fn within(tx: &mut Tx, tenant: &Tenant, recorded: TimeSpan, occurred: TimeSpan) -> Result<Option<Within>> {
+    if recorded.is_open() && occurred.is_open() {
+        return Ok(None);
+    }
+    // In this order: what is appended meanwhile is after what was the end.
+    let rest = head::size(tx, tenant).await? / WIDTH * WIDTH;
+    let tiles = Sql::new("select min(idx) as first, max(idx) as last from tile_times where tenant_id = ");
+    let tiles = touching(tiles.bind(tenant), recorded, "recorded_first", "recorded_last");
+    let tiles = touching(tiles, occurred, "occurred_first", "occurred_last").query().fetch_one(tx).await?;
+    let tiles: (Option<i64>, Option<i64>) = (tiles.get("first")?, tiles.get("last")?);
+    let tail = Sql::new("select idx from entries where tenant_id = ").bind(tenant);
+    let tail = touching(tail.push(" and idx >= ").bind(signed(rest)), recorded, "recorded_at", "recorded_at");
+    let tail = touching(tail, occurred, "occurred_at", "occurred_at").push(" limit 1").query();
+    let open_end = tail.fetch_optional(tx).await?.is_some();
+    Ok(Some(match (tiles, open_end) {
+        ((Some(first), _), true) => (unsigned(first) * WIDTH, signed_max()),
+        ((Some(first), Some(last)), false) => (unsigned(first) * WIDTH, (unsigned(last) + 1) * WIDTH),
+        (_, true) => (rest, signed_max()),
+        (_, false) => (rest, rest),
+    }))
+}
+
+/// Beyond every index.
+fn signed_max() -> u64 {
+    unsigned(i64::MAX)
+}
+
+/// The first entry that was recorded at or after `cutoff`, if any.
+pub async fn first_recorded(tx: &mut Tx, tenant: &Tenant, cutoff: Timestamp) -> Result<Option<u64>> {
+    let span = TimeSpan { from: Some(cutoff), until: None };
+    let (start, _) = within(tx, tenant, span, TimeSpan::default()).await?.unwrap_or((0, 0));
+    let sql = "select idx from entries where tenant_id = $1 and idx >= $2 and recorded_at >= $3 order by idx limit 1";
+    let row = query(sql).bind(tenant).bind(signed(start)).bind(cutoff).fetch_optional(tx).await?;
+    row.map(|row| row.get::<i64>("idx").map(unsigned)).transpose()
+}
