@@ -2,6 +2,7 @@
 
 mod creative;
 mod deadlines;
+mod erasure;
 mod gates;
 mod leads;
 

@@ -10,8 +10,10 @@ use remit_api::system::v1::{AdvanceClockRequest, GetInfoRequest};
 use remit_core::{Actor, ActorKind, Tenant, Timestamp};
 use remit_runtime::auth::Signer;
 use remit_runtime::{Config, Running};
+use remit_store::Db;
 use remit_store::testing::TestDb;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -46,7 +48,7 @@ struct Home {
     running: Mutex<Option<Running>>,
     _processes: Mutex<Vec<Process>>,
     _database: Option<TestDb>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// The first of the three witnesses that every suite's audit log knows.
@@ -112,8 +114,7 @@ impl Suite {
         };
         let issuer = Config::from_toml(&toml).expect("the test's configuration is valid");
         let signer = Signer::development(&issuer).expect("the development issuer can sign");
-        let home =
-            Home { running: Mutex::new(running), _processes: Mutex::new(processes), _database: database, _dir: dir };
+        let home = Home { running: Mutex::new(running), _processes: Mutex::new(processes), _database: database, dir };
         let suite = Self(Arc::new(Inner {
             channels: channels(&urls),
             urls,
@@ -291,6 +292,28 @@ impl Suite {
                 call.request_id
             );
         }
+    }
+
+    /// The database of a service of an in-process suite.
+    pub fn db(&self, service: &str) -> Option<Db> {
+        let running = self.0.home.running.lock().expect("no test panicked while holding it");
+        running.as_ref()?.db(service).cloned()
+    }
+
+    /// Every file of the suite's directory with its content.
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.0.home.dir.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a readable folder") {
+                let path = entry.expect("a readable entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.clone(), std::fs::read(path).expect("a readable file")));
+                }
+            }
+        }
+        files
     }
 
     /// Ends an in-process suite gracefully.
