@@ -34,7 +34,7 @@ impl TileTimes {
                 None => Times { recorded: (recorded, recorded), occurred: (occurred, occurred) },
             });
         }
-        if (index + 1) % WIDTH != 0 {
+        if !(index + 1).is_multiple_of(WIDTH) {
             return Ok(());
         }
         let (tile, found) = (index / WIDTH, std::mem::take(self));

@@ -3,7 +3,7 @@
 use super::{Fixture, START};
 use remit_api::audit::v1 as api;
 use remit_api::types;
-use remit_audit::store::{entries, times};
+use remit_audit::store::entries;
 use remit_core::{Result, Timestamp};
 use remit_store::page::Order;
 use remit_store::testing::each_engine;
@@ -50,9 +50,11 @@ fn time(second: u64) -> String {
     Timestamp(START.0 + second as i64 * 1_000_000).to_string()
 }
 
-/// The filters, and what they say in Rust.
-fn searches() -> Vec<(String, Box<dyn Fn(u64, &api::Event) -> bool>)> {
-    type Passes = Box<dyn Fn(u64, &api::Event) -> bool>;
+/// What a filter says, in Rust.
+type Passes = Box<dyn Fn(u64, &api::Event) -> bool>;
+
+/// The filters.
+fn searches() -> Vec<(String, Passes)> {
     fn case(filter: impl Into<String>, passes: impl Fn(u64, &api::Event) -> bool + 'static) -> (String, Passes) {
         (filter.into(), Box::new(passes))
     }
