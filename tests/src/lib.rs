@@ -2,22 +2,26 @@
 //!
 //! - `api`: the behaviour of every service, the same cases in one process on SQLite, in one process on
 //!   PostgreSQL, and in six processes on PostgreSQL;
-//! - `contract`: what holds for every method of the descriptor set;
 //! - `architecture`: the dependency rules;
-//! - `errors`: the page of reason codes, against the sources;
-//! - `story`: the demo, on both kinds of data and both engines;
-//! - `faults`: processes that are killed, ports that are taken, databases that are away.
-//! - `outbox`: audit events that the log would refuse;
 //! - `audit_cli`: the commands that check a log;
+//! - `cli`: policies, inventories and plans on the command line;
+//! - `contract`: what holds for every method of the descriptor set;
+//! - `errors`: the page of reason codes, against the sources;
+//! - `faults`: processes that are killed, ports that are taken, databases that are away;
+//! - `outbox`: audit events that the log would refuse;
+//! - `scale`: an inventory of many tasks;
+//! - `story`: the demo, on both kinds of data and both engines.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod api;
 mod architecture;
 mod audit_cli;
+mod cli;
 mod contract;
 mod errors;
 mod faults;
 mod outbox;
+mod scale;
 mod story;
 mod support;

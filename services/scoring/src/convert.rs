@@ -175,6 +175,15 @@ pub(crate) fn input(
         function_maturity: function
             .map_or(unknown.function_maturity, |f| or(short(f.maturity().as_str_name(), "MATURITY_"), "UNKNOWN")),
         labels: task.labels.clone(),
+        tolerated_variability: or(
+            short(task.tolerated_variability().as_str_name(), "TOLERATED_VARIABILITY_"),
+            &unknown.tolerated_variability,
+        ),
+        environment_validity: or(
+            short(task.environment_validity().as_str_name(), "ENVIRONMENT_VALIDITY_"),
+            &unknown.environment_validity,
+        ),
+        feedback_delay: or(short(task.feedback_delay().as_str_name(), "FEEDBACK_DELAY_"), &unknown.feedback_delay),
     }
 }
 
@@ -223,7 +232,7 @@ pub(crate) fn content_digest(task: &api::Task) -> String {
             (rating.rater.as_str(), rating.scores.iter().map(|(axis, score)| (axis.as_str(), *score)).collect())
         })
         .collect();
-    json_digest(&serde_json::json!({
+    let mut content = serde_json::json!({
         "function": task.function,
         "frequency_per_week": task.frequency_per_week,
         "minutes_per_instance": task.minutes_per_instance,
@@ -239,7 +248,18 @@ pub(crate) fn content_digest(task: &api::Task) -> String {
         "purpose": task.purpose,
         "labels": task.labels,
         "ratings": ratings,
-    }))
+    });
+    // Named only where they are given, so that tasks from before these tags keep their digest.
+    for (name, value) in [
+        ("tolerated_variability", short(task.tolerated_variability().as_str_name(), "TOLERATED_VARIABILITY_")),
+        ("environment_validity", short(task.environment_validity().as_str_name(), "ENVIRONMENT_VALIDITY_")),
+        ("feedback_delay", short(task.feedback_delay().as_str_name(), "FEEDBACK_DELAY_")),
+    ] {
+        if !value.is_empty() {
+            content[name] = value.into();
+        }
+    }
+    json_digest(&content)
 }
 
 /// Hours a year that a task takes a person, at 52 weeks.

@@ -12,6 +12,30 @@ mod grpc;
 mod service;
 mod store;
 
+/// What can be said of policy files without a server, in the messages of the contract.
+pub mod files {
+    use crate::service::policy::{diff_message, lint_message};
+    use remit_api::scoring::v1::{DiffPoliciesResponse, LintReport};
+    use remit_core::Result;
+    use remit_core::policy::Policy;
+
+    /// Checks a policy file over its whole input space and runs its golden cases.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`POLICY_INVALID`), naming the field of the file.
+    pub fn lint(source: &[u8]) -> Result<LintReport> {
+        Ok(lint_message(&Policy::parse(source)?))
+    }
+
+    /// Compares two policy files: their texts field by field and their outcomes input by input.
+    ///
+    /// # Errors
+    /// As [`lint`].
+    pub fn diff(base: &[u8], candidate: &[u8]) -> Result<DiffPoliciesResponse> {
+        Ok(diff_message(&Policy::parse(base)?, &Policy::parse(candidate)?))
+    }
+}
+
 use remit_core::Result;
 use remit_runtime::{Deps, Parts};
 use remit_store::{Migration, Schema};

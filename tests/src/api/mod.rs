@@ -35,9 +35,10 @@ macro_rules! cases {
 pub(crate) use cases;
 
 fn all() -> Vec<Case> {
-    let registry = [registry::cases(), registry::outputs::cases()].concat();
+    let registry = [registry::cases(), registry::artifacts::cases(), registry::outputs::cases()].concat();
+    let kpi = [kpi::cases(), kpi::alerts::cases()].concat();
     let council = [council::cases(), council_meetings::cases(), council_records::cases()].concat();
-    [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi::cases(), council].concat()
+    [audit::cases(), scoring::cases(), registry, handoff::cases(), kpi, council].concat()
 }
 
 /// Mutations that do not leave exactly one audit entry under their own action, each with its reason.

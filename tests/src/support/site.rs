@@ -56,7 +56,8 @@ impl Site {
         self.dir.path().join(format!("{name}.toml"))
     }
 
-    fn url(&self, name: &str) -> String {
+    /// Where a process listens.
+    pub fn url(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}", self.processes[name].1)
     }
 
@@ -91,14 +92,20 @@ impl Site {
         process
     }
 
-    /// The connection of an actor to a process.
-    pub fn to(&self, process: &str, subject: &str, kind: ActorKind, roles: &[&str]) -> Connection {
+    /// A token for an actor.
+    pub fn token(&self, subject: &str, kind: ActorKind, roles: &[&str]) -> String {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
         let actor = Actor { subject: subject.to_owned(), kind, roles, role_groups: vec![], on_behalf_of: None };
-        let token = self.signer.token(&self.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
+        self.signer.token(&self.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed")
+    }
+
+    /// The connection of an actor to a process.
+    pub fn to(&self, process: &str, subject: &str, kind: ActorKind, roles: &[&str]) -> Connection {
+        let token = self.token(subject, kind, roles);
         let bearer = Bearer(format!("Bearer {token}").parse().expect("a token is a header value"));
         let endpoint = Endpoint::from_shared(self.url(process)).expect("a valid URL").tcp_nodelay(true);
-        InterceptedService::new(Link { channel: endpoint.connect_lazy(), recorder: self.recorder.clone() }, bearer)
+        let link = Link { channel: endpoint.connect_lazy(), recorder: self.recorder.clone() };
+        InterceptedService::new(link, bearer)
     }
 
     /// The connection of a person.

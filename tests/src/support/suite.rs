@@ -140,6 +140,11 @@ impl Suite {
         }))
     }
 
+    /// The id of this tenant.
+    pub fn tenant_id(&self) -> &str {
+        self.0.tenant.as_str()
+    }
+
     async fn wait_until_ready(&self) {
         for service in SERVICES {
             eventually(&format!("{service} answers"), || async {

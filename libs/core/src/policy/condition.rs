@@ -214,10 +214,13 @@ impl<'a> Scope<'a> {
             "reserved_category" => Value::Text(&input.reserved_category),
             "execution_kind" => Value::Text(&input.execution_kind),
             "stakes" => Value::Text(&input.stakes),
-            "function" => Value::Text(&input.function),
+            "function_id" => Value::Text(&input.function),
             "function_status" => Value::Text(&input.function_status),
             "function_suitability" => Value::Text(&input.function_suitability),
             "function_maturity" => Value::Text(&input.function_maturity),
+            "tolerated_variability" => Value::Text(&input.tolerated_variability),
+            "environment_validity" => Value::Text(&input.environment_validity),
+            "feedback_delay" => Value::Text(&input.feedback_delay),
             _ => Value::Bool(false),
         }
     }
@@ -407,6 +410,28 @@ mod tests {
         refused(&"(".repeat(500));
         refused(&format!("{}true", "!".repeat(100)));
         refused(&format!("true{}", " || true".repeat(150)));
+    }
+
+    /// CEL reserves words, and a variable of such a name could never be named.
+    #[test]
+    fn every_variable_can_be_named_in_a_condition() {
+        for variable in &VARIABLES {
+            let literal = match variable.kind {
+                Type::Bool => "true".to_owned(),
+                Type::Int => "1".to_owned(),
+                Type::Double => "1.0".to_owned(),
+                Type::Text => format!("'{}'", variable.domain.first().copied().unwrap_or("A")),
+                Type::Texts => "'x'".to_owned(),
+            };
+            let name = variable.name;
+            let text = if variable.kind == Type::Texts {
+                format!("{literal} in {name}")
+            } else {
+                format!("{name} == {literal}")
+            };
+            let condition = Condition::compile(&text, &AXES, &["A"]).expect(&text);
+            assert_eq!(condition.variables(), [name]);
+        }
     }
 
     fn expression() -> impl Strategy<Value = String> {

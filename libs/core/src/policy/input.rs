@@ -22,7 +22,24 @@ pub const FUNCTION_STATUSES: [&str; 6] = ["CONFIRMED", "LIKELY", "MOVING", "WEAK
 /// Values of `function_suitability`.
 pub const SUITABILITIES: [&str; 3] = ["LOW", "MEDIUM", "HIGH"];
 /// Values of `function_maturity` (S100).
-pub const MATURITIES: [&str; 6] = ["UNKNOWN", "NONE", "ANNOUNCED", "PARTIAL", "SUBSTANTIAL", "REAL"];
+pub const MATURITIES: [&str; 6] = [UNKNOWN, "NONE", "ANNOUNCED", "PARTIAL", "SUBSTANTIAL", "REAL"];
+
+/// Values of `tolerated_variability` (S88).
+pub const VARIABILITIES: [&str; 3] = [UNKNOWN, "LOW", "HIGH"];
+/// Values of `environment_validity` (S95).
+pub const VALIDITIES: [&str; 4] = [UNKNOWN, "LOW", "MEDIUM", "HIGH"];
+/// Values of `feedback_delay` (S95).
+pub const FEEDBACK_DELAYS: [&str; 6] = [UNKNOWN, "HOURS", "DAYS", "WEEKS", "MONTHS", "YEARS"];
+
+const UNKNOWN: &str = "UNKNOWN";
+
+fn unknown() -> String {
+    UNKNOWN.to_owned()
+}
+
+fn is_unknown(text: &String) -> bool {
+    text == UNKNOWN
+}
 
 /// Everything that an evaluation depends on besides the policy.
 ///
@@ -60,6 +77,15 @@ pub struct Input {
     pub function_maturity: String,
     /// Free labels.
     pub labels: Vec<String>,
+    /// One of [`VARIABILITIES`].
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub tolerated_variability: String,
+    /// One of [`VALIDITIES`].
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub environment_validity: String,
+    /// One of [`FEEDBACK_DELAYS`].
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub feedback_delay: String,
 }
 
 impl Default for Input {
@@ -78,8 +104,11 @@ impl Default for Input {
             function: String::new(),
             function_status: "UNTESTED".into(),
             function_suitability: "MEDIUM".into(),
-            function_maturity: "UNKNOWN".into(),
+            function_maturity: unknown(),
             labels: Vec::new(),
+            tolerated_variability: unknown(),
+            environment_validity: unknown(),
+            feedback_delay: unknown(),
         }
     }
 }
@@ -117,6 +146,9 @@ impl Input {
             ("function_status", &self.function_status, &FUNCTION_STATUSES),
             ("function_suitability", &self.function_suitability, &SUITABILITIES),
             ("function_maturity", &self.function_maturity, &MATURITIES),
+            ("tolerated_variability", &self.tolerated_variability, &VARIABILITIES),
+            ("environment_validity", &self.environment_validity, &VALIDITIES),
+            ("feedback_delay", &self.feedback_delay, &FEEDBACK_DELAYS),
         ] {
             if !domain.contains(&value.as_str()) {
                 return bad(field, format!("must be one of {}", domain.join(", ")));
@@ -145,7 +177,7 @@ pub(crate) struct Variable {
 }
 
 /// The variables besides the axes, which are integers by their own names.
-pub(crate) const VARIABLES: [Variable; 17] = [
+pub(crate) const VARIABLES: [Variable; 20] = [
     Variable { name: "score", kind: Type::Double, domain: &[] },
     Variable { name: "band", kind: Type::Text, domain: &[] },
     Variable { name: "frequency_per_week", kind: Type::Double, domain: &[] },
@@ -158,9 +190,13 @@ pub(crate) const VARIABLES: [Variable; 17] = [
     Variable { name: "reserved_category", kind: Type::Text, domain: &RESERVED_CATEGORIES },
     Variable { name: "execution_kind", kind: Type::Text, domain: &EXECUTION_KINDS },
     Variable { name: "stakes", kind: Type::Text, domain: &STAKES },
-    Variable { name: "function", kind: Type::Text, domain: &[] },
+    // Not `function`, which CEL reserves.
+    Variable { name: "function_id", kind: Type::Text, domain: &[] },
     Variable { name: "function_status", kind: Type::Text, domain: &FUNCTION_STATUSES },
     Variable { name: "function_suitability", kind: Type::Text, domain: &SUITABILITIES },
     Variable { name: "function_maturity", kind: Type::Text, domain: &MATURITIES },
     Variable { name: "labels", kind: Type::Texts, domain: &[] },
+    Variable { name: "tolerated_variability", kind: Type::Text, domain: &VARIABILITIES },
+    Variable { name: "environment_validity", kind: Type::Text, domain: &VALIDITIES },
+    Variable { name: "feedback_delay", kind: Type::Text, domain: &FEEDBACK_DELAYS },
 ];

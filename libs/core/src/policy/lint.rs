@@ -6,7 +6,6 @@
 
 use super::condition::{Condition, Scope};
 use super::golden::CaseResult;
-use super::input::Input;
 use super::model::{Direction, HitPolicy, Pattern, Policy};
 use super::space::{Ratings, Setting, settings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,7 +217,7 @@ impl Linter<'_> {
             if let Some(table) = &policy.file.table {
                 for index in 0..self.ratings.len() {
                     let ratings = self.ratings.get(index);
-                    let matches = self.matches(&setting.input, &ratings);
+                    let matches = self.matches(setting, &ratings);
                     matched.extend(matches.iter().copied());
                     decided.extend(matches.first().copied());
                     let example = || format!("{} {}", self.named(&ratings), setting.labels.join(" "));
@@ -256,9 +255,9 @@ impl Linter<'_> {
         }
     }
 
-    fn matches(&self, input: &Input, ratings: &[i32]) -> Vec<usize> {
+    fn matches(&self, setting: &Setting, ratings: &[i32]) -> Vec<usize> {
         let policy = self.policy;
-        let scope = scope(policy, input, ratings);
+        let scope = scope(policy, setting, ratings);
         (0..policy.rules.len()).filter(|i| policy.rules[*i].holds(&scope)).collect()
     }
 
@@ -273,7 +272,7 @@ impl Linter<'_> {
             let base = self.outcomes(setting);
             let mut capped = base.patterns.clone();
             for (index, pattern) in capped.iter_mut().enumerate() {
-                if condition.holds(&scope(policy, &setting.input, &self.ratings.get(index))) {
+                if condition.holds(&scope(policy, setting, &self.ratings.get(index))) {
                     holds = true;
                     moves |= pattern.is_some_and(|pattern| pattern > at_most);
                     *pattern = pattern.map(|pattern| pattern.min(at_most));
@@ -295,8 +294,7 @@ impl Linter<'_> {
             let field = format!("notes[{i}]");
             let settings = self.settings(&field, [condition].into_iter());
             let holds = settings.iter().any(|setting| {
-                (0..self.ratings.len())
-                    .any(|index| condition.holds(&scope(policy, &setting.input, &self.ratings.get(index))))
+                (0..self.ratings.len()).any(|index| condition.holds(&scope(policy, setting, &self.ratings.get(index))))
             });
             if !holds && !settings.is_empty() {
                 self.find("NOTE_UNREACHABLE", Severity::Warning, field, "the condition never holds");
@@ -310,7 +308,7 @@ impl Linter<'_> {
             let ratings = self.ratings.get(index);
             let by_band = || policy.band(policy.score(&ratings)).map(|band| band.pattern);
             let Some(table) = &policy.file.table else { return by_band() };
-            let matches = self.matches(&setting.input, &ratings);
+            let matches = self.matches(setting, &ratings);
             match (matches.as_slice(), table.hit_policy) {
                 ([], _) => match table.otherwise {
                     None => None,
@@ -392,7 +390,9 @@ impl Linter<'_> {
     }
 }
 
-fn scope<'a>(policy: &'a Policy, input: &'a Input, ratings: &'a [i32]) -> Scope<'a> {
+fn scope<'a>(policy: &'a Policy, setting: &'a Setting, ratings: &'a [i32]) -> Scope<'a> {
+    let risk = policy.file.axes.iter().position(|axis| axis.name == "risk").and_then(|i| ratings.get(i)).copied();
+    let input = setting.input(risk);
     let score = policy.score(ratings);
     let band = policy.band(score).map(|band| band.name.as_str()).unwrap_or_default();
     Scope { input, ratings, score: score.to_f64(), band }

@@ -6,6 +6,7 @@
 //! [`diff`] compares two. Nothing here reads a clock, a file or a database, and the same input under the same policy
 //! gives the same bytes on every platform: scores are integers in thousandths.
 
+mod check;
 mod condition;
 pub mod diff;
 mod evaluate;
@@ -17,6 +18,7 @@ mod model;
 pub mod ratings;
 pub mod sampling;
 pub mod seed;
+pub mod signatures;
 mod space;
 pub mod suitability;
 #[cfg(test)]
@@ -26,7 +28,8 @@ pub use condition::Condition;
 pub use evaluate::{AppliedCap, Contribution, Evaluation, MatchedRule};
 pub use golden::CaseResult;
 pub use input::{
-    EXECUTION_KINDS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES, stakes_of_risk,
+    EXECUTION_KINDS, FEEDBACK_DELAYS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES,
+    VALIDITIES, VARIABILITIES, stakes_of_risk,
 };
 pub use milli::Milli;
 pub use model::{

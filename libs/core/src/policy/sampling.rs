@@ -39,4 +39,13 @@ mod tests {
         assert!((0..100).all(|i| draw("acme", "t", &i.to_string(), 1.0).drawn));
         assert!(!(0..100).any(|i| draw("acme", "t", &i.to_string(), 0.0).drawn));
     }
+
+    /// The example of the contract, byte for byte: whoever makes the draw again relies on it.
+    #[test]
+    fn the_example_of_the_contract_comes_out() {
+        let draw = |ratio| draw("acme", "tasks/t", "run-1", ratio);
+        assert_eq!(draw(0.5).input, "remit-sampling-v1\nacme\ntasks/t\nrun-1");
+        assert_eq!(draw(0.5).hash, "ee93c3b62c7df20e5b505cd90a1b04017e2ec7697fc08bc7f4bbc6205586fcde");
+        assert_eq!([0.05, 0.9, 0.95, 1.0].map(|ratio| draw(ratio).drawn), [false, false, true, true]);
+    }
 }

@@ -5,7 +5,7 @@
 //! with, its neighbours, and something else. Between two such values no comparison with a literal changes.
 
 use super::condition::Condition;
-use super::input::{Input, Type, VARIABLES};
+use super::input::{Input, Type, VARIABLES, stakes_of_risk};
 use super::model::Policy;
 use std::collections::BTreeSet;
 
@@ -47,9 +47,22 @@ impl Ratings {
 /// One choice of the variables besides ratings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Setting {
-    pub input: Input,
+    input: Input,
     /// `name=value`, by name.
     pub labels: Vec<String>,
+    /// The same input with the stakes of each rating of risk, for a task that names no stakes of its own: then a step
+    /// of risk is a step of the stakes too.
+    by_risk: Option<Box<[Input; 5]>>,
+}
+
+impl Setting {
+    /// The input at this rating of risk, if risk is an axis.
+    pub(super) fn input(&self, risk: Option<i32>) -> &Input {
+        let Some(inputs) = &self.by_risk else { return &self.input };
+        // Without an axis of that name the stakes are those of the highest risk.
+        let risk = usize::try_from(risk.unwrap_or(5)).unwrap_or(5).clamp(1, 5);
+        inputs.get(risk - 1).unwrap_or(&self.input)
+    }
 }
 
 /// Every choice of the variables that `conditions` name, or none if there are more than `limit`.
@@ -87,8 +100,15 @@ pub(super) fn settings<'a>(conditions: impl Iterator<Item = &'a Condition>, limi
             })
             .collect();
     }
+    for setting in all.iter_mut().filter(|setting| setting.input.stakes == FROM_RISK) {
+        let input = |risk| Input { stakes: stakes_of_risk(Some(risk)).to_owned(), ..setting.input.clone() };
+        setting.by_risk = Some(Box::new([1, 2, 3, 4, 5].map(input)));
+    }
     Some(all)
 }
+
+/// The stakes of a task that names none.
+const FROM_RISK: &str = "(from risk)";
 
 enum Choice {
     Bool(bool),
@@ -117,6 +137,9 @@ fn choices(name: &str, numbers: &[f64], texts: &BTreeSet<String>) -> Vec<Choice>
         }
         (Type::Text, _) if variable.domain.is_empty() => {
             texts.iter().cloned().chain(["something-else".to_owned()]).map(Choice::Text).collect()
+        }
+        (Type::Text, "stakes") => {
+            variable.domain.iter().chain([&FROM_RISK]).map(|text| Choice::Text((*text).to_owned())).collect()
         }
         (Type::Text, _) => variable.domain.iter().map(|text| Choice::Text((*text).to_owned())).collect(),
         (Type::Texts, _) => {
@@ -162,6 +185,9 @@ impl Choice {
                     "function_status" => &mut input.function_status,
                     "function_suitability" => &mut input.function_suitability,
                     "function_maturity" => &mut input.function_maturity,
+                    "tolerated_variability" => &mut input.tolerated_variability,
+                    "environment_validity" => &mut input.environment_validity,
+                    "feedback_delay" => &mut input.feedback_delay,
                     _ => &mut input.function,
                 };
                 field.clone_from(value);

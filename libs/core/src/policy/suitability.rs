@@ -1,5 +1,9 @@
 //! How suitable a function is for AI: the union of four signals, the first of which is a gate (A22, S117).
 
+use super::input::{EXECUTION_KINDS, FUNCTION_STATUSES, MATURITIES};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+
 /// Whether a signal holds; `None` is not known and counts as not held.
 pub type Signal = Option<bool>;
 
@@ -13,150 +17,68 @@ pub fn verdict(compressible: Signal, others: [Signal; 3]) -> &'static str {
     }
 }
 
-/// A function that every tenant starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A function that every tenant starts with, from `libs/core/policies/functions.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seed {
     /// The id.
-    pub id: &'static str,
+    pub id: String,
     /// The title.
-    pub title: &'static str,
+    pub title: String,
     /// Signal 1, the gate: execution is high-volume, structured, compressible.
+    #[serde(default)]
     pub compressible: Signal,
-    /// Signals 2 to 4: tooling adopted, senior strategy role, market premium.
-    pub others: [Signal; 3],
-    /// How far tools have come.
-    pub maturity: &'static str,
-    /// What kind of execution it mostly is.
-    pub execution_kind: &'static str,
-    /// How well the verdict is supported.
-    pub status: &'static str,
-    /// `NONE`, `REASONED`, `REPORTED`.
-    pub evidence: &'static str,
+    /// Signal 2.
+    #[serde(default)]
+    pub tooling_adopted: Signal,
+    /// Signal 3.
+    #[serde(default)]
+    pub senior_strategy_role: Signal,
+    /// Signal 4.
+    #[serde(default)]
+    pub market_premium: Signal,
+    /// How far tools have come: one of [`MATURITIES`].
+    pub maturity: String,
+    /// What kind of execution it mostly is: one of [`EXECUTION_KINDS`].
+    pub execution_kind: String,
+    /// How well the verdict is supported: one of [`FUNCTION_STATUSES`].
+    pub status: String,
+    /// What it rests on: `NONE`, `REASONED`, `REPORTED` or `MEASURED`.
+    pub evidence: String,
     /// The source and what the verdict leaves out.
-    pub notes: &'static str,
+    pub notes: String,
 }
 
-const YES: Signal = Some(true);
-const NO: Signal = Some(false);
-
-/// The eight functions of the seed's table (S113) and two that nobody has tested (S119). The table gives verdict and
-/// status; the single signals are our reading of the text around it, and each tenant can change them.
-pub const SEEDS: [Seed; 10] = [
-    Seed {
-        id: "paid_media",
-        title: "Paid media",
-        compressible: YES,
-        others: [YES, YES, YES],
-        maturity: "REAL",
-        execution_kind: "STRUCTURED",
-        status: "CONFIRMED",
-        evidence: "REPORTED",
-        notes: "S85, S90, S100, S113",
-    },
-    Seed {
-        id: "influencer_marketing",
-        title: "Influencer marketing",
-        compressible: YES,
-        others: [YES, YES, YES],
-        maturity: "PARTIAL",
-        execution_kind: "STRUCTURED",
-        status: "CONFIRMED",
-        evidence: "REPORTED",
-        notes: "S85, S89, S100, S113",
-    },
-    Seed {
-        id: "software",
-        title: "Software",
-        compressible: YES,
-        others: [YES, YES, YES],
-        maturity: "REAL",
-        execution_kind: "STRUCTURED",
-        status: "CONFIRMED",
-        evidence: "REPORTED",
-        notes: "S85, S91, S113",
-    },
-    Seed {
-        id: "analytics",
-        title: "Analytics",
-        compressible: YES,
-        others: [YES, YES, None],
-        maturity: "SUBSTANTIAL",
-        execution_kind: "STRUCTURED",
-        status: "LIKELY",
-        evidence: "REASONED",
-        notes: "S111, S113: channel choice, allocation and trust in attribution stay human",
-    },
-    Seed {
-        id: "email_crm_lifecycle",
-        title: "Email, CRM and lifecycle",
-        compressible: YES,
-        others: [YES, YES, None],
-        maturity: "SUBSTANTIAL",
-        execution_kind: "STRUCTURED",
-        status: "LIKELY",
-        evidence: "REASONED",
-        notes: "S100, S113",
-    },
-    Seed {
-        id: "organic_seo",
-        title: "Organic search",
-        compressible: YES,
-        others: [YES, YES, None],
-        maturity: "PARTIAL",
-        execution_kind: "STRUCTURED",
-        status: "MOVING",
-        evidence: "REASONED",
-        notes: "S100, S113: high for ranking, mixed for citation by AI",
-    },
-    Seed {
-        id: "b2b_sales",
-        title: "B2B sales",
-        compressible: YES,
-        others: [YES, NO, None],
-        maturity: "PARTIAL",
-        execution_kind: "STRUCTURED",
-        status: "WEAKLY",
-        evidence: "REASONED",
-        notes: "S113, S116: prospecting is augmented; the relationship-carrying role is not, mark its tasks RELATIONAL",
-    },
-    Seed {
-        id: "brand_building",
-        title: "Brand building",
-        compressible: NO,
-        others: [NO, YES, None],
-        maturity: "ANNOUNCED",
-        execution_kind: "CUMULATIVE",
-        status: "NOT_ON_CURVE",
-        evidence: "REASONED",
-        notes: "S106, S113, S115: AI may draft assets",
-    },
-    Seed {
-        id: "customer_success",
-        title: "Customer success",
-        compressible: YES,
-        others: [None, None, None],
-        maturity: "UNKNOWN",
-        execution_kind: "STRUCTURED",
-        status: "UNTESTED",
-        evidence: "NONE",
-        notes: "S119: which accounts to save is RELATIONAL",
-    },
-    Seed {
-        id: "revenue_operations",
-        title: "Revenue operations",
-        compressible: YES,
-        others: [None, None, None],
-        maturity: "UNKNOWN",
-        execution_kind: "STRUCTURED",
-        status: "UNTESTED",
-        evidence: "NONE",
-        notes: "S119",
-    },
-];
+/// The functions that every tenant starts with.
+///
+/// # Errors
+/// `Internal` if the file that ships is not well formed, which a test excludes.
+pub fn seeds() -> Result<Vec<Seed>> {
+    let wrong = |what: &str| Error::internal(format!("reading functions.yaml: {what}"));
+    let seeds: Vec<Seed> = serde_norway::from_str(include_str!("../../policies/functions.yaml"))
+        .map_err(|error| Error::internal("reading functions.yaml").with_source(error))?;
+    for seed in &seeds {
+        for (value, domain) in [
+            (&seed.maturity, MATURITIES.as_slice()),
+            (&seed.execution_kind, &EXECUTION_KINDS),
+            (&seed.status, &FUNCTION_STATUSES),
+            (&seed.evidence, &["NONE", "REASONED", "REPORTED", "MEASURED"]),
+        ] {
+            if !domain.contains(&value.as_str()) {
+                return Err(wrong(&format!("{} of {} is not known", value, seed.id)));
+            }
+        }
+    }
+    Ok(seeds)
+}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    const YES: Signal = Some(true);
+    const NO: Signal = Some(false);
 
     /// The table of S113, row by row.
     #[test]
@@ -173,7 +95,12 @@ mod tests {
             ("customer_success", "MEDIUM", "UNTESTED"),
             ("revenue_operations", "MEDIUM", "UNTESTED"),
         ];
-        assert_eq!(SEEDS.map(|seed| (seed.id, verdict(seed.compressible, seed.others), seed.status)), table);
+        let seeds = seeds().unwrap();
+        let found = seeds.iter().map(|seed| {
+            let others = [seed.tooling_adopted, seed.senior_strategy_role, seed.market_premium];
+            (seed.id.as_str(), verdict(seed.compressible, others), seed.status.as_str())
+        });
+        assert_eq!(found.collect::<Vec<_>>(), table);
     }
 
     #[test]

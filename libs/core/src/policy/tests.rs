@@ -126,6 +126,26 @@ caps:
     assert_eq!(report.counter_examples[0].attributes, ["brand_impacting=true"]);
 }
 
+/// A task that names no stakes has those of its risk, so a rule on stakes is a rule on risk.
+#[test]
+fn a_rule_on_stakes_is_monotone_in_the_risk_that_they_come_from() {
+    let capped = |stakes: &str| {
+        let text = format!(
+            "{HEAD}bands:
+  - {{ name: A, pattern: HUMAN_ON_THE_LOOP, above: 2 }}
+  - {{ name: B, pattern: HUMAN_IN_THE_LOOP, at_most: 2 }}
+caps:
+  - {{ id: c, when: \"stakes == '{stakes}'\", at_most: HUMAN_ONLY, reason: r }}"
+        );
+        lint(&policy(&text))
+    };
+    assert!(capped("HIGH").passed());
+    let wrong = capped("LOW");
+    assert!(!wrong.passed());
+    assert!(wrong.counter_examples.iter().all(|step| step.axis == "risk" && step.attributes == ["stakes=(from risk)"]));
+    assert_eq!(wrong.counter_examples[0].ratings["risk"], 2, "raising risk to 3 raises the stakes to MEDIUM");
+}
+
 #[test]
 fn bad_files_are_refused_by_field() {
     let refused = |text: &str, field: &str| {
@@ -149,6 +169,50 @@ fn bad_files_are_refused_by_field() {
     refused(&HEAD.replace("name: risk", "name: predictability"), "axes[1].name");
     refused(&HEAD.replace("name: risk", "name: score"), "axes[1].name");
     refused(&HEAD.replace("policy: p", "policy: p/q"), "policy");
+}
+
+/// S95 as an optional cap: a policy may ask for it, and lint proves it monotone like any other.
+#[test]
+fn a_policy_may_cap_work_that_nobody_learns_from_soon() {
+    let text = format!(
+        "{HEAD}bands:
+  - {{ name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }}
+  - {{ name: B, pattern: HUMAN_IN_THE_LOOP, at_most: 6 }}
+caps:
+  - id: slow-feedback
+    when: feedback_delay in ['UNKNOWN', 'MONTHS', 'YEARS'] || environment_validity == 'LOW'
+    at_most: HUMAN_IN_THE_LOOP
+    reason: intuition is reliable only where feedback is quick and the environment regular (S95)"
+    );
+    let policy = policy(&text);
+    assert_eq!(codes(&policy), [""; 0]);
+    let pattern = |delay: &str, validity: &str| {
+        let ratings = [("predictability".to_owned(), 5), ("risk".to_owned(), 1)].into();
+        let (feedback_delay, environment_validity) = (delay.into(), validity.into());
+        policy.evaluate(&Input { ratings, feedback_delay, environment_validity, ..Input::default() }).unwrap().pattern
+    };
+    assert_eq!(pattern("DAYS", "HIGH"), Pattern::HumanOnTheLoop);
+    assert_eq!(pattern("MONTHS", "HIGH"), Pattern::HumanInTheLoop);
+    assert_eq!(pattern("DAYS", "LOW"), Pattern::HumanInTheLoop);
+    assert_eq!(pattern("UNKNOWN", "HIGH"), Pattern::HumanInTheLoop, "unknown means more human");
+    // Decisions on record from before these tags replay as they were.
+    let old: Input = serde_json::from_str(r#"{"ratings":{"predictability":5,"risk":1}}"#).unwrap();
+    assert_eq!(policy.evaluate(&old).unwrap().pattern, Pattern::HumanInTheLoop);
+    assert!(!serde_json::to_string(&old).unwrap().contains("feedback_delay"), "what is not tagged is not written");
+}
+
+/// Who writes a policy reads one page: it must name every variable with all of its values.
+#[test]
+fn the_page_on_policies_names_every_variable_and_its_values() {
+    let page = include_str!("../../../../docs/policies.md");
+    for variable in &super::input::VARIABLES {
+        let name = format!("`{}`", variable.name);
+        let row = page.lines().find(|line| line.starts_with("| `") && line.contains(&name));
+        let row = row.unwrap_or_else(|| panic!("{name} is missing"));
+        for value in variable.domain {
+            assert!(row.contains(&format!("`{value}`")), "{name} lacks {value}");
+        }
+    }
 }
 
 #[test]

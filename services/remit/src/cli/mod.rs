@@ -8,9 +8,11 @@ mod audit_local;
 mod connect;
 mod handoff;
 mod hold;
+mod import;
 mod kpi;
 mod model;
 mod output;
+mod plan;
 mod policy;
 mod proposal;
 mod review;
@@ -38,10 +40,12 @@ pub struct Group<C: Subcommand> {
 /// The commands of the client.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Import, list, rate, decide and plan tasks.
+    /// Import, export, list, rate, decide and check tasks.
     Task(Group<task::Command>),
-    /// Lint, compare, test and list decision policies.
+    /// Lint, compare, test, backtest and list decision policies.
     Policy(Group<policy::Command>),
+    /// Rank what to automate: the most automatic and most frequent first, with hours saved and warnings.
+    Plan(plan::Plan),
     /// List, show and suspend model versions.
     Model(Group<model::Command>),
     /// List and show handoffs.
@@ -65,8 +69,10 @@ pub enum Command {
 /// (`TOKEN_MISSING`) without a token; `InvalidArgument` for values and files that cannot be read.
 pub async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Task(group) => task::run(&Session::open(&group.connection).await?, group.command).await,
-        Command::Policy(group) => policy::run(&Session::open(&group.connection).await?, group.command).await,
+        // A draw, and what is about policy files alone, needs no server.
+        Command::Task(group) => task::run(&group.connection, group.command).await,
+        Command::Policy(group) => policy::run(&group.connection, group.command).await,
+        Command::Plan(plan) => plan::run(plan).await,
         Command::Model(group) => model::run(&Session::open(&group.connection).await?, group.command).await,
         Command::Handoff(group) => handoff::run(&Session::open(&group.connection).await?, group.command).await,
         // Verifying needs no server, and must not: it is how the server is held to its word.

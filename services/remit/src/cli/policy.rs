@@ -1,14 +1,14 @@
 //! `remit policy`.
 
-use super::connect::{Session, bytes, refused};
-use super::output::{Column, DEFAULT_LIMIT, json, pages};
+use super::connect::{Connection, Session, Wire, bytes, refused};
+use super::output::{Column, DEFAULT_LIMIT, Output, json, pages};
 use super::values::versioned;
 use clap::Subcommand;
 use remit_api::scoring::v1::policy_ref::Policy;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::{
-    Backtest, BacktestPolicyRequest, CreatePolicyVersionRequest, DiffPoliciesRequest, GetPolicyVersionRequest,
-    LintPolicyRequest, LintReport, ListPolicyVersionsRequest, PolicyFormat, PolicyRef,
+    Backtest, BacktestPolicyRequest, CreatePolicyVersionRequest, DiffPoliciesRequest, DiffPoliciesResponse,
+    GetPolicyVersionRequest, LintPolicyRequest, LintReport, ListPolicyVersionsRequest, PolicyFormat, PolicyRef,
 };
 use remit_core::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -16,20 +16,27 @@ use std::path::{Path, PathBuf};
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check a policy over its whole input space; exit code 3 if it does not pass.
+    /// Check a policy over its whole input space; exit code 3 if it does not pass. A file needs no server.
     Lint {
         /// A file (YAML or JSON), or a version such as seed-004-inverted-sum/1.
         policy: String,
     },
-    /// Compare two policies: what changed in the text, and for which inputs the answer changes.
+    /// Compare two policies: what changed in the text, and for which inputs the answer changes. Two files need no
+    /// server.
     Diff {
         /// A file, or a version.
         base: String,
         /// A file, or a version.
         candidate: String,
     },
-    /// Replay recorded decisions under a stored version; the digest of the result goes into a proposal.
+    /// Run the golden cases of a policy; exit code 3 if one does not come out as the file says. A file needs no
+    /// server.
     Test {
+        /// A file (YAML or JSON), or a version such as seed-004-inverted-sum/1.
+        policy: String,
+    },
+    /// Replay recorded decisions under a stored version; the digest of the result goes into a proposal.
+    Backtest {
         /// A version such as seed-004-inverted-sum/1.
         policy: String,
         /// Which decisions; all in force if empty.
@@ -71,45 +78,50 @@ const FINDING_COLUMNS: &[Column] = &[
     ("FIELD", "field", ""),
     ("MESSAGE", "message", ""),
 ];
+const STEP_COLUMNS: &[Column] = &[
+    ("RAISED BY ONE", "axis", ""),
+    ("RATINGS BEFORE", "ratings", ""),
+    ("BEFORE", "before", "AUTONOMY_PATTERN_"),
+    ("AFTER", "after", "AUTONOMY_PATTERN_"),
+    ("OTHER INPUTS", "attributes", ""),
+    ("BY", "stage", ""),
+];
 const SHIFT_COLUMNS: &[Column] =
     &[("FROM", "from", "AUTONOMY_PATTERN_"), ("TO", "to", "AUTONOMY_PATTERN_"), ("COUNT", "count", "")];
 
 /// A file if there is one of this name, else the name of a stored version.
-fn reference(text: &str) -> Result<PolicyRef> {
-    let policy = if Path::new(text).is_file() {
+fn reference(text: &str) -> Result<Policy> {
+    Ok(if Path::new(text).is_file() {
         Policy::Source(bytes(Path::new(text))?)
     } else if Path::new(text).extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
         return Err(Error::invalid("FILE_UNREADABLE", text, "does not exist"));
     } else {
         Policy::Name(versioned("policies", text)?)
-    };
-    Ok(PolicyRef { policy: Some(policy) })
+    })
 }
 
-/// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
-    let mut client = PolicyServiceClient::new(session.wire());
+/// Runs the command. What is about files alone needs neither a server nor a token, so that a pipeline can run it.
+pub async fn run(connection: &Connection, command: Command) -> Result<()> {
+    let out = Output { json: connection.json };
     match command {
-        Command::Lint { policy } => {
-            let request = LintPolicyRequest { policy: Some(reference(&policy)?) };
-            lint(session, &client.lint_policy(request).await.map_err(refused)?.into_inner())
-        }
+        Command::Lint { policy } => show_lint(out, &lint(connection, &policy).await?),
+        Command::Test { policy } => show_cases(out, &lint(connection, &policy).await?),
         Command::Diff { base, candidate } => {
-            let request =
-                DiffPoliciesRequest { base: Some(reference(&base)?), candidate: Some(reference(&candidate)?) };
-            let answer = client.diff_policies(request).await.map_err(refused)?.into_inner();
-            if session.out.json {
-                return session.out.show(&answer);
-            }
-            session
-                .out
-                .list(&answer.changes, &[("FIELD", "path", ""), ("BEFORE", "before", ""), ("AFTER", "after", "")])?;
-            session.out.list(&answer.shifts, SHIFT_COLUMNS)?;
-            let text = format!("{} inputs move toward AI, {} toward people", answer.toward_ai, answer.toward_human);
-            session.out.text(&text, || json(&answer))
+            let answer = match (reference(&base)?, reference(&candidate)?) {
+                (Policy::Source(base), Policy::Source(candidate)) => remit_scoring::files::diff(&base, &candidate)?,
+                (base, candidate) => {
+                    let refer = |policy| Some(PolicyRef { policy: Some(policy) });
+                    let request = DiffPoliciesRequest { base: refer(base), candidate: refer(candidate) };
+                    client(connection).await?.0.diff_policies(request).await.map_err(refused)?.into_inner()
+                }
+            };
+            show_diff(out, &answer)
         }
-        Command::Test { policy, filter } => test(session, versioned("policies", &policy)?, filter).await,
+        Command::Backtest { policy, filter } => {
+            backtest(&Session::open(connection).await?, versioned("policies", &policy)?, filter).await
+        }
         Command::Create { file } => {
+            let (mut client, session) = client(connection).await?;
             let is_json = file.extension().is_some_and(|end| end == "json");
             let format = if is_json { PolicyFormat::Json } else { PolicyFormat::Yaml };
             let request = CreatePolicyVersionRequest {
@@ -118,10 +130,11 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                 request_id: session.request_id(),
             };
             let version = client.create_policy_version(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[version], COLUMNS)
+            out.list(&[version], COLUMNS)
         }
         Command::List { filter, limit } => {
-            let versions = pages(session.out, limit, |page_size, page_token| {
+            let (client, _) = client(connection).await?;
+            let versions = pages(out, limit, |page_size, page_token| {
                 let request = ListPolicyVersionsRequest { page_size, page_token, filter: filter.clone() };
                 let mut client = client.clone();
                 async move {
@@ -129,32 +142,89 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                     Ok((page.policy_versions, page.next_page_token))
                 }
             });
-            session.out.list(&versions.await?, COLUMNS)
+            out.list(&versions.await?, COLUMNS)
         }
         Command::Show { policy } => {
             let request = GetPolicyVersionRequest { name: versioned("policies", &policy)? };
-            session.out.show(&client.get_policy_version(request).await.map_err(refused)?.into_inner())
+            let (mut client, _) = client(connection).await?;
+            out.show(&client.get_policy_version(request).await.map_err(refused)?.into_inner())
         }
     }
 }
 
-fn lint(session: &Session, report: &LintReport) -> Result<()> {
-    if session.out.json {
-        session.out.show(report)?;
+async fn client(connection: &Connection) -> Result<(PolicyServiceClient<Wire>, Session)> {
+    let session = Session::open(connection).await?;
+    Ok((PolicyServiceClient::new(session.wire()), session))
+}
+
+async fn lint(connection: &Connection, policy: &str) -> Result<LintReport> {
+    match reference(policy)? {
+        Policy::Source(source) => remit_scoring::files::lint(&source),
+        named => {
+            let request = LintPolicyRequest { policy: Some(PolicyRef { policy: Some(named) }) };
+            Ok(client(connection).await?.0.lint_policy(request).await.map_err(refused)?.into_inner())
+        }
+    }
+}
+
+fn show_lint(out: Output, report: &LintReport) -> Result<()> {
+    if out.json {
+        out.show(report)?;
     } else {
         if !report.findings.is_empty() {
-            session.out.list(&report.findings, FINDING_COLUMNS)?;
+            out.list(&report.findings, FINDING_COLUMNS)?;
+        }
+        if !report.counter_examples.is_empty() {
+            out.list(&report.counter_examples, STEP_COLUMNS)?;
         }
         let columns =
             &[("BAND", "band", ""), ("PATTERN", "pattern", "AUTONOMY_PATTERN_"), ("COMBINATIONS", "combinations", "")];
-        session.out.list(&report.bands, columns)?;
-        let text = format!("{} inputs checked, {} break monotonicity", report.inputs, report.monotonicity_violations);
-        session.out.text(&text, || json(report))?;
+        out.list(&report.bands, columns)?;
+        let verdict = if report.passed { "passed" } else { "refused" };
+        let text = format!(
+            "{verdict}: {} combinations of ratings, {} inputs, {} steps break monotonicity",
+            report.combinations, report.inputs, report.monotonicity_violations
+        );
+        out.text(&text, || json(report))?;
     }
     if report.passed { Ok(()) } else { Err(Error::precondition("LINT_FAILED", "the policy does not pass its checks")) }
 }
 
-async fn test(session: &Session, name: String, filter: String) -> Result<()> {
+fn show_cases(out: Output, report: &LintReport) -> Result<()> {
+    let cases = &report.golden_cases;
+    let failed = cases.iter().filter(|case| !case.passed).count();
+    let text = format!("{} of {} golden cases passed", cases.len() - failed, cases.len());
+    if out.json || failed > 0 {
+        out.list(cases, &[("CASE", "name", ""), ("PASSED", "passed", ""), ("DIFFERENCE", "difference", "")])?;
+    }
+    if cases.is_empty() {
+        return Err(Error::precondition("CASES_MISSING", "the policy has no golden cases"));
+    }
+    if failed > 0 {
+        return Err(Error::precondition("CASES_FAILED", text));
+    }
+    if out.json { Ok(()) } else { out.text(&text, || json(report)) }
+}
+
+fn show_diff(out: Output, answer: &DiffPoliciesResponse) -> Result<()> {
+    if out.json {
+        return out.show(answer);
+    }
+    if answer.changes.is_empty() {
+        return out.text("the policies are the same", || json(answer));
+    }
+    out.list(&answer.changes, &[("FIELD", "path", ""), ("BEFORE", "before", ""), ("AFTER", "after", "")])?;
+    if !answer.shifts.is_empty() {
+        out.list(&answer.shifts, SHIFT_COLUMNS)?;
+    }
+    let text = format!(
+        "{} combinations of ratings move toward AI, {} toward people, before caps",
+        answer.toward_ai, answer.toward_human
+    );
+    out.text(&text, || json(answer))
+}
+
+async fn backtest(session: &Session, name: String, filter: String) -> Result<()> {
     let mut client = PolicyServiceClient::new(session.wire());
     let request = BacktestPolicyRequest { name, filter, request_id: session.request_id(), ..Default::default() };
     let mut stream = client.backtest_policy(request).await.map_err(refused)?.into_inner();

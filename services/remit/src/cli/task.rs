@@ -1,26 +1,34 @@
 //! `remit task`.
 
-use super::connect::{Session, refused, unreadable};
-use super::output::{Column, DEFAULT_LIMIT, json, pages};
-use super::values::{named, pair};
-use clap::{Args, Subcommand, ValueEnum};
+use super::connect::{Connection, Session, refused};
+use super::import::{self, Import};
+use super::output::{Column, DEFAULT_LIMIT, Output, json, pages};
+use super::values::{named, pair, versioned};
+use clap::{Args, Subcommand};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
-use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
-    BatchDecideRequest, BatchDecideResponse, DecideTaskRequest, ExistingTask, GetTaskRequest, ImportTasksConfig,
-    ImportTasksRequest, ImportTasksResponse, ListTasksRequest, PlanAutomationRequest, PlanAutomationResponse,
-    RateTaskRequest, Rating,
+    BatchDecideRequest, BatchDecideResponse, CheckTaskRequest, DecideTaskRequest, ExecutionSignatures, GetTaskRequest,
+    ListTasksRequest, RateTaskRequest, Rating, ReasonEffect, StrategySignatures, SuggestRatingsRequest, Verdict,
 };
+use remit_core::policy::sampling;
 use remit_core::{Error, Result};
-use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt as _;
+use std::path::PathBuf;
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Import an inventory from CSV; every bad row is reported with its line and reason.
     Import(Import),
+    /// Write the inventory as CSV that an import reads back.
+    Export {
+        /// Such as 'state = "DECIDED"'.
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// The file; standard output if absent.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// List tasks.
     List {
         /// Such as 'state = "DECIDED"'.
@@ -57,58 +65,76 @@ pub enum Command {
         /// All tasks that the filter lets through.
         #[arg(long)]
         all: bool,
-        /// Such as 'function = "functions/content"'.
+        /// Such as 'function = "functions/paid_media"'.
         #[arg(long, default_value = "", requires = "all")]
         filter: String,
     },
-    /// Rank what to automate: most hours saved first.
-    Plan {
-        /// Such as 'function = "functions/content"'.
+    /// Ask whether a model version may do a task now; exit code 3 if not. The answer is counted like any other.
+    Check {
+        /// The task.
+        name: String,
+        /// The model version, such as writer/3.
+        #[arg(long, value_name = "VERSION")]
+        model: String,
+        /// What the model is used for; the task's purpose if absent.
         #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-        /// Write the picture of predictability against risk to this file (SVG).
-        #[arg(long, value_name = "FILE")]
-        picture: Option<PathBuf>,
+        purpose: String,
+        /// The id of the run, which decides whether people sample it.
+        #[arg(long, default_value = "")]
+        run_id: String,
     },
+    /// Make the draw of a run again: do people look at it? Needs no server.
+    Draw {
+        /// The task.
+        name: String,
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
+        /// The id of the run.
+        #[arg(long)]
+        run_id: String,
+        /// The share of runs that people look at, 0 to 1, as the check answered.
+        #[arg(long)]
+        ratio: f64,
+    },
+    /// Suggest ratings from questions about a task; name the questions that are answered with yes.
+    Suggest(Suggest),
 }
 
-/// Arguments of `remit task import`.
+/// Arguments of `remit task suggest`.
 #[derive(Debug, Args)]
-pub struct Import {
-    /// The file (CSV with a header).
-    file: PathBuf,
-    /// Import the good rows even if there are bad ones.
+#[allow(clippy::struct_excessive_bools)]
+pub struct Suggest {
+    /// It is done often, and much the same each time.
     #[arg(long)]
-    skip_bad: bool,
-    /// Only report; write nothing.
+    high_volume: bool,
+    /// Structured input becomes structured output.
     #[arg(long)]
-    dry_run: bool,
-    /// What to do with tasks that exist.
-    #[arg(long, value_enum, default_value = "update")]
-    existing: Existing,
-    /// Who rated, where the file does not say; the caller if absent.
-    #[arg(long, default_value = "")]
-    rater: String,
-    /// A column of the file under another name, such as 'Task ID=task_id'; '-' drops it.
-    #[arg(long = "column", value_name = "FILE=NAME", value_parser = pair)]
-    columns: Vec<(String, String)>,
-    /// A value where the file has no such column.
-    #[arg(long = "default", value_name = "NAME=VALUE", value_parser = pair)]
-    defaults: Vec<(String, String)>,
-}
-
-/// What to do with tasks that exist.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Existing {
-    /// Change them.
-    Update,
-    /// Leave them.
-    Skip,
-    /// Report them as bad rows.
-    Refuse,
+    structured: bool,
+    /// Its patterns can be recognised.
+    #[arg(long)]
+    pattern_recognizable: bool,
+    /// It is documented, or learned from examples.
+    #[arg(long)]
+    documented: bool,
+    /// One instance needs little judgment.
+    #[arg(long)]
+    small_judgment: bool,
+    /// It is done once, with much at stake.
+    #[arg(long)]
+    one_shot_high_stakes: bool,
+    /// Its input is unstructured.
+    #[arg(long)]
+    unstructured_input: bool,
+    /// Breaking the pattern is the point of it.
+    #[arg(long)]
+    pattern_breaking: bool,
+    /// It crosses functions, or touches politics.
+    #[arg(long)]
+    cross_functional: bool,
+    /// One instance needs much judgment.
+    #[arg(long)]
+    large_judgment: bool,
 }
 
 const COLUMNS: &[Column] = &[
@@ -119,17 +145,12 @@ const COLUMNS: &[Column] = &[
     ("PATTERN", "pattern", "AUTONOMY_PATTERN_"),
     ("HOURS/YEAR", "hoursPerYear", ""),
 ];
-const PLAN_COLUMNS: &[Column] = &[
-    ("RANK", "rank", ""),
-    ("TASK", "task", "tasks/"),
-    ("TITLE", "title", ""),
-    ("PATTERN", "pattern", "AUTONOMY_PATTERN_"),
-    ("HOURS/YEAR", "hoursPerYear", ""),
-    ("SAVED GROSS", "grossHoursSaved", ""),
-    ("SAVED NET", "netHoursSaved", ""),
+const REASON_COLUMNS: &[Column] = &[
+    ("REASON", "code", ""),
+    ("EFFECT", "effect", "REASON_EFFECT_"),
+    ("MESSAGE", "message", ""),
+    ("WAIVED BY", "waiver", "waivers/"),
 ];
-const ERROR_COLUMNS: &[Column] =
-    &[("LINE", "line", ""), ("COLUMN", "column", ""), ("REASON", "reason", ""), ("MESSAGE", "message", "")];
 const DECISION_COLUMNS: &[Column] = &[
     ("DECISION", "name", "decisions/"),
     ("TASK", "task", "tasks/"),
@@ -138,9 +159,6 @@ const DECISION_COLUMNS: &[Column] = &[
     ("SCORE", "evaluation.score", ""),
     ("POLICY", "evaluation.policy", "policies/"),
 ];
-
-/// How much of the file one message carries.
-const CHUNK: usize = 256 * 1_024;
 
 fn score(text: &str) -> Result<(String, i32), String> {
     let (axis, rating) = pair(text)?;
@@ -151,10 +169,30 @@ fn score(text: &str) -> Result<(String, i32), String> {
 }
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub async fn run(connection: &Connection, command: Command) -> Result<()> {
+    // Anyone must be able to make a draw again, also without access to the suite.
+    if let Command::Draw { name, tenant, run_id, ratio } = command {
+        return draw(Output { json: connection.json }, &tenant, &named("tasks", &name), &run_id, ratio);
+    }
+    let session = &Session::open(connection).await?;
     let mut tasks = TaskServiceClient::new(session.wire());
     match command {
-        Command::Import(arguments) => import(session, arguments).await,
+        Command::Draw { .. } => Ok(()),
+        Command::Import(arguments) => import::import(session, arguments).await,
+        Command::Export { filter, out } => import::export(session, filter, out.as_deref()).await,
+        Command::Check { name, model, purpose, run_id } => {
+            let request = CheckTaskRequest {
+                task: named("tasks", &name),
+                model_version: versioned("models", &model)?,
+                purpose,
+                run_id,
+                ..Default::default()
+            };
+            check(session, request).await
+        }
+        Command::Suggest(answers) => {
+            session.out.show(&tasks.suggest_ratings(answers.request()).await.map_err(refused)?.into_inner())
+        }
         Command::List { filter, limit } => {
             let found = pages(session.out, limit, |page_size, page_token| {
                 let request = ListTasksRequest { page_size, page_token, filter: filter.clone() };
@@ -183,77 +221,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
             session.out.list(&[decision], DECISION_COLUMNS)
         }
         Command::Decide { name: None, filter, .. } => decide_all(session, filter).await,
-        Command::Plan { filter, limit, picture } => plan(session, filter, limit, picture.as_deref()).await,
     }
-}
-
-async fn import(session: &Session, arguments: Import) -> Result<()> {
-    let path = arguments.file;
-    let mut file = tokio::fs::File::open(&path).await.map_err(|error| unreadable(&path, error))?;
-    let size = file.metadata().await.map_err(|error| unreadable(&path, error))?.len();
-    let existing = match arguments.existing {
-        Existing::Update => ExistingTask::Update,
-        Existing::Skip => ExistingTask::Skip,
-        Existing::Refuse => ExistingTask::Refuse,
-    };
-    let config = ImportTasksConfig {
-        columns: arguments.columns.into_iter().collect(),
-        defaults: arguments.defaults.into_iter().collect(),
-        skip_bad: arguments.skip_bad,
-        dry_run: arguments.dry_run,
-        existing: existing.into(),
-        rater: arguments.rater,
-        request_id: session.request_id(),
-    };
-    let bar = session.out.progress(size, "importing");
-    let (sender, receiver) = tokio::sync::mpsc::channel(4);
-    let progress = bar.clone();
-    let shown = path.clone();
-    // A server that refuses early closes the stream; its answer says why, so a failed send is no error.
-    let reader = tokio::spawn(async move {
-        let part = |part| ImportTasksRequest { part: Some(part) };
-        if sender.send(part(Part::Config(config))).await.is_err() {
-            return Ok(());
-        }
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let mut piece = (&mut file).take(CHUNK as u64);
-            let read = piece.read_to_end(&mut chunk).await.map_err(|error| unreadable(&shown, error))?;
-            if read == 0 || sender.send(part(Part::Chunk(chunk))).await.is_err() {
-                return Ok::<(), Error>(());
-            }
-            progress.inc(read as u64);
-        }
-    });
-    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let answer = TaskServiceClient::new(session.wire()).import_tasks(stream).await;
-    bar.finish_and_clear();
-    reader.await.map_err(|error| Error::internal("reading the file was cut short").with_source(error))??;
-    report(session, arguments.dry_run, &answer.map_err(refused)?.into_inner())
-}
-
-fn report(session: &Session, dry_run: bool, answer: &ImportTasksResponse) -> Result<()> {
-    if session.out.json {
-        session.out.show(answer)?;
-    } else {
-        if !answer.errors.is_empty() {
-            session.out.list(&answer.errors, ERROR_COLUMNS)?;
-        }
-        let done = if answer.committed { "" } else { "would be " };
-        let text = format!(
-            "{} rows: {} {done}created, {} {done}updated, {} unchanged, {} bad",
-            answer.rows, answer.created, answer.updated, answer.unchanged, answer.bad_rows
-        );
-        session.out.text(&text, || json(answer))?;
-    }
-    if answer.committed || dry_run {
-        return Ok(());
-    }
-    let text = format!(
-        "nothing was imported: {} bad rows; correct them, or import the others with --skip-bad",
-        answer.bad_rows
-    );
-    Err(Error::precondition("IMPORT_REFUSED", text))
 }
 
 async fn decide_all(session: &Session, filter: String) -> Result<()> {
@@ -283,31 +251,70 @@ async fn decide_all(session: &Session, filter: String) -> Result<()> {
     session.out.text(&text, || json(&last))
 }
 
-async fn plan(session: &Session, filter: String, limit: usize, picture: Option<&Path>) -> Result<()> {
+async fn check(session: &Session, request: CheckTaskRequest) -> Result<()> {
     let mut decisions = DecisionServiceClient::new(session.wire());
-    let request = PlanAutomationRequest {
-        filter,
-        page_size: i32::try_from(limit.min(1_000)).unwrap_or(1_000),
-        include_picture: picture.is_some(),
-        ..Default::default()
-    };
-    let mut answer: PlanAutomationResponse = decisions.plan_automation(request).await.map_err(refused)?.into_inner();
-    if let Some(path) = picture {
-        super::connect::write(path, answer.picture_svg.as_bytes())?;
-        session.out.note(&format!("wrote {}", path.display()));
-        answer.picture_svg.clear();
-    }
+    let answer = decisions.check_task(request).await.map_err(refused)?.into_inner();
     if session.out.json {
-        return session.out.show(&answer);
+        session.out.show(&answer)?;
+    } else {
+        session.out.list(&answer.reasons, REASON_COLUMNS)?;
+        let obligations = answer.obligations.clone().unwrap_or_default();
+        let pattern = obligations.pattern().as_str_name();
+        let mut text = format!("{}: {}", answer.verdict().as_str_name(), pattern).replace("AUTONOMY_PATTERN_", "");
+        if let Some(sampling) = obligations.sampling {
+            let drawn = if sampling.drawn { "this run is one" } else { "this run is none" };
+            text += &format!("; people look at {}% of results, {drawn}", sampling.ratio * 100.0);
+        }
+        if !answer.policy.is_empty() {
+            text += &format!("; {}", answer.policy);
+        }
+        session.out.text(text.trim_start_matches("VERDICT_"), || json(&answer))?;
     }
-    session.out.list(&answer.items, PLAN_COLUMNS)?;
-    for warning in &answer.warnings {
-        session.out.note(&format!("{}: {}", warning.code, warning.message));
+    match answer.verdict() {
+        Verdict::Permit => Ok(()),
+        Verdict::Deny | Verdict::Unspecified => {
+            let codes: Vec<&str> = answer
+                .reasons
+                .iter()
+                .filter(|reason| reason.effect() == ReasonEffect::Deny && reason.waiver.is_empty())
+                .map(|reason| reason.code.as_str())
+                .collect();
+            Err(Error::precondition("CHECK_DENIED", format!("AI may not do the task: {}", codes.join(", "))))
+        }
     }
-    let totals = answer.totals.unwrap_or_default();
-    let text = format!(
-        "{} tasks, {} decided: {:.0} of {:.0} hours a year saved net of {:.0} hours of review",
-        totals.tasks, totals.decided, totals.net_hours_saved, totals.hours_per_year, totals.review_hours
-    );
-    session.out.text(&text, || json(&answer))
+}
+
+fn draw(out: Output, tenant: &str, task: &str, run_id: &str, ratio: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(Error::invalid("FIELD_INVALID", "ratio", "must be from 0 to 1"));
+    }
+    let draw = sampling::draw(tenant, task, run_id, ratio);
+    // Written by hand, because the message's own form would leave out what is false.
+    out.value(serde_json::json!({
+        "algorithm": sampling::ALGORITHM,
+        "input": draw.input,
+        "hash": draw.hash,
+        "ratio": ratio,
+        "drawn": draw.drawn,
+    }))
+}
+
+impl Suggest {
+    fn request(&self) -> SuggestRatingsRequest {
+        let execution = ExecutionSignatures {
+            high_volume: self.high_volume,
+            structured: self.structured,
+            pattern_recognizable: self.pattern_recognizable,
+            documented: self.documented,
+            small_judgment: self.small_judgment,
+        };
+        let strategy = StrategySignatures {
+            one_shot_high_stakes: self.one_shot_high_stakes,
+            unstructured_input: self.unstructured_input,
+            pattern_breaking: self.pattern_breaking,
+            cross_functional: self.cross_functional,
+            large_judgment: self.large_judgment,
+        };
+        SuggestRatingsRequest { execution: Some(execution), strategy: Some(strategy) }
+    }
 }

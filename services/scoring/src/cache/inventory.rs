@@ -1,5 +1,6 @@
 //! The tenant's decisions in force, its functions and its active policy, as checks need them.
 
+use super::Freshness;
 use crate::convert;
 use crate::store::{self, Head};
 use remit_api::scoring::v1 as api;
@@ -10,6 +11,7 @@ use remit_store::Db;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
 
 const PAGE: i64 = 1_000;
 /// How many decisions are read by one statement.
@@ -50,7 +52,8 @@ pub(crate) struct State {
     pub policy_digest: String,
     policy: Option<Arc<Policy>>,
     head: Head,
-    loaded: bool,
+    /// When the database was last read; none before the first time.
+    heard: Option<Instant>,
 }
 
 /// The inventory of one tenant in memory.
@@ -66,8 +69,20 @@ impl Inventory {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How fresh it is. The database is asked several times a second, so an old inventory means that it does not answer
+    /// or that what it holds cannot be read.
+    pub(crate) fn freshness(&self) -> Freshness {
+        self.with(|state| Freshness {
+            revision: state
+                .heard
+                .map(|_| format!("{}.{}", state.head.revision, state.head.settings_revision))
+                .unwrap_or_default(),
+            age: state.heard.map(|at| at.elapsed()),
+        })
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
-        self.with(|state| state.loaded)
+        self.with(|state| state.heard.is_some())
     }
 
     pub(crate) async fn ready(&self) {
@@ -92,9 +107,12 @@ impl Inventory {
     /// Takes over everything that was committed since the last time.
     async fn refresh(&self, db: &Db, tenant: &Tenant) -> Result<()> {
         let _one_at_a_time = self.refreshing.lock().await;
-        let (was, loaded) = self.with(|state| (state.head, state.loaded));
+        // As of before reading: what is committed meanwhile counts as not yet seen.
+        let heard = Some(Instant::now());
+        let (was, loaded) = self.with(|state| (state.head, state.heard.is_some()));
         let now = store::head(&mut db.read().await?, tenant).await?;
         if loaded && now == was {
+            self.state.write().unwrap_or_else(PoisonError::into_inner).heard = heard;
             return Ok(());
         }
         let mut tx = db.snapshot().await?;
@@ -145,7 +163,7 @@ impl Inventory {
             }
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        (state.head, state.loaded) = (now, true);
+        (state.head, state.heard) = (now, heard);
         drop(state);
         self.changed.notify_waiters();
         Ok(())

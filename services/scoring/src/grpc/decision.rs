@@ -50,6 +50,17 @@ impl DecisionService for Api {
         answer(self.0.plan(&cx.tenant, &request).await)
     }
 
+    type ExportPlanStream = Answers<ExportPlanResponse>;
+
+    async fn export_plan(
+        &self,
+        request: Request<ExportPlanRequest>,
+    ) -> Result<Response<Self::ExportPlanStream>, Status> {
+        let (cx, request) = accept(request)?;
+        let scoring = self.0.clone();
+        Ok(stream(|pieces| async move { scoring.export_plan(&cx.tenant, &request, &pieces).await }))
+    }
+
     async fn check_task(&self, request: Request<CheckTaskRequest>) -> Result<Response<CheckTaskResponse>, Status> {
         let (cx, request) = accept(request)?;
         answer(self.0.check_task(&cx.tenant, &cx.actor, &cx.trace_id, request).await)

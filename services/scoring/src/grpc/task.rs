@@ -1,5 +1,6 @@
 use super::{Answers, Api, answer, stream};
 use crate::service::import::File;
+use crate::service::rating::suggest_ratings;
 use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::scoring::v1::task_service_server::TaskService;
 use remit_api::scoring::v1::*;
@@ -86,6 +87,14 @@ impl TaskService for Api {
     ) -> Result<Response<SummarizeRatingsResponse>, Status> {
         let (cx, request) = accept(request)?;
         answer(self.0.summarize_ratings(&cx.tenant, &request.filter).await)
+    }
+
+    async fn suggest_ratings(
+        &self,
+        request: Request<SuggestRatingsRequest>,
+    ) -> Result<Response<SuggestRatingsResponse>, Status> {
+        let (_, request) = accept(request)?;
+        answer(suggest_ratings(&request))
     }
 
     async fn create_audit_window(

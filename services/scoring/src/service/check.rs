@@ -36,6 +36,7 @@ struct Facts<'a> {
     model: Option<&'a registry::ModelState>,
     holds: &'a [council::Hold],
     waivers: &'a [council::Waiver],
+    inventory_age: Option<Duration>,
     models_age: Option<Duration>,
     holds_age: Option<Duration>,
     stale_after: Duration,
@@ -218,18 +219,18 @@ fn assess(facts: &Facts<'_>) -> (Assessment, &'static str) {
 }
 
 fn freshness(facts: &Facts<'_>, reasons: &mut Reasons<'_>) {
-    for (source, age) in [("models", facts.models_age), ("holds", facts.holds_age)] {
+    let ages = [("inventory", facts.inventory_age), ("models", facts.models_age), ("holds", facts.holds_age)];
+    for (source, age) in ages {
         match age {
             None => {
-                reasons.deny("STATE_UNAVAILABLE", source, format!("nothing is known of {source} yet: ask again"));
+                reasons.deny("STATE_UNAVAILABLE", source, format!("no {source} state is known yet: ask again"));
             }
             Some(age) if age > facts.deny_after => {
-                let text = format!("{source} were last heard of {} s ago", age.as_secs());
+                let text = format!("the {source} state is {} s old", age.as_secs());
                 reasons.deny("STATE_UNAVAILABLE", source, text);
             }
             Some(age) if age > facts.stale_after => {
-                let text =
-                    format!("{source} were last heard of {} s ago: a person decides on the result", age.as_secs());
+                let text = format!("the {source} state is {} s old: a person decides on the result", age.as_secs());
                 reasons.restrict("STATE_STALE", Pattern::HumanInTheLoop, source, text);
             }
             Some(_) => {}
@@ -388,9 +389,10 @@ impl Scoring {
             .waivers
             .with(|waivers| waivers.values().filter(|waiver| scope.covers(waiver.scope.as_ref())).cloned().collect());
         waivers.sort_by(|a, b| a.name.cmp(&b.name));
-        let fresh = [cache.models.freshness(), cache.holds.freshness(), cache.waivers.freshness()];
+        let fresh =
+            [cache.inventory.freshness(), cache.models.freshness(), cache.holds.freshness(), cache.waivers.freshness()];
         // Old waivers are no waivers: they make answers less human.
-        if fresh[2].age.is_none_or(|age| age > self.settings.stale_after) {
+        if fresh[3].age.is_none_or(|age| age > self.settings.stale_after) {
             waivers.clear();
         }
         let facts = Facts {
@@ -402,8 +404,9 @@ impl Scoring {
             model: model.as_ref(),
             holds: &holds,
             waivers: &waivers,
-            models_age: fresh[0].age,
-            holds_age: fresh[1].age,
+            inventory_age: fresh[0].age,
+            models_age: fresh[1].age,
+            holds_age: fresh[2].age,
             stale_after: self.settings.stale_after,
             deny_after: self.settings.deny_after,
         };
@@ -436,7 +439,7 @@ impl Scoring {
             holds: holds.into_iter().map(|hold| hold.name).collect(),
             waivers: waived,
             stakes: found.stakes.into(),
-            caches: ["models", "holds", "waivers"]
+            caches: ["inventory", "models", "holds", "waivers"]
                 .into_iter()
                 .zip(&fresh)
                 .map(|(source, freshness)| cache_state(source, freshness, &self.settings))

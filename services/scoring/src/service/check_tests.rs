@@ -18,6 +18,7 @@ struct Case {
     model: Option<ModelState>,
     holds: Vec<council::Hold>,
     waivers: Vec<council::Waiver>,
+    inventory_age: Option<Duration>,
     models_age: Option<Duration>,
     holds_age: Option<Duration>,
 }
@@ -58,6 +59,7 @@ fn case() -> Case {
         }),
         holds: vec![],
         waivers: vec![],
+        inventory_age: Some(Duration::ZERO),
         models_age: Some(Duration::ZERO),
         holds_age: Some(Duration::ZERO),
     }
@@ -74,6 +76,7 @@ impl Case {
             model: self.model.as_ref(),
             holds: &self.holds,
             waivers: &self.waivers,
+            inventory_age: self.inventory_age,
             models_age: self.models_age,
             holds_age: self.holds_age,
             stale_after: Duration::from_secs(20),
@@ -146,6 +149,7 @@ fn every_denial_has_its_code() {
     .denied("PURPOSE_MISMATCH");
     spoil(|c| c.request.gate = "gates/other".into()).denied("GATE_MISMATCH");
     spoil(|c| c.models_age = None).denied("STATE_UNAVAILABLE");
+    spoil(|c| c.inventory_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
     spoil(|c| c.holds_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
 }
 
@@ -156,11 +160,24 @@ fn every_restriction_makes_the_answer_more_human() {
         change(&mut case);
         case
     };
+    spoil(|c| c.inventory_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
     spoil(|c| c.models_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
     spoil(|c| c.holds_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
     spoil(|c| c.policy_digest = "p2".into()).restricted("POLICY_SUPERSEDED");
     spoil(|c| c.request.stakes = Stakes::High.into()).restricted("STAKES_HIGHER");
     spoil(|c| c.model.as_mut().unwrap().set_state(ModelVersionState::Restricted)).restricted("MODEL_RESTRICTED");
+}
+
+#[test]
+fn what_only_informs_changes_nothing() {
+    let mut told = case();
+    told.request.run_id.clear();
+    told.model.as_mut().unwrap().conditions.push("no names".into());
+    let (found, lead) = told.assess();
+    assert_eq!((found.denied, found.pattern, lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
+    let informs = found.reasons.iter().filter(|reason| reason.effect() == api::ReasonEffect::Info);
+    let codes: Vec<&str> = informs.map(|reason| reason.code.as_str()).collect();
+    assert_eq!(codes, ["MODEL_CONDITIONS", "RUN_ID_MISSING"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::csv_rows::{Parsed, SEEDED_AXES};
 use super::export::Writer;
-use super::import::{Parsed, SEEDED_AXES};
 use super::task;
 use crate::store::tasks::TaskRow;
 use proptest::prelude::*;
@@ -41,6 +41,8 @@ fn given() -> impl Strategy<Value = api::Task> {
             stakes: Stakes::try_from(stakes).unwrap().into(),
             reserved_category: api::ReservedCategory::CreativeDirection.into(),
             labels: labels.into_iter().collect(),
+            tolerated_variability: api::ToleratedVariability::High.into(),
+            feedback_delay: api::FeedbackDelay::Weeks.into(),
             ratings,
             ..Default::default()
         },

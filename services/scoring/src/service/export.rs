@@ -1,8 +1,7 @@
 //! Export of the inventory as CSV that an import reads back.
 
 use super::Scoring;
-use super::import::{COLUMNS, SEEDED_AXES};
-use crate::convert::short;
+use super::csv_rows::{COLUMNS, SEEDED_AXES, field};
 use crate::store::{self, tasks::TaskRow};
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
@@ -46,41 +45,15 @@ impl Writer {
     }
 
     fn rating(&mut self, row: &TaskRow, rating: &api::Rating) -> Result<()> {
-        let task = &row.task;
-        let number = |value: f64| if value == 0.0 { String::new() } else { value.to_string() };
-        let flag = |value: bool| if value { "true".to_owned() } else { String::new() };
-        let id = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let score = |axis: &str| rating.scores.get(axis).map(i32::to_string).unwrap_or_default();
-        let mut fields: Vec<String> = COLUMNS
-            .iter()
-            .map(|column| match *column {
-                "id" => row.id.clone(),
-                "title" => task.title.clone(),
-                "description" => task.description.clone(),
-                "function" => id(&task.function),
-                "role" => task.role.clone(),
-                "frequency_per_week" => number(task.frequency_per_week),
-                "minutes_per_instance" => number(task.minutes_per_instance),
-                "complexity" => number(f64::from(task.complexity)),
-                "brand_impacting" => flag(task.brand_impacting),
-                "regulated_domain" => flag(task.regulated_domain),
-                "pilot_evidence" => flag(task.pilot_evidence),
-                "reserved_category" => short(task.reserved_category().as_str_name(), "RESERVED_CATEGORY_").to_owned(),
-                "execution_kind" => short(task.execution_kind().as_str_name(), "EXECUTION_KIND_").to_owned(),
-                "stakes" => short(task.stakes().as_str_name(), "STAKES_").to_owned(),
-                "disclosure" => short(task.disclosure().as_str_name(), "DISCLOSURE_").to_owned(),
-                "gate" => id(&task.gate),
-                "purpose" => task.purpose.clone(),
-                "strategy_owner" => task.strategy_owner.clone(),
-                "execution_owner" => task.execution_owner.clone(),
-                "audit_window" => id(&task.audit_window),
-                "labels" => task.labels.join(";"),
-                "rater" => rating.rater.clone(),
-                "comment" => rating.comment.clone(),
-                "state" => row.state.clone(),
-                axis => score(axis),
-            })
-            .collect();
+        let text = |column: &&str| match *column {
+            "id" => row.id.clone(),
+            "rater" => rating.rater.clone(),
+            "comment" => rating.comment.clone(),
+            "state" => row.state.clone(),
+            other => field(&row.task, other).unwrap_or_else(|| score(other)),
+        };
+        let mut fields: Vec<String> = COLUMNS.iter().map(text).collect();
         fields.extend(self.axes.iter().map(|axis| score(axis)));
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         self.record(&fields)

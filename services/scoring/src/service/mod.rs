@@ -3,15 +3,19 @@
 pub(crate) mod backtest;
 pub(crate) mod check;
 pub(crate) mod counter;
+mod csv_rows;
 #[cfg(test)]
 mod csv_tests;
 pub(crate) mod decide;
 pub(crate) mod export;
 pub(crate) mod function;
 pub(crate) mod import;
-pub(crate) mod picture;
+mod packing;
+mod picture;
 pub(crate) mod plan;
+mod plan_csv;
 pub(crate) mod policy;
+pub(crate) mod rating;
 pub(crate) mod summary;
 pub(crate) mod task;
 
@@ -20,7 +24,7 @@ use crate::store;
 use crate::store::policies::PolicyRow;
 use crate::{Settings, convert};
 use remit_api::scoring::v1 as api;
-use remit_core::policy::suitability::{SEEDS, Signal};
+use remit_core::policy::suitability::{Seed, Signal, seeds};
 use remit_core::policy::{Policy, seed};
 use remit_core::{Actor, ActorKind, Clock, Error, Outcome, Result, Tenant, Timestamp};
 use remit_store::{Begin, Call, Db, Mutation};
@@ -160,8 +164,8 @@ impl Scoring {
             }
         }
         if store::functions::count(mutation.tx(), tenant).await? == 0 {
-            for seed in SEEDS {
-                self.write_seed_function(&mut mutation, tenant, seed, now).await?;
+            for seed in seeds()? {
+                self.write_seed_function(&mut mutation, tenant, &seed, now).await?;
             }
         }
         mutation.commit(Vec::new()).await
@@ -171,7 +175,7 @@ impl Scoring {
         &self,
         mutation: &mut Mutation,
         tenant: &Tenant,
-        seed: remit_core::policy::suitability::Seed,
+        seed: &Seed,
         now: Timestamp,
     ) -> Result<()> {
         let signal = |signal: Signal| match signal {
@@ -182,26 +186,26 @@ impl Scoring {
         let named = |prefix: &str, name: &str| format!("{prefix}{name}");
         let mut function = api::Function {
             name: format!("functions/{}", seed.id),
-            title: seed.title.into(),
+            title: seed.title.clone(),
             compressible: signal(seed.compressible).into(),
-            tooling_adopted: signal(seed.others[0]).into(),
-            senior_strategy_role: signal(seed.others[1]).into(),
-            market_premium: signal(seed.others[2]).into(),
-            notes: seed.notes.into(),
+            tooling_adopted: signal(seed.tooling_adopted).into(),
+            senior_strategy_role: signal(seed.senior_strategy_role).into(),
+            market_premium: signal(seed.market_premium).into(),
+            notes: seed.notes.clone(),
             update_time: Some(convert::time(now)),
             ..api::Function::default()
         };
-        let maturity = api::Maturity::from_str_name(&named("MATURITY_", seed.maturity));
+        let maturity = api::Maturity::from_str_name(&named("MATURITY_", &seed.maturity));
         function.set_maturity(maturity.unwrap_or(api::Maturity::Unspecified));
-        let kind = api::ExecutionKind::from_str_name(&named("EXECUTION_KIND_", seed.execution_kind));
+        let kind = api::ExecutionKind::from_str_name(&named("EXECUTION_KIND_", &seed.execution_kind));
         function.set_execution_kind(kind.unwrap_or(api::ExecutionKind::Unspecified));
-        let status = api::FunctionStatus::from_str_name(&named("FUNCTION_STATUS_", seed.status));
+        let status = api::FunctionStatus::from_str_name(&named("FUNCTION_STATUS_", &seed.status));
         function.set_status(status.unwrap_or(api::FunctionStatus::Untested));
-        let evidence = api::EvidenceLevel::from_str_name(&named("EVIDENCE_LEVEL_", seed.evidence));
+        let evidence = api::EvidenceLevel::from_str_name(&named("EVIDENCE_LEVEL_", &seed.evidence));
         function.set_evidence_level(evidence.unwrap_or(api::EvidenceLevel::None));
         function::finish_function(&mut function, 1);
         let digest = convert::function_digest(Some(&function));
-        store::functions::put(mutation.tx(), tenant, seed.id, &digest, 1, &function).await?;
+        store::functions::put(mutation.tx(), tenant, &seed.id, &digest, 1, &function).await?;
         let mut event = mutation.event("scoring.functions.update", &function.name);
         event.after_digest = digest;
         event.details = serde_json::json!({"seed": true});

@@ -1,15 +1,17 @@
 //! The plan: volume first, hours saved gross and net of review (A21), role mix (S118), warnings (S80, S101, S109).
 
-use super::{Rules, Scoring, picture};
+use super::{Rules, Scoring, picture, plan_csv};
 use crate::convert;
 use crate::store::{self, tasks::TaskRow};
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
-use remit_core::policy::Pattern;
+use remit_core::policy::signatures::remarks;
+use remit_core::policy::{Input, Pattern};
 use remit_core::{Error, Result, Tenant};
 use remit_store::page;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc;
 
 const NAMED: usize = 20;
 
@@ -66,6 +68,7 @@ struct Sums {
     low_volume: Named,
     review_exceeds: Named,
     not_tagged: Named,
+    inconsistent: Named,
     automated_functions: BTreeSet<String>,
     owned: BTreeMap<String, BTreeSet<String>>,
     owned_functions: BTreeSet<String>,
@@ -86,21 +89,46 @@ impl Named {
     }
 }
 
-/// The share of results that people review and the score, from the decision in force; by task.
+/// The share of results that people review and the score, as of the decision in force.
 struct Decided {
     sampling: f64,
     score: f64,
 }
 
-fn decided_of(row: &TaskRow, rules: &Rules) -> Option<Decided> {
+fn decided(input: &Input, rules: &Rules) -> Option<Decided> {
     // Evaluating costs less than reading the decision back; after a change of policy this is what the active one says.
-    let summaries = convert::summaries(&row.task, &rules.policy);
-    let input = convert::input(&row.task, rules.function(row.function_id()).0, &summaries);
-    let found = rules.policy.evaluate(&input).ok()?;
+    let found = rules.policy.evaluate(input).ok()?;
     Some(Decided { sampling: found.sampling_ratio.to_f64(), score: found.score.to_f64() })
 }
 
+/// The whole plan in memory, ranked. What an item takes is small and bounded, and a rank needs all of them.
+struct Ranked {
+    rules: Rules,
+    sums: Sums,
+    items: Vec<api::PlanItem>,
+    bubbles: picture::Bubbles,
+}
+
 impl Scoring {
+    async fn ranked(&self, tenant: &Tenant, filter: &str, assumptions: Assumptions, draw: bool) -> Result<Ranked> {
+        let mut tx = self.db.snapshot().await?;
+        let rules = self.rules(&mut tx, tenant).await?;
+        let (mut sums, mut items, mut bubbles) = (Sums::default(), Vec::new(), picture::Bubbles::default());
+        let mut rows = store::tasks::stream(&mut tx, tenant, filter)?;
+        while let Some(row) = rows.try_next().await? {
+            if draw {
+                bubbles.add(&row, &rules.policy);
+            }
+            items.push(sums.add(&row, &rules, assumptions));
+        }
+        drop(rows);
+        items.sort_by(rank);
+        for (item, rank) in items.iter_mut().zip(1..) {
+            item.rank = rank;
+        }
+        Ok(Ranked { rules, sums, items, bubbles })
+    }
+
     pub(crate) async fn plan(
         &self,
         tenant: &Tenant,
@@ -116,22 +144,8 @@ impl Scoring {
             Some([remit_store::Value::Int(Some(rank))]) => usize::try_from(*rank).unwrap_or_default(),
             Some(_) => return Err(Error::invalid("PAGE_TOKEN_INVALID", "page_token", "belongs to another list")),
         };
-        let mut tx = self.db.snapshot().await?;
-        let rules = self.rules(&mut tx, tenant).await?;
-        let mut sums = Sums::default();
-        let (mut items, mut bubbles) = (Vec::new(), Vec::new());
-        let mut rows = store::tasks::stream(&mut tx, tenant, &request.filter)?;
-        while let Some(row) = rows.try_next().await? {
-            if request.include_picture {
-                bubbles.extend(picture::bubble(&row, &rules.policy));
-            }
-            items.push(sums.add(&row, &rules, assumptions));
-        }
-        drop(rows);
-        items.sort_by(rank);
-        for (item, rank) in items.iter_mut().zip(1..) {
-            item.rank = rank;
-        }
+        let Ranked { rules, mut sums, items, bubbles } =
+            self.ranked(tenant, &request.filter, assumptions, request.include_picture).await?;
         let all = items.len();
         let items: Vec<api::PlanItem> = items.into_iter().skip(skip).take(size).collect();
         let end = i64::try_from(skip + items.len()).unwrap_or(i64::MAX);
@@ -151,9 +165,38 @@ impl Scoring {
                 .collect(),
             roles: roles(sums.roles),
             assumptions: Some(assumptions.message()),
-            picture_svg: if request.include_picture { picture::draw(bubbles) } else { String::new() },
+            picture_svg: if request.include_picture {
+                picture::draw(bubbles, &rules.policy.name())
+            } else {
+                String::new()
+            },
             policy: rules.policy.name(),
         })
+    }
+
+    /// Sends the whole plan as CSV in pieces; ends early if nobody listens any more.
+    pub(crate) async fn export_plan(
+        &self,
+        tenant: &Tenant,
+        request: &api::ExportPlanRequest,
+        pieces: &mpsc::Sender<Result<api::ExportPlanResponse>>,
+    ) -> Result<()> {
+        self.seed(tenant).await?;
+        let assumptions = Assumptions::of(&request.assumptions.unwrap_or_default());
+        let ranked = self.ranked(tenant, &request.filter, assumptions, false).await?;
+        let header = plan_csv::header()?;
+        let mut chunk = Some(header);
+        for items in ranked.items.chunks(plan_csv::ROWS) {
+            let mut bytes = chunk.take().unwrap_or_default();
+            bytes.extend(plan_csv::rows(items)?);
+            if pieces.send(Ok(api::ExportPlanResponse { chunk: bytes })).await.is_err() {
+                return Ok(());
+            }
+        }
+        if let Some(chunk) = chunk {
+            let _ = pieces.send(Ok(api::ExportPlanResponse { chunk })).await;
+        }
+        Ok(())
     }
 }
 
@@ -163,7 +206,12 @@ impl Sums {
         let name = format!("tasks/{}", row.id);
         let hours = task.frequency_per_week * task.minutes_per_instance / 60.0 * assumptions.weeks_per_year;
         let pattern = Pattern::parse(&row.pattern).filter(|_| row.state == "DECIDED");
-        let decided = pattern.and_then(|_| decided_of(row, rules));
+        let summaries = convert::summaries(task, &rules.policy);
+        let input = convert::input(task, rules.function(row.function_id()).0, &summaries);
+        let decided = pattern.and_then(|_| decided(&input, rules));
+        if !remarks(&input).is_empty() {
+            self.inconsistent.add(name.clone());
+        }
         let sampled = if pattern == Some(Pattern::HumanOnTheLoop) {
             decided.as_ref().map_or(1.0, |decided| decided.sampling)
         } else {
@@ -262,6 +310,11 @@ impl Sums {
                 "NOT_TAGGED",
                 &self.not_tagged,
                 "frequency or minutes are missing, so nothing can be saved on paper (S56)".into(),
+            ),
+            (
+                "RATINGS_INCONSISTENT",
+                &self.inconsistent,
+                "tags and ratings do not go together: look at the ratings again (S88)".into(),
             ),
         ]
         .into_iter()

@@ -75,6 +75,31 @@ pub(crate) fn lint_message(policy: &Policy) -> api::LintReport {
     }
 }
 
+pub(crate) fn diff_message(base: &Policy, candidate: &Policy) -> api::DiffPoliciesResponse {
+    let found = diff::diff(base, candidate);
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    api::DiffPoliciesResponse {
+        base_digest: base.digest().to_owned(),
+        candidate_digest: candidate.digest().to_owned(),
+        toward_ai: count(found.toward_ai()),
+        toward_human: count(found.toward_human()),
+        changes: found
+            .changes
+            .into_iter()
+            .map(|change| api::PolicyChange { path: change.path, before: change.before, after: change.after })
+            .collect(),
+        shifts: found
+            .shifts
+            .into_iter()
+            .map(|((from, to), n)| api::PatternShift {
+                from: convert::pattern(from).into(),
+                to: convert::pattern(to).into(),
+                count: count(n),
+            })
+            .collect(),
+    }
+}
+
 impl Scoring {
     fn policy_message(&self, row: &PolicyRow, full: bool) -> Result<api::PolicyVersion> {
         let policy = self.compiled(row)?;
@@ -186,28 +211,7 @@ impl Scoring {
         let base = self.resolve_policy(&mut tx, tenant, request.base.unwrap_or_default(), "base").await?;
         let candidate = request.candidate.unwrap_or_default();
         let candidate = self.resolve_policy(&mut tx, tenant, candidate, "candidate").await?;
-        let found = diff::diff(&base, &candidate);
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        Ok(api::DiffPoliciesResponse {
-            base_digest: base.digest().to_owned(),
-            candidate_digest: candidate.digest().to_owned(),
-            toward_ai: count(found.toward_ai()),
-            toward_human: count(found.toward_human()),
-            changes: found
-                .changes
-                .into_iter()
-                .map(|change| api::PolicyChange { path: change.path, before: change.before, after: change.after })
-                .collect(),
-            shifts: found
-                .shifts
-                .into_iter()
-                .map(|((from, to), n)| api::PatternShift {
-                    from: convert::pattern(from).into(),
-                    to: convert::pattern(to).into(),
-                    count: count(n),
-                })
-                .collect(),
-        })
+        Ok(diff_message(&base, &candidate))
     }
 
     pub(crate) async fn activate_policy_version(

@@ -4,6 +4,7 @@ use super::{Rules, Scoring};
 use crate::convert;
 use crate::store::{self, tasks::TaskRow};
 use remit_api::scoring::v1 as api;
+use remit_core::policy::signatures::remarks;
 use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp, name};
 use remit_runtime::{Started, begin, finish};
 use remit_store::{Call, Mutation, page};
@@ -11,7 +12,7 @@ use remit_store::{Call, Mutation, page};
 const MAX_RATERS: usize = 50;
 
 /// The fields that a caller may set, as in an update mask.
-const SETTABLE: [&str; 21] = [
+pub(super) const SETTABLE: [&str; 24] = [
     "title",
     "description",
     "function",
@@ -33,6 +34,9 @@ const SETTABLE: [&str; 21] = [
     "audit_window",
     "labels",
     "ratings",
+    "tolerated_variability",
+    "environment_validity",
+    "feedback_delay",
 ];
 
 pub(crate) fn task_id<'a>(task_name: &'a str, field: &str) -> Result<&'a str> {
@@ -64,6 +68,7 @@ pub(crate) fn normalize(task: &mut api::Task, now: Timestamp) {
     task.ratings = ratings.into_values().collect();
     task.labels.sort();
     task.summaries.clear();
+    task.remarks.clear();
     task.name.clear();
     task.state = 0;
     task.decision.clear();
@@ -115,7 +120,12 @@ pub(crate) fn row(
 
 /// The message of a row.
 pub(crate) fn message(row: TaskRow, rules: &Rules) -> api::Task {
-    let summaries = convert::summaries(&row.task, &rules.policy).into_iter().map(|(axis, summary)| api::AxisSummary {
+    let summaries = convert::summaries(&row.task, &rules.policy);
+    let remarks = remarks(&convert::input(&row.task, rules.function(row.function_id()).0, &summaries));
+    let remarks = remarks
+        .into_iter()
+        .map(|remark| api::TaskRemark { code: remark.code.to_owned(), message: remark.message.to_owned() });
+    let summaries = summaries.into_iter().map(|(axis, summary)| api::AxisSummary {
         axis,
         median: summary.median,
         spread: summary.spread,
@@ -125,6 +135,7 @@ pub(crate) fn message(row: TaskRow, rules: &Rules) -> api::Task {
     api::Task {
         name: format!("tasks/{}", row.id),
         summaries: summaries.collect(),
+        remarks: remarks.collect(),
         state: state.unwrap_or(api::TaskState::Unspecified).into(),
         decision: if row.decision_id.is_empty() { String::new() } else { format!("decisions/{}", row.decision_id) },
         pattern: convert::pattern_number(&row.pattern),
@@ -168,11 +179,7 @@ impl Scoring {
         let rules = self.rules(mutation.tx(), &call.tenant).await?;
         normalize(&mut task, call.now);
         let row = row(&request.task_id, task, None, &rules, head.revision, call.now);
-        if before.is_some() {
-            store::tasks::update(mutation.tx(), &call.tenant, &row).await?;
-        } else {
-            store::tasks::insert(mutation.tx(), &call.tenant, std::slice::from_ref(&row)).await?;
-        }
+        store::tasks::put(mutation.tx(), &call.tenant, std::slice::from_ref(&row)).await?;
         mutation.record(event(&mutation, call.method, None, Some(&row)));
         let answer = finish(mutation, message(row, &rules)).await?;
         self.caches.refresh(&call.tenant).await;
@@ -255,10 +262,8 @@ impl Scoring {
         change(&mut task)?;
         normalize(&mut task, call.now);
         let after = row(id, task, Some(&before), &rules, head.revision, call.now);
-        if before.state == "DECIDED" && after.state != "DECIDED" {
-            store::decisions::end_task(mutation.tx(), &call.tenant, id, call.now).await?;
-        }
-        store::tasks::update(mutation.tx(), &call.tenant, &after).await?;
+        store::tasks::put(mutation.tx(), &call.tenant, std::slice::from_ref(&after)).await?;
+        store::decisions::end_changed(mutation.tx(), &call.tenant, head.revision - 1, call.now).await?;
         mutation.record(event(&mutation, call.method, Some(&before), Some(&after)));
         let answer = finish(mutation, message(after, &rules)).await?;
         self.caches.refresh(&call.tenant).await;
@@ -274,7 +279,6 @@ impl Scoring {
         };
         let head = store::claim(mutation.tx(), &call.tenant, 1, 0).await?;
         let before = self.present(&mut mutation, id, &request.etag).await?;
-        store::decisions::end_task(mutation.tx(), &call.tenant, id, call.now).await?;
         let after = TaskRow {
             removed: true,
             state: "UNRATED".into(),
@@ -284,7 +288,8 @@ impl Scoring {
             update_time: call.now,
             ..before.clone()
         };
-        store::tasks::update(mutation.tx(), &call.tenant, &after).await?;
+        store::tasks::put(mutation.tx(), &call.tenant, std::slice::from_ref(&after)).await?;
+        store::decisions::end_changed(mutation.tx(), &call.tenant, head.revision - 1, call.now).await?;
         mutation.record(event(&mutation, call.method, Some(&before), None));
         finish(mutation, ()).await?;
         self.caches.refresh(&call.tenant).await;
@@ -304,7 +309,7 @@ impl Scoring {
 }
 
 /// Takes the named fields from `given`; all that a caller may set if none are named.
-fn merge(task: &mut api::Task, given: &api::Task, paths: &[String]) {
+pub(super) fn merge(task: &mut api::Task, given: &api::Task, paths: &[String]) {
     let every = paths.is_empty() || paths.iter().any(|path| path == "*");
     let named = |path: &str| every || paths.iter().any(|other| other == path);
     if named("title") {
@@ -369,5 +374,14 @@ fn merge(task: &mut api::Task, given: &api::Task, paths: &[String]) {
     }
     if named("ratings") {
         task.ratings.clone_from(&given.ratings);
+    }
+    if named("tolerated_variability") {
+        task.tolerated_variability = given.tolerated_variability;
+    }
+    if named("environment_validity") {
+        task.environment_validity = given.environment_validity;
+    }
+    if named("feedback_delay") {
+        task.feedback_delay = given.feedback_delay;
     }
 }

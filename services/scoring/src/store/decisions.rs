@@ -86,14 +86,18 @@ pub(crate) async fn end_replaced(tx: &mut Tx, tenant: &Tenant, batch: &str, now:
     .await
 }
 
-/// Ends the decision in force on a task that is removed or changed.
-pub(crate) async fn end_task(tx: &mut Tx, tenant: &Tenant, task_id: &str, now: Timestamp) -> Result<u64> {
-    query("update decisions set in_force = 0, end_time = $3 where tenant_id = $1 and task_id = $2 and in_force = 1")
-        .bind(tenant)
-        .bind(task_id)
-        .bind(now)
-        .execute(tx)
-        .await
+/// Ends the decisions in force on tasks that were removed or changed after a revision, so that they do not stand.
+pub(crate) async fn end_changed(tx: &mut Tx, tenant: &Tenant, revision: i64, now: Timestamp) -> Result<u64> {
+    query(
+        "update decisions set in_force = 0, end_time = $3 where tenant_id = $1 and in_force = 1
+             and task_id in (select t.task_id from tasks t
+                 where t.tenant_id = $1 and t.revision > $2 and t.state <> 'DECIDED')",
+    )
+    .bind(tenant)
+    .bind(revision)
+    .bind(now)
+    .execute(tx)
+    .await
 }
 
 /// Ends the decisions in force on the tasks of a function that changed.

@@ -153,8 +153,17 @@ fn tagged(task: &Task) -> bool {
     task.frequency_per_week > 0.0 && task.complexity > 0 && risk
 }
 
-/// Inserts new rows; the caller knows that there are none of these ids.
-pub(crate) async fn insert(tx: &mut Tx, tenant: &Tenant, rows: &[TaskRow]) -> Result<u64> {
+const REPLACE: &str = "(tenant_id, task_id) do update set removed = excluded.removed,
+    function_id = excluded.function_id, role = excluded.role, state = excluded.state,
+    complexity = excluded.complexity, frequency_per_week = excluded.frequency_per_week,
+    hours_per_year = excluded.hours_per_year, audit_window = excluded.audit_window, tagged = excluded.tagged,
+    content_digest = excluded.content_digest, decision_id = excluded.decision_id, pattern = excluded.pattern,
+    decided_digest = excluded.decided_digest, decided_function_digest = excluded.decided_function_digest,
+    decided_policy_digest = excluded.decided_policy_digest, revision = excluded.revision,
+    create_time = excluded.create_time, update_time = excluded.update_time, body = excluded.body";
+
+/// Inserts or replaces rows with different ids. The head is locked, so nobody else changes them.
+pub(crate) async fn put(tx: &mut Tx, tenant: &Tenant, rows: &[TaskRow]) -> Result<u64> {
     let text = |f: &dyn Fn(&TaskRow) -> String| rows.iter().map(f).collect::<Vec<_>>();
     let int = |f: &dyn Fn(&TaskRow) -> i64| rows.iter().map(f).collect::<Vec<_>>();
     BulkInsert::into("tasks")
@@ -179,42 +188,9 @@ pub(crate) async fn insert(tx: &mut Tx, tenant: &Tenant, rows: &[TaskRow]) -> Re
         .bigint("create_time", int(&|row| row.create_time.micros()))
         .bigint("update_time", int(&|row| row.update_time.micros()))
         .bytes("body", rows.iter().map(|row| row.task.encode_to_vec()).collect::<Vec<_>>())
+        .on_conflict(REPLACE)
         .execute(tx)
         .await
-}
-
-/// Replaces a row. The head is locked, so nobody else changes it.
-pub(crate) async fn update(tx: &mut Tx, tenant: &Tenant, row: &TaskRow) -> Result<u64> {
-    query(
-        "update tasks set removed = $3, function_id = $4, role = $5, state = $6, complexity = $7,
-             frequency_per_week = $8, hours_per_year = $9, audit_window = $10, tagged = $11, content_digest = $12,
-             decision_id = $13, pattern = $14, decided_digest = $15, decided_function_digest = $16,
-             decided_policy_digest = $17, revision = $18, create_time = $19, update_time = $20, body = $21
-         where tenant_id = $1 and task_id = $2",
-    )
-    .bind(tenant)
-    .bind(&row.id)
-    .bind(row.removed)
-    .bind(row.function_id())
-    .bind(&row.task.role)
-    .bind(&row.state)
-    .bind(i64::from(row.task.complexity))
-    .bind(row.task.frequency_per_week)
-    .bind(row.hours_per_year)
-    .bind(window_id(&row.task))
-    .bind(tagged(&row.task))
-    .bind(&row.content_digest)
-    .bind(&row.decision_id)
-    .bind(&row.pattern)
-    .bind(&row.decided_digest)
-    .bind(&row.decided_function_digest)
-    .bind(&row.decided_policy_digest)
-    .bind(row.revision)
-    .bind(row.create_time)
-    .bind(row.update_time)
-    .bind(row.task.encode_to_vec())
-    .execute(tx)
-    .await
 }
 
 /// Puts the decisions of a group in force on their tasks, numbering the changes after `base`.

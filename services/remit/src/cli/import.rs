@@ -1,0 +1,220 @@
+//! `remit task import` and `remit task export`.
+
+use super::connect::{Session, refused, text, unreadable, unwritable};
+use super::output::{Column, json, print_raw};
+use super::values::pair;
+use clap::{Args, ValueEnum};
+use remit_api::scoring::v1::import_tasks_request::Part;
+use remit_api::scoring::v1::task_service_client::TaskServiceClient;
+use remit_api::scoring::v1::{
+    ExistingTask, ExportTasksRequest, ImportTasksConfig, ImportTasksRequest, ImportTasksResponse,
+};
+use remit_core::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use tokio::io::AsyncReadExt as _;
+
+/// Arguments of `remit task import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file (CSV with a header).
+    file: PathBuf,
+    /// Import the good rows even if there are bad ones.
+    #[arg(long)]
+    skip_bad: bool,
+    /// Only report; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// What to do with tasks that exist.
+    #[arg(long, value_enum, default_value = "update")]
+    existing: Existing,
+    /// Who rated, where the file does not say; the caller if absent.
+    #[arg(long, default_value = "")]
+    rater: String,
+    /// A file (YAML or JSON) that maps columns: `columns` (of the file to ours, `-` drops one), `defaults` (ours to a
+    /// value) and `rater`, each optional. Options on the command line win.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// A column of the file under another name, such as 'Task ID=id'; '-' drops it.
+    #[arg(long = "column", value_name = "FILE=NAME", value_parser = pair)]
+    columns: Vec<(String, String)>,
+    /// A value where the file has no such column.
+    #[arg(long = "default", value_name = "NAME=VALUE", value_parser = pair)]
+    defaults: Vec<(String, String)>,
+}
+
+/// What to do with tasks that exist.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Existing {
+    /// Change them.
+    Update,
+    /// Leave them.
+    Skip,
+    /// Report them as bad rows.
+    Refuse,
+}
+
+const ERROR_COLUMNS: &[Column] =
+    &[("LINE", "line", ""), ("COLUMN", "column", ""), ("REASON", "reason", ""), ("MESSAGE", "message", "")];
+
+/// How much of the file one message carries.
+const CHUNK: usize = 256 * 1_024;
+
+/// How the columns of somebody's file become ours.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Mapping {
+    columns: BTreeMap<String, String>,
+    defaults: BTreeMap<String, String>,
+    rater: String,
+}
+
+impl Mapping {
+    fn read(path: &Path) -> Result<Self> {
+        let content = text(path)?;
+        if content.trim().is_empty() {
+            return Err(Error::invalid("MAPPING_INVALID", path.display().to_string(), "is empty"));
+        }
+        // JSON is a part of YAML.
+        serde_norway::from_str(&content)
+            .map_err(|error| Error::invalid("MAPPING_INVALID", path.display().to_string(), error.to_string()))
+    }
+}
+
+/// Imports a file.
+pub(super) async fn import(session: &Session, arguments: Import) -> Result<()> {
+    let path = arguments.file;
+    let mut file = tokio::fs::File::open(&path).await.map_err(|error| unreadable(&path, error))?;
+    let size = file.metadata().await.map_err(|error| unreadable(&path, error))?.len();
+    let existing = match arguments.existing {
+        Existing::Update => ExistingTask::Update,
+        Existing::Skip => ExistingTask::Skip,
+        Existing::Refuse => ExistingTask::Refuse,
+    };
+    let mut mapping = arguments.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
+    mapping.columns.extend(arguments.columns);
+    mapping.defaults.extend(arguments.defaults);
+    let config = ImportTasksConfig {
+        columns: mapping.columns.into_iter().collect(),
+        defaults: mapping.defaults.into_iter().collect(),
+        skip_bad: arguments.skip_bad,
+        dry_run: arguments.dry_run,
+        existing: existing.into(),
+        rater: if arguments.rater.is_empty() { mapping.rater } else { arguments.rater },
+        request_id: session.request_id(),
+    };
+    let bar = session.out.progress(size, "importing");
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    let progress = bar.clone();
+    let shown = path.clone();
+    // A server that refuses early closes the stream; its answer says why, so a failed send is no error.
+    let reader = tokio::spawn(async move {
+        let part = |part| ImportTasksRequest { part: Some(part) };
+        if sender.send(part(Part::Config(config))).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let mut piece = (&mut file).take(CHUNK as u64);
+            let read = piece.read_to_end(&mut chunk).await.map_err(|error| unreadable(&shown, error))?;
+            if read == 0 || sender.send(part(Part::Chunk(chunk))).await.is_err() {
+                return Ok::<(), Error>(());
+            }
+            progress.inc(read as u64);
+        }
+    });
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let answer = TaskServiceClient::new(session.wire()).import_tasks(stream).await;
+    bar.finish_and_clear();
+    reader.await.map_err(|error| Error::internal("reading the file was cut short").with_source(error))??;
+    report(session, arguments.dry_run, &answer.map_err(refused)?.into_inner())
+}
+
+fn report(session: &Session, dry_run: bool, answer: &ImportTasksResponse) -> Result<()> {
+    if session.out.json {
+        session.out.show(answer)?;
+    } else {
+        if !answer.errors.is_empty() {
+            session.out.list(&answer.errors, ERROR_COLUMNS)?;
+        }
+        let done = if answer.committed { "" } else { "would be " };
+        let text = format!(
+            "{} rows: {} {done}created, {} {done}updated, {} unchanged, {} bad",
+            answer.rows, answer.created, answer.updated, answer.unchanged, answer.bad_rows
+        );
+        session.out.text(&text, || json(answer))?;
+    }
+    if answer.committed || dry_run {
+        return Ok(());
+    }
+    let text = format!(
+        "nothing was imported: {} bad rows; correct them, or import the others with --skip-bad",
+        answer.bad_rows
+    );
+    Err(Error::precondition("IMPORT_REFUSED", text))
+}
+
+/// Writes the inventory as CSV.
+pub(super) async fn export(session: &Session, filter: String, out: Option<&Path>) -> Result<()> {
+    let mut client = TaskServiceClient::new(session.wire());
+    let mut pieces = client.export_tasks(ExportTasksRequest { filter }).await.map_err(refused)?.into_inner();
+    let mut file = Target::open(out)?;
+    while let Some(piece) = pieces.message().await.map_err(refused)? {
+        file.write(&piece.chunk)?;
+    }
+    file.finish(session)
+}
+
+/// Where pieces go as they arrive: a file, or standard output.
+pub(super) struct Target(Option<(PathBuf, std::fs::File)>);
+
+impl Target {
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+        let open = |path: &Path| {
+            let file = std::fs::File::create(path).map_err(|error| unwritable(path, error))?;
+            Ok::<_, Error>((path.to_owned(), file))
+        };
+        path.map(open).transpose().map(Self)
+    }
+
+    pub(super) fn write(&mut self, content: &[u8]) -> Result<()> {
+        match &mut self.0 {
+            Some((path, file)) => file.write_all(content).map_err(|error| unwritable(path, error)),
+            None => print_raw(content),
+        }
+    }
+
+    pub(super) fn finish(self, session: &Session) -> Result<()> {
+        if let Some((path, _)) = self.0 {
+            session.out.note(&format!("wrote {}", path.display()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_mapping_file_is_read_strictly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mapping.yaml");
+        let read = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            Mapping::read(&path)
+        };
+        let mapping =
+            read("columns: { Task ID: id, Notes: '-' }\ndefaults: { function: software }\nrater: ada").unwrap();
+        assert_eq!((mapping.columns["Task ID"].as_str(), mapping.rater.as_str()), ("id", "ada"));
+        assert_eq!(read("{\"columns\": {\"a\": \"id\"}}").unwrap().columns.len(), 1);
+        for wrong in ["", "columns: 3", "colums: {}", "- a"] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.reason(), "MAPPING_INVALID", "{wrong}");
+            assert!(error.message().contains("mapping.yaml"), "{}", error.message());
+        }
+    }
+}

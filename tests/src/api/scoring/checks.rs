@@ -1,0 +1,250 @@
+//! Checks: what AI may do now.
+
+use super::{create, decide, decisions, task};
+use crate::api::cases;
+use crate::api::council::{approve, propose, seat, with_members};
+use crate::support::{Suite, eventually, stamp};
+use remit_api::council::v1::action::Kind;
+use remit_api::council::v1::hold_service_client::HoldServiceClient;
+use remit_api::council::v1::{EngageHoldRequest, GrantWaiver, Hold, Scope, scope};
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::{
+    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, Model, ModelVersion, ModelVersionState,
+    TransitionModelVersionRequest,
+};
+use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
+use remit_api::scoring::v1::*;
+use remit_api::types::{AutonomyPattern, Stakes};
+use std::time::Duration;
+
+cases![
+    a_check_follows_approval_purpose_decision_suspension_and_holds,
+    an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose,
+    a_check_counts_exactly_under_concurrency,
+];
+
+/// An approved model version of the registry for one purpose.
+async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {
+    let mut people = ModelServiceClient::new(suite.human("dara", &["admin"], &[]).to("registry"));
+    let mut council = ModelServiceClient::new(suite.service("council").to("registry"));
+    let message = Model { display_name: model.into(), owner: "dara".into(), ..Default::default() };
+    let request = CreateModelRequest { model_id: model.into(), model: Some(message), ..Default::default() };
+    people.create_model(request).await.unwrap();
+    let message = ModelVersion {
+        provider: "in-house".into(),
+        artifact_digest: remit_core::digest::sha256(model.as_bytes()),
+        intended_use: "scoring".into(),
+        owner: "dara".into(),
+        ..Default::default()
+    };
+    let request = CreateModelVersionRequest {
+        parent: format!("models/{model}"),
+        model_version_id: "1".into(),
+        model_version: Some(message),
+        ..Default::default()
+    };
+    let name = people.create_model_version(request).await.unwrap().into_inner().name;
+    let evaluation = remit_api::registry::v1::Evaluation {
+        id: "e1".into(),
+        suite: "holdout".into(),
+        metrics: [("auc".to_owned(), 0.8)].into(),
+        passed: true,
+        ..Default::default()
+    };
+    let request = AddEvaluationRequest { name: name.clone(), evaluation: Some(evaluation), ..Default::default() };
+    people.add_evaluation(request).await.unwrap();
+    people.transition_model_version(transition(&name, ModelVersionState::Evaluating, "")).await.unwrap();
+    council.transition_model_version(transition(&name, ModelVersionState::Approved, purpose)).await.unwrap();
+    name
+}
+
+fn transition(name: &str, state: ModelVersionState, purpose: &str) -> TransitionModelVersionRequest {
+    TransitionModelVersionRequest {
+        name: name.into(),
+        state: state.into(),
+        purposes: if purpose.is_empty() { vec![] } else { vec![purpose.into()] },
+        proposal: if purpose.is_empty() { String::new() } else { "proposals/p1".into() },
+        reason: "test".into(),
+        ..Default::default()
+    }
+}
+
+async fn check(suite: &Suite, request: &CheckTaskRequest) -> CheckTaskResponse {
+    let mut platform = DecisionServiceClient::new(suite.platform().to("scoring"));
+    platform.check_task(request.clone()).await.unwrap().into_inner()
+}
+
+fn lead(answer: &CheckTaskResponse) -> &str {
+    answer.reasons.first().map_or("", |reason| reason.code.as_str())
+}
+
+async fn a_check_follows_approval_purpose_decision_suspension_and_holds(suite: Suite) {
+    let given =
+        Task { purpose: "lead-scoring".into(), disclosure: Disclosure::NotRequired.into(), ..task("T", (5, 1, 1)) };
+    create(&suite, "t", given).await;
+    let version = approved(&suite, "scorer", "lead-scoring").await;
+    let other = approved(&suite, "writer", "ad-copy").await;
+    let request = CheckTaskRequest {
+        task: "tasks/t".into(),
+        model_version: version.clone(),
+        run_id: "run-1".into(),
+        ..Default::default()
+    };
+    // The first answer waits for the first states; approvals that came before it are in them.
+    assert_eq!(lead(&check(&suite, &request).await), "TASK_NOT_DECIDED");
+    let decision = decide(&suite, "t").await;
+    eventually("the decision reaches every replica", || async {
+        check(&suite, &request).await.verdict() == Verdict::Permit
+    })
+    .await;
+    let answer = check(&suite, &request).await;
+    assert_eq!((answer.decision.as_str(), answer.model_state.as_str()), (decision.name.as_str(), "APPROVED"));
+    assert!(answer.caches.iter().all(|cache| !cache.stale && cache.age.is_some()));
+    let obligations = answer.obligations.clone().unwrap();
+    assert_eq!(obligations.pattern(), AutonomyPattern::HumanOnTheLoop);
+    assert_eq!(obligations.disclosure(), Disclosure::NotRequired);
+    let sampling = obligations.sampling.unwrap();
+    let first: String = sampling.hash.chars().take(16).collect();
+    let share = u64::from_str_radix(&first, 16).unwrap() as f64 / 2f64.powi(64);
+    assert_eq!((sampling.ratio, sampling.drawn), (0.05, share < 0.05), "the draw can be made again");
+    assert_eq!(sampling.hash, hex::encode(<sha2::Sha256 as sha2::Digest>::digest(sampling.input.as_bytes())));
+
+    let refused = check(&suite, &CheckTaskRequest { model_version: other, ..request.clone() }).await;
+    assert_eq!((refused.verdict(), lead(&refused)), (Verdict::Deny, "PURPOSE_NOT_APPROVED"));
+    let unknown = CheckTaskRequest { model_version: "models/none/versions/1".into(), ..request.clone() };
+    assert_eq!(lead(&check(&suite, &unknown).await), "MODEL_VERSION_UNKNOWN");
+    let higher = CheckTaskRequest { stakes: Stakes::High.into(), ..request.clone() };
+    let higher = check(&suite, &higher).await;
+    assert_eq!(higher.obligations.unwrap().pattern(), AutonomyPattern::HumanInTheLoop);
+    let anonymous = check(&suite, &CheckTaskRequest { run_id: String::new(), ..request.clone() }).await;
+    assert!(anonymous.obligations.unwrap().sampling.unwrap().drawn, "without a run id every result is sampled");
+
+    let mut people = ModelServiceClient::new(suite.human("dara", &["admin"], &[]).to("registry"));
+    people.transition_model_version(transition(&version, ModelVersionState::Suspended, "")).await.unwrap();
+    eventually("the suspension is seen", || async { lead(&check(&suite, &request).await) == "MODEL_SUSPENDED" }).await;
+
+    let mut holds = HoldServiceClient::new(suite.human("ada", &["admin"], &["marketing_lead"]).to("council"));
+    let hold = Hold {
+        scope: Some(Scope { target: Some(scope::Target::Task("tasks/t".into())) }),
+        reason: "stop".into(),
+        ..Default::default()
+    };
+    let engage = EngageHoldRequest { hold_id: "h1".into(), hold: Some(hold), ..Default::default() };
+    holds.engage_hold(engage).await.unwrap();
+    eventually("the hold is seen", || async { check(&suite, &request).await.holds == ["holds/h1"] }).await;
+
+    let summary =
+        decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
+    let counted: i64 = summary.check_counts.iter().map(|count| count.count).sum();
+    assert_eq!(counted, summary.checks);
+    assert!(summary.check_counts.iter().any(|count| count.reason == "MODEL_SUSPENDED"));
+    let entries = suite.entries("action = \"scoring.tasks.check\"").await;
+    assert!(
+        entries.iter().any(|entry| entry.event.as_ref().is_some_and(|event| event.reason == "HOLD_ENGAGED")),
+        "the first check of an outcome is recorded"
+    );
+}
+
+async fn a_check_counts_exactly_under_concurrency(suite: Suite) {
+    create(&suite, "t", task("T", (5, 1, 1))).await;
+    decide(&suite, "t").await;
+    let request = CheckTaskRequest {
+        task: "tasks/t".into(),
+        model_version: "models/none/versions/1".into(),
+        run_id: "r1".into(),
+        ..Default::default()
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (suite, request) = (suite.clone(), request.clone());
+        calls.spawn(async move { check(&suite, &request).await.verdict() });
+    }
+    assert!(calls.join_all().await.into_iter().all(|verdict| verdict == Verdict::Deny));
+    let summary =
+        decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
+    assert_eq!((summary.checks, summary.checks_denied), (50, 50));
+}
+
+async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite: Suite) {
+    let given = Task {
+        purpose: "ad-copy".into(),
+        gate: "gates/creative".into(),
+        brand_impacting: true,
+        ..task("T", (5, 1, 1))
+    };
+    create(&suite, "t", given).await;
+    decide(&suite, "t").await;
+    let version = approved(&suite, "writer", "ad-copy").await;
+    let mut council = ModelServiceClient::new(suite.service("council").to("registry"));
+    let restricted = TransitionModelVersionRequest {
+        conditions: vec!["no names of people".into()],
+        ..transition(&version, ModelVersionState::Restricted, "ad-copy")
+    };
+    council.transition_model_version(restricted).await.unwrap();
+    let request = CheckTaskRequest {
+        task: "tasks/t".into(),
+        model_version: version,
+        run_id: "run-1".into(),
+        ..Default::default()
+    };
+    eventually("the restriction is seen", || async { check(&suite, &request).await.model_state == "RESTRICTED" }).await;
+    let answer = check(&suite, &request).await;
+    assert_eq!(answer.verdict(), Verdict::Permit);
+    let codes: Vec<&str> = answer.reasons.iter().map(|reason| reason.code.as_str()).collect();
+    assert_eq!(codes, ["DECISION_PATTERN", "MODEL_RESTRICTED", "MODEL_CONDITIONS"]);
+    let obligations = answer.obligations.unwrap();
+    assert_eq!((obligations.pattern(), obligations.gate.as_str()), (AutonomyPattern::HumanInTheLoop, "gates/creative"));
+    assert_eq!(obligations.disclosure(), Disclosure::Label, "not decided means more disclosure");
+    assert_eq!(
+        (obligations.requirements, obligations.conditions),
+        (vec!["SIGN_OFF".to_owned()], vec!["no names of people".to_owned()])
+    );
+    let sampling = obligations.sampling.unwrap();
+    assert!(sampling.drawn && sampling.ratio == 1.0, "a person decides on every result");
+    assert_eq!(sampling.input, format!("remit-sampling-v1\n{}\ntasks/t\nrun-1", suite.tenant_id()));
+    let sources: Vec<&str> = answer.caches.iter().map(|cache| cache.source.as_str()).collect();
+    assert_eq!(sources, ["inventory", "models", "holds", "waivers"]);
+
+    let other = CheckTaskRequest { gate: "gates/other".into(), ..request.clone() };
+    assert_eq!(lead(&check(&suite, &other).await), "GATE_MISMATCH");
+    let other = CheckTaskRequest { purpose: "lead-scoring".into(), ..request.clone() };
+    let answer = check(&suite, &other).await;
+    let denials: Vec<&str> = answer
+        .reasons
+        .iter()
+        .filter(|reason| reason.effect() == ReasonEffect::Deny)
+        .map(|reason| reason.code.as_str())
+        .collect();
+    assert_eq!(
+        denials,
+        ["PURPOSE_NOT_APPROVED", "PURPOSE_MISMATCH"],
+        "a model approved for one purpose is refused for another"
+    );
+
+    // A waiver of the council is listed beside what it takes away, and says so when it has ended.
+    with_members(&suite).await;
+    let expire = suite.now().await.plus(Duration::from_secs(3_600));
+    let waiver = GrantWaiver {
+        waiver_id: "w".into(),
+        control: "GATE_MISMATCH".into(),
+        scope: Some(Scope { target: Some(scope::Target::Task("tasks/t".into())) }),
+        reason: "the gate is being moved".into(),
+        compensating_control: "the old gate still reviews".into(),
+        beneficiary: "ops".into(),
+        expire_time: Some(stamp(expire)),
+        ..Default::default()
+    };
+    let proposal = propose(&suite, "waive", Kind::GrantWaiver(waiver)).await;
+    for who in ["mia", "lea"] {
+        approve(&seat(&suite, who), &proposal).await.unwrap();
+    }
+    let other = CheckTaskRequest { gate: "gates/other".into(), ..request.clone() };
+    eventually("the waiver is seen", || async { check(&suite, &other).await.verdict() == Verdict::Permit }).await;
+    let waived = check(&suite, &other).await;
+    assert_eq!(waived.waivers, ["waivers/w"]);
+    assert!(waived.reasons.iter().any(|reason| reason.code == "GATE_MISMATCH" && reason.waiver == "waivers/w"));
+    suite.advance(Duration::from_secs(3_601)).await;
+    eventually("the waiver has ended", || async { check(&suite, &other).await.verdict() == Verdict::Deny }).await;
+    let ended = check(&suite, &other).await;
+    assert!(ended.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED" && reason.resource == "waivers/w"));
+}

@@ -1,0 +1,169 @@
+//! The command line as people and pipelines use it: the binary itself, its output and its exit codes.
+
+use crate::support::{Process, Site};
+use remit_core::ActorKind;
+use remit_core::policy::seed;
+use std::path::{Path, PathBuf};
+
+/// Runs the binary to its end; its exit code and what it printed.
+fn run(dir: &Path, args: &[&str]) -> (i32, String) {
+    let mut process = Process::start(dir, "cli", args);
+    let code = process.wait();
+    (code, process.printed())
+}
+
+/// The same with blanks run together, as columns of a table have different widths.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn write(dir: &Path, name: &str, content: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, content).expect("a file can be written");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is text")
+}
+
+#[test]
+fn policies_are_checked_as_files_without_a_server() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = dir.path();
+    let inverted = write(dir, "inverted.yaml", seed::INVERTED_SUM);
+    let literal = write(dir, "literal.yaml", seed::LITERAL_SUM);
+    let run = |args: &[&str]| run(dir, &[&["policy"], args].concat());
+
+    let (code, printed) = run(&["lint", text(&inverted)]);
+    assert_eq!(code, 0, "{printed}");
+    let found = words(&printed);
+    for row in ["AI_AUTOMATED HUMAN_ON_THE_LOOP 10", "HYBRID HUMAN_IN_THE_LOOP 43", "HUMAN_LED AI_FIRST_DRAFT 72"] {
+        assert!(found.contains(row), "{row} in {printed}");
+    }
+    assert!(found.contains("passed: 125 combinations of ratings"), "{printed}");
+
+    let (code, printed) = run(&["lint", text(&literal)]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("12 steps break monotonicity") && printed.contains("LINT_FAILED"), "{printed}");
+    let (code, printed) = run(&["lint", "--json", text(&literal)]);
+    assert_eq!(code, 3, "{printed}");
+    assert_eq!(printed.matches("\"stage\": \"before_caps\"").count(), 12, "{printed}");
+
+    let (code, printed) = run(&["test", text(&inverted)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("35 of 35 golden cases passed"), "{printed}");
+    let wrong = seed::INVERTED_SUM.replacen("    score: 15\n", "    score: 14\n", 1);
+    let (code, printed) = run(&["test", text(&write(dir, "wrong.yaml", &wrong))]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(words(&printed).contains("score is 15, expected 14") && printed.contains("CASES_FAILED"), "{printed}");
+    let (code, printed) = run(&["test", text(&literal)]);
+    assert_eq!((code, printed.contains("CASES_MISSING")), (3, true), "{printed}");
+
+    let changed = seed::INVERTED_SUM.replace("above: 12", "above: 11").replace("at_most: 12", "at_most: 11");
+    let changed = write(dir, "changed.yaml", &changed);
+    let (code, printed) = run(&["diff", text(&inverted), text(&changed)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(words(&printed).contains("/bands/0/above 12 11"), "{printed}");
+    assert!(printed.contains("10 combinations of ratings move toward AI, 0 toward people"), "{printed}");
+    let policy = remit_core::policy::Policy::parse(seed::INVERTED_SUM.as_bytes()).expect("it parses");
+    let json = write(dir, "inverted.json", policy.canonical_json());
+    let (code, printed) = run(&["diff", text(&inverted), text(&json)]);
+    assert_eq!((code, printed.trim()), (0, "the policies are the same"), "YAML and JSON are one policy");
+
+    let wrong = seed::INVERTED_SUM.replace("when: risk >= 4", "when: risc >= 4");
+    let (code, printed) = run(&["lint", text(&write(dir, "wrong.yaml", &wrong))]);
+    assert_eq!(code, 2, "{printed}");
+    assert!(printed.contains("caps[2].when") && printed.contains("risc is not known"), "{printed}");
+    let (code, printed) = run(&["lint", "nowhere.yaml"]);
+    assert_eq!((code, printed.contains("FILE_UNREADABLE")), (2, true), "{printed}");
+    let (code, printed) = run(&["lint", "seed-004-inverted-sum/1"]);
+    assert_eq!((code, printed.contains("TOKEN_MISSING")), (4, true), "a stored version needs a server: {printed}");
+}
+
+#[test]
+fn a_draw_is_made_again_without_a_server() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let draw = |ratio: &str| {
+        run(dir.path(), &["task", "draw", "t", "--tenant", "acme", "--run-id", "run-1", "--ratio", ratio, "--json"])
+    };
+    let (code, printed) = draw("0.95");
+    assert_eq!(code, 0, "{printed}");
+    let hash = "ee93c3b62c7df20e5b505cd90a1b04017e2ec7697fc08bc7f4bbc6205586fcde";
+    assert!(printed.contains(hash) && printed.contains("\"drawn\": true"), "{printed}");
+    assert!(draw("0.9").1.contains("\"drawn\": false"));
+    let (code, printed) = draw("5");
+    assert_eq!((code, printed.contains("ratio")), (2, true), "{printed}");
+}
+
+const FOREIGN: &str = "Key;ignored\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_is_imported_decided_planned_and_exported() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = dir.path();
+    let site = Site::new(&[("all", "all")], "");
+    let _process = site.start("all").await;
+    let token = write(dir, "token", &site.token("ada", ActorKind::Human, &["operator"]));
+    let url = site.url("all");
+    let call = |args: &[&str]| run(dir, &[args, &["--server", &url, "--token-file", text(&token)]].concat());
+
+    let csv = "Key,What,Times,Minutes,P,R,H,Remarks
+v1,Write variants,20,30,5,1,1,x
+v2,Set up campaigns,5,60,4,2,2,y
+v3,Positioning,0.1,600,1,5,5,z
+";
+    let inventory = write(dir, "inventory.csv", csv);
+    let mapping =
+        "columns: { Key: id, What: title, Times: frequency_per_week, Minutes: minutes_per_instance, P: predictability,
+  R: risk, H: human_judgment, Remarks: '-' }
+defaults: { function: paid_media, complexity: '2' }
+rater: workshop
+";
+    let mapping = write(dir, "mapping.yaml", mapping);
+    let (code, printed) = call(&["task", "import", text(&inventory)]);
+    assert_eq!((code, printed.contains("column 'Key' is not known")), (2, true), "{printed}");
+    let (code, printed) =
+        call(&["task", "import", text(&inventory), "--mapping", text(&write(dir, "bad.yaml", FOREIGN))]);
+    assert_eq!((code, printed.contains("MAPPING_INVALID")), (2, true), "{printed}");
+    let (code, printed) = call(&["task", "import", text(&inventory), "--mapping", text(&mapping)]);
+    assert_eq!((code, printed.contains("3 created")), (0, true), "{printed}");
+    let (code, printed) = call(&["task", "decide", "--all"]);
+    assert_eq!((code, printed.contains("3 decided")), (0, true), "{printed}");
+
+    let (plan, picture) = (dir.join("plan.csv"), dir.join("plan.svg"));
+    let (code, printed) = call(&["plan", "--csv", text(&plan), "--picture", text(&picture)]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("3 tasks, 3 decided") && printed.contains("NO_STRATEGY_OWNER"), "{printed}");
+    let rows = std::fs::read_to_string(&plan).expect("the plan was written");
+    assert!(
+        rows.lines()
+            .nth(1)
+            .is_some_and(|row| row.starts_with("1,v1,Write variants,paid_media,,HUMAN_ON_THE_LOOP,15,20,520.00,")),
+        "{rows}"
+    );
+    assert_eq!(rows.lines().count(), 4);
+    let svg = std::fs::read_to_string(&picture).expect("the picture was written");
+    assert!(svg.starts_with("<svg") && svg.contains("Write variants"), "{svg}");
+    if let Some(keep) = std::env::var_os("REMIT_KEEP_PICTURE") {
+        std::fs::write(keep, &svg).expect("the picture can be kept");
+    }
+
+    let out = dir.join("out.csv");
+    let (code, printed) = call(&["task", "export", "--out", text(&out)]);
+    assert_eq!(code, 0, "{printed}");
+    let exported = std::fs::read_to_string(&out).expect("the inventory was written");
+    assert!(exported.contains("workshop") && exported.lines().count() == 4, "{exported}");
+    let (code, printed) = call(&["task", "import", text(&out)]);
+    assert_eq!((code, printed.contains("3 unchanged")), (0, true), "{printed}");
+
+    let (code, printed) = call(&["task", "check", "v1", "--model", "none/1", "--run-id", "r1"]);
+    assert_eq!(code, 3, "{printed}");
+    assert!(printed.contains("CHECK_DENIED") && printed.contains("MODEL_VERSION_UNKNOWN"), "{printed}");
+    let (code, printed) = call(&["task", "suggest", "--structured", "--documented", "--large-judgment", "--json"]);
+    assert_eq!((code, words(&printed).contains("\"humanJudgment\": 1, \"predictability\": 2")), (0, true), "{printed}");
+    let (code, printed) = call(&["policy", "backtest", "seed-004-inverted-sum/1"]);
+    assert_eq!((code, printed.contains("3 decisions: 3 unchanged")), (0, true), "{printed}");
+    let (code, printed) = call(&["policy", "test", "seed-004-inverted-sum/1"]);
+    assert_eq!((code, printed.contains("golden cases passed")), (0, true), "{printed}");
+}
