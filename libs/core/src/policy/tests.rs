@@ -5,6 +5,9 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+const INVERTED_DIGEST: &str = "sha256:98826350dd7a4706c534388f0426d378daf72101ceddef04f3d8d7aaaa430e65";
+const LITERAL_DIGEST: &str = "sha256:4ace1605293bbd288d03a2c4ebc6d88399cc38de7c2d2d56566be58bc7e7b758";
+
 fn inverted() -> Policy {
     Policy::parse(seed::INVERTED_SUM.as_bytes()).unwrap()
 }
@@ -223,17 +226,24 @@ fn yaml_json_and_comments_give_one_digest() {
     assert_eq!(policy(&format!("# remark\n{}", seed::INVERTED_SUM)).digest(), yaml.digest());
 }
 
+/// A version that has shipped is immutable like any other: decisions on record name it and its digest.
+#[test]
+fn shipped_versions_never_change() {
+    let digest = |text: &str| policy(text).digest().to_owned();
+    assert_eq!(digest(seed::INVERTED_SUM), INVERTED_DIGEST);
+    assert_eq!(digest(seed::LITERAL_SUM), LITERAL_DIGEST);
+}
+
 /// Bytes that must never change: they are in decisions on record.
 #[test]
 fn an_evaluation_has_the_same_bytes_everywhere() {
     let ratings = [("predictability", 4), ("risk", 2), ("human_judgment", 2)];
     let ratings = ratings.into_iter().map(|(axis, rating)| (axis.to_owned(), rating)).collect();
-    let input = Input { ratings, stakes: "LOW".into(), complexity: 2, ..Input::default() };
+    let input = Input { ratings, brand_impacting: true, stakes: "LOW".into(), complexity: 2, ..Input::default() };
     let found = inverted().evaluate(&input).unwrap();
     let text = found.canonical_json().unwrap();
-    assert!(text.starts_with(
-        r#"{"pattern":"HUMAN_IN_THE_LOOP","base_pattern":"HUMAN_IN_THE_LOOP","band":"HYBRID","score":12,"contributions":[{"axis":"predictability","rating":4,"direction":"HIGHER_FAVOURS_AI","weight":1,"points":4},{"axis":"risk","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4}"#
-    ), "{text}");
+    let wanted = r#"{"pattern":"HUMAN_IN_THE_LOOP","base_pattern":"HUMAN_IN_THE_LOOP","band":"HYBRID","score":12,"contributions":[{"axis":"predictability","rating":4,"direction":"HIGHER_FAVOURS_AI","weight":1,"points":4},{"axis":"risk","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4},{"axis":"human_judgment","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4}],"rules":[],"caps":[{"id":"brand-impacting","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","after":"HUMAN_IN_THE_LOOP","reason":"brand-impacting results need a person's sign-off (S69, S79)"},{"id":"function-untested","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","after":"HUMAN_IN_THE_LOOP","reason":"nobody has tested the function; a pilot comes first (S94, S119)"}],"notes":[],"requirements":["SIGN_OFF"],"sampling_ratio":1,"reading":"B: predictability + (6 - risk) + (6 - human judgment) > 12; keeps the number 12, the scale and every principle","policy":"policies/seed-004-inverted-sum/versions/1","policy_digest":"INVERTED"}"#;
+    assert_eq!(text, wanted.replace("INVERTED", INVERTED_DIGEST));
     let back: Evaluation = serde_json::from_str(&text).unwrap();
     assert_eq!(back, found);
 }
