@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use tonic::Code;
 
 const TASK: &str = "tasks/variants";
 const VERSION: &str = "models/writer/versions/1";
@@ -36,8 +37,15 @@ fn request(run: &str) -> CheckTaskRequest {
     CheckTaskRequest { task: TASK.into(), model_version: VERSION.into(), run_id: run.into(), ..Default::default() }
 }
 
+/// Asks as a platform does, which resends what it is told to resend.
 async fn check(site: &Site, process: &str) -> CheckTaskResponse {
-    checks(site, process).check_task(request("r1")).await.expect("an answer").into_inner()
+    for _ in 0..50 {
+        match checks(site, process).check_task(request("r1")).await {
+            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(Duration::from_millis(100)).await,
+            answer => return answer.expect("an answer").into_inner(),
+        }
+    }
+    panic!("{process} stays unavailable");
 }
 
 /// A decided task and a model version that is approved for it.
