@@ -17,7 +17,7 @@ demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed o
 test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	.ci/tools nextest
 	cargo build --locked --bin remit
-	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
+	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
 
 check: ## format, lints with warnings denied, docs, licences and advisories, proto lint
 	.ci/tools buf deny

@@ -89,6 +89,10 @@ async fn an_event_is_recorded_once_and_another_body_is_refused() -> Result<()> {
         assert_eq!(fixture.append(vec![fits]).await?, [4]);
         let larger = api::Event { reason: "y".repeat(1_000), ..large };
         assert_eq!(fixture.append(vec![larger]).await.unwrap_err().reason(), "ENTRY_TOO_LARGE");
+        // What a column cannot hold must not fail the step, which others share.
+        let nul = api::Event { resource: "models/\0".into(), ..event("nul") };
+        let error = fixture.append(vec![nul]).await.unwrap_err();
+        assert_eq!((error.reason(), error.violations()[0].field.as_str()), ("TEXT_HAS_NUL", "events[0].resource"));
         assert_eq!(fixture.findings().await?, []);
         Ok(())
     })
