@@ -10,8 +10,10 @@ use super::model::{Direction, HitPolicy, Pattern, Policy};
 use super::space::{Ratings, Setting, settings};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many inputs one part of a policy may have.
+/// How many inputs one part of a policy may have: a bound on memory.
 const MAX_INPUTS: usize = 2_000_000;
+/// How many conditions are evaluated in all: a bound on time, a few seconds.
+const MAX_EVALUATIONS: usize = 5_000_000;
 /// How many counter-examples are kept.
 const MAX_EXAMPLES: usize = 50;
 
@@ -97,6 +99,7 @@ pub fn lint(policy: &Policy) -> Report {
             cases: policy.run_cases(),
         },
         ratings,
+        budget: MAX_EVALUATIONS,
     };
     linter.directions();
     linter.sampling();
@@ -112,6 +115,8 @@ pub fn lint(policy: &Policy) -> Report {
 struct Linter<'a> {
     policy: &'a Policy,
     ratings: Ratings,
+    /// The evaluations that are left.
+    budget: usize,
     report: Report,
 }
 
@@ -193,13 +198,20 @@ impl Linter<'_> {
     }
 
     fn settings<'c>(&mut self, field: &str, conditions: impl Iterator<Item = &'c Condition>) -> Vec<Setting> {
-        match settings(conditions, MAX_INPUTS / self.ratings.len().max(1)) {
+        // Every part evaluates the whole table beside its own condition.
+        let each = self.ratings.len().max(1) * (self.policy.rules.len() + 1);
+        let limit = (MAX_INPUTS / self.ratings.len().max(1)).min(self.budget / each);
+        match settings(conditions, limit).filter(|settings| settings.len() <= limit) {
             Some(settings) => {
+                self.budget -= settings.len() * each;
                 self.report.inputs += settings.len() * self.ratings.len();
                 settings
             }
             None => {
-                let text = format!("names so many variables that over {MAX_INPUTS} inputs would have to be checked");
+                let text = format!(
+                    "names so many variables that more than {MAX_INPUTS} inputs here, or {MAX_EVALUATIONS} evaluations in \
+                     all, would have to be checked"
+                );
                 self.find("SPACE_TOO_LARGE", Severity::Error, field, text);
                 Vec::new()
             }

@@ -89,6 +89,44 @@ fn tables_are_linted_under_their_hit_policy() {
     assert_eq!(table("UNIQUE", wrong), ["NOT_MONOTONE"]);
 }
 
+/// A file that would keep the linter busy for hours is refused after a bounded number of evaluations.
+#[test]
+fn lint_has_a_budget_for_all_parts_together() {
+    let rule = |i: usize| {
+        format!(
+            "    - {{ id: r{i}, when: \"risk == 1 && complexity == {} && brand_impacting\", pattern: HUMAN_ONLY }}\n",
+            i % 5
+        )
+    };
+    let cap = |i: usize| {
+        let when = format!(
+            "frequency_per_week > {i}.0 && minutes_per_instance > {i}.0 && stakes == 'HIGH' && regulated_domain"
+        );
+        format!("  - {{ id: c{i}, when: \"{when}\", at_most: HUMAN_ONLY, reason: r }}\n")
+    };
+    let rules: String = (0..200).map(rule).collect();
+    let caps: String = (0..100).map(cap).collect();
+    let text = format!("{HEAD}table:\n  hit_policy: PRIORITY\n  otherwise: HUMAN_ONLY\n  rules:\n{rules}caps:\n{caps}");
+    let report = lint(&policy(&text));
+    assert!(report.inputs <= 5_000_000 / 201, "{} inputs with 201 conditions each", report.inputs);
+    assert!(report.findings.iter().any(|finding| finding.code == "SPACE_TOO_LARGE"));
+}
+
+/// Files that unfold when they are read, or nest without end, are refused like any other wrong file.
+#[test]
+fn files_that_blow_up_are_refused() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        let before = vec![format!("*a{}", n - 1); 10].join(", ");
+        laughs += &format!("a{n}: &a{n} [{before}]\n");
+    }
+    let deep = format!("{HEAD}bands: {}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let json = format!("{{\"policy\": {}", "[".repeat(100_000));
+    for text in [laughs, deep, json, "\u{0}".repeat(100), "x".repeat(300_000)] {
+        assert_eq!(Policy::parse(text.as_bytes()).unwrap_err().reason(), "POLICY_INVALID");
+    }
+}
+
 #[test]
 fn hit_policies_decide_as_they_say() {
     let run = |hit: &str| {

@@ -9,6 +9,7 @@ use remit_core::policy::{Pattern, Policy};
 use remit_core::{Result, Tenant};
 use remit_store::Db;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
@@ -61,6 +62,7 @@ pub(crate) struct State {
 pub(crate) struct Inventory {
     state: RwLock<State>,
     refreshing: Mutex<()>,
+    failing: AtomicBool,
     changed: Notify,
 }
 
@@ -99,8 +101,11 @@ impl Inventory {
     }
 
     pub(crate) async fn refresh_or_log(&self, db: &Db, tenant: &Tenant) {
-        if let Err(error) = self.refresh(db, tenant).await {
-            tracing::warn!(reason = error.reason(), "the inventory could not be read: {error}");
+        let failed = self.refresh(db, tenant).await.err();
+        let failing = self.failing.swap(failed.is_some(), Ordering::Relaxed);
+        // Asked several times a second, a database that is away would fill the log: its absence is said once.
+        if let Some(error) = failed.filter(|_| !failing) {
+            tracing::warn!(reason = error.reason(), %tenant, "the inventory could not be read: {error}");
         }
     }
 

@@ -320,7 +320,7 @@ impl Scoring {
                 let row = super::policy::find(tx, tenant, &name, field).await?;
                 self.compiled(&row)
             }
-            Some(api::policy_ref::Policy::Source(source)) => Ok(Arc::new(Policy::parse(&source)?)),
+            Some(api::policy_ref::Policy::Source(source)) => super::policy::parse(source).await,
             None => Err(Error::invalid("POLICY_MISSING", field, "must name a policy or send one")),
         }
     }

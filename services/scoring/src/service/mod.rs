@@ -47,6 +47,7 @@ pub(crate) struct Scoring {
 struct Shared {
     seeded: RwLock<HashSet<Tenant>>,
     compiled: RwLock<HashMap<String, Arc<Policy>>>,
+    linted: RwLock<HashMap<String, Arc<api::LintReport>>>,
 }
 
 /// What decisions of one tenant are made by.
@@ -109,6 +110,27 @@ impl Scoring {
         }
         compiled.insert(row.digest.clone(), policy.clone());
         Ok(policy)
+    }
+
+    /// What lint finds in a policy. Versions are immutable, so each is checked once; it may take a second, which must
+    /// not hold up other calls.
+    pub(crate) async fn linted(&self, policy: Arc<Policy>) -> Result<Arc<api::LintReport>> {
+        let digest = policy.digest().to_owned();
+        let known = self.shared.linted.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        if let Some(report) = known {
+            return Ok(report);
+        }
+        let report = tokio::task::spawn_blocking(move || policy::lint_message(&policy))
+            .await
+            .map_err(|error| Error::internal("lint ended early").with_source(error))?;
+        let report = Arc::new(report);
+        let mut linted = self.shared.linted.write().unwrap_or_else(PoisonError::into_inner);
+        // A bound, not a policy: a report is small, and drafts come and go.
+        if linted.len() >= 200 {
+            linted.clear();
+        }
+        linted.insert(digest, report.clone());
+        Ok(report)
     }
 
     /// Gives a tenant its first policies and functions, once.

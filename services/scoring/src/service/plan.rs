@@ -241,7 +241,7 @@ impl Sums {
         if executes && task.complexity >= 4 && task.frequency_per_week < assumptions.low_frequency_per_week {
             self.low_volume.add(name.clone());
         }
-        if review > gross {
+        if review > 0.0 && review >= gross {
             self.review_exceeds.add(name.clone());
         }
         if hours == 0.0 {
@@ -305,7 +305,7 @@ impl Sums {
                 "automated functions without a strategy owner: compression collapses them (S101)".into(),
             ),
             ("OWNER_SPREAD", &spread, format!("people who own more than {most} functions (S109)")),
-            ("REVIEW_EXCEEDS_SAVING", &self.review_exceeds, "review takes longer than AI saves".into()),
+            ("REVIEW_EXCEEDS_SAVING", &self.review_exceeds, "review takes as long as AI saves, or longer".into()),
             (
                 "NOT_TAGGED",
                 &self.not_tagged,

@@ -8,6 +8,7 @@ use remit_core::policy::{Policy, diff, lint};
 use remit_core::{Error, Kind, Outcome, Result, Tenant, name};
 use remit_runtime::{Started, begin, finish};
 use remit_store::{Call, Tx, page};
+use std::sync::Arc;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -16,6 +17,12 @@ pub(crate) async fn find(tx: &mut Tx, tenant: &Tenant, policy_name: &str, field:
     let [policy, version] = name::ids::<2>(policy_name, "policies/*/versions/*", field)?;
     let row = store::policies::find(tx, tenant, policy, version).await?;
     row.ok_or_else(|| Error::not_found("POLICY_VERSION_NOT_FOUND", policy_name))
+}
+
+/// Reads a policy file. Hundreds of conditions take a while to compile, which must not hold up other calls.
+pub(crate) async fn parse(source: Vec<u8>) -> Result<Arc<Policy>> {
+    let parsed = tokio::task::spawn_blocking(move || Policy::parse(&source)).await;
+    parsed.map_err(|error| Error::internal("reading a policy ended early").with_source(error))?.map(Arc::new)
 }
 
 pub(crate) fn lint_message(policy: &Policy) -> api::LintReport {
@@ -101,7 +108,9 @@ pub(crate) fn diff_message(base: &Policy, candidate: &Policy) -> api::DiffPolici
 }
 
 impl Scoring {
-    fn policy_message(&self, row: &PolicyRow, full: bool) -> Result<api::PolicyVersion> {
+    /// The message of a version: whole with its lint report, short without.
+    fn policy_message(&self, row: &PolicyRow, lint: Option<&api::LintReport>) -> Result<api::PolicyVersion> {
+        let full = lint.is_some();
         let policy = self.compiled(row)?;
         let state = match row.state.as_str() {
             "ACTIVE" => api::PolicyState::Active,
@@ -118,7 +127,7 @@ impl Scoring {
             canonical_json: if full { policy.canonical_json().to_owned() } else { String::new() },
             source: if full { row.source.clone() } else { Vec::new() },
             format: i32::try_from(row.format).unwrap_or_default(),
-            lint: full.then(|| lint_message(&policy)),
+            lint: lint.cloned(),
             review_by: Some(convert::time(policy.review_by())),
             creator: row.creator.clone(),
             proposal: row.proposal.clone(),
@@ -136,7 +145,8 @@ impl Scoring {
         request: api::CreatePolicyVersionRequest,
     ) -> Result<api::PolicyVersion> {
         self.seed(&call.tenant).await?;
-        let policy = Policy::parse(&request.source)?;
+        let policy = parse(request.source.clone()).await?;
+        let report = self.linted(policy.clone()).await?;
         let mut mutation = match begin(&self.db, call).await? {
             Started::Replay(answer) => return Ok(answer),
             Started::Fresh(mutation) => mutation,
@@ -159,12 +169,11 @@ impl Scoring {
             let text = format!("{} exists, and versions never change: choose another version", row.name());
             return Err(Error::new(Kind::AlreadyExists, "POLICY_VERSION_EXISTS", text));
         }
-        let answer = self.policy_message(&row, true)?;
+        let answer = self.policy_message(&row, Some(&report))?;
         let mut event = mutation.event(call.method, &row.name());
         event.policy_version = row.name();
         event.after_digest.clone_from(&row.digest);
-        let passed = answer.lint.as_ref().is_some_and(|report| report.passed);
-        event.details = serde_json::json!({"lint_passed": passed, "activatable": policy.file.activatable});
+        event.details = serde_json::json!({"lint_passed": report.passed, "activatable": policy.file.activatable});
         mutation.record(event);
         finish(mutation, answer).await
     }
@@ -172,7 +181,8 @@ impl Scoring {
     pub(crate) async fn get_policy_version(&self, tenant: &Tenant, policy_name: &str) -> Result<api::PolicyVersion> {
         self.seed(tenant).await?;
         let row = find(&mut self.db.read().await?, tenant, policy_name, "name").await?;
-        self.policy_message(&row, true)
+        let report = self.linted(self.compiled(&row)?).await?;
+        self.policy_message(&row, Some(&report))
     }
 
     pub(crate) async fn list_policy_versions(
@@ -188,17 +198,14 @@ impl Scoring {
         let rows = store::policies::list(&mut tx, tenant, &request.filter, after.as_deref(), size + 1).await?;
         let (rows, next_page_token) =
             keyset.cut(rows, size, |row| vec![row.policy.as_str().into(), row.version.as_str().into()]);
-        let policy_versions = rows.iter().map(|row| self.policy_message(row, false)).collect::<Result<_>>()?;
+        let policy_versions = rows.iter().map(|row| self.policy_message(row, None)).collect::<Result<_>>()?;
         Ok(api::ListPolicyVersionsResponse { policy_versions, next_page_token })
     }
 
     pub(crate) async fn lint_policy(&self, tenant: &Tenant, policy: api::PolicyRef) -> Result<api::LintReport> {
         self.seed(tenant).await?;
         let policy = self.resolve_policy(&mut self.db.read().await?, tenant, policy, "policy").await?;
-        // A policy with many variables takes a second; that must not hold up other calls.
-        tokio::task::spawn_blocking(move || lint_message(&policy))
-            .await
-            .map_err(|error| Error::internal("lint ended early").with_source(error))
+        Ok(self.linted(policy).await?.as_ref().clone())
     }
 
     pub(crate) async fn diff_policies(
@@ -211,7 +218,9 @@ impl Scoring {
         let base = self.resolve_policy(&mut tx, tenant, request.base.unwrap_or_default(), "base").await?;
         let candidate = request.candidate.unwrap_or_default();
         let candidate = self.resolve_policy(&mut tx, tenant, candidate, "candidate").await?;
-        Ok(diff_message(&base, &candidate))
+        drop(tx);
+        let compared = tokio::task::spawn_blocking(move || diff_message(&base, &candidate)).await;
+        compared.map_err(|error| Error::internal("comparing policies ended early").with_source(error))
     }
 
     pub(crate) async fn activate_policy_version(
@@ -221,6 +230,9 @@ impl Scoring {
     ) -> Result<api::PolicyVersion> {
         self.seed(&call.tenant).await?;
         name::ids::<1>(&request.proposal, "proposals/*", "proposal")?;
+        // Before the transaction, which must not wait for it; what lint says of a version never changes.
+        let row = find(&mut self.db.read().await?, &call.tenant, &request.name, "name").await?;
+        let report = self.linted(self.compiled(&row)?).await?;
         let mut mutation = match begin(&self.db, call).await? {
             Started::Replay(answer) => return Ok(answer),
             Started::Fresh(mutation) => mutation,
@@ -237,8 +249,7 @@ impl Scoring {
             let text = format!("{} is marked as never to be activated", row.name());
             return Err(Error::precondition("POLICY_NOT_ACTIVATABLE", text));
         }
-        let report = lint::lint(&policy);
-        if let Some(finding) = report.findings.iter().find(|finding| finding.severity == lint::Severity::Error) {
+        if let Some(finding) = report.findings.iter().find(|finding| finding.severity() == api::LintSeverity::Error) {
             let text = format!("lint refuses {}: {} {}", row.name(), finding.code, finding.message);
             return Err(Error::precondition("POLICY_LINT_FAILED", text));
         }
@@ -289,7 +300,7 @@ impl Scoring {
             activate_time: Some(call.now),
             ..row
         };
-        let answer = finish(mutation, self.policy_message(&row, true)?).await?;
+        let answer = finish(mutation, self.policy_message(&row, Some(&report))?).await?;
         self.caches.refresh(tenant).await;
         Ok(answer)
     }

@@ -136,6 +136,12 @@ blank,Blank,paid_media,,,,2,,5,1,1,,
         PlanAssumptions { functions_per_owner: Some(4), low_frequency_per_week: Some(0.0), ..Default::default() };
     assert_eq!(warned(&plan(strict).await, "OWNER_SPREAD"), None);
 
+    let slow = PlanAssumptions { review_ratio: Some(1.0), ..Default::default() };
+    let slow = plan(slow).await;
+    let named = warned(&slow, "REVIEW_EXCEEDS_SAVING").unwrap();
+    assert!(named.contains("tasks/loop") && !named.contains("tasks/auto"), "{named}");
+    assert_eq!(slow.items.iter().find(|item| item.title == "Loop").map(|item| item.net_hours_saved), Some(0.0));
+
     let mut pieces = decisions(&suite).export_plan(ExportPlanRequest::default()).await.unwrap().into_inner();
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await {
