@@ -396,6 +396,12 @@ async fn http_request(url: &str, path: &str, token: Option<&str>) -> (u16, Vec<u
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
     assert!(!head.to_ascii_lowercase().contains("transfer-encoding: chunked"), "{head}");
+    // What is there never changes and may be kept; where the log ends, and what is not there yet, may not.
+    assert_eq!(
+        head.contains("max-age=31536000, immutable"),
+        status == 200 && path.contains("/tile/"),
+        "{path}: {head}"
+    );
     (status, answer[end + 4..].to_vec())
 }
 
