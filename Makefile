@@ -27,8 +27,10 @@ check: ## format, lints with warnings denied, docs, licences and advisories, pro
 	cd proto && ../$(TOOLS)/buf lint
 	.ci/deny
 
-bench: ## point reads through the store beside the native driver, in one run; never part of CI's verdict
+bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
+	cargo bench --locked -p remit-tests --bench remit --no-run
+	REMIT_POSTGRES_DURABLE=1 .ci/postgres run cargo bench --locked -p remit-tests --bench remit -- $(ARGS)
 
 run: ## serve everything on SQLite in ./remit-data
 	cargo run --release --locked --bin remit -- serve --data-dir remit-data

@@ -1,6 +1,6 @@
 //! Point reads through this crate and through sqlx's native query, on SQLite.
 //!
-//! `cargo run --release -p remit-store --example point_read`. The order rotates from round to round, and the
+//! Part of `make bench`. The order rotates from round to round, and the
 //! median of the rounds is shown, because whoever goes first pays for a cold cache.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -74,8 +74,13 @@ async fn main() {
             times[way].push(start.elapsed().as_secs_f64() * 1e6 / READS as f64);
         }
     }
-    for (name, mut times) in ["native query_as", "remit_store::query"].into_iter().zip(times) {
+    let median = |times: &[f64]| {
+        let mut times = times.to_vec();
         times.sort_by(f64::total_cmp);
-        println!("{name:20} {:6.1} µs a read (best {:.1})", times[ROUNDS / 2], times[0]);
-    }
+        times[times.len() / 2]
+    };
+    let ratios: Vec<f64> = times[1].iter().zip(&times[0]).map(|(ours, native)| native / ours).collect();
+    println!("\n## Point reads, SQLite\n\nReads a second through the store to those through the driver's own query.\n");
+    println!("| store, µs | driver, µs | ratio |\n| --------: | ---------: | ----: |");
+    println!("| {:9.1} | {:10.1} | {:5.2} |", median(&times[1]), median(&times[0]), median(&ratios));
 }

@@ -161,14 +161,13 @@ impl Service {
 
 /// The reasons that a refused lead can have, as constants.
 fn reason_code(reason: &str) -> &'static str {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 6] = [
         "SCORE_OUT_OF_RANGE",
         "CONFIDENCE_OUT_OF_RANGE",
         "LEAD_ID_INVALID",
         "LEAD_ID_REPEATED",
         "TIME_OUT_OF_RANGE",
         "LEAD_CHANGED",
-        "ENRICHMENT_INVALID",
     ];
     KNOWN.into_iter().find(|known| *known == reason).unwrap_or("LEAD_INVALID")
 }

@@ -3,6 +3,8 @@
 use remit_api::system::v1::AdvanceClockRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Actor, ActorKind, Error, Kind, Result, Timestamp};
+use remit_runtime::stamp;
+use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -109,23 +111,12 @@ impl Actors {
     }
 }
 
-/// A time as protobuf writes it.
-pub fn stamp(at: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: (at.0.rem_euclid(1_000_000) * 1_000) as i32 }
-}
-
 /// Turns a status into an error that keeps its stable reason in the message.
 pub fn refused(status: Status) -> Error {
-    let reason = reason_of(&status);
+    let reason = reason(&status);
     Error::new(
         Kind::FailedPrecondition,
         "DEMO_CALL_REFUSED",
         format!("{:?} {reason}: {}", status.code(), status.message()),
     )
-}
-
-/// The stable reason in the details of a status, empty if there is none.
-pub fn reason_of(status: &Status) -> String {
-    use tonic_types::StatusExt as _;
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Step 3, the other half: three creative handoffs a month (S33–S39). One is accepted at once, one is
 //! returned and then accepted, one fails twice and is escalated to a person.
 
-use super::actors::{Actors, refused, stamp};
+use super::actors::{Actors, refused};
 use super::models::{COPY_ARTIFACTS, COPY_MODEL};
 use super::tasks::CREATIVE_TASK;
 use remit_api::handoff::v1::handoff_service_client::HandoffServiceClient;
@@ -11,6 +11,7 @@ use remit_api::handoff::v1::{
     SubmitVariantsRequest, TriggerEvent, Variant, VariantReview,
 };
 use remit_core::{Error, Result, Timestamp, digest};
+use remit_runtime::stamp;
 
 /// How the three handoffs of a month ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

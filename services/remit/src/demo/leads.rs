@@ -1,6 +1,6 @@
 //! Step 3: the leads of a month are checked, recorded, routed and measured, a week at a time.
 
-use super::actors::{Actors, refused, stamp};
+use super::actors::{Actors, refused};
 use super::data::{Data, Lead};
 use super::models::lead_scorer;
 use super::tasks::LEAD_TASK;
@@ -15,6 +15,7 @@ use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::{CheckTaskRequest, CheckTaskResponse, Verdict};
 use remit_api::types::Stakes;
 use remit_core::{Error, Result, digest};
+use remit_runtime::stamp;
 use std::collections::BTreeMap;
 
 /// How many items go into one message of a stream.

@@ -1,6 +1,6 @@
 //! Step 2: a version of the lead scorer is registered, evaluated, proposed and approved by quorum.
 
-use super::actors::{Actors, reason_of, refused, stamp};
+use super::actors::{Actors, refused};
 use super::data::Data;
 use super::leads;
 use super::tasks::{CREATIVE_TASK, LEAD_TASK};
@@ -19,6 +19,8 @@ use remit_api::registry::v1::{
     CreateModelVersionRequest, Evaluation, Model, ModelVersion, ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_core::{Error, Result, Timestamp, digest};
+use remit_runtime::stamp;
+use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 
 /// The body that decides about models (S62).
@@ -338,7 +340,7 @@ async fn approve(actors: &Actors, proposal: &Proposal) -> Result<()> {
         match client.vote(vote(proposal, actor, "1")).await {
             Ok(_) => {}
             // The quorum may be complete before everybody has voted.
-            Err(status) if matches!(reason_of(&status).as_str(), "PROPOSAL_NOT_OPEN" | "PROPOSAL_DECIDED") => {}
+            Err(status) if matches!(reason(&status).as_str(), "PROPOSAL_NOT_OPEN" | "PROPOSAL_DECIDED") => {}
             Err(status) => return Err(refused(status)),
         }
     }
@@ -364,14 +366,14 @@ async fn try_what_must_be_refused(actors: &Actors, proposal: &Proposal) -> Resul
         let mut client = ProposalServiceClient::new(actors.to("council", actor)?);
         match client.vote(vote(proposal, actor, "refused")).await {
             Ok(_) => return Err(Error::internal(format!("{attempt}, and was not refused"))),
-            Err(status) => refusals.push(Refusal { attempt, reason: reason_of(&status) }),
+            Err(status) => refusals.push(Refusal { attempt, reason: reason(&status) }),
         }
     }
     let mut ada = ProposalServiceClient::new(actors.to("council", "ada")?);
     ada.vote(vote(proposal, "ada", "1")).await.map_err(refused)?;
     match ada.vote(vote(proposal, "ada", "2")).await {
         Ok(_) => return Err(Error::internal("one person voted twice, and was not refused")),
-        Err(status) => refusals.push(Refusal { attempt: "one person votes twice", reason: reason_of(&status) }),
+        Err(status) => refusals.push(Refusal { attempt: "one person votes twice", reason: reason(&status) }),
     }
     Ok(refusals)
 }

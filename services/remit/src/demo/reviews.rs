@@ -1,6 +1,6 @@
 //! Step 3, its end: the council's monthly review, and what it decides.
 
-use super::actors::{Actors, reason_of, refused};
+use super::actors::{Actors, refused};
 use super::models;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::{
@@ -9,6 +9,7 @@ use remit_api::council::v1::{
     SealReviewRequest, SignReviewRequest,
 };
 use remit_core::{Error, Result};
+use remit_runtime::status::reason;
 
 /// The steering group: subject and role group.
 const ATTENDEES: [(&str, &str); 3] = [("ada", "marketing_lead"), ("ben", "legal"), ("cleo", "data")];
@@ -110,7 +111,7 @@ pub async fn conclude(actors: &Actors, review: &Review, period: &str, proposal: 
         match signed {
             Ok(_) => {}
             // A run that was cut short may have sealed the pack before this signature.
-            Err(status) if reason_of(&status) == "REVIEW_SEALED" => {}
+            Err(status) if reason(&status) == "REVIEW_SEALED" => {}
             Err(status) => return Err(refused(status)),
         }
     }

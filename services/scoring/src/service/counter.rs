@@ -4,20 +4,28 @@
 //! All checks that wait while one group is written are the next group: the cost of a commit is shared by as many as
 //! are in flight, and a check that is alone pays for one. A caller that gets an error has no answer and may not act,
 //! so a count without an answer is possible after a crash, an answer without a count is not.
+//!
+//! Waiting for the disk would double the time of a check that is alone. So a commit survives the end of the process
+//! at once, and once a second one waits for the disk and takes the others along: what the loss of power can take is the
+//! counts of the last second, of checks whose answers were lost with it or acted upon just then.
 
 use super::own_actor;
 use crate::store::{self, checks::CheckKey};
 use remit_core::{Actor, Clock, Error, Kind, Outcome, Result, Tenant};
-use remit_store::{Begin, Call, Db};
+use remit_store::{Begin, Call, Db, Durability};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How many checks wait to be counted; more are refused.
 const QUEUE: usize = 10_000;
 /// How many checks one commit counts at most.
 const GROUP: usize = 2_000;
+/// How often at least a commit waits for the disk while there are checks.
+const TO_DISK: Duration = Duration::from_secs(1);
 
 /// One answered check.
 pub(crate) struct Counted {
@@ -92,6 +100,7 @@ fn gone() -> Error {
 impl Committer {
     /// Counts until `shutdown`, and then what still waits.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut to_disk: Option<Instant> = None;
         loop {
             let mut group = Vec::new();
             tokio::select! {
@@ -103,9 +112,16 @@ impl Committer {
             for waiting in group {
                 tenants.entry(waiting.tenant).or_default().push((waiting.counted, waiting.done));
             }
+            let durability = match to_disk {
+                Some(last) if last.elapsed() < TO_DISK => Durability::Process,
+                _ => Durability::Disk,
+            };
+            if durability == Durability::Disk {
+                to_disk = Some(Instant::now());
+            }
             for (tenant, group) in tenants {
                 let (counted, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-                let outcome = self.commit(&tenant, &counted).await.map_err(|error| Failure {
+                let outcome = self.commit(&tenant, &counted, durability).await.map_err(|error| Failure {
                     kind: error.kind(),
                     reason: error.reason(),
                     message: error.message().to_owned(),
@@ -121,7 +137,7 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, tenant: &Tenant, group: &[Counted]) -> Result<()> {
+    async fn commit(&self, tenant: &Tenant, group: &[Counted], durability: Durability) -> Result<()> {
         // By key, so that two processes lock rows in one order.
         let mut keys: BTreeMap<&CheckKey, (i64, &Counted)> = BTreeMap::new();
         for counted in group {
@@ -136,7 +152,7 @@ impl Committer {
             trace_id: String::new(),
             now: self.clock.now(),
         };
-        let Begin::Fresh(mut mutation) = self.db.begin(&call).await? else {
+        let Begin::Fresh(mut mutation) = self.db.begin_with(&call, durability).await? else {
             return Err(Error::internal("a call without request id was replayed"));
         };
         for (key, (checks, last)) in keys {

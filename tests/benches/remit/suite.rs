@@ -1,0 +1,121 @@
+//! A running suite with one tenant, its tokens and connections.
+
+use remit_core::{Actor, ActorKind, Tenant};
+use remit_runtime::auth::Signer;
+use remit_runtime::{Config, Running};
+use remit_store::testing::{Database, POSTGRES_URL};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tempfile::TempDir;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// Those that this machine offers.
+    pub fn available() -> Vec<Self> {
+        let server = std::env::var(POSTGRES_URL).is_ok_and(|url| !url.is_empty());
+        if !server {
+            println!("{POSTGRES_URL} names no server: SQLite only");
+        }
+        if server { vec![Self::Sqlite, Self::Postgres] } else { vec![Self::Sqlite] }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Connection = InterceptedService<Channel, Bearer>;
+
+pub struct Bench {
+    addr: SocketAddr,
+    pub running: Running,
+    pub signer: Signer,
+    tenant: Tenant,
+    _database: Option<Database>,
+    _dir: TempDir,
+}
+
+impl Bench {
+    /// Starts all services in this process.
+    pub async fn start(engine: Engine) -> Self {
+        let dir = tempfile::Builder::new().prefix("remit-bench").tempdir_in(scratch()).unwrap();
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await.unwrap().unwrap()),
+        };
+        let mut toml = format!(
+            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n[telemetry]\nlog = \"warn\"\n",
+            dir.path().join("data").display()
+        );
+        if let Some(database) = &database {
+            toml += &format!("[database]\nurl = \"{}\"\n", database.url);
+        }
+        let signer = Signer::development(&Config::from_toml(&toml).unwrap()).unwrap();
+        let running = remit_runtime::Suite::start(Config::from_toml(&toml).unwrap(), remit::services()).await.unwrap();
+        let addr = running.addr().unwrap();
+        let tenant = Tenant::new("bench").unwrap();
+        Self { addr, running, signer, tenant, _database: database, _dir: dir }
+    }
+
+    /// A connection of its own for an actor.
+    pub async fn connect(&self, subject: &str, kind: ActorKind, role: &str) -> Connection {
+        let actor = Actor {
+            subject: subject.to_owned(),
+            kind,
+            roles: vec![role.to_owned()],
+            role_groups: Vec::new(),
+            on_behalf_of: None,
+        };
+        let token = self.signer.token(&self.tenant, &actor, Duration::from_secs(12 * 3_600)).unwrap();
+        InterceptedService::new(channel(self.addr).await, Bearer(format!("Bearer {token}").parse().unwrap()))
+    }
+
+    pub async fn admin(&self) -> Connection {
+        self.connect("admin", ActorKind::Human, "admin").await
+    }
+
+    pub async fn service(&self, name: &str) -> Connection {
+        self.connect(&format!("remit-{name}"), ActorKind::Service, "service").await
+    }
+
+    pub async fn stop(self) {
+        self.running.stop().await.unwrap();
+    }
+}
+
+/// On the disk of the build, because the system's temporary directory may be in memory.
+pub fn scratch() -> &'static str {
+    env!("CARGO_TARGET_TMPDIR")
+}
+
+pub async fn channel(addr: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{addr}")).unwrap().tcp_nodelay(true).connect().await.unwrap()
+}
+
+/// As many connections as so many callers share: one for 64.
+pub fn connections(callers: usize) -> usize {
+    callers.div_ceil(64)
+}
