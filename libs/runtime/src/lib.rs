@@ -25,7 +25,7 @@ pub mod watch;
 pub use config::Config;
 pub use context::trace_id;
 pub use cx::{Caller, Cx, Started, accept, begin, finish};
-pub use parts::{Build, Deps, Parts, ServiceDef, Tenants};
+pub use parts::{Build, Deps, Parts, ServiceDef, Tenants, Unrecorded};
 pub use peers::{Channel, Peers};
 pub use relay::stamp;
 pub use status::{foreign, to_status};

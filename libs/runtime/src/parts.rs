@@ -38,7 +38,12 @@ pub struct Parts {
     pub tasks: Vec<BoxFuture<'static, ()>>,
     /// What happens when one of its timers is due.
     pub timers: Option<Arc<dyn TimerHandler>>,
+    /// How many things of a tenant are acknowledged and not yet in its database, if it has such.
+    pub unrecorded: Option<Unrecorded>,
 }
+
+/// Counts what a tenant was promised and what is on its way into the database.
+pub type Unrecorded = Arc<dyn Fn(&Tenant) -> i64 + Send + Sync>;
 
 /// Builds a service from what it is given.
 pub type Build = fn(Deps) -> BoxFuture<'static, Result<Parts>>;

@@ -1,7 +1,7 @@
 //! `remit.system.v1`: what the process says about itself, and the clock that tests and the demo move.
 
 use crate::clock::KeptClock;
-use crate::{accept, to_status};
+use crate::{Unrecorded, accept, to_status};
 use remit_api::system::v1::system_service_server::SystemService;
 use remit_api::system::v1::{AdvanceClockRequest, AdvanceClockResponse, GetInfoRequest, Info};
 use remit_core::{Clock, Error, Result, Tenant, Timestamp};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// Answers for one process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct System {
     /// The time that the process works with.
     pub clock: Arc<dyn Clock>,
@@ -19,6 +19,14 @@ pub struct System {
     pub manual: Option<Arc<KeptClock>>,
     /// The databases of the services that the process runs.
     pub databases: Arc<BTreeMap<&'static str, Db>>,
+    /// What is on its way into them, where there is such.
+    pub unrecorded: Arc<BTreeMap<&'static str, Unrecorded>>,
+}
+
+impl std::fmt::Debug for System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "System({:?})", self.databases.keys())
+    }
 }
 
 impl System {
@@ -37,7 +45,10 @@ impl System {
             // A page is enough to tell none from some; more than a page is shown as a page.
             let due = timers::due(&mut tx, tenant, self.clock.now(), None, 1_000).await?;
             info.due_timers.insert(service.to_owned(), due.len() as i64);
-            info.outbox_depth.insert(service.to_owned(), outbox::depth(&mut tx, tenant).await?.events);
+            // Before the outbox, into which it moves.
+            let unrecorded = self.unrecorded.get(service).map_or(0, |count| count(tenant));
+            let depth = outbox::depth(&mut tx, tenant).await?.events;
+            info.outbox_depth.insert(service.to_owned(), depth + unrecorded);
             info.parked_events.insert(service.to_owned(), outbox::count_parked(&mut tx, tenant).await?);
         }
         Ok(info)

@@ -68,23 +68,6 @@ pub enum Signal {
 /// caller that has gone away would otherwise keep its connection waiting. Set with `local`, so that it
 /// holds behind a PgBouncer in transaction mode too.
 const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'";
-const BEGIN_POSTGRES_PROCESS: &str =
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = off";
-/// SQLite keeps the setting with the connection, so each transaction sets its own.
-const BEGIN_SQLITE: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
-const BEGIN_SQLITE_PROCESS: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
-
-/// What a commit survives once it is answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Everything that the disk survives.
-    #[default]
-    Disk,
-    /// The end of this process, however sudden; the loss of power only once the operating system or the
-    /// server has written it, which takes less than a second on PostgreSQL (`wal_writer_delay`)
-    /// and up to half a minute on SQLite, unless a commit to disk comes earlier: that one takes it along.
-    Process,
-}
 
 /// One service's database. Cheap to clone.
 #[derive(Clone)]
@@ -235,22 +218,10 @@ impl Db {
     /// # Errors
     /// `Unavailable` (`DATABASE_BUSY`) if no connection becomes free in time.
     pub async fn write(&self) -> Result<Tx> {
-        self.write_with(Durability::Disk).await
-    }
-
-    /// The same for changes that need not survive the loss of power.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_with(&self, durability: Durability) -> Result<Tx> {
         let start = Instant::now();
-        let (sqlite, postgres) = match durability {
-            Durability::Disk => (BEGIN_SQLITE, BEGIN_POSTGRES),
-            Durability::Process => (BEGIN_SQLITE_PROCESS, BEGIN_POSTGRES_PROCESS),
-        };
         let conn = match &self.shared.pools {
-            Pools::Sqlite { writer, .. } => writer.begin_with(sqlite).await.map(Conn::SqliteTx),
-            Pools::Postgres(pool) => pool.begin_with(postgres).await.map(Conn::PostgresTx),
+            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
+            Pools::Postgres(pool) => pool.begin_with(BEGIN_POSTGRES).await.map(Conn::PostgresTx),
         };
         self.tx(start, conn)
     }

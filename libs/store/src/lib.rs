@@ -58,7 +58,7 @@ mod value;
 pub use bulk::BulkInsert;
 pub use classify::violation;
 pub use datadir::DataDir;
-pub use db::{Db, Durability, Engine, Options, PoolStats, Signal};
+pub use db::{Db, Engine, Options, PoolStats, Signal};
 pub use migrate::{Migration, Schema};
 pub use mutation::{Begin, Call, Mutation, purge_requests};
 pub use page::{Keyset, Order, PageToken};

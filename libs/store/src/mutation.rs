@@ -1,7 +1,7 @@
 //! A mutation: one transaction that carries the change, the answer under its request id, the audit
 //! events and the changes of watch feeds. All of it is durable together, or none of it is.
 
-use crate::db::{Db, Durability};
+use crate::db::Db;
 use crate::feed::{self, Change};
 use crate::timers::Fired;
 use crate::tx::Tx;
@@ -57,16 +57,8 @@ impl Db {
     /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; else as
     /// [`crate::classify`] says.
     pub async fn begin(&self, call: &Call) -> Result<Begin> {
-        self.begin_with(call, Durability::Disk).await
-    }
-
-    /// The same for a mutation that need not survive the loss of power.
-    ///
-    /// # Errors
-    /// As [`Db::begin`].
-    pub async fn begin_with(&self, call: &Call, durability: Durability) -> Result<Begin> {
         tenants::see(self, &call.tenant, call.now).await?;
-        let mut tx = self.write_with(durability).await?;
+        let mut tx = self.write().await?;
         if !call.request_id.is_empty()
             && let Some(answer) = claim(&mut tx, call).await?
         {

@@ -1,7 +1,8 @@
 //! The write path: callers queue, one step at a time takes what waits and makes it durable.
 //!
-//! Nobody waits on a timer. While a step commits, others queue, and the next step takes them all: group
-//! commit whose batches grow with the load. Any number of processes may step the same log, because a
+//! While a step commits, others queue, and the next step takes them all: group commit whose batches grow with the
+//! load. Callers who were answered together come back together, a moment after each other: a step that follows one
+//! of several calls therefore waits for as many, for at most [`Limits::linger`]. Whoever is alone never waits. Any number of processes may step the same log, because a
 //! step begins with the claim of the log's head row; different tenants do not wait for each other.
 
 use crate::keys::Keys;
@@ -12,7 +13,7 @@ use remit_store::Db;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Bounds of the queue of one tenant in one process, and of one step.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +26,19 @@ pub struct Limits {
     pub step_events: usize,
     /// Bytes of one step, unless a single call has more.
     pub step_bytes: usize,
+    /// How long a step waits for as many calls as the step before had, if those were several.
+    pub linger: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queued_events: 20_000, queued_bytes: 64 << 20, step_events: 1_000, step_bytes: 4 << 20 }
+        Self {
+            queued_events: 20_000,
+            queued_bytes: 64 << 20,
+            step_events: 1_000,
+            step_bytes: 4 << 20,
+            linger: Duration::from_millis(2),
+        }
     }
 }
 
@@ -46,10 +55,13 @@ struct Queue {
     events: usize,
     bytes: usize,
     running: bool,
+    /// With so many calls the next step need not wait any longer.
+    wanted: usize,
 }
 
 struct TenantLog {
     queue: Mutex<Queue>,
+    enough: Notify,
     size: watch::Sender<u64>,
 }
 
@@ -79,7 +91,7 @@ impl Sequencer {
 
     fn log(&self, tenant: &Tenant) -> Arc<TenantLog> {
         let mut logs = lock(&self.shared.logs);
-        let new = || Arc::new(TenantLog { queue: Mutex::default(), size: watch::Sender::new(0) });
+        let new = || Arc::new(TenantLog { queue: Mutex::default(), enough: Notify::new(), size: watch::Sender::new(0) });
         logs.entry(tenant.clone()).or_insert_with(new).clone()
     }
 
@@ -105,6 +117,9 @@ impl Sequencer {
             queue.events += events.len();
             queue.bytes += weight;
             queue.jobs.push_back(Job { events, weight, answer });
+            if queue.jobs.len() == queue.wanted || queue.events >= limits.step_events {
+                log.enough.notify_one();
+            }
             !std::mem::replace(&mut queue.running, true)
         };
         if start {
@@ -115,7 +130,11 @@ impl Sequencer {
     }
 
     async fn run(self, tenant: Tenant, log: Arc<TenantLog>) {
+        let mut before = 1;
         loop {
+            if before > 1 {
+                self.gather(&log, before).await;
+            }
             let jobs = {
                 let mut queue = lock(&log.queue);
                 let jobs = take(&mut queue, &self.shared.limits);
@@ -125,8 +144,23 @@ impl Sequencer {
                 }
                 jobs
             };
+            before = jobs.len();
             self.step(&tenant, &log, jobs).await;
         }
+    }
+
+    /// Waits until `calls` calls or a full step are there, or the time is up.
+    async fn gather(&self, log: &TenantLog, calls: usize) {
+        let missing = {
+            let mut queue = lock(&log.queue);
+            queue.wanted = calls;
+            queue.jobs.len() < calls && queue.events < self.shared.limits.step_events
+        };
+        if missing {
+            // A notice left over from before ends the wait early, once, which costs a smaller step.
+            let _ = tokio::time::timeout(self.shared.limits.linger, log.enough.notified()).await;
+        }
+        lock(&log.queue).wanted = 0;
     }
 
     async fn step(&self, tenant: &Tenant, log: &TenantLog, jobs: Vec<Job>) {

@@ -124,3 +124,11 @@ create table check_counts (
     checks bigint not null,
     constraint check_counts_pk primary key (tenant_id, hour, task, model_version, verdict, pattern, reason)
 );
+
+-- The journals of checks whose counts are in the table above.
+create table check_journals (
+    tenant_id $KEY not null,
+    journal_id $KEY not null,
+    folded_at bigint not null,
+    constraint check_journals_pk primary key (tenant_id, journal_id)
+);

@@ -36,9 +36,11 @@ pub mod files {
     }
 }
 
-use remit_core::Result;
+use remit_core::{Result, Tenant};
 use remit_runtime::{Deps, Parts};
 use remit_store::{Migration, Schema};
+use service::counter::Counter;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The tables of the service.
@@ -61,7 +63,7 @@ pub(crate) struct Settings {
 /// Builds the service.
 ///
 /// # Errors
-/// None today; the signature is that of every service.
+/// `Unavailable` or `ResourceExhausted` (`CHECK_NOT_COUNTED`) if the data directory cannot keep journals of checks.
 pub async fn build(deps: Deps) -> Result<Parts> {
     let config = &deps.config.scoring;
     let settings = Settings {
@@ -70,11 +72,17 @@ pub async fn build(deps: Deps) -> Result<Parts> {
         first_state_wait: config.first_state_wait.get(),
     };
     let caches = cache::Caches::new(deps.db.clone(), deps.peers.clone(), settings, deps.shutdown.clone());
-    let (counter, committer) = service::counter::counter(deps.db.clone(), deps.clock.clone(), config.audit_every);
-    let scoring = service::Scoring::new(deps.db.clone(), deps.clock.clone(), settings, caches, counter);
+    let counter = Counter::open(deps.db.clone(), &deps.config.data.dir.join("checks"), config.audit_every)?;
+    // Before the first answer, so that totals are exact from the start; what stands in the way may pass.
+    if let Err(error) = counter.recover().await {
+        tracing::error!(%error, "checks of an earlier process are not in the database yet");
+    }
+    let waiting = counter.clone();
+    let scoring = service::Scoring::new(deps.db.clone(), deps.clock.clone(), settings, caches, counter.clone());
     Ok(Parts {
         routes: grpc::routes(scoring),
-        tasks: vec![Box::pin(committer.run(deps.shutdown.clone()))],
+        tasks: vec![Box::pin(counter.run(deps.shutdown.clone()))],
+        unrecorded: Some(Arc::new(move |tenant: &Tenant| waiting.waiting(tenant))),
         ..Parts::default()
     })
 }

@@ -101,7 +101,9 @@ impl Suite {
             parts.insert(service.name, (service.build)(deps).await?);
         }
 
-        let system = System { clock: clock.clone(), manual, databases: databases.clone() };
+        let unrecorded = parts.iter().filter_map(|(name, part)| Some((*name, part.unrecorded.clone()?))).collect();
+        let system =
+            System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
         let ops = Ops::new(&names, system.clone(), ended.clone()).await;
         let mut base = ops.routes(&names)?;
         base = base.add_service(SystemServiceServer::new(system));

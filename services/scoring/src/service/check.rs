@@ -1,4 +1,4 @@
-//! May AI do this task now? Answered from memory; counted durably before the answer is sent.
+//! May AI do this task now? Answered from memory, and counted before the answer is sent.
 
 use super::{Scoring, task};
 use crate::Settings;
@@ -344,10 +344,11 @@ impl Scoring {
             },
             verdict: i64::from(answer.verdict),
             pattern: i64::from(answer.obligations.as_ref().map_or(0, |obligations| obligations.pattern)),
-            reason: lead,
+            reason: lead.into(),
         };
         let counted = Counted {
             key,
+            at: self.clock.now(),
             actor: actor.clone(),
             trace_id: trace_id.to_owned(),
             run_id: request.run_id,
@@ -355,7 +356,7 @@ impl Scoring {
             decision: answer.decision.clone(),
             denied: answer.verdict() == api::Verdict::Deny,
         };
-        self.counter.add(tenant, counted).await?;
+        self.counter.add(tenant, counted)?;
         Ok(answer)
     }
 

@@ -44,6 +44,7 @@ impl Scoring {
         if from > to {
             return Err(Error::invalid("TIME_RANGE_INVALID", "time_range.end_time", "must not be before start_time"));
         }
+        self.counter.fold().await?;
         let mut tx = self.db.snapshot().await?;
         let now: BTreeMap<String, i64> =
             store::decisions::count_by(&mut tx, tenant, Column::Pattern, from, to).await?.into_iter().collect();

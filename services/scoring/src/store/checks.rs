@@ -1,38 +1,77 @@
 //! Exact counts of checks.
 
-use remit_core::{Result, Tenant};
-use remit_store::{Tx, query};
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::{BulkInsert, Sql, Tx, query};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// One outcome of checks in one hour.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct CheckKey {
     pub hour: i64,
     pub task: String,
     pub model_version: String,
     pub verdict: i64,
     pub pattern: i64,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
-/// Adds `checks` and returns the new count.
-pub(crate) async fn add(tx: &mut Tx, tenant: &Tenant, key: &CheckKey, checks: i64) -> Result<i64> {
-    query(
-        "insert into check_counts (tenant_id, hour, task, model_version, verdict, pattern, reason, checks)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
-         on conflict (tenant_id, hour, task, model_version, verdict, pattern, reason)
-         do update set checks = check_counts.checks + excluded.checks returning checks",
+/// Notes that the counts of `journal` are in the database from this transaction on; false if they were before.
+pub(crate) async fn claim(tx: &mut Tx, tenant: &Tenant, journal: &str, now: Timestamp) -> Result<bool> {
+    let claimed = query(
+        "insert into check_journals (tenant_id, journal_id, folded_at) values ($1, $2, $3)
+         on conflict (tenant_id, journal_id) do nothing",
     )
     .bind(tenant)
-    .bind(key.hour)
-    .bind(&key.task)
-    .bind(&key.model_version)
-    .bind(key.verdict)
-    .bind(key.pattern)
-    .bind(key.reason)
-    .bind(checks)
-    .fetch_one(tx)
-    .await?
-    .get("checks")
+    .bind(journal)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(claimed == 1)
+}
+
+/// Forgets journals whose files are gone.
+pub(crate) async fn forget(tx: &mut Tx, tenant: &Tenant, journals: &[String]) -> Result<()> {
+    let sql = Sql::new("delete from check_journals where tenant_id = ").bind(tenant).push(" and journal_id in ");
+    sql.bind_list(journals.iter().map(String::as_str)).query().execute(tx).await.map(|_| ())
+}
+
+/// Adds to the counts and returns the new ones.
+pub(crate) async fn add<T>(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    keys: &BTreeMap<CheckKey, (i64, T)>,
+) -> Result<Vec<(CheckKey, i64)>> {
+    // In the order of the keys, so that two processes lock rows in one order.
+    let rows = BulkInsert::into("check_counts")
+        .text("tenant_id", vec![tenant.as_str().to_owned(); keys.len()])
+        .bigint("hour", keys.keys().map(|key| key.hour))
+        .text("task", keys.keys().map(|key| key.task.clone()))
+        .text("model_version", keys.keys().map(|key| key.model_version.clone()))
+        .bigint("verdict", keys.keys().map(|key| key.verdict))
+        .bigint("pattern", keys.keys().map(|key| key.pattern))
+        .text("reason", keys.keys().map(|key| key.reason.to_string()))
+        .bigint("checks", keys.values().map(|(checks, _)| *checks))
+        .on_conflict(
+            "(tenant_id, hour, task, model_version, verdict, pattern, reason)
+             do update set checks = check_counts.checks + excluded.checks",
+        )
+        .returning("hour, task, model_version, verdict, pattern, reason, checks", tx)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let key = CheckKey {
+                hour: row.get("hour")?,
+                task: row.get("task")?,
+                model_version: row.get("model_version")?,
+                verdict: row.get("verdict")?,
+                pattern: row.get("pattern")?,
+                reason: Cow::Owned(row.get("reason")?),
+            };
+            Ok((key, row.get("checks")?))
+        })
+        .collect()
 }
 
 /// Counts of one outcome over a period.
