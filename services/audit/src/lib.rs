@@ -82,7 +82,8 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
 pub fn open(deps: &Deps) -> Result<AuditLog> {
     let keys = Arc::new(load_keys(&deps.config, &deps.ids)?);
     let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
-    let limits = Limits { queued_events, queued_bytes, ..Limits::default() };
+    let linger = deps.config.audit.linger.get();
+    let limits = Limits { queued_events, queued_bytes, linger, ..Limits::default() };
     let pause = deps.config.audit.prune_every.get();
     let log = AuditLog::new(deps.db.clone(), deps.clock.clone(), keys, limits);
     Ok(log.prune_every((!pause.is_zero()).then_some(pause)))

@@ -91,7 +91,8 @@ impl Sequencer {
 
     fn log(&self, tenant: &Tenant) -> Arc<TenantLog> {
         let mut logs = lock(&self.shared.logs);
-        let new = || Arc::new(TenantLog { queue: Mutex::default(), enough: Notify::new(), size: watch::Sender::new(0) });
+        let new =
+            || Arc::new(TenantLog { queue: Mutex::default(), enough: Notify::new(), size: watch::Sender::new(0) });
         logs.entry(tenant.clone()).or_insert_with(new).clone()
     }
 

@@ -150,6 +150,7 @@ pub struct Audit {
     pub witnesses: Vec<String>,
     pub max_queued_events: usize,
     pub max_queued_bytes: usize,
+    pub linger: Span,
     pub prune_every: Span,
 }
 
@@ -278,6 +279,11 @@ impl Config {
         need((1..=500).contains(&self.relay.batch), "relay.batch", "must be 1 to 500")?;
         need(self.relay.max_depth >= 1, "relay.max_depth", "must be at least 1")?;
         need(self.audit.max_queued_events >= 1_000, "audit.max_queued_events", "must be at least 1000, one batch")?;
+        need(
+            self.audit.linger.get() <= std::time::Duration::from_millis(100),
+            "audit.linger",
+            "must be at most 100ms",
+        )?;
         need(self.audit.max_queued_bytes >= 8 << 20, "audit.max_queued_bytes", "must be at least 8388608, one batch")?;
         let pause = self.audit.prune_every.get().as_secs();
         need(pause == 0 || pause >= 60, "audit.prune_every", "must be at least 1m, or 0s for never")?;

@@ -285,7 +285,8 @@ impl Counter {
             store::checks::forget(mutation.tx(), tenant, gone).await?;
         }
         for (key, total) in store::checks::add(mutation.tx(), tenant, keys).await? {
-            let (checks, last) = keys.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
+            let (checks, last) =
+                keys.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
             self.record(&mut mutation, total - checks, total, last);
         }
         mutation.commit(Vec::new()).await
