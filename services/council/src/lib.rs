@@ -45,8 +45,8 @@ pub async fn build(deps: Deps) -> Result<Parts, Error> {
     let worker = council.clone();
     Ok(Parts {
         routes: grpc::routes(council.clone()),
-        http: None,
         tasks: vec![Box::pin(async move { worker.work().await })],
         timers: Some(council),
+        ..Parts::default()
     })
 }
