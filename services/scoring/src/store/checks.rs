@@ -17,18 +17,17 @@ pub(crate) struct CheckKey {
     pub reason: Cow<'static, str>,
 }
 
-/// Notes that the counts of `journal` are in the database from this transaction on; false if they were before.
-pub(crate) async fn claim(tx: &mut Tx, tenant: &Tenant, journal: &str, now: Timestamp) -> Result<bool> {
-    let claimed = query(
-        "insert into check_journals (tenant_id, journal_id, folded_at) values ($1, $2, $3)
-         on conflict (tenant_id, journal_id) do nothing",
-    )
-    .bind(tenant)
-    .bind(journal)
-    .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(claimed == 1)
+/// Notes that the counts of these journals are in the database from this transaction on; returns those of which
+/// that was not so before.
+pub(crate) async fn claim(tx: &mut Tx, tenant: &Tenant, journals: &[&str], now: Timestamp) -> Result<Vec<String>> {
+    let rows = BulkInsert::into("check_journals")
+        .text("tenant_id", vec![tenant.as_str().to_owned(); journals.len()])
+        .text("journal_id", journals.iter().map(|journal| (*journal).to_owned()))
+        .bigint("folded_at", vec![now.micros(); journals.len()])
+        .on_conflict_do_nothing()
+        .returning("journal_id", tx)
+        .await?;
+    rows.iter().map(|row| row.get("journal_id")).collect()
 }
 
 /// Forgets journals whose files are gone.

@@ -1,8 +1,8 @@
 //! Exact counts of checks.
 //!
 //! A check is answered once it is counted, and counting must not cost what a commit costs: a line in a local
-//! [journal], which survives the end of the process, is written first, and a few milliseconds later one transaction
-//! takes all that gathered into the database, together with the journal's name. So a check is counted once, whatever
+//! [journal], which survives the end of the process, is written first, and a moment later one transaction takes
+//! all that gathered into the database, together with the journals' names. So a check is counted once, whatever
 //! ends in between: what a process left behind is taken over at the next start, and not twice, because its name is
 //! known. A caller that gets an error has no answer and may not act, so a count without an answer is possible after a
 //! crash, an answer without a count is not. The loss of power, unlike the loss of the process, can take the last moments.
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,11 +29,13 @@ use tokio_util::sync::CancellationToken;
 /// How many bytes of checks may wait for the database; more are refused.
 const MOST_BYTES: usize = 64 << 20;
 /// How long checks gather before they are taken into the database together.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(100);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often what other processes left behind in the same directory is looked for.
 const LOOK: Duration = Duration::from_secs(60);
+/// Journals that are written at the same time, so that threads seldom wait for each other's line.
+const LANES: usize = 8;
 
 /// One answered check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,22 +51,57 @@ pub(crate) struct Counted {
 }
 
 /// Checks with one outcome: how many, and the last of them.
-type Sums = BTreeMap<Tenant, BTreeMap<CheckKey, (i64, Counted)>>;
+type Sums = BTreeMap<CheckKey, (i64, Counted)>;
 
 /// A journal, and what of it is not in the database.
 struct Gathered {
     journal: Journal,
-    sums: Sums,
+    sums: BTreeMap<Tenant, Sums>,
     bytes: usize,
     /// The tenants whose part is in the database.
     folded: Vec<Tenant>,
 }
 
+impl Gathered {
+    fn new(journal: Journal) -> Self {
+        Self { journal, sums: BTreeMap::new(), bytes: 0, folded: Vec::new() }
+    }
+
+    fn add(&mut self, tenant: &Tenant, counted: Counted) {
+        // The tenant is nearly always there: no copy of its name then.
+        let sums = match self.sums.get_mut(tenant) {
+            Some(sums) => sums,
+            None => self.sums.entry(tenant.clone()).or_default(),
+        };
+        add_to(sums, 1, counted);
+    }
+
+    fn checks(&self, tenant: &Tenant) -> i64 {
+        self.sums.get(tenant).map_or(0, |sums| sums.values().map(|(checks, _)| checks).sum())
+    }
+}
+
+fn add_to(sums: &mut Sums, checks: i64, last: Counted) {
+    match sums.get_mut(&last.key) {
+        Some(sum) if sum.1.at > last.at => sum.0 += checks,
+        Some(sum) => *sum = (sum.0 + checks, last),
+        None => {
+            sums.insert(last.key.clone(), (checks, last));
+        }
+    }
+}
+
 #[derive(Default)]
-struct Open {
+struct Lane {
     current: Option<Gathered>,
     /// What a failed write ended.
     ended: Vec<Gathered>,
+}
+
+impl Lane {
+    fn all(&self) -> impl Iterator<Item = &Gathered> {
+        self.ended.iter().chain(&self.current)
+    }
 }
 
 /// Whoever holds this takes counts into the database.
@@ -79,10 +117,10 @@ struct Shared {
     db: Db,
     audit_every: i64,
     dir: PathBuf,
-    open: Mutex<Open>,
+    lanes: [Mutex<Lane>; LANES],
     folding: tokio::sync::Mutex<Folding>,
-    /// Checks of each tenant that are not yet in the database.
-    waiting: Mutex<BTreeMap<Tenant, i64>>,
+    /// Checks of each tenant in `folding`.
+    taken: Mutex<BTreeMap<Tenant, i64>>,
     wake: Notify,
 }
 
@@ -94,18 +132,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn add_to(sums: &mut Sums, tenant: &Tenant, counted: Counted) {
-    // The tenant is nearly always there: no copy of its name then.
-    let keys = match sums.get_mut(tenant) {
-        Some(keys) => keys,
-        None => sums.entry(tenant.clone()).or_default(),
-    };
-    match keys.get_mut(&counted.key) {
-        Some(sum) => *sum = (sum.0 + 1, counted),
-        None => {
-            keys.insert(counted.key.clone(), (1, counted));
-        }
+/// The lane of this thread.
+fn lane() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static LANE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
     }
+    LANE.with(|lane| *lane)
 }
 
 impl Counter {
@@ -119,9 +152,9 @@ impl Counter {
             db,
             audit_every: i64::from(audit_every.max(1)),
             dir: dir.to_owned(),
-            open: Mutex::default(),
+            lanes: Default::default(),
             folding: tokio::sync::Mutex::default(),
-            waiting: Mutex::default(),
+            taken: Mutex::default(),
             wake: Notify::new(),
         })))
     }
@@ -136,42 +169,38 @@ impl Counter {
         let mut line = serde_json::to_vec(&Line { tenant: Cow::Borrowed(tenant), counted: Cow::Borrowed(&counted) })
             .map_err(|error| Error::internal("a check could not be encoded").with_source(error))?;
         line.push(b'\n');
-        let mut open = lock(&shared.open);
-        let waiting: usize = open.ended.iter().chain(&open.current).map(|gathered| gathered.bytes).sum();
-        if waiting + line.len() > MOST_BYTES {
+        let mut lane = lock(shared.lanes.get(lane()).unwrap_or(&shared.lanes[0]));
+        let waiting: usize = lane.all().map(|gathered| gathered.bytes).sum();
+        if waiting + line.len() > MOST_BYTES / LANES {
             let text = format!("{waiting} bytes of checks wait to be counted already");
             return Err(Error::new(Kind::ResourceExhausted, "CHECKS_QUEUE_FULL", text).with_retry_after(RETRY));
         }
-        let mut current = match open.current.take() {
+        let mut current = match lane.current.take() {
             Some(current) => current,
             None => {
                 let id = shared.db.ids().next(counted.at).to_string();
                 let journal = Journal::create(&shared.dir, id)?;
                 shared.wake.notify_one();
-                Gathered { journal, sums: Sums::new(), bytes: 0, folded: Vec::new() }
+                Gathered::new(journal)
             }
         };
         if let Err(error) = current.journal.append(&line) {
-            open.ended.push(current);
+            lane.ended.push(current);
             return Err(error);
         }
         current.bytes += line.len();
-        add_to(&mut current.sums, tenant, counted);
-        open.current = Some(current);
-        drop(open);
-        let mut waiting = lock(&shared.waiting);
-        match waiting.get_mut(tenant) {
-            Some(count) => *count += 1,
-            None => {
-                waiting.insert(tenant.clone(), 1);
-            }
-        }
+        current.add(tenant, counted);
+        lane.current = Some(current);
         Ok(())
     }
 
     /// The checks of a tenant that are counted and not yet in the database.
     pub(crate) fn waiting(&self, tenant: &Tenant) -> i64 {
-        lock(&self.0.waiting).get(tenant).copied().unwrap_or_default()
+        // Held while the lanes are read, so that what moves from one to the other is seen once.
+        let taken = lock(&self.0.taken);
+        let lanes =
+            self.0.lanes.iter().map(|lane| lock(lane).all().map(|gathered| gathered.checks(tenant)).sum::<i64>());
+        lanes.sum::<i64>() + taken.get(tenant).copied().unwrap_or_default()
     }
 
     /// Takes everything that was counted so far into the database.
@@ -183,28 +212,44 @@ impl Counter {
         // What failed before goes first, so that it does not grow while it fails.
         self.fold_taken(&mut folding).await?;
         {
-            let mut open = lock(&self.0.open);
-            folding.taken.append(&mut open.ended);
-            folding.taken.extend(open.current.take());
+            let mut counts = lock(&self.0.taken);
+            for lane in &self.0.lanes {
+                let mut lane = lock(lane);
+                let mut gathered = std::mem::take(&mut lane.ended);
+                gathered.extend(lane.current.take());
+                self.take(&mut folding, &mut counts, gathered);
+            }
         }
         self.fold_taken(&mut folding).await
     }
 
+    fn take(&self, folding: &mut Folding, counts: &mut BTreeMap<Tenant, i64>, gathered: Vec<Gathered>) {
+        for gathered in gathered {
+            for tenant in gathered.sums.keys() {
+                *counts.entry(tenant.clone()).or_default() += gathered.checks(tenant);
+            }
+            folding.taken.push(gathered);
+        }
+    }
+
+    /// One transaction a tenant for all journals; then the files go.
     async fn fold_taken(&self, folding: &mut Folding) -> Result<()> {
         let Folding { taken, removed } = folding;
-        while let Some(gathered) = taken.last_mut() {
-            while let Some((tenant, keys)) = gathered.sums.first_key_value() {
-                let (tenant, checks) = (tenant.clone(), keys.values().map(|(checks, _)| checks).sum::<i64>());
-                let gone = removed.get(&tenant).map_or(&[][..], Vec::as_slice);
-                self.commit(&tenant, gathered.journal.id(), gone, keys).await?;
-                removed.remove(&tenant);
-                gathered.sums.remove(&tenant);
-                if let Some(waiting) = lock(&self.0.waiting).get_mut(&tenant) {
-                    *waiting -= checks;
+        while let Some(tenant) = taken.iter().find_map(|gathered| gathered.sums.keys().next()).cloned() {
+            let parts: Vec<(&str, &Sums)> = taken
+                .iter()
+                .filter_map(|gathered| Some((gathered.journal.id(), gathered.sums.get(&tenant)?)))
+                .collect();
+            self.commit(&tenant, &parts, removed.get(&tenant).map_or(&[], Vec::as_slice)).await?;
+            removed.remove(&tenant);
+            for gathered in taken.iter_mut() {
+                if gathered.sums.remove(&tenant).is_some() {
+                    gathered.folded.push(tenant.clone());
                 }
-                gathered.folded.push(tenant);
             }
-            let Some(Gathered { journal, folded, .. }) = taken.pop() else { continue };
+            lock(&self.0.taken).remove(&tenant);
+        }
+        for Gathered { journal, folded, .. } in taken.drain(..) {
             let id = journal.id().to_owned();
             // A file that stays is passed over at the next start, because its name stays too.
             match journal.remove() {
@@ -223,12 +268,9 @@ impl Counter {
         let found = journal::abandoned(&self.0.dir)?;
         let mut folding = self.0.folding.lock().await;
         for (journal, checks) in found {
-            let mut sums = Sums::new();
-            for (tenant, counted) in checks {
-                *lock(&self.0.waiting).entry(tenant.clone()).or_default() += 1;
-                add_to(&mut sums, &tenant, counted);
-            }
-            folding.taken.push(Gathered { journal, sums, bytes: 0, folded: Vec::new() });
+            let mut gathered = Gathered::new(journal);
+            checks.into_iter().for_each(|(tenant, counted)| gathered.add(&tenant, counted));
+            self.take(&mut folding, &mut lock(&self.0.taken), vec![gathered]);
         }
         self.fold_taken(&mut folding).await
     }
@@ -258,14 +300,10 @@ impl Counter {
         }
     }
 
-    async fn commit(
-        &self,
-        tenant: &Tenant,
-        journal: &str,
-        gone: &[String],
-        keys: &BTreeMap<CheckKey, (i64, Counted)>,
-    ) -> Result<()> {
-        let Some(now) = keys.values().map(|(_, last)| last.at).max() else { return Ok(()) };
+    async fn commit(&self, tenant: &Tenant, parts: &[(&str, &Sums)], gone: &[String]) -> Result<()> {
+        let Some(now) = parts.iter().flat_map(|(_, sums)| sums.values()).map(|(_, last)| last.at).max() else {
+            return Ok(());
+        };
         let call = Call {
             tenant: tenant.clone(),
             actor: own_actor(),
@@ -278,15 +316,18 @@ impl Counter {
         let Begin::Fresh(mut mutation) = self.0.db.begin(&call).await? else {
             return Err(Error::internal("a call without request id was replayed"));
         };
-        if !store::checks::claim(mutation.tx(), tenant, journal, now).await? {
-            return Ok(());
-        }
+        let journals: Vec<&str> = parts.iter().map(|(journal, _)| *journal).collect();
+        let new = store::checks::claim(mutation.tx(), tenant, &journals, now).await?;
         if !gone.is_empty() {
             store::checks::forget(mutation.tx(), tenant, gone).await?;
         }
-        for (key, total) in store::checks::add(mutation.tx(), tenant, keys).await? {
+        let mut sums = Sums::new();
+        for (_, part) in parts.iter().filter(|(journal, _)| new.iter().any(|new| new == journal)) {
+            part.values().for_each(|(checks, last)| add_to(&mut sums, *checks, last.clone()));
+        }
+        for (key, total) in store::checks::add(mutation.tx(), tenant, &sums).await? {
             let (checks, last) =
-                keys.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
+                sums.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
             self.record(&mut mutation, total - checks, total, last);
         }
         mutation.commit(Vec::new()).await
