@@ -186,8 +186,9 @@ async fn append(mut client: Client, entries: u64) {
     assert_eq!(answer.results.len() as u64, entries);
 }
 
-/// Appends `entries` entries in batches of 1,000 from four callers; for what is then read.
+/// Fills an empty log with the entries 0 to `entries`, in batches of 1,000 from four callers; for what is then read.
 pub async fn fill(bench: &Bench, entries: u64) -> Load {
+    NEXT.store(0, Ordering::Relaxed);
     let mut tasks = Vec::new();
     for caller in 0..4 {
         let client = AuditServiceClient::new(bench.service("registry").await);

@@ -62,8 +62,8 @@ impl AuditLog {
         let (known_root, consistency) = if known == 0 {
             (String::new(), Vec::new())
         } else {
-            let root = tiles::root(&mut tx, tenant, known).await?;
-            (root.to_base64(), tiles::consistency(&mut tx, tenant, known, size).await?)
+            let proof = tiles::consistency(&mut tx, tenant, known, size).await?;
+            (proof.roots.0.to_base64(), proof.hashes)
         };
         let checkpoint = self.checkpoint_at(&mut tx, tenant, size).await?;
         let note = Note::parse(&checkpoint.note).map_err(|error| damaged(error.to_string()))?;

@@ -10,22 +10,22 @@ use remit_core::{Error, Kind, Result, Tenant, Timestamp};
 use remit_runtime::Started;
 use remit_store::{Call, Tx};
 use remit_tlog::proof_file::ProofFile;
-use remit_tlog::{Checkpoint, Note};
+use remit_tlog::{Checkpoint, Hash, Note};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
 
 impl AuditLog {
-    /// Signs the state at `size`. Ed25519 is deterministic, so every replica gives the same bytes.
-    async fn sign(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Note> {
-        let root = tiles::root(tx, tenant, size).await?;
-        let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
-        Ok(checkpoint.sign(&self.keys.signer(tenant)?))
-    }
-
     /// The signed checkpoint at `size`, with the cosignatures of known witnesses.
     pub(crate) async fn checkpoint_at(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<api::Checkpoint> {
-        let mut note = self.sign(tx, tenant, size).await?;
+        let root = tiles::root(tx, tenant, size).await?;
+        self.checkpoint_of(tx, tenant, size, root).await
+    }
+
+    /// The same where the root is known. Ed25519 is deterministic, so every replica gives the same bytes.
+    async fn checkpoint_of(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<api::Checkpoint> {
+        let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
+        let mut note = checkpoint.sign(&self.keys.signer(tenant)?);
         let mut cosigned = Vec::new();
         for line in cosignatures::of_size(tx, tenant, size).await? {
             let Some(key) = self.keys.witnesses().iter().find(|key| key.name() == line.witness) else { continue };
@@ -38,7 +38,6 @@ impl AuditLog {
             let time = i64::try_from(time).unwrap_or(i64::MAX).saturating_mul(1_000_000);
             cosigned.push(api::Cosignature { witness: line.witness, cosign_time: Some(proto_time(Timestamp(time))) });
         }
-        let checkpoint = Checkpoint::parse(&note.text).map_err(|error| damaged(error.to_string()))?;
         Ok(api::Checkpoint {
             origin: checkpoint.origin,
             size: signed(size),
@@ -93,11 +92,8 @@ impl AuditLog {
         index: u64,
         size: u64,
     ) -> Result<api::InclusionProof> {
-        let tile = remit_tlog::tile::Tile::of(0, index / 256, size).ok_or_else(|| damaged(format!("entry {index}")))?;
-        let leaves = tiles::content(tx, tenant, tile).await?;
-        let leaf = leaves.get((index % 256) as usize).ok_or_else(|| damaged(tile))?;
-        let hashes = tiles::inclusion(tx, tenant, index, size).await?;
-        let checkpoint = self.checkpoint_at(tx, tenant, size).await?.note;
+        let tiles::Inclusion { leaf, hashes, root } = tiles::inclusion(tx, tenant, index, size).await?;
+        let checkpoint = self.checkpoint_of(tx, tenant, size, root).await?.note;
         let file = ProofFile { index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
         Ok(api::InclusionProof {
             index: signed(index),
@@ -118,13 +114,13 @@ impl AuditLog {
         let now = head::size(&mut tx, tenant).await?;
         let new = at_size(new, now, 1, "new_size")?;
         let old = at_size(old, new, 1, "old_size")?;
-        let hashes = tiles::consistency(&mut tx, tenant, old, new).await?;
+        let tiles::Consistency { hashes, roots } = tiles::consistency(&mut tx, tenant, old, new).await?;
         Ok(api::ConsistencyProof {
             old_size: signed(old),
             new_size: signed(new),
             hashes: hashes.iter().map(|hash| hash.0.to_vec()).collect(),
-            old_root_hash: tiles::root(&mut tx, tenant, old).await?.0.to_vec(),
-            new_root_hash: tiles::root(&mut tx, tenant, new).await?.0.to_vec(),
+            old_root_hash: roots.0.0.to_vec(),
+            new_root_hash: roots.1.0.to_vec(),
         })
     }
 

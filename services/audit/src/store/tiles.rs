@@ -112,27 +112,60 @@ fn broken(error: LogError) -> remit_core::Error {
 
 /// The root hash at `size`, which must not be beyond the log.
 pub async fn root(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Hash> {
-    let nodes = proof::nodes(0, size);
-    let tiles = holding(tx, tenant, &nodes, size).await?;
+    let tiles = holding(tx, tenant, &proof::nodes(0, size), size).await?;
+    root_of(&tiles, size)
+}
+
+fn root_of(tiles: &Tiles, size: u64) -> Result<Hash> {
     let mut frontier = remit_tlog::Frontier::default();
-    for node in nodes {
+    for node in proof::nodes(0, size) {
         frontier.push_subtree(node.level, tiles.read(node).map_err(broken)?).map_err(broken)?;
     }
     Ok(frontier.root())
 }
 
-/// The inclusion proof of `index` at `size`.
-pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> Result<Vec<Hash>> {
-    let nodes = proof::inclusion_nodes(index, size).map_err(broken)?;
-    let tiles = holding(tx, tenant, &nodes, size).await?;
-    proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)
+/// That an entry is in the log at one size.
+pub struct Inclusion {
+    /// The leaf hash of the entry.
+    pub leaf: Hash,
+    /// The proof.
+    pub hashes: Vec<Hash>,
+    /// The root that it leads to.
+    pub root: Hash,
 }
 
-/// The consistency proof from `old` to `new`.
-pub async fn consistency(tx: &mut Tx, tenant: &Tenant, old: u64, new: u64) -> Result<Vec<Hash>> {
-    let nodes = proof::consistency_nodes(old, new).map_err(broken)?;
+/// The inclusion proof of `index` at `size`, all of it from the same few tiles.
+pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> Result<Inclusion> {
+    let leaf = Node { level: 0, index };
+    let mut nodes = proof::inclusion_nodes(index, size).map_err(broken)?;
+    nodes.push(leaf);
+    nodes.extend(proof::nodes(0, size));
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    Ok(Inclusion {
+        leaf: tiles.read(leaf).map_err(broken)?,
+        hashes: proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?,
+        root: root_of(&tiles, size)?,
+    })
+}
+
+/// That the log at `new` extends the log at `old`.
+pub struct Consistency {
+    /// The proof.
+    pub hashes: Vec<Hash>,
+    /// The roots at both sizes.
+    pub roots: (Hash, Hash),
+}
+
+/// The consistency proof from `old` to `new`, all of it from the same few tiles.
+pub async fn consistency(tx: &mut Tx, tenant: &Tenant, old: u64, new: u64) -> Result<Consistency> {
+    let mut nodes = proof::consistency_nodes(old, new).map_err(broken)?;
+    nodes.extend(proof::nodes(0, old));
+    nodes.extend(proof::nodes(0, new));
     let tiles = holding(tx, tenant, &nodes, new).await?;
-    proof::consistency(old, new, |node| tiles.read(node)).map_err(broken)
+    Ok(Consistency {
+        hashes: proof::consistency(old, new, |node| tiles.read(node)).map_err(broken)?,
+        roots: (root_of(&tiles, old)?, root_of(&tiles, new)?),
+    })
 }
 
 /// What surrounds the entries `start..end` at `size`.

@@ -20,6 +20,9 @@ pub(super) struct Journal {
     file: File,
 }
 
+/// The checks in a file, in order.
+pub(super) type Checks = Vec<(Tenant, Counted)>;
+
 /// A line of the file.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Line<'a> {
@@ -94,7 +97,7 @@ impl Journal {
     ///
     /// # Errors
     /// `Internal` for a line that cannot be read; `Unavailable` (`CHECK_NOT_COUNTED`).
-    fn read(&self) -> Result<Vec<(Tenant, Counted)>> {
+    fn read(&self) -> Result<Checks> {
         let mut text = Vec::new();
         let mut file = File::open(&self.path).map_err(|error| failed(&self.path, error))?;
         file.read_to_end(&mut text).map_err(|error| failed(&self.path, error))?;
@@ -115,7 +118,7 @@ impl Journal {
 ///
 /// # Errors
 /// `Unavailable` (`CHECK_NOT_COUNTED`) if the directory cannot be listed.
-pub(super) fn abandoned(dir: &Path) -> Result<Vec<(Journal, Vec<(Tenant, Counted)>)>> {
+pub(super) fn abandoned(dir: &Path) -> Result<Vec<(Journal, Checks)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|error| failed(dir, error))? {
         let path = entry.map_err(|error| failed(dir, error))?.path();
