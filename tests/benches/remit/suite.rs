@@ -67,14 +67,17 @@ impl Bench {
             Engine::Postgres => Some(Database::create().await.unwrap().unwrap()),
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n[telemetry]\nlog = \"warn\"\n",
+            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n",
             dir.path().join("data").display()
         );
         if let Some(database) = &database {
             toml += &format!("[database]\nurl = \"{}\"\n", database.url);
         }
-        let signer = Signer::development(&Config::from_toml(&toml).unwrap()).unwrap();
-        let running = remit_runtime::Suite::start(Config::from_toml(&toml).unwrap(), remit::services()).await.unwrap();
+        let config = Config::from_toml(&toml).unwrap();
+        let signer = Signer::development(&config).unwrap();
+        // As the binary does, with its default level, because spans cost something too; once a process.
+        let _ = remit_runtime::telemetry::init(&config.telemetry);
+        let running = remit_runtime::Suite::start(config, remit::services()).await.unwrap();
         let addr = running.addr().unwrap();
         let tenant = Tenant::new("bench").unwrap();
         Self { addr, running, signer, tenant, _database: database, _dir: dir }

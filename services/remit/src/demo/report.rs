@@ -40,6 +40,13 @@ pub struct Row {
     pub pack_digest: String,
 }
 
+impl Row {
+    /// An index to show: none where there were too few scores to say anything.
+    fn measured(&self, index: f64) -> String {
+        if self.verdict == "INSUFFICIENT_DATA" { "-".to_owned() } else { format!("{index:.3}") }
+    }
+}
+
 /// A month that is done, as it is kept beside its pack.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Saved {
@@ -134,16 +141,14 @@ pub fn table(rows: &[Row]) -> String {
     table.set_header(["month", "model", "leads", "routed", "conversion", "PSI", "corrected", "verdict", "decision"]);
     for row in rows {
         let share = |part: usize| format!("{:.1}%", 100.0 * part as f64 / row.leads.max(1) as f64);
-        let enough = row.verdict != "INSUFFICIENT_DATA";
-        let psi = |value: f64| if enough { format!("{value:.3}") } else { "-".to_owned() };
         table.add_row([
             row.period.clone(),
             format!("v{}", row.version),
             row.leads.to_string(),
             share(row.routed),
             share(row.converted),
-            psi(row.psi),
-            psi(row.psi_corrected),
+            row.measured(row.psi),
+            row.measured(row.psi_corrected),
             row.verdict.clone(),
             row.decision.clone(),
         ]);
@@ -174,12 +179,12 @@ pub fn index(out: &Path, source: &str, rows: &[Row]) -> Result<()> {
         let leads = row.leads.max(1) as f64;
         let _ = write!(
             page,
-            "<tr><td><a href=\"packs/review-{p}.html\">{p}</a><td>v{}<td>{}<td>{:.1}%<td>{:.1}%<td>{:.3}<td class=\"{v}\">{v}<td>{}",
+            "<tr><td><a href=\"packs/review-{p}.html\">{p}</a><td>v{}<td>{}<td>{:.1}%<td>{:.1}%<td>{}<td class=\"{v}\">{v}<td>{}",
             row.version,
             row.leads,
             100.0 * row.routed as f64 / leads,
             100.0 * row.converted as f64 / leads,
-            row.psi_corrected,
+            row.measured(row.psi_corrected),
             escape(&row.decision),
             p = escape(&row.period),
             v = escape(&row.verdict),
