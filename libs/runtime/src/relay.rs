@@ -62,14 +62,16 @@ impl Relay {
         let mut backoff = Duration::ZERO;
         let mut retried: Option<Instant> = None;
         while !shutdown.is_cancelled() {
+            let mut done = Ok(());
             if retried.is_none_or(|at| at.elapsed() >= RETRY_PARKED) {
-                retried = Some(Instant::now());
-                if let Err(error) = self.retry_parked().await {
-                    tracing::warn!(service = self.service, reason = error.reason(), "parked events wait on: {error}");
+                match self.retry_parked().await {
+                    Ok(_) => retried = Some(Instant::now()),
+                    // The audit service may not be there yet: as soon as it is, not in an hour.
+                    Err(error) => done = Err(error),
                 }
             }
-            match self.pass().await {
-                Ok(_) => backoff = Duration::ZERO,
+            match self.pass().await.and(done) {
+                Ok(()) => backoff = Duration::ZERO,
                 Err(error) => {
                     backoff = (backoff * 2).max(self.config.retry_min.get()).min(self.config.retry_max.get());
                     tracing::warn!(
