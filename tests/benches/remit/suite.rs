@@ -13,6 +13,9 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+/// Every call has its span, as in the binary with its default level, and no lines get between the tables.
+const LOG: &str = "error,remit_runtime::telemetry=info";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
@@ -67,7 +70,7 @@ impl Bench {
             Engine::Postgres => Some(Database::create().await.unwrap().unwrap()),
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n",
+            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n[telemetry]\nlog = \"{LOG}\"\n",
             dir.path().join("data").display()
         );
         if let Some(database) = &database {
@@ -75,7 +78,7 @@ impl Bench {
         }
         let config = Config::from_toml(&toml).unwrap();
         let signer = Signer::development(&config).unwrap();
-        // As the binary does, with its default level, because spans cost something too; once a process.
+        // Once a process; a second start finds it done.
         let _ = remit_runtime::telemetry::init(&config.telemetry);
         let running = remit_runtime::Suite::start(config, remit::services()).await.unwrap();
         let addr = running.addr().unwrap();
