@@ -1,5 +1,6 @@
 //! Compiles every proto file under `proto/remit` with protox, so that no system `protoc` is needed.
 
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "buf.validate");
+    fs::write(out.join("shared.rs"), shared(&set))?;
     let mut prost = tonic_prost_build::Config::new();
     prost.enable_type_names();
     // Equal messages must encode to equal bytes: request and content digests are taken over them.
@@ -46,4 +48,78 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Implements, for every type that has it, what messages of the contract have in common: see `src/wire`.
+fn shared(set: &FileDescriptorSet) -> String {
+    let mut code = String::new();
+    for file in set.file.iter().filter(|file| file.package().starts_with("remit.")) {
+        let module = file.package().split('.').map(rust_name).collect::<Vec<_>>().join("::");
+        for enumeration in &file.enum_type {
+            code += &words(&module, enumeration);
+        }
+        for message in &file.message_type {
+            let inner = format!("{module}::{}", snake(message.name()));
+            for enumeration in &message.enum_type {
+                code += &words(&inner, enumeration);
+            }
+            code += &requests(&module, message);
+        }
+    }
+    code
+}
+
+fn words(module: &str, enumeration: &EnumDescriptorProto) -> String {
+    let prefix = format!("{}_", snake(enumeration.name()).to_uppercase());
+    let values = enumeration.value.iter().filter(|value| value.number() != 0);
+    let values: Vec<(&str, i32)> =
+        values.map(|value| (value.name().strip_prefix(&prefix).unwrap_or(value.name()), value.number())).collect();
+    let words: Vec<&str> = values.iter().map(|(word, _)| *word).collect();
+    format!(
+        "impl crate::wire::Word for {module}::{} {{\n    const VALUES: &'static [(&'static str, i32)] = &{values:?};\n    \
+         const WORDS: &'static [&'static str] = &{words:?};\n}}\n",
+        enumeration.name()
+    )
+}
+
+fn requests(module: &str, message: &DescriptorProto) -> String {
+    let has = |field: &str| message.field.iter().any(|own| own.name() == field);
+    let text = |field: &str| if has(field) { format!("&self.{field}") } else { "\"\"".to_owned() };
+    let name = message.name();
+    let mut code = String::new();
+    if has("request_id") && name.ends_with("Request") {
+        code += &format!(
+            "impl crate::wire::Repeatable for {module}::{name} {{\n    \
+             fn request_id(&self) -> &str {{ &self.request_id }}\n}}\n"
+        );
+    }
+    if has("page_size") && has("page_token") {
+        code += &format!(
+            "impl crate::wire::Paged for {module}::{name} {{\n    fn page_size(&self) -> i32 {{ self.page_size }}\n    \
+             fn page_token(&self) -> &str {{ &self.page_token }}\n    fn parent(&self) -> &str {{ {} }}\n    \
+             fn filter(&self) -> &str {{ {} }}\n}}\n",
+            text("parent"),
+            text("filter")
+        );
+    }
+    code
+}
+
+/// A segment of a package as prost names its module.
+fn rust_name(segment: &str) -> String {
+    if segment == "type" { "r#type".to_owned() } else { segment.to_owned() }
+}
+
+/// `HoldState` as `hold_state`.
+fn snake(name: &str) -> String {
+    let mut text = String::new();
+    let mut before = ' ';
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+        before = letter;
+    }
+    text
 }

@@ -1,11 +1,13 @@
 //! The contract of Remit in Rust: messages, clients and servers generated from `proto/remit`, the
-//! descriptor set, and the codec that checks every request against the rules of its proto file.
+//! descriptor set, the codec that checks every request against the rules of its proto file, and [`wire`], what
+//! every message has in common.
 //!
 //! `remit_api::scoring::v1` is the package `remit.scoring.v1`, and so on for every package;
 //! [`types`] and [`options`] are short names for `remit.type.v1` and `remit.options.v1`.
 
 pub mod codec;
 pub mod validate;
+pub mod wire;
 
 #[allow(
     missing_docs,
@@ -18,6 +20,7 @@ pub mod validate;
 )]
 mod tree {
     include!(concat!(env!("OUT_DIR"), "/tree.rs"));
+    include!(concat!(env!("OUT_DIR"), "/shared.rs"));
 }
 
 pub use tree::remit::options::v1 as options;

@@ -81,6 +81,17 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// One of the suite's own services: `remit-scoring`. The same name stands in its tokens and in the log.
+    pub fn service(name: &str) -> Self {
+        Self {
+            subject: format!("remit-{name}"),
+            kind: ActorKind::Service,
+            roles: vec!["service".to_owned()],
+            role_groups: Vec::new(),
+            on_behalf_of: None,
+        }
+    }
+
     /// Whether the actor is a person.
     pub fn is_human(&self) -> bool {
         self.kind == ActorKind::Human

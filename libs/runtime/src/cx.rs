@@ -1,12 +1,18 @@
-//! What a handler knows of its caller, and the two ends of a mutation.
+//! What a use case knows of its caller, and the one way to it from the wire.
 
 use crate::context;
+use crate::status::to_status;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
 use prost::Message;
-use remit_core::{Actor, Clock, Error, Result, Tenant};
-use remit_store::{Begin, Call, Db, Mutation};
+use remit_api::wire::{Paged, Repeatable};
+use remit_core::{Actor, Error, Result, Tenant};
+use remit_store::{Call, Page};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::{Request, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
 
 /// The verified caller and the method that it called; the layer stack puts it into every request.
 #[derive(Debug, Clone)]
@@ -35,9 +41,14 @@ pub struct Cx {
 }
 
 impl Cx {
-    /// The call as the store records it. `body` is the request as it came: its digest tells a repeat from
-    /// another request under the same id.
-    pub fn call<M: Message>(&self, request_id: &str, body: &M, clock: &dyn Clock) -> Call {
+    /// The call as the store records it, for [`remit_store::Db::mutate`]. The digest of the request as it came
+    /// tells a repeat from another request under the same id.
+    pub fn call<M: Repeatable>(&self, request: &M) -> Call {
+        self.call_as(request.request_id(), request)
+    }
+
+    /// The call under a request id that stands elsewhere, or under none (empty).
+    pub fn call_as<M: Message>(&self, request_id: &str, body: &M) -> Call {
         Call {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
@@ -45,7 +56,18 @@ impl Cx {
             request_id: request_id.to_owned(),
             request_digest: Sha256::digest(body.encode_to_vec()).into(),
             trace_id: self.trace_id.clone(),
-            now: clock.now(),
+        }
+    }
+
+    /// The page that a list request asks for.
+    pub fn page<'a, M: Paged>(&self, request: &'a M) -> Page<'a> {
+        Page {
+            method: self.method,
+            parent: request.parent(),
+            filter: request.filter(),
+            size: request.page_size(),
+            token: request.page_token(),
+            only: Vec::new(),
         }
     }
 }
@@ -56,7 +78,7 @@ impl Cx {
 /// `INTERNAL` if no layer has put a caller there: a server without the stack must not answer.
 pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
-        return Err(crate::to_status(Error::internal("a request reached its handler without a verified caller")));
+        return Err(to_status(Error::internal("a request reached its handler without a verified caller")));
     };
     let scope = context::current();
     let cx = Cx {
@@ -69,33 +91,43 @@ pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
     Ok((cx, request.into_inner()))
 }
 
-/// How a mutation starts.
-pub enum Started<R> {
-    /// The request id was used before with the same body: this was the answer.
-    Replay(R),
-    /// The work is to be done, in this mutation.
-    Fresh(Box<Mutation>),
-}
-
-/// Claims the request id and opens the transaction.
+/// The one way through the door: from a request to its use case and back. A stream of requests comes to the use
+/// case as it is.
 ///
 /// # Errors
-/// `AlreadyExists` (`REQUEST_ID_REUSED`) if the id came before with another body; what the store returns.
-pub async fn begin<R: Message + Default>(db: &Db, call: &Call) -> Result<Started<R>> {
-    match db.begin(call).await? {
-        Begin::Fresh(mutation) => Ok(Started::Fresh(Box::new(mutation))),
-        Begin::Replay(bytes) => match R::decode(bytes.as_slice()) {
-            Ok(answer) => Ok(Started::Replay(answer)),
-            Err(error) => Err(Error::internal("the first answer to this request id cannot be read").with_source(error)),
-        },
-    }
+/// What the use case returns, as a status.
+pub async fn unary<Q, A>(
+    request: Request<Q>,
+    use_case: impl AsyncFnOnce(&Cx, Q) -> Result<A>,
+) -> Result<Response<A>, Status> {
+    let (cx, message) = accept(request)?;
+    use_case(&cx, message).await.map(Response::new).map_err(to_status)
 }
 
-/// Commits the mutation together with its answer and returns the answer.
-///
-/// # Errors
-/// What the store returns; nothing has happened then.
-pub async fn finish<R: Message>(mutation: impl Into<Box<Mutation>>, answer: R) -> Result<R> {
-    mutation.into().commit(answer.encode_to_vec()).await?;
-    Ok(answer)
+/// A stream of answers.
+pub type Answers<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The stream of answers that a use case returns; [`unary`] puts it into the response.
+pub fn answers<T>(items: impl Stream<Item = Result<T>> + Send + 'static) -> Answers<T> {
+    items.map(|item| item.map_err(to_status)).boxed()
+}
+
+/// How many answers wait for a slow reader.
+const BUFFER: usize = 4;
+
+/// The stream of answers that `work` sends. It runs as part of the same call; its error is the stream's last item.
+pub fn produce<T, F>(work: impl FnOnce(mpsc::Sender<Result<T>>) -> F) -> Answers<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(BUFFER);
+    let work = work(sender.clone());
+    tokio::spawn(context::carry(async move {
+        if let Err(error) = work.await {
+            // A reader that has left does not need to know.
+            let _ = sender.send(Err(error)).await;
+        }
+    }));
+    answers(ReceiverStream::new(receiver))
 }

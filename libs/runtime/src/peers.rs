@@ -3,7 +3,7 @@
 use crate::auth::Signer;
 use crate::context;
 use futures::future::BoxFuture;
-use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
+use remit_core::{Actor, Error, Kind, Result, Tenant};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt;
@@ -220,13 +220,7 @@ impl Tokens {
         {
             return Ok(header.clone());
         }
-        let actor = Actor {
-            subject: format!("remit-{us}"),
-            kind: ActorKind::Service,
-            roles: vec!["service".to_owned()],
-            role_groups: Vec::new(),
-            on_behalf_of: None,
-        };
+        let actor = Actor::service(us);
         let token = self.signer.token(tenant, &actor, self.lifetime)?;
         let mut header: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()

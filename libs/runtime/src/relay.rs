@@ -13,9 +13,9 @@ use crate::Peers;
 use prost::Message as _;
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
-use remit_api::types;
+use remit_api::wire::{self, time::stamp};
 use remit_core::{
-    Actor, ActorKind, AuditEvent, Clock, Error, Kind, Outcome, Result, SystemClock, Tenant, Timestamp, digest,
+    Actor, AuditEvent, Clock, Error, Kind, Outcome, Result, SystemClock, Tenant, digest,
 };
 use remit_store::{Db, Signal, lease, outbox, tenants};
 use std::sync::Arc;
@@ -189,13 +189,7 @@ impl Relay {
         let parked = outbox::parked_text(&refused.event)?;
         Ok(AuditEvent {
             id: self.db.ids().next(now).to_string(),
-            actor: Actor {
-                subject: self.service.to_owned(),
-                kind: ActorKind::Service,
-                roles: Vec::new(),
-                role_groups: Vec::new(),
-                on_behalf_of: None,
-            },
+            actor: Actor::service(self.service),
             action: PARK.to_owned(),
             resource: format!("parkedEvents/{}-{}", self.service, refused.seq),
             outcome: Outcome::Failure,
@@ -285,17 +279,7 @@ fn fitting(batch: &[outbox::Pending]) -> (Vec<audit::Event>, i64) {
 pub fn to_proto(event: &AuditEvent) -> audit::Event {
     audit::Event {
         id: event.id.clone(),
-        actor: Some(types::Actor {
-            subject: event.actor.subject.clone(),
-            kind: match event.actor.kind {
-                ActorKind::Human => types::ActorKind::Human,
-                ActorKind::Ai => types::ActorKind::Ai,
-                ActorKind::Service => types::ActorKind::Service,
-            }
-            .into(),
-            role_groups: event.actor.role_groups.clone(),
-            on_behalf_of: event.actor.on_behalf_of.clone().unwrap_or_default(),
-        }),
+        actor: Some(wire::actor(&event.actor)),
         actor_roles: event.actor.roles.clone(),
         action: event.action.clone(),
         resource: event.resource.clone(),
@@ -321,9 +305,4 @@ pub fn to_proto(event: &AuditEvent) -> audit::Event {
             fields: personal.fields.clone().into_iter().collect(),
         }),
     }
-}
-
-/// A time as protobuf writes it.
-pub fn stamp(at: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: (at.0.rem_euclid(1_000_000) * 1_000) as i32 }
 }

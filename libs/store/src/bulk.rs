@@ -1,9 +1,11 @@
 //! Many rows in one statement: arrays and `unnest` on PostgreSQL, chunks of `values` on SQLite.
 
-use crate::query::{bulk_postgres, bulk_sqlite};
+use crate::query::sqlite_arguments;
 use crate::tx::{Handle, Tx};
 use crate::value::{Native, Row, Value};
 use remit_core::{Error, Result};
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments as _, AssertSqlSafe};
 
 /// The rows of one insert, column by column.
 ///
@@ -223,5 +225,48 @@ impl BulkInsert {
             at += size;
         }
         Ok((count, found))
+    }
+}
+
+/// Inserts arrays. The text is made of the literals given to [`BulkInsert`].
+async fn bulk_postgres(
+    conn: &mut sqlx::PgConnection,
+    sql: String,
+    columns: Vec<Cells>,
+    returning: bool,
+) -> Result<(u64, Vec<Row>), sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for cells in columns {
+        match cells {
+            Cells::Int(cells) => arguments.add(cells),
+            Cells::Double(cells) => arguments.add(cells),
+            Cells::Text(cells) => arguments.add(cells),
+            Cells::Bytes(cells) => arguments.add(cells),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    if returning {
+        let rows = statement.fetch_all(conn).await?;
+        Ok((rows.len() as u64, rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()))
+    } else {
+        Ok((statement.execute(conn).await?.rows_affected(), Vec::new()))
+    }
+}
+
+/// Inserts one chunk of values. The text is made of the literals given to [`BulkInsert`].
+async fn bulk_sqlite(
+    conn: &mut sqlx::SqliteConnection,
+    sql: String,
+    values: Vec<Value>,
+    returning: bool,
+) -> Result<(u64, Vec<sqlx::sqlite::SqliteRow>), sqlx::Error> {
+    let arguments = sqlite_arguments(values).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    if returning {
+        let rows = statement.fetch_all(conn).await?;
+        Ok((rows.len() as u64, rows))
+    } else {
+        Ok((statement.execute(conn).await?.rows_affected(), Vec::new()))
     }
 }

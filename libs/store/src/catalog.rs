@@ -1,6 +1,7 @@
 //! The rules that every migration keeps, read from its text and from the catalogs it leaves behind.
 
-use crate::db::{Db, Engine};
+use crate::db::Db;
+use crate::shared::Engine;
 use crate::migrate::Schema;
 use crate::names::words;
 use crate::query;

@@ -5,7 +5,7 @@
 //! of one key in quick succession may be seen as the last of them.
 
 use crate::bulk::BulkInsert;
-use crate::db::Signal;
+use crate::shared::Signal;
 use crate::query;
 use crate::tx::Tx;
 use crate::value::Row;

@@ -33,6 +33,7 @@ mod bulk;
 #[cfg(feature = "testing")]
 mod catalog;
 pub mod classify;
+mod counter;
 mod datadir;
 mod db;
 pub mod feed;
@@ -46,6 +47,8 @@ mod open;
 pub mod outbox;
 pub mod page;
 mod query;
+pub mod record;
+mod shared;
 #[cfg(feature = "testing")]
 mod statements;
 pub mod tenants;
@@ -57,12 +60,15 @@ mod value;
 
 pub use bulk::BulkInsert;
 pub use classify::violation;
+pub use counter::counted;
 pub use datadir::DataDir;
-pub use db::{Db, Engine, Options, PoolStats, Signal};
+pub use db::{Db, PoolStats};
 pub use migrate::{Migration, Schema};
-pub use mutation::{Begin, Call, Mutation, purge_requests};
-pub use page::{Keyset, Order, PageToken};
-pub use query::{Query, Sql, query};
+pub use mutation::{Call, Mutation, purge_requests};
+pub use page::{Keyset, PageToken};
+pub use query::{Order, Query, Sql, query};
+pub use record::{Page, Records};
+pub use shared::{Engine, Options, Signal};
 pub use timers::{Timer, TimerHandler};
 pub use tx::Tx;
 pub use value::{FromColumn, Row, Value};

@@ -4,7 +4,8 @@
 //! old state or the new one. Replicas that start together wait for each other: on SQLite at the one
 //! writer, on PostgreSQL at a lock on the table of applied migrations.
 
-use crate::db::{Db, Engine};
+use crate::db::Db;
+use crate::shared::Engine;
 use crate::query;
 use crate::tx::Tx;
 use remit_core::{Clock as _, Error, Result, SystemClock, digest};

@@ -3,10 +3,11 @@
 
 use crate::db::Db;
 use crate::feed::{self, Change};
-use crate::timers::Fired;
 use crate::tx::Tx;
 use crate::{outbox, query, tenants};
+use prost::Message;
 use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Who asks for what.
@@ -24,19 +25,10 @@ pub struct Call {
     pub request_digest: [u8; 32],
     /// The W3C trace id; empty if none.
     pub trace_id: String,
-    /// The time of the call.
-    pub now: Timestamp,
 }
 
-/// How a mutation begins.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "made once a call and matched at once")]
-pub enum Begin {
-    /// The same request was answered before: this is the answer.
-    Replay(Vec<u8>),
-    /// A new request: do it.
-    Fresh(Mutation),
-}
+/// Done once the mutation is durable.
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// A mutation under way. Dropping it undoes everything, the request id included, so that a failed
 /// call can be repeated.
@@ -44,32 +36,86 @@ pub struct Mutation {
     tx: Tx,
     db: Db,
     call: Call,
+    now: OnceLock<Timestamp>,
     events: Vec<AuditEvent>,
     changes: Vec<Change>,
+    hooks: Vec<Hook>,
     fired: Option<Fired>,
 }
 
+/// What a mutation knows of the timer that fired it.
+#[derive(Debug, Clone)]
+pub(crate) struct Fired {
+    pub timer_id: String,
+    pub due_at: Timestamp,
+    pub detected_at: Timestamp,
+}
+
 impl Db {
-    /// Begins the mutation that `call` asks for. The first statement claims the request id, so that
-    /// a concurrent duplicate waits for the outcome of the first and then replays its answer.
+    /// The one way into a mutation: claims the request id of `call`, runs `work`, and commits what it did
+    /// together with its answer. A repetition of the same request gets the first answer, and `work` does not
+    /// run; a concurrent duplicate waits for the first. An answer to a request that changed nothing is kept like
+    /// any other.
+    ///
+    /// `work` has the only connection: it must not take a second one from the pool, which on SQLite waits for
+    /// this one, and on PostgreSQL for others that wait for each other.
     ///
     /// # Errors
-    /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; else as
-    /// [`crate::classify`] says.
-    pub async fn begin(&self, call: &Call) -> Result<Begin> {
-        tenants::see(self, &call.tenant, call.now).await?;
+    /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; what `work` returns,
+    /// and nothing has happened then; `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for
+    /// delivery; else as [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call
+    /// with the same request id.
+    pub async fn mutate<R: Message + Default>(
+        &self,
+        call: &Call,
+        work: impl AsyncFnOnce(&mut Mutation) -> Result<R>,
+    ) -> Result<R> {
+        tenants::see(self, &call.tenant).await?;
         let mut tx = self.write().await?;
         if !call.request_id.is_empty()
-            && let Some(answer) = claim(&mut tx, call).await?
+            && let Some(answer) = claim(self, &mut tx, call).await?
         {
-            return Ok(Begin::Replay(answer));
+            return R::decode(answer.as_slice()).map_err(|error| {
+                Error::internal("the first answer to this request id cannot be read").with_source(error)
+            });
         }
-        Ok(Begin::Fresh(Mutation::new(tx, self.clone(), call.clone(), None)))
+        let mut mutation = Mutation::new(tx, self.clone(), call.clone(), None);
+        let answer = work(&mut mutation).await?;
+        mutation.commit(&answer).await?;
+        Ok(answer)
+    }
+
+    /// A mutation that nobody asked for: the service's own work, under its own name ([`Actor::service`]).
+    ///
+    /// # Errors
+    /// What `work` returns, and nothing has happened then; else as [`Db::mutate`].
+    pub async fn own<T>(
+        &self,
+        tenant: &Tenant,
+        action: &'static str,
+        work: impl AsyncFnOnce(&mut Mutation) -> Result<T>,
+    ) -> Result<T> {
+        tenants::see(self, tenant).await?;
+        let mut mutation = Mutation::new(self.write().await?, self.clone(), self.own_call(tenant, action), None);
+        let done = work(&mut mutation).await?;
+        mutation.commit(&()).await?;
+        Ok(done)
+    }
+
+    pub(crate) fn own_call(&self, tenant: &Tenant, action: &'static str) -> Call {
+        Call {
+            tenant: tenant.clone(),
+            actor: Actor::service(self.service()),
+            method: action,
+            request_id: String::new(),
+            request_digest: [0; 32],
+            trace_id: String::new(),
+        }
     }
 }
 
 /// Claims the request id, or returns the answer that was given under it.
-async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
+async fn claim(db: &Db, tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     let digest = format!("sha256:{}", hex::encode(call.request_digest));
     let claimed = query(
         "insert into remit_requests (tenant_id, subject, request_id, method, digest, response, recorded_at)
@@ -80,7 +126,7 @@ async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     .bind(&call.request_id)
     .bind(call.method)
     .bind(&digest)
-    .bind(call.now)
+    .bind(db.now())
     .execute(tx)
     .await?;
     if claimed == 1 {
@@ -121,7 +167,8 @@ async fn claim(tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
 
 impl Mutation {
     pub(crate) fn new(tx: Tx, db: Db, call: Call, fired: Option<Fired>) -> Self {
-        Self { tx, db, call, events: Vec::new(), changes: Vec::new(), fired }
+        let now = OnceLock::new();
+        Self { tx, db, call, now, events: Vec::new(), changes: Vec::new(), hooks: Vec::new(), fired }
     }
 
     /// The transaction.
@@ -129,9 +176,10 @@ impl Mutation {
         &mut self.tx
     }
 
-    /// The time of the call.
+    /// The time of the mutation: that of the clock when it is first asked for. Ask after the first lock, so that
+    /// of two changes of one thing the later one has the later time, however long it waited for the lock.
     pub fn now(&self) -> Timestamp {
-        self.call.now
+        *self.now.get_or_init(|| self.db.now())
     }
 
     /// The caller's tenant.
@@ -154,12 +202,12 @@ impl Mutation {
         &self.db
     }
 
-    /// A new id, ordered by the time of the call.
+    /// A new id, ordered by the time of the mutation.
     pub fn new_id(&self) -> String {
-        self.db.shared.ids.next(self.call.now).to_string()
+        self.db.shared.ids.next(self.now()).to_string()
     }
 
-    /// An audit event about `resource`, filled in from the call; pass it to [`Mutation::record`]. In
+    /// An audit event about `resource`, filled in from the call; pass it to [`Mutation::record_event`]. In
     /// a mutation fired by a timer, `details` say when it was due and when that was detected.
     pub fn event(&self, action: &str, resource: &str) -> AuditEvent {
         let details = match &self.fired {
@@ -177,8 +225,8 @@ impl Mutation {
             resource: resource.to_owned(),
             outcome: Outcome::Success,
             reason: String::new(),
-            occurred_at: self.call.now,
-            recorded_at: self.call.now,
+            occurred_at: self.now(),
+            recorded_at: self.now(),
             request_id: self.call.request_id.clone(),
             trace_id: self.call.trace_id.clone(),
             service: self.db.shared.service.to_owned(),
@@ -191,9 +239,21 @@ impl Mutation {
         }
     }
 
+    /// Records the audit event of the call itself, about `resource`, once `fill` has completed it.
+    pub fn record(&mut self, resource: &str, fill: impl FnOnce(&mut AuditEvent)) {
+        let mut event = self.event(self.call.method, resource);
+        fill(&mut event);
+        self.record_event(event);
+    }
+
     /// Puts an audit event into the outbox at commit.
-    pub fn record(&mut self, event: AuditEvent) {
+    pub fn record_event(&mut self, event: AuditEvent) {
         self.events.push(event);
+    }
+
+    /// Does `hook` once everything is durable, and not at all if it does not become so.
+    pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.hooks.push(Box::new(hook));
     }
 
     /// Sets the item `key` of a watch feed at commit, or deletes it where `body` is `None`.
@@ -210,13 +270,8 @@ impl Mutation {
         Ok(())
     }
 
-    /// Makes everything durable together with `response`, which answers a repetition.
-    ///
-    /// # Errors
-    /// `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for delivery; else as
-    /// [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call with the
-    /// same request id.
-    pub async fn commit(mut self, response: Vec<u8>) -> Result<()> {
+    /// Makes everything durable together with `answer`, which answers a repetition.
+    pub(crate) async fn commit(mut self, answer: &impl Message) -> Result<()> {
         if !self.call.request_id.is_empty() {
             query(
                 "update remit_requests set response = $4
@@ -225,14 +280,18 @@ impl Mutation {
             .bind(&self.call.tenant)
             .bind(&self.call.actor.subject)
             .bind(&self.call.request_id)
-            .bind(response)
+            .bind(answer.encode_to_vec())
             .execute(&mut self.tx)
             .await?;
         }
         feed::append(&mut self.tx, &self.call.tenant, self.changes).await?;
         let limit = self.db.shared.options.outbox_limit;
         outbox::append(&mut self.tx, &self.call.tenant, &self.events, limit).await?;
-        self.tx.commit().await
+        self.tx.commit().await?;
+        for hook in self.hooks {
+            hook();
+        }
+        Ok(())
     }
 }
 

@@ -1,19 +1,60 @@
-//! Opens the pools of each engine.
+//! Opening a service's database: the pools of its engine, then its tables.
 
 use crate::classify;
-use crate::db::{Options, Pools};
-use remit_core::{Error, Kind, Result};
+use crate::classify::Names;
+use crate::db::Db;
+use crate::migrate::{self, Schema};
+use crate::shared::{Options, Pools, Shared};
+use remit_core::{Error, Ids, Kind, Result};
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::collections::HashMap;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection idle for longer than this is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
+impl Db {
+    /// Opens the database at `url`, `sqlite:<path>` or `postgres://…`, and brings its tables up to
+    /// `schema`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`DATABASE_URL_INVALID`) for a URL of neither form; `Unavailable` if the
+    /// database cannot be reached; `FailedPrecondition` if its tables were written by a newer
+    /// version (`SCHEMA_NEWER`), differ from what their migration says (`SCHEMA_CHANGED`), or lack
+    /// migrations that may not be applied here (`SCHEMA_OUTDATED`).
+    pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
+        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
+            sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            postgres(url, schema.service, &options).await?
+        } else {
+            return Err(Error::invalid(
+                "DATABASE_URL_INVALID",
+                "database url",
+                "must start with sqlite: or postgres://",
+            ));
+        };
+        let db = Self {
+            shared: Arc::new(Shared::new(pools, schema.service, ids, options)),
+        };
+        migrate::run(&db, schema).await?;
+        let names = match &db.shared.pools {
+            Pools::Sqlite { readers, .. } => crate::names::read(readers).await?,
+            Pools::Postgres(_) => HashMap::new(),
+        };
+        let _ = db.shared.names.set(Names(Arc::new(names)));
+        crate::page::load_key(&db).await?;
+        crate::tenants::load(&db).await?;
+        Ok(db)
+    }
+}
+
+async fn sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
     if path.is_empty() || path.contains(":memory:") {
         return Err(Error::invalid(
             "DATABASE_URL_INVALID",
@@ -77,7 +118,7 @@ pub(crate) async fn sqlite(path: &str, service: &str, options: &Options) -> Resu
     Ok(Pools::Sqlite { writer, readers })
 }
 
-pub(crate) async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
+async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> {
     // The URL holds a password: no message may quote it, nor the driver's account of it.
     let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
         Error::invalid("DATABASE_URL_INVALID", "database url", "must be postgres://user:password@host:port/database")

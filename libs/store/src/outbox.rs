@@ -7,7 +7,7 @@
 //! service refuses for good is [parked](park), visibly, so that the events behind it go on.
 
 use crate::bulk::BulkInsert;
-use crate::db::Signal;
+use crate::shared::Signal;
 use crate::query;
 use crate::tx::Tx;
 use crate::value::Row;

@@ -14,16 +14,6 @@ pub const DEFAULT_SIZE: i64 = 50;
 /// How many items a page has at most.
 pub const MAX_SIZE: i64 = 1_000;
 
-/// The direction of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// Smallest key first.
-    #[default]
-    Ascending,
-    /// Largest key first.
-    Descending,
-}
-
 /// The size of a page: [`DEFAULT_SIZE`] for 0, at most [`MAX_SIZE`].
 ///
 /// # Errors

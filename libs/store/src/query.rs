@@ -1,8 +1,6 @@
 //! One statement and its values, for whichever engine is open.
 
-use crate::bulk::Cells;
 use crate::filter::Fragment;
-use crate::page::Order;
 use crate::tx::{Handle, Tx};
 use crate::value::{Native, Row, Value};
 use futures::StreamExt as _;
@@ -119,7 +117,7 @@ impl Query {
     }
 }
 
-fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments> {
+pub(crate) fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         value.check()?;
@@ -147,6 +145,16 @@ fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments> {
         .map_err(|error| Error::internal("a value could not be encoded").with_source(error))?;
     }
     Ok(arguments)
+}
+
+/// The direction of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Smallest key first.
+    #[default]
+    Ascending,
+    /// Largest key first.
+    Descending,
 }
 
 /// A statement built from literal pieces and bound values, for lists with filters and pages.
@@ -253,48 +261,5 @@ impl Sql {
     pub fn query(self) -> Query {
         // Sound because `text` is made of literals and placeholders only; see the methods above.
         Query { sql: AssertSqlSafe(self.text).into_sql_str(), values: self.values }
-    }
-}
-
-/// Inserts arrays. The text is made of the literals given to [`crate::BulkInsert`].
-pub(crate) async fn bulk_postgres(
-    conn: &mut sqlx::PgConnection,
-    sql: String,
-    columns: Vec<Cells>,
-    returning: bool,
-) -> Result<(u64, Vec<Row>), sqlx::Error> {
-    let mut arguments = PgArguments::default();
-    for cells in columns {
-        match cells {
-            Cells::Int(cells) => arguments.add(cells),
-            Cells::Double(cells) => arguments.add(cells),
-            Cells::Text(cells) => arguments.add(cells),
-            Cells::Bytes(cells) => arguments.add(cells),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
-    if returning {
-        let rows = statement.fetch_all(conn).await?;
-        Ok((rows.len() as u64, rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()))
-    } else {
-        Ok((statement.execute(conn).await?.rows_affected(), Vec::new()))
-    }
-}
-
-/// Inserts one chunk of values. The text is made of the literals given to [`crate::BulkInsert`].
-pub(crate) async fn bulk_sqlite(
-    conn: &mut sqlx::SqliteConnection,
-    sql: String,
-    values: Vec<Value>,
-    returning: bool,
-) -> Result<(u64, Vec<sqlx::sqlite::SqliteRow>), sqlx::Error> {
-    let arguments = sqlite_arguments(values).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
-    if returning {
-        let rows = statement.fetch_all(conn).await?;
-        Ok((rows.len() as u64, rows))
-    } else {
-        Ok((statement.execute(conn).await?.rows_affected(), Vec::new()))
     }
 }

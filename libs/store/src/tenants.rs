@@ -2,9 +2,10 @@
 //!
 //! This list is the only thing in a service's database that spans tenants.
 
-use crate::db::{Db, Signal};
+use crate::db::Db;
+use crate::shared::Signal;
 use crate::query;
-use remit_core::{Result, Tenant, Timestamp};
+use remit_core::{Result, Tenant};
 use std::sync::PoisonError;
 
 pub(crate) async fn load(db: &Db) -> Result<()> {
@@ -50,7 +51,7 @@ pub async fn refresh(db: &Db) -> Result<Vec<Tenant>> {
 ///
 /// # Errors
 /// As [`crate::classify`] says.
-pub async fn see(db: &Db, tenant: &Tenant, now: Timestamp) -> Result<()> {
+pub async fn see(db: &Db, tenant: &Tenant) -> Result<()> {
     if db.shared.tenants.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
         return Ok(());
     }
@@ -59,7 +60,7 @@ pub async fn see(db: &Db, tenant: &Tenant, now: Timestamp) -> Result<()> {
     let mut tx = db.write().await?;
     query("insert into remit_tenants (tenant_id, first_seen_at) values ($1, $2) on conflict (tenant_id) do nothing")
         .bind(tenant)
-        .bind(now)
+        .bind(db.now())
         .execute(&mut tx)
         .await?;
     tx.commit().await?;

@@ -1,13 +1,14 @@
 //! Durable timers: deadlines are rows. They outlive the process, any replica fires them, and each
 //! fires once, because its row is deleted in the same transaction as its effect.
 
-use crate::db::{Db, Signal};
-use crate::mutation::{Call, Mutation};
+use crate::db::Db;
+use crate::shared::Signal;
+use crate::mutation::{Fired, Mutation};
 use crate::query;
 use crate::tx::Tx;
 use crate::value::Row;
 use futures::future::BoxFuture;
-use remit_core::{Actor, ActorKind, Error, Result, Tenant, Timestamp};
+use remit_core::{Result, Tenant, Timestamp};
 
 /// A timer that has become due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +23,6 @@ pub struct Timer {
     pub detected_at: Timestamp,
     /// What who scheduled it wants to know.
     pub payload: Vec<u8>,
-}
-
-/// What a mutation knows of the timer that fired it.
-#[derive(Debug, Clone)]
-pub(crate) struct Fired {
-    pub timer_id: String,
-    pub due_at: Timestamp,
-    pub detected_at: Timestamp,
 }
 
 /// What happens when a timer is due.
@@ -176,24 +169,9 @@ async fn fire(db: &Db, handler: &dyn TimerHandler, tenant: &Tenant, timer: &Time
     if claimed == 0 {
         return Ok(false);
     }
-    let call = Call {
-        tenant: tenant.clone(),
-        actor: Actor {
-            subject: db.service().to_owned(),
-            kind: ActorKind::Service,
-            roles: Vec::new(),
-            role_groups: Vec::new(),
-            on_behalf_of: None,
-        },
-        method: "timer",
-        request_id: String::new(),
-        request_digest: [0; 32],
-        trace_id: String::new(),
-        now: timer.detected_at,
-    };
     let fired = Fired { timer_id: timer.id.clone(), due_at: timer.due_at, detected_at: timer.detected_at };
-    let mut mutation = Mutation::new(tx, db.clone(), call, Some(fired));
+    let mut mutation = Mutation::new(tx, db.clone(), db.own_call(tenant, "timer"), Some(fired));
     handler.fire(&mut mutation, timer).await?;
-    mutation.commit(Vec::new()).await?;
+    mutation.commit(&()).await?;
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! A connection in use: a transaction, or single statements on a reader.
 
 use crate::classify::Names;
-use crate::db::{Shared, Signal};
+use crate::shared::{Shared, Signal};
 use remit_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
@@ -57,6 +57,7 @@ impl Tx {
     /// be written alone. Refusing here makes both alike, and a mistake in one visible in tests of the other.
     pub(crate) fn handle(&mut self) -> Result<Handle<'_>> {
         self.refuse_if_failed()?;
+        crate::counter::count();
         Ok(match &mut self.conn {
             Conn::SqliteTx(tx) => Handle::Sqlite(tx),
             Conn::SqliteRead(conn) => Handle::Sqlite(conn),

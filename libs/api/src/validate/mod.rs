@@ -53,7 +53,8 @@ pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
     }
     let message = DynamicMessage::decode(descriptor, bytes.clone())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let found = violations(&message).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
+    let mut found = violations(&message).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
+    found.retain(|violation| !unmasked(&message, &violation.field));
     if found.is_empty() { Ok(()) } else { Err(refusal(&found)) }
 }
 
@@ -65,6 +66,20 @@ pub fn violations(message: &DynamicMessage) -> Result<Vec<Violation>, String> {
     let mut found = Vec::new();
     walk(message, "", &mut found)?;
     Ok(found)
+}
+
+/// Whether `field` is one of the resource that an update names in its mask, and not one that the mask names
+/// (AIP-134): what does not change need not be right.
+fn unmasked(message: &DynamicMessage, field: &str) -> bool {
+    let Some(mask) = message.get_field_by_name("update_mask") else { return false };
+    let Some(paths) = mask.as_message().and_then(|mask| mask.get_field_by_name("paths")) else { return false };
+    let paths: Vec<&str> = paths.as_list().into_iter().flatten().filter_map(Value::as_str).collect();
+    if paths.is_empty() || paths.contains(&"*") {
+        return false;
+    }
+    let Some((_, inside)) = field.split_once('.') else { return false };
+    let first = inside.split(['.', '[']).next().unwrap_or_default();
+    !["name", "etag"].contains(&first) && !paths.iter().any(|path| path.split('.').next() == Some(first))
 }
 
 fn refusal(found: &[Violation]) -> Status {

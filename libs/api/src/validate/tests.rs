@@ -74,3 +74,17 @@ fn a_refusal_names_the_fields_in_its_details() {
     assert_eq!(details.error_info().unwrap().reason, REASON);
     assert_eq!(details.bad_request().unwrap().field_violations[0].field, "time");
 }
+
+#[test]
+fn an_update_is_checked_in_what_it_names() {
+    let refused = |paths: &[&str]| {
+        let request = crate::scoring::v1::UpdateTaskRequest {
+            task: Some(crate::scoring::v1::Task { name: "tasks/a".into(), complexity: 99, ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).into()).collect() }),
+            request_id: "r".into(),
+        };
+        check::<crate::scoring::v1::UpdateTaskRequest>(&request.encode_to_vec().into()).is_err()
+    };
+    assert!(!refused(&["role"]), "complexity is not named");
+    assert!(refused(&["role", "complexity"]) && refused(&["*"]) && refused(&[]));
+}

@@ -79,7 +79,7 @@ impl Suite {
 
         let mut databases = BTreeMap::new();
         for service in &chosen {
-            databases.insert(service.name, open(&config, service, ids.clone()).await?);
+            databases.insert(service.name, open(&config, service, ids.clone(), clock.clone()).await?);
         }
         let databases = Arc::new(databases);
         let names: Vec<&str> = chosen.iter().map(|service| service.name).collect();
@@ -223,13 +223,14 @@ fn clock(config: &Config) -> Result<Clocks> {
     Ok((kept.clone(), Some(kept)))
 }
 
-async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>) -> Result<Db> {
+async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>, clock: Arc<dyn Clock>) -> Result<Db> {
     let url = config.database_url(service.name);
     let options = Options {
         schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
         max_connections: config.database.connections,
         migrate: config.database.migrate,
         outbox_limit: config.relay.max_depth,
+        clock,
         ..Options::default()
     };
     Db::open(url.expose_secret(), &service.schema, ids, options).await

@@ -1,0 +1,3 @@
+//! Details of the events of `registry`.
+
+super::details! {}
