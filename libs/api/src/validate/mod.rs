@@ -77,9 +77,14 @@ fn unmasked(message: &DynamicMessage, field: &str) -> bool {
     if paths.is_empty() || paths.contains(&"*") {
         return false;
     }
-    let Some((_, inside)) = field.split_once('.') else { return false };
+    let Some((resource, inside)) = field.split_once('.') else { return false };
     let first = inside.split(['.', '[']).next().unwrap_or_default();
-    !["name", "etag"].contains(&first) && !paths.iter().any(|path| path.split('.').next() == Some(first))
+    // A path may name a oneof, which stands for its fields.
+    let resource = message.descriptor().get_field_by_name(resource).map(|field| field.kind());
+    let field = resource.as_ref().and_then(|kind| kind.as_message()?.get_field_by_name(first));
+    let oneof = field.and_then(|field| field.containing_oneof());
+    let named = |path: &str| path == first || oneof.as_ref().is_some_and(|oneof| oneof.name() == path);
+    !["name", "etag"].contains(&first) && !paths.iter().any(|path| path.split('.').next().is_some_and(named))
 }
 
 fn refusal(found: &[Violation]) -> Status {

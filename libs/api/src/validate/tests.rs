@@ -88,3 +88,16 @@ fn an_update_is_checked_in_what_it_names() {
     assert!(!refused(&["role"]), "complexity is not named");
     assert!(refused(&["role", "complexity"]) && refused(&["*"]) && refused(&[]));
 }
+
+#[test]
+fn a_mask_that_names_a_oneof_names_its_fields() {
+    use crate::kpi::v1::{AlertRule, CrossLayerCondition, UpdateAlertRuleRequest, alert_rule::Condition};
+    let condition = CrossLayerCondition { min_change_ratio: 7.0, ..Default::default() };
+    let rule = AlertRule { condition: Some(Condition::CrossLayer(condition)), ..Default::default() };
+    let refused = |path: &str| {
+        let update_mask = Some(prost_types::FieldMask { paths: vec![path.to_owned()] });
+        let request = UpdateAlertRuleRequest { alert_rule: Some(rule.clone()), update_mask, ..Default::default() };
+        check::<UpdateAlertRuleRequest>(&request.encode_to_vec().into()).is_err()
+    };
+    assert!(refused("condition") && refused("cross_layer") && !refused("disabled"));
+}

@@ -8,7 +8,7 @@ use remit_core::{Error, Result};
 /// The fields of `current` that `mask` names, as `given` has them: the resource as the caller wants it.
 ///
 /// Without paths, and with `*`, the mask means all of `allowed`. A path may lead into a message among them,
-/// `brief.audience`. What the mask does not name stays as it is, whatever `given` says.
+/// `brief.audience`, or name a oneof, which stands for its fields. What the mask does not name stays as it is, whatever `given` says.
 ///
 /// # Errors
 /// `InvalidArgument`, naming `update_mask`: `FIELD_IMMUTABLE` for a path in `immutable`, `UPDATE_MASK_INVALID` for
@@ -57,7 +57,11 @@ fn paths<'a>(mask: Option<&'a FieldMask>, allowed: &[&'a str], immutable: &[&str
 /// Copies one path; `None` if it does not lead through messages to a field.
 fn copy(target: &mut DynamicMessage, source: &DynamicMessage, path: &str) -> Option<()> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-    let field = target.descriptor().get_field_by_name(first)?;
+    let descriptor = target.descriptor();
+    if let Some(oneof) = descriptor.oneofs().find(|oneof| rest.is_none() && oneof.name() == first) {
+        return oneof.fields().try_for_each(|field| copy(target, source, field.name()));
+    }
+    let field = descriptor.get_field_by_name(first)?;
     let Some(rest) = rest else {
         if source.has_field(&field) {
             target.set_field(&field, source.get_field(&field).into_owned());
@@ -108,6 +112,22 @@ mod tests {
             assert_eq!((error.reason(), error.violations()[0].field.as_str()), (reason, "update_mask"), "{path}");
             assert!(apply(mask(&["*", path])).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_oneof_stands_for_its_fields() {
+        use crate::kpi::v1::alert_rule::Condition;
+        use crate::kpi::v1::{AlertRule, CrossLayerCondition, GuardCondition};
+        let rule = |condition| AlertRule { condition: Some(condition), ..AlertRule::default() };
+        let current = rule(Condition::Guard(GuardCondition { kpi: "kpis/k".to_owned(), ..Default::default() }));
+        let given = rule(Condition::CrossLayer(CrossLayerCondition::default()));
+        for paths in [&["condition"][..], &["cross_layer"], &[]] {
+            assert_eq!(
+                apply(&current, &given, mask(paths).as_ref(), &["condition", "cross_layer"], &[]).unwrap(),
+                given
+            );
+        }
+        assert!(apply(&current, &given, mask(&["condition.guard"]).as_ref(), &["condition"], &[]).is_err());
     }
 
     #[test]
