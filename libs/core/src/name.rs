@@ -158,6 +158,8 @@ names! {
     HoldName("holds" / hold);
     /// An incident.
     IncidentName("incidents" / incident);
+    /// What a person says a number means.
+    InterpretationName("kpis" / kpi, "interpretations" / interpretation);
     /// The definition of a KPI.
     KpiName("kpis" / kpi);
     /// A version of a definition.
