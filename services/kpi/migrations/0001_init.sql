@@ -1,33 +1,36 @@
--- Definitions in force. `revision` is bumped by every batch of events: that row is the lock under which
--- the rollups of a KPI change.
+-- Definitions in force. The row is also the lock under which the series and rollups of a KPI change, which is
+-- no revision of it.
 create table kpis (
   tenant_id $KEY not null,
-  kpi_id $KEY not null,
-  version bigint not null,
+  name $KEY not null,
   revision bigint not null,
+  create_time bigint not null,
   layer $KEY not null,
   kind $KEY not null,
   state $KEY not null,
   owner $KEY not null,
   derived bigint not null,
   body $BYTES not null,
-  constraint kpis_pk primary key (tenant_id, kpi_id)
+  constraint kpis_pk primary key (tenant_id, name)
 );
 
 -- The definition at each version.
 create table kpi_versions (
   tenant_id $KEY not null,
-  kpi_id $KEY not null,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
+  parent $KEY not null,
   version bigint not null,
   body $BYTES not null,
-  constraint kpi_versions_pk primary key (tenant_id, kpi_id, version),
-  constraint kpi_versions_kpi_fk foreign key (tenant_id, kpi_id) references kpis (tenant_id, kpi_id)
+  constraint kpi_versions_pk primary key (tenant_id, name),
+  constraint kpi_versions_version_uq unique (tenant_id, parent, version),
+  constraint kpi_versions_kpi_fk foreign key (tenant_id, parent) references kpis (tenant_id, name)
 );
 
--- Tenants that have the definitions which ship with the software.
+-- Tenants that have the definitions and rules which ship with the software.
 create table seeded_tenants (
   tenant_id $KEY not null,
-  seeded_at bigint not null,
   constraint seeded_tenants_pk primary key (tenant_id)
 );
 
@@ -75,49 +78,51 @@ create table rollups (
 
 create table interpretations (
   tenant_id $KEY not null,
-  kpi_id $KEY not null,
-  interpretation_id $KEY not null,
-  start_at bigint not null,
-  end_at bigint not null,
-  created_at bigint not null,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
+  parent $KEY not null,
+  start_time bigint not null,
+  end_time bigint not null,
   body $BYTES not null,
-  constraint interpretations_pk primary key (tenant_id, kpi_id, interpretation_id),
-  constraint interpretations_kpi_fk foreign key (tenant_id, kpi_id) references kpis (tenant_id, kpi_id)
+  constraint interpretations_pk primary key (tenant_id, name),
+  constraint interpretations_kpi_fk foreign key (tenant_id, parent) references kpis (tenant_id, name)
 );
-create index interpretations_time_ix on interpretations (tenant_id, created_at, interpretation_id);
+create index interpretations_time_ix on interpretations (tenant_id, create_time, name);
+create index interpretations_kpi_ix on interpretations (tenant_id, parent, create_time, name);
 
 create table experiments (
   tenant_id $KEY not null,
-  experiment_id $KEY not null,
-  etag $KEY not null,
-  cancelled_at bigint,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
   body $BYTES not null,
-  constraint experiments_pk primary key (tenant_id, experiment_id)
+  constraint experiments_pk primary key (tenant_id, name)
 );
 
 create table alert_rules (
   tenant_id $KEY not null,
-  rule_id $KEY not null,
+  name $KEY not null,
   revision bigint not null,
-  evaluated_at bigint,
+  create_time bigint not null,
   body $BYTES not null,
-  constraint alert_rules_pk primary key (tenant_id, rule_id)
+  constraint alert_rules_pk primary key (tenant_id, name)
 );
 
 create table alerts (
   tenant_id $KEY not null,
-  alert_id $KEY not null,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
   rule_id $KEY not null,
   kpi_id $KEY not null,
   severity $KEY not null,
   state $KEY not null,
-  fired_at bigint not null,
-  acknowledged_at bigint,
   body $BYTES not null,
-  constraint alerts_pk primary key (tenant_id, alert_id)
+  constraint alerts_pk primary key (tenant_id, name)
 );
-create index alerts_rule_ix on alerts (tenant_id, rule_id, state);
-create index alerts_time_ix on alerts (tenant_id, fired_at, alert_id);
+create index alerts_state_ix on alerts (tenant_id, state, create_time);
+create index alerts_time_ix on alerts (tenant_id, create_time, name);
 
 -- How far the audit log has been read, and what has to be remembered of a resource until its work ends.
 create table tail_positions (

@@ -9,14 +9,15 @@ use jiff::tz::TimeZone;
 use remit_api::kpi::v1::{Cadence, Granularity};
 use remit_core::{Error, Result, Timestamp};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A quarter hour in microseconds.
-pub const QUARTER_HOUR: i64 = 900_000_000;
+pub(crate) const QUARTER_HOUR: i64 = 900_000_000;
 /// An hour in microseconds.
 const HOUR: i64 = 3_600_000_000;
 
 /// The granularities in the order in which late events are counted.
-pub const GRANULARITIES: [Granularity; 6] = [
+pub(crate) const GRANULARITIES: [Granularity; 6] = [
     Granularity::QuarterHour,
     Granularity::Hour,
     Granularity::Day,
@@ -27,23 +28,35 @@ pub const GRANULARITIES: [Granularity; 6] = [
 
 /// A span of time that includes its start and excludes its end, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
+pub(crate) struct Span {
     /// The first instant inside.
-    pub start: i64,
+    pub(crate) start: i64,
     /// The first instant after.
-    pub end: i64,
+    pub(crate) end: i64,
 }
 
 impl Span {
     /// Whether `at` lies inside.
-    pub fn contains(&self, at: i64) -> bool {
+    pub(crate) fn contains(&self, at: i64) -> bool {
         self.start <= at && at < self.end
+    }
+}
+
+impl From<Range<Timestamp>> for Span {
+    fn from(range: Range<Timestamp>) -> Self {
+        Self { start: range.start.0, end: range.end.0 }
+    }
+}
+
+impl From<Span> for Range<Timestamp> {
+    fn from(span: Span) -> Self {
+        Timestamp(span.start)..Timestamp(span.end)
     }
 }
 
 /// The periods of one zone.
 #[derive(Debug, Clone)]
-pub struct Calendar {
+pub(crate) struct Calendar {
     zone: TimeZone,
 }
 
@@ -52,7 +65,7 @@ impl Calendar {
     ///
     /// # Errors
     /// `InvalidArgument` (`TIME_ZONE_UNKNOWN`), naming `field`, if there is no such zone.
-    pub fn new(zone: &str, field: &str) -> Result<Self> {
+    pub(crate) fn new(zone: &str, field: &str) -> Result<Self> {
         if zone.is_empty() || zone == "UTC" {
             return Ok(Self { zone: TimeZone::UTC });
         }
@@ -61,7 +74,7 @@ impl Calendar {
     }
 
     /// The period that contains `at`.
-    pub fn period(&self, granularity: Granularity, at: i64) -> Span {
+    pub(crate) fn period(&self, granularity: Granularity, at: i64) -> Span {
         match granularity {
             Granularity::Unspecified | Granularity::QuarterHour => {
                 let start = at - at.rem_euclid(QUARTER_HOUR);
@@ -80,13 +93,13 @@ impl Calendar {
     }
 
     /// The period before `span`.
-    pub fn before(&self, granularity: Granularity, span: Span) -> Span {
+    pub(crate) fn before(&self, granularity: Granularity, span: Span) -> Span {
         self.period(granularity, span.start - 1)
     }
 
     /// The periods from the one that contains `span.start` to the one that contains the last instant of
     /// `span`, at most `limit`; `None` if there are more.
-    pub fn periods(&self, granularity: Granularity, span: Span, limit: usize) -> Option<Vec<Span>> {
+    pub(crate) fn periods(&self, granularity: Granularity, span: Span, limit: usize) -> Option<Vec<Span>> {
         let mut periods = Vec::new();
         let mut at = span.start;
         while at < span.end {
@@ -102,12 +115,12 @@ impl Calendar {
     }
 
     /// The granularity whose period is exactly `span`, if any.
-    pub fn exact(&self, span: Span) -> Option<Granularity> {
+    pub(crate) fn exact(&self, span: Span) -> Option<Granularity> {
         GRANULARITIES.into_iter().rev().find(|granularity| self.period(*granularity, span.start) == span)
     }
 
     /// The span of the same kind before `span`: the calendar period before, if it is one, else as long.
-    pub fn preceding(&self, span: Span) -> Span {
+    pub(crate) fn preceding(&self, span: Span) -> Span {
         match self.exact(span) {
             Some(granularity) => self.before(granularity, span),
             None => Span { start: span.start - (span.end - span.start), end: span.start },
@@ -150,7 +163,7 @@ fn after(granularity: Granularity, first: Date) -> Date {
 }
 
 /// The granularity within which a cadence wants data once; `None` if nothing is ever due.
-pub fn due_within(cadence: Cadence) -> Option<Granularity> {
+pub(crate) fn due_within(cadence: Cadence) -> Option<Granularity> {
     match cadence {
         Cadence::Unspecified | Cadence::Continuous => None,
         Cadence::Daily => Some(Granularity::Day),
@@ -162,9 +175,9 @@ pub fn due_within(cadence: Cadence) -> Option<Granularity> {
 
 /// The six periods around one instant.
 #[derive(Debug, Clone, Copy)]
-pub struct Around {
+pub(crate) struct Around {
     /// The day.
-    pub day: Span,
+    pub(crate) day: Span,
     week_end: i64,
     month_end: i64,
     quarter_end: i64,
@@ -172,19 +185,19 @@ pub struct Around {
 
 /// Finds the periods around instants fast: days are computed once.
 #[derive(Debug)]
-pub struct Lookup<'a> {
+pub(crate) struct Lookup<'a> {
     calendar: &'a Calendar,
     days: BTreeMap<i64, Around>,
 }
 
 impl<'a> Lookup<'a> {
     /// Starts with nothing known.
-    pub fn new(calendar: &'a Calendar) -> Self {
+    pub(crate) fn new(calendar: &'a Calendar) -> Self {
         Self { calendar, days: BTreeMap::new() }
     }
 
     /// The periods around `at`.
-    pub fn around(&mut self, at: i64) -> Around {
+    pub(crate) fn around(&mut self, at: i64) -> Around {
         if let Some((_, known)) = self.days.range(..=at).next_back()
             && known.day.contains(at)
         {
@@ -203,7 +216,7 @@ impl<'a> Lookup<'a> {
 
     /// For each of [`GRANULARITIES`], whether `recorded` is after the period around `occurred` closed,
     /// which it does `lateness` after its end.
-    pub fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 6] {
+    pub(crate) fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 6] {
         let around = self.around(occurred);
         let quarter_hour = self.calendar.period(Granularity::QuarterHour, occurred).end;
         if recorded < quarter_hour.saturating_add(lateness) {

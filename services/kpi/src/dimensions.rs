@@ -5,10 +5,10 @@ use remit_core::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The values of dimensions by key.
-pub type Dimensions = BTreeMap<String, String>;
+pub(crate) type Dimensions = BTreeMap<String, String>;
 
 /// The canonical text of dimensions: JSON with sorted keys.
-pub fn canonical(dimensions: &Dimensions) -> String {
+pub(crate) fn canonical(dimensions: &Dimensions) -> String {
     serde_json::Value::from_iter(dimensions.iter().map(|(k, v)| (k.clone(), v.clone()))).to_string()
 }
 
@@ -16,14 +16,14 @@ pub fn canonical(dimensions: &Dimensions) -> String {
 ///
 /// # Errors
 /// `Internal` if it is none.
-pub fn parse(text: &str) -> Result<Dimensions> {
+pub(crate) fn parse(text: &str) -> Result<Dimensions> {
     serde_json::from_str(text).map_err(|error| Error::internal("stored dimensions cannot be read").with_source(error))
 }
 
 /// A filter over dimensions (AIP-160): `AND`, `OR`, `NOT`, parentheses, `=` and `!=`, with `*` as the
 /// first or last character of a value as a wildcard. An absent dimension is the empty text.
 #[derive(Debug, Clone)]
-pub struct Filter(Option<Expression>);
+pub(crate) struct Filter(Option<Expression>);
 
 /// The most comparisons in one filter.
 const MAX_TERMS: usize = 50;
@@ -35,7 +35,7 @@ impl Filter {
     ///
     /// # Errors
     /// `InvalidArgument` (`FILTER_INVALID`, `DIMENSION_UNKNOWN`), naming `field`.
-    pub fn parse(text: &str, known: &[String], field: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str, known: &[String], field: &str) -> Result<Self> {
         if text.trim().is_empty() {
             return Ok(Self(None));
         }
@@ -49,7 +49,7 @@ impl Filter {
     }
 
     /// Whether `dimensions` pass.
-    pub fn passes(&self, dimensions: &Dimensions) -> bool {
+    pub(crate) fn passes(&self, dimensions: &Dimensions) -> bool {
         self.0.as_ref().is_none_or(|expression| holds(expression, dimensions))
     }
 }

@@ -9,8 +9,11 @@
 //!   it had closed says so.
 //! - Operational KPIs come from the audit log itself, each entry exactly once.
 
+#![warn(unreachable_pub)]
+
 mod calendar;
 mod definition;
+#[allow(unreachable_pub, reason = "seen from this crate alone")]
 mod derive;
 mod dimensions;
 mod grpc;
@@ -20,32 +23,28 @@ mod store;
 mod summary;
 mod tail;
 
-use remit_api::kpi::v1::kpi_service_server::KpiServiceServer;
 use remit_core::Result;
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
+use service::Service;
 use std::sync::Arc;
 
-/// The tables.
-pub const SCHEMA: Schema =
-    Schema { service: "kpi", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
+/// The service, as a process runs it.
+pub const SERVICE: ServiceDef = ServiceDef {
+    name: "kpi",
+    schema: Schema {
+        service: "kpi",
+        migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
+    },
+    build: |deps| Box::pin(build(deps)),
+};
 
-/// The largest request: a batch of 5,000 events with long dimensions.
-const MAX_MESSAGE: usize = 8 << 20;
-
-/// Builds the service.
-///
-/// # Errors
-/// None at present; the signature is that of every service.
-pub async fn build(deps: Deps) -> Result<Parts> {
-    let kpis = service::Kpis::new(deps.db.clone(), deps.clock.clone());
-    let grpc = grpc::Grpc { kpis: kpis.clone(), shutdown: deps.shutdown.clone() };
-    let server = KpiServiceServer::new(grpc).max_decoding_message_size(MAX_MESSAGE);
-    let tail = tail::run(kpis.clone(), deps.peers.clone(), deps.shutdown.clone());
+async fn build(deps: Deps) -> Result<Parts> {
+    let service = Service::new(&deps);
     Ok(Parts {
-        routes: tonic::service::Routes::new(server),
-        tasks: vec![Box::pin(tail)],
-        timers: Some(Arc::new(kpis)),
+        routes: grpc::routes(service.clone()),
+        tasks: vec![Box::pin(tail::run(service.clone(), deps.peers, deps.shutdown))],
+        timers: Some(Arc::new(service)),
         ..Parts::default()
     })
 }

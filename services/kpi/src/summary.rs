@@ -8,22 +8,22 @@ use remit_drift::{Edges, Histogram, Moments, Sketch};
 
 /// An event as it counts: values in millionths, times in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
+pub(crate) struct Counted {
     /// The id, which decides which of two simultaneous events is the last.
-    pub event_id: String,
+    pub(crate) event_id: String,
     /// When it happened.
-    pub occurred_at: i64,
+    pub(crate) occurred_at: i64,
     /// When it was recorded.
-    pub recorded_at: i64,
+    pub(crate) recorded_at: i64,
     /// The value or numerator; 0 where the kind has none.
-    pub value: i64,
+    pub(crate) value: i64,
     /// The denominator; 0 where the kind has none.
-    pub denominator: i64,
+    pub(crate) denominator: i64,
 }
 
 /// What a summary keeps of the shape of the values.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Nothing.
     None,
     /// Counts between the fixed edges of the KPI.
@@ -34,7 +34,7 @@ pub enum Shape {
 
 impl Shape {
     /// The empty shape of a kind.
-    pub fn of(kind: Kind, edges: &Edges) -> Self {
+    pub(crate) fn of(kind: Kind, edges: &Edges) -> Self {
         match kind {
             Kind::Distribution => Self::Histogram(Histogram::new(edges.clone())),
             Kind::Percentile => Self::Sketch(Sketch::default()),
@@ -66,32 +66,32 @@ impl Shape {
 
 /// The sum of events.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Count, sum and sum of squares of the values.
-    pub moments: Moments,
+    pub(crate) moments: Moments,
     /// The sum of the denominators in millionths.
-    pub denominator: i128,
+    pub(crate) denominator: i128,
     /// The least value in millionths.
-    pub min: Option<i64>,
+    pub(crate) min: Option<i64>,
     /// The greatest value in millionths.
-    pub max: Option<i64>,
+    pub(crate) max: Option<i64>,
     /// The latest event: time, id, value.
-    pub last: Option<(i64, String, i64)>,
+    pub(crate) last: Option<(i64, String, i64)>,
     /// The shape of the values.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// Events recorded after the period had closed, for each of [`GRANULARITIES`].
-    pub late: [u64; 6],
+    pub(crate) late: [u64; 6],
     /// Events that were replaced or taken out.
-    pub corrected: u64,
+    pub(crate) corrected: u64,
     /// Those of them that were so after the period had closed, for each of [`GRANULARITIES`].
-    pub corrected_late: [u64; 6],
+    pub(crate) corrected_late: [u64; 6],
     /// When the last event was recorded; 0 without any.
-    pub updated_at: i64,
+    pub(crate) updated_at: i64,
 }
 
 impl Summary {
     /// The summary of nothing.
-    pub fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         Self {
             moments: Moments::default(),
             denominator: 0,
@@ -107,12 +107,12 @@ impl Summary {
     }
 
     /// The number of events that count.
-    pub fn n(&self) -> u64 {
+    pub(crate) fn n(&self) -> u64 {
         self.moments.n
     }
 
     /// Counts an event.
-    pub fn add(&mut self, event: &Counted, late: [bool; 6]) {
+    pub(crate) fn add(&mut self, event: &Counted, late: [bool; 6]) {
         self.moments.add(event.value);
         self.denominator += i128::from(event.denominator);
         self.min = Some(self.min.map_or(event.value, |min| min.min(event.value)));
@@ -130,14 +130,14 @@ impl Summary {
     }
 
     /// Notes that an event that counted does no longer.
-    pub fn note_corrected(&mut self, corrected_at: i64, late: [bool; 6]) {
+    pub(crate) fn note_corrected(&mut self, corrected_at: i64, late: [bool; 6]) {
         self.corrected += 1;
         self.corrected_late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
         self.updated_at = self.updated_at.max(corrected_at);
     }
 
     /// Adds another summary of the same KPI.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.moments.merge(&other.moments);
         self.denominator += other.denominator;
         self.min = self.min.into_iter().chain(other.min).min();
@@ -155,13 +155,13 @@ impl Summary {
     }
 
     /// Late events and late corrections by the clock of `granularity`.
-    pub fn late_by(&self, granularity: Granularity) -> (u64, u64) {
+    pub(crate) fn late_by(&self, granularity: Granularity) -> (u64, u64) {
         let index = GRANULARITIES.iter().position(|known| *known == granularity).unwrap_or(2);
         (self.late[index], self.corrected_late[index])
     }
 
     /// The stored form.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let shape = match &self.shape {
             Shape::None => Vec::new(),
             Shape::Histogram(histogram) => histogram.slots().iter().map(|count| count.cast_signed()).collect(),
@@ -194,7 +194,7 @@ impl Summary {
     ///
     /// # Errors
     /// `Internal` if the bytes are not a summary of that shape.
-    pub fn decode(bytes: &[u8], empty: &Shape) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8], empty: &Shape) -> Result<Self> {
         let stored = Stored::decode(bytes)
             .map_err(|error| Error::internal("a stored rollup cannot be decoded").with_source(error))?;
         let shape = match empty {

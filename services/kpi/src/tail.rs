@@ -2,16 +2,16 @@
 //! the position moves in the transaction of the events.
 
 use crate::derive;
-use crate::service::Kpis;
+use crate::service::Service;
 use crate::service::ingest::{self, Source};
 use crate::store::tail as store;
 use futures::StreamExt as _;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{Entry, EntryView, TailRequest, TailResponse};
 use remit_api::kpi::v1::Event;
-use remit_core::{Actor, ActorKind, Result, Tenant};
+use remit_core::{Result, Tenant};
 use remit_runtime::{Peers, foreign};
-use remit_store::{Begin, Call, Mutation, Signal, tenants};
+use remit_store::{Mutation, Signal, tenants};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -29,16 +29,16 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Follows the logs until `shutdown`.
-pub async fn run(kpis: Kpis, peers: Peers, shutdown: CancellationToken) {
+pub(crate) async fn run(service: Service, peers: Peers, shutdown: CancellationToken) {
     let mut followed: BTreeSet<Tenant> = BTreeSet::new();
     let mut logs = JoinSet::new();
-    let mut signal = kpis.db.subscribe(Signal::Tenants);
+    let mut signal = service.db.subscribe(Signal::Tenants);
     loop {
-        match tenants::refresh(&kpis.db).await {
+        match tenants::refresh(&service.db).await {
             Ok(seen) => {
                 for tenant in seen {
                     if followed.insert(tenant.clone()) {
-                        let log = Log { kpis: kpis.clone(), peers: peers.clone(), tenant };
+                        let log = Log { service: service.clone(), peers: peers.clone(), tenant };
                         logs.spawn(log.follow(shutdown.clone()));
                     }
                 }
@@ -56,7 +56,7 @@ pub async fn run(kpis: Kpis, peers: Peers, shutdown: CancellationToken) {
 
 /// The log of one tenant.
 struct Log {
-    kpis: Kpis,
+    service: Service,
     peers: Peers,
     tenant: Tenant,
 }
@@ -83,8 +83,8 @@ impl Log {
 
     /// Reads from the stored position until the stream ends or another process is faster.
     async fn read(&self, wait: &mut Duration) -> Result<()> {
-        self.kpis.ready(&self.tenant).await?;
-        let mut next = store::position(&mut self.kpis.db.read().await?, &self.tenant).await?;
+        self.service.ready(&self.tenant).await?;
+        let mut next = store::position(&mut self.service.db.read().await?, &self.tenant).await?;
         let request = TailRequest { start_index: next, view: EntryView::Basic.into(), ..TailRequest::default() };
         let mut client = AuditServiceClient::new(self.peers.channel("audit")).max_decoding_message_size(32 << 20);
         let tail = client.tail(self.peers.request("kpi", &self.tenant, request)).await.map_err(foreign)?.into_inner();
@@ -111,60 +111,43 @@ impl Log {
     ///
     /// Nothing of this is recorded in the audit log: it follows from the log, and would never come to an end.
     async fn take(&self, entries: &[Entry], from: i64, to: i64) -> Result<bool> {
-        let call = Call {
-            tenant: self.tenant.clone(),
-            actor: Actor {
-                subject: "remit-kpi".to_owned(),
-                kind: ActorKind::Service,
-                roles: Vec::new(),
-                role_groups: Vec::new(),
-                on_behalf_of: None,
-            },
-            method: "kpi.events.derive",
-            request_id: String::new(),
-            request_digest: [0; 32],
-            trace_id: String::new(),
-            now: self.kpis.clock.now(),
-        };
-        let Begin::Fresh(mut mutation) = self.kpis.db.begin(&call).await? else { return Ok(false) };
-        if !store::claim(mutation.tx(), &self.tenant, from, to).await? {
-            return Ok(false);
-        }
-        let resources = derive::resources(entries);
-        let mut memory = store::memory(mutation.tx(), &self.tenant, &resources).await?;
-        let before = memory.clone();
-        let events = derive::derive(entries, &mut memory);
-        self.record(&mut mutation, events).await?;
-        for (resource, now) in &memory {
-            if before.get(resource) != Some(now) {
-                store::remember(mutation.tx(), &self.tenant, resource, now).await?;
+        let take = async |m: &mut Mutation| {
+            if !store::claim(m.tx(), &self.tenant, from, to).await? {
+                return Ok(false);
             }
-        }
-        mutation.commit(Vec::new()).await?;
-        Ok(true)
-    }
-
-    /// Records derived events. One that a dimension's bound refuses counts without dimensions, so that totals
-    /// stay right.
-    async fn record(&self, mutation: &mut Mutation, events: Vec<Event>) -> Result<()> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let outcome = ingest::record(mutation, &events, Source::Audit).await?;
-        let mut bare = Vec::new();
-        for (index, flaw) in outcome.flaws {
-            let Some(event) = events.get(index) else { continue };
-            match flaw.reason {
-                "DIMENSION_CARDINALITY" | "SERIES_LIMIT" | "DIMENSION_UNKNOWN" | "DIMENSION_INVALID" => {
-                    bare.push(Event { dimensions: Default::default(), ..event.clone() });
+            let mut memory = store::memory(m.tx(), &self.tenant, &derive::resources(entries)).await?;
+            let before = memory.clone();
+            record(m, derive::derive(entries, &mut memory)).await?;
+            for (resource, now) in &memory {
+                if before.get(resource) != Some(now) {
+                    store::remember(m.tx(), &self.tenant, resource, now).await?;
                 }
-                // Retired by the tenant, or overridden more than once: nothing to count.
-                reason => tracing::debug!(reason, event = event.event_id, kpi = event.kpi, "not counted"),
             }
-        }
-        if !bare.is_empty() {
-            ingest::record(mutation, &bare, Source::Audit).await?;
-        }
-        Ok(())
+            Ok(true)
+        };
+        self.service.db.own(&self.tenant, "kpi.events.derive", take).await
     }
+}
+
+/// Records derived events. One that a dimension's bound refuses counts without dimensions, so that totals stay
+/// right.
+async fn record(m: &mut Mutation, events: Vec<Event>) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let outcome = ingest::record(m, &events, Source::Audit).await?;
+    let mut bare = Vec::new();
+    for (index, flaw) in outcome.flaws {
+        let Some(event) = events.get(index) else { continue };
+        if flaw.field == "dimensions" {
+            bare.push(Event { dimensions: Default::default(), ..event.clone() });
+        } else {
+            // Retired by the tenant, or overridden more than once: nothing to count.
+            tracing::debug!(reason = flaw.reason, event = event.event_id, kpi = event.kpi, "not counted");
+        }
+    }
+    if !bare.is_empty() {
+        ingest::record(m, &bare, Source::Audit).await?;
+    }
+    Ok(())
 }

@@ -194,7 +194,7 @@ async fn bad_events_are_refused_by_name_or_reported(suite: Suite) {
     let now = suite.now().await.0;
     let channel = |id: &str, value: &str| event("replies", id, now, None, &[("channel", value)]);
     let rows = [
-        (event("nothing", "e", now, None, &[]), "KPI_UNKNOWN"),
+        (event("nothing", "e", now, None, &[]), "KPI_NOT_FOUND"),
         (event("human_intervention_rate", "e", now, Some(0.0), &[]), "KPI_DERIVED"),
         (event("conversion_rate", "e", now, Some(12.0), &[]), "VALUE_OUT_OF_RANGE"),
         (event("lead_score", "e", now, Some(1.5), &[("model_version", "1")]), "VALUE_OUT_OF_RANGE"),
@@ -251,7 +251,7 @@ async fn no_data_is_not_zero_and_missing_is_not_undue(suite: Suite) {
     let refused = admin.query_rollups(huge).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "RESULT_TOO_LARGE"));
     let backwards = QueryRollupsRequest { range: range(day, day), ..request("contacts") };
-    assert_eq!(reason(&admin.query_rollups(backwards).await.unwrap_err()), "RANGE_INVALID");
+    assert_eq!(reason(&admin.query_rollups(backwards).await.unwrap_err()), "TIME_RANGE_INVALID");
 }
 
 async fn ratios_are_sums_over_sums_in_every_group(suite: Suite) {

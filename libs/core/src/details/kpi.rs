@@ -1,3 +1,67 @@
 //! Details of the events of `kpi`.
 
-super::details! {}
+use std::collections::BTreeMap;
+
+super::details! {
+    /// A definition has a new version.
+    KpiDefined for ["kpi.definitions.create", "kpi.definitions.update", "kpi.definitions.retire"] {
+        /// The version in force after the event, counted from 1.
+        version: i32,
+    }
+
+    /// A batch of events has been recorded.
+    EventsRecorded for ["kpi.events.record"] {
+        /// Events that counted for the first time, at least 1, by the id of their KPI.
+        accepted: BTreeMap<String, i32>,
+        /// Events that had been recorded before.
+        duplicates: i32,
+        /// Accepted events that came after their day had closed, allowed lateness included.
+        late: i32,
+        /// Accepted events that replaced or took out an earlier one.
+        corrected: i32,
+        /// Events that were refused and left out.
+        refused: u64,
+    }
+
+    /// An experiment has been registered.
+    ExperimentRegistered for ["kpi.experiments.create"] {
+        /// The metric, `kpis/{kpi}`.
+        metric: String,
+        /// The accepted chance of a false finding over all treatments together, in (0, 0.5].
+        alpha: f64,
+        /// The least number of events in each arm, at least 2.
+        min_n_per_arm: i64,
+        /// Whether it was registered after its start.
+        retrospective: bool,
+    }
+
+    /// Somebody had the alert rules evaluated.
+    AlertsEvaluated for ["kpi.alerts.evaluate"] {
+        /// Rules looked at.
+        evaluated: i32,
+        /// Alerts that began to fire.
+        fired: u64,
+        /// Alerts that were resolved.
+        resolved: u64,
+    }
+
+    /// An alert fires, or no longer does.
+    AlertMoved for ["kpi.alerts.fire", "kpi.alerts.resolve"] {
+        /// The rule, `alertRules/{alert_rule}`.
+        rule: String,
+        /// The KPI, `kpis/{kpi}`; empty for a cross-layer alert.
+        kpi: String,
+        /// The rule's severity when it fired, as a word of `AlertSeverity`.
+        severity: String,
+        /// The value that made it fire, in the unit of the KPI; null where there is no single one.
+        value: Option<f64>,
+        /// The number of events behind it.
+        n: i64,
+        /// The timer of the hourly round; null if somebody asked for the evaluation.
+        timer: Option<String>,
+        /// When the round was due, as RFC 3339; null without a timer.
+        due_time: Option<String>,
+        /// When that was noticed, as RFC 3339; null without a timer.
+        detect_time: Option<String>,
+    }
+}

@@ -3,8 +3,11 @@
 use crate::calendar::Calendar;
 use crate::dimensions::{Dimensions, canonical};
 use crate::summary::Shape;
+use prost_types::FieldMask;
 use remit_api::kpi::v1::{Cadence, Direction, Event, Kind, Kpi, KpiState, Unit};
-use remit_core::{Error, Result, digest, name};
+use remit_api::wire::mask;
+use remit_core::name::KpiName;
+use remit_core::{Error, Result, digest};
 use remit_drift::{Edges, Moments};
 use std::collections::BTreeSet;
 
@@ -21,64 +24,64 @@ const DEFAULT_LATENESS: i64 = 3_600_000_000;
 
 /// A definition ready for use.
 #[derive(Debug, Clone)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// The definition as in the API.
-    pub kpi: Kpi,
+    pub(crate) kpi: Kpi,
     /// The last part of the name.
-    pub id: String,
+    pub(crate) id: String,
     /// The kind.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The unit.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// The direction.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The periods.
-    pub calendar: Calendar,
+    pub(crate) calendar: Calendar,
     /// The bins of a distribution.
-    pub edges: Edges,
+    pub(crate) edges: Edges,
     /// The allowed lateness in microseconds.
-    pub lateness: i64,
+    pub(crate) lateness: i64,
     /// The keys of the dimensions.
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
 }
 
 /// Why an event was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
+pub(crate) struct Flaw {
     /// The field at fault.
-    pub field: &'static str,
+    pub(crate) field: &'static str,
     /// A stable code.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// What would be right.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Flaw {
     /// Names a flaw.
-    pub fn new(field: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
         Self { field, reason, message: message.into() }
     }
 }
 
 /// An event that fits its definition: values in millionths, times in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// The id of the event.
-    pub event_id: String,
+    pub(crate) event_id: String,
     /// When it happened.
-    pub occurred_at: i64,
+    pub(crate) occurred_at: i64,
     /// The value or numerator.
-    pub value: Option<i64>,
+    pub(crate) value: Option<i64>,
     /// The denominator.
-    pub denominator: Option<i64>,
+    pub(crate) denominator: Option<i64>,
     /// The digest of the member.
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// The canonical dimensions.
-    pub dimensions: String,
+    pub(crate) dimensions: String,
     /// The event that it replaces.
-    pub corrects: Option<String>,
+    pub(crate) corrects: Option<String>,
     /// Whether it only takes that event out.
-    pub retract: bool,
+    pub(crate) retract: bool,
 }
 
 impl Definition {
@@ -86,8 +89,8 @@ impl Definition {
     ///
     /// # Errors
     /// `Internal` if it is none; zones and edges were checked when it was stored.
-    pub fn new(kpi: Kpi) -> Result<Self> {
-        let [id] = name::ids(&kpi.name, "kpis/*", "name")?;
+    pub(crate) fn new(kpi: Kpi) -> Result<Self> {
+        let id = KpiName::parse(&kpi.name, "name")?.kpi;
         let (kind, unit, direction) = (kpi.kind(), kpi.unit(), kpi.direction());
         let edges = if kind == Kind::Distribution {
             Edges::new(kpi.edges.clone())
@@ -96,7 +99,7 @@ impl Definition {
             Edges::unit_deciles()
         };
         Ok(Self {
-            id: id.to_owned(),
+            id,
             kind,
             unit,
             direction,
@@ -109,17 +112,17 @@ impl Definition {
     }
 
     /// The empty shape of its summaries.
-    pub fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         Shape::of(self.kind, &self.edges)
     }
 
     /// Whether its value is a proportion of trials.
-    pub fn is_proportion(&self) -> bool {
+    pub(crate) fn is_proportion(&self) -> bool {
         self.kind == Kind::Ratio && self.unit == Unit::Proportion
     }
 
     /// The bound on the number of values of a dimension.
-    pub fn cardinality(&self, key: &str) -> usize {
+    pub(crate) fn cardinality(&self, key: &str) -> usize {
         let found = self.kpi.dimensions.iter().find(|dimension| dimension.key == key);
         let bound = found.map_or(0, |dimension| dimension.max_values);
         usize::try_from(if bound == 0 { DEFAULT_CARDINALITY } else { bound }).unwrap_or(0)
@@ -129,7 +132,7 @@ impl Definition {
     ///
     /// # Errors
     /// The [`Flaw`] that names the field.
-    pub fn check(&self, event: &Event, now: i64) -> Result<Checked, Flaw> {
+    pub(crate) fn check(&self, event: &Event, now: i64) -> Result<Checked, Flaw> {
         if event.event_id.is_empty() || event.event_id.chars().count() > 100 {
             return Err(Flaw::new("event_id", "EVENT_ID_INVALID", "must have 1 to 100 characters"));
         }
@@ -262,7 +265,7 @@ fn lateness(kpi: &Kpi) -> i64 {
 ///
 /// # Errors
 /// `InvalidArgument`, naming the field.
-pub fn complete(mut kpi: Kpi) -> Result<Kpi> {
+pub(crate) fn complete(mut kpi: Kpi) -> Result<Kpi> {
     let invalid = |field: &str, why: &str| Err(Error::invalid("KPI_INVALID", format!("kpi.{field}"), why));
     Calendar::new(&kpi.time_zone, "kpi.time_zone")?;
     if (kpi.unit() == Unit::Currency) == kpi.currency_code.is_empty() {
@@ -284,7 +287,7 @@ pub fn complete(mut kpi: Kpi) -> Result<Kpi> {
         return invalid("guards", "must not name the KPI itself");
     }
     for guard in &kpi.guards {
-        name::ids::<1>(guard, "kpis/*", "kpi.guards")?;
+        KpiName::parse(guard, "kpi.guards")?;
     }
     if kpi.kind() == Kind::Distribution {
         if kpi.edges.is_empty() {
@@ -334,7 +337,7 @@ fn check_thresholds(kpi: &Kpi) -> Result<()> {
 }
 
 /// The fields that a new version may change.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 12] = [
     "display_name",
     "description",
     "layer",
@@ -347,57 +350,40 @@ const CHANGEABLE: [&str; 13] = [
     "percentiles",
     "allowed_lateness",
     "owner",
-    "etag",
 ];
+/// The fields that never change.
+const FIXED: [&str; 5] = ["kind", "unit", "currency_code", "time_zone", "edges"];
 
-/// The definition `current` with the fields of `paths` taken from `wanted`; no paths stand for all that
-/// may change, and then the others must be equal.
+/// The definition `current` with the fields that `mask` names taken from `wanted`. A mask that means the whole
+/// definition asks for its fixed fields too, which must then be as they are.
 ///
 /// # Errors
-/// `InvalidArgument` (`KPI_FIELD_FIXED`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the field.
-pub fn revise(current: &Kpi, wanted: &Kpi, paths: &[String]) -> Result<Kpi> {
-    let mut next = current.clone();
-    let fixed = |field: &str| {
-        Error::invalid("KPI_FIELD_FIXED", format!("kpi.{field}"), "never changes: create another KPI instead")
-    };
-    let fixed_fields = [
-        ("kind", current.kind == wanted.kind),
-        ("unit", current.unit == wanted.unit),
-        ("currency_code", current.currency_code == wanted.currency_code),
-        ("time_zone", current.time_zone == wanted.time_zone),
-        ("edges", current.edges == wanted.edges || wanted.edges.is_empty()),
-    ];
-    for (field, same) in fixed_fields {
-        if !same && (paths.is_empty() || paths.iter().any(|path| path == field)) {
-            return Err(fixed(field));
+/// `InvalidArgument` (`KPI_FIELD_FIXED`, `FIELD_IMMUTABLE`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the
+/// field.
+pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> Result<Kpi> {
+    let fixed = |field: &str, why: &str| Err(Error::invalid("KPI_FIELD_FIXED", format!("kpi.{field}"), why));
+    let next = mask::apply(current, wanted, mask, &CHANGEABLE, &FIXED)?;
+    if mask.is_none_or(|mask| mask.paths.is_empty() || mask.paths.iter().any(|path| path == "*")) {
+        let same = [
+            current.kind == wanted.kind,
+            current.unit == wanted.unit,
+            current.currency_code == wanted.currency_code,
+            current.time_zone == wanted.time_zone,
+            current.edges == wanted.edges || wanted.edges.is_empty(),
+        ];
+        if let Some((field, _)) = FIXED.into_iter().zip(same).find(|(_, same)| !same) {
+            return fixed(field, "never changes: create another KPI instead");
         }
     }
-    let known = |path: &String| CHANGEABLE.contains(&path.as_str()) || fixed_fields.iter().any(|(f, _)| f == path);
-    if let Some(path) = paths.iter().find(|path| !known(path)) {
-        let why = format!("{path} is not a field that can change: use {}", CHANGEABLE.join(", "));
-        return Err(Error::invalid("UPDATE_MASK_INVALID", "update_mask", why));
-    }
-    let wants = |field: &str| paths.is_empty() || paths.iter().any(|path| path == field);
-    macro_rules! take {
-        ($($field:ident),+) => {$(
-            if wants(stringify!($field)) {
-                next.$field = wanted.$field.clone();
-            }
-        )+};
-    }
-    take!(display_name, description, layer, direction, target, thresholds, guards, cadence, percentiles);
-    take!(dimensions, allowed_lateness, owner);
     for before in &current.dimensions {
         let after = next.dimensions.iter().find(|after| after.key == before.key);
-        let narrower = after.is_none_or(|after| after.max_values != 0 && after.max_values < before.max_values);
-        if narrower {
+        if after.is_none_or(|after| after.max_values != 0 && after.max_values < before.max_values) {
             let why = format!("{} must stay, with at least {} values: history uses it", before.key, before.max_values);
-            return Err(Error::invalid("KPI_FIELD_FIXED", "kpi.dimensions", why));
+            return fixed("dimensions", &why);
         }
     }
     complete(next)
 }
 
 #[cfg(test)]
-#[path = "definition_tests.rs"]
 mod tests;

@@ -6,12 +6,12 @@ mod market;
 mod operational;
 mod rules;
 
-pub use rules::alert_rules;
+pub(crate) use rules::alert_rules;
 
 use crate::definition::complete;
-use crate::service::definitions::etag;
-use crate::service::timestamp;
 use remit_api::kpi::v1::{Cadence, Dimension, Direction, Kind, Kpi, KpiState, Layer, Thresholds, Unit};
+use remit_api::wire::time::stamp;
+use remit_core::name::KpiName;
 use remit_core::{Result, Timestamp};
 
 use Cadence::{Continuous, Monthly, Quarterly, Weekly};
@@ -93,14 +93,14 @@ impl Seed {
         let dimension = |key: &&str, required| Dimension { key: (*key).to_owned(), max_values: 0, required };
         let thresholds = Thresholds { warning: self.warning, breach: self.breach };
         let mut kpi = Kpi {
-            name: format!("kpis/{id}"),
+            name: KpiName::new(id).to_string(),
             version: 1,
             display_name: display_name.to_owned(),
             description: description.to_owned(),
             currency_code: if self.unit == Currency { "USD".to_owned() } else { String::new() },
             target: self.target,
             thresholds: (self.warning.is_some() || self.breach.is_some()).then_some(thresholds),
-            guards: self.guards.iter().map(|guard| format!("kpis/{guard}")).collect(),
+            guards: self.guards.iter().map(|guard| KpiName::new(*guard).to_string()).collect(),
             dimensions: self
                 .required
                 .iter()
@@ -108,8 +108,8 @@ impl Seed {
                 .chain(self.dimensions.iter().map(|key| dimension(key, false)))
                 .collect(),
             derived: self.derived,
-            create_time: timestamp(now),
-            update_time: timestamp(now),
+            create_time: Some(stamp(now)),
+            update_time: Some(stamp(now)),
             ..Kpi::default()
         };
         kpi.set_layer(self.layer);
@@ -118,7 +118,6 @@ impl Seed {
         kpi.set_direction(self.direction);
         kpi.set_cadence(self.cadence);
         kpi.set_state(KpiState::Active);
-        kpi.etag = etag(&kpi);
         complete(kpi)
     }
 }
@@ -127,7 +126,7 @@ impl Seed {
 ///
 /// # Errors
 /// As [`complete`]; a test holds that there is none.
-pub fn kpis(now: Timestamp) -> Result<Vec<Kpi>> {
+pub(crate) fn kpis(now: Timestamp) -> Result<Vec<Kpi>> {
     let seeds = [
         operational::operational(),
         operational::derived(),

@@ -1,23 +1,23 @@
 //! The alert rules.
 
-use crate::service::timestamp;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::{
     AlertRule, AlertSeverity, CrossLayerCondition, Granularity, GuardCondition, ThresholdCondition,
 };
+use remit_api::wire::time::stamp;
 use remit_core::Timestamp;
+use remit_core::name::AlertRuleName;
 
 /// The shipped alert rules.
-pub fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
+pub(crate) fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
     let rule = |id: &str, display_name: &str, severity: AlertSeverity, condition: Condition| AlertRule {
-        name: format!("alertRules/{id}"),
+        name: AlertRuleName::new(id).to_string(),
         display_name: display_name.to_owned(),
         severity: severity.into(),
         condition: Some(condition),
-        etag: "r1".to_owned(),
-        create_time: timestamp(now),
-        update_time: timestamp(now),
+        create_time: Some(stamp(now)),
+        update_time: Some(stamp(now)),
         ..AlertRule::default()
     };
     let intervention = |comparison: Comparison, limit: f64, min_n: i64| {

@@ -1,9 +1,10 @@
 //! Comparing periods and distributions.
 
+use super::Service;
 use super::query::{self, Cell, Question, count, histogram};
-use super::{Kpis, micros, span};
 use crate::calendar::Span;
 use crate::definition::Definition;
+use crate::store::kpis::definition;
 use crate::store::rollups;
 use crate::summary::Shape;
 use remit_api::kpi::v1 as api;
@@ -12,36 +13,38 @@ use remit_api::kpi::v1::{
     ComparePeriodsResponse, Direction, DriftVerdict, Granularity, Kind,
 };
 use remit_api::types::TimeRange;
+use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
 use remit_drift::{Histogram, TestResult, Tested, Thresholds, Verdict, compare, two_proportion, welch};
+use remit_runtime::Cx;
 use remit_store::Tx;
 
 /// The accepted chance of a false finding if none is given (A20).
-pub const DEFAULT_ALPHA: f64 = 0.05;
+pub(crate) const DEFAULT_ALPHA: f64 = 0.05;
 
-impl Kpis {
+impl Service {
     /// Compares two periods of a KPI.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field.
-    pub async fn compare_periods(
+    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+    pub(crate) async fn compare_periods(
         &self,
-        tenant: &Tenant,
-        request: &ComparePeriodsRequest,
+        cx: &Cx,
+        request: ComparePeriodsRequest,
     ) -> Result<ComparePeriodsResponse> {
-        self.ready(tenant).await?;
-        let spans = (span(request.current.as_ref(), "current")?, span(request.baseline.as_ref(), "baseline")?);
-        let mut tx = self.db.snapshot().await?;
-        let definition = self.definition(&mut tx, tenant, &request.kpi, "kpi").await?;
+        let current = range::closed(request.current.as_ref(), "current")?;
+        let baseline = range::closed(request.baseline.as_ref(), "baseline")?;
+        let mut tx = self.snapshot(cx).await?;
+        let definition = definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?;
         let mut read = async |span: Span, field: &str| -> Result<(Cell, api::Rollup)> {
             let question = Question::whole(&definition, span, &request.filter, (field, "filter"))?;
-            let cell = query::whole(&mut tx, tenant, &definition, &question).await?;
-            let now = self.clock.now().0;
-            let shown = query::present(&mut tx, tenant, &definition, &question, vec![cell.clone()], now).await?;
+            let cell = query::whole(&mut tx, &cx.tenant, &definition, &question).await?;
+            let now = self.db.now().0;
+            let shown = query::present(&mut tx, &cx.tenant, &definition, &question, vec![cell.clone()], now).await?;
             Ok((cell, shown.into_iter().next().unwrap_or_default()))
         };
-        let (current, current_rollup) = read(spans.0, "current").await?;
-        let (baseline, baseline_rollup) = read(spans.1, "baseline").await?;
+        let (current, current_rollup) = read(current.into(), "current").await?;
+        let (baseline, baseline_rollup) = read(baseline.into(), "baseline").await?;
         let alpha = if request.alpha == 0.0 { DEFAULT_ALPHA } else { request.alpha };
         let change = Change::of(&definition, &current, &baseline, alpha);
         let mut response = ComparePeriodsResponse {
@@ -60,64 +63,61 @@ impl Kpis {
     /// Compares a distribution with a baseline.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `FailedPrecondition` (`KIND_WRONG`, `EDGES_DIFFER`), `InvalidArgument`
+    /// `NotFound` (`KPI_NOT_FOUND`), `FailedPrecondition` (`KIND_WRONG`, `EDGES_DIFFER`), `InvalidArgument`
     /// naming the field.
-    pub async fn compare_distributions(
+    pub(crate) async fn compare_distributions(
         &self,
-        tenant: &Tenant,
-        request: &CompareDistributionsRequest,
+        cx: &Cx,
+        request: CompareDistributionsRequest,
     ) -> Result<CompareDistributionsResponse> {
-        self.ready(tenant).await?;
         let thresholds = thresholds(request.thresholds.unwrap_or_default())?;
-        let mut tx = self.db.snapshot().await?;
-        let definition = distribution(self.definition(&mut tx, tenant, &request.kpi, "kpi").await?)?;
+        let window = range::closed(request.window.as_ref(), "window")?;
+        let mut tx = self.snapshot(cx).await?;
+        let watched = distribution(definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?)?;
         let base = if request.baseline_kpi.is_empty() {
-            definition.clone()
+            watched.clone()
         } else {
-            distribution(self.definition(&mut tx, tenant, &request.baseline_kpi, "baseline_kpi").await?)?
+            distribution(definition(&mut tx, &cx.tenant, &request.baseline_kpi, "baseline_kpi").await?)?
         };
-        if base.edges != definition.edges {
-            let message = format!("{} and {} have different edges", definition.kpi.name, base.kpi.name);
+        if base.edges != watched.edges {
+            let message = format!("{} and {} have different edges", watched.kpi.name, base.kpi.name);
             return Err(Error::precondition("EDGES_DIFFER", message));
         }
-        let window = span(request.window.as_ref(), "window")?;
-        let window = Question::whole(&definition, window, &request.filter, ("window", "filter"))?;
-        let window = shape(&mut tx, tenant, &definition, Some(window)).await?;
-        let question = match self.open_span(&mut tx, tenant, &base, request.baseline.as_ref()).await? {
+        let window = Question::whole(&watched, window.into(), &request.filter, ("window", "filter"))?;
+        let window = shape(&mut tx, &cx.tenant, &watched, Some(window)).await?;
+        let question = match open_span(&mut tx, &cx.tenant, &base, request.baseline.as_ref()).await? {
             Some(span) => {
                 Some(Question::whole(&base, span, &request.baseline_filter, ("baseline", "baseline_filter"))?)
             }
             None => None,
         };
-        let baseline = shape(&mut tx, tenant, &base, question).await?;
+        let baseline = shape(&mut tx, &cx.tenant, &base, question).await?;
         Ok(drift(&window, &baseline, thresholds))
     }
+}
 
-    /// A span whose missing ends reach as far as there is data; `None` without data.
-    async fn open_span(
-        &self,
-        tx: &mut Tx,
-        tenant: &Tenant,
-        definition: &Definition,
-        range: Option<&TimeRange>,
-    ) -> Result<Option<Span>> {
-        let range = range.copied().unwrap_or_default();
-        if range.start_time.is_some() && range.end_time.is_some() {
-            return span(Some(&range), "baseline").map(Some);
-        }
-        let Some((first, last)) = rollups::extent(tx, tenant, &definition.id).await? else { return Ok(None) };
-        let start = range.start_time.map_or(Ok(first), |time| micros(time, "baseline"))?;
-        let end = definition.calendar.period(Granularity::Day, last).end;
-        let end = range.end_time.map_or(Ok(end), |time| micros(time, "baseline"))?;
-        Ok((start < end).then_some(Span { start, end }))
+/// A span whose missing ends reach as far as there is data; `None` without data.
+async fn open_span(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    range: Option<&TimeRange>,
+) -> Result<Option<Span>> {
+    let (start, end) = range::open(range, "baseline")?;
+    if let (Some(start), Some(end)) = (start, end) {
+        return Ok(Some((start..end).into()));
     }
+    let Some((first, last)) = rollups::extent(tx, tenant, &definition.id).await? else { return Ok(None) };
+    let start = start.map_or(first, |at| at.0);
+    let end = end.map_or_else(|| definition.calendar.period(Granularity::Day, last).end, |at| at.0);
+    Ok((start < end).then_some(Span { start, end }))
 }
 
 fn distribution(definition: Definition) -> Result<Definition> {
     if definition.kind == Kind::Distribution {
         return Ok(definition);
     }
-    let message = format!("{} is of kind {}, not DISTRIBUTION", definition.kpi.name, definition.kind.as_str_name());
+    let message = format!("{} is of kind {}, not DISTRIBUTION", definition.kpi.name, definition.kind.word());
     Err(Error::precondition("KIND_WRONG", message))
 }
 
@@ -181,18 +181,18 @@ fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> Co
 
 /// The change from one cell to another.
 #[derive(Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// Current minus baseline; `None` without data on both sides.
-    pub difference: Option<f64>,
+    pub(crate) difference: Option<f64>,
     /// The difference over the magnitude of the baseline; `None` if that is 0.
-    pub relative: Option<f64>,
+    pub(crate) relative: Option<f64>,
     /// The test, where the kind allows one.
-    pub tested: Option<Tested>,
+    pub(crate) tested: Option<Tested>,
 }
 
 impl Change {
     /// Compares `current` with `baseline`.
-    pub fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
+    pub(crate) fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
         let values = current.value(definition).zip(baseline.value(definition));
         let tested = match definition.kind {
             Kind::Ratio if definition.is_proportion() => two_proportion(current.sample(), baseline.sample(), alpha),
@@ -209,7 +209,7 @@ impl Change {
     }
 
     /// The relative change in the good direction; `None` without one.
-    pub fn improvement(&self, direction: Direction) -> Option<f64> {
+    pub(crate) fn improvement(&self, direction: Direction) -> Option<f64> {
         match direction {
             Direction::HigherIsBetter => self.relative,
             Direction::LowerIsBetter => self.relative.map(|change| -change),
@@ -218,7 +218,7 @@ impl Change {
     }
 
     /// The verdict with this p value, where the kind allows a test.
-    pub fn verdict(&self, definition: &Definition, p_value: Option<f64>, alpha: f64) -> ChangeVerdict {
+    pub(crate) fn verdict(&self, definition: &Definition, p_value: Option<f64>, alpha: f64) -> ChangeVerdict {
         let testable = definition.kind == Kind::Mean || definition.is_proportion();
         let Some(difference) = self.difference else { return ChangeVerdict::InsufficientData };
         match p_value {
@@ -238,7 +238,7 @@ impl Change {
 }
 
 /// A test as a message.
-pub fn test(found: &TestResult) -> api::TestResult {
+pub(crate) fn test(found: &TestResult) -> api::TestResult {
     api::TestResult {
         method: found.method.to_owned(),
         statistic: found.statistic,
@@ -248,6 +248,6 @@ pub fn test(found: &TestResult) -> api::TestResult {
 }
 
 /// The interval of a tested difference as a message.
-pub fn interval(tested: &Tested) -> api::Interval {
+pub(crate) fn interval(tested: &Tested) -> api::Interval {
     api::Interval { lower: tested.interval.lower, upper: tested.interval.upper, level: tested.interval.level }
 }

@@ -1,65 +1,106 @@
 //! Recording events.
 
-use super::Kpis;
+use super::Service;
 use super::ingest::{self, Outcome, Source};
 use crate::definition::Flaw;
-use crate::service::time;
-use crate::store::events as store;
+use crate::store::{events as store, kpis};
+use futures::StreamExt as _;
 use remit_api::kpi::v1::{
-    Event, EventError, GetEventRequest, RecordEventsRequest, RecordEventsResponse, RecordedEvent,
+    Event, EventError, GetEventRequest, RecordEventsRequest, RecordEventsResponse, RecordedEvent, StreamEventsRequest,
+    StreamEventsResponse,
 };
-use remit_core::{Error, Result, Tenant};
+use remit_api::wire::{Repeatable, time::stamp};
+use remit_core::details::{Details as _, EventsRecorded};
+use remit_core::name::KpiName;
+use remit_core::{Error, Result, Timestamp};
 use remit_drift::Moments;
-use remit_runtime::{Started, begin, finish};
-use remit_store::{Call, Mutation};
+use remit_runtime::{Cx, foreign};
+use remit_store::{Mutation, Records as _};
 use std::collections::BTreeMap;
+use tonic::Streaming;
 
-impl Kpis {
+/// The most refused events that the answer to a stream lists.
+const MAX_ERRORS: usize = 100;
+
+impl Service {
     /// Records a batch.
     ///
     /// # Errors
     /// `InvalidArgument`, naming the event and the field, unless the request asks to skip it.
-    pub async fn record_events(&self, call: Call, request: &RecordEventsRequest) -> Result<RecordEventsResponse> {
-        self.record_batch(call, &request.events, request.skip_invalid).await
+    pub(crate) async fn record_events(&self, cx: &Cx, request: RecordEventsRequest) -> Result<RecordEventsResponse> {
+        self.record_batch(cx, &request, &request.events, request.skip_invalid).await
     }
 
-    /// Records the events of one request or of one message of a stream.
+    /// Records a stream of batches, each as one of [`Service::record_events`].
     ///
     /// # Errors
-    /// As [`Kpis::record_events`].
-    pub async fn record_batch(&self, call: Call, events: &[Event], skip_invalid: bool) -> Result<RecordEventsResponse> {
-        self.ready(&call.tenant).await?;
-        let mut mutation = match begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let outcome = ingest::record(&mut mutation, events, Source::Caller).await?;
-        if !outcome.flaws.is_empty() && !skip_invalid {
-            return Err(ingest::refusal(&outcome.flaws));
+    /// As [`Service::record_events`]; the batches before the one at fault are recorded.
+    pub(crate) async fn stream_events(
+        &self,
+        cx: &Cx,
+        mut batches: Streaming<StreamEventsRequest>,
+    ) -> Result<StreamEventsResponse> {
+        let mut total = StreamEventsResponse::default();
+        let mut offset = 0i32;
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(foreign)?;
+            let recorded = self.record_batch(cx, &batch, &batch.events, batch.skip_invalid).await?;
+            total.batch_count += 1;
+            total.accepted_count += i64::from(recorded.accepted_count);
+            total.duplicate_count += i64::from(recorded.duplicate_count);
+            total.late_count += i64::from(recorded.late_count);
+            total.corrected_count += i64::from(recorded.corrected_count);
+            for mut error in recorded.errors {
+                total.error_count += 1;
+                if total.errors.len() < MAX_ERRORS {
+                    error.index = error.index.saturating_add(offset);
+                    total.errors.push(error);
+                }
+            }
+            offset = offset.saturating_add(i32::try_from(batch.events.len()).unwrap_or(i32::MAX));
         }
-        audit(&mut mutation, "kpi.events.record", &outcome);
-        finish(mutation, response(events, outcome)).await
+        Ok(total)
+    }
+
+    async fn record_batch<Q: Repeatable>(
+        &self,
+        cx: &Cx,
+        request: &Q,
+        events: &[Event],
+        skip_invalid: bool,
+    ) -> Result<RecordEventsResponse> {
+        self.mutate(cx, request, async |m| {
+            let outcome = ingest::record(m, events, Source::Caller).await?;
+            if !outcome.flaws.is_empty() && !skip_invalid {
+                return Err(ingest::refusal(&outcome.flaws));
+            }
+            record(m, &outcome);
+            Ok(response(events, outcome))
+        })
+        .await
     }
 
     /// Returns an event as recorded.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`, `EVENT_UNKNOWN`).
-    pub async fn get_event(&self, tenant: &Tenant, request: &GetEventRequest) -> Result<RecordedEvent> {
-        self.ready(tenant).await?;
-        let mut tx = self.db.read().await?;
-        let definition = self.definition(&mut tx, tenant, &request.kpi, "kpi").await?;
-        let found = store::find(&mut tx, tenant, &definition.id, &[&request.event_id]).await?;
-        let found = found.into_iter().next().ok_or_else(|| Error::not_found("EVENT_UNKNOWN", &request.event_id))?;
+    /// `NotFound` (`KPI_NOT_FOUND`, `EVENT_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn get_event(&self, cx: &Cx, request: GetEventRequest) -> Result<RecordedEvent> {
+        let kpi = KpiName::parse(&request.kpi, "kpi")?;
+        let mut tx = self.read(cx).await?;
+        let found = store::find(&mut tx, &cx.tenant, &kpi.kpi, &[&request.event_id]).await?;
+        let Some(found) = found.into_iter().next() else {
+            kpis::Kpis::get(&mut tx, &cx.tenant, &request.kpi).await?;
+            return Err(Error::not_found("EVENT_NOT_FOUND", &request.event_id));
+        };
         let event = found.event;
         let millionths = |value: i64| Moments::value(i128::from(value));
         Ok(RecordedEvent {
-            recorded_at: Some(time(found.recorded_at)),
+            recorded_at: Some(stamp(Timestamp(found.recorded_at))),
             corrected_by: found.corrected.map(|(by, _)| by).unwrap_or_default(),
             kpi_version: i32::try_from(found.kpi_version).unwrap_or(i32::MAX),
             event: Some(Event {
-                kpi: definition.kpi.name,
-                occurred_at: Some(time(event.occurred_at)),
+                kpi: request.kpi,
+                occurred_at: Some(stamp(Timestamp(event.occurred_at))),
                 value: event.value.map(millionths),
                 denominator: event.denominator.map(millionths),
                 member: String::new(),
@@ -73,24 +114,25 @@ impl Kpis {
 }
 
 /// Records one audit event for the batch, unless it changed nothing.
-pub fn audit(mutation: &mut Mutation, action: &str, outcome: &Outcome) {
+fn record(m: &mut Mutation, outcome: &Outcome) {
     if outcome.accepted.is_empty() {
         return;
     }
     let mut kpis = outcome.accepted.keys();
     let resource = match (kpis.next(), kpis.next()) {
-        (Some(only), None) => format!("kpis/{only}"),
-        _ => "kpis/-".to_owned(),
+        (Some(only), None) => only,
+        _ => "-",
     };
-    let mut event = mutation.event(action, &resource);
-    event.details = serde_json::json!({
-        "accepted": outcome.accepted,
-        "duplicates": outcome.duplicates,
-        "late": outcome.late,
-        "corrected": outcome.corrected,
-        "refused": outcome.flaws.len(),
+    m.record(&KpiName::new(resource).to_string(), |event| {
+        event.details = EventsRecorded {
+            accepted: outcome.accepted.clone(),
+            duplicates: outcome.duplicates,
+            late: outcome.late,
+            corrected: outcome.corrected,
+            refused: outcome.flaws.len() as u64,
+        }
+        .json();
     });
-    mutation.record(event);
 }
 
 fn response(events: &[Event], outcome: Outcome) -> RecordEventsResponse {

@@ -1,152 +1,140 @@
 //! Experiments: registered before they start, looked at once, at their horizon (A20).
 
+use super::Service;
 use super::comparisons::{Change, DEFAULT_ALPHA, interval, test};
 use super::query::{self, Cell, Question, count};
-use super::{Kpis, micros, timestamp};
 use crate::calendar::{QUARTER_HOUR, Span};
 use crate::definition::Definition;
 use crate::dimensions::{Dimensions, Filter};
-use crate::store as sql;
-use crate::store::experiments as store;
+use crate::store::experiments::Experiments;
+use crate::store::kpis::definition;
 use crate::summary::Summary;
-use prost::Message;
 use remit_api::kpi::v1::{
     ArmResult, CancelExperimentRequest, ChangeVerdict, CompareExperimentRequest, CompareExperimentResponse,
     CreateExperimentRequest, Experiment, ExperimentState, GetExperimentRequest, Kind, ListExperimentsRequest,
     ListExperimentsResponse, StoppingRule,
 };
-use remit_core::{Error, Kind as ErrorKind, Result, Tenant, digest, name};
+use remit_api::types::TimeRange;
+use remit_api::wire::{self, range, time::stamp};
+use remit_core::details::{Details as _, ExperimentRegistered};
+use remit_core::name::{self, ExperimentName};
+use remit_core::{Error, Result};
 use remit_drift::holm;
-use remit_runtime::{Started, begin, finish};
-use remit_store::{Call, page};
+use remit_runtime::Cx;
+use remit_store::Records as _;
 
-impl Kpis {
+impl Service {
     /// Registers an experiment.
     ///
     /// # Errors
     /// `AlreadyExists` (`EXPERIMENT_EXISTS`), `FailedPrecondition` (`KIND_WRONG`), `NotFound`
-    /// (`KPI_UNKNOWN`), `InvalidArgument` naming the field.
-    pub async fn create_experiment(&self, call: Call, request: CreateExperimentRequest) -> Result<Experiment> {
-        self.ready(&call.tenant).await?;
-        let mut mutation = match begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let mut experiment = request.experiment.unwrap_or_default();
-        let metric = self.definition(mutation.tx(), &tenant, &experiment.metric, "experiment.metric").await?;
-        let span = check(&experiment, &metric)?;
-        experiment.name = format!("experiments/{}", request.experiment_id);
+    /// (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+    pub(crate) async fn create_experiment(&self, cx: &Cx, request: CreateExperimentRequest) -> Result<Experiment> {
+        let name = ExperimentName::new(name::id(&request.experiment_id, "experiment_id")?).to_string();
+        let wanted = request.experiment.clone().unwrap_or_default();
+        let creator = cx.actor.subject.clone();
+        let mut experiment = Experiment { name, creator, cancel_reason: String::new(), ..wanted };
+        experiment.set_stopping_rule(StoppingRule::FixedHorizon);
         if experiment.alpha == 0.0 {
             experiment.alpha = DEFAULT_ALPHA;
         }
-        experiment.set_stopping_rule(StoppingRule::FixedHorizon);
-        experiment.retrospective = span.start < now.0;
-        experiment.cancel_reason = String::new();
-        experiment.creator.clone_from(&mutation.actor().subject);
-        experiment.create_time = timestamp(now);
-        experiment.etag = "r1".to_owned();
-        if !store::insert(mutation.tx(), &tenant, &request.experiment_id, &experiment).await? {
-            let message = format!("{} exists already", experiment.name);
-            return Err(Error::new(ErrorKind::AlreadyExists, "EXPERIMENT_EXISTS", message));
-        }
-        let mut event = mutation.event("kpi.experiments.create", &experiment.name);
-        event.after_digest = digest::sha256(&experiment.encode_to_vec());
-        event.details = serde_json::json!({
-            "metric": experiment.metric,
-            "alpha": experiment.alpha,
-            "min_n_per_arm": experiment.min_n_per_arm,
-            "retrospective": experiment.retrospective,
-        });
-        mutation.record(event);
-        finish(mutation, experiment).await
+        self.mutate(cx, &request, async |m| {
+            let metric = definition(m.tx(), &cx.tenant, &experiment.metric, "experiment.metric").await?;
+            let span = check(&experiment, &metric)?;
+            experiment.retrospective = span.start < m.now().0;
+            experiment.create_time = Some(stamp(m.now()));
+            Experiments::insert(m, &mut experiment).await?;
+            m.record(&experiment.name, |event| {
+                event.after_digest = wire::digest(&experiment);
+                event.details = ExperimentRegistered {
+                    metric: experiment.metric.clone(),
+                    alpha: experiment.alpha,
+                    min_n_per_arm: experiment.min_n_per_arm,
+                    retrospective: experiment.retrospective,
+                }
+                .json();
+            });
+            Ok(experiment)
+        })
+        .await
     }
 
     /// Returns an experiment.
     ///
     /// # Errors
-    /// `NotFound` (`EXPERIMENT_UNKNOWN`).
-    pub async fn get_experiment(&self, tenant: &Tenant, request: &GetExperimentRequest) -> Result<Experiment> {
-        let [id] = name::ids(&request.name, "experiments/*", "name")?;
-        let found = store::get(&mut self.db.read().await?, tenant, id).await?;
-        found.ok_or_else(|| Error::not_found("EXPERIMENT_UNKNOWN", &request.name))
+    /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn get_experiment(&self, cx: &Cx, request: GetExperimentRequest) -> Result<Experiment> {
+        ExperimentName::parse(&request.name, "name")?;
+        Experiments::get(&mut self.read(cx).await?, &cx.tenant, &request.name).await
     }
 
     /// Lists experiments by name.
     ///
     /// # Errors
     /// `InvalidArgument` (`PAGE_TOKEN_INVALID`).
-    pub async fn list_experiments(
+    pub(crate) async fn list_experiments(
         &self,
-        tenant: &Tenant,
-        request: &ListExperimentsRequest,
+        cx: &Cx,
+        request: ListExperimentsRequest,
     ) -> Result<ListExperimentsResponse> {
-        let keyset = self.db.keyset(tenant, "kpi.experiments.list", &[]);
-        let (after, size) = (keyset.after(&request.page_token)?, page::size(request.page_size)?);
-        let found = store::list(&mut self.db.read().await?, tenant, after.as_deref(), size + 1).await?;
-        let id = |experiment: &Experiment| sql::text(experiment.name.trim_start_matches("experiments/"));
-        let (experiments, next_page_token) = keyset.cut(found, size, id);
+        self.ready(&cx.tenant).await?;
+        let (experiments, next_page_token) = Experiments::list(&self.db, &cx.tenant, cx.page(&request)).await?;
         Ok(ListExperimentsResponse { experiments, next_page_token })
     }
 
     /// Gives up an experiment before its end.
     ///
     /// # Errors
-    /// `NotFound` (`EXPERIMENT_UNKNOWN`), `FailedPrecondition` (`EXPERIMENT_CANCELLED`,
-    /// `EXPERIMENT_CONCLUDED`).
-    pub async fn cancel_experiment(&self, call: Call, request: &CancelExperimentRequest) -> Result<Experiment> {
-        let [id] = name::ids(&request.name, "experiments/*", "name")?;
-        self.ready(&call.tenant).await?;
-        let mut mutation = match begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let Some(mut experiment) = store::claim_cancel(mutation.tx(), &tenant, id, now).await? else {
-            return Err(match store::get(mutation.tx(), &tenant, id).await? {
-                Some(_) => Error::precondition("EXPERIMENT_CANCELLED", format!("{} is cancelled", request.name)),
-                None => Error::not_found("EXPERIMENT_UNKNOWN", &request.name),
+    /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `FailedPrecondition` (`EXPERIMENT_CANCELLED`,
+    /// `EXPERIMENT_CONCLUDED`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn cancel_experiment(&self, cx: &Cx, request: CancelExperimentRequest) -> Result<Experiment> {
+        ExperimentName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let current = Experiments::claim(m, &request.name).await?;
+            match state(&current, m.now().0)? {
+                ExperimentState::Cancelled => {
+                    let message = format!("{} is cancelled", request.name);
+                    return Err(Error::precondition("EXPERIMENT_CANCELLED", message));
+                }
+                ExperimentState::Concluded => {
+                    let message = format!("{} has reached its horizon: its result stands", request.name);
+                    return Err(Error::precondition("EXPERIMENT_CONCLUDED", message));
+                }
+                ExperimentState::Scheduled | ExperimentState::Running | ExperimentState::Unspecified => {}
+            }
+            let mut next = Experiment { cancel_reason: request.reason.clone(), ..current.clone() };
+            Experiments::save(m, &mut next).await?;
+            m.record(&next.name, |event| {
+                event.reason.clone_from(&request.reason);
+                event.before_digest = wire::digest(&current);
+                event.after_digest = wire::digest(&next);
             });
-        };
-        if state(&experiment, now.0)? == ExperimentState::Concluded {
-            let message = format!("{} has reached its horizon: its result stands", request.name);
-            return Err(Error::precondition("EXPERIMENT_CONCLUDED", message));
-        }
-        let before = digest::sha256(&experiment.encode_to_vec());
-        experiment.cancel_reason.clone_from(&request.reason);
-        experiment.etag = "r2".to_owned();
-        store::update(mutation.tx(), &tenant, id, &experiment).await?;
-        let mut event = mutation.event("kpi.experiments.cancel", &experiment.name);
-        event.reason.clone_from(&request.reason);
-        event.before_digest = before;
-        event.after_digest = digest::sha256(&experiment.encode_to_vec());
-        mutation.record(event);
-        finish(mutation, experiment).await
+            Ok(next)
+        })
+        .await
     }
 
     /// Returns what an experiment found; before its horizon only how many events each arm has.
     ///
     /// # Errors
-    /// `NotFound` (`EXPERIMENT_UNKNOWN`).
-    pub async fn compare_experiment(
+    /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn compare_experiment(
         &self,
-        tenant: &Tenant,
-        request: &CompareExperimentRequest,
+        cx: &Cx,
+        request: CompareExperimentRequest,
     ) -> Result<CompareExperimentResponse> {
-        self.ready(tenant).await?;
-        let [id] = name::ids(&request.name, "experiments/*", "name")?;
-        let mut tx = self.db.snapshot().await?;
-        let found = store::get(&mut tx, tenant, id).await?;
-        let experiment = found.ok_or_else(|| Error::not_found("EXPERIMENT_UNKNOWN", &request.name))?;
-        let metric = self.definition(&mut tx, tenant, &experiment.metric, "metric").await?;
-        let now = self.clock.now().0;
+        ExperimentName::parse(&request.name, "name")?;
+        let mut tx = self.snapshot(cx).await?;
+        let experiment = Experiments::get(&mut tx, &cx.tenant, &request.name).await?;
+        let metric = definition(&mut tx, &cx.tenant, &experiment.metric, "metric").await?;
+        let now = self.db.now().0;
         let question = Question {
             span: check(&experiment, &metric)?,
             granularity: None,
             group_by: vec![experiment.arm_dimension.clone()],
             filter: Filter::parse(&experiment.filter, &metric.keys, "filter")?,
         };
-        let cells = query::cells(&mut tx, tenant, &metric, &question).await?;
+        let cells = query::cells(&mut tx, &cx.tenant, &metric, &question).await?;
         let arm = |value: &str| {
             let group = Dimensions::from([(experiment.arm_dimension.clone(), value.to_owned())]);
             cells.iter().find(|cell| cell.group == group).cloned().unwrap_or_else(|| Cell {
@@ -185,25 +173,26 @@ fn check(experiment: &Experiment, metric: &Definition) -> Result<Span> {
         return invalid("treatments", "must not name the control");
     }
     Filter::parse(&experiment.filter, &metric.keys, "experiment.filter")?;
-    let start = micros(experiment.start_time.unwrap_or_default(), "experiment.start_time")?;
-    let end = micros(experiment.end_time.unwrap_or_default(), "experiment.end_time")?;
-    if start.rem_euclid(QUARTER_HOUR) != 0 || end.rem_euclid(QUARTER_HOUR) != 0 {
+    let span = span(experiment)?;
+    if span.start.rem_euclid(QUARTER_HOUR) != 0 || span.end.rem_euclid(QUARTER_HOUR) != 0 {
         return invalid("start_time", "and end_time must be full quarter hours");
     }
-    if start >= end {
-        return invalid("end_time", "must lie after start_time");
-    }
-    Ok(Span { start, end })
+    Ok(span)
+}
+
+/// The time between start and horizon.
+fn span(experiment: &Experiment) -> Result<Span> {
+    let range = TimeRange { start_time: experiment.start_time, end_time: experiment.end_time };
+    range::closed(Some(&range), "experiment").map(Span::from)
 }
 
 fn state(experiment: &Experiment, now: i64) -> Result<ExperimentState> {
-    let start = micros(experiment.start_time.unwrap_or_default(), "start_time")?;
-    let end = micros(experiment.end_time.unwrap_or_default(), "end_time")?;
+    let span = span(experiment)?;
     Ok(if !experiment.cancel_reason.is_empty() {
         ExperimentState::Cancelled
-    } else if now < start {
+    } else if now < span.start {
         ExperimentState::Scheduled
-    } else if now < end {
+    } else if now < span.end {
         ExperimentState::Running
     } else {
         ExperimentState::Concluded

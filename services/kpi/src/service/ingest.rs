@@ -1,6 +1,6 @@
 //! From events to rollups, in one transaction.
 //!
-//! The row of each KPI is claimed first, in the order of their ids, so that batches of the same KPI
+//! The row of each KPI is claimed first, in the order of their names, so that batches of the same KPI
 //! take turns and no two wait for each other. Under that lock, events are compared with what is there,
 //! stored, and added to the rollups of their quarter hour and day. A bucket from which a correction takes
 //! something away is computed anew from its events, since a minimum or a latest value cannot be subtracted.
@@ -9,12 +9,14 @@ use crate::calendar::{Calendar, Lookup, QUARTER_HOUR, Span};
 use crate::definition::{Checked, Definition, Flaw};
 use crate::dimensions;
 use crate::store::events::Recorded;
+use crate::store::kpis::{self, Kpis};
 use crate::store::rollups::{Grain, Key};
-use crate::store::{definitions, events, rollups};
+use crate::store::{events, rollups};
 use crate::summary::Summary;
 use remit_api::kpi::v1::Event;
-use remit_core::{Error, Result, Tenant, name};
-use remit_store::{Mutation, Tx};
+use remit_core::name::KpiName;
+use remit_core::{Error, Result, Tenant};
+use remit_store::{Mutation, Records as _, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The most series of one KPI.
@@ -22,7 +24,7 @@ const MAX_SERIES: usize = 10_000;
 
 /// Where events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A caller, who must not record events of derived KPIs.
     Caller,
     /// The tail of the audit log.
@@ -31,28 +33,28 @@ pub enum Source {
 
 /// What became of a batch.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Events that counted for the first time, by KPI id.
-    pub accepted: BTreeMap<String, i32>,
+    pub(crate) accepted: BTreeMap<String, i32>,
     /// Events that had been recorded before.
-    pub duplicates: i32,
+    pub(crate) duplicates: i32,
     /// Accepted events that came after their day had closed.
-    pub late: i32,
+    pub(crate) late: i32,
     /// Accepted events that replaced or took out another.
-    pub corrected: i32,
+    pub(crate) corrected: i32,
     /// Refused events by position.
-    pub flaws: BTreeMap<usize, Flaw>,
+    pub(crate) flaws: BTreeMap<usize, Flaw>,
 }
 
 impl Outcome {
     /// Events that counted for the first time.
-    pub fn accepted_count(&self) -> i32 {
+    pub(crate) fn accepted_count(&self) -> i32 {
         self.accepted.values().sum()
     }
 }
 
 /// The error for refused events: the first names the error, the others stand beside it.
-pub fn refusal(flaws: &BTreeMap<usize, Flaw>) -> Error {
+pub(crate) fn refusal(flaws: &BTreeMap<usize, Flaw>) -> Error {
     let path = |index: usize, flaw: &Flaw| format!("events[{index}].{}", flaw.field);
     let mut all = flaws.iter();
     let Some((index, first)) = all.next() else { return Error::internal("no event was refused") };
@@ -64,42 +66,42 @@ pub fn refusal(flaws: &BTreeMap<usize, Flaw>) -> Error {
 ///
 /// # Errors
 /// As the database says.
-pub async fn record(mutation: &mut Mutation, batch: &[Event], source: Source) -> Result<Outcome> {
+pub(crate) async fn record(mutation: &mut Mutation, batch: &[Event], source: Source) -> Result<Outcome> {
     let mut outcome = Outcome::default();
+    let tenant = mutation.tenant().clone();
     let mut by_kpi: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, event) in batch.iter().enumerate() {
-        match name::ids::<1>(&event.kpi, "kpis/*", "kpi") {
-            Ok([id]) => by_kpi.entry(id).or_default().push(index),
-            Err(_) => {
-                outcome.flaws.insert(index, Flaw::new("kpi", "NAME_INVALID", "must have the form kpis/*"));
-            }
+        if KpiName::parse(&event.kpi, "kpi").is_ok() {
+            by_kpi.entry(&event.kpi).or_default().push(index);
+        } else {
+            let message = format!("must have the form {}", KpiName::PATTERN);
+            outcome.flaws.insert(index, Flaw::new("kpi", "NAME_INVALID", message));
         }
     }
-    for (id, indexes) in by_kpi {
-        let tenant = mutation.tenant().clone();
-        let now = mutation.now().0;
+    for (name, indexes) in by_kpi {
         let refuse = |reason, message: String, outcome: &mut Outcome| {
             outcome.flaws.extend(indexes.iter().map(|index| (*index, Flaw::new("kpi", reason, message.clone()))));
         };
-        let Some(kpi) = definitions::claim(mutation.tx(), &tenant, id).await? else {
-            refuse("KPI_UNKNOWN", format!("kpis/{id} does not exist"), &mut outcome);
+        let Some(kpi) = Kpis::try_claim(mutation, name).await? else {
+            refuse("KPI_NOT_FOUND", format!("{name} does not exist"), &mut outcome);
             continue;
         };
         if kpi.derived && source == Source::Caller {
-            refuse("KPI_DERIVED", format!("kpis/{id} is derived from the audit log"), &mut outcome);
+            refuse("KPI_DERIVED", format!("{name} is derived from the audit log"), &mut outcome);
             continue;
         }
         let definition = Definition::new(kpi)?;
+        let now = mutation.now().0;
         let mut work = Work { tx: mutation.tx(), tenant: &tenant, definition: &definition, now, outcome: &mut outcome };
         if work.record(batch, &indexes).await? {
-            mutation.change(FEED, id, Some(Vec::new())).await?;
+            mutation.change(FEED, &definition.id, Some(Vec::new())).await?;
         }
     }
     Ok(outcome)
 }
 
 /// The watch feed that names the KPIs whose rollups changed.
-pub const FEED: &str = "rollups";
+pub(crate) const FEED: &str = "rollups";
 
 /// The events of one claimed KPI.
 struct Work<'a> {
@@ -309,7 +311,7 @@ impl Work<'_> {
 }
 
 /// Adds a recorded event to a summary: as one that counts, as one that was replaced, or not at all.
-pub fn add(summary: &mut Summary, recorded: &Recorded, lookup: &mut Lookup<'_>, lateness: i64) {
+pub(crate) fn add(summary: &mut Summary, recorded: &Recorded, lookup: &mut Lookup<'_>, lateness: i64) {
     let at = recorded.event.occurred_at;
     match &recorded.corrected {
         Some((_, corrected_at)) => summary.note_corrected(*corrected_at, lookup.late(at, *corrected_at, lateness)),
@@ -355,7 +357,7 @@ struct Series<'a> {
 
 impl<'a> Series<'a> {
     async fn load(tx: &mut Tx, tenant: &'a Tenant, definition: &'a Definition) -> Result<Self> {
-        let known = definitions::series(tx, tenant, &definition.id).await?;
+        let known = kpis::series(tx, tenant, &definition.id).await?;
         let ids = known.into_iter().map(|(id, dimensions)| (dimensions, id)).collect();
         Ok(Self { tenant, definition, ids, values: None })
     }
@@ -392,7 +394,7 @@ impl<'a> Series<'a> {
             values.entry(key).or_default().insert(value);
         }
         let id = i64::try_from(self.ids.len()).unwrap_or(i64::MAX);
-        definitions::insert_series(tx, self.tenant, &self.definition.id, id, text).await?;
+        kpis::insert_series(tx, self.tenant, &self.definition.id, id, text).await?;
         self.ids.insert(text.to_owned(), id);
         Ok(Ok(id))
     }
@@ -400,7 +402,7 @@ impl<'a> Series<'a> {
 
 /// The quarter hours and days that make up a span: quarter hours up to the first midnight and after the
 /// last, days between.
-pub fn cover(calendar: &Calendar, span: Span) -> Vec<(Grain, Span)> {
+pub(crate) fn cover(calendar: &Calendar, span: Span) -> Vec<(Grain, Span)> {
     use remit_api::kpi::v1::Granularity::Day;
     let first = calendar.period(Day, span.start);
     let from = if first.start == span.start { span.start } else { first.end };

@@ -1,84 +1,60 @@
 //! What people say that strategic numbers mean (S134).
 
-use super::{Kpis, span, timestamp};
-use crate::store::interpretations as store;
-use prost::Message;
+use super::Service;
+use crate::store::interpretations::Interpretations;
+use crate::store::kpis::Kpis;
 use remit_api::kpi::v1::{
     CreateInterpretationRequest, Interpretation, ListInterpretationsRequest, ListInterpretationsResponse,
 };
-use remit_api::types::{Actor, ActorKind};
-use remit_core::{Result, Tenant, digest, name};
-use remit_runtime::{Started, begin, finish};
-use remit_store::{Call, Value, page};
+use remit_api::wire::{self, range, time::stamp};
+use remit_core::Result;
+use remit_core::name::{InterpretationName, KpiName};
+use remit_runtime::Cx;
+use remit_store::{Page, Records as _};
 
-impl Kpis {
+impl Service {
     /// Writes down an interpretation.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field.
-    pub async fn create_interpretation(
+    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+    pub(crate) async fn create_interpretation(
         &self,
-        call: Call,
+        cx: &Cx,
         request: CreateInterpretationRequest,
     ) -> Result<Interpretation> {
-        self.ready(&call.tenant).await?;
-        let mut mutation = match begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let definition = self.definition(mutation.tx(), &tenant, &request.parent, "parent").await?;
-        let mut interpretation = request.interpretation.unwrap_or_default();
-        let span = span(interpretation.range.as_ref(), "interpretation.range")?;
-        let id = mutation.new_id();
-        interpretation.name = format!("{}/interpretations/{id}", definition.kpi.name);
-        interpretation.create_time = timestamp(now);
-        interpretation.author = Some(author(mutation.actor()));
-        store::insert(mutation.tx(), &tenant, &definition.id, &id, span, now, &interpretation).await?;
-        let mut event = mutation.event("kpi.interpretations.create", &interpretation.name);
-        event.after_digest = digest::sha256(&interpretation.encode_to_vec());
-        mutation.record(event);
-        finish(mutation, interpretation).await
+        let kpi = KpiName::parse(&request.parent, "parent")?;
+        let mut interpretation = request.interpretation.clone().unwrap_or_default();
+        range::closed(interpretation.range.as_ref(), "interpretation.range")?;
+        interpretation.author = Some(wire::actor(&cx.actor));
+        self.mutate(cx, &request, async |m| {
+            Kpis::get(m.tx(), &cx.tenant, &request.parent).await?;
+            interpretation.name = InterpretationName::new(kpi.kpi, m.new_id()).to_string();
+            interpretation.create_time = Some(stamp(m.now()));
+            Interpretations::insert(m, &mut interpretation).await?;
+            m.record(&interpretation.name, |event| event.after_digest = wire::digest(&interpretation));
+            Ok(interpretation)
+        })
+        .await
     }
 
     /// Lists interpretations, newest first.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` (`PAGE_TOKEN_INVALID`).
-    pub async fn list_interpretations(
+    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument`: `NAME_INVALID`, `PAGE_TOKEN_INVALID`.
+    pub(crate) async fn list_interpretations(
         &self,
-        tenant: &Tenant,
-        request: &ListInterpretationsRequest,
+        cx: &Cx,
+        request: ListInterpretationsRequest,
     ) -> Result<ListInterpretationsResponse> {
-        self.ready(tenant).await?;
-        let keyset = self.db.keyset(tenant, "kpi.interpretations.list", &[&request.parent]);
-        let (after, size) = (keyset.after(&request.page_token)?, page::size(request.page_size)?);
-        let mut tx = self.db.read().await?;
-        let kpi_id = if request.parent == "kpis/-" {
-            None
+        let mut page = cx.page(&request);
+        if page.parent == "kpis/-" {
+            page = Page { parent: "", ..page };
+            self.ready(&cx.tenant).await?;
         } else {
-            self.definition(&mut tx, tenant, &request.parent, "parent").await?;
-            let [id] = name::ids(&request.parent, "kpis/*", "parent")?;
-            Some(id)
-        };
-        let found = store::list(&mut tx, tenant, kpi_id, after.as_deref(), size + 1).await?;
-        let key = |listed: &store::Listed| vec![Value::from(listed.created_at), Value::from(&listed.id)];
-        let (found, next_page_token) = keyset.cut(found, size, key);
-        let interpretations = found.into_iter().map(|listed| listed.interpretation).collect();
+            KpiName::parse(page.parent, "parent")?;
+            Kpis::get(&mut self.read(cx).await?, &cx.tenant, page.parent).await?;
+        }
+        let (interpretations, next_page_token) = Interpretations::list(&self.db, &cx.tenant, page).await?;
         Ok(ListInterpretationsResponse { interpretations, next_page_token })
-    }
-}
-
-fn author(actor: &remit_core::Actor) -> Actor {
-    let kind = match actor.kind {
-        remit_core::ActorKind::Human => ActorKind::Human,
-        remit_core::ActorKind::Ai => ActorKind::Ai,
-        remit_core::ActorKind::Service => ActorKind::Service,
-    };
-    Actor {
-        subject: actor.subject.clone(),
-        kind: kind.into(),
-        role_groups: actor.role_groups.clone(),
-        on_behalf_of: actor.on_behalf_of.clone().unwrap_or_default(),
     }
 }

@@ -4,13 +4,13 @@ use crate::calendar::{QUARTER_HOUR, Span, due_within};
 use crate::definition::Definition;
 use crate::dimensions::{self, Dimensions, Filter};
 use crate::service::ingest::cover;
-use crate::service::{micros, time};
 use crate::store::rollups::Grain;
-use crate::store::{definitions, events, rollups};
+use crate::store::{events, kpis, rollups};
 use crate::summary::{Shape, Summary};
 use remit_api::kpi::v1 as api;
 use remit_api::kpi::v1::{DataState, Direction, Granularity, Kind, Rollup, TargetState};
-use remit_core::{Error, Kind as ErrorKind, Result, Tenant};
+use remit_api::wire::time::{of, stamp};
+use remit_core::{Error, Kind as ErrorKind, Result, Tenant, Timestamp};
 use remit_drift::{Histogram, Moments, Sample, mean_interval, wilson};
 use remit_store::Tx;
 use std::collections::btree_map::Entry;
@@ -23,25 +23,25 @@ const LEVEL: f64 = 0.95;
 
 /// What is asked of a KPI.
 #[derive(Debug)]
-pub struct Question {
+pub(crate) struct Question {
     /// The span, widened to whole periods if there is a granularity.
-    pub span: Span,
+    pub(crate) span: Span,
     /// The length of the periods; `None` for one rollup of the span.
-    pub granularity: Option<Granularity>,
+    pub(crate) granularity: Option<Granularity>,
     /// The dimensions to split by.
-    pub group_by: Vec<String>,
+    pub(crate) group_by: Vec<String>,
     /// Which series count.
-    pub filter: Filter,
+    pub(crate) filter: Filter,
 }
 
 impl Question {
     /// One rollup of a span, of the series that pass `filter`.
     ///
     /// # Errors
-    /// `InvalidArgument`: `FILTER_INVALID`, `DIMENSION_UNKNOWN`, `RANGE_INVALID`, naming the fields.
-    pub fn whole(definition: &Definition, span: Span, filter: &str, fields: (&str, &str)) -> Result<Self> {
+    /// `InvalidArgument`: `FILTER_INVALID`, `DIMENSION_UNKNOWN`, `TIME_RANGE_INVALID`, naming the fields.
+    pub(crate) fn whole(definition: &Definition, span: Span, filter: &str, fields: (&str, &str)) -> Result<Self> {
         if span.start.rem_euclid(QUARTER_HOUR) != 0 || span.end.rem_euclid(QUARTER_HOUR) != 0 {
-            return Err(Error::invalid("RANGE_INVALID", fields.0, "must begin and end on a full quarter hour"));
+            return Err(Error::invalid("TIME_RANGE_INVALID", fields.0, "must begin and end on a full quarter hour"));
         }
         let filter = Filter::parse(filter, &definition.keys, fields.1)?;
         Ok(Self { span, granularity: None, group_by: Vec::new(), filter })
@@ -51,7 +51,7 @@ impl Question {
     ///
     /// # Errors
     /// As [`Question::whole`].
-    pub fn periods(
+    pub(crate) fn periods(
         definition: &Definition,
         span: Span,
         granularity: Granularity,
@@ -73,22 +73,27 @@ impl Question {
 
 /// What the events of one period and group add up to.
 #[derive(Debug, Clone)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// The period.
-    pub span: Span,
+    pub(crate) span: Span,
     /// The values of the group-by dimensions.
-    pub group: Dimensions,
+    pub(crate) group: Dimensions,
     /// The sum.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
     /// The number of different members of a DISTINCT.
-    pub distinct: u64,
+    pub(crate) distinct: u64,
 }
 
 /// The answer: a cell for each period and group; periods without data have cells too.
 ///
 /// # Errors
 /// `ResourceExhausted` (`RESULT_TOO_LARGE`); else as the database says.
-pub async fn cells(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: &Question) -> Result<Vec<Cell>> {
+pub(crate) async fn cells(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+) -> Result<Vec<Cell>> {
     let periods = match question.granularity {
         None => vec![question.span],
         Some(granularity) => {
@@ -173,7 +178,7 @@ async fn groups(
     question: &Question,
 ) -> Result<BTreeMap<i64, Dimensions>> {
     let mut groups = BTreeMap::new();
-    for (id, text) in definitions::series(tx, tenant, &definition.id).await? {
+    for (id, text) in kpis::series(tx, tenant, &definition.id).await? {
         let all = dimensions::parse(&text)?;
         if question.filter.passes(&all) {
             let value = |key: &String| all.get(key).cloned().unwrap_or_default();
@@ -187,7 +192,7 @@ async fn groups(
 ///
 /// # Errors
 /// As [`cells`].
-pub async fn whole(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: &Question) -> Result<Cell> {
+pub(crate) async fn whole(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: &Question) -> Result<Cell> {
     let found = cells(tx, tenant, definition, question).await?.into_iter().next();
     Ok(found.unwrap_or_else(|| Cell {
         span: question.span,
@@ -201,7 +206,7 @@ pub async fn whole(tx: &mut Tx, tenant: &Tenant, definition: &Definition, questi
 ///
 /// # Errors
 /// As the database says.
-pub async fn present(
+pub(crate) async fn present(
     tx: &mut Tx,
     tenant: &Tenant,
     definition: &Definition,
@@ -234,7 +239,7 @@ async fn empty_state(
 ) -> Result<DataState> {
     let Some(granularity) = due_within(definition.kpi.cadence()) else { return Ok(DataState::NoData) };
     let period = definition.calendar.period(granularity, cell.span.end - 1);
-    let created = definition.kpi.create_time.map_or(Ok(0), |time| micros(time, "create_time"))?;
+    let created = definition.kpi.create_time.map_or(0, |time| of(&time).0);
     if now < period.end.saturating_add(definition.lateness) || period.end <= created || cell.span.end < period.end {
         return Ok(DataState::NotDue);
     }
@@ -259,7 +264,7 @@ async fn empty_state(
 
 impl Cell {
     /// The value by the kind of the KPI; `None` without data.
-    pub fn value(&self, definition: &Definition) -> Option<f64> {
+    pub(crate) fn value(&self, definition: &Definition) -> Option<f64> {
         let moments = &self.summary.moments;
         if moments.n == 0 {
             return None;
@@ -279,7 +284,7 @@ impl Cell {
     }
 
     /// The trials and successes of a proportion.
-    pub fn sample(&self) -> Sample {
+    pub(crate) fn sample(&self) -> Sample {
         Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) }
     }
 
@@ -301,7 +306,7 @@ impl Cell {
     }
 
     /// The cell as a message. Without data the state is NO_DATA; whether it was due is another question.
-    pub fn rollup(&self, definition: &Definition, now: i64) -> Rollup {
+    pub(crate) fn rollup(&self, definition: &Definition, now: i64) -> Rollup {
         let (summary, kind) = (&self.summary, definition.kind);
         let some = summary.n() > 0;
         let numeric = some && !matches!(kind, Kind::Count | Kind::Distinct);
@@ -311,8 +316,8 @@ impl Cell {
         let value = self.value(definition);
         let quantiles = definition.kpi.percentiles.iter();
         let mut rollup = Rollup {
-            start_time: Some(time(self.span.start)),
-            end_time: Some(time(self.span.end)),
+            start_time: Some(stamp(Timestamp(self.span.start))),
+            end_time: Some(stamp(Timestamp(self.span.end))),
             group: self.group.clone(),
             n: count(summary.n()),
             value,
@@ -328,7 +333,7 @@ impl Cell {
             late_count: count(late),
             corrected_count: count(summary.corrected),
             restated: late > 0 || corrected_late > 0,
-            update_time: (summary.updated_at > 0).then(|| time(summary.updated_at)),
+            update_time: (summary.updated_at > 0).then(|| stamp(Timestamp(summary.updated_at))),
             open: now < self.span.end,
             ..Rollup::default()
         };
@@ -342,12 +347,12 @@ impl Cell {
 }
 
 /// A count as the API has it.
-pub fn count(n: u64) -> i64 {
+pub(crate) fn count(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A histogram as a message.
-pub fn histogram(found: &Histogram) -> api::Histogram {
+pub(crate) fn histogram(found: &Histogram) -> api::Histogram {
     api::Histogram {
         edges: found.edges().as_slice().to_vec(),
         counts: found.counts().iter().copied().map(count).collect(),

@@ -1,79 +1,72 @@
 //! Answering questions about rollups, once or as they change.
 
 use super::query::{self, Question};
-use super::{Kpis, ingest, micros, span};
+use super::{Service, ingest};
 use crate::calendar::Span;
 use crate::definition::Definition;
 use crate::dimensions::Dimensions;
+use crate::store::kpis::definition;
 use futures::{Stream, StreamExt as _};
 use remit_api::kpi::v1::{
     QueryRollupsRequest, QueryRollupsResponse, Rollup, WatchRollupsRequest, WatchRollupsResponse,
 };
 use remit_api::types::WatchPhase;
+use remit_api::wire::{range, time};
 use remit_core::{Error, Result, Tenant};
-use remit_runtime::watch;
+use remit_runtime::{Answers, Cx, produce, watch};
+use remit_store::Db;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 
 /// How far ahead of the clock a watch looks, since events may be a day ahead.
 const AHEAD: i64 = 86_400_000_000;
 
-impl Kpis {
+impl Service {
     /// Returns rollups by period and dimension.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field, `ResourceExhausted`
+    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field, `ResourceExhausted`
     /// (`RESULT_TOO_LARGE`).
-    pub async fn query_rollups(&self, tenant: &Tenant, request: &QueryRollupsRequest) -> Result<QueryRollupsResponse> {
-        self.ready(tenant).await?;
-        let span = span(request.range.as_ref(), "range")?;
-        let mut tx = self.db.snapshot().await?;
-        let definition = self.definition(&mut tx, tenant, &request.kpi, "kpi").await?;
+    pub(crate) async fn query_rollups(&self, cx: &Cx, request: QueryRollupsRequest) -> Result<QueryRollupsResponse> {
+        let span = range::closed(request.range.as_ref(), "range")?.into();
+        let mut tx = self.snapshot(cx).await?;
+        let definition = definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?;
         let question = Question::periods(&definition, span, request.granularity(), &request.group_by, &request.filter)?;
-        let mut cells = query::cells(&mut tx, tenant, &definition, &question).await?;
+        let mut cells = query::cells(&mut tx, &cx.tenant, &definition, &question).await?;
         if request.omit_empty {
             cells.retain(|cell| cell.summary.n() > 0);
         }
-        let now = self.clock.now().0;
-        let rollups = query::present(&mut tx, tenant, &definition, &question, cells, now).await?;
+        let now = self.db.now().0;
+        let rollups = query::present(&mut tx, &cx.tenant, &definition, &question, cells, now).await?;
         Ok(QueryRollupsResponse { rollups, kpi: Some(definition.kpi) })
     }
 
     /// Watches the rollups of a KPI.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field; later errors end the stream.
-    pub async fn watch_rollups(
+    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field; later errors end the stream.
+    pub(crate) async fn watch_rollups(
         &self,
-        tenant: &Tenant,
+        cx: &Cx,
         request: WatchRollupsRequest,
-        shutdown: CancellationToken,
-    ) -> Result<impl Stream<Item = Result<WatchRollupsResponse>> + Send + 'static + use<>> {
-        self.ready(tenant).await?;
-        let mut tx = self.db.read().await?;
-        let definition = self.definition(&mut tx, tenant, &request.kpi, "kpi").await?;
-        drop(tx);
-        let start = match request.start_time {
-            Some(time) => micros(time, "start_time")?,
-            None => self.clock.now().0,
-        };
-        let start = definition.calendar.period(request.granularity(), start).start;
-        let window = Window { kpis: self.clone(), tenant: tenant.clone(), request, start, sent: BTreeMap::new() };
+    ) -> Result<Answers<WatchRollupsResponse>> {
+        let start = request.start_time.map(|at| time::parse(&at, "start_time")).transpose()?;
+        let definition = definition(&mut self.read(cx).await?, &cx.tenant, &request.kpi, "kpi").await?;
+        let start = start.unwrap_or_else(|| self.db.now());
+        let start = definition.calendar.period(request.granularity(), start.0).start;
+        let (db, tenant) = (self.db.clone(), cx.tenant.clone());
+        let window = Window { db, tenant, request, start, sent: BTreeMap::new() };
         // Refused here rather than in the stream.
         window.question(&definition)?;
-        let cursor = window.request.cursor.clone();
-        let changes = watch::stream(self.db.clone(), tenant.clone(), ingest::FEED, &cursor, shutdown)?;
-        let (sender, receiver) = mpsc::channel(64);
-        tokio::spawn(window.run(definition.id, changes, cursor.is_empty(), sender));
-        Ok(ReceiverStream::new(receiver))
+        let (db, tenant, cursor) = (self.db.clone(), cx.tenant.clone(), &window.request.cursor);
+        let changes = watch::stream(db, tenant, ingest::FEED, cursor, self.shutdown.clone())?;
+        Ok(produce(|sender| window.run(definition.id, changes, sender)))
     }
 }
 
 /// The rollups that one watcher sees, and what was sent of them.
 struct Window {
-    kpis: Kpis,
+    db: Db,
     tenant: Tenant,
     request: WatchRollupsRequest,
     start: i64,
@@ -84,60 +77,49 @@ type Sender = mpsc::Sender<Result<WatchRollupsResponse>>;
 
 impl Window {
     fn question(&self, definition: &Definition) -> Result<Question> {
-        let span = Span { start: self.start, end: (self.kpis.clock.now().0 + AHEAD).max(self.start + 1) };
+        let span = Span { start: self.start, end: (self.db.now().0 + AHEAD).max(self.start + 1) };
         let granularity = self.request.granularity();
         Question::periods(definition, span, granularity, &self.request.group_by, &self.request.filter)
     }
 
+    /// Sends until the feed ends or the reader is gone, which is success.
     async fn run(
         mut self,
         kpi_id: String,
         changes: impl Stream<Item = Result<watch::Watched>> + Send,
-        mut snapshot: bool,
         sender: Sender,
-    ) {
+    ) -> Result<()> {
+        let mut snapshot = self.request.cursor.is_empty();
         let mut changes = std::pin::pin!(changes);
         while let Some(change) = changes.next().await {
-            let going = match change {
-                Err(error) => Err(error),
-                Ok(change) => match change.phase {
-                    WatchPhase::SnapshotDone => {
-                        snapshot = false;
-                        match self.send_new(WatchPhase::Snapshot, &change.cursor, &sender).await {
-                            Ok(true) => Ok(send(&sender, WatchPhase::SnapshotDone, &change.cursor, None).await),
-                            other => other,
-                        }
-                    }
-                    WatchPhase::Change if change.key == kpi_id => {
-                        self.send_new(WatchPhase::Change, &change.cursor, &sender).await
-                    }
-                    WatchPhase::Heartbeat => Ok(send(&sender, WatchPhase::Heartbeat, &change.cursor, None).await),
-                    _ => Ok(true),
-                },
-            };
-            match going {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    // The reader may be gone already; then nobody needs the reason.
-                    let _ = sender.send(Err(error)).await;
-                    return;
+            let change = change?;
+            let going = match change.phase {
+                WatchPhase::SnapshotDone => {
+                    snapshot = false;
+                    self.send_new(WatchPhase::Snapshot, &change.cursor, &sender).await?
+                        && send(&sender, WatchPhase::SnapshotDone, &change.cursor, None).await
                 }
+                WatchPhase::Change if change.key == kpi_id => {
+                    self.send_new(WatchPhase::Change, &change.cursor, &sender).await?
+                }
+                WatchPhase::Heartbeat => send(&sender, WatchPhase::Heartbeat, &change.cursor, None).await,
+                _ => true,
+            };
+            if !going {
+                return Ok(());
             }
         }
-        if snapshot {
-            let _ = sender.send(Err(Error::internal("the feed ended before its snapshot"))).await;
-        }
+        if snapshot { Err(Error::internal("the feed ended before its snapshot")) } else { Ok(()) }
     }
 
     /// Sends the rollups that differ from what was sent; false if the reader is gone.
     async fn send_new(&mut self, phase: WatchPhase, cursor: &str, sender: &Sender) -> Result<bool> {
-        let mut tx = self.kpis.db.snapshot().await?;
-        let definition = self.kpis.definition(&mut tx, &self.tenant, &self.request.kpi, "kpi").await?;
+        let mut tx = self.db.snapshot().await?;
+        let definition = definition(&mut tx, &self.tenant, &self.request.kpi, "kpi").await?;
         let question = self.question(&definition)?;
         let cells = query::cells(&mut tx, &self.tenant, &definition, &question).await?;
         drop(tx);
-        let now = self.kpis.clock.now().0;
+        let now = self.db.now().0;
         for cell in cells.into_iter().filter(|cell| cell.summary.updated_at > 0) {
             let rollup = cell.rollup(&definition, now);
             let key = (cell.span.start, cell.group);

@@ -1,34 +1,36 @@
 //! Every active KPI of a period, layer by layer.
 
+use super::Service;
 use super::comparisons::{Change, DEFAULT_ALPHA};
 use super::query::{self, Cell, Question};
-use super::{Kpis, range, span};
 use crate::calendar::Span;
 use crate::definition::Definition;
-use crate::store::{definitions, interpretations};
+use crate::store::{interpretations, kpis};
 use remit_api::kpi::v1::{KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
+use remit_api::wire::range;
 use remit_core::{Result, Tenant};
+use remit_runtime::Cx;
 use remit_store::Tx;
 use std::collections::BTreeMap;
 
 /// A KPI in two periods.
 #[derive(Debug)]
-pub struct Moved {
+pub(crate) struct Moved {
     /// The definition.
-    pub definition: Definition,
+    pub(crate) definition: Definition,
     /// The period.
-    pub current: Cell,
+    pub(crate) current: Cell,
     /// The period before.
-    pub previous: Cell,
+    pub(crate) previous: Cell,
     /// The relative change in the good direction.
-    pub improvement: Option<f64>,
+    pub(crate) improvement: Option<f64>,
 }
 
 /// Reads a KPI in two periods.
 ///
 /// # Errors
 /// As the database says.
-pub async fn moved(tx: &mut Tx, tenant: &Tenant, definition: Definition, spans: (Span, Span)) -> Result<Moved> {
+pub(crate) async fn moved(tx: &mut Tx, tenant: &Tenant, definition: Definition, spans: (Span, Span)) -> Result<Moved> {
     let question = Question::whole(&definition, spans.0, "", ("range", "filter"))?;
     let current = query::whole(tx, tenant, &definition, &question).await?;
     let question = Question::whole(&definition, spans.1, "", ("range", "filter"))?;
@@ -41,18 +43,18 @@ pub async fn moved(tx: &mut Tx, tenant: &Tenant, definition: Definition, spans: 
 /// Whether operational KPIs get better while strategic ones fall (S141): more of the first improved than
 /// worsened, more of the second worsened than improved, each by at least `least`.
 #[derive(Debug, Default)]
-pub struct CrossLayer {
+pub(crate) struct CrossLayer {
     /// Operational KPIs that got better.
-    pub operational_improved: Vec<String>,
+    pub(crate) operational_improved: Vec<String>,
     operational_worsened: usize,
     /// Strategic KPIs that got worse.
-    pub strategic_worsened: Vec<String>,
+    pub(crate) strategic_worsened: Vec<String>,
     strategic_improved: usize,
 }
 
 impl CrossLayer {
     /// Counts what moved by at least `least`.
-    pub fn of<'a>(all: impl IntoIterator<Item = &'a Moved>, least: f64) -> Self {
+    pub(crate) fn of<'a>(all: impl IntoIterator<Item = &'a Moved>, least: f64) -> Self {
         let mut found = Self::default();
         for moved in all {
             let Some(improvement) = moved.improvement.filter(|change| change.abs() >= least && *change != 0.0) else {
@@ -71,33 +73,28 @@ impl CrossLayer {
     }
 
     /// Whether the dashboard wins while the market is lost.
-    pub fn conflicts(&self) -> bool {
+    pub(crate) fn conflicts(&self) -> bool {
         self.operational_improved.len() > self.operational_worsened
             && self.strategic_worsened.len() > self.strategic_improved
     }
 }
 
-impl Kpis {
+impl Service {
     /// Returns every active KPI of a period, with the period before, guards and notes.
     ///
     /// # Errors
-    /// `InvalidArgument` (`RANGE_INVALID`).
-    pub async fn summarize_kpis(
-        &self,
-        tenant: &Tenant,
-        request: &SummarizeKpisRequest,
-    ) -> Result<SummarizeKpisResponse> {
-        self.ready(tenant).await?;
-        let span = span(request.range.as_ref(), "range")?;
-        let now = self.clock.now().0;
-        let mut tx = self.db.snapshot().await?;
+    /// `InvalidArgument`: `TIME_RANGE_INVALID`, `TIME_OUT_OF_RANGE`.
+    pub(crate) async fn summarize_kpis(&self, cx: &Cx, request: SummarizeKpisRequest) -> Result<SummarizeKpisResponse> {
+        let span = range::closed(request.range.as_ref(), "range")?.into();
+        let now = self.db.now().0;
+        let mut tx = self.snapshot(cx).await?;
         let mut all = Vec::new();
         let mut previous_range = None;
-        for kpi in definitions::active(&mut tx, tenant).await? {
+        for kpi in kpis::active(&mut tx, &cx.tenant).await? {
             let definition = Definition::new(kpi)?;
             let previous = definition.calendar.preceding(span);
-            previous_range.get_or_insert(range(previous));
-            all.push(moved(&mut tx, tenant, definition, (span, previous)).await?);
+            previous_range.get_or_insert(range::message(&previous.into()));
+            all.push(moved(&mut tx, &cx.tenant, definition, (span, previous)).await?);
         }
         all.sort_by(|a, b| {
             let key = |moved: &Moved| (moved.definition.kpi.layer, moved.definition.id.clone());
@@ -110,7 +107,7 @@ impl Kpis {
         let cross = CrossLayer::of(&all, 0.0);
         let mut kpis = Vec::with_capacity(all.len());
         for moved in all {
-            kpis.push(self.summary(&mut tx, tenant, moved, span, now, &improvements).await?);
+            kpis.push(summary(&mut tx, &cx.tenant, moved, span, now, &improvements).await?);
         }
         Ok(SummarizeKpisResponse {
             kpis,
@@ -120,35 +117,34 @@ impl Kpis {
             previous_range,
         })
     }
+}
 
-    async fn summary(
-        &self,
-        tx: &mut Tx,
-        tenant: &Tenant,
-        moved: Moved,
-        span: Span,
-        now: i64,
-        improvements: &BTreeMap<String, f64>,
-    ) -> Result<KpiSummary> {
-        let definition = &moved.definition;
-        let question = Question::whole(definition, span, "", ("range", "filter"))?;
-        let has_data = moved.current.summary.n() > 0;
-        let both = vec![moved.current, moved.previous];
-        let mut shown = query::present(tx, tenant, definition, &question, both, now).await?.into_iter();
-        let strategic = definition.kpi.layer() == Layer::Strategic;
-        let interpretation =
-            if strategic { interpretations::newest(tx, tenant, &definition.id, span).await? } else { None };
-        let better = moved.improvement.is_some_and(|change| change > 0.0);
-        let worse = |guard: &&String| improvements.get(*guard).is_some_and(|change| *change < 0.0);
-        let violated = definition.kpi.guards.iter().filter(worse).cloned();
-        Ok(KpiSummary {
-            current: shown.next(),
-            previous: shown.next(),
-            improvement_ratio: moved.improvement,
-            interpretation_missing: strategic && has_data && interpretation.is_none(),
-            interpretation,
-            violated_guards: if better { violated.collect() } else { Vec::new() },
-            kpi: Some(moved.definition.kpi),
-        })
-    }
+async fn summary(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    moved: Moved,
+    span: Span,
+    now: i64,
+    improvements: &BTreeMap<String, f64>,
+) -> Result<KpiSummary> {
+    let definition = &moved.definition;
+    let question = Question::whole(definition, span, "", ("range", "filter"))?;
+    let has_data = moved.current.summary.n() > 0;
+    let both = vec![moved.current, moved.previous];
+    let mut shown = query::present(tx, tenant, definition, &question, both, now).await?.into_iter();
+    let strategic = definition.kpi.layer() == Layer::Strategic;
+    let interpretation =
+        if strategic { interpretations::newest(tx, tenant, &definition.kpi.name, span).await? } else { None };
+    let better = moved.improvement.is_some_and(|change| change > 0.0);
+    let worse = |guard: &&String| improvements.get(*guard).is_some_and(|change| *change < 0.0);
+    let violated = definition.kpi.guards.iter().filter(worse).cloned();
+    Ok(KpiSummary {
+        current: shown.next(),
+        previous: shown.next(),
+        improvement_ratio: moved.improvement,
+        interpretation_missing: strategic && has_data && interpretation.is_none(),
+        interpretation,
+        violated_guards: if better { violated.collect() } else { Vec::new() },
+        kpi: Some(moved.definition.kpi),
+    })
 }

@@ -1,16 +1,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::Kpis;
+use super::Service;
 use super::ingest::add;
 use super::query::{self, Cell, Question};
 use crate::calendar::{Lookup, Span};
-use crate::store::events;
+use crate::store::{events, kpis};
 use crate::summary::Summary;
 use proptest::prelude::*;
 use remit_api::kpi::v1::*;
 use remit_api::types::TimeRange;
-use remit_core::{Actor, ActorKind, ManualClock, Tenant, Timestamp};
-use remit_store::Call;
+use remit_api::wire::{range, time::stamp};
+use remit_core::{Actor, ManualClock, Tenant, Timestamp};
+use remit_runtime::Cx;
+use remit_store::Options;
 use remit_store::testing::TestDb;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,40 +23,34 @@ const JUNE: i64 = 1_212_278_400_000_000;
 const DAY: i64 = 86_400_000_000;
 
 struct Suite {
-    kpis: Kpis,
+    service: Service,
     clock: Arc<ManualClock>,
-    tenant: Tenant,
+    cx: Cx,
     _db: TestDb,
 }
 
 impl Suite {
     async fn on(db: TestDb) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(JUNE)));
-        let kpis = Kpis::new(db.open(&crate::SCHEMA).await.unwrap(), clock.clone());
-        Self { kpis, clock, tenant: Tenant::new("acme").unwrap(), _db: db }
-    }
-
-    fn call(&self, request_id: &str, digest: u8) -> Call {
-        let actor = Actor {
-            subject: "platform".to_owned(),
-            kind: ActorKind::Service,
-            roles: vec![],
-            role_groups: vec![],
-            on_behalf_of: None,
+        let options = Options { clock: clock.clone(), ..Options::default() };
+        let service = Service {
+            db: db.open_with(&crate::SERVICE.schema, options).await.unwrap(),
+            shutdown: Default::default(),
+            seeded: Default::default(),
         };
-        Call {
-            tenant: self.tenant.clone(),
-            actor,
+        let cx = Cx {
+            tenant: Tenant::new("acme").unwrap(),
+            actor: Actor::service("platform"),
             method: "kpi.events.record",
-            request_id: request_id.to_owned(),
-            request_digest: [digest; 32],
             trace_id: String::new(),
-            now: remit_core::Clock::now(self.clock.as_ref()),
-        }
+            deadline: None,
+        };
+        Self { service, clock, cx, _db: db }
     }
 
-    async fn record(&self, events: &[Event]) -> RecordEventsResponse {
-        self.kpis.record_batch(self.call("", 0), events, false).await.unwrap()
+    async fn record(&self, events: Vec<Event>, skip_invalid: bool) -> RecordEventsResponse {
+        let request = RecordEventsRequest { events, skip_invalid, request_id: String::new() };
+        self.service.record_events(&self.cx, request).await.unwrap()
     }
 }
 
@@ -68,7 +64,7 @@ fn event(kpi: &str, id: &str, at: i64, value: Option<f64>, dimensions: &[(&str, 
     Event {
         event_id: id.to_owned(),
         kpi: format!("kpis/{kpi}"),
-        occurred_at: Some(super::time(at)),
+        occurred_at: Some(stamp(Timestamp(at))),
         value,
         dimensions: dimensions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         ..Event::default()
@@ -76,17 +72,17 @@ fn event(kpi: &str, id: &str, at: i64, value: Option<f64>, dimensions: &[(&str, 
 }
 
 fn month() -> Option<TimeRange> {
-    Some(super::range(Span { start: JUNE, end: JUNE + 30 * DAY }))
+    Some(range::message(&(Timestamp(JUNE)..Timestamp(JUNE + 30 * DAY))))
 }
 
 /// The cells of a KPI, computed from its stored events and nothing else.
 async fn from_scratch(suite: &Suite, kpi: &str, granularity: Granularity) -> BTreeMap<(i64, String), Summary> {
-    let mut tx = suite.kpis.db.read().await.unwrap();
-    let definition = suite.kpis.definition(&mut tx, &suite.tenant, kpi, "kpi").await.unwrap();
+    let mut tx = suite.service.db.read().await.unwrap();
+    let definition = kpis::definition(&mut tx, &suite.cx.tenant, kpi, "kpi").await.unwrap();
     let mut cells: BTreeMap<(i64, String), Summary> = BTreeMap::new();
     let span = Span { start: 0, end: i64::MAX };
     let mut lookup = Lookup::new(&definition.calendar);
-    events::scan(&mut tx, &suite.tenant, &definition.id, span, |recorded| {
+    events::scan(&mut tx, &suite.cx.tenant, &definition.id, span, |recorded| {
         let period = definition.calendar.period(granularity, recorded.event.occurred_at);
         let group = crate::dimensions::parse(&recorded.event.dimensions)?.remove("channel").unwrap_or_default();
         let cell = cells.entry((period.start, group)).or_insert_with(|| Summary::new(definition.shape()));
@@ -100,11 +96,11 @@ async fn from_scratch(suite: &Suite, kpi: &str, granularity: Granularity) -> BTr
 }
 
 async fn as_stored(suite: &Suite, kpi: &str, granularity: Granularity) -> BTreeMap<(i64, String), Summary> {
-    let mut tx = suite.kpis.db.read().await.unwrap();
-    let definition = suite.kpis.definition(&mut tx, &suite.tenant, kpi, "kpi").await.unwrap();
+    let mut tx = suite.service.db.read().await.unwrap();
+    let definition = kpis::definition(&mut tx, &suite.cx.tenant, kpi, "kpi").await.unwrap();
     let span = Span { start: JUNE - DAY, end: JUNE + 31 * DAY };
     let question = Question::periods(&definition, span, granularity, &["channel".to_owned()], "").unwrap();
-    let cells: Vec<Cell> = query::cells(&mut tx, &suite.tenant, &definition, &question).await.unwrap();
+    let cells: Vec<Cell> = query::cells(&mut tx, &suite.cx.tenant, &definition, &question).await.unwrap();
     let key = |cell: &Cell| (cell.span.start, cell.group["channel"].clone());
     cells.into_iter().filter(|cell| cell.summary.updated_at > 0).map(|cell| (key(&cell), cell.summary)).collect()
 }
@@ -175,7 +171,7 @@ proptest! {
                     }
                     if !events.is_empty() {
                         // Corrections of what is not there, or no longer counts, are refused one by one.
-                        suite.kpis.record_batch(suite.call("", 0), &events, true).await.unwrap();
+                        suite.record(events, true).await;
                     }
                 }
                 for granularity in crate::calendar::GRANULARITIES {
@@ -199,7 +195,7 @@ async fn create(suite: &Suite, id: &str, kind: Kind) {
     kpi.time_zone = "America/New_York".to_owned();
     kpi.dimensions = vec![Dimension { key: "channel".to_owned(), max_values: 3, required: false }];
     let request = CreateKpiRequest { kpi_id: id.to_owned(), kpi: Some(kpi), request_id: String::new() };
-    suite.kpis.create_kpi(suite.call("", 0), request).await.unwrap();
+    suite.service.create_kpi(&suite.cx, request).await.unwrap();
 }
 
 /// The load of a month of the demo: 7,763 leads with four events each.
@@ -222,7 +218,8 @@ async fn a_month_of_leads_is_recorded_and_compares() {
                 events.push(event("call_seconds", &id, at, Some(261.0), version));
                 events.push(event("conversion_rate", &id, at, Some(if lead % 9 == 0 { 1.0 } else { 0.0 }), version));
             }
-            assert_eq!(suite.record(&events).await.accepted_count, i32::try_from(events.len()).unwrap());
+            let count = i32::try_from(events.len()).unwrap();
+            assert_eq!(suite.record(events, false).await.accepted_count, count);
         }
         println!("recorded 31,052 events in {:?}", began.elapsed());
         let request = QueryRollupsRequest {
@@ -231,7 +228,7 @@ async fn a_month_of_leads_is_recorded_and_compares() {
             granularity: Granularity::Month.into(),
             ..QueryRollupsRequest::default()
         };
-        let rollup = suite.kpis.query_rollups(&suite.tenant, &request).await.unwrap().rollups.remove(0);
+        let rollup = suite.service.query_rollups(&suite.cx, request).await.unwrap().rollups.remove(0);
         assert_eq!((rollup.n, rollup.sum, rollup.denominator), (7_763, Some(863.0), Some(7_763.0)));
         let request = CompareDistributionsRequest {
             kpi: "kpis/lead_score".to_owned(),
@@ -239,10 +236,10 @@ async fn a_month_of_leads_is_recorded_and_compares() {
             baseline: Some(TimeRange::default()),
             ..CompareDistributionsRequest::default()
         };
-        let drift = suite.kpis.compare_distributions(&suite.tenant, &request).await.unwrap();
+        let drift = suite.service.compare_distributions(&suite.cx, request.clone()).await.unwrap();
         assert_eq!((drift.verdict(), drift.n, drift.psi), (DriftVerdict::None, 7_763, Some(0.0)));
         let baseline = CompareDistributionsRequest { baseline_kpi: "kpis/lead_score_baseline".to_owned(), ..request };
-        let drift = suite.kpis.compare_distributions(&suite.tenant, &baseline).await.unwrap();
+        let drift = suite.service.compare_distributions(&suite.cx, baseline).await.unwrap();
         assert_eq!((drift.verdict(), drift.baseline_n, drift.psi), (DriftVerdict::InsufficientData, 0, None));
     }
 }

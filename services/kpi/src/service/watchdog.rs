@@ -1,12 +1,11 @@
 //! Judging the conditions of alert rules.
 
-use super::Kpis;
 use super::query::{self, Cell, Question, count};
 use super::summaries::{CrossLayer, Moved, moved};
 use crate::calendar::{Calendar, Span};
 use crate::definition::Definition;
 use crate::dimensions::Filter;
-use crate::store::definitions;
+use crate::store::kpis::{active, definition};
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::{
@@ -19,7 +18,7 @@ use remit_store::Tx;
 
 /// What a rule found.
 #[derive(Debug)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// The condition holds.
     Holds(Found),
     /// It does not.
@@ -30,17 +29,17 @@ pub enum Finding {
 
 /// A condition that holds.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The KPI, empty if there is no single one.
-    pub kpi: String,
+    pub(crate) kpi: String,
     /// The period that was judged.
-    pub span: Span,
+    pub(crate) span: Span,
     /// The value found.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// The number of events behind it.
-    pub n: i64,
+    pub(crate) n: i64,
     /// What was found, with the numbers.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// The least relative change that counts, if a rule names none.
@@ -49,8 +48,8 @@ const LEAST_CHANGE: f64 = 0.02;
 /// Checks a condition that is about to be stored.
 ///
 /// # Errors
-/// `NotFound` (`KPI_UNKNOWN`), `InvalidArgument` naming the field.
-pub async fn check(kpis: &Kpis, tx: &mut Tx, tenant: &Tenant, condition: Option<&Condition>) -> Result<()> {
+/// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condition>) -> Result<()> {
     let invalid =
         |field: &str, why: &str| Err(Error::invalid("ALERT_RULE_INVALID", format!("alert_rule.{field}"), why));
     let (kpi, filter) = match condition {
@@ -61,7 +60,7 @@ pub async fn check(kpis: &Kpis, tx: &mut Tx, tenant: &Tenant, condition: Option<
         Some(Condition::Anomaly(c)) => (&c.kpi, c.filter.as_str()),
         Some(Condition::Guard(c)) => (&c.kpi, ""),
     };
-    let definition = kpis.definition(tx, tenant, kpi, "alert_rule.condition.kpi").await?;
+    let definition = definition(tx, tenant, kpi, "alert_rule.condition.kpi").await?;
     Filter::parse(filter, &definition.keys, "alert_rule.condition.filter")?;
     match condition {
         Some(Condition::Pacing(_)) if !matches!(definition.kind, Kind::Sum | Kind::Count | Kind::Distinct) => {
@@ -84,8 +83,8 @@ pub async fn check(kpis: &Kpis, tx: &mut Tx, tenant: &Tenant, condition: Option<
 ///
 /// # Errors
 /// As the database says.
-pub async fn judge(kpis: &Kpis, tx: &mut Tx, tenant: &Tenant, rule: &AlertRule, now: i64) -> Result<Finding> {
-    let mut judge = Judge { kpis, tx, tenant, now };
+pub(crate) async fn judge(tx: &mut Tx, tenant: &Tenant, rule: &AlertRule, now: i64) -> Result<Finding> {
+    let mut judge = Judge { tx, tenant, now };
     match &rule.condition {
         Some(Condition::Threshold(condition)) => judge.threshold(condition).await,
         Some(Condition::Pacing(condition)) => judge.pacing(condition).await,
@@ -97,7 +96,6 @@ pub async fn judge(kpis: &Kpis, tx: &mut Tx, tenant: &Tenant, rule: &AlertRule, 
 }
 
 struct Judge<'a> {
-    kpis: &'a Kpis,
     tx: &'a mut Tx,
     tenant: &'a Tenant,
     now: i64,
@@ -105,7 +103,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     async fn definition(&mut self, kpi: &str) -> Result<Definition> {
-        self.kpis.definition(self.tx, self.tenant, kpi, "kpi").await
+        definition(self.tx, self.tenant, kpi, "kpi").await
     }
 
     /// The last `n` periods that are over, oldest first.
@@ -273,7 +271,7 @@ impl Judge<'_> {
 
     async fn cross_layer(&mut self, condition: &CrossLayerCondition) -> Result<Finding> {
         let mut all = Vec::new();
-        for kpi in definitions::active(self.tx, self.tenant).await? {
+        for kpi in active(self.tx, self.tenant).await? {
             all.push(self.moved(Definition::new(kpi)?, condition.granularity()).await?);
         }
         let Some(span) = all.first().map(|moved| moved.current.span) else { return Ok(Finding::Unknown) };

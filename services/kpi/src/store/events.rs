@@ -11,17 +11,17 @@ use std::collections::HashSet;
 
 /// An event as stored.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The event.
-    pub event: Checked,
+    pub(crate) event: Checked,
     /// Its series.
-    pub series_id: i64,
+    pub(crate) series_id: i64,
     /// The version of the definition it was checked against.
-    pub kpi_version: i64,
+    pub(crate) kpi_version: i64,
     /// When it was recorded.
-    pub recorded_at: i64,
+    pub(crate) recorded_at: i64,
     /// The event that replaced it, and when.
-    pub corrected: Option<(String, i64)>,
+    pub(crate) corrected: Option<(String, i64)>,
 }
 
 impl Recorded {
@@ -47,7 +47,7 @@ impl Recorded {
     }
 
     /// The event as it counts.
-    pub fn counted(&self) -> Counted {
+    pub(crate) fn counted(&self) -> Counted {
         Counted {
             event_id: self.event.event_id.clone(),
             occurred_at: self.event.occurred_at,
@@ -63,19 +63,16 @@ const COLUMNS: &str = "select e.event_id, e.kpi_version, e.series_id, e.occurred
      join series s on s.tenant_id = e.tenant_id and s.kpi_id = e.kpi_id and s.series_id = e.series_id ";
 
 /// The events with these ids, as far as there are any.
-pub async fn find(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, ids: &[&str]) -> Result<Vec<Recorded>> {
+pub(crate) async fn find(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, ids: &[&str]) -> Result<Vec<Recorded>> {
     let mut found = Vec::new();
     for chunk in chunks(ids) {
-        let mut sql = Sql::new(COLUMNS)
+        let sql = Sql::new(COLUMNS)
             .push("where e.tenant_id = ")
             .bind(tenant)
             .push(" and e.kpi_id = ")
             .bind(kpi_id)
-            .push(" and e.event_id in (");
-        for (at, id) in chunk.into_iter().enumerate() {
-            sql = if at == 0 { sql.bind(id) } else { sql.push(", ").bind(id) };
-        }
-        let sql = sql.push(")");
+            .push(" and e.event_id in ")
+            .bind_list(chunk);
         for row in &sql.query().fetch_all(tx).await? {
             found.push(Recorded::from_row(row)?);
         }
@@ -84,7 +81,7 @@ pub async fn find(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, ids: &[&str]) -> R
 }
 
 /// Stores events of a claimed KPI and returns the ids of those whose id was free.
-pub async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Recorded]) -> Result<HashSet<String>> {
+pub(crate) async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Recorded]) -> Result<HashSet<String>> {
     let column = |get: fn(&Recorded) -> i64| events.iter().map(get).collect::<Vec<_>>();
     BulkInsert::into("events")
         .text("tenant_id", events.iter().map(|_| tenant.as_str().to_owned()))
@@ -110,7 +107,14 @@ pub async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &[Record
 }
 
 /// Marks an event of a claimed KPI as replaced.
-pub async fn mark_corrected(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, id: &str, by: &str, at: i64) -> Result<()> {
+pub(crate) async fn mark_corrected(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpi_id: &str,
+    id: &str,
+    by: &str,
+    at: i64,
+) -> Result<()> {
     query(
         "update events set corrected_by = $4, corrected_at = $5
          where tenant_id = $1 and kpi_id = $2 and event_id = $3 and corrected_by is null",
@@ -126,7 +130,7 @@ pub async fn mark_corrected(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, id: &str
 }
 
 /// Gives every event of a span to `each`, one by one, whether it still counts or not.
-pub async fn scan(
+pub(crate) async fn scan(
     tx: &mut Tx,
     tenant: &Tenant,
     kpi_id: &str,

@@ -1,182 +1,131 @@
-//! Definitions and series.
+//! Definitions in force, their versions, and the series of their events.
 
-use super::body;
-use prost::Message;
-use remit_api::kpi::v1::{Kpi, KpiState};
+use crate::definition::Definition;
+use remit_api::kpi::v1::{Kind, Kpi, KpiState, Layer};
+use remit_api::wire::{Word as _, time};
+use remit_core::name::{KpiName, KpiVersionName, last};
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::filter::Fragment;
-use remit_store::{Order, Sql, Tx, Value, query};
+use remit_store::filter::Field;
+use remit_store::record::Key;
+use remit_store::{Mutation, Order, Records, Tx, Value, query};
 
-/// Marks the tenant as having the shipped definitions; false if it had them already.
-pub async fn mark_seeded(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<bool> {
-    let marked = query("insert into seeded_tenants (tenant_id, seeded_at) values ($1, $2) on conflict do nothing")
-        .bind(tenant)
-        .bind(now)
-        .execute(tx)
-        .await?;
-    Ok(marked == 1)
-}
+/// Definitions in force. Claiming one locks its series and rollups too: batches of events of a KPI take turns,
+/// and its revision stays.
+pub(crate) struct Kpis;
 
-/// Whether the tenant has the shipped definitions.
-pub async fn is_seeded(tx: &mut Tx, tenant: &Tenant) -> Result<bool> {
-    let found =
-        query("select seeded_at from seeded_tenants where tenant_id = $1").bind(tenant).fetch_optional(tx).await?;
-    Ok(found.is_some())
-}
+impl Records for Kpis {
+    type Message = Kpi;
 
-/// Inserts a KPI with its first version; false if there is one of that id.
-pub async fn insert(tx: &mut Tx, tenant: &Tenant, id: &str, kpi: &Kpi) -> Result<bool> {
-    let inserted = query(
-        "insert into kpis (tenant_id, kpi_id, version, revision, layer, kind, state, owner, derived, body)
-         values ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9) on conflict do nothing",
-    )
-    .bind(tenant)
-    .bind(id)
-    .bind(kpi.version)
-    .bind(word(kpi.layer().as_str_name(), "LAYER_"))
-    .bind(word(kpi.kind().as_str_name(), "KIND_"))
-    .bind(word(kpi.state().as_str_name(), "KPI_STATE_"))
-    .bind(&kpi.owner)
-    .bind(kpi.derived)
-    .bind(kpi.encode_to_vec())
-    .execute(tx)
-    .await?;
-    if inserted == 1 {
-        insert_version(tx, tenant, id, kpi).await?;
+    const TABLE: &'static str = "kpis";
+    const NOT_FOUND: &'static str = "KPI_NOT_FOUND";
+    const EXISTS: &'static str = "KPI_EXISTS";
+    const FIELDS: &'static [Field] = &[
+        Field::words("layer", "layer", Layer::WORDS),
+        Field::words("kind", "kind", Kind::WORDS),
+        Field::words("state", "state", KpiState::WORDS),
+        Field::text("owner", "owner"),
+        Field::boolean("derived", "derived"),
+    ];
+
+    fn name(kpi: &Kpi) -> &str {
+        &kpi.name
     }
-    Ok(inserted == 1)
+
+    fn create_time(kpi: &Kpi) -> Timestamp {
+        time::of(&kpi.create_time.unwrap_or_default())
+    }
+
+    fn columns(kpi: &Kpi) -> Vec<(&'static str, Value)> {
+        vec![
+            ("layer", Layer::word_of(kpi.layer).into()),
+            ("kind", Kind::word_of(kpi.kind).into()),
+            ("state", KpiState::word_of(kpi.state).into()),
+            ("owner", Value::from(&kpi.owner)),
+            ("derived", kpi.derived.into()),
+        ]
+    }
+
+    fn set_etag(kpi: &mut Kpi, etag: String) {
+        kpi.etag = etag;
+    }
 }
 
-async fn insert_version(tx: &mut Tx, tenant: &Tenant, id: &str, kpi: &Kpi) -> Result<()> {
-    query("insert into kpi_versions (tenant_id, kpi_id, version, body) values ($1, $2, $3, $4)")
-        .bind(tenant)
-        .bind(id)
-        .bind(kpi.version)
-        .bind(kpi.encode_to_vec())
-        .execute(tx)
-        .await?;
-    Ok(())
+/// The definition in force of `kpis/{kpi}`, named by `field`.
+///
+/// # Errors
+/// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+pub(crate) async fn definition(tx: &mut Tx, tenant: &Tenant, kpi: &str, field: &str) -> Result<Definition> {
+    KpiName::parse(kpi, field)?;
+    Definition::new(Kpis::get(tx, tenant, kpi).await?)
 }
 
-/// Locks a KPI until the end of the transaction and returns its definition.
-pub async fn claim(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Option<Kpi>> {
-    query("update kpis set revision = revision + 1 where tenant_id = $1 and kpi_id = $2 returning body")
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(tx)
-        .await?
-        .map(|row| body(&row))
-        .transpose()
+/// Every definition that takes events, by name.
+pub(crate) async fn active(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Kpi>> {
+    Kpis::all(tx, tenant, &[("state", KpiState::Active.word().into())]).await
 }
 
-/// Stores a new version of a claimed KPI.
-pub async fn update(tx: &mut Tx, tenant: &Tenant, id: &str, kpi: &Kpi) -> Result<()> {
-    query(
-        "update kpis set version = $3, layer = $4, state = $5, owner = $6, body = $7
-         where tenant_id = $1 and kpi_id = $2",
-    )
-    .bind(tenant)
-    .bind(id)
-    .bind(kpi.version)
-    .bind(word(kpi.layer().as_str_name(), "LAYER_"))
-    .bind(word(kpi.state().as_str_name(), "KPI_STATE_"))
-    .bind(&kpi.owner)
-    .bind(kpi.encode_to_vec())
-    .execute(tx)
-    .await?;
-    insert_version(tx, tenant, id, kpi).await
+/// The definition at each version, newest first. Versions have names of their own here; callers see the KPI's.
+pub(crate) struct KpiVersions;
+
+impl Records for KpiVersions {
+    type Message = Kpi;
+
+    const TABLE: &'static str = "kpi_versions";
+    const NOT_FOUND: &'static str = Kpis::NOT_FOUND;
+    const EXISTS: &'static str = Kpis::EXISTS;
+    const SORT: &'static [Key] = &[Key::Int("version")];
+    const ORDER: Order = Order::Descending;
+
+    fn name(kpi: &Kpi) -> &str {
+        &kpi.name
+    }
+
+    fn create_time(kpi: &Kpi) -> Timestamp {
+        time::of(&kpi.update_time.unwrap_or_default())
+    }
+
+    fn columns(kpi: &Kpi) -> Vec<(&'static str, Value)> {
+        vec![("parent", remit_core::name::parent(&kpi.name).into()), ("version", kpi.version.into())]
+    }
 }
 
-/// The definition in force.
-pub async fn get(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Option<Kpi>> {
-    query("select body from kpis where tenant_id = $1 and kpi_id = $2")
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(tx)
-        .await?
-        .map(|row| body(&row))
-        .transpose()
+/// Keeps a definition as it is now among its versions.
+pub(crate) async fn keep_version(m: &mut Mutation, kpi: &Kpi) -> Result<()> {
+    let name = KpiVersionName::new(last(&kpi.name), kpi.version.to_string()).to_string();
+    KpiVersions::insert(m, &mut Kpi { name, ..kpi.clone() }).await
 }
 
-/// The definition at a version.
-pub async fn get_version(tx: &mut Tx, tenant: &Tenant, id: &str, version: i64) -> Result<Option<Kpi>> {
-    query("select body from kpi_versions where tenant_id = $1 and kpi_id = $2 and version = $3")
-        .bind(tenant)
-        .bind(id)
-        .bind(version)
-        .fetch_optional(tx)
-        .await?
-        .map(|row| body(&row))
-        .transpose()
-}
-
-/// Definitions by id.
-pub async fn list(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    filter: &Fragment,
-    after: Option<&[Value]>,
-    limit: i64,
-) -> Result<Vec<Kpi>> {
-    let rows = Sql::new("select body from kpis where tenant_id = ")
-        .bind(tenant)
-        .and_filter(filter)
-        .and_after(&["kpi_id"], Order::Ascending, after)
-        .order_limit(&["kpi_id"], Order::Ascending, limit)
-        .query()
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(body).collect()
-}
-
-/// Every definition that takes events.
-pub async fn active(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Kpi>> {
-    let rows = query("select body from kpis where tenant_id = $1 and state = $2 order by kpi_id")
-        .bind(tenant)
-        .bind(word(KpiState::Active.as_str_name(), "KPI_STATE_"))
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(body).collect()
-}
-
-/// The versions of a definition, newest first.
-pub async fn versions(tx: &mut Tx, tenant: &Tenant, id: &str, after: Option<&[Value]>, limit: i64) -> Result<Vec<Kpi>> {
-    let rows = Sql::new("select body from kpi_versions where tenant_id = ")
-        .bind(tenant)
-        .push(" and kpi_id = ")
-        .bind(id)
-        .and_after(&["version"], Order::Descending, after)
-        .order_limit(&["version"], Order::Descending, limit)
-        .query()
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(body).collect()
+/// A version as callers see it.
+pub(crate) fn shown(mut version: Kpi) -> Kpi {
+    version.name = remit_core::name::parent(&version.name).to_owned();
+    version
 }
 
 /// The series of a KPI: id and canonical dimensions.
-pub async fn series(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Vec<(i64, String)>> {
+pub(crate) async fn series(tx: &mut Tx, tenant: &Tenant, kpi_id: &str) -> Result<Vec<(i64, String)>> {
     let rows =
         query("select series_id, dimensions from series where tenant_id = $1 and kpi_id = $2 order by series_id")
             .bind(tenant)
-            .bind(id)
+            .bind(kpi_id)
             .fetch_all(tx)
             .await?;
     rows.iter().map(|row| Ok((row.get("series_id")?, row.get("dimensions")?))).collect()
 }
 
 /// Adds a series to a claimed KPI.
-pub async fn insert_series(tx: &mut Tx, tenant: &Tenant, id: &str, series_id: i64, dimensions: &str) -> Result<()> {
+pub(crate) async fn insert_series(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpi_id: &str,
+    series_id: i64,
+    dimensions: &str,
+) -> Result<()> {
     query("insert into series (tenant_id, kpi_id, series_id, dimensions) values ($1, $2, $3, $4)")
         .bind(tenant)
-        .bind(id)
+        .bind(kpi_id)
         .bind(series_id)
         .bind(dimensions)
         .execute(tx)
         .await?;
     Ok(())
-}
-
-/// An enum value as the word that filters use.
-pub fn word(name: &'static str, prefix: &str) -> &'static str {
-    name.strip_prefix(prefix).unwrap_or(name)
 }

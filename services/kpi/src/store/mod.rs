@@ -1,29 +1,28 @@
 //! All SQL of the service.
 
-pub mod alerts;
-pub mod definitions;
-pub mod events;
-pub mod experiments;
-pub mod interpretations;
-pub mod rollups;
-pub mod tail;
+pub(crate) mod alert_rules;
+pub(crate) mod alerts;
+pub(crate) mod events;
+pub(crate) mod experiments;
+pub(crate) mod interpretations;
+pub(crate) mod kpis;
+pub(crate) mod rollups;
+pub(crate) mod tail;
 
-use prost::Message;
-use remit_core::{Error, Result};
-use remit_store::{Row, Value};
+use remit_core::Result;
+use remit_store::{Mutation, query};
 
-/// The protobuf message in the column `body`.
-///
-/// # Errors
-/// `Internal` if there is none.
-pub fn body<M: Message + Default>(row: &Row) -> Result<M> {
-    let bytes: Vec<u8> = row.get("body")?;
-    M::decode(bytes.as_slice())
-        .map_err(|error| Error::internal("a stored message cannot be decoded").with_source(error))
+/// Marks the tenant as having what ships with the software; false if it was so before.
+pub(crate) async fn seeded(m: &mut Mutation) -> Result<bool> {
+    let tenant = m.tenant().clone();
+    let marked = query("insert into seeded_tenants (tenant_id) values ($1) on conflict do nothing")
+        .bind(&tenant)
+        .execute(m.tx());
+    Ok(marked.await? == 1)
 }
 
 /// Cuts `keys` into lists of few lengths, repeating the last key, so that few statements are prepared.
-pub(crate) fn chunks<T: Clone>(keys: &[T]) -> Vec<Vec<T>> {
+fn chunks<T: Clone>(keys: &[T]) -> Vec<Vec<T>> {
     const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
     let mut chunks = Vec::new();
     for part in keys.chunks(SIZES[0]) {
@@ -35,9 +34,4 @@ pub(crate) fn chunks<T: Clone>(keys: &[T]) -> Vec<Vec<T>> {
         chunks.push(chunk);
     }
     chunks
-}
-
-/// The key of a page token that is one text.
-pub(crate) fn text(key: &str) -> Vec<Value> {
-    vec![Value::from(key)]
 }

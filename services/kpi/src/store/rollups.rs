@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The stored lengths of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grain {
+pub(crate) enum Grain {
     /// A quarter hour.
     QuarterHour,
     /// A day in the zone of the KPI.
@@ -26,13 +26,13 @@ impl Grain {
 }
 
 /// Which rollup: the first instant of its bucket, and its series.
-pub type Key = (i64, i64);
+pub(crate) type Key = (i64, i64);
 
 /// The rollups with these keys, in ascending order, as far as there are any.
 ///
 /// Keys near each other are read as one range of the primary key, which both engines do well; what lies
 /// between them is passed over.
-pub async fn find(
+pub(crate) async fn find(
     tx: &mut Tx,
     tenant: &Tenant,
     kpi_id: &str,
@@ -58,7 +58,7 @@ pub async fn find(
 const NEAR: i64 = 2 * 86_400_000_000;
 
 /// Stores rollups of a claimed KPI that are there already.
-pub async fn update(
+pub(crate) async fn update(
     tx: &mut Tx,
     tenant: &Tenant,
     kpi_id: &str,
@@ -83,7 +83,7 @@ pub async fn update(
 }
 
 /// Stores rollups of a claimed KPI that are not there.
-pub async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx,
     tenant: &Tenant,
     kpi_id: &str,
@@ -103,7 +103,7 @@ pub async fn insert(
 }
 
 /// Gives every rollup whose bucket begins within `span` to `each`, by bucket.
-pub async fn scan(
+pub(crate) async fn scan(
     tx: &mut Tx,
     tenant: &Tenant,
     kpi_id: &str,
@@ -130,7 +130,7 @@ pub async fn scan(
 }
 
 /// The first instants of the first and the last day with a rollup; `None` without any.
-pub async fn extent(tx: &mut Tx, tenant: &Tenant, kpi_id: &str) -> Result<Option<(i64, i64)>> {
+pub(crate) async fn extent(tx: &mut Tx, tenant: &Tenant, kpi_id: &str) -> Result<Option<(i64, i64)>> {
     let row = query(
         "select min(bucket) as first, max(bucket) as last from rollups
          where tenant_id = $1 and kpi_id = $2 and grain = 1",

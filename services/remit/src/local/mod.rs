@@ -27,7 +27,7 @@ pub fn services() -> Vec<ServiceDef> {
             schema: remit_scoring::SCHEMA,
             build: |deps| Box::pin(remit_scoring::build(deps)),
         },
-        ServiceDef { name: "kpi", schema: remit_kpi::SCHEMA, build: |deps| Box::pin(remit_kpi::build(deps)) },
+        remit_kpi::SERVICE,
         ServiceDef {
             name: "handoff",
             schema: remit_handoff::SCHEMA,

@@ -135,7 +135,7 @@ async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {
     assert_eq!(reason(&admin.delete_alert_rule(delete.clone()).await.unwrap_err()), "ETAG_MISMATCH");
     admin.delete_alert_rule(DeleteAlertRuleRequest { etag: quiet.etag, ..delete }).await.unwrap();
     let gone = admin.get_alert_rule(GetAlertRuleRequest { name: rule.name }).await.unwrap_err();
-    assert_eq!(reason(&gone), "ALERT_RULE_UNKNOWN");
+    assert_eq!(reason(&gone), "ALERT_RULE_NOT_FOUND");
     let shipped = admin.list_alert_rules(ListAlertRulesRequest::default()).await.unwrap().into_inner().alert_rules;
     assert!(shipped.iter().any(|rule| rule.name == "alertRules/cross-layer"));
 }

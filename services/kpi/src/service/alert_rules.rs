@@ -1,0 +1,107 @@
+//! Alert rules: what to look for.
+
+use super::{Service, watchdog};
+use crate::store::alert_rules::AlertRules;
+use remit_api::kpi::v1::{
+    AlertRule, CreateAlertRuleRequest, DeleteAlertRuleRequest, DeleteAlertRuleResponse, GetAlertRuleRequest,
+    ListAlertRulesRequest, ListAlertRulesResponse, UpdateAlertRuleRequest,
+};
+use remit_api::wire::{self, mask, time::stamp};
+use remit_core::name::{self, AlertRuleName};
+use remit_core::{Result, etag};
+use remit_runtime::Cx;
+use remit_store::Records as _;
+
+/// The fields that may change; `condition` stands for those after `disabled`.
+const CHANGEABLE: [&str; 9] =
+    ["display_name", "severity", "condition", "disabled", "threshold", "pacing", "anomaly", "guard", "cross_layer"];
+
+impl Service {
+    /// Creates a rule.
+    ///
+    /// # Errors
+    /// `AlreadyExists` (`ALERT_RULE_EXISTS`), `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+    pub(crate) async fn create_alert_rule(&self, cx: &Cx, request: CreateAlertRuleRequest) -> Result<AlertRule> {
+        let name = AlertRuleName::new(name::id(&request.alert_rule_id, "alert_rule_id")?).to_string();
+        let wanted = request.alert_rule.clone().unwrap_or_default();
+        let mut rule = AlertRule { name, evaluate_time: None, ..wanted };
+        self.mutate(cx, &request, async |m| {
+            watchdog::check(m.tx(), &cx.tenant, rule.condition.as_ref()).await?;
+            rule.create_time = Some(stamp(m.now()));
+            rule.update_time = rule.create_time;
+            AlertRules::insert(m, &mut rule).await?;
+            m.record(&rule.name, |event| event.after_digest = wire::digest(&rule));
+            Ok(rule)
+        })
+        .await
+    }
+
+    /// Returns a rule.
+    ///
+    /// # Errors
+    /// `NotFound` (`ALERT_RULE_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn get_alert_rule(&self, cx: &Cx, request: GetAlertRuleRequest) -> Result<AlertRule> {
+        AlertRuleName::parse(&request.name, "name")?;
+        AlertRules::get(&mut self.read(cx).await?, &cx.tenant, &request.name).await
+    }
+
+    /// Lists rules by name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`PAGE_TOKEN_INVALID`).
+    pub(crate) async fn list_alert_rules(
+        &self,
+        cx: &Cx,
+        request: ListAlertRulesRequest,
+    ) -> Result<ListAlertRulesResponse> {
+        self.ready(&cx.tenant).await?;
+        let (alert_rules, next_page_token) = AlertRules::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        Ok(ListAlertRulesResponse { alert_rules, next_page_token })
+    }
+
+    /// Changes a rule.
+    ///
+    /// # Errors
+    /// `NotFound` (`ALERT_RULE_NOT_FOUND`, `KPI_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `InvalidArgument`
+    /// naming the field.
+    pub(crate) async fn update_alert_rule(&self, cx: &Cx, request: UpdateAlertRuleRequest) -> Result<AlertRule> {
+        let wanted = wire::required(request.alert_rule.as_ref(), "alert_rule")?;
+        AlertRuleName::parse(&wanted.name, "alert_rule.name")?;
+        self.mutate(cx, &request, async |m| {
+            let current = AlertRules::claim(m, &wanted.name).await?;
+            etag::check(&wanted.etag, &current.etag, &current.name)?;
+            let mut next = mask::apply(&current, wanted, request.update_mask.as_ref(), &CHANGEABLE, &[])?;
+            if next.condition != current.condition {
+                watchdog::check(m.tx(), &cx.tenant, next.condition.as_ref()).await?;
+            }
+            next.update_time = Some(stamp(m.now()));
+            AlertRules::save(m, &mut next).await?;
+            m.record(&next.name, |event| {
+                event.before_digest = wire::digest(&current);
+                event.after_digest = wire::digest(&next);
+            });
+            Ok(next)
+        })
+        .await
+    }
+
+    /// Deletes a rule; its alerts stay.
+    ///
+    /// # Errors
+    /// `NotFound` (`ALERT_RULE_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `InvalidArgument` (`NAME_INVALID`).
+    pub(crate) async fn delete_alert_rule(
+        &self,
+        cx: &Cx,
+        request: DeleteAlertRuleRequest,
+    ) -> Result<DeleteAlertRuleResponse> {
+        AlertRuleName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let current = AlertRules::claim(m, &request.name).await?;
+            etag::check(&request.etag, &current.etag, &current.name)?;
+            AlertRules::delete(m, &request.name).await?;
+            m.record(&current.name, |event| event.before_digest = wire::digest(&current));
+            Ok(DeleteAlertRuleResponse {})
+        })
+        .await
+    }
+}
