@@ -282,6 +282,18 @@ mod tests {
         assert_eq!(Calendar::new("Mars/Olympus", "kpi.time_zone").unwrap_err().reason(), "TIME_ZONE_UNKNOWN");
     }
 
+    #[test]
+    fn the_last_instant_that_a_caller_may_name_has_periods() {
+        let last = at("9999-12-30T22:00:00Z") + 93_599_999_999;
+        let calendar = Calendar::new("America/New_York", "zone").unwrap();
+        for granularity in GRANULARITIES {
+            assert!(calendar.periods(granularity, Span { start: 0, end: last }, 1_000).is_none());
+            assert!(calendar.periods(granularity, Span { start: last, end: last + 1 }, 1_000).is_some());
+            let day = Span { start: last - 86_400_000_000, end: last };
+            assert!(calendar.preceding(day).start < day.start, "{granularity:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn periods_tile_time(

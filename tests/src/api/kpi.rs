@@ -4,6 +4,7 @@ pub mod alerts;
 
 use super::cases;
 use crate::support::{Caller, Connection, Suite, eventually, reason, stamp};
+use prost_types::FieldMask;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::threshold_condition::Comparison;
@@ -16,6 +17,7 @@ use tonic::Code;
 
 cases![
     definitions_ship_and_every_version_is_kept,
+    an_update_changes_what_its_mask_names,
     an_event_counts_once_and_what_is_late_restates,
     a_correction_replaces_what_it_names,
     bad_events_are_refused_by_name_or_reported,
@@ -104,7 +106,9 @@ async fn definitions_ship_and_every_version_is_kept(suite: Suite) {
     assert!(admin.list_kpis(next).await.unwrap().into_inner().kpis[0].name > page.kpis[2].name);
 
     let first = create(&mut admin, "replies", definition(Kind::Count, Unit::Count)).await;
-    assert_eq!((first.version, first.cadence()), (1, Cadence::Continuous));
+    assert_eq!((first.version, first.cadence(), first.etag.as_str()), (1, Cadence::Continuous, "r1"));
+    // Events are no revision of the definition: its etag stays good.
+    record(&mut admin, vec![event("replies", "first", suite.now().await.0, None, &[])]).await;
     let again = CreateKpiRequest {
         kpi_id: "replies".to_owned(),
         kpi: Some(definition(Kind::Sum, Unit::Count)),
@@ -115,7 +119,7 @@ async fn definitions_ship_and_every_version_is_kept(suite: Suite) {
     let wanted = Kpi { target: Some(40.0), ..first.clone() };
     let update = UpdateKpiRequest { kpi: Some(wanted.clone()), ..Default::default() };
     let second = admin.update_kpi(update.clone()).await.unwrap().into_inner();
-    assert_eq!((second.version, second.target), (2, Some(40.0)));
+    assert_eq!((second.version, second.target, second.etag.as_str()), (2, Some(40.0), "r2"));
     let stale = admin.update_kpi(UpdateKpiRequest { request_id: "late".to_owned(), ..update }).await.unwrap_err();
     assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
     let moved = Kpi { time_zone: "Europe/Lisbon".to_owned(), etag: String::new(), ..second.clone() };
@@ -126,13 +130,53 @@ async fn definitions_ship_and_every_version_is_kept(suite: Suite) {
     let versions = admin.list_kpi_versions(versions).await.unwrap().into_inner().versions;
     assert_eq!(versions.iter().map(|kpi| kpi.version).collect::<Vec<_>>(), [2, 1]);
     let old = GetKpiRequest { name: format!("{}/versions/1", first.name) };
-    assert_eq!(admin.get_kpi(old).await.unwrap().into_inner().target, None);
+    assert_eq!(admin.get_kpi(old).await.unwrap().into_inner(), first);
+    for name in ["kpis/nothing", "kpis/replies/versions/9", "kpis/nothing/versions/1"] {
+        let nothing = admin.get_kpi(GetKpiRequest { name: name.to_owned() }).await.unwrap_err();
+        assert_eq!((nothing.code(), reason(&nothing).as_str()), (Code::NotFound, "KPI_NOT_FOUND"));
+    }
 
     let retire = RetireKpiRequest { name: first.name, reason: "replaced".to_owned(), ..Default::default() };
     assert_eq!(admin.retire_kpi(retire).await.unwrap().into_inner().state(), KpiState::Retired);
     let now = suite.now().await.0;
     let late = RecordEventsRequest { events: vec![event("replies", "e", now, None, &[])], ..Default::default() };
     assert_eq!(reason(&admin.record_events(late).await.unwrap_err()), "KPI_RETIRED");
+}
+
+async fn an_update_changes_what_its_mask_names(suite: Suite) {
+    let mut admin = client(&suite.admin());
+    let bad = CreateKpiRequest {
+        kpi_id: "a/b".to_owned(),
+        kpi: Some(definition(Kind::Count, Unit::Count)),
+        request_id: String::new(),
+    };
+    assert_eq!(reason(&admin.create_kpi(bad).await.unwrap_err()), "ID_INVALID");
+    let first = create(&mut admin, "replies", definition(Kind::Count, Unit::Count)).await;
+    let update = |kpi: Kpi, paths: &[&str]| UpdateKpiRequest {
+        kpi: Some(kpi),
+        update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        request_id: String::new(),
+    };
+    // Everything else of it is wrong, and does not matter.
+    let owner = Kpi { name: first.name.clone(), owner: "mira".to_owned(), ..Kpi::default() };
+    let second = admin.update_kpi(update(owner, &["owner"])).await.unwrap().into_inner();
+    let expected = Kpi {
+        owner: "mira".to_owned(),
+        version: 2,
+        etag: "r2".to_owned(),
+        update_time: second.update_time,
+        ..first.clone()
+    };
+    assert_eq!(second, expected);
+    let whole = Kpi { owner: "noa".to_owned(), target: Some(1.0), ..second };
+    let third = admin.update_kpi(update(whole, &["*"])).await.unwrap().into_inner();
+    assert_eq!((third.owner.as_str(), third.target, third.version), ("noa", Some(1.0), 3));
+    for (path, expected) in
+        [("unit", "FIELD_IMMUTABLE"), ("version", "UPDATE_MASK_INVALID"), ("no_such_field", "UPDATE_MASK_INVALID")]
+    {
+        let refused = admin.update_kpi(update(third.clone(), &[path])).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, expected), "{path}");
+    }
 }
 
 async fn an_event_counts_once_and_what_is_late_restates(suite: Suite) {
@@ -186,6 +230,10 @@ async fn a_correction_replaces_what_it_names(suite: Suite) {
     let request = GetEventRequest { kpi: "kpis/call_seconds".to_owned(), event_id: "b".to_owned() };
     let kept = platform.get_event(request).await.unwrap().into_inner();
     assert_eq!((kept.corrected_by.as_str(), kept.event.unwrap().value), ("b2", Some(900.0)));
+    for (kpi, expected) in [("kpis/call_seconds", "EVENT_NOT_FOUND"), ("kpis/nothing", "KPI_NOT_FOUND")] {
+        let request = GetEventRequest { kpi: kpi.to_owned(), event_id: "zz".to_owned() };
+        assert_eq!(reason(&platform.get_event(request).await.unwrap_err()), expected);
+    }
 }
 
 async fn bad_events_are_refused_by_name_or_reported(suite: Suite) {

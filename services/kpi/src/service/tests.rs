@@ -10,10 +10,11 @@ use proptest::prelude::*;
 use remit_api::kpi::v1::*;
 use remit_api::types::TimeRange;
 use remit_api::wire::{range, time::stamp};
+use remit_core::details::{AlertMoved, Details as _};
 use remit_core::{Actor, ManualClock, Tenant, Timestamp};
 use remit_runtime::Cx;
-use remit_store::Options;
 use remit_store::testing::TestDb;
+use remit_store::{Options, outbox, timers};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -186,7 +187,7 @@ proptest! {
     }
 }
 
-async fn create(suite: &Suite, id: &str, kind: Kind) {
+async fn create(suite: &Suite, id: &str, kind: Kind) -> Kpi {
     let mut kpi = Kpi { display_name: id.to_owned(), ..Kpi::default() };
     kpi.set_layer(Layer::Execution);
     kpi.set_kind(kind);
@@ -195,7 +196,56 @@ async fn create(suite: &Suite, id: &str, kind: Kind) {
     kpi.time_zone = "America/New_York".to_owned();
     kpi.dimensions = vec![Dimension { key: "channel".to_owned(), max_values: 3, required: false }];
     let request = CreateKpiRequest { kpi_id: id.to_owned(), kpi: Some(kpi), request_id: String::new() };
-    suite.service.create_kpi(&suite.cx, request).await.unwrap();
+    suite.service.create_kpi(&suite.cx, request).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_same_definition_again_is_no_version() {
+    for db in databases().await {
+        let suite = Suite::on(db).await;
+        let kpi = create(&suite, "replies", Kind::Count).await;
+        let same = UpdateKpiRequest { kpi: Some(kpi.clone()), ..UpdateKpiRequest::default() };
+        assert_eq!(suite.service.update_kpi(&suite.cx, same).await.unwrap(), kpi);
+        let request = ListKpiVersionsRequest { parent: kpi.name.clone(), ..ListKpiVersionsRequest::default() };
+        assert_eq!(suite.service.list_kpi_versions(&suite.cx, request).await.unwrap().versions, [kpi]);
+    }
+}
+
+#[tokio::test]
+async fn an_alert_that_a_timer_raises_says_so() {
+    for db in databases().await {
+        let suite = Suite::on(db).await;
+        create(&suite, "calls", Kind::Mean).await;
+        suite.record(vec![event("calls", "a", JUNE + DAY / 2, Some(9.0), &[])], false).await;
+        let condition = ThresholdCondition {
+            kpi: "kpis/calls".to_owned(),
+            comparison: threshold_condition::Comparison::Above.into(),
+            limit: 1.0,
+            granularity: Granularity::Day.into(),
+            ..ThresholdCondition::default()
+        };
+        let condition = Some(alert_rule::Condition::Threshold(condition));
+        let severity = AlertSeverity::Critical.into();
+        let rule = AlertRule { condition, severity, ..AlertRule::default() };
+        let request = CreateAlertRuleRequest {
+            alert_rule_id: "calls".to_owned(),
+            alert_rule: Some(rule),
+            ..CreateAlertRuleRequest::default()
+        };
+        suite.service.create_alert_rule(&suite.cx, request).await.unwrap();
+        suite.clock.advance_to(Timestamp(JUNE + 2 * DAY));
+        let (db, tenant) = (&suite.service.db, &suite.cx.tenant);
+        let report = timers::fire_due(db, &suite.service, tenant, db.now()).await.unwrap();
+        assert_eq!((report.fired, report.failed.len()), (1, 0));
+        let alerts = suite.service.list_alerts(&suite.cx, ListAlertsRequest::default()).await.unwrap().alerts;
+        assert_eq!(alerts.len(), 1);
+        let waiting = outbox::read_batch(&mut db.read().await.unwrap(), tenant, 100).await.unwrap();
+        let fired = waiting.iter().find(|pending| pending.event.resource == alerts[0].name).unwrap();
+        let details = AlertMoved::read(&fired.event.details).unwrap();
+        assert_eq!((details.rule.as_str(), details.n, details.value), ("alertRules/calls", 1, Some(9.0)));
+        assert_eq!((details.severity.as_str(), details.timer.as_deref()), ("CRITICAL", Some("kpi.alerts.evaluate")));
+        assert!(details.due_time < details.detect_time);
+    }
 }
 
 /// The load of a month of the demo: 7,763 leads with four events each.

@@ -6,6 +6,7 @@ use crate::api::cases;
 cases![
     an_experiment_shows_its_result_at_its_horizon_only,
     a_limit_raises_one_alert_and_resolves_it,
+    a_mask_names_the_condition_of_a_rule,
     a_strategic_number_asks_for_a_person,
 ];
 
@@ -29,9 +30,12 @@ async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
         request_id: String::new(),
     };
     let registered = admin.create_experiment(create("mail", experiment.clone())).await.unwrap().into_inner();
-    assert_eq!((registered.alpha, registered.retrospective), (0.05, false));
+    assert_eq!((registered.alpha, registered.retrospective, registered.etag.as_str()), (0.05, false, "r1"));
     let wrong = Experiment { metric: "kpis/contacts".to_owned(), ..experiment.clone() };
     assert_eq!(reason(&admin.create_experiment(create("wrong", wrong)).await.unwrap_err()), "KIND_WRONG");
+    let backwards = Experiment { end_time: at(day), ..experiment.clone() };
+    let backwards = admin.create_experiment(create("wrong", backwards)).await.unwrap_err();
+    assert_eq!(reason(&backwards), "TIME_RANGE_INVALID");
 
     suite.advance(Duration::from_secs(3 * 86_400)).await;
     // The visits of the Hillstrom experiment, one event an arm and result.
@@ -72,7 +76,11 @@ async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
     admin.create_experiment(create("second", later)).await.unwrap();
     admin.cancel_experiment(cancel("second")).await.unwrap();
     let got = GetExperimentRequest { name: "experiments/second".to_owned() };
-    assert_eq!(admin.get_experiment(got).await.unwrap().into_inner().cancel_reason, "budget");
+    let got = admin.get_experiment(got).await.unwrap().into_inner();
+    assert_eq!((got.cancel_reason.as_str(), got.etag.as_str()), ("budget", "r2"));
+    let nothing = GetExperimentRequest { name: "experiments/nothing".to_owned() };
+    assert_eq!(reason(&admin.get_experiment(nothing).await.unwrap_err()), "EXPERIMENT_NOT_FOUND");
+    assert_eq!(reason(&admin.cancel_experiment(cancel("second")).await.unwrap_err()), "EXPERIMENT_CANCELLED");
     let listed = admin.list_experiments(ListExperimentsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.experiments.len(), 2);
 }
@@ -104,6 +112,9 @@ async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {
     suite.advance(Duration::from_secs(86_400)).await;
     let evaluate = EvaluateAlertsRequest::default();
     admin.evaluate_alerts(evaluate.clone()).await.unwrap();
+    let evaluated = admin.get_alert_rule(GetAlertRuleRequest { name: rule.name.clone() }).await.unwrap().into_inner();
+    assert!(evaluated.evaluate_time.is_some());
+    assert_eq!((rule.etag.as_str(), evaluated.etag.as_str()), ("r1", "r1"), "an evaluation is no revision");
     let list = |filter: &str| ListAlertsRequest { filter: filter.to_owned(), ..Default::default() };
     let firing = list("state = \"FIRING\" AND rule = \"calls\"");
     let alerts = admin.list_alerts(firing.clone()).await.unwrap().into_inner().alerts;
@@ -120,13 +131,16 @@ async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {
     assert_eq!(seen.acknowledged_by, "admin");
     let twice = AcknowledgeAlertRequest { comment: "me too".to_owned(), ..acknowledge };
     assert_eq!(reason(&admin.acknowledge_alert(twice).await.unwrap_err()), "ALERT_ACKNOWLEDGED");
+    let nothing = GetAlertRequest { name: "alerts/nothing".to_owned() };
+    assert_eq!(reason(&admin.get_alert(nothing).await.unwrap_err()), "ALERT_NOT_FOUND");
 
     record(&mut admin, calls("b", day + DAY, 100.0)).await;
     suite.advance(Duration::from_secs(86_400)).await;
     admin.evaluate_alerts(evaluate).await.unwrap();
     assert!(admin.list_alerts(firing).await.unwrap().into_inner().alerts.is_empty());
     let request = GetAlertRequest { name: seen.name };
-    assert_eq!(admin.get_alert(request).await.unwrap().into_inner().state(), AlertState::Resolved);
+    let resolved = admin.get_alert(request).await.unwrap().into_inner();
+    assert_eq!((resolved.state(), resolved.acknowledgement.as_str()), (AlertState::Resolved, "on it"));
 
     let quiet = AlertRule { disabled: true, ..rule.clone() };
     let quiet = UpdateAlertRuleRequest { alert_rule: Some(quiet), ..Default::default() };
@@ -138,6 +152,44 @@ async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {
     assert_eq!(reason(&gone), "ALERT_RULE_NOT_FOUND");
     let shipped = admin.list_alert_rules(ListAlertRulesRequest::default()).await.unwrap().into_inner().alert_rules;
     assert!(shipped.iter().any(|rule| rule.name == "alertRules/cross-layer"));
+}
+
+async fn a_mask_names_the_condition_of_a_rule(suite: Suite) {
+    let mut admin = client(&suite.admin());
+    let name = "alertRules/conversion-guards".to_owned();
+    let shipped = admin.get_alert_rule(GetAlertRuleRequest { name: name.clone() }).await.unwrap().into_inner();
+    let pacing = |kpi: &str| PacingCondition {
+        kpi: kpi.to_owned(),
+        planned_total: 10.0,
+        granularity: Granularity::Month.into(),
+        tolerance_ratio: 0.1,
+        ..Default::default()
+    };
+    let update = |condition: PacingCondition, path: &str| UpdateAlertRuleRequest {
+        alert_rule: Some(AlertRule {
+            name: name.clone(),
+            condition: Some(Condition::Pacing(condition)),
+            ..Default::default()
+        }),
+        update_mask: Some(FieldMask { paths: vec![path.to_owned()] }),
+        request_id: String::new(),
+    };
+    for (condition, path, expected) in [
+        (pacing("kpis/nothing"), "condition", "KPI_NOT_FOUND"),
+        (pacing("kpis/call_seconds"), "pacing", "ALERT_RULE_INVALID"),
+        (PacingCondition::default(), "condition", "FIELD_INVALID"),
+        (pacing("kpis/contacts"), "no_such_field", "UPDATE_MASK_INVALID"),
+    ] {
+        let refused = admin.update_alert_rule(update(condition, path)).await.unwrap_err();
+        assert_eq!(reason(&refused), expected, "{path}");
+    }
+    let changed = admin.update_alert_rule(update(pacing("kpis/contacts"), "condition")).await.unwrap().into_inner();
+    let condition = Some(Condition::Pacing(pacing("kpis/contacts")));
+    let expected = AlertRule { condition, etag: "r2".to_owned(), update_time: changed.update_time, ..shipped };
+    assert_eq!(changed, expected);
+    // What the mask does not name need not be right.
+    let named = admin.update_alert_rule(update(PacingCondition::default(), "disabled")).await.unwrap().into_inner();
+    assert_eq!((named.condition, named.etag.as_str()), (changed.condition, "r3"));
 }
 
 async fn a_strategic_number_asks_for_a_person(suite: Suite) {
