@@ -16,28 +16,12 @@ use secrecy::SecretString;
 /// Every service that a process can run, in the order in which they need each other.
 pub fn services() -> Vec<ServiceDef> {
     vec![
-        ServiceDef { name: "audit", schema: remit_audit::SCHEMA, build: |deps| Box::pin(remit_audit::build(deps)) },
-        ServiceDef {
-            name: "registry",
-            schema: remit_registry::SCHEMA,
-            build: |deps| Box::pin(remit_registry::build(deps)),
-        },
-        ServiceDef {
-            name: "scoring",
-            schema: remit_scoring::SCHEMA,
-            build: |deps| Box::pin(remit_scoring::build(deps)),
-        },
-        ServiceDef { name: "kpi", schema: remit_kpi::SCHEMA, build: |deps| Box::pin(remit_kpi::build(deps)) },
-        ServiceDef {
-            name: "handoff",
-            schema: remit_handoff::SCHEMA,
-            build: |deps| Box::pin(remit_handoff::build(deps)),
-        },
-        ServiceDef {
-            name: "council",
-            schema: remit_council::SCHEMA,
-            build: |deps| Box::pin(remit_council::build(deps)),
-        },
+        remit_audit::SERVICE,
+        remit_registry::SERVICE,
+        remit_scoring::SERVICE,
+        remit_kpi::SERVICE,
+        remit_handoff::SERVICE,
+        remit_council::SERVICE,
     ]
 }
 
