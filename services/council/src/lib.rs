@@ -23,8 +23,9 @@ mod service;
 mod store;
 mod time;
 
+use futures::future::BoxFuture;
 use remit_core::Error;
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
@@ -34,12 +35,20 @@ pub const SCHEMA: Schema = Schema {
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
+    Box::pin(build(deps))
+}
+
 /// Builds the service from what the process provides.
 ///
 /// # Errors
 /// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
 /// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
-pub async fn build(deps: Deps) -> Result<Parts, Error> {
+async fn build(deps: Deps) -> Result<Parts, Error> {
     library::controls()?;
     let council = Arc::new(service::Council::new(&deps)?);
     let worker = council.clone();

@@ -23,21 +23,23 @@ mod store;
 mod summary;
 mod tail;
 
+use futures::future::BoxFuture;
 use remit_core::Result;
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::Service;
 use std::sync::Arc;
 
-/// The service, as a process runs it.
-pub const SERVICE: ServiceDef = ServiceDef {
-    name: "kpi",
-    schema: Schema {
-        service: "kpi",
-        migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
-    },
-    build: |deps| Box::pin(build(deps)),
-};
+const SCHEMA: Schema =
+    Schema { service: "kpi", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
+
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
+    Box::pin(build(deps))
+}
 
 async fn build(deps: Deps) -> Result<Parts> {
     let service = Service::new(&deps);

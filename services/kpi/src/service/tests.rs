@@ -35,7 +35,7 @@ impl Suite {
         let clock = Arc::new(ManualClock::new(Timestamp(JUNE)));
         let options = Options { clock: clock.clone(), ..Options::default() };
         let service = Service {
-            db: db.open_with(&crate::SERVICE.schema, options).await.unwrap(),
+            db: db.open_with(&crate::SCHEMA, options).await.unwrap(),
             shutdown: Default::default(),
             seeded: Default::default(),
         };
