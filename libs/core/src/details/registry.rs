@@ -1,6 +1,19 @@
 //! Details of the events of `registry`.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// One move of an alias, as part of [`ModelAliasesMoved`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasMoved {
+    /// The alias, such as `champion`.
+    pub alias: String,
+    /// The version before, `models/{model}/versions/{version}`; empty if the alias was not set.
+    pub from: String,
+    /// The version after.
+    pub to: String,
+}
 
 super::details! {
     /// A model was registered.
@@ -65,18 +78,9 @@ super::details! {
     ModelAliasesMoved for ["registry.aliases.set"] {
         /// The proposal that decided it, `proposals/{proposal}`.
         proposal: String,
-        /// The moves: one, or two if another alias took over the version that the first left.
+        /// One move, or two if another alias took over the version that the first left. Each says `alias`, and the
+        /// versions `from` (empty if the alias was not set) and `to`.
         aliases: Vec<AliasMoved>,
-    }
-
-    /// One move of an alias, as part of other details.
-    AliasMoved for [] {
-        /// The alias, such as `champion`.
-        alias: String,
-        /// The version before, `models/{model}/versions/{version}`; empty if the alias was not set.
-        from: String,
-        /// The version after.
-        to: String,
     }
 
     /// An artifact was registered.

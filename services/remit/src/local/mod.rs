@@ -17,11 +17,7 @@ use secrecy::SecretString;
 pub fn services() -> Vec<ServiceDef> {
     vec![
         ServiceDef { name: "audit", schema: remit_audit::SCHEMA, build: |deps| Box::pin(remit_audit::build(deps)) },
-        ServiceDef {
-            name: "registry",
-            schema: remit_registry::SCHEMA,
-            build: |deps| Box::pin(remit_registry::build(deps)),
-        },
+        remit_registry::SERVICE,
         ServiceDef {
             name: "scoring",
             schema: remit_scoring::SCHEMA,
