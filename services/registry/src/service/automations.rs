@@ -145,7 +145,10 @@ impl Service {
                 }
                 let mut automation = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &[])?;
                 check(&automation)?;
-                check_versions(m, &automation).await?;
+                // Versions do not go away: those that were there before need no look.
+                if automation.model_versions != before.model_versions {
+                    check_versions(m, &automation).await?;
+                }
                 automation.content_digest = wire::digest(&approved_part(&automation));
                 let changed = automation.content_digest != before.content_digest;
                 let approval_voided = changed && before.state() != AutomationState::Proposed;
