@@ -100,6 +100,23 @@ pub trait Records: 'static {
     }
     /// Puts the etag of a revision into the message, if it has one.
     fn set_etag(_message: &mut Self::Message, _etag: String) {}
+    /// What is stored as its body: all of it, unless a part that lists leave out has a column of its own.
+    fn body(message: &Self::Message) -> Vec<u8> {
+        message.encode_to_vec()
+    }
+
+    /// Reads a record from the columns `revision` and `body`, in statements of the service's own.
+    ///
+    /// # Errors
+    /// `Internal` if they are not there, or the body is no such message.
+    fn read(row: &Row) -> Result<Self::Message> {
+        let body: Vec<u8> = row.get("body")?;
+        let mut message = Self::Message::decode(body.as_slice()).map_err(|error| {
+            Error::internal(format!("a record of {} cannot be read", Self::TABLE)).with_source(error)
+        })?;
+        Self::set_etag(&mut message, etag::of(row.get("revision")?));
+        Ok(message)
+    }
 
     /// Inserts a record with revision 1 and puts its etag into it.
     ///
@@ -128,7 +145,7 @@ pub trait Records: 'static {
                 sql = sql.push(", ").push(column);
             }
             sql = sql.push(") values (").bind(m.tenant()).push(", ").bind(Self::name(message)).push(", 1, ");
-            sql = sql.bind(Self::create_time(message)).push(", ").bind(message.encode_to_vec());
+            sql = sql.bind(Self::create_time(message)).push(", ").bind(Self::body(message));
             for (_, value) in columns {
                 sql = sql.push(", ").bind(value);
             }
@@ -156,7 +173,7 @@ pub trait Records: 'static {
                 .query()
                 .fetch_optional(m.tx())
                 .await?;
-            row.as_ref().map(decode::<Self>).transpose()
+            row.as_ref().map(Self::read).transpose()
         }
     }
 
@@ -177,7 +194,7 @@ pub trait Records: 'static {
             let mut sql = Sql::new("update ")
                 .push(Self::TABLE)
                 .push(" set revision = revision + 1, body = ")
-                .bind(message.encode_to_vec());
+                .bind(Self::body(message));
             for (column, value) in Self::columns(message) {
                 sql = sql.push(", ").push(column).push(" = ").bind(value);
             }
@@ -237,7 +254,7 @@ pub trait Records: 'static {
     fn find(tx: &mut Tx, tenant: &Tenant, name: &str) -> impl Future<Output = Result<Option<Self::Message>>> + Send {
         async move {
             let row = select::<Self>(tenant).push(" and name = ").bind(name).query().fetch_optional(tx).await?;
-            row.as_ref().map(decode::<Self>).transpose()
+            row.as_ref().map(Self::read).transpose()
         }
     }
 
@@ -259,33 +276,10 @@ pub trait Records: 'static {
         page: Page<'_>,
     ) -> impl Future<Output = Result<(Vec<Self::Message>, String)>> + Send {
         async move {
-            let size = page::size(page.size)?;
-            let only = format!("{:?}", page.only);
-            let keyset = db.keyset(tenant, page.method, &[page.parent, page.filter, &only]);
-            let after = keyset.after(page.token)?;
-            let filter = filter::parse(page.filter, Self::FIELDS)?;
-            let columns = order::<Self>();
-            let mut sql = Sql::new("select revision, body");
-            for column in &columns {
-                sql = sql.push(", ").push(column);
-            }
-            sql = sql.push(" from ").push(Self::TABLE).push(" where tenant_id = ").bind(tenant);
-            if !page.parent.is_empty() {
-                sql = sql.push(" and parent = ").bind(page.parent);
-            }
-            for (column, value) in page.only {
-                sql = sql.push(" and ").push(column).push(" = ").bind(value);
-            }
-            let mut tx = db.read().await?;
-            let rows = sql
-                .and_filter(&filter)
-                .and_after(&columns, Self::ORDER, after.as_deref())
-                .order_limit(&columns, Self::ORDER, size + 1)
-                .query()
-                .fetch_all(&mut tx)
-                .await?;
-            let (rows, token) = keyset.cut(rows, size, |row| key::<Self>(row).unwrap_or_default());
-            Ok((rows.iter().map(decode::<Self>).collect::<Result<_>>()?, token))
+            let keys = keys::<Self>();
+            let (rows, token) =
+                rows(db, tenant, page, Self::TABLE, "revision, body", (&keys, Self::ORDER), Self::FIELDS).await?;
+            Ok((rows.iter().map(Self::read).collect::<Result<_>>()?, token))
         }
     }
 
@@ -303,8 +297,8 @@ pub trait Records: 'static {
             for (column, value) in only {
                 sql = sql.push(" and ").push(column).push(" = ").bind(value.clone());
             }
-            let rows = sql.order_limit(&order::<Self>(), Self::ORDER, MOST).query().fetch_all(tx).await?;
-            rows.iter().map(decode::<Self>).collect()
+            let rows = sql.order_limit(&columns(&keys::<Self>()), Self::ORDER, MOST).query().fetch_all(tx).await?;
+            rows.iter().map(Self::read).collect()
         }
     }
 
@@ -325,7 +319,7 @@ pub trait Records: 'static {
                 .query()
                 .fetch_all(tx)
                 .await?;
-            rows.iter().map(decode::<Self>).collect()
+            rows.iter().map(Self::read).collect()
         }
     }
 }
@@ -335,18 +329,54 @@ fn select<R: Records + ?Sized>(tenant: &Tenant) -> Sql {
 }
 
 /// The columns of the order of lists; the name makes it total.
-fn order<R: Records + ?Sized>() -> Vec<&'static str> {
-    R::SORT.iter().map(|key| key.column()).chain(["name"]).collect()
+fn keys<R: Records + ?Sized>() -> Vec<Key> {
+    R::SORT.iter().copied().chain([Key::Text("name")]).collect()
 }
 
-fn key<R: Records + ?Sized>(row: &Row) -> Result<Vec<Value>> {
-    R::SORT.iter().map(|key| key.read(row)).chain([Key::Text("name").read(row)]).collect()
+fn columns(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.column()).collect()
 }
 
-fn decode<R: Records + ?Sized>(row: &Row) -> Result<R::Message> {
-    let body: Vec<u8> = row.get("body")?;
-    let mut message = R::Message::decode(body.as_slice())
-        .map_err(|error| Error::internal(format!("a record of {} cannot be read", R::TABLE)).with_source(error))?;
-    R::set_etag(&mut message, etag::of(row.get("revision")?));
-    Ok(message)
+/// One page of the rows of `table` with these columns, and the token of the next one. The columns of `order`
+/// together differ from row to row.
+///
+/// # Errors
+/// `InvalidArgument` for a wrong filter, page size or page token; else as [`crate::classify`] says.
+pub async fn rows(
+    db: &Db,
+    tenant: &Tenant,
+    page: Page<'_>,
+    table: &'static str,
+    select: &'static str,
+    order: (&[Key], Order),
+    fields: &[Field],
+) -> Result<(Vec<Row>, String)> {
+    let size = page::size(page.size)?;
+    let only = format!("{:?}", page.only);
+    let keyset = db.keyset(tenant, page.method, &[page.parent, page.filter, &only]);
+    let after = keyset.after(page.token)?;
+    let filter = filter::parse(page.filter, fields)?;
+    let (keys, order) = order;
+    let columns = columns(keys);
+    let mut sql = Sql::new("select ").push(select);
+    for column in &columns {
+        sql = sql.push(", ").push(column);
+    }
+    sql = sql.push(" from ").push(table).push(" where tenant_id = ").bind(tenant);
+    if !page.parent.is_empty() {
+        sql = sql.push(" and parent = ").bind(page.parent);
+    }
+    for (column, value) in page.only {
+        sql = sql.push(" and ").push(column).push(" = ").bind(value);
+    }
+    let mut tx = db.read().await?;
+    let rows = sql
+        .and_filter(&filter)
+        .and_after(&columns, order, after.as_deref())
+        .order_limit(&columns, order, size + 1)
+        .query()
+        .fetch_all(&mut tx)
+        .await?;
+    let key = |row: &Row| keys.iter().map(|key| key.read(row)).collect::<Result<_>>().unwrap_or_default();
+    Ok(keyset.cut(rows, size, key))
 }

@@ -12,54 +12,50 @@
 //!   `remit_core::lifecycle`.
 //! - An alias points at one version at any time, moves in one step, and its whole history stays.
 //! - An output with high or unknown stakes is recorded with complete version tags or not at all
-//!   ([`provenance`]).
+//!   (`provenance`).
 //! - Every change of a version's state or aliases reaches the watchers of `WatchModelStates` with the
 //!   commit that made it.
 //!
 //! # What it does not do
 //! It does not judge proposals (the council does), decide about tasks (scoring does), or keep assets: it
 //! knows them by their digests.
+//!
+//! # Where it stands
+//! `grpc` and `service` and `store` have a file for each gRPC service, of the same name. Beside them stand the
+//! rules, which know no database: `inventory` (model versions), `provenance` and `recording` (outputs).
+#![warn(unreachable_pub)]
 
-pub mod convert;
-pub mod grpc;
-pub mod provenance;
-pub mod service;
-pub mod store;
+mod fields;
+mod grpc;
+mod inventory;
+mod provenance;
+mod recording;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
 
 use futures::future::BoxFuture;
-use remit_api::registry::v1::artifact_service_server::ArtifactServiceServer;
-use remit_api::registry::v1::automation_service_server::AutomationServiceServer;
-use remit_api::registry::v1::model_service_server::ModelServiceServer;
-use remit_api::registry::v1::output_service_server::OutputServiceServer;
-use remit_core::Error;
+use remit_core::Result;
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
-use service::Registry;
-use tonic::service::Routes;
+use service::Service;
 
-/// The registry's tables.
-pub const SCHEMA: Schema = Schema {
+const SCHEMA: Schema = Schema {
     service: "registry",
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
-/// The service, for a process that runs it.
-pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+/// The registry, for a process that runs it.
+pub const SERVICE: ServiceDef =
+    ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
 
 // A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
-fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
     Box::pin(build(deps))
 }
 
-/// Builds the service.
-///
-/// # Errors
-/// None at present; the signature is the same for every service.
-async fn build(deps: Deps) -> Result<Parts, Error> {
-    let registry = Registry { db: deps.db, clock: deps.clock, shutdown: deps.shutdown };
-    let routes = Routes::new(ModelServiceServer::new(grpc::models::Models(registry.clone())))
-        .add_service(ArtifactServiceServer::new(grpc::artifacts::Artifacts(registry.clone())))
-        .add_service(AutomationServiceServer::new(grpc::automations::Automations(registry.clone())))
-        .add_service(OutputServiceServer::new(grpc::outputs::Outputs(registry)));
+async fn build(deps: Deps) -> Result<Parts> {
+    let routes = grpc::routes(&Service { db: deps.db, shutdown: deps.shutdown });
     Ok(Parts { routes, ..Parts::default() })
 }

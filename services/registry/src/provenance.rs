@@ -6,12 +6,12 @@ use remit_api::registry::v1::{
 use remit_api::types::Stakes;
 
 /// Whether the stakes demand complete tags (S71); unknown counts as high.
-pub fn demands_tags(output: &Output) -> bool {
+pub(crate) fn demands_tags(output: &Output) -> bool {
     !matches!(output.stakes(), Stakes::Low | Stakes::Medium)
 }
 
 /// Whether a person made the output without a model, so that no model's tags are due.
-pub fn made_by_a_person(output: &Output) -> bool {
+pub(crate) fn made_by_a_person(output: &Output) -> bool {
     output.model_version.is_empty()
         && matches!(output.digital_source_type(), DigitalSourceType::DigitalCreation | DigitalSourceType::HumanEdits)
 }
@@ -22,7 +22,7 @@ pub fn made_by_a_person(output: &Output) -> bool {
 ///
 /// # Source
 /// S59: model, prompt and guardrail versions; S71: version tags on high-stakes assets.
-pub fn missing_tags(output: &Output, known_model: bool, kinds: &[ArtifactKind]) -> Vec<&'static str> {
+pub(crate) fn missing_tags(output: &Output, known_model: bool, kinds: &[ArtifactKind]) -> Vec<&'static str> {
     let mut missing = Vec::new();
     let mut need = |there: bool, tag| {
         if !there {
@@ -45,7 +45,7 @@ pub fn missing_tags(output: &Output, known_model: bool, kinds: &[ArtifactKind]) 
 /// # Source
 /// Regulation (EU) 2024/1689, Art. 50(1), (2) and (4); the exemption for text needs human review or
 /// editorial control *and* editorial responsibility.
-pub fn disclosure(output: &Output) -> (DisclosureStatus, Vec<&'static str>) {
+pub(crate) fn disclosure(output: &Output) -> (DisclosureStatus, Vec<&'static str>) {
     let none = Disclosure::default();
     let made = output.disclosure.as_ref().unwrap_or(&none);
     let mut missing = Vec::new();
@@ -94,7 +94,7 @@ fn was_real(review: &HumanReview) -> bool {
 ///
 /// # Source
 /// <http://cv.iptc.org/newscodes/digitalsourcetype/>
-pub fn iptc_term(kind: DigitalSourceType) -> &'static str {
+pub(crate) fn iptc_term(kind: DigitalSourceType) -> &'static str {
     match kind {
         DigitalSourceType::Unspecified => "",
         DigitalSourceType::DigitalCreation => "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCreation",

@@ -200,6 +200,7 @@ async fn what_a_version_is_never_changes(suite: Suite) {
     let person = suite.admin();
     let model = create_model(&suite, "m").await.unwrap();
     assert_eq!(refusal(create_model(&suite, "m").await), "MODEL_EXISTS");
+    assert_eq!(refusal(create_model(&suite, "m/n").await), "ID_INVALID");
     let update = UpdateModelRequest {
         model: Some(Model {
             name: model.name.clone(),
@@ -215,6 +216,18 @@ async fn what_a_version_is_never_changes(suite: Suite) {
     let stale =
         models(&person).update_model(UpdateModelRequest { request_id: "other".into(), ..update }).await.unwrap_err();
     assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+    assert_eq!((model.etag.as_str(), changed.etag.as_str()), ("r1", "r2"));
+    for (paths, display_name) in [(vec!["*"], "one"), (vec![], "two")] {
+        let whole = Model {
+            name: model.name.clone(),
+            display_name: display_name.into(),
+            owner: "ben".into(),
+            ..Default::default()
+        };
+        let update = UpdateModelRequest { model: Some(whole), update_mask: mask(&paths), ..Default::default() };
+        let changed = models(&person).update_model(update).await.unwrap().into_inner();
+        assert_eq!((changed.owner.as_str(), changed.display_name.as_str()), ("ben", display_name));
+    }
 
     let name = create_version(&suite, "m", &[]).await;
     let update = |path: &str| UpdateModelVersionRequest {

@@ -1,8 +1,6 @@
-//! The gRPC service for models and their versions: decodes, calls the use case, encodes.
+//! Models and their versions.
 
-use super::Answers;
-use crate::service::Registry;
-use futures::StreamExt as _;
+use super::Api;
 use remit_api::registry::v1::model_service_server::ModelService;
 use remit_api::registry::v1::{
     AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, GetModelRequest, GetModelVersionRequest,
@@ -11,99 +9,82 @@ use remit_api::registry::v1::{
     ListModelsResponse, Model, ModelVersion, SetModelAliasRequest, TransitionModelVersionRequest, UpdateModelRequest,
     UpdateModelVersionRequest, WatchModelStatesRequest, WatchModelStatesResponse,
 };
-use remit_runtime::{accept, to_status};
+use remit_runtime::{Answers, answers, unary};
 use tonic::{Request, Response, Status};
 
-/// Answers for models and their versions.
-#[derive(Debug, Clone)]
-pub struct Models(pub Registry);
-
 #[tonic::async_trait]
-impl ModelService for Models {
+impl ModelService for Api {
     async fn create_model(&self, request: Request<CreateModelRequest>) -> Result<Response<Model>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.create_model(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.create_model(cx, m).await).await
     }
 
     async fn get_model(&self, request: Request<GetModelRequest>) -> Result<Response<Model>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.get_model(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.get_model(cx, m).await).await
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.list_models(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.list_models(cx, m).await).await
     }
 
     async fn update_model(&self, request: Request<UpdateModelRequest>) -> Result<Response<Model>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.update_model(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.update_model(cx, m).await).await
     }
 
     async fn create_model_version(
         &self,
         request: Request<CreateModelVersionRequest>,
     ) -> Result<Response<ModelVersion>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.create_model_version(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.create_model_version(cx, m).await).await
     }
 
     async fn get_model_version(
         &self,
         request: Request<GetModelVersionRequest>,
     ) -> Result<Response<ModelVersion>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.get_model_version(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.get_model_version(cx, m).await).await
     }
 
     async fn list_model_versions(
         &self,
         request: Request<ListModelVersionsRequest>,
     ) -> Result<Response<ListModelVersionsResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.list_model_versions(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.list_model_versions(cx, m).await).await
     }
 
     async fn update_model_version(
         &self,
         request: Request<UpdateModelVersionRequest>,
     ) -> Result<Response<ModelVersion>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.update_model_version(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.update_model_version(cx, m).await).await
     }
 
     async fn add_evaluation(&self, request: Request<AddEvaluationRequest>) -> Result<Response<ModelVersion>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.add_evaluation(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.add_evaluation(cx, m).await).await
     }
 
     async fn transition_model_version(
         &self,
         request: Request<TransitionModelVersionRequest>,
     ) -> Result<Response<ModelVersion>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.transition_model_version(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.transition_model_version(cx, m).await).await
     }
 
     async fn list_model_version_transitions(
         &self,
         request: Request<ListModelVersionTransitionsRequest>,
     ) -> Result<Response<ListModelVersionTransitionsResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.list_model_version_transitions(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.list_model_version_transitions(cx, m).await).await
     }
 
     async fn set_model_alias(&self, request: Request<SetModelAliasRequest>) -> Result<Response<Model>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.set_model_alias(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.set_model_alias(cx, m).await).await
     }
 
     async fn list_alias_history(
         &self,
         request: Request<ListAliasHistoryRequest>,
     ) -> Result<Response<ListAliasHistoryResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.list_alias_history(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.list_alias_history(cx, m).await).await
     }
 
     type WatchModelStatesStream = Answers<WatchModelStatesResponse>;
@@ -112,8 +93,6 @@ impl ModelService for Models {
         &self,
         request: Request<WatchModelStatesRequest>,
     ) -> Result<Response<Self::WatchModelStatesStream>, Status> {
-        let (cx, req) = accept(request)?;
-        let answers = self.0.watch_model_states(&cx, &req).map_err(to_status)?;
-        Ok(Response::new(answers.map(|answer| answer.map_err(to_status)).boxed()))
+        unary(request, async |cx, m| Ok(answers(self.0.watch_model_states(cx, m)?))).await
     }
 }

@@ -1,7 +1,6 @@
-//! The gRPC service for outputs: decodes, calls the use case, encodes.
+//! Outputs.
 
-use super::Answers;
-use crate::service::Registry;
+use super::Api;
 use futures::StreamExt as _;
 use remit_api::registry::v1::output_service_server::OutputService;
 use remit_api::registry::v1::{
@@ -9,18 +8,13 @@ use remit_api::registry::v1::{
     Output, OutputSummary, RecordOutputRequest, RecordOutputsRequest, RecordOutputsResponse, SearchOutputsRequest,
     SearchOutputsResponse, SummarizeOutputsRequest,
 };
-use remit_runtime::{accept, to_status};
+use remit_runtime::{Answers, answers, to_status, unary};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Answers for outputs.
-#[derive(Debug, Clone)]
-pub struct Outputs(pub Registry);
-
 #[tonic::async_trait]
-impl OutputService for Outputs {
+impl OutputService for Api {
     async fn record_output(&self, request: Request<RecordOutputRequest>) -> Result<Response<Output>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.record_output(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.record_output(cx, m).await).await
     }
 
     type RecordOutputsStream = Answers<RecordOutputsResponse>;
@@ -29,33 +23,32 @@ impl OutputService for Outputs {
         &self,
         request: Request<Streaming<RecordOutputsRequest>>,
     ) -> Result<Response<Self::RecordOutputsStream>, Status> {
-        let (cx, batches) = accept(request)?;
-        // A batch is read when the answer to the one before is on its way: a fast writer is held back.
-        let state = (self.0.clone(), cx, batches);
-        let answers = futures::stream::try_unfold(state, |(registry, cx, mut batches)| async move {
-            let Some(batch) = batches.message().await? else { return Ok(None) };
-            let answer = registry.record_outputs(&cx, batch).await.map_err(to_status)?;
-            Ok(Some((answer, (registry, cx, batches))))
-        });
-        Ok(Response::new(answers.boxed()))
+        unary(request, async |cx, batches| {
+            // A batch is read when the answer to the one before is on its way: a fast writer is held back.
+            let state = (self.0.clone(), cx.clone(), batches);
+            let answers = futures::stream::try_unfold(state, |(service, cx, mut batches)| async move {
+                let Some(batch) = batches.message().await? else { return Ok(None) };
+                let answer = service.record_outputs(&cx, batch).await.map_err(to_status)?;
+                Ok(Some((answer, (service, cx, batches))))
+            });
+            Ok(answers.boxed())
+        })
+        .await
     }
 
     async fn get_output(&self, request: Request<GetOutputRequest>) -> Result<Response<Output>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.get_output(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.get_output(cx, m).await).await
     }
 
     async fn search_outputs(
         &self,
         request: Request<SearchOutputsRequest>,
     ) -> Result<Response<SearchOutputsResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.search_outputs(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.search_outputs(cx, m).await).await
     }
 
     async fn get_lineage(&self, request: Request<GetLineageRequest>) -> Result<Response<GetLineageResponse>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.get_lineage(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.get_lineage(cx, m).await).await
     }
 
     type ExportDisclosuresStream = Answers<ExportDisclosuresResponse>;
@@ -64,16 +57,13 @@ impl OutputService for Outputs {
         &self,
         request: Request<ExportDisclosuresRequest>,
     ) -> Result<Response<Self::ExportDisclosuresStream>, Status> {
-        let (cx, req) = accept(request)?;
-        let answers = self.0.export_disclosures(&cx, &req).map_err(to_status)?;
-        Ok(Response::new(answers.map(|answer| answer.map_err(to_status)).boxed()))
+        unary(request, async |cx, m| Ok(answers(self.0.export_disclosures(cx, m)?))).await
     }
 
     async fn summarize_outputs(
         &self,
         request: Request<SummarizeOutputsRequest>,
     ) -> Result<Response<OutputSummary>, Status> {
-        let (cx, req) = accept(request)?;
-        self.0.summarize_outputs(&cx, req).await.map(Response::new).map_err(to_status)
+        unary(request, async |cx, m| self.0.summarize_outputs(cx, m).await).await
     }
 }

@@ -1,197 +1,350 @@
-//! Artifacts and their labels.
+//! Artifacts, their labels, and their versions.
 
-use super::aliases::{Change, check_expected};
-use super::{Registry, digest, exists, record};
-use crate::convert::{check_etag, id_field, mask, present, required, stamp};
-use crate::store::aliases::{self, Owner};
-use crate::store::artifacts::{self, ArtifactRow, state_word};
+use super::aliases::{Why, check_expected, check_owner, list, point};
+use super::{Service, check_content, check_move, check_proposal, first_number};
+use crate::fields;
+use crate::store::artifacts::{self, ArtifactVersions, Artifacts};
+use crate::store::{aliases, models, next_number};
 use remit_api::registry::v1::{
-    Artifact, ArtifactKind, ArtifactVersionState, CreateArtifactRequest, GetArtifactRequest,
-    ListArtifactLabelHistoryRequest, ListArtifactLabelHistoryResponse, ListArtifactsRequest, ListArtifactsResponse,
-    SetArtifactLabelRequest, UpdateArtifactRequest,
+    ApproveArtifactVersionRequest, Artifact, ArtifactKind, ArtifactVersion, ArtifactVersionState,
+    CreateArtifactRequest, CreateArtifactVersionRequest, GetArtifactRequest, GetArtifactVersionRequest,
+    ListArtifactLabelHistoryRequest, ListArtifactLabelHistoryResponse, ListArtifactVersionsRequest,
+    ListArtifactVersionsResponse, ListArtifactsRequest, ListArtifactsResponse, SetArtifactLabelRequest,
+    UpdateArtifactRequest, WithdrawArtifactVersionRequest, WithdrawArtifactVersionResponse,
 };
-use remit_core::{ActorKind, Error, Result, name};
-use remit_runtime::{Cx, Started};
-use remit_store::filter;
+use remit_api::wire::{self, Word as _, actor, mask, required, required_text, time};
+use remit_core::details::{
+    ArtifactCreated, ArtifactLabelMoved, ArtifactVersionApproved, ArtifactVersionCreated, ArtifactVersionWithdrawn,
+    Details as _, RegistryUpdated,
+};
+use remit_core::name::{self, ArtifactLabelName, ArtifactName, ArtifactVersionName};
+use remit_core::{Error, Result, digest, etag};
+use remit_runtime::Cx;
+use remit_store::Records as _;
+use std::collections::BTreeMap;
 
-fn render(row: ArtifactRow) -> Artifact {
-    let name = format!("artifacts/{}", row.id);
-    Artifact {
-        labels: row.labels.into_iter().map(|(label, version)| (label, format!("{name}/versions/{version}"))).collect(),
-        etag: row.stored.revision.to_string(),
-        create_time: Some(stamp(row.stored.created_at)),
-        update_time: Some(stamp(row.stored.updated_at)),
-        name,
-        ..row.stored.body
-    }
-}
-
-fn kept(artifact: &Artifact) -> Artifact {
-    Artifact {
-        kind: artifact.kind,
-        display_name: artifact.display_name.clone(),
-        description: artifact.description.clone(),
-        owner: artifact.owner.clone(),
-        ..Default::default()
-    }
-}
+/// What of an artifact can be updated.
+const MUTABLE: &[&str] = &["display_name", "description", "owner"];
+/// How many affected model versions a withdrawal names.
+const MOST_AFFECTED: i64 = 1_000;
 
 fn check(artifact: &Artifact) -> Result<()> {
-    required(&artifact.display_name, "artifact.display_name")?;
-    required(&artifact.owner, "artifact.owner")
+    required_text(&artifact.display_name, "artifact.display_name")?;
+    required_text(&artifact.owner, "artifact.owner")
 }
 
-pub(crate) fn id<'a>(name: &'a str, field: &str) -> Result<&'a str> {
-    let [id] = name::ids::<1>(name, "artifacts/*", field)?;
-    Ok(id)
-}
-
-pub(crate) fn not_found(name: &str) -> Error {
-    Error::not_found("ARTIFACT_NOT_FOUND", name)
-}
-
-/// A service acts for a proposal and names it; a person acts in person.
-///
-/// # Errors
-/// `FailedPrecondition` (`PROPOSAL_REQUIRED`).
-pub(crate) fn check_proposal(cx: &Cx, proposal: &str, what: &str) -> Result<()> {
-    if cx.actor.kind == ActorKind::Service && proposal.is_empty() {
-        return Err(Error::precondition(
-            "PROPOSAL_REQUIRED",
-            format!("{what} by a service needs the name of the approved proposal"),
-        ));
+/// The states that may follow.
+fn next(state: ArtifactVersionState) -> &'static [ArtifactVersionState] {
+    match state {
+        ArtifactVersionState::Draft => &[ArtifactVersionState::Approved, ArtifactVersionState::Withdrawn],
+        ArtifactVersionState::Approved => &[ArtifactVersionState::Withdrawn],
+        ArtifactVersionState::Withdrawn | ArtifactVersionState::Unspecified => &[],
     }
-    Ok(())
 }
 
-impl Registry {
+/// The digest of the content, computed or checked; the content has to be here or somewhere.
+fn content_digest(version: &ArtifactVersion) -> Result<String> {
+    const FIELD: &str = "artifact_version.content_digest";
+    fields::optional_digest(&version.content_digest, FIELD)?;
+    if version.content.is_empty() {
+        if version.content_uri.is_empty() {
+            return Err(Error::invalid(
+                "CONTENT_REQUIRED",
+                "artifact_version.content",
+                "is required, or content_uri with content_digest",
+            ));
+        }
+        fields::digest(&version.content_digest, FIELD)?;
+        return Ok(version.content_digest.clone());
+    }
+    let found = digest::sha256(&version.content);
+    if !version.content_digest.is_empty() && version.content_digest != found {
+        return Err(Error::invalid("DIGEST_MISMATCH", FIELD, format!("does not fit the content, which has {found}")));
+    }
+    Ok(found)
+}
+
+impl Service {
     /// Registers an artifact.
-    pub async fn create_artifact(&self, cx: &Cx, req: CreateArtifactRequest) -> Result<Artifact> {
-        id_field(&req.artifact_id, "artifact_id")?;
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let artifact = kept(&present(req.artifact, "artifact")?);
-        check(&artifact)?;
-        if artifact.kind() == ArtifactKind::Unspecified {
+    pub(crate) async fn create_artifact(&self, cx: &Cx, req: CreateArtifactRequest) -> Result<Artifact> {
+        let name = ArtifactName::new(name::id(&req.artifact_id, "artifact_id")?).to_string();
+        let given = required(req.artifact.clone(), "artifact")?;
+        check(&given)?;
+        if given.kind() == ArtifactKind::Unspecified {
             return Err(Error::invalid("FIELD_REQUIRED", "artifact.kind", "is required"));
         }
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let name = format!("artifacts/{}", req.artifact_id);
-        if !artifacts::insert(m.tx(), &cx.tenant, &req.artifact_id, &artifact, call.now).await? {
-            return Err(exists("ARTIFACT_EXISTS", &name));
-        }
-        record(&mut m, &name, |event| {
-            event.after_digest = digest(&artifact);
-            event.details = serde_json::json!({"kind": artifact.kind().as_str_name(), "owner": artifact.owner});
-        });
-        let row = artifacts::find(m.tx(), &cx.tenant, &req.artifact_id).await?.ok_or_else(|| not_found(&name))?;
-        remit_runtime::finish(m, render(row)).await
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let now = Some(time::stamp(m.now()));
+                let labels = BTreeMap::new();
+                let mut artifact = Artifact { name, labels, create_time: now, update_time: now, ..given };
+                Artifacts::insert(m, &mut artifact).await?;
+                m.record(&artifact.name, |event| {
+                    let (kind, owner) = (artifact.kind().word().to_owned(), artifact.owner.clone());
+                    event.after_digest = wire::digest(&artifact);
+                    event.details = ArtifactCreated { kind, owner }.json();
+                });
+                Ok(artifact)
+            })
+            .await
     }
 
     /// Returns an artifact.
-    pub async fn get_artifact(&self, cx: &Cx, req: GetArtifactRequest) -> Result<Artifact> {
-        let id = id(&req.name, "name")?;
-        let row = artifacts::find(&mut self.db.read().await?, &cx.tenant, id).await?;
-        row.map(render).ok_or_else(|| not_found(&req.name))
+    pub(crate) async fn get_artifact(&self, cx: &Cx, req: GetArtifactRequest) -> Result<Artifact> {
+        ArtifactName::parse(&req.name, "name")?;
+        Artifacts::get(&mut self.db.read().await?, &cx.tenant, &req.name).await
     }
 
     /// Lists artifacts.
-    pub async fn list_artifacts(&self, cx: &Cx, req: ListArtifactsRequest) -> Result<ListArtifactsResponse> {
-        let fragment = filter::parse(&req.filter, artifacts::FIELDS)?;
-        let pager = self.pager(cx, &[&req.filter], req.page_size, &req.page_token)?;
-        let rows = artifacts::list(&mut self.db.read().await?, &cx.tenant, &fragment, &pager.window).await?;
-        let (rows, next_page_token) = pager.cut(rows, artifacts::key);
-        Ok(ListArtifactsResponse { artifacts: rows.into_iter().map(render).collect(), next_page_token })
+    pub(crate) async fn list_artifacts(&self, cx: &Cx, req: ListArtifactsRequest) -> Result<ListArtifactsResponse> {
+        let (artifacts, next_page_token) = Artifacts::list(&self.db, &cx.tenant, cx.page(&req)).await?;
+        Ok(ListArtifactsResponse { artifacts, next_page_token })
     }
 
     /// Changes an artifact.
-    pub async fn update_artifact(&self, cx: &Cx, req: UpdateArtifactRequest) -> Result<Artifact> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let paths = mask(req.update_mask.as_ref(), &["display_name", "description", "owner"], &["kind"])?;
-        let wanted = present(req.artifact.clone(), "artifact")?;
-        let id = id(&wanted.name, "artifact.name")?;
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let found = artifacts::claim(m.tx(), &cx.tenant, id, call.now).await?.ok_or_else(|| not_found(&wanted.name))?;
-        check_etag(&wanted.etag, found.revision - 1, &wanted.name)?;
-        let before = digest(&found.body);
-        let mut artifact = found.body;
-        for path in &paths {
-            match *path {
-                "display_name" => artifact.display_name.clone_from(&wanted.display_name),
-                "description" => artifact.description.clone_from(&wanted.description),
-                _ => artifact.owner.clone_from(&wanted.owner),
-            }
-        }
-        check(&artifact)?;
-        artifacts::save(m.tx(), &cx.tenant, id, &artifact).await?;
-        record(&mut m, &wanted.name, |event| {
-            event.before_digest = before;
-            event.after_digest = digest(&artifact);
-            event.details = serde_json::json!({"fields": paths});
-        });
-        let row = artifacts::find(m.tx(), &cx.tenant, id).await?.ok_or_else(|| not_found(&wanted.name))?;
-        remit_runtime::finish(m, render(row)).await
+    pub(crate) async fn update_artifact(&self, cx: &Cx, req: UpdateArtifactRequest) -> Result<Artifact> {
+        let given = required(req.artifact.as_ref(), "artifact")?;
+        ArtifactName::parse(&given.name, "artifact.name")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let before = Artifacts::claim(m, &given.name).await?;
+                etag::check(&given.etag, &before.etag, &before.name)?;
+                let mut artifact = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &["kind"])?;
+                check(&artifact)?;
+                artifact.update_time = Some(time::stamp(m.now()));
+                Artifacts::save(m, &mut artifact).await?;
+                m.record(&artifact.name, |event| {
+                    event.before_digest = wire::digest(&before);
+                    event.after_digest = wire::digest(&artifact);
+                    event.details = RegistryUpdated { fields: fields::paths(req.update_mask.as_ref()) }.json();
+                });
+                Ok(artifact)
+            })
+            .await
     }
 
     /// Points a label at a version.
-    pub async fn set_artifact_label(&self, cx: &Cx, req: SetArtifactLabelRequest) -> Result<Artifact> {
-        let artifact = id(&req.artifact, "artifact")?;
-        id_field(&req.label, "label")?;
-        let [of, version] = name::ids::<2>(&req.version, "artifacts/*/versions/*", "version")?;
-        if of != artifact {
-            return Err(Error::invalid("NAME_INVALID", "version", format!("must be a version of {}", req.artifact)));
-        }
+    pub(crate) async fn set_artifact_label(&self, cx: &Cx, req: SetArtifactLabelRequest) -> Result<Artifact> {
+        ArtifactName::parse(&req.artifact, "artifact")?;
+        name::id(&req.label, "label")?;
+        ArtifactVersionName::parse(&req.version, "version")?;
+        check_owner(&req.version, &req.artifact, "version")?;
         check_proposal(cx, &req.proposal, "a label that is moved")?;
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        artifacts::claim(m.tx(), &cx.tenant, artifact, call.now).await?.ok_or_else(|| not_found(&req.artifact))?;
-        let owner = Owner { collection: "artifacts", id: artifact };
-        let left = aliases::find(m.tx(), &cx.tenant, owner, &req.label).await?.version;
-        let left = left.as_deref().map(|id| owner.version(id)).unwrap_or_default();
-        check_expected("LABEL_MOVED", &req.label, &req.expected_version, &left)?;
-        let row = artifacts::find_version(m.tx(), &cx.tenant, artifact, version).await?;
-        let row = row.ok_or_else(|| super::artifact_versions::not_found(&req.version))?;
-        if row.state != ArtifactVersionState::Approved {
-            return Err(Error::precondition(
-                "ARTIFACT_NOT_APPROVED",
-                format!("{} is {}; a label moves only to an APPROVED version", req.version, state_word(row.state)),
-            ));
-        }
-        let change =
-            Change { owner, alias: &req.label, version: Some(version), proposal: &req.proposal, reason: &req.reason };
-        let change = change.make(&mut m).await?;
-        record(&mut m, &req.artifact, |event| {
-            event.reason.clone_from(&req.reason);
-            event.details = serde_json::json!({
-                "label": change.alias, "from": change.from_version, "to": change.to_version, "proposal": req.proposal,
-            });
-        });
-        let row = artifacts::find(m.tx(), &cx.tenant, artifact).await?.ok_or_else(|| not_found(&req.artifact))?;
-        remit_runtime::finish(m, render(row)).await
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let mut artifact = Artifacts::claim(m, &req.artifact).await?;
+                let left = artifact.labels.get(&req.label).cloned().unwrap_or_default();
+                check_expected("LABEL_MOVED", &req.label, &req.expected_version, &left)?;
+                let mut version = ArtifactVersions::claim(m, &req.version).await?;
+                if version.state() != ArtifactVersionState::Approved {
+                    let state = version.state().word();
+                    let message = format!("{} is {state}; a label moves only to an APPROVED version", req.version);
+                    return Err(Error::precondition("ARTIFACT_NOT_APPROVED", message));
+                }
+                let now = Some(time::stamp(m.now()));
+                if !left.is_empty() && left != req.version {
+                    let mut version = ArtifactVersions::claim(m, &left).await?;
+                    list(&mut version.labels, &req.label, false);
+                    version.update_time = now;
+                    ArtifactVersions::save(m, &mut version).await?;
+                }
+                list(&mut version.labels, &req.label, true);
+                version.update_time = now;
+                ArtifactVersions::save(m, &mut version).await?;
+                let why = Why { proposal: &req.proposal, reason: &req.reason };
+                let change = point(m, &req.artifact, &mut artifact.labels, (&req.label, &req.version), why).await?;
+                artifact.update_time = now;
+                Artifacts::save(m, &mut artifact).await?;
+                m.record(&req.artifact, |event| {
+                    event.reason.clone_from(&req.reason);
+                    event.details = ArtifactLabelMoved {
+                        label: change.alias,
+                        from: change.from_version,
+                        to: change.to_version,
+                        proposal: change.proposal,
+                    }
+                    .json();
+                });
+                Ok(artifact)
+            })
+            .await
     }
 
     /// Lists what an artifact's labels have pointed at.
-    pub async fn list_artifact_label_history(
+    pub(crate) async fn list_artifact_label_history(
         &self,
         cx: &Cx,
         req: ListArtifactLabelHistoryRequest,
     ) -> Result<ListArtifactLabelHistoryResponse> {
-        let artifact = id(&req.parent, "parent")?;
-        let pager = self.pager(cx, &[&req.parent, &req.label], req.page_size, &req.page_token)?;
-        let mut tx = self.db.snapshot().await?;
-        artifacts::find(&mut tx, &cx.tenant, artifact).await?.ok_or_else(|| not_found(&req.parent))?;
-        let owner = Owner { collection: "artifacts", id: artifact };
-        let rows = aliases::history(&mut tx, &cx.tenant, owner, &req.label, &pager.window).await?;
-        let (rows, next_page_token) = pager.cut(rows, aliases::key);
-        let changes = rows.into_iter().map(|(_, change)| change).collect();
+        ArtifactName::parse(&req.parent, "parent")?;
+        Artifacts::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
+        let (changes, next_page_token) = aliases::history(&self.db, &cx.tenant, cx.page(&req), &req.label).await?;
         Ok(ListArtifactLabelHistoryResponse { changes, next_page_token })
+    }
+
+    /// Adds a version.
+    pub(crate) async fn create_artifact_version(
+        &self,
+        cx: &Cx,
+        req: CreateArtifactVersionRequest,
+    ) -> Result<ArtifactVersion> {
+        let artifact = ArtifactName::parse(&req.parent, "parent")?.artifact;
+        let at_least = first_number(&req.artifact_version_id, "artifact_version_id")?;
+        let given = required(req.artifact_version.clone(), "artifact_version")?;
+        let content_digest = content_digest(&given)?;
+        if !given.base_version.is_empty() {
+            ArtifactVersionName::parse(&given.base_version, "artifact_version.base_version")?;
+            check_owner(&given.base_version, &req.parent, "artifact_version.base_version")?;
+        }
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let (number, owner) = next_number::<Artifacts>(m, &req.parent, at_least).await?;
+                if !given.base_version.is_empty() {
+                    ArtifactVersions::get(m.tx(), &cx.tenant, &given.base_version).await?;
+                }
+                let id = Some(&req.artifact_version_id).filter(|id| !id.is_empty());
+                let id = id.cloned().unwrap_or_else(|| number.to_string());
+                let now = Some(time::stamp(m.now()));
+                let mut version = ArtifactVersion {
+                    name: ArtifactVersionName::new(artifact, id).to_string(),
+                    kind: owner.kind,
+                    content: given.content,
+                    content_uri: given.content_uri,
+                    content_digest,
+                    media_type: given.media_type,
+                    change_note: given.change_note,
+                    base_version: given.base_version,
+                    state: ArtifactVersionState::Draft.into(),
+                    creator: Some(actor(&cx.actor)),
+                    create_time: now,
+                    update_time: now,
+                    ..Default::default()
+                };
+                ArtifactVersions::insert(m, &mut version).await?;
+                m.record(&version.name, |event| {
+                    event.after_digest.clone_from(&version.content_digest);
+                    event.details = ArtifactVersionCreated {
+                        kind: version.kind().word().to_owned(),
+                        base_version: version.base_version.clone(),
+                        change_note: version.change_note.clone(),
+                    }
+                    .json();
+                });
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Returns a version with its content.
+    pub(crate) async fn get_artifact_version(
+        &self,
+        cx: &Cx,
+        req: GetArtifactVersionRequest,
+    ) -> Result<ArtifactVersion> {
+        if let Ok(of) = ArtifactLabelName::parse(&req.name, "name") {
+            let artifact = ArtifactName::new(of.artifact).to_string();
+            let found = artifacts::labelled(&mut self.db.read().await?, &cx.tenant, &artifact, &of.label).await?;
+            return found.ok_or_else(|| Error::not_found("LABEL_NOT_FOUND", &req.name));
+        }
+        ArtifactVersionName::parse(&req.name, "name")?;
+        let found = artifacts::version(&mut self.db.read().await?, &cx.tenant, &req.name).await?;
+        found.ok_or_else(|| Error::not_found(ArtifactVersions::NOT_FOUND, &req.name))
+    }
+
+    /// Lists versions without their content.
+    pub(crate) async fn list_artifact_versions(
+        &self,
+        cx: &Cx,
+        req: ListArtifactVersionsRequest,
+    ) -> Result<ListArtifactVersionsResponse> {
+        let page = fields::within(cx.page(&req), "artifacts/-", ArtifactName::parse)?;
+        let (artifact_versions, next_page_token) = ArtifactVersions::list(&self.db, &cx.tenant, page).await?;
+        Ok(ListArtifactVersionsResponse { artifact_versions, next_page_token })
+    }
+
+    /// Approves a version.
+    pub(crate) async fn approve_artifact_version(
+        &self,
+        cx: &Cx,
+        req: ApproveArtifactVersionRequest,
+    ) -> Result<ArtifactVersion> {
+        ArtifactVersionName::parse(&req.name, "name")?;
+        check_proposal(cx, &req.proposal, "an approval")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let mut version = ArtifactVersions::claim(m, &req.name).await?;
+                let (from, to) = (version.state(), ArtifactVersionState::Approved);
+                check_move(&req.name, from, to, next(from))?;
+                let creator = version.creator.as_ref().map(|creator| creator.subject.as_str());
+                if cx.actor.is_human() && creator == Some(cx.actor.subject.as_str()) {
+                    return Err(Error::denied(
+                        "SELF_APPROVAL",
+                        format!("{} was written by {}, who cannot approve it", req.name, cx.actor.subject),
+                    ));
+                }
+                check_content(&req.name, &req.content_digest, &version.content_digest)?;
+                let now = Some(time::stamp(m.now()));
+                version.state = to.into();
+                version.state_reason.clone_from(&req.reason);
+                version.proposal.clone_from(&req.proposal);
+                version.approver = Some(actor(&cx.actor));
+                version.approve_time = now;
+                version.update_time = now;
+                ArtifactVersions::save(m, &mut version).await?;
+                m.record(&req.name, |event| {
+                    let (from, to) = (from.word().to_owned(), to.word().to_owned());
+                    event.reason.clone_from(&req.reason);
+                    event.after_digest.clone_from(&version.content_digest);
+                    event.details = ArtifactVersionApproved { from, to, proposal: req.proposal.clone() }.json();
+                });
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Withdraws a version.
+    pub(crate) async fn withdraw_artifact_version(
+        &self,
+        cx: &Cx,
+        req: WithdrawArtifactVersionRequest,
+    ) -> Result<WithdrawArtifactVersionResponse> {
+        ArtifactVersionName::parse(&req.name, "name")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                // The artifact first, as whoever moves its labels does.
+                let owner = name::parent(&req.name);
+                let artifact = Artifacts::try_claim(m, owner).await?;
+                let mut version = ArtifactVersions::claim(m, &req.name).await?;
+                let (from, to) = (version.state(), ArtifactVersionState::Withdrawn);
+                check_move(&req.name, from, to, next(from))?;
+                let now = Some(time::stamp(m.now()));
+                let cleared_labels = std::mem::take(&mut version.labels);
+                if let Some(mut artifact) = artifact.filter(|_| !cleared_labels.is_empty()) {
+                    let why = Why { proposal: "", reason: "the version is withdrawn" };
+                    for label in &cleared_labels {
+                        point(m, owner, &mut artifact.labels, (label, ""), why).await?;
+                    }
+                    artifact.update_time = now;
+                    Artifacts::save(m, &mut artifact).await?;
+                }
+                version.state = to.into();
+                version.state_reason.clone_from(&req.reason);
+                version.update_time = now;
+                ArtifactVersions::save(m, &mut version).await?;
+                let affected_model_versions =
+                    models::running_with(m.tx(), &cx.tenant, &req.name, MOST_AFFECTED).await?;
+                m.record(&req.name, |event| {
+                    event.reason.clone_from(&req.reason);
+                    event.details = ArtifactVersionWithdrawn {
+                        from: from.word().to_owned(),
+                        to: to.word().to_owned(),
+                        cleared_labels,
+                        affected_model_versions: affected_model_versions.len() as u64,
+                    }
+                    .json();
+                });
+                Ok(WithdrawArtifactVersionResponse { artifact_version: Some(version), affected_model_versions })
+            })
+            .await
     }
 }

@@ -1,31 +1,25 @@
 //! Cross-functional automations.
 
-use super::{Registry, digest, exists, record, versions as version_service};
-use crate::convert::{check_etag, digest_of, id_field, mask, present, required, stamp};
-use crate::store::automations::{self, AutomationRow, state_word};
-use crate::store::versions;
+use super::{Service, check_content, check_move};
+use crate::fields;
+use crate::store::automations::Automations;
+use crate::store::models::ModelVersions;
+use crate::store::named;
 use remit_api::registry::v1::{
     ApproveAutomationRequest, Automation, AutomationState, CreateAutomationRequest, GetAutomationRequest,
     ListAutomationsRequest, ListAutomationsResponse, RetireAutomationRequest, SuspendAutomationRequest,
     UpdateAutomationRequest,
 };
-use remit_core::{Error, Result, name};
-use remit_runtime::{Cx, Started};
-use remit_store::{Mutation, filter};
+use remit_api::wire::{self, Word as _, mask, required, required_text, time};
+use remit_core::details::{AutomationCreated, AutomationMoved, AutomationUpdated, Details as _};
+use remit_core::name::{self, AutomationName, GateName, ModelVersionName, TaskName};
+use remit_core::{Error, Result, etag};
+use remit_runtime::Cx;
+use remit_store::{Call, Mutation, Records as _};
 
-const UPDATABLE: &[&str] =
+/// What of an automation can be updated.
+const MUTABLE: &[&str] =
     &["display_name", "description", "functions", "tasks", "model_versions", "gates", "data_flow", "owner"];
-
-fn render(row: AutomationRow) -> Automation {
-    Automation {
-        name: format!("automations/{}", row.id),
-        state: row.state.into(),
-        etag: row.stored.revision.to_string(),
-        create_time: Some(stamp(row.stored.created_at)),
-        update_time: Some(stamp(row.stored.updated_at)),
-        ..row.stored.body
-    }
-}
 
 /// What is approved: everything that a caller writes but the owner.
 fn approved_part(automation: &Automation) -> Automation {
@@ -41,9 +35,20 @@ fn approved_part(automation: &Automation) -> Automation {
     }
 }
 
+/// The states that may follow.
+fn next(state: AutomationState) -> &'static [AutomationState] {
+    match state {
+        AutomationState::Proposed | AutomationState::Suspended => {
+            &[AutomationState::Approved, AutomationState::Retired]
+        }
+        AutomationState::Approved => &[AutomationState::Suspended, AutomationState::Retired],
+        AutomationState::Retired | AutomationState::Unspecified => &[],
+    }
+}
+
 fn check(automation: &Automation) -> Result<()> {
-    required(&automation.display_name, "automation.display_name")?;
-    required(&automation.owner, "automation.owner")?;
+    required_text(&automation.display_name, "automation.display_name")?;
+    required_text(&automation.owner, "automation.owner")?;
     if automation.functions.len() < 2 {
         return Err(Error::invalid(
             "FIELD_REQUIRED",
@@ -51,245 +56,176 @@ fn check(automation: &Automation) -> Result<()> {
             "must name at least two functions: an automation of one function needs no council",
         ));
     }
-    for (at, task) in automation.tasks.iter().enumerate() {
-        name::ids::<1>(task, "tasks/*", &format!("automation.tasks[{at}]"))?;
-    }
-    for (at, gate) in automation.gates.iter().enumerate() {
-        name::ids::<1>(gate, "gates/*", &format!("automation.gates[{at}]"))?;
-    }
-    for (at, version) in automation.model_versions.iter().enumerate() {
-        name::ids::<2>(version, "models/*/versions/*", &format!("automation.model_versions[{at}]"))?;
-    }
-    Ok(())
-}
-
-fn id<'a>(name: &'a str, field: &str) -> Result<&'a str> {
-    let [id] = name::ids::<1>(name, "automations/*", field)?;
-    Ok(id)
-}
-
-fn not_found(name: &str) -> Error {
-    Error::not_found("AUTOMATION_NOT_FOUND", name)
+    fields::names(&automation.tasks, "automation.tasks", TaskName::parse)?;
+    fields::names(&automation.gates, "automation.gates", GateName::parse)?;
+    fields::names(&automation.model_versions, "automation.model_versions", ModelVersionName::parse)
 }
 
 async fn check_versions(m: &mut Mutation, automation: &Automation) -> Result<()> {
     let tenant = m.tenant().clone();
-    for name in &automation.model_versions {
-        let (model, id) = version_service::ids(name, "automation.model_versions")?;
-        if versions::find(m.tx(), &tenant, model, id).await?.is_none() {
-            return Err(version_service::not_found(name));
-        }
+    let names: Vec<&str> = automation.model_versions.iter().map(String::as_str).collect();
+    let known = named::<ModelVersions>(m.tx(), &tenant, &names).await?;
+    match names.iter().find(|name| !known.contains_key(**name)) {
+        Some(unknown) => Err(Error::not_found(ModelVersions::NOT_FOUND, unknown)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// One move of an automation from state to state.
-struct Step<'a> {
-    name: &'a str,
+struct Step {
+    name: String,
     to: AutomationState,
-    from: &'static [AutomationState],
-    proposal: &'a str,
-    reason: &'a str,
-    conditions: &'a [String],
-    content_digest: &'a str,
+    proposal: String,
+    reason: String,
+    conditions: Vec<String>,
+    content_digest: String,
 }
 
-impl Step<'_> {
-    fn check(&self, row: &AutomationRow) -> Result<()> {
-        if !self.from.contains(&row.state) {
-            let allowed = match row.state {
-                AutomationState::Proposed => "APPROVED, RETIRED",
-                AutomationState::Approved => "SUSPENDED, RETIRED",
-                AutomationState::Suspended => "APPROVED, RETIRED",
-                AutomationState::Retired | AutomationState::Unspecified => "nothing",
-            };
-            return Err(Error::precondition(
-                "TRANSITION_NOT_ALLOWED",
-                format!(
-                    "{} is {}; {} cannot follow, allowed: {allowed}",
-                    self.name,
-                    state_word(row.state),
-                    state_word(self.to)
-                ),
-            ));
-        }
-        let found = &row.stored.body.content_digest;
-        if !self.content_digest.is_empty() && self.content_digest != found {
-            return Err(Error::precondition(
-                "CONTENT_CHANGED",
-                format!(
-                    "{} has content {found}, the vote was about {}; propose it again",
-                    self.name, self.content_digest
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    async fn make(&self, cx: &Cx, m: &mut Mutation) -> Result<Automation> {
-        let now = m.now();
-        let id = id(self.name, "name")?;
-        let row = automations::claim(m.tx(), &cx.tenant, id, now).await?;
-        let mut row = row.ok_or_else(|| not_found(self.name))?;
-        self.check(&row)?;
-        let from = state_word(row.state);
-        row.state = self.to;
-        row.stored.body.conditions = self.conditions.to_vec();
-        row.stored.body.proposal = self.proposal.to_owned();
-        row.stored.body.state_reason = self.reason.to_owned();
-        automations::save(m.tx(), &cx.tenant, &row).await?;
-        record(m, self.name, |event| {
-            event.reason = self.reason.to_owned();
-            event.after_digest.clone_from(&row.stored.body.content_digest);
-            event.details = serde_json::json!({
-                "from": from, "to": state_word(self.to), "proposal": self.proposal, "conditions": self.conditions,
-            });
-        });
-        Ok(render(row))
-    }
-}
-
-impl Registry {
+impl Service {
     /// Registers an automation.
-    pub async fn create_automation(&self, cx: &Cx, req: CreateAutomationRequest) -> Result<Automation> {
-        id_field(&req.automation_id, "automation_id")?;
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let wanted = present(req.automation, "automation")?;
-        check(&wanted)?;
-        let part = approved_part(&wanted);
-        let automation = Automation { owner: wanted.owner, content_digest: digest_of(&part), ..part };
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let name = format!("automations/{}", req.automation_id);
-        if !automations::insert(m.tx(), &cx.tenant, &req.automation_id, &automation, call.now).await? {
-            return Err(exists("AUTOMATION_EXISTS", &name));
-        }
-        check_versions(&mut m, &automation).await?;
-        record(&mut m, &name, |event| {
-            event.after_digest.clone_from(&automation.content_digest);
-            event.details = serde_json::json!({
-                "owner": automation.owner, "functions": automation.functions, "model_versions": automation.model_versions,
-            });
-        });
-        let row = automations::find(m.tx(), &cx.tenant, &req.automation_id).await?.ok_or_else(|| not_found(&name))?;
-        remit_runtime::finish(m, render(row)).await
+    pub(crate) async fn create_automation(&self, cx: &Cx, req: CreateAutomationRequest) -> Result<Automation> {
+        let name = AutomationName::new(name::id(&req.automation_id, "automation_id")?).to_string();
+        let given = required(req.automation.clone(), "automation")?;
+        check(&given)?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let part = approved_part(&given);
+                let now = Some(time::stamp(m.now()));
+                let mut automation = Automation {
+                    name,
+                    owner: given.owner,
+                    state: AutomationState::Proposed.into(),
+                    content_digest: wire::digest(&part),
+                    create_time: now,
+                    update_time: now,
+                    ..part
+                };
+                Automations::insert(m, &mut automation).await?;
+                check_versions(m, &automation).await?;
+                m.record(&automation.name, |event| {
+                    event.after_digest.clone_from(&automation.content_digest);
+                    event.details = AutomationCreated {
+                        owner: automation.owner.clone(),
+                        functions: automation.functions.clone(),
+                        model_versions: automation.model_versions.clone(),
+                    }
+                    .json();
+                });
+                Ok(automation)
+            })
+            .await
     }
 
     /// Returns an automation.
-    pub async fn get_automation(&self, cx: &Cx, req: GetAutomationRequest) -> Result<Automation> {
-        let id = id(&req.name, "name")?;
-        let row = automations::find(&mut self.db.read().await?, &cx.tenant, id).await?;
-        row.map(render).ok_or_else(|| not_found(&req.name))
+    pub(crate) async fn get_automation(&self, cx: &Cx, req: GetAutomationRequest) -> Result<Automation> {
+        AutomationName::parse(&req.name, "name")?;
+        Automations::get(&mut self.db.read().await?, &cx.tenant, &req.name).await
     }
 
     /// Lists automations.
-    pub async fn list_automations(&self, cx: &Cx, req: ListAutomationsRequest) -> Result<ListAutomationsResponse> {
-        let fragment = filter::parse(&req.filter, automations::FIELDS)?;
-        let pager = self.pager(cx, &[&req.filter], req.page_size, &req.page_token)?;
-        let rows = automations::list(&mut self.db.read().await?, &cx.tenant, &fragment, &pager.window).await?;
-        let (rows, next_page_token) = pager.cut(rows, automations::key);
-        Ok(ListAutomationsResponse { automations: rows.into_iter().map(render).collect(), next_page_token })
+    pub(crate) async fn list_automations(
+        &self,
+        cx: &Cx,
+        req: ListAutomationsRequest,
+    ) -> Result<ListAutomationsResponse> {
+        let (automations, next_page_token) = Automations::list(&self.db, &cx.tenant, cx.page(&req)).await?;
+        Ok(ListAutomationsResponse { automations, next_page_token })
     }
 
     /// Changes an automation; its approval is void if what was approved has changed.
-    pub async fn update_automation(&self, cx: &Cx, req: UpdateAutomationRequest) -> Result<Automation> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let paths = mask(req.update_mask.as_ref(), UPDATABLE, &[])?;
-        let wanted = present(req.automation.clone(), "automation")?;
-        let id = id(&wanted.name, "automation.name")?;
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let row = automations::claim(m.tx(), &cx.tenant, id, call.now).await?;
-        let mut row = row.ok_or_else(|| not_found(&wanted.name))?;
-        check_etag(&wanted.etag, row.stored.revision - 1, &wanted.name)?;
-        if row.state == AutomationState::Retired {
-            return Err(Error::precondition("AUTOMATION_RETIRED", format!("{} is RETIRED", wanted.name)));
-        }
-        let before = digest(&row.stored.body);
-        let automation = &mut row.stored.body;
-        for path in &paths {
-            match *path {
-                "display_name" => automation.display_name.clone_from(&wanted.display_name),
-                "description" => automation.description.clone_from(&wanted.description),
-                "functions" => automation.functions.clone_from(&wanted.functions),
-                "tasks" => automation.tasks.clone_from(&wanted.tasks),
-                "model_versions" => automation.model_versions.clone_from(&wanted.model_versions),
-                "gates" => automation.gates.clone_from(&wanted.gates),
-                "data_flow" => automation.data_flow.clone_from(&wanted.data_flow),
-                _ => automation.owner.clone_from(&wanted.owner),
-            }
-        }
-        check(automation)?;
-        check_versions(&mut m, automation).await?;
-        let content_digest = digest_of(&approved_part(automation));
-        let voided = content_digest != automation.content_digest && row.state != AutomationState::Proposed;
-        automation.content_digest = content_digest;
-        if voided {
-            automation.conditions.clear();
-            automation.proposal.clear();
-            automation.state_reason = "edited since the approval".to_owned();
-            row.state = AutomationState::Proposed;
-        }
-        automations::save(m.tx(), &cx.tenant, &row).await?;
-        record(&mut m, &wanted.name, |event| {
-            event.before_digest = before;
-            event.after_digest = digest(&row.stored.body);
-            event.details = serde_json::json!({"fields": paths, "approval_voided": voided});
-        });
-        remit_runtime::finish(m, render(row)).await
+    pub(crate) async fn update_automation(&self, cx: &Cx, req: UpdateAutomationRequest) -> Result<Automation> {
+        let given = required(req.automation.as_ref(), "automation")?;
+        AutomationName::parse(&given.name, "automation.name")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let before = Automations::claim(m, &given.name).await?;
+                etag::check(&given.etag, &before.etag, &before.name)?;
+                if before.state() == AutomationState::Retired {
+                    return Err(Error::precondition("AUTOMATION_RETIRED", format!("{} is RETIRED", before.name)));
+                }
+                let mut automation = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &[])?;
+                check(&automation)?;
+                // Versions do not go away: those that were there before need no look.
+                if automation.model_versions != before.model_versions {
+                    check_versions(m, &automation).await?;
+                }
+                automation.content_digest = wire::digest(&approved_part(&automation));
+                let changed = automation.content_digest != before.content_digest;
+                let approval_voided = changed && before.state() != AutomationState::Proposed;
+                if approval_voided {
+                    automation.conditions.clear();
+                    automation.proposal.clear();
+                    automation.state_reason = "edited since the approval".to_owned();
+                    automation.set_state(AutomationState::Proposed);
+                }
+                automation.update_time = Some(time::stamp(m.now()));
+                Automations::save(m, &mut automation).await?;
+                m.record(&automation.name, |event| {
+                    event.before_digest = wire::digest(&before);
+                    event.after_digest = wire::digest(&automation);
+                    let fields = fields::paths(req.update_mask.as_ref());
+                    event.details = AutomationUpdated { fields, approval_voided }.json();
+                });
+                Ok(automation)
+            })
+            .await
     }
 
     /// Approves an automation.
-    pub async fn approve_automation(&self, cx: &Cx, req: ApproveAutomationRequest) -> Result<Automation> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
+    pub(crate) async fn approve_automation(&self, cx: &Cx, req: ApproveAutomationRequest) -> Result<Automation> {
+        let call = cx.call(&req);
         let step = Step {
-            name: &req.name,
+            name: req.name,
             to: AutomationState::Approved,
-            from: &[AutomationState::Proposed, AutomationState::Suspended],
-            proposal: &req.proposal,
-            reason: &req.reason,
-            conditions: &req.conditions,
-            content_digest: &req.content_digest,
+            proposal: req.proposal,
+            reason: req.reason,
+            conditions: req.conditions,
+            content_digest: req.content_digest,
         };
-        let answer = step.make(cx, &mut m).await?;
-        remit_runtime::finish(m, answer).await
+        self.step(&call, step).await
     }
 
     /// Stops an automation.
-    pub async fn suspend_automation(&self, cx: &Cx, req: SuspendAutomationRequest) -> Result<Automation> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let from = &[AutomationState::Approved];
-        let step = stop(&req.name, AutomationState::Suspended, from, &req.reason);
-        let answer = step.make(cx, &mut m).await?;
-        remit_runtime::finish(m, answer).await
+    pub(crate) async fn suspend_automation(&self, cx: &Cx, req: SuspendAutomationRequest) -> Result<Automation> {
+        self.step(&cx.call(&req), stop(req.name, AutomationState::Suspended, req.reason)).await
     }
 
     /// Retires an automation.
-    pub async fn retire_automation(&self, cx: &Cx, req: RetireAutomationRequest) -> Result<Automation> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let from = &[AutomationState::Proposed, AutomationState::Approved, AutomationState::Suspended];
-        let step = stop(&req.name, AutomationState::Retired, from, &req.reason);
-        let answer = step.make(cx, &mut m).await?;
-        remit_runtime::finish(m, answer).await
+    pub(crate) async fn retire_automation(&self, cx: &Cx, req: RetireAutomationRequest) -> Result<Automation> {
+        self.step(&cx.call(&req), stop(req.name, AutomationState::Retired, req.reason)).await
+    }
+
+    async fn step(&self, call: &Call, step: Step) -> Result<Automation> {
+        AutomationName::parse(&step.name, "name")?;
+        self.db
+            .mutate(call, async |m| {
+                let mut automation = Automations::claim(m, &step.name).await?;
+                let from = automation.state();
+                check_move(&step.name, from, step.to, next(from))?;
+                check_content(&step.name, &step.content_digest, &automation.content_digest)?;
+                automation.set_state(step.to);
+                automation.conditions.clone_from(&step.conditions);
+                automation.proposal.clone_from(&step.proposal);
+                automation.state_reason.clone_from(&step.reason);
+                automation.update_time = Some(time::stamp(m.now()));
+                Automations::save(m, &mut automation).await?;
+                m.record(&step.name, |event| {
+                    event.reason = step.reason;
+                    event.after_digest.clone_from(&automation.content_digest);
+                    event.details = AutomationMoved {
+                        from: from.word().to_owned(),
+                        to: step.to.word().to_owned(),
+                        proposal: step.proposal,
+                        conditions: step.conditions,
+                    }
+                    .json();
+                });
+                Ok(automation)
+            })
+            .await
     }
 }
 
-fn stop<'a>(name: &'a str, to: AutomationState, from: &'static [AutomationState], reason: &'a str) -> Step<'a> {
-    Step { name, to, from, proposal: "", reason, conditions: &[], content_digest: "" }
+fn stop(name: String, to: AutomationState, reason: String) -> Step {
+    Step { name, to, reason, proposal: String::new(), conditions: Vec::new(), content_digest: String::new() }
 }

@@ -1,96 +1,78 @@
-//! The use cases of the registry, one function an RPC. Each mutation opens and commits its transaction.
+//! The use cases of the registry, one function an RPC.
 
-pub mod aliases;
-pub mod artifact_versions;
-pub mod artifacts;
-pub mod automations;
-pub mod lineage;
-pub mod models;
-pub mod outputs;
-pub mod references;
-pub mod search;
-pub mod transitions;
-pub mod versions;
-pub mod watch;
+mod aliases;
+mod artifacts;
+mod automations;
+mod lineage;
+mod models;
+mod outputs;
 
-use crate::store::Window;
-use prost::Message;
-use remit_core::{AuditEvent, Clock, Error, Kind, Result};
+use remit_api::wire::Word;
+use remit_core::{ActorKind, Error, Result, name};
 use remit_runtime::Cx;
-use remit_store::{Db, Keyset, Mutation, PageToken, Value, page};
-use std::sync::Arc;
+use remit_store::Db;
 use tokio_util::sync::CancellationToken;
 
-/// The feed of model states.
-pub const STATES_FEED: &str = "model-states";
-
-/// The registry: its database and its clock.
-#[derive(Clone)]
-pub struct Registry {
+/// The registry: its database, and when to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
     /// The database.
     pub db: Db,
-    /// The source of time.
-    pub clock: Arc<dyn Clock>,
     /// Cancelled when the process begins to drain: watch streams end.
     pub shutdown: CancellationToken,
 }
 
-impl std::fmt::Debug for Registry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Registry")
-    }
-}
-
-/// A list's page: what to fetch, and how to cut it.
-pub(crate) struct Pager {
-    keyset: Keyset,
-    size: i64,
-    /// What to fetch.
-    pub window: Window,
-}
-
-impl Pager {
-    /// The page and the token of the next.
-    pub fn cut<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> Vec<Value>) -> (Vec<T>, PageToken) {
-        self.keyset.cut(rows, self.size, key)
-    }
-}
-
-impl Registry {
-    /// The page that a list request asks for. `terms` are what decides which rows there are.
-    pub(crate) fn pager(&self, cx: &Cx, terms: &[&str], size: i32, token: &str) -> Result<Pager> {
-        let keyset = self.db.keyset(&cx.tenant, cx.method, terms);
-        let size = page::size(size)?;
-        let window = Window { after: keyset.after(token)?, limit: size + 1 };
-        Ok(Pager { keyset, size, window })
-    }
-}
-
-/// Records what the mutation did to `resource`, under the name of its method.
-pub(crate) fn record(m: &mut Mutation, resource: &str, fill: impl FnOnce(&mut AuditEvent)) {
-    let action = m.call().method;
-    let mut event = m.event(action, resource);
-    fill(&mut event);
-    m.record(event);
-}
-
-/// A resource that exists already.
-pub(crate) fn exists(reason: &'static str, name: &str) -> Error {
-    Error::new(Kind::AlreadyExists, reason, format!("{name} exists already"))
-}
-
-/// The id of a new version: the one asked for, or the next number. The first number it may take keeps
-/// later numbers free of collisions.
-pub(crate) fn first_number(asked: &str) -> Result<i64> {
+/// The number that the id of a new version stands for, so that later numbers do not collide with it; 0 if none.
+///
+/// # Errors
+/// `InvalidArgument` (`ID_INVALID`), naming `field`, unless the id is empty.
+fn first_number(asked: &str, field: &str) -> Result<i64> {
     if asked.is_empty() {
         return Ok(0);
     }
-    crate::convert::id_field(asked, "version_id")?;
+    name::id(asked, field)?;
     // Only the plain writing of a number can collide with one that is drawn.
     Ok(asked.parse::<u32>().ok().filter(|number| number.to_string() == asked).map_or(0, i64::from))
 }
 
-/// The digest of a resource's message, for audit events.
-pub(crate) fn digest<M: Message>(message: &M) -> String {
-    crate::convert::digest_of(message)
+/// Decides whether `to` may follow `from`, after which `allowed` may.
+///
+/// # Errors
+/// `FailedPrecondition` (`TRANSITION_NOT_ALLOWED`), naming what is allowed.
+fn check_move<S: Word + PartialEq>(name: &str, from: S, to: S, allowed: &[S]) -> Result<()> {
+    if allowed.contains(&to) {
+        return Ok(());
+    }
+    let words: Vec<&str> = allowed.iter().map(|state| state.word()).collect();
+    let words = if words.is_empty() { "nothing".to_owned() } else { words.join(", ") };
+    Err(Error::precondition(
+        "TRANSITION_NOT_ALLOWED",
+        format!("{name} is {}; {} cannot follow, allowed: {words}", from.word(), to.word()),
+    ))
+}
+
+/// Compares the content that a decision was about with that of the resource; an empty digest is not checked.
+///
+/// # Errors
+/// `FailedPrecondition` (`CONTENT_CHANGED`) if they differ.
+fn check_content(name: &str, decided: &str, found: &str) -> Result<()> {
+    if decided.is_empty() || decided == found {
+        return Ok(());
+    }
+    let message = format!("{name} has content {found}, the decision was about {decided}");
+    Err(Error::precondition("CONTENT_CHANGED", message))
+}
+
+/// A service acts for a proposal and names it; a person acts in person.
+///
+/// # Errors
+/// `FailedPrecondition` (`PROPOSAL_REQUIRED`).
+fn check_proposal(cx: &Cx, proposal: &str, what: &str) -> Result<()> {
+    if cx.actor.kind == ActorKind::Service && proposal.is_empty() {
+        return Err(Error::precondition(
+            "PROPOSAL_REQUIRED",
+            format!("{what} by a service needs the name of the approved proposal"),
+        ));
+    }
+    Ok(())
 }

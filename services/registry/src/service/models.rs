@@ -1,133 +1,472 @@
-//! Models.
+//! Models, their aliases, their versions, and the lifecycle of these.
 
-use super::{Registry, digest, exists, record};
-use crate::convert::{check_etag, id_field, mask, present, required, stamp};
-use crate::store::models::{self, ModelRow};
+use super::aliases::{Why, check_expected, check_owner, list, point};
+use super::{Service, check_content, first_number};
+use crate::store::artifacts::ArtifactVersions;
+use crate::store::models::{self, ModelVersions, Models};
+use crate::store::{aliases, named, next_number};
+use crate::{fields, inventory};
+use futures::{Stream, StreamExt as _};
 use remit_api::registry::v1::{
-    CreateModelRequest, GetModelRequest, ListModelsRequest, ListModelsResponse, Model, UpdateModelRequest,
+    AddEvaluationRequest, AiActClass, AliasChange, ArtifactVersionState, CreateModelRequest, CreateModelVersionRequest,
+    GetModelRequest, GetModelVersionRequest, ListAliasHistoryRequest, ListAliasHistoryResponse,
+    ListModelVersionTransitionsRequest, ListModelVersionTransitionsResponse, ListModelVersionsRequest,
+    ListModelVersionsResponse, ListModelsRequest, ListModelsResponse, Model, ModelState, ModelVersion,
+    ModelVersionState, ModelVersionTransition, SetModelAliasRequest, TransitionModelVersionRequest, UpdateModelRequest,
+    UpdateModelVersionRequest, WatchModelStatesRequest, WatchModelStatesResponse,
 };
-use remit_core::{Error, Result, name};
-use remit_runtime::{Cx, Started};
-use remit_store::filter;
+use remit_api::wire::{self, Word as _, actor, decode, mask, required, required_text, time};
+use remit_core::details::{
+    AliasMoved, Details as _, ModelAliasesMoved, ModelCreated, ModelVersionCreated, ModelVersionEvaluated,
+    ModelVersionMoved, RegistryUpdated,
+};
+use remit_core::lifecycle::{Move, State};
+use remit_core::name::{self, ModelAliasName, ModelName, ModelVersionName};
+use remit_core::{Error, Kind, Result, etag};
+use remit_runtime::Cx;
+use remit_runtime::watch::{self, Watched};
+use remit_store::{Mutation, Records as _};
+use std::collections::BTreeMap;
 
-/// A model as it is sent: the columns win over the message.
-pub(crate) fn render(row: ModelRow) -> Model {
-    let name = format!("models/{}", row.id);
-    Model {
-        aliases: row
-            .aliases
-            .into_iter()
-            .map(|(alias, version)| (alias, format!("{name}/versions/{version}")))
-            .collect(),
-        etag: row.stored.revision.to_string(),
-        create_time: Some(stamp(row.stored.created_at)),
-        update_time: Some(stamp(row.stored.updated_at)),
-        name,
-        ..row.stored.body
-    }
-}
-
-/// What of a model is stored: the fields that a caller writes.
-fn kept(model: &Model) -> Model {
-    Model {
-        display_name: model.display_name.clone(),
-        description: model.description.clone(),
-        owner: model.owner.clone(),
-        external: model.external,
-        labels: model.labels.clone(),
-        ..Default::default()
-    }
-}
+/// The feed of model states.
+const STATES_FEED: &str = "model-states";
+/// What of a model can be updated.
+const MUTABLE: &[&str] = &["display_name", "description", "owner", "external", "labels"];
+const MOST_EVALUATIONS: usize = 100;
 
 fn check(model: &Model) -> Result<()> {
-    required(&model.display_name, "model.display_name")?;
-    required(&model.owner, "model.owner")
+    required_text(&model.display_name, "model.display_name")?;
+    required_text(&model.owner, "model.owner")
 }
 
-/// The id in a model's name.
-///
-/// # Errors
-/// `InvalidArgument` (`NAME_INVALID`), naming `field`.
-pub(crate) fn id<'a>(name: &'a str, field: &str) -> Result<&'a str> {
-    let [id] = name::ids::<1>(name, "models/*", field)?;
-    Ok(id)
+/// Saves a version that has been changed and tells the watchers.
+async fn save(m: &mut Mutation, version: &mut ModelVersion) -> Result<()> {
+    inventory::changed(version, time::stamp(m.now()));
+    ModelVersions::save(m, version).await?;
+    publish(m, version).await
 }
 
-pub(crate) fn not_found(name: &str) -> Error {
-    Error::not_found("MODEL_NOT_FOUND", name)
+async fn publish(m: &mut Mutation, version: &ModelVersion) -> Result<()> {
+    m.change(STATES_FEED, &version.name, Some(inventory::state(version))).await
 }
 
-impl Registry {
-    /// Registers a model.
-    pub async fn create_model(&self, cx: &Cx, req: CreateModelRequest) -> Result<Model> {
-        id_field(&req.model_id, "model_id")?;
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let model = kept(&present(req.model, "model")?);
-        check(&model)?;
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let name = format!("models/{}", req.model_id);
-        if !models::insert(m.tx(), &cx.tenant, &req.model_id, &model, call.now).await? {
-            return Err(exists("MODEL_EXISTS", &name));
+/// The artifact versions of a model version that are not approved, read in the same transaction.
+async fn unapproved(m: &mut Mutation, version: &ModelVersion) -> Result<Vec<String>> {
+    let tenant = m.tenant().clone();
+    let names: Vec<&str> = version.artifacts.iter().map(String::as_str).collect();
+    let found = named::<ArtifactVersions>(m.tx(), &tenant, &names).await?;
+    let approved = |name: &String| found.get(name).is_some_and(|one| one.state() == ArtifactVersionState::Approved);
+    Ok(version.artifacts.iter().filter(|name| !approved(name)).cloned().collect())
+}
+
+/// The moves that a request asks for: the alias, and where from and to. The swap is one more.
+fn moves(model: &Model, req: &SetModelAliasRequest) -> Result<Vec<(String, String, String)>> {
+    let pointed = |alias: &str| model.aliases.get(alias).cloned().unwrap_or_default();
+    let left = pointed(&req.alias);
+    check_expected("ALIAS_MOVED", &req.alias, &req.expected_version, &left)?;
+    let mut moves = vec![(req.alias.clone(), left.clone(), req.version.clone())];
+    if !req.swap_alias.is_empty() {
+        if left.is_empty() || left == req.version {
+            return Err(Error::precondition(
+                "NOTHING_TO_SWAP",
+                format!("{} leaves no other version for {}", req.alias, req.swap_alias),
+            ));
         }
-        record(&mut m, &name, |event| {
-            event.after_digest = digest(&model);
-            event.details = serde_json::json!({"owner": model.owner, "external": model.external});
-        });
-        let row = models::find(m.tx(), &cx.tenant, &req.model_id).await?.ok_or_else(|| not_found(&name))?;
-        remit_runtime::finish(m, render(row)).await
+        moves.push((req.swap_alias.clone(), pointed(&req.swap_alias), left));
+    }
+    Ok(moves)
+}
+
+impl Service {
+    /// Registers a model.
+    pub(crate) async fn create_model(&self, cx: &Cx, req: CreateModelRequest) -> Result<Model> {
+        let name = ModelName::new(name::id(&req.model_id, "model_id")?).to_string();
+        let given = required(req.model.clone(), "model")?;
+        check(&given)?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let now = Some(time::stamp(m.now()));
+                let aliases = BTreeMap::new();
+                let mut model = Model { name, aliases, create_time: now, update_time: now, ..given };
+                Models::insert(m, &mut model).await?;
+                m.record(&model.name, |event| {
+                    event.after_digest = wire::digest(&model);
+                    event.details = ModelCreated { owner: model.owner.clone(), external: model.external }.json();
+                });
+                Ok(model)
+            })
+            .await
     }
 
     /// Returns a model.
-    pub async fn get_model(&self, cx: &Cx, req: GetModelRequest) -> Result<Model> {
-        let id = id(&req.name, "name")?;
-        let row = models::find(&mut self.db.read().await?, &cx.tenant, id).await?;
-        row.map(render).ok_or_else(|| not_found(&req.name))
+    pub(crate) async fn get_model(&self, cx: &Cx, req: GetModelRequest) -> Result<Model> {
+        ModelName::parse(&req.name, "name")?;
+        Models::get(&mut self.db.read().await?, &cx.tenant, &req.name).await
     }
 
     /// Lists models.
-    pub async fn list_models(&self, cx: &Cx, req: ListModelsRequest) -> Result<ListModelsResponse> {
-        let fragment = filter::parse(&req.filter, models::FIELDS)?;
-        let pager = self.pager(cx, &[&req.filter], req.page_size, &req.page_token)?;
-        let rows = models::list(&mut self.db.read().await?, &cx.tenant, &fragment, &pager.window).await?;
-        let (rows, next_page_token) = pager.cut(rows, models::key);
-        Ok(ListModelsResponse { models: rows.into_iter().map(render).collect(), next_page_token })
+    pub(crate) async fn list_models(&self, cx: &Cx, req: ListModelsRequest) -> Result<ListModelsResponse> {
+        let (models, next_page_token) = Models::list(&self.db, &cx.tenant, cx.page(&req)).await?;
+        Ok(ListModelsResponse { models, next_page_token })
     }
 
     /// Changes a model.
-    pub async fn update_model(&self, cx: &Cx, req: UpdateModelRequest) -> Result<Model> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let paths =
-            mask(req.update_mask.as_ref(), &["display_name", "description", "owner", "external", "labels"], &[])?;
-        let wanted = present(req.model.clone(), "model")?;
-        let id = id(&wanted.name, "model.name")?;
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let found = models::claim(m.tx(), &cx.tenant, id, call.now).await?.ok_or_else(|| not_found(&wanted.name))?;
-        check_etag(&wanted.etag, found.revision - 1, &wanted.name)?;
-        let before = digest(&found.body);
-        let mut model = found.body;
-        for path in &paths {
-            match *path {
-                "display_name" => model.display_name.clone_from(&wanted.display_name),
-                "description" => model.description.clone_from(&wanted.description),
-                "owner" => model.owner.clone_from(&wanted.owner),
-                "external" => model.external = wanted.external,
-                _ => model.labels.clone_from(&wanted.labels),
-            }
-        }
-        check(&model)?;
-        models::save(m.tx(), &cx.tenant, id, &model).await?;
-        record(&mut m, &wanted.name, |event| {
-            event.before_digest = before;
-            event.after_digest = digest(&model);
-            event.details = serde_json::json!({"fields": paths});
-        });
-        let row = models::find(m.tx(), &cx.tenant, id).await?.ok_or_else(|| not_found(&wanted.name))?;
-        remit_runtime::finish(m, render(row)).await
+    pub(crate) async fn update_model(&self, cx: &Cx, req: UpdateModelRequest) -> Result<Model> {
+        let given = required(req.model.as_ref(), "model")?;
+        ModelName::parse(&given.name, "model.name")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let before = Models::claim(m, &given.name).await?;
+                etag::check(&given.etag, &before.etag, &before.name)?;
+                let mut model = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &[])?;
+                check(&model)?;
+                model.update_time = Some(time::stamp(m.now()));
+                Models::save(m, &mut model).await?;
+                m.record(&model.name, |event| {
+                    event.before_digest = wire::digest(&before);
+                    event.after_digest = wire::digest(&model);
+                    event.details = RegistryUpdated { fields: fields::paths(req.update_mask.as_ref()) }.json();
+                });
+                Ok(model)
+            })
+            .await
     }
+
+    /// Points an alias at a version.
+    pub(crate) async fn set_model_alias(&self, cx: &Cx, req: SetModelAliasRequest) -> Result<Model> {
+        ModelName::parse(&req.model, "model")?;
+        name::id(&req.alias, "alias")?;
+        if !req.swap_alias.is_empty() {
+            name::id(&req.swap_alias, "swap_alias")?;
+        }
+        if req.swap_alias == req.alias {
+            return Err(Error::invalid("FIELD_NOT_ALLOWED", "swap_alias", "must differ from alias"));
+        }
+        ModelVersionName::parse(&req.version, "version")?;
+        check_owner(&req.version, &req.model, "version")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let mut model = Models::claim(m, &req.model).await?;
+                let moves = moves(&model, &req)?;
+                let mut versions = BTreeMap::new();
+                for name in moves.iter().flat_map(|(_, from, to)| [to, from]).filter(|name| !name.is_empty()) {
+                    if !versions.contains_key(name) {
+                        versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
+                    }
+                }
+                let why = Why { proposal: &req.proposal, reason: &req.reason };
+                let mut moved = Vec::new();
+                for (alias, from, to) in &moves {
+                    if let Some(version) = versions.get_mut(from) {
+                        list(&mut version.aliases, alias, false);
+                    }
+                    if let Some(version) = versions.get_mut(to) {
+                        if version.state() != ModelVersionState::Approved {
+                            let state = version.state().word();
+                            let message = format!("{to} is {state}; an alias moves only to an APPROVED version");
+                            return Err(Error::precondition("MODEL_VERSION_NOT_APPROVED", message));
+                        }
+                        list(&mut version.aliases, alias, true);
+                    }
+                    let change = point(m, &req.model, &mut model.aliases, (alias, to), why).await?;
+                    moved.push(AliasMoved { alias: change.alias, from: change.from_version, to: change.to_version });
+                }
+                for version in versions.values_mut() {
+                    save(m, version).await?;
+                }
+                model.update_time = Some(time::stamp(m.now()));
+                Models::save(m, &mut model).await?;
+                m.record(&req.model, |event| {
+                    event.model_version.clone_from(&req.version);
+                    event.reason.clone_from(&req.reason);
+                    event.details = ModelAliasesMoved { proposal: req.proposal.clone(), aliases: moved }.json();
+                });
+                Ok(model)
+            })
+            .await
+    }
+
+    /// Lists what a model's aliases have pointed at.
+    pub(crate) async fn list_alias_history(
+        &self,
+        cx: &Cx,
+        req: ListAliasHistoryRequest,
+    ) -> Result<ListAliasHistoryResponse> {
+        ModelName::parse(&req.parent, "parent")?;
+        Models::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
+        let (changes, next_page_token) = aliases::history(&self.db, &cx.tenant, cx.page(&req), &req.alias).await?;
+        Ok(ListAliasHistoryResponse { changes, next_page_token })
+    }
+
+    /// Registers a version.
+    pub(crate) async fn create_model_version(&self, cx: &Cx, req: CreateModelVersionRequest) -> Result<ModelVersion> {
+        let model = ModelName::parse(&req.parent, "parent")?.model;
+        let at_least = first_number(&req.model_version_id, "model_version_id")?;
+        let given = required(req.model_version.clone(), "model_version")?;
+        inventory::check(&given)?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let (number, _) = next_number::<Models>(m, &req.parent, at_least).await?;
+                let id = Some(&req.model_version_id).filter(|id| !id.is_empty());
+                let id = id.cloned().unwrap_or_else(|| number.to_string());
+                let names: Vec<&str> = given.artifacts.iter().map(String::as_str).collect();
+                let known = named::<ArtifactVersions>(m.tx(), &cx.tenant, &names).await?;
+                if let Some(unknown) = given.artifacts.iter().find(|name| !known.contains_key(*name)) {
+                    return Err(Error::not_found("ARTIFACT_VERSION_NOT_FOUND", unknown));
+                }
+                let name = ModelVersionName::new(model, id).to_string();
+                let mut version = inventory::proposed(name, given, actor(&cx.actor), time::stamp(m.now()));
+                ModelVersions::insert(m, &mut version).await?;
+                models::link(m, &version).await?;
+                m.record(&version.name, |event| {
+                    event.model_version.clone_from(&version.name);
+                    event.after_digest.clone_from(&version.content_digest);
+                    event.details = ModelVersionCreated {
+                        provider: version.provider.clone(),
+                        base_model: version.base_model.clone(),
+                        owner: version.owner.clone(),
+                        artifact_digest: version.artifact_digest.clone(),
+                        artifacts: version.artifacts.clone(),
+                    }
+                    .json();
+                });
+                publish(m, &version).await?;
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Returns a version by its name or by an alias.
+    pub(crate) async fn get_model_version(&self, cx: &Cx, req: GetModelVersionRequest) -> Result<ModelVersion> {
+        if let Ok(of) = ModelAliasName::parse(&req.name, "name") {
+            let model = ModelName::new(of.model).to_string();
+            let found = models::by_alias(&mut self.db.read().await?, &cx.tenant, &model, &of.alias).await?;
+            return found.ok_or_else(|| Error::not_found("ALIAS_NOT_FOUND", &req.name));
+        }
+        ModelVersionName::parse(&req.name, "name")?;
+        ModelVersions::get(&mut self.db.read().await?, &cx.tenant, &req.name).await
+    }
+
+    /// Lists versions.
+    pub(crate) async fn list_model_versions(
+        &self,
+        cx: &Cx,
+        req: ListModelVersionsRequest,
+    ) -> Result<ListModelVersionsResponse> {
+        let page = fields::within(cx.page(&req), "models/-", ModelName::parse)?;
+        let (model_versions, next_page_token) = ModelVersions::list(&self.db, &cx.tenant, page).await?;
+        Ok(ListModelVersionsResponse { model_versions, next_page_token })
+    }
+
+    /// Changes what is known about a version.
+    pub(crate) async fn update_model_version(&self, cx: &Cx, req: UpdateModelVersionRequest) -> Result<ModelVersion> {
+        let given = required(req.model_version.as_ref(), "model_version")?;
+        ModelVersionName::parse(&given.name, "model_version.name")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let before = ModelVersions::claim(m, &given.name).await?;
+                etag::check(&given.etag, &before.etag, &before.name)?;
+                let update_mask = req.update_mask.as_ref();
+                let mut version = mask::apply(&before, given, update_mask, inventory::MUTABLE, inventory::IMMUTABLE)?;
+                inventory::check_mutable(&version)?;
+                save(m, &mut version).await?;
+                m.record(&version.name, |event| {
+                    event.model_version.clone_from(&version.name);
+                    event.before_digest = wire::digest(&before);
+                    event.after_digest = wire::digest(&version);
+                    event.details = RegistryUpdated { fields: fields::paths(update_mask) }.json();
+                });
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Adds an evaluation.
+    pub(crate) async fn add_evaluation(&self, cx: &Cx, req: AddEvaluationRequest) -> Result<ModelVersion> {
+        ModelVersionName::parse(&req.name, "name")?;
+        let mut evaluation = required(req.evaluation.clone(), "evaluation")?;
+        name::id(&evaluation.id, "evaluation.id")?;
+        fields::optional_digest(&evaluation.dataset_digest, "evaluation.dataset_digest")?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                let mut version = ModelVersions::claim(m, &req.name).await?;
+                let at = time::past(evaluation.occurred_time.as_ref(), m.now(), "evaluation.occurred_time")?;
+                evaluation.occurred_time = Some(time::stamp(at));
+                evaluation.evaluator = Some(actor(&cx.actor));
+                evaluation.record_time = Some(time::stamp(m.now()));
+                if version.state() == ModelVersionState::Retired {
+                    return Err(Error::precondition("MODEL_VERSION_RETIRED", format!("{} is RETIRED", req.name)));
+                }
+                if version.evaluations.iter().any(|earlier| earlier.id == evaluation.id) {
+                    let message = format!(
+                        "{} has an evaluation {} already; evaluations are added, never changed",
+                        req.name, evaluation.id
+                    );
+                    return Err(Error::new(Kind::AlreadyExists, "EVALUATION_EXISTS", message));
+                }
+                if version.evaluations.len() >= MOST_EVALUATIONS {
+                    return Err(Error::precondition(
+                        "TOO_MANY_EVALUATIONS",
+                        format!("{} has {MOST_EVALUATIONS} evaluations, which is the most", req.name),
+                    ));
+                }
+                version.evaluations.push(evaluation.clone());
+                save(m, &mut version).await?;
+                m.record(&req.name, |event| {
+                    event.model_version.clone_from(&req.name);
+                    event.occurred_at = at;
+                    event.after_digest = wire::digest(&evaluation);
+                    event.details = ModelVersionEvaluated {
+                        evaluation: evaluation.id,
+                        suite: evaluation.suite,
+                        passed: evaluation.passed,
+                        metrics: evaluation.metrics,
+                        dataset_digest: evaluation.dataset_digest,
+                    }
+                    .json();
+                });
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Moves a version to another state.
+    pub(crate) async fn transition_model_version(
+        &self,
+        cx: &Cx,
+        req: TransitionModelVersionRequest,
+    ) -> Result<ModelVersion> {
+        ModelVersionName::parse(&req.name, "name")?;
+        let to = inventory::lifecycle(req.state())
+            .ok_or_else(|| Error::invalid("FIELD_REQUIRED", "state", "is required"))?;
+        self.db
+            .mutate(&cx.call(&req), async |m| {
+                // The model first, as whoever moves its aliases does: retirement clears them.
+                let model = match to {
+                    State::Retired => Models::try_claim(m, name::parent(&req.name)).await?,
+                    _ => None,
+                };
+                let mut version = ModelVersions::claim(m, &req.name).await?;
+                etag::check(&req.etag, &version.etag, &req.name)?;
+                let from = version.state();
+                check_transition(m, &req, &version, to).await?;
+                let mut change = ModelVersionTransition {
+                    version: req.name.clone(),
+                    sequence: 0,
+                    from_state: from.into(),
+                    to_state: req.state,
+                    purposes: req.purposes.clone(),
+                    conditions: req.conditions.clone(),
+                    proposal: req.proposal.clone(),
+                    reason: req.reason.clone(),
+                    actor: Some(actor(&cx.actor)),
+                    record_time: Some(time::stamp(m.now())),
+                };
+                models::insert_transition(m, &mut change).await?;
+                version.state = req.state;
+                version.purposes.clone_from(&req.purposes);
+                version.conditions.clone_from(&req.conditions);
+                version.proposal.clone_from(&req.proposal);
+                version.state_reason.clone_from(&req.reason);
+                version.state_time = change.record_time;
+                let cleared = match model {
+                    Some(model) => clear_aliases(m, model, &mut version).await?,
+                    None => Vec::new(),
+                };
+                save(m, &mut version).await?;
+                m.record(&req.name, |event| {
+                    event.model_version.clone_from(&req.name);
+                    event.reason.clone_from(&req.reason);
+                    event.after_digest = wire::digest(&change);
+                    event.details = ModelVersionMoved {
+                        from: from.word().to_owned(),
+                        to: to.as_str().to_owned(),
+                        purposes: change.purposes,
+                        conditions: change.conditions,
+                        proposal: change.proposal,
+                        cleared_aliases: cleared,
+                    }
+                    .json();
+                });
+                Ok(version)
+            })
+            .await
+    }
+
+    /// Lists the state changes of a version.
+    pub(crate) async fn list_model_version_transitions(
+        &self,
+        cx: &Cx,
+        req: ListModelVersionTransitionsRequest,
+    ) -> Result<ListModelVersionTransitionsResponse> {
+        ModelVersionName::parse(&req.parent, "parent")?;
+        ModelVersions::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
+        let (transitions, next_page_token) = models::transitions(&self.db, &cx.tenant, cx.page(&req)).await?;
+        Ok(ListModelVersionTransitionsResponse { transitions, next_page_token })
+    }
+
+    /// Streams the states of all model versions.
+    pub(crate) fn watch_model_states(
+        &self,
+        cx: &Cx,
+        req: WatchModelStatesRequest,
+    ) -> Result<impl Stream<Item = Result<WatchModelStatesResponse>> + Send + 'static + use<>> {
+        let shutdown = self.shutdown.clone();
+        let items = watch::stream(self.db.clone(), cx.tenant.clone(), STATES_FEED, &req.cursor, shutdown)?;
+        Ok(items.map(|item| item.and_then(watched)))
+    }
+}
+
+/// Decides about a move with what is known of the version, read in the same transaction.
+async fn check_transition(
+    m: &mut Mutation,
+    req: &TransitionModelVersionRequest,
+    version: &ModelVersion,
+    to: State,
+) -> Result<()> {
+    let from = inventory::lifecycle(version.state())
+        .ok_or_else(|| Error::internal(format!("{} is in no state", version.name)))?;
+    let unapproved = if to.may_run() { unapproved(m, version).await? } else { Vec::new() };
+    Move {
+        version: &req.name,
+        from,
+        to,
+        caller: m.actor().kind,
+        proposal: &req.proposal,
+        reason: &req.reason,
+        purposes: req.purposes.len(),
+        conditions: req.conditions.len(),
+        ever_approved: to == State::Retired && models::ever_approved(m, &req.name).await?,
+        passed_evaluations: version.evaluations.iter().filter(|evaluation| evaluation.passed).count(),
+        prohibited: version.ai_act_class() == AiActClass::Prohibited,
+        unapproved_artifacts: &unapproved,
+    }
+    .check()?;
+    check_content(&req.name, &req.content_digest, &version.content_digest)
+}
+
+/// Clears the aliases of a version that is retired; returns them.
+async fn clear_aliases(m: &mut Mutation, mut model: Model, version: &mut ModelVersion) -> Result<Vec<String>> {
+    let cleared = std::mem::take(&mut version.aliases);
+    if cleared.is_empty() {
+        return Ok(cleared);
+    }
+    let why = Why { proposal: &version.proposal, reason: "the version is retired" };
+    for alias in &cleared {
+        let name = model.name.clone();
+        let _: AliasChange = point(m, &name, &mut model.aliases, (alias, ""), why).await?;
+    }
+    model.update_time = Some(time::stamp(m.now()));
+    Models::save(m, &mut model).await?;
+    Ok(cleared)
+}
+
+fn watched(watched: Watched) -> Result<WatchModelStatesResponse> {
+    let deleted = watched.is_deletion();
+    let item = match &watched.body {
+        Some(body) => Some(decode::<ModelState>(body)?),
+        None if deleted => Some(ModelState { name: watched.key, ..Default::default() }),
+        None => None,
+    };
+    Ok(WatchModelStatesResponse { phase: watched.phase.into(), cursor: watched.cursor, item, deleted })
 }

@@ -1,266 +1,226 @@
-//! Recording outputs, one at a time and in batches.
+//! Recording outputs, one at a time and in batches; searching, summarising and disclosing them.
 
-use super::Registry;
-use super::references::References;
-use crate::convert::{actor, digest_field, digest_of, id_field, occurred, optional_digest, present, stamp, time};
-use crate::provenance::{demands_tags, disclosure, made_by_a_person, missing_tags};
-use crate::store::outputs::{self, NewOutput, parent_id};
+use super::Service;
+use crate::fields;
+use crate::provenance::{disclosure, iptc_term};
+use crate::recording::{References, prepare};
+use crate::store::artifacts::ArtifactVersions;
+use crate::store::models::ModelVersions;
+use crate::store::named;
+use crate::store::outputs::{self, By, Counts, NewOutput, Outputs, Scope};
+use crate::store::word_or_unspecified;
+use futures::Stream;
 use remit_api::registry::v1::{
-    ArtifactKind, ArtifactVersionState, GetOutputRequest, Output, OutputEntry, OutputWarning, RecordOutputRequest,
-    RecordOutputsRequest, RecordOutputsResponse, RecordResult, RecordStatus,
+    DisclosureRecord, ExportDisclosuresRequest, ExportDisclosuresResponse, GetOutputRequest, Output, OutputEntry,
+    OutputSummary, RecordOutputRequest, RecordOutputsRequest, RecordOutputsResponse, RecordResult, RecordStatus,
+    SearchOutputsRequest, SearchOutputsResponse, SummarizeOutputsRequest,
 };
-use remit_api::types::Actor;
-use remit_core::{Error, Kind, Result, Timestamp, name};
-use remit_runtime::{Cx, Started};
-use remit_store::Mutation;
-use std::collections::BTreeMap;
+use remit_api::types::Stakes;
+use remit_api::wire::{actor, range, time};
+use remit_core::details::{Details as _, OutputRecorded};
+use remit_core::name::{ArtifactVersionName, OutputName};
+use remit_core::{Error, Kind, Result, Tenant};
+use remit_runtime::Cx;
+use remit_store::filter::{self, Fragment};
+use remit_store::{Db, Mutation, Order, Records as _, Value, page};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many outputs one batch may have.
-pub const MOST_ENTRIES: usize = 2_000;
-/// How many artifact versions an output may name itself.
-const MOST_ARTIFACTS: usize = 32;
+const MOST_ENTRIES: usize = 2_000;
+/// How many records one message of the export holds.
+const EXPORT_PAGE: usize = 500;
 
-/// What was sent: the message without the fields that only answers have.
-fn sent(output: &Output) -> Output {
-    Output {
-        name: String::new(),
-        complete: false,
-        model_version_state: String::new(),
-        warnings: Vec::new(),
-        recorder: None,
-        record_time: None,
-        ..output.clone()
-    }
-}
-
-fn check_names(output: &Output) -> Result<()> {
-    let optional = |name: &str, pattern, field: &str| match name {
-        "" => Ok(()),
-        name => name::ids::<1>(name, pattern, field).map(|_| ()),
-    };
-    if !output.model_version.is_empty() {
-        name::ids::<2>(&output.model_version, "models/*/versions/*", "output.model_version")?;
-    }
-    optional(&output.task, "tasks/*", "output.task")?;
-    optional(&output.decision, "decisions/*", "output.decision")?;
-    optional(&output.handoff, "handoffs/*", "output.handoff")?;
-    if output.artifacts.len() > MOST_ARTIFACTS {
-        return Err(Error::invalid(
-            "TOO_MANY_ITEMS",
-            "output.artifacts",
-            format!("must have at most {MOST_ARTIFACTS} items"),
-        ));
-    }
-    for (at, artifact) in output.artifacts.iter().enumerate() {
-        name::ids::<2>(artifact, "artifacts/*/versions/*", &format!("output.artifacts[{at}]"))?;
-    }
-    for (at, parent) in output.parents.iter().enumerate() {
-        name::ids::<1>(parent, "outputs/*", &format!("output.parents[{at}]"))?;
-    }
-    Ok(())
-}
-
-fn check(id: &str, output: &Output, now: Timestamp) -> Result<Timestamp> {
-    id_field(id, "output_id")?;
-    if output.asset_digest.is_empty() {
-        return Err(Error::invalid("FIELD_REQUIRED", "output.asset_digest", "is required"));
-    }
-    digest_field(&output.asset_digest, "output.asset_digest")?;
-    if let Some(disclosure) = &output.disclosure {
-        optional_digest(&disclosure.manifest_digest, "output.disclosure.manifest_digest")?;
-    }
-    check_names(output)?;
-    if output.parents.iter().any(|parent| parent_id(parent) == id) {
-        return Err(Error::invalid("PARENT_IS_SELF", "output.parents", "must not name the output itself"));
-    }
-    for (at, review) in output.reviews.iter().enumerate() {
-        if let Some(when) = &review.review_time {
-            time(when, &format!("output.reviews[{at}].review_time"))?;
-        }
-    }
-    occurred(output.occurred_time.as_ref(), now, "output.occurred_time")
-}
-
-fn warning(reason: &str, field: &str, message: String) -> OutputWarning {
-    OutputWarning { reason: reason.to_owned(), field: field.to_owned(), message }
-}
-
-/// Warnings about what the output refers to.
-fn doubts(output: &Output, refs: &References) -> Vec<OutputWarning> {
-    let mut warnings = Vec::new();
-    let name = &output.model_version;
-    match refs.versions.get(name) {
-        _ if name.is_empty() => {}
-        None => warnings.push(warning("MODEL_VERSION_UNKNOWN", "model_version", format!("{name} is not registered"))),
-        Some(known) if !known.state.may_run() => {
-            warnings.push(warning("MODEL_VERSION_NOT_APPROVED", "model_version", format!("{name} is {}", known.state)));
-        }
-        Some(_) => {}
-    }
-    for artifact in &output.artifacts {
-        match refs.artifacts.get(artifact) {
-            None => {
-                warnings.push(warning(
-                    "ARTIFACT_VERSION_UNKNOWN",
-                    "artifacts",
-                    format!("{artifact} is not registered"),
-                ));
-            }
-            Some(known) if known.state != ArtifactVersionState::Approved => {
-                let state = crate::store::artifacts::state_word(known.state);
-                warnings.push(warning("ARTIFACT_NOT_APPROVED", "artifacts", format!("{artifact} is {state}")));
-            }
-            Some(_) => {}
-        }
-    }
-    for parent in output.parents.iter().filter(|parent| !refs.outputs.contains(parent_id(parent))) {
-        warnings.push(warning("PARENT_UNKNOWN", "parents", format!("{parent} is not recorded")));
-    }
-    warnings
-}
-
-/// Applies the rules to one output and fills in what answers have.
-fn prepare(entry: &OutputEntry, refs: &References, recorder: &Actor, now: Timestamp) -> Result<NewOutput> {
-    let made = present(entry.output.as_ref(), "output")?;
-    let occurred_at = check(&entry.output_id, made, now)?;
-    let mut output = sent(made);
-    let content_digest = digest_of(&output);
-    output.artifacts = refs.all_artifacts(&output);
-    let known = refs.versions.get(&output.model_version);
-    let kinds: Vec<ArtifactKind> =
-        output.artifacts.iter().filter_map(|name| refs.artifacts.get(name)).map(|artifact| artifact.kind).collect();
-    let missing = missing_tags(&output, known.is_some(), &kinds);
-    if !missing.is_empty() && demands_tags(&output) {
-        return Err(Error::precondition(
-            "TAGS_INCOMPLETE",
-            format!("outputs/{} has high or unknown stakes and lacks {}", entry.output_id, missing.join(", ")),
-        ));
-    }
-    let mut warnings = doubts(&output, refs);
-    warnings.extend(
-        missing.iter().map(|tag| warning("TAG_MISSING", tag, format!("{tag} is missing: required for high stakes"))),
-    );
-    output.name = format!("outputs/{}", entry.output_id);
-    output.complete = missing.is_empty();
-    output.model_version_state = known.map(|known| known.state.as_str().to_owned()).unwrap_or_default();
-    output.warnings = warnings;
-    output.occurred_time = Some(stamp(occurred_at));
-    output.recorder = Some(recorder.clone());
-    output.record_time = Some(stamp(now));
-    Ok(NewOutput {
-        id: entry.output_id.clone(),
-        content_digest,
-        disclosure_status: disclosure(&output).0,
-        high_stakes: demands_tags(&output),
-        unapproved: !made_by_a_person(&output) && known.is_none_or(|known| !known.state.may_run()),
-        occurred_at,
-        output,
-    })
-}
-
-fn reused(id: &str) -> Error {
+fn reused(name: &str) -> Error {
     Error::new(
         Kind::AlreadyExists,
         "OUTPUT_ID_REUSED",
-        format!("outputs/{id} was recorded before with other content; outputs never change"),
+        format!("{name} was recorded before with other content; outputs never change"),
     )
 }
 
-fn answer(id: &str, status: RecordStatus) -> RecordResult {
-    RecordResult { output_id: id.to_owned(), status: status.into(), ..Default::default() }
+/// What became of one output of a batch.
+enum Outcome {
+    /// The output is row `n` of what is to be inserted.
+    New(usize),
+    /// It was recorded before, with the same content.
+    Duplicate,
+    /// It is not recorded.
+    Refused(Error),
 }
 
-fn refusal(id: &str, error: &Error) -> RecordResult {
-    RecordResult {
-        reason: error.reason().to_owned(),
-        message: error.message().to_owned(),
-        ..answer(id, RecordStatus::Refused)
+fn answer(entry: &OutputEntry, outcome: &Outcome, rows: &[NewOutput]) -> RecordResult {
+    let result = RecordResult { output_id: entry.output_id.clone(), ..Default::default() };
+    match outcome {
+        Outcome::New(at) => RecordResult {
+            status: RecordStatus::Recorded.into(),
+            warnings: rows.get(*at).map(|row| row.output.warnings.clone()).unwrap_or_default(),
+            ..result
+        },
+        Outcome::Duplicate => RecordResult { status: RecordStatus::Duplicate.into(), ..result },
+        Outcome::Refused(error) => RecordResult {
+            status: RecordStatus::Refused.into(),
+            reason: error.reason().to_owned(),
+            message: error.message().to_owned(),
+            ..result
+        },
     }
+}
+
+/// Looks up what outputs refer to, once for the whole batch. Names of a wrong form are not found; they are refused
+/// elsewhere.
+async fn references(m: &mut Mutation, entries: &[OutputEntry]) -> Result<References> {
+    let tenant = m.tenant().clone();
+    let made = || entries.iter().filter_map(|entry| entry.output.as_ref());
+    let wanted: BTreeSet<&str> = made().map(|output| output.model_version.as_str()).collect();
+    let wanted: Vec<&str> = wanted.into_iter().filter(|name| !name.is_empty()).collect();
+    let versions = named::<ModelVersions>(m.tx(), &tenant, &wanted).await?;
+    let inherited = versions.values().flat_map(|version| &version.artifacts);
+    let wanted: BTreeSet<&str> =
+        made().flat_map(|output| &output.artifacts).chain(inherited).map(String::as_str).collect();
+    let artifacts = named::<ArtifactVersions>(m.tx(), &tenant, &wanted.into_iter().collect::<Vec<_>>()).await?;
+    let here: BTreeSet<String> = entries.iter().map(|entry| OutputName::new(&entry.output_id).to_string()).collect();
+    let parents: BTreeSet<&str> = made().flat_map(|output| &output.parents).map(String::as_str).collect();
+    let elsewhere: Vec<&str> = parents.into_iter().filter(|parent| !here.contains(*parent)).collect();
+    let mut outputs: BTreeSet<String> = outputs::digests(m.tx(), &tenant, &elsewhere).await?.into_keys().collect();
+    outputs.extend(here);
+    Ok(References { versions, artifacts, outputs })
+}
+
+/// Records outputs: one outcome for each entry, in order, and the rows that they speak of.
+async fn record(m: &mut Mutation, entries: &[OutputEntry]) -> Result<(Vec<Outcome>, Vec<NewOutput>)> {
+    let refs = references(m, entries).await?;
+    let (tenant, recorder, now) = (m.tenant().clone(), actor(m.actor()), m.now());
+    let mut rows: Vec<NewOutput> = Vec::with_capacity(entries.len());
+    let mut firsts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for entry in entries {
+        outcomes.push(match prepare(entry, &refs, &recorder, now) {
+            Err(error) => Outcome::Refused(error),
+            Ok(row) => match firsts.get(&row.output.name).and_then(|first| rows.get(*first)) {
+                Some(first) if first.content_digest == row.content_digest => Outcome::Duplicate,
+                Some(_) => Outcome::Refused(reused(&row.output.name)),
+                None => {
+                    firsts.insert(row.output.name.clone(), rows.len());
+                    rows.push(row);
+                    Outcome::New(rows.len() - 1)
+                }
+            },
+        });
+    }
+    let new = outputs::insert(m, &rows).await?;
+    for row in rows.iter().filter(|row| new.contains(&row.output.name)) {
+        record_event(m, row);
+    }
+    if new.len() < rows.len() {
+        let names = rows.iter().map(|row| row.output.name.as_str());
+        let old: Vec<&str> = names.filter(|name| !new.contains(*name)).collect();
+        let digests = outputs::digests(m.tx(), &tenant, &old).await?;
+        for outcome in &mut outcomes {
+            let Outcome::New(at) = outcome else { continue };
+            let Some(row) = rows.get(*at) else { continue };
+            let Some(before) = digests.get(&row.output.name) else { continue };
+            *outcome = if *before == row.content_digest {
+                Outcome::Duplicate
+            } else {
+                Outcome::Refused(reused(&row.output.name))
+            };
+        }
+    }
+    Ok((outcomes, rows))
 }
 
 fn record_event(m: &mut Mutation, row: &NewOutput) {
     let output = &row.output;
-    super::record(m, &output.name, |event| {
-        event.occurred_at = row.occurred_at;
+    m.record(&output.name, |event| {
+        event.occurred_at = output.occurred_time.as_ref().map_or(event.occurred_at, time::of);
         event.model_version.clone_from(&output.model_version);
         event.after_digest.clone_from(&row.content_digest);
-        event.details = serde_json::json!({
-            "asset_digest": output.asset_digest, "task": output.task, "decision": output.decision,
-            "stakes": outputs::stakes_word(output.stakes()), "complete": output.complete,
-            "warnings": output.warnings.iter().map(|warning| warning.reason.as_str()).collect::<Vec<_>>(),
-        });
+        event.details = OutputRecorded {
+            asset_digest: output.asset_digest.clone(),
+            task: output.task.clone(),
+            decision: output.decision.clone(),
+            stakes: word_or_unspecified::<Stakes>(output.stakes).to_owned(),
+            complete: output.complete,
+            warnings: output.warnings.iter().map(|warning| warning.reason.clone()).collect(),
+        }
+        .json();
     });
 }
 
-impl Registry {
-    /// Stores a batch in an open mutation: one result for each entry, in order.
-    async fn store_batch(
-        &self,
-        m: &mut Mutation,
-        cx: &Cx,
-        entries: &[OutputEntry],
-    ) -> Result<Vec<Result<RecordResult>>> {
-        let now = m.now();
-        let refs = References::load(m.tx(), &cx.tenant, entries).await?;
-        let recorder = actor(&cx.actor);
-        let mut rows: Vec<NewOutput> = Vec::with_capacity(entries.len());
-        let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut results = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let id = entry.output_id.as_str();
-            let result = match (prepare(entry, &refs, &recorder, now), firsts.get(id)) {
-                (Err(error), _) => Err(error),
-                (Ok(row), Some(first)) if rows[*first].content_digest == row.content_digest => {
-                    Ok(answer(id, RecordStatus::Duplicate))
-                }
-                (Ok(_), Some(_)) => Err(reused(id)),
-                (Ok(row), None) => {
-                    firsts.insert(id, rows.len());
-                    let warnings = row.output.warnings.clone();
-                    rows.push(row);
-                    Ok(RecordResult { warnings, ..answer(id, RecordStatus::Recorded) })
-                }
-            };
-            results.push(result);
-        }
-        let new = outputs::insert(m.tx(), &cx.tenant, &rows, now).await?;
-        for row in rows.iter().filter(|row| new.contains(&row.id)) {
-            record_event(m, row);
-        }
-        if new.len() < rows.len() {
-            let old: Vec<&str> = rows.iter().map(|row| row.id.as_str()).filter(|id| !new.contains(*id)).collect();
-            let digests = outputs::digests(m.tx(), &cx.tenant, &old).await?;
-            for (entry, result) in entries.iter().zip(&mut results) {
-                let id = entry.output_id.as_str();
-                let (Some(before), Some(first)) = (digests.get(id), firsts.get(id)) else { continue };
-                if result.as_ref().is_ok_and(|result| result.status() == RecordStatus::Recorded) {
-                    let same = *before == rows[*first].content_digest;
-                    *result = if same { Ok(answer(id, RecordStatus::Duplicate)) } else { Err(reused(id)) };
-                }
-            }
-        }
-        Ok(results)
+fn evidence(output: Output) -> DisclosureRecord {
+    let (status, missing) = disclosure(&output);
+    DisclosureRecord {
+        digital_source_type: iptc_term(output.digital_source_type()).to_owned(),
+        status: status.into(),
+        missing: missing.into_iter().map(str::to_owned).collect(),
+        output: output.name,
+        asset_digest: output.asset_digest,
+        asset_uri: output.asset_uri,
+        model_version: output.model_version,
+        task: output.task,
+        disclosure: output.disclosure,
+        reviews: output.reviews,
+        occurred_time: output.occurred_time,
+        record_time: output.record_time,
     }
+}
 
-    /// Records one output.
-    pub async fn record_output(&self, cx: &Cx, req: RecordOutputRequest) -> Result<Output> {
-        let call = cx.call(&req.request_id, &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let entry = OutputEntry { output_id: req.output_id.clone(), output: req.output };
-        let results = self.store_batch(&mut m, cx, std::slice::from_ref(&entry)).await?;
-        for result in results {
-            result?;
+/// An export under way: what is asked for, and how far it has come.
+struct Export {
+    db: Db,
+    tenant: Tenant,
+    scope: Scope,
+    filter: Fragment,
+    after: Option<Vec<Value>>,
+    done: bool,
+}
+
+impl Export {
+    /// The next message, reading one page: memory stays the same however much there is.
+    async fn next(mut self) -> Result<Option<(ExportDisclosuresResponse, Self)>> {
+        if self.done {
+            return Ok(None);
         }
-        let output = outputs::find(m.tx(), &cx.tenant, &req.output_id).await?;
-        let output = output.ok_or_else(|| Error::internal("an output that was just recorded is gone"))?;
-        remit_runtime::finish(m, output).await
+        let window = (self.after.as_deref(), i64::try_from(EXPORT_PAGE).unwrap_or(i64::MAX));
+        let mut tx = self.db.read().await?;
+        let found = outputs::list(&mut tx, &self.tenant, &self.scope, &self.filter, Order::Ascending, window).await?;
+        drop(tx);
+        self.done = found.len() < EXPORT_PAGE;
+        self.after = found.last().map(outputs::key);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let records = found.into_iter().map(evidence).collect();
+        Ok(Some((ExportDisclosuresResponse { records }, self)))
+    }
+}
+
+fn by_key(counts: Vec<Counts>) -> BTreeMap<String, i64> {
+    counts.into_iter().map(|counts| (counts.count.key, counts.count.outputs)).collect()
+}
+
+impl Service {
+    /// Records one output.
+    pub(crate) async fn record_output(&self, cx: &Cx, req: RecordOutputRequest) -> Result<Output> {
+        let call = cx.call(&req);
+        let entry = OutputEntry { output_id: req.output_id, output: req.output };
+        self.db
+            .mutate(&call, async |m| {
+                let (outcomes, mut rows) = record(m, std::slice::from_ref(&entry)).await?;
+                match outcomes.into_iter().next() {
+                    Some(Outcome::Refused(error)) => Err(error),
+                    Some(Outcome::New(at)) => Ok(rows.swap_remove(at).output),
+                    _ => {
+                        let name = OutputName::new(&entry.output_id).to_string();
+                        Outputs::get(m.tx(), &cx.tenant, &name).await
+                    }
+                }
+            })
+            .await
     }
 
     /// Records a batch and answers once it is durable.
-    pub async fn record_outputs(&self, cx: &Cx, req: RecordOutputsRequest) -> Result<RecordOutputsResponse> {
+    pub(crate) async fn record_outputs(&self, cx: &Cx, req: RecordOutputsRequest) -> Result<RecordOutputsResponse> {
         if req.entries.len() > MOST_ENTRIES {
             return Err(Error::invalid(
                 "BATCH_TOO_LARGE",
@@ -268,28 +228,73 @@ impl Registry {
                 format!("has {} entries, at most {MOST_ENTRIES} are allowed", req.entries.len()),
             ));
         }
-        let call = cx.call("", &req, &*self.clock);
-        let mut m = match remit_runtime::begin(&self.db, &call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(m) => m,
-        };
-        let results = self.store_batch(&mut m, cx, &req.entries).await?;
-        let results = results
-            .into_iter()
-            .zip(&req.entries)
-            .map(|(result, entry)| result.unwrap_or_else(|error| refusal(&entry.output_id, &error)))
-            .collect();
-        remit_runtime::finish(m, RecordOutputsResponse { results }).await
+        self.db
+            .mutate(&cx.call_as("", &req), async |m| {
+                let (outcomes, rows) = record(m, &req.entries).await?;
+                let results = req.entries.iter().zip(&outcomes);
+                Ok(RecordOutputsResponse {
+                    results: results.map(|(entry, outcome)| answer(entry, outcome, &rows)).collect(),
+                })
+            })
+            .await
     }
 
     /// Returns an output.
-    pub async fn get_output(&self, cx: &Cx, req: GetOutputRequest) -> Result<Output> {
-        let [id] = name::ids::<1>(&req.name, "outputs/*", "name")?;
-        let output = outputs::find(&mut self.db.read().await?, &cx.tenant, id).await?;
-        output.ok_or_else(|| not_found(&req.name))
+    pub(crate) async fn get_output(&self, cx: &Cx, req: GetOutputRequest) -> Result<Output> {
+        OutputName::parse(&req.name, "name")?;
+        Outputs::get(&mut self.db.read().await?, &cx.tenant, &req.name).await
     }
-}
 
-pub(crate) fn not_found(name: &str) -> Error {
-    Error::not_found("OUTPUT_NOT_FOUND", name)
+    /// Searches outputs, the last recorded first.
+    pub(crate) async fn search_outputs(&self, cx: &Cx, req: SearchOutputsRequest) -> Result<SearchOutputsResponse> {
+        fields::optional(&req.artifact_version, "artifact_version", ArtifactVersionName::parse)?;
+        let filter = filter::parse(&req.filter, Outputs::FIELDS)?;
+        let keyset = self.db.keyset(&cx.tenant, cx.method, &[&req.filter, &req.artifact_version]);
+        let (size, after) = (page::size(req.page_size)?, keyset.after(&req.page_token)?);
+        let scope = Scope { artifact_version: req.artifact_version, ..Scope::default() };
+        let (mut tx, window) = (self.db.read().await?, (after.as_deref(), size + 1));
+        let found = outputs::list(&mut tx, &cx.tenant, &scope, &filter, Outputs::ORDER, window).await?;
+        let (outputs, next_page_token) = keyset.cut(found, size, outputs::key);
+        Ok(SearchOutputsResponse { outputs, next_page_token })
+    }
+
+    /// Streams the evidence of disclosure, the first recorded first.
+    pub(crate) fn export_disclosures(
+        &self,
+        cx: &Cx,
+        req: ExportDisclosuresRequest,
+    ) -> Result<impl Stream<Item = Result<ExportDisclosuresResponse>> + Send + 'static + use<>> {
+        let made = range::open(req.time_range.as_ref(), "time_range")?;
+        let export = Export {
+            db: self.db.clone(),
+            tenant: cx.tenant.clone(),
+            scope: Scope { made, ..Scope::default() },
+            filter: filter::parse(&req.filter, Outputs::FIELDS)?,
+            after: None,
+            done: false,
+        };
+        Ok(futures::stream::try_unfold(export, Export::next))
+    }
+
+    /// Counts outputs.
+    pub(crate) async fn summarize_outputs(&self, cx: &Cx, req: SummarizeOutputsRequest) -> Result<OutputSummary> {
+        let made = range::open(req.time_range.as_ref(), "time_range")?;
+        let mut tx = self.db.snapshot().await?;
+        let all = outputs::count(&mut tx, &cx.tenant, By::All, made).await?;
+        let models = outputs::count(&mut tx, &cx.tenant, By::ModelVersion, made).await?;
+        let tasks = outputs::count(&mut tx, &cx.tenant, By::Task, made).await?;
+        let statuses = outputs::count(&mut tx, &cx.tenant, By::DisclosureStatus, made).await?;
+        let sources = outputs::count(&mut tx, &cx.tenant, By::DigitalSourceType, made).await?;
+        let all = all.into_iter().next().unwrap_or_default();
+        Ok(OutputSummary {
+            time_range: req.time_range,
+            total: Some(all.count),
+            by_model_version: models.into_iter().map(|counts| counts.count).collect(),
+            by_task: tasks.into_iter().map(|counts| counts.count).collect(),
+            human_reviewed: all.reviewed,
+            by_disclosure_status: by_key(statuses),
+            by_digital_source_type: by_key(sources),
+            distinct_assets: all.assets,
+        })
+    }
 }

@@ -1,51 +1,77 @@
-//! All SQL of the registry, one function a statement or a statement with its reader.
+//! All SQL of the registry. What has a name is stored as [`Records`]; their histories have tables of their own.
 
-pub mod aliases;
-pub mod artifacts;
-pub mod automations;
-pub mod models;
-pub mod outputs;
-pub mod summary;
-pub mod versions;
+pub(crate) mod aliases;
+pub(crate) mod artifacts;
+pub(crate) mod automations;
+pub(crate) mod models;
+pub(crate) mod outputs;
 
-use remit_core::{Result, Timestamp};
-use remit_store::{Row, Value};
+use prost_types::Timestamp as ProtoTime;
+use remit_api::wire::{Word, time};
+use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_store::{Mutation, Records, Sql, Tx};
+use std::collections::BTreeMap;
 
-/// A stored resource: its message, and the columns that win over it.
-#[derive(Debug, Clone)]
-pub struct Stored<T> {
-    /// The message as stored.
-    pub body: T,
-    /// Counted from 1; the etag.
-    pub revision: i64,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
+/// How many names one statement looks up.
+const LOOKUP: usize = 500;
+
+/// A time that the registry always sets.
+fn at(time: Option<&ProtoTime>) -> Timestamp {
+    time.map_or(Timestamp(0), time::of)
 }
 
-impl<T: prost::Message + Default> Stored<T> {
-    /// Reads the columns `body`, `revision`, `created_at` and `updated_at`.
-    pub(crate) fn from_row(row: &Row) -> Result<Self> {
-        Ok(Self {
-            body: crate::convert::decode(&row.get::<Vec<u8>>("body")?)?,
-            revision: row.get("revision")?,
-            created_at: row.get("created_at")?,
-            updated_at: row.get("updated_at")?,
-        })
+/// The words of an enum whose value 0 is something to search for too, such as a class that nobody has assessed.
+const fn or_unspecified<const N: usize>(words: &[&'static str]) -> [&'static str; N] {
+    let mut all = ["UNSPECIFIED"; N];
+    let mut at = 1;
+    while at < N {
+        all[at] = words[at - 1];
+        at += 1;
+    }
+    all
+}
+
+/// The word of such an enum.
+pub(crate) fn word_or_unspecified<W: Word>(number: i32) -> &'static str {
+    match W::word_of(number) {
+        "" => "UNSPECIFIED",
+        word => word,
     }
 }
 
-/// Which page of a list is wanted.
-#[derive(Debug)]
-pub struct Window {
-    /// The key of the last row of the page before; `None` on the first page.
-    pub after: Option<Vec<Value>>,
-    /// How many rows to fetch: one more than the page holds.
-    pub limit: i64,
+/// Locks what versions belong to and draws the number of the next one: one more than the last, or `at_least`.
+pub(crate) async fn next_number<R: Records>(m: &mut Mutation, name: &str, at_least: i64) -> Result<(i64, R::Message)> {
+    let row = Sql::new("update ")
+        .push(R::TABLE)
+        .push(" set last_number = case when last_number + 1 > ")
+        .bind(at_least)
+        .push(" then last_number + 1 else ")
+        .bind(at_least)
+        .push(" end where tenant_id = ")
+        .bind(m.tenant())
+        .push(" and name = ")
+        .bind(name)
+        .push(" returning last_number, revision, body")
+        .query()
+        .fetch_optional(m.tx())
+        .await?
+        .ok_or_else(|| Error::not_found(R::NOT_FOUND, name))?;
+    Ok((row.get("last_number")?, R::read(&row)?))
 }
 
-/// The items of a text that `string_agg` made with commas; none for a null.
-pub(crate) fn split(joined: Option<String>) -> Vec<String> {
-    joined.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
+/// Those of the records with these names that exist, by name.
+pub(crate) async fn named<R: Records>(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    names: &[&str],
+) -> Result<BTreeMap<String, R::Message>> {
+    let mut found = BTreeMap::new();
+    for names in names.chunks(LOOKUP) {
+        let sql = Sql::new("select revision, body from ").push(R::TABLE).push(" where tenant_id = ").bind(tenant);
+        for row in sql.push(" and name in ").bind_list(names.iter().copied()).query().fetch_all(tx).await? {
+            let message = R::read(&row)?;
+            found.insert(R::name(&message).to_owned(), message);
+        }
+    }
+    Ok(found)
 }

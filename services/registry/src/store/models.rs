@@ -1,140 +1,187 @@
-//! Models.
+//! Models, their versions, and what happened to the states of these.
 
-use super::{Stored, Window, split};
-use remit_api::registry::v1::Model;
-use remit_core::{Result, Tenant, Timestamp};
-use remit_store::filter::{Field, Fragment};
-use remit_store::{Order, Row, Sql, Tx, Value, query};
+use super::{aliases, at, or_unspecified, word_or_unspecified};
+use prost::Message as _;
+use remit_api::registry::v1::{AiActClass, Model, ModelVersion, ModelVersionState, ModelVersionTransition};
+use remit_api::wire::{Word as _, decode, time};
+use remit_core::{Result, Tenant, Timestamp, name};
+use remit_store::filter::Field;
+use remit_store::record::{self, Key};
+use remit_store::{BulkInsert, Db, Mutation, Order, Page, Records, Sql, Tx, Value, query};
 
-/// What a list of models can be filtered by.
-pub const FIELDS: &[Field] = &[
-    Field::text("display_name", "m.display_name"),
-    Field::text("owner", "m.owner"),
-    Field::boolean("external", "m.external"),
-    Field::timestamp("create_time", "m.created_at"),
-    Field::timestamp("update_time", "m.updated_at"),
-];
+/// Models.
+pub(crate) struct Models;
 
-/// A model as stored, with its current aliases.
-#[derive(Debug)]
-pub struct ModelRow {
-    /// Its id.
-    pub id: String,
-    /// Its message and revision.
-    pub stored: Stored<Model>,
-    /// Alias and version id.
-    pub aliases: Vec<(String, String)>,
+impl Records for Models {
+    type Message = Model;
+
+    const TABLE: &'static str = "models";
+    const NOT_FOUND: &'static str = "MODEL_NOT_FOUND";
+    const EXISTS: &'static str = "MODEL_EXISTS";
+    const FIELDS: &'static [Field] = &[
+        Field::text("display_name", "display_name"),
+        Field::text("owner", "owner"),
+        Field::boolean("external", "external"),
+        Field::timestamp("create_time", "create_time"),
+        Field::timestamp("update_time", "update_time"),
+    ];
+
+    fn name(model: &Model) -> &str {
+        &model.name
+    }
+
+    fn create_time(model: &Model) -> Timestamp {
+        at(model.create_time.as_ref())
+    }
+
+    fn columns(model: &Model) -> Vec<(&'static str, Value)> {
+        vec![
+            ("display_name", (&model.display_name).into()),
+            ("owner", (&model.owner).into()),
+            ("external", model.external.into()),
+            ("update_time", at(model.update_time.as_ref()).into()),
+        ]
+    }
+
+    fn set_etag(model: &mut Model, etag: String) {
+        model.etag = etag;
+    }
 }
 
-const SELECT: &str = "select m.model_id, m.revision, m.body, m.created_at, m.updated_at,
-        (select string_agg(a.alias || '=' || a.version_id, ',' order by a.alias) from aliases a
-         where a.tenant_id = m.tenant_id and a.collection = 'models' and a.parent_id = m.model_id
-           and a.version_id is not null) as aliases
-     from models m where m.tenant_id = ";
+/// The classes of the AI Act with the one of what nobody has assessed.
+const CLASSES: [&str; AiActClass::WORDS.len() + 1] = or_unspecified(AiActClass::WORDS);
 
-fn read(row: &Row) -> Result<ModelRow> {
-    let aliases = split(row.get("aliases")?)
-        .iter()
-        .filter_map(|pair| pair.split_once('=').map(|(alias, version)| (alias.to_owned(), version.to_owned())))
-        .collect();
-    Ok(ModelRow { id: row.get("model_id")?, stored: Stored::from_row(row)?, aliases })
+/// Versions of models.
+pub(crate) struct ModelVersions;
+
+impl Records for ModelVersions {
+    type Message = ModelVersion;
+
+    const TABLE: &'static str = "model_versions";
+    const NOT_FOUND: &'static str = "MODEL_VERSION_NOT_FOUND";
+    const EXISTS: &'static str = "MODEL_VERSION_EXISTS";
+    const SORT: &'static [Key] = &[Key::Int("create_time")];
+    const ORDER: Order = Order::Descending;
+    const FIELDS: &'static [Field] = &[
+        Field::words("state", "state", ModelVersionState::WORDS),
+        Field::text("provider", "provider"),
+        Field::text("base_model", "base_model"),
+        Field::text("artifact_digest", "artifact_digest"),
+        Field::text("owner", "owner"),
+        Field::words("ai_act_class", "ai_act_class", &CLASSES),
+        Field::timestamp("review_by", "review_by"),
+        Field::timestamp("create_time", "create_time"),
+        Field::timestamp("update_time", "update_time"),
+    ];
+
+    fn name(version: &ModelVersion) -> &str {
+        &version.name
+    }
+
+    fn create_time(version: &ModelVersion) -> Timestamp {
+        at(version.create_time.as_ref())
+    }
+
+    fn columns(version: &ModelVersion) -> Vec<(&'static str, Value)> {
+        vec![
+            ("parent", name::parent(&version.name).into()),
+            ("update_time", at(version.update_time.as_ref()).into()),
+            ("state", ModelVersionState::word_of(version.state).into()),
+            ("provider", (&version.provider).into()),
+            ("base_model", (&version.base_model).into()),
+            ("artifact_digest", (&version.artifact_digest).into()),
+            ("owner", (&version.owner).into()),
+            ("ai_act_class", word_or_unspecified::<AiActClass>(version.ai_act_class).into()),
+            ("review_by", version.review_by.as_ref().map(time::of).into()),
+        ]
+    }
+
+    fn set_etag(version: &mut ModelVersion, etag: String) {
+        version.etag = etag;
+    }
 }
 
-/// Inserts a model; `false` if there is one with this id.
-pub async fn insert(tx: &mut Tx, tenant: &Tenant, id: &str, model: &Model, now: Timestamp) -> Result<bool> {
-    let inserted = query(
-        "insert into models (tenant_id, model_id, display_name, owner, external, last_number, revision, body,
-                             created_at, updated_at)
-         values ($1, $2, $3, $4, $5, 0, 1, $6, $7, $7) on conflict (tenant_id, model_id) do nothing",
+/// Returns the version that an alias of a model points at.
+pub(crate) async fn by_alias(tx: &mut Tx, tenant: &Tenant, model: &str, alias: &str) -> Result<Option<ModelVersion>> {
+    let sql = Sql::new("select revision, body from model_versions where tenant_id = ").bind(tenant);
+    let row = aliases::target(sql.push(" and name = "), tenant, model, alias).query().fetch_optional(tx).await?;
+    row.as_ref().map(ModelVersions::read).transpose()
+}
+
+/// Remembers which artifact versions a new version runs with.
+pub(crate) async fn link(m: &mut Mutation, version: &ModelVersion) -> Result<()> {
+    let rows = version.artifacts.len();
+    BulkInsert::into("model_version_artifacts")
+        .text("tenant_id", vec![m.tenant().as_str().to_owned(); rows])
+        .text("artifact_version", version.artifacts.clone())
+        .text("model_version", vec![version.name.clone(); rows])
+        .execute(m.tx())
+        .await
+        .map(|_| ())
+}
+
+/// The versions that may run and run with an artifact version, at most `limit`.
+pub(crate) async fn running_with(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    artifact_version: &str,
+    limit: i64,
+) -> Result<Vec<String>> {
+    let rows = query(
+        "select v.name from model_version_artifacts a
+         join model_versions v on v.tenant_id = a.tenant_id and v.name = a.model_version
+         where a.tenant_id = $1 and a.artifact_version = $2 and v.state in ('APPROVED', 'RESTRICTED')
+         order by v.name limit $3",
     )
     .bind(tenant)
-    .bind(id)
-    .bind(&model.display_name)
-    .bind(&model.owner)
-    .bind(model.external)
-    .bind(prost::Message::encode_to_vec(model))
-    .bind(now)
-    .execute(tx)
+    .bind(artifact_version)
+    .bind(limit)
+    .fetch_all(tx)
     .await?;
-    Ok(inserted == 1)
+    rows.iter().map(|row| row.get("name")).collect()
 }
 
-/// Locks a model and counts its revision up; `None` if there is none.
-pub async fn claim(tx: &mut Tx, tenant: &Tenant, id: &str, now: Timestamp) -> Result<Option<Stored<Model>>> {
+/// Adds a move between states and puts its number within the version into it. The version must be locked.
+pub(crate) async fn insert_transition(m: &mut Mutation, change: &mut ModelVersionTransition) -> Result<()> {
     let row = query(
-        "update models set revision = revision + 1, updated_at = $3 where tenant_id = $1 and model_id = $2
-         returning revision, body, created_at, updated_at",
+        "insert into transitions (tenant_id, parent, sequence, to_state, body)
+         values ($1, $2,
+                 (select coalesce(max(sequence), 0) + 1 from transitions where tenant_id = $1 and parent = $2), $3, $4)
+         returning sequence",
     )
-    .bind(tenant)
-    .bind(id)
-    .bind(now)
-    .fetch_optional(tx)
+    .bind(m.tenant())
+    .bind(&change.version)
+    .bind(ModelVersionState::word_of(change.to_state))
+    .bind(change.encode_to_vec())
+    .fetch_one(m.tx())
     .await?;
-    row.as_ref().map(Stored::from_row).transpose()
+    change.sequence = row.get("sequence")?;
+    Ok(())
 }
 
-/// Locks a model without changing it, so that its versions and aliases move one after the other.
-pub async fn lock(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<bool> {
-    let found = query("update models set last_number = last_number where tenant_id = $1 and model_id = $2")
-        .bind(tenant)
-        .bind(id)
-        .execute(tx)
-        .await?;
-    Ok(found == 1)
-}
-
-/// Locks a model and draws the number of its next version: one more than the last, or `at_least`.
-/// `None` if there is no such model.
-pub async fn next_number(tx: &mut Tx, tenant: &Tenant, id: &str, at_least: i64) -> Result<Option<i64>> {
-    let row = query(
-        "update models set last_number = case when last_number + 1 > $3 then last_number + 1 else $3 end
-         where tenant_id = $1 and model_id = $2 returning last_number",
+/// Whether a version was ever approved.
+pub(crate) async fn ever_approved(m: &mut Mutation, version: &str) -> Result<bool> {
+    let found = query(
+        "select sequence from transitions where tenant_id = $1 and parent = $2 and to_state = 'APPROVED' limit 1",
     )
-    .bind(tenant)
-    .bind(id)
-    .bind(at_least)
-    .fetch_optional(tx)
+    .bind(m.tenant())
+    .bind(version)
+    .fetch_optional(m.tx())
     .await?;
-    row.map(|row| row.get("last_number")).transpose()
+    Ok(found.is_some())
 }
 
-/// Writes the changed message of a claimed model.
-pub async fn save(tx: &mut Tx, tenant: &Tenant, id: &str, model: &Model) -> Result<()> {
-    query(
-        "update models set display_name = $3, owner = $4, external = $5, body = $6
-         where tenant_id = $1 and model_id = $2",
-    )
-    .bind(tenant)
-    .bind(id)
-    .bind(&model.display_name)
-    .bind(&model.owner)
-    .bind(model.external)
-    .bind(prost::Message::encode_to_vec(model))
-    .execute(tx)
-    .await
-    .map(|_| ())
-}
-
-/// Finds a model.
-pub async fn find(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Option<ModelRow>> {
-    let row = Sql::new(SELECT).bind(tenant).push(" and m.model_id = ").bind(id).query().fetch_optional(tx).await?;
-    row.as_ref().map(read).transpose()
-}
-
-/// Lists models by id.
-pub async fn list(tx: &mut Tx, tenant: &Tenant, filter: &Fragment, window: &Window) -> Result<Vec<ModelRow>> {
-    let rows = Sql::new(SELECT)
-        .bind(tenant)
-        .and_filter(filter)
-        .and_after(&["m.model_id"], Order::Ascending, window.after.as_deref())
-        .order_limit(&["m.model_id"], Order::Ascending, window.limit)
-        .query()
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(read).collect()
-}
-
-/// The key of a row in a list.
-pub fn key(row: &ModelRow) -> Vec<Value> {
-    vec![Value::from(&row.id)]
+/// Lists the moves of a version between states, the last first.
+pub(crate) async fn transitions(
+    db: &Db,
+    tenant: &Tenant,
+    page: Page<'_>,
+) -> Result<(Vec<ModelVersionTransition>, String)> {
+    let order = (&[Key::Int("sequence")][..], Order::Descending);
+    let (rows, token) = record::rows(db, tenant, page, "transitions", "body", order, &[]).await?;
+    let changes = rows.iter().map(|row| {
+        let change = decode::<ModelVersionTransition>(&row.get::<Vec<u8>>("body")?)?;
+        Ok(ModelVersionTransition { sequence: row.get("sequence")?, ..change })
+    });
+    Ok((changes.collect::<Result<_>>()?, token))
 }

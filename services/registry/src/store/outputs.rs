@@ -1,58 +1,62 @@
-//! Outputs and what they were made from.
+//! Outputs, what they were made from, and counts of them.
 
-use super::Window;
-use crate::convert::word;
-use prost::Message;
-use remit_api::registry::v1::{DisclosureStatus, Output};
+use super::{LOOKUP, at, or_unspecified, word_or_unspecified};
+use prost::Message as _;
+use remit_api::registry::v1::{
+    DigitalSourceType, DisclosureStatus, ModelVersionState, Output, OutputCount, OutputStage,
+};
 use remit_api::types::Stakes;
+use remit_api::wire::Word as _;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::{Field, Fragment};
-use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, query};
+use remit_store::record::Key;
+use remit_store::{BulkInsert, Mutation, Order, Records, Row, Sql, Tx, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a search can be filtered by.
-pub const FIELDS: &[Field] = &[
-    Field::text("asset_digest", "o.asset_digest"),
-    Field::text("model_version", "o.model_version"),
-    Field::text("task", "o.task"),
-    Field::text("decision", "o.decision"),
-    Field::text("handoff", "o.handoff"),
-    Field::text("subject", "o.subject"),
-    Field::words("stakes", "o.stakes", &["UNSPECIFIED", "LOW", "MEDIUM", "HIGH"]),
-    Field::words("stage", "o.stage", &["UNSPECIFIED", "BRIEF", "DIRECTION", "COPY", "CHANNEL"]),
-    Field::words(
-        "digital_source_type",
-        "o.digital_source_type",
-        &[
-            "UNSPECIFIED",
-            "DIGITAL_CREATION",
-            "HUMAN_EDITS",
-            "COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA",
-            "TRAINED_ALGORITHMIC_MEDIA",
-            "ALGORITHMIC_MEDIA",
-            "ALGORITHMICALLY_ENHANCED",
-        ],
-    ),
-    Field::words(
-        "disclosure_status",
-        "o.disclosure_status",
-        &["NOT_REQUIRED", "EVIDENCED", "EXEMPT", "MISSING", "UNDECIDED"],
-    ),
-    Field::words(
-        "model_version_state",
-        "o.model_version_state",
-        &["PROPOSED", "EVALUATING", "APPROVED", "RESTRICTED", "SUSPENDED", "RETIRED"],
-    ),
-    Field::boolean("complete", "o.complete"),
-    Field::timestamp("occurred_time", "o.occurred_at"),
-    Field::timestamp("record_time", "o.recorded_at"),
-];
+const STAKES: [&str; Stakes::WORDS.len() + 1] = or_unspecified(Stakes::WORDS);
+const STAGES: [&str; OutputStage::WORDS.len() + 1] = or_unspecified(OutputStage::WORDS);
+const SOURCES: [&str; DigitalSourceType::WORDS.len() + 1] = or_unspecified(DigitalSourceType::WORDS);
+
+/// Outputs. They are written once, many at a time, by [`insert`].
+pub(crate) struct Outputs;
+
+impl Records for Outputs {
+    type Message = Output;
+
+    const TABLE: &'static str = "outputs";
+    const NOT_FOUND: &'static str = "OUTPUT_NOT_FOUND";
+    const EXISTS: &'static str = "OUTPUT_ID_REUSED";
+    const SORT: &'static [Key] = &[Key::Int("create_time")];
+    const ORDER: Order = Order::Descending;
+    const FIELDS: &'static [Field] = &[
+        Field::text("asset_digest", "asset_digest"),
+        Field::text("model_version", "model_version"),
+        Field::text("task", "task"),
+        Field::text("decision", "decision"),
+        Field::text("handoff", "handoff"),
+        Field::text("subject", "subject"),
+        Field::words("stakes", "stakes", &STAKES),
+        Field::words("stage", "stage", &STAGES),
+        Field::words("digital_source_type", "digital_source_type", &SOURCES),
+        Field::words("disclosure_status", "disclosure_status", DisclosureStatus::WORDS),
+        Field::words("model_version_state", "model_version_state", ModelVersionState::WORDS),
+        Field::boolean("complete", "complete"),
+        Field::timestamp("occurred_time", "occurred_time"),
+        Field::timestamp("record_time", "create_time"),
+    ];
+
+    fn name(output: &Output) -> &str {
+        &output.name
+    }
+
+    fn create_time(output: &Output) -> Timestamp {
+        at(output.record_time.as_ref())
+    }
+}
 
 /// An output ready to be stored.
 #[derive(Debug, Clone)]
-pub struct NewOutput {
-    /// Its id.
-    pub id: String,
+pub(crate) struct NewOutput {
     /// Its message, all output-only fields filled in.
     pub output: Output,
     /// The digest over what was sent.
@@ -63,223 +67,208 @@ pub struct NewOutput {
     pub high_stakes: bool,
     /// Whether its model version was not running when it was recorded, or is unknown.
     pub unapproved: bool,
-    /// When it was made.
-    pub occurred_at: Timestamp,
 }
 
-/// Inserts outputs with their links and returns the ids of those that were new. Ids must differ.
-pub async fn insert(tx: &mut Tx, tenant: &Tenant, rows: &[NewOutput], now: Timestamp) -> Result<BTreeSet<String>> {
-    let text = |of: fn(&Output) -> String| rows.iter().map(move |row| of(&row.output)).collect::<Vec<_>>();
+/// Inserts outputs with their links and returns the names of those that were new. Names must differ.
+pub(crate) async fn insert(m: &mut Mutation, rows: &[NewOutput]) -> Result<BTreeSet<String>> {
+    let tenant = m.tenant().as_str().to_owned();
+    let text = |of: fn(&Output) -> &str| rows.iter().map(move |row| of(&row.output).to_owned()).collect::<Vec<_>>();
     let flag = |of: fn(&NewOutput) -> bool| rows.iter().map(move |row| i64::from(of(row))).collect::<Vec<_>>();
     let inserted = BulkInsert::into("outputs")
-        .text("tenant_id", vec![tenant.as_str().to_owned(); rows.len()])
-        .text("output_id", rows.iter().map(|row| row.id.clone()))
-        .text("asset_digest", text(|o| o.asset_digest.clone()))
-        .text("model_version", text(|o| o.model_version.clone()))
-        .text("model_version_state", text(|o| o.model_version_state.clone()))
-        .text("task", text(|o| o.task.clone()))
-        .text("decision", text(|o| o.decision.clone()))
-        .text("handoff", text(|o| o.handoff.clone()))
-        .text("subject", text(|o| o.subject.clone()))
-        .text("stakes", text(|o| word(o.stakes().as_str_name(), "STAKES_")))
-        .text("stage", text(|o| word(o.stage().as_str_name(), "OUTPUT_STAGE_")))
-        .text("digital_source_type", text(|o| word(o.digital_source_type().as_str_name(), "DIGITAL_SOURCE_TYPE_")))
-        .text("disclosure_status", rows.iter().map(|row| status_word(row.disclosure_status)))
+        .text("tenant_id", vec![tenant.clone(); rows.len()])
+        .text("name", text(|o| &o.name))
+        .bigint("revision", vec![1; rows.len()])
+        .bigint("create_time", rows.iter().map(|row| Outputs::create_time(&row.output).0))
+        .text("asset_digest", text(|o| &o.asset_digest))
+        .text("model_version", text(|o| &o.model_version))
+        .text("model_version_state", text(|o| &o.model_version_state))
+        .text("task", text(|o| &o.task))
+        .text("decision", text(|o| &o.decision))
+        .text("handoff", text(|o| &o.handoff))
+        .text("subject", text(|o| &o.subject))
+        .text("stakes", text(|o| word_or_unspecified::<Stakes>(o.stakes)))
+        .text("stage", text(|o| word_or_unspecified::<OutputStage>(o.stage)))
+        .text("digital_source_type", text(|o| word_or_unspecified::<DigitalSourceType>(o.digital_source_type)))
+        .text("disclosure_status", rows.iter().map(|row| row.disclosure_status.word().to_owned()))
         .bigint("high_stakes", flag(|row| row.high_stakes))
         .bigint("complete", flag(|row| row.output.complete))
         .bigint("unapproved", flag(|row| row.unapproved))
         .bigint("human_reviewed", flag(|row| !row.output.reviews.is_empty()))
         .text("content_digest", rows.iter().map(|row| row.content_digest.clone()))
-        .bigint("occurred_at", rows.iter().map(|row| row.occurred_at.0))
-        .bigint("recorded_at", vec![now.0; rows.len()])
+        .bigint("occurred_time", rows.iter().map(|row| at(row.output.occurred_time.as_ref()).0))
         .bytes("body", rows.iter().map(|row| row.output.encode_to_vec()))
         .on_conflict_do_nothing()
-        .returning("output_id", tx)
+        .returning("name", m.tx())
         .await?;
-    let new: BTreeSet<String> = inserted.iter().map(|row| row.get("output_id")).collect::<Result<_>>()?;
-    insert_links(tx, tenant, rows.iter().filter(|row| new.contains(&row.id))).await?;
+    let new: BTreeSet<String> = inserted.iter().map(|row| row.get("name")).collect::<Result<_>>()?;
+    let made = rows.iter().map(|row| &row.output).filter(|output| new.contains(&output.name));
+    let links = made.flat_map(|output| {
+        output.artifacts.iter().chain(&output.parents).map(|target| (target.clone(), output.name.clone()))
+    });
+    let (targets, outputs): (Vec<_>, Vec<_>) = links.unzip();
+    BulkInsert::into("output_links")
+        .text("tenant_id", vec![tenant; outputs.len()])
+        .text("target", targets)
+        .text("output", outputs)
+        .on_conflict_do_nothing()
+        .execute(m.tx())
+        .await?;
     Ok(new)
 }
 
-async fn insert_links(tx: &mut Tx, tenant: &Tenant, rows: impl Iterator<Item = &NewOutput>) -> Result<()> {
-    let (mut relations, mut targets, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    for row in rows {
-        for artifact in &row.output.artifacts {
-            relations.push("artifact".to_owned());
-            targets.push(artifact.clone());
-            ids.push(row.id.clone());
-        }
-        for parent in &row.output.parents {
-            relations.push("parent".to_owned());
-            targets.push(parent_id(parent).to_owned());
-            ids.push(row.id.clone());
-        }
-    }
-    BulkInsert::into("output_links")
-        .text("tenant_id", vec![tenant.as_str().to_owned(); ids.len()])
-        .text("relation", relations)
-        .text("target", targets)
-        .text("output_id", ids)
-        .on_conflict_do_nothing()
-        .execute(tx)
-        .await
-        .map(|_| ())
-}
-
-/// The id in the name of an output.
-pub fn parent_id(name: &str) -> &str {
-    name.strip_prefix("outputs/").unwrap_or(name)
-}
-
-/// The word for a status in columns.
-pub fn status_word(status: DisclosureStatus) -> String {
-    word(status.as_str_name(), "DISCLOSURE_STATUS_")
-}
-
-/// The word for stakes in messages.
-pub fn stakes_word(stakes: Stakes) -> String {
-    word(stakes.as_str_name(), "STAKES_")
-}
-
-/// How many ids one statement looks up.
-const LOOKUP: usize = 500;
-
-fn with_ids(sql: Sql, ids: &[&str]) -> Sql {
-    let mut sql = sql.push(" in (");
-    for (at, id) in ids.iter().enumerate() {
-        if at > 0 {
-            sql = sql.push(", ");
-        }
-        sql = sql.bind(*id);
-    }
-    sql.push(")")
-}
-
 /// The content digests of those of these outputs that exist.
-pub async fn digests(tx: &mut Tx, tenant: &Tenant, ids: &[&str]) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn digests(tx: &mut Tx, tenant: &Tenant, names: &[&str]) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    for ids in ids.chunks(LOOKUP) {
-        let sql = Sql::new("select output_id, content_digest from outputs where tenant_id = ").bind(tenant);
-        for row in with_ids(sql.push(" and output_id"), ids).query().fetch_all(tx).await? {
-            found.insert(row.get("output_id")?, row.get("content_digest")?);
+    for names in names.chunks(LOOKUP) {
+        let sql = Sql::new("select name, content_digest from outputs where tenant_id = ").bind(tenant);
+        for row in sql.push(" and name in ").bind_list(names.iter().copied()).query().fetch_all(tx).await? {
+            found.insert(row.get("name")?, row.get("content_digest")?);
         }
     }
     Ok(found)
 }
 
-/// Those of these outputs that exist, by id.
-pub async fn find_all(tx: &mut Tx, tenant: &Tenant, ids: &[&str]) -> Result<BTreeMap<String, Output>> {
-    let mut found = BTreeMap::new();
-    for ids in ids.chunks(LOOKUP) {
-        let sql = Sql::new("select output_id, body from outputs where tenant_id = ").bind(tenant);
-        for row in with_ids(sql.push(" and output_id"), ids).query().fetch_all(tx).await? {
-            found.insert(row.get("output_id")?, crate::convert::decode(&row.get::<Vec<u8>>("body")?)?);
-        }
-    }
-    Ok(found)
-}
-
-/// Finds an output.
-pub async fn find(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Option<Output>> {
-    let row = query("select body from outputs where tenant_id = $1 and output_id = $2")
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(tx)
-        .await?;
-    row.map(|row| crate::convert::decode(&row.get::<Vec<u8>>("body")?)).transpose()
-}
-
-/// The outputs that were made from these, as pairs of parent and child, at most `limit`.
-pub async fn children(tx: &mut Tx, tenant: &Tenant, ids: &[&str], limit: i64) -> Result<Vec<(String, String)>> {
+/// The outputs that were made from these, as pairs of parent and child, at most `limit` for each 500 of them.
+pub(crate) async fn children(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    names: &[&str],
+    limit: i64,
+) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    for ids in ids.chunks(LOOKUP) {
-        let sql = Sql::new("select target, output_id from output_links where relation = 'parent' and tenant_id = ")
-            .bind(tenant);
-        let rows = with_ids(sql.push(" and target"), ids)
-            .order_limit(&["target", "output_id"], Order::Ascending, limit)
+    for names in names.chunks(LOOKUP) {
+        let sql = Sql::new("select target, output from output_links where tenant_id = ").bind(tenant);
+        let rows = sql
+            .push(" and target in ")
+            .bind_list(names.iter().copied())
+            .order_limit(&["target", "output"], Order::Ascending, limit)
             .query()
             .fetch_all(tx)
             .await?;
         for row in rows {
-            found.push((row.get("target")?, row.get("output_id")?));
+            found.push((row.get("target")?, row.get("output")?));
         }
     }
     Ok(found)
 }
 
-/// A row of a search.
-#[derive(Debug)]
-pub struct Found {
-    /// The output's id.
-    pub id: String,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
-    /// The output.
-    pub output: Output,
+const KEYS: [&str; 2] = ["create_time", "name"];
+
+/// The place of an output in a list.
+pub(crate) fn key(output: &Output) -> Vec<Value> {
+    vec![Outputs::create_time(output).into(), (&output.name).into()]
 }
 
-fn read(row: &Row) -> Result<Found> {
-    Ok(Found {
-        id: row.get("output_id")?,
-        recorded_at: row.get("recorded_at")?,
-        output: crate::convert::decode(&row.get::<Vec<u8>>("body")?)?,
-    })
+/// A span of time, each end open if it is not given.
+pub(crate) type Span = (Option<Timestamp>, Option<Timestamp>);
+
+/// Which outputs to read, beside the filter.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    /// An artifact version that took part; empty for any.
+    pub artifact_version: String,
+    /// When they were made.
+    pub made: Span,
 }
 
-const KEYS: [&str; 2] = ["o.recorded_at", "o.output_id"];
+fn made_in(mut sql: Sql, (start, end): Span) -> Sql {
+    if let Some(start) = start {
+        sql = sql.push(" and occurred_time >= ").bind(start);
+    }
+    match end {
+        Some(end) => sql.push(" and occurred_time < ").bind(end),
+        None => sql,
+    }
+}
 
-/// Searches outputs, newest first. An empty `artifact_version` means any.
-pub async fn search(
+/// Lists outputs by the time at which they were recorded, at most `limit`, after the one whose key is `after`.
+pub(crate) async fn list(
     tx: &mut Tx,
     tenant: &Tenant,
-    artifact_version: &str,
+    scope: &Scope,
     filter: &Fragment,
-    window: &Window,
-) -> Result<Vec<Found>> {
-    let mut sql =
-        Sql::new("select o.output_id, o.recorded_at, o.body from outputs o where o.tenant_id = ").bind(tenant);
-    if !artifact_version.is_empty() {
+    order: Order,
+    (after, limit): (Option<&[Value]>, i64),
+) -> Result<Vec<Output>> {
+    let mut sql = Sql::new("select revision, body from outputs where tenant_id = ").bind(tenant);
+    if !scope.artifact_version.is_empty() {
         sql = sql
-            .push(" and o.output_id in (select l.output_id from output_links l where l.relation = 'artifact' and l.tenant_id = ")
+            .push(" and name in (select output from output_links where tenant_id = ")
             .bind(tenant)
-            .push(" and l.target = ")
-            .bind(artifact_version)
+            .push(" and target = ")
+            .bind(&scope.artifact_version)
             .push(")");
     }
-    let rows = sql
+    let rows = made_in(sql, scope.made)
         .and_filter(filter)
-        .and_after(&KEYS, Order::Descending, window.after.as_deref())
-        .order_limit(&KEYS, Order::Descending, window.limit)
+        .and_after(&KEYS, order, after)
+        .order_limit(&KEYS, order, limit)
         .query()
         .fetch_all(tx)
         .await?;
-    rows.iter().map(read).collect()
+    rows.iter().map(Outputs::read).collect()
 }
 
-/// Lists the outputs made in `[start, end)`, oldest record first.
-pub async fn made_between(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    (start, end): (Timestamp, Timestamp),
-    filter: &Fragment,
-    window: &Window,
-) -> Result<Vec<Found>> {
-    let rows = Sql::new("select o.output_id, o.recorded_at, o.body from outputs o where o.tenant_id = ")
-        .bind(tenant)
-        .push(" and o.occurred_at >= ")
-        .bind(start)
-        .push(" and o.occurred_at < ")
-        .bind(end)
-        .and_filter(filter)
-        .and_after(&KEYS, Order::Ascending, window.after.as_deref())
-        .order_limit(&KEYS, Order::Ascending, window.limit)
-        .query()
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(read).collect()
+/// By what outputs are counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By {
+    /// All in one row.
+    All,
+    /// By model version, most outputs first.
+    ModelVersion,
+    /// By task, most outputs first.
+    Task,
+    /// By status of disclosure.
+    DisclosureStatus,
+    /// By digital source type.
+    DigitalSourceType,
 }
 
-/// The key of a row of a search.
-pub fn key(row: &Found) -> Vec<Value> {
-    vec![Value::from(row.recorded_at), Value::from(&row.id)]
+impl By {
+    /// What to group by, and how.
+    fn sql(self) -> (&'static str, &'static str) {
+        match self {
+            Self::All => ("''", ""),
+            Self::ModelVersion => ("model_version", " group by model_version order by n desc, label limit 1000"),
+            Self::Task => ("task", " group by task order by n desc, label limit 1000"),
+            Self::DisclosureStatus => ("disclosure_status", " group by disclosure_status order by label"),
+            Self::DigitalSourceType => ("digital_source_type", " group by digital_source_type order by label"),
+        }
+    }
+}
+
+/// One row of counts.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// The counts as sent.
+    pub count: OutputCount,
+    /// How many had a person's review.
+    pub reviewed: i64,
+    /// How many different assets.
+    pub assets: i64,
+}
+
+/// Counts the outputs made in a span of time.
+pub(crate) async fn count(tx: &mut Tx, tenant: &Tenant, by: By, made: Span) -> Result<Vec<Counts>> {
+    let (label, group) = by.sql();
+    let sql = Sql::new(
+        "select count(*) as n, cast(coalesce(sum(high_stakes), 0) as bigint) as high,
+            cast(coalesce(sum(1 - complete), 0) as bigint) as incomplete,
+            cast(coalesce(sum(unapproved), 0) as bigint) as unapproved,
+            cast(coalesce(sum(human_reviewed), 0) as bigint) as reviewed,
+            count(distinct asset_digest) as assets, ",
+    );
+    let sql = sql.push(label).push(" as label from outputs where tenant_id = ").bind(tenant);
+    let rows = made_in(sql, made).push(group).query().fetch_all(tx).await?;
+    let read = |row: &Row| {
+        let count = OutputCount {
+            key: row.get("label")?,
+            outputs: row.get("n")?,
+            high_stakes: row.get("high")?,
+            incomplete: row.get("incomplete")?,
+            unapproved: row.get("unapproved")?,
+        };
+        Ok(Counts { count, reviewed: row.get("reviewed")?, assets: row.get("assets")? })
+    };
+    rows.iter().map(read).collect()
 }

@@ -2,13 +2,14 @@
 
 use super::{approve_artifact, approved, create_artifact, create_model, refusal, transition};
 use crate::api::cases;
-use crate::support::{Caller, Connection, Suite, reason};
+use crate::support::{Caller, Connection, Suite, reason, stamp};
 use futures::StreamExt as _;
 use remit_api::registry::v1::output_service_client::OutputServiceClient;
 use remit_api::registry::v1::*;
-use remit_api::types::Stakes;
-use remit_core::digest;
+use remit_api::types::{Stakes, TimeRange};
+use remit_core::{Timestamp, digest};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 cases![
@@ -201,7 +202,7 @@ async fn disclosure_evidence_is_exported_with_what_is_missing(suite: Suite) {
     };
     let review = HumanReview {
         reviewer: "ben".into(),
-        review_time: Some(crate::support::stamp(suite.now().await)),
+        review_time: Some(stamp(suite.now().await)),
         could_reject: true,
         ..Default::default()
     };
@@ -235,9 +236,15 @@ async fn an_output_that_is_wrong_in_itself_is_refused(suite: Suite) {
     let person = suite.admin();
     let own = Output { parents: vec!["outputs/o".into()], ..output("", Stakes::Low, "x") };
     assert_eq!(refusal(record(&person, "o", own).await), "PARENT_IS_SELF");
-    let old = prost_types::Timestamp { seconds: 0, nanos: 0 };
-    let ancient = Output { occurred_time: Some(old), ..output("", Stakes::Low, "x") };
-    assert_eq!(refusal(record(&person, "o", ancient).await), "TIME_OUT_OF_RANGE");
+    let now = suite.now().await;
+    for at in [Timestamp(-1), now.plus(Duration::from_secs(15 * 60))] {
+        let elsewhen = Output { occurred_time: Some(stamp(at)), ..output("", Stakes::Low, "x") };
+        assert_eq!(refusal(record(&person, "o", elsewhen).await), "TIME_OUT_OF_RANGE");
+    }
     let named = Output { task: "copy".into(), ..output("", Stakes::Low, "x") };
     assert_eq!(refusal(record(&person, "o", named).await), "NAME_INVALID");
+    assert_eq!(refusal(record(&person, "o/p", output("", Stakes::Low, "x")).await), "ID_INVALID");
+    let (start, end) = (Some(stamp(now)), Some(stamp(now)));
+    let nothing = SummarizeOutputsRequest { time_range: Some(TimeRange { start_time: start, end_time: end }) };
+    assert_eq!(refusal(outputs(&person).summarize_outputs(nothing).await), "TIME_RANGE_INVALID");
 }

@@ -1,14 +1,16 @@
 //! The registry's use cases on each engine: what SQL decides, below the layer of tokens and transport.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use crate::SCHEMA;
+use crate::service::Service;
 use futures::TryStreamExt as _;
 use remit_api::registry::v1::*;
 use remit_api::types::Stakes;
-use remit_core::{Actor, ActorKind, ManualClock, Result, Tenant, Timestamp, digest};
-use remit_registry::SCHEMA;
-use remit_registry::service::Registry;
+use remit_api::wire::time;
+use remit_core::{Actor, ActorKind, Clock, Error, ManualClock, Result, SystemClock, Tenant, Timestamp, digest};
 use remit_runtime::Cx;
 use remit_store::testing::{TestDb, check_migrations, check_statements, each_engine};
+use remit_store::{Options, counted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,15 +32,16 @@ fn service() -> Cx {
     cx(ActorKind::Service, "council")
 }
 
-async fn registry(db: &TestDb) -> Result<Registry> {
-    Ok(Registry {
-        db: db.open(&SCHEMA).await?,
-        clock: Arc::new(ManualClock::new(Timestamp(1_250_000_000_000_000))),
-        shutdown: Default::default(),
-    })
+async fn registry(db: &TestDb) -> Result<Service> {
+    registry_at(db, Arc::new(ManualClock::new(Timestamp(1_250_000_000_000_000)))).await
 }
 
-async fn artifact(registry: &Registry, id: &str, kind: ArtifactKind) -> Result<String> {
+async fn registry_at(db: &TestDb, clock: Arc<dyn Clock>) -> Result<Service> {
+    let db = db.open_with(&SCHEMA, Options { clock, ..Default::default() }).await?;
+    Ok(Service { db, shutdown: Default::default() })
+}
+
+async fn artifact(registry: &Service, id: &str, kind: ArtifactKind) -> Result<String> {
     let message = Artifact { kind: kind.into(), display_name: id.into(), owner: "dara".into(), ..Default::default() };
     let request = CreateArtifactRequest { artifact_id: id.into(), artifact: Some(message), ..Default::default() };
     let made = registry.create_artifact(&human(), request).await?;
@@ -50,18 +53,18 @@ async fn artifact(registry: &Registry, id: &str, kind: ArtifactKind) -> Result<S
     Ok(registry.create_artifact_version(&human(), request).await?.name)
 }
 
-async fn approve_artifact(registry: &Registry, name: &str) -> Result<ArtifactVersion> {
+async fn approve_artifact(registry: &Service, name: &str) -> Result<ArtifactVersion> {
     let request = ApproveArtifactVersionRequest { name: name.into(), ..Default::default() };
     registry.approve_artifact_version(&cx(ActorKind::Human, "ada"), request).await
 }
 
-async fn model(registry: &Registry, id: &str) -> Result<Model> {
+async fn model(registry: &Service, id: &str) -> Result<Model> {
     let message = Model { display_name: id.into(), owner: "dara".into(), ..Default::default() };
     let request = CreateModelRequest { model_id: id.into(), model: Some(message), ..Default::default() };
     registry.create_model(&human(), request).await
 }
 
-async fn version(registry: &Registry, model: &str, id: &str, artifacts: &[String]) -> Result<ModelVersion> {
+async fn version(registry: &Service, model: &str, id: &str, artifacts: &[String]) -> Result<ModelVersion> {
     let message = ModelVersion {
         provider: "in-house".into(),
         artifact_digest: digest::sha256(id.as_bytes()),
@@ -91,7 +94,7 @@ fn to(name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
     }
 }
 
-async fn approve(registry: &Registry, name: &str) -> Result<ModelVersion> {
+async fn approve(registry: &Service, name: &str) -> Result<ModelVersion> {
     let evaluation = Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -267,7 +270,7 @@ async fn batches_are_idempotent_and_each_output_stands_for_itself() -> Result<()
         assert_eq!((total.outputs, total.incomplete, total.unapproved, summary.distinct_assets), (5, 5, 0, 5));
         assert_eq!(summary.by_disclosure_status.get("UNDECIDED"), Some(&5));
         let export: Vec<ExportDisclosuresResponse> =
-            registry.export_disclosures(&human(), &ExportDisclosuresRequest::default())?.try_collect().await?;
+            registry.export_disclosures(&human(), ExportDisclosuresRequest::default())?.try_collect().await?;
         assert_eq!(export.iter().map(|part| part.records.len()).sum::<usize>(), 5);
         Ok(())
     })
@@ -367,6 +370,102 @@ async fn a_month_of_outputs_fits_into_a_few_batches() -> Result<()> {
         }
         let summary = registry.summarize_outputs(&human(), SummarizeOutputsRequest::default()).await?;
         assert_eq!(summary.by_model_version[0].unapproved, 8_000);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_an_alias_is_in_order_however_many_move_it_at_once() -> Result<()> {
+    const CALLERS: usize = 24;
+    each_engine(|db| async move {
+        let registry = registry_at(&db, Arc::new(SystemClock)).await?;
+        model(&registry, "m").await?;
+        let mut versions = Vec::new();
+        for id in ["1", "2"] {
+            versions.push(version(&registry, "m", id, &[]).await?.name);
+            approve(&registry, &versions[versions.len() - 1]).await?;
+        }
+        let moves = (0..CALLERS).map(|n| {
+            let request = SetModelAliasRequest {
+                model: "models/m".into(),
+                alias: "champion".into(),
+                version: versions[n % 2].clone(),
+                proposal: "proposals/p".into(),
+                request_id: format!("move-{n}"),
+                ..Default::default()
+            };
+            let registry = registry.clone();
+            tokio::spawn(async move { registry.set_model_alias(&service(), request).await })
+        });
+        for moved in futures::future::join_all(moves.collect::<Vec<_>>()).await {
+            moved.map_err(|_| Error::internal("a caller has panicked"))??;
+        }
+        let history = |alias: &str| {
+            let request =
+                ListAliasHistoryRequest { parent: "models/m".into(), alias: alias.into(), ..Default::default() };
+            let registry = registry.clone();
+            async move { registry.list_alias_history(&human(), request).await }
+        };
+        let by_sequence = history("champion").await?.changes;
+        let sequences: Vec<i64> = by_sequence.iter().map(|change| change.sequence).collect();
+        assert_eq!(sequences, (1..=CALLERS as i64).rev().collect::<Vec<_>>());
+        let times: Vec<Timestamp> =
+            by_sequence.iter().filter_map(|change| change.record_time.as_ref()).map(time::of).collect();
+        assert!(times.is_sorted_by(|later, earlier| later >= earlier), "{times:?}");
+        assert_eq!(history("").await?.changes, by_sequence);
+        for pair in by_sequence.windows(2) {
+            assert_eq!(pair[0].from_version, pair[1].to_version);
+        }
+        let model = registry.get_model(&human(), GetModelRequest { name: "models/m".into() }).await?;
+        assert_eq!(model.aliases.get("champion"), Some(&by_sequence[0].to_version));
+        for name in &versions {
+            let found = registry.get_model_version(&human(), GetModelVersionRequest { name: name.clone() }).await?;
+            assert_eq!(found.aliases.is_empty(), *name != by_sequence[0].to_version, "{name}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_costs_no_more_statements_than_it_must() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        model(&registry, "m").await?;
+        let message = ModelVersion {
+            provider: "in-house".into(),
+            artifact_digest: digest::sha256(b"weights"),
+            intended_use: "scoring".into(),
+            owner: "dara".into(),
+            ..Default::default()
+        };
+        let request = CreateModelVersionRequest {
+            parent: "models/m".into(),
+            model_version: Some(message),
+            request_id: "create".into(),
+            ..Default::default()
+        };
+        // The claim of the request id, the lock that draws the number, the version, two of the feed, two of the
+        // outbox, the answer.
+        let (made, cost) = counted(registry.create_model_version(&human(), request)).await;
+        assert_eq!((made?.name.as_str(), cost), ("models/m/versions/1", 8));
+        let update = UpdateModelRequest {
+            model: Some(Model { name: "models/m".into(), owner: "ada".into(), ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["owner".into()] }),
+            request_id: "update".into(),
+        };
+        let (updated, cost) = counted(registry.update_model(&human(), update)).await;
+        assert_eq!((updated?.owner.as_str(), cost), ("ada", 6));
+        let get = GetModelVersionRequest { name: "models/m/versions/1".into() };
+        let (found, cost) = counted(registry.get_model_version(&human(), get)).await;
+        assert_eq!((found?.name.as_str(), cost), ("models/m/versions/1", 1));
+        let by_alias = GetModelVersionRequest { name: "models/m/aliases/champion".into() };
+        let (found, cost) = counted(registry.get_model_version(&human(), by_alias)).await;
+        assert_eq!((found.unwrap_err().reason(), cost), ("ALIAS_NOT_FOUND", 1));
+        let history = ListAliasHistoryRequest { parent: "models/m".into(), ..Default::default() };
+        let (found, cost) = counted(registry.list_alias_history(&human(), history)).await;
+        assert_eq!((found?.changes.len(), cost), (0, 2));
         Ok(())
     })
     .await

@@ -1,0 +1,151 @@
+//! The rules about what a model version is, what is known about it, and how it stands.
+
+use crate::fields;
+use prost::Message as _;
+use prost_types::Timestamp as ProtoTime;
+use remit_api::registry::v1::{AiActClass, AiActRole, ModelState, ModelVersion, ModelVersionState};
+use remit_api::types::Actor;
+use remit_api::wire::{self, Word as _, required_text, time};
+use remit_core::lifecycle::State;
+use remit_core::name::ArtifactVersionName;
+use remit_core::{Error, Result};
+
+/// How many bytes the parameters of a version may take.
+const MOST_PARAMETERS: usize = 65_536;
+/// What of a version can be updated.
+pub(crate) const MUTABLE: &[&str] = &["known_issues", "review_by", "labels"];
+/// What of a version never changes.
+pub(crate) const IMMUTABLE: &[&str] = &[
+    "provider",
+    "base_model",
+    "artifact_digest",
+    "artifact_uri",
+    "parameters",
+    "artifacts",
+    "intended_use",
+    "limitations",
+    "oversight_measures",
+    "data_provenance",
+    "owner",
+    "ai_act_class",
+    "ai_act_role",
+];
+
+/// The state that the table of moves knows; `None` for the one that means nothing.
+pub(crate) fn lifecycle(state: ModelVersionState) -> Option<State> {
+    State::parse(state.word())
+}
+
+/// Whether a version in this state may do work.
+pub(crate) fn may_run(state: ModelVersionState) -> bool {
+    lifecycle(state).is_some_and(State::may_run)
+}
+
+/// Checks what a caller wants to register.
+///
+/// # Errors
+/// `InvalidArgument`, naming the field: `FIELD_REQUIRED`, `DIGEST_INVALID`, `PARAMETERS_TOO_LARGE`, `NAME_INVALID`,
+/// `TIME_OUT_OF_RANGE`.
+pub(crate) fn check(version: &ModelVersion) -> Result<()> {
+    required_text(&version.provider, "model_version.provider")?;
+    required_text(&version.intended_use, "model_version.intended_use")?;
+    required_text(&version.owner, "model_version.owner")?;
+    fields::digest(&version.artifact_digest, "model_version.artifact_digest")?;
+    let size = version.parameters.as_ref().map_or(0, prost::Message::encoded_len);
+    if size > MOST_PARAMETERS {
+        return Err(Error::invalid(
+            "PARAMETERS_TOO_LARGE",
+            "model_version.parameters",
+            format!("has {size} bytes, at most {MOST_PARAMETERS} are allowed"),
+        ));
+    }
+    fields::names(&version.artifacts, "model_version.artifacts", ArtifactVersionName::parse)?;
+    check_mutable(version)
+}
+
+/// Checks what a caller wants to change.
+///
+/// # Errors
+/// `InvalidArgument` (`TIME_OUT_OF_RANGE`), naming the field.
+pub(crate) fn check_mutable(version: &ModelVersion) -> Result<()> {
+    match &version.review_by {
+        Some(at) => time::parse(at, "model_version.review_by").map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// A version as it is registered, in state PROPOSED. Its content digest is over its name and what never changes.
+pub(crate) fn proposed(name: String, given: ModelVersion, creator: Actor, now: ProtoTime) -> ModelVersion {
+    let fixed = ModelVersion {
+        name,
+        provider: given.provider,
+        base_model: given.base_model,
+        artifact_digest: given.artifact_digest,
+        artifact_uri: given.artifact_uri,
+        parameters: given.parameters,
+        artifacts: given.artifacts,
+        intended_use: given.intended_use,
+        limitations: given.limitations,
+        oversight_measures: given.oversight_measures,
+        data_provenance: given.data_provenance,
+        owner: given.owner,
+        ai_act_class: given.ai_act_class,
+        ai_act_role: given.ai_act_role,
+        ..Default::default()
+    };
+    let mut version = ModelVersion {
+        known_issues: given.known_issues,
+        review_by: given.review_by,
+        labels: given.labels,
+        state: ModelVersionState::Proposed.into(),
+        state_time: Some(now),
+        content_digest: wire::digest(&fixed),
+        creator: Some(creator),
+        create_time: Some(now),
+        ..fixed
+    };
+    changed(&mut version, now);
+    version
+}
+
+/// Completes a version that has been changed.
+pub(crate) fn changed(version: &mut ModelVersion, now: ProtoTime) {
+    version.update_time = Some(now);
+    version.documentation_gaps = gaps(version);
+}
+
+/// The fields that a complete inventory needs and that are empty (R8, C5, C30).
+fn gaps(version: &ModelVersion) -> Vec<String> {
+    let fields = [
+        ("base_model", version.base_model.is_empty()),
+        ("limitations", version.limitations.is_empty()),
+        ("oversight_measures", version.oversight_measures.is_empty()),
+        ("data_provenance", version.data_provenance.is_empty()),
+        ("artifacts", version.artifacts.is_empty()),
+        ("ai_act_class", version.ai_act_class() == AiActClass::Unspecified),
+        ("ai_act_role", version.ai_act_role() == AiActRole::Unspecified),
+        ("review_by", version.review_by.is_none()),
+        ("evaluations", version.evaluations.is_empty()),
+    ];
+    fields.into_iter().filter(|(_, empty)| *empty).map(|(field, _)| field.to_owned()).collect()
+}
+
+/// What the watch stream says about a version, as bytes of a `ModelState`.
+pub(crate) fn state(version: &ModelVersion) -> Vec<u8> {
+    let version = version.clone();
+    ModelState {
+        name: version.name,
+        state: version.state,
+        approved_purposes: version.purposes,
+        conditions: version.conditions,
+        aliases: version.aliases,
+        artifacts: version.artifacts,
+        ai_act_class: version.ai_act_class,
+        review_by: version.review_by,
+        proposal: version.proposal,
+        state_reason: version.state_reason,
+        etag: version.etag,
+        update_time: version.update_time,
+    }
+    .encode_to_vec()
+}
