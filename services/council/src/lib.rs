@@ -13,40 +13,49 @@
 //! **Does not** decide how risky a task is (scoring), keep models (registry), or compute KPIs and drift
 //! (kpi): it asks them.
 
+#![warn(unreachable_pub)]
+
+mod ask;
+mod body;
 mod canonical;
+mod clocks;
 mod export;
 mod grpc;
 mod library;
-mod records;
+mod proposal;
 mod review;
+mod scope;
 mod service;
 mod store;
 mod time;
+mod waiver;
 
-use remit_core::Error;
-use remit_runtime::{Deps, Parts};
+use remit_core::Result;
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
-/// The tables of the council.
-pub const SCHEMA: Schema = Schema {
-    service: "council",
-    migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
+/// The service as a process runs it.
+///
+/// It does not start (`Internal`) if the control library that ships with the binary cannot be read, or
+/// (`InvalidArgument`, `WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
+pub const SERVICE: ServiceDef = ServiceDef {
+    name: ask::NAME,
+    schema: Schema {
+        service: ask::NAME,
+        migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
+    },
+    build: |deps| Box::pin(build(deps)),
 };
 
-/// Builds the service from what the process provides.
-///
-/// # Errors
-/// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
-/// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
-pub async fn build(deps: Deps) -> Result<Parts, Error> {
+async fn build(deps: Deps) -> Result<Parts> {
     library::controls()?;
-    let council = Arc::new(service::Council::new(&deps)?);
-    let worker = council.clone();
+    let service = service::Service::new(&deps)?;
+    let worker = service.clone();
     Ok(Parts {
-        routes: grpc::routes(council.clone()),
+        routes: grpc::routes(service.clone()),
         tasks: vec![Box::pin(async move { worker.work().await })],
-        timers: Some(council),
+        timers: Some(Arc::new(service)),
         ..Parts::default()
     })
 }

@@ -33,11 +33,7 @@ pub fn services() -> Vec<ServiceDef> {
             schema: remit_handoff::SCHEMA,
             build: |deps| Box::pin(remit_handoff::build(deps)),
         },
-        ServiceDef {
-            name: "council",
-            schema: remit_council::SCHEMA,
-            build: |deps| Box::pin(remit_council::build(deps)),
-        },
+        remit_council::SERVICE,
     ]
 }
 
