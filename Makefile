@@ -11,8 +11,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed on
-	cargo build --release --locked --bin remit
-	./target/release/remit demo $(ARGS)
+	cargo run --profile demo --locked --bin remit -- demo $(ARGS)
 
 test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	.ci/tools nextest
@@ -33,7 +32,7 @@ bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch re
 	REMIT_POSTGRES_DURABLE=1 .ci/postgres run cargo bench --locked -p remit-tests --bench remit -- $(ARGS)
 
 run: ## serve everything on SQLite in ./remit-data
-	cargo run --release --locked --bin remit -- serve --data-dir remit-data
+	cargo run --profile demo --locked --bin remit -- serve --data-dir remit-data
 
 fmt: ## format Rust and proto files
 	cargo fmt --all

@@ -35,10 +35,11 @@ pub mod step;
 pub mod store;
 pub mod witness;
 
+use futures::future::BoxFuture;
 use keys::Keys;
 use remit_api::audit::v1::audit_service_server::AuditServiceServer;
 use remit_core::{Ids, Result};
-use remit_runtime::{Config, Deps, Parts};
+use remit_runtime::{Config, Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
@@ -51,6 +52,14 @@ use tonic::service::Routes;
 /// The tables of the audit log.
 pub const SCHEMA: Schema =
     Schema { service: "audit", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
+
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
+    Box::pin(build(deps))
+}
 
 /// The keys that `config` names, or those in the data directory.
 ///
@@ -93,7 +102,7 @@ pub fn open(deps: &Deps) -> Result<AuditLog> {
 ///
 /// # Errors
 /// As [`load_keys`].
-pub async fn build(deps: Deps) -> Result<Parts> {
+async fn build(deps: Deps) -> Result<Parts> {
     let log = open(&deps)?;
     let routes = Routes::new(AuditServiceServer::new(grpc::Audit::new(log.clone(), deps.shutdown)));
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);

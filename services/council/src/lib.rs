@@ -30,24 +30,31 @@ mod store;
 mod time;
 mod waiver;
 
+use futures::future::BoxFuture;
 use remit_core::Result;
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
-/// The service as a process runs it.
-///
-/// It does not start (`Internal`) if the control library that ships with the binary cannot be read, or
-/// (`InvalidArgument`, `WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
-pub const SERVICE: ServiceDef = ServiceDef {
-    name: ask::NAME,
-    schema: Schema {
-        service: ask::NAME,
-        migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
-    },
-    build: |deps| Box::pin(build(deps)),
+/// The tables of the council.
+const SCHEMA: Schema = Schema {
+    service: ask::NAME,
+    migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
+    Box::pin(build(deps))
+}
+
+/// Builds the service from what the process provides.
+///
+/// # Errors
+/// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
+/// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
 async fn build(deps: Deps) -> Result<Parts> {
     library::controls()?;
     let service = service::Service::new(&deps)?;

@@ -20,12 +20,13 @@ mod service;
 mod store;
 mod templates;
 
+use futures::future::BoxFuture;
 use remit_api::handoff::v1::calendar_service_server::CalendarServiceServer;
 use remit_api::handoff::v1::gate_service_server::GateServiceServer;
 use remit_api::handoff::v1::handoff_service_server::HandoffServiceServer;
 use remit_api::handoff::v1::lead_routing_service_server::LeadRoutingServiceServer;
 use remit_core::Error;
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
@@ -35,11 +36,19 @@ pub const SCHEMA: Schema = Schema {
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
+    Box::pin(build(deps))
+}
+
 /// Builds the service.
 ///
 /// # Errors
 /// None of its own.
-pub async fn build(deps: Deps) -> Result<Parts, Error> {
+async fn build(deps: Deps) -> Result<Parts, Error> {
     let scoring = peers::Scoring::new(&deps.peers);
     let service = service::Service::new(deps.db, deps.clock, scoring);
     let routes =

@@ -20,15 +20,24 @@ mod store;
 mod summary;
 mod tail;
 
+use futures::future::BoxFuture;
 use remit_api::kpi::v1::kpi_service_server::KpiServiceServer;
 use remit_core::Result;
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
 /// The tables.
 pub const SCHEMA: Schema =
     Schema { service: "kpi", migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))] };
+
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
+    Box::pin(build(deps))
+}
 
 /// The largest request: a batch of 5,000 events with long dimensions.
 const MAX_MESSAGE: usize = 8 << 20;
@@ -37,7 +46,7 @@ const MAX_MESSAGE: usize = 8 << 20;
 ///
 /// # Errors
 /// None at present; the signature is that of every service.
-pub async fn build(deps: Deps) -> Result<Parts> {
+async fn build(deps: Deps) -> Result<Parts> {
     let kpis = service::Kpis::new(deps.db.clone(), deps.clock.clone());
     let grpc = grpc::Grpc { kpis: kpis.clone(), shutdown: deps.shutdown.clone() };
     let server = KpiServiceServer::new(grpc).max_decoding_message_size(MAX_MESSAGE);

@@ -26,12 +26,13 @@ pub mod provenance;
 pub mod service;
 pub mod store;
 
+use futures::future::BoxFuture;
 use remit_api::registry::v1::artifact_service_server::ArtifactServiceServer;
 use remit_api::registry::v1::automation_service_server::AutomationServiceServer;
 use remit_api::registry::v1::model_service_server::ModelServiceServer;
 use remit_api::registry::v1::output_service_server::OutputServiceServer;
 use remit_core::Error;
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::Registry;
 use tonic::service::Routes;
@@ -42,11 +43,19 @@ pub const SCHEMA: Schema = Schema {
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
+    Box::pin(build(deps))
+}
+
 /// Builds the service.
 ///
 /// # Errors
 /// None at present; the signature is the same for every service.
-pub async fn build(deps: Deps) -> Result<Parts, Error> {
+async fn build(deps: Deps) -> Result<Parts, Error> {
     let registry = Registry { db: deps.db, clock: deps.clock, shutdown: deps.shutdown };
     let routes = Routes::new(ModelServiceServer::new(grpc::models::Models(registry.clone())))
         .add_service(ArtifactServiceServer::new(grpc::artifacts::Artifacts(registry.clone())))

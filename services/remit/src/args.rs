@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::cli;
+use crate::settings::Settings;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -14,12 +15,19 @@ use std::path::PathBuf;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Whether the answer, and an error too, is for a program.
+    pub fn wants_json(&self) -> bool {
+        matches!(&self.command, Command::Client(command) if command.connection().json)
+    }
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve the suite, or some of its services.
     Serve(Serve),
     /// Issue a token from the development key of a data directory.
@@ -41,23 +49,9 @@ pub enum Command {
     Client(cli::Command),
 }
 
-/// Where the settings come from; command line over environment over file over defaults.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Settings {
-    /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE", env = "REMIT_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// The directory of everything that a process keeps (data.dir).
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// A PostgreSQL URL instead of SQLite files (database.url).
-    #[arg(long, value_name = "URL")]
-    pub database_url: Option<String>,
-}
-
 /// Arguments of `remit serve`.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Where the settings come from.
     #[command(flatten)]
     pub settings: Settings,
@@ -74,7 +68,7 @@ pub struct Serve {
 
 /// The kind of actor a token speaks for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum KindArg {
+pub(crate) enum KindArg {
     /// A person.
     Human,
     /// An AI system.
@@ -85,7 +79,7 @@ pub enum KindArg {
 
 /// Arguments of `remit token`.
 #[derive(Debug, Args)]
-pub struct Token {
+pub(crate) struct Token {
     /// Where the key is.
     #[command(flatten)]
     pub settings: Settings,
@@ -111,7 +105,7 @@ pub struct Token {
 
 /// Arguments of `remit demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// A directory with `bank_marketing_leads.csv.gz` and `onet_marketing_tasks.csv`. Absent: ../shared/data if it
     /// is there, else the bundled sample.
     #[arg(long, value_name = "DIR", conflicts_with = "sample")]
@@ -120,8 +114,8 @@ pub struct Demo {
     #[arg(long)]
     pub sample: bool,
     /// Where packs, export and databases go. A run that was cut short is continued if this holds one.
-    #[arg(long, value_name = "DIR", default_value = "remit-demo")]
-    pub out: PathBuf,
+    #[arg(long, short, alias = "out", value_name = "DIR", default_value = "remit-demo")]
+    pub output: PathBuf,
     /// A PostgreSQL URL instead of SQLite files.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
@@ -138,7 +132,7 @@ pub struct Demo {
 
 /// Arguments of `remit doctor`.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// The configuration to look at.
     #[command(flatten)]
     pub settings: Settings,
@@ -152,7 +146,7 @@ pub struct Doctor {
 
 /// `remit config …`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Print every setting with its default and meaning, as Markdown.
     Reference {
         /// Write it between the markers of this file instead.

@@ -1,11 +1,13 @@
 //! Exit codes that mean something, the same for every command.
 
 use remit_core::{Error, Kind};
+use serde_json::{Value, json};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The codes: 0 done, 1 failed, 2 wrong usage or wrong input, 3 refused in the present state, 4 not allowed,
 /// 5 not found, 6 not reachable: try again.
-pub fn code(error: &Error) -> u8 {
+fn code(error: &Error) -> u8 {
     match error.kind() {
         Kind::InvalidArgument => 2,
         Kind::FailedPrecondition | Kind::AlreadyExists | Kind::Conflict => 3,
@@ -16,14 +18,48 @@ pub fn code(error: &Error) -> u8 {
     }
 }
 
-/// Writes the error for a person and returns its code. The causes follow, each on a line of its own: at
+/// Writes the error to standard error, for a person or as `json`, and returns its code. The causes belong to it: at
 /// the command line the reader is the operator.
-pub fn report(error: &Error) -> ExitCode {
-    eprintln!("remit: {error} ({})", error.reason());
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        eprintln!("  because: {inner}");
-        cause = inner.source();
-    }
+pub fn report(error: &Error, json: bool) -> ExitCode {
+    let text = if json { format!("{:#}", value(error)) } else { text(error) };
+    // There is nobody left to tell that it cannot be told.
+    let _ = writeln!(std::io::stderr(), "{text}");
     ExitCode::from(code(error))
+}
+
+fn causes(error: &Error) -> Vec<String> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |cause| cause.source()).map(ToString::to_string).collect()
+}
+
+fn text(error: &Error) -> String {
+    let because = causes(error).into_iter().map(|cause| format!("\n  because: {cause}"));
+    format!("remit: {error} ({})", error.reason()) + &because.collect::<String>()
+}
+
+fn value(error: &Error) -> Value {
+    let fields = error.violations().iter().map(|field| json!({"field": field.field, "description": field.description}));
+    json!({"error": {
+        "reason": error.reason(),
+        "message": error.message(),
+        "fields": fields.collect::<Vec<_>>(),
+        "causes": causes(error),
+        "exitCode": code(error),
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_the_same_to_people_and_to_programs() {
+        let error =
+            Error::invalid("TIME_INVALID", "range", "must be FROM..TO").with_source(std::io::Error::other("no number"));
+        assert_eq!(text(&error), "remit: range: must be FROM..TO (TIME_INVALID)\n  because: no number");
+        let value = &value(&error)["error"];
+        assert_eq!((&value["reason"], &value["exitCode"]), (&json!("TIME_INVALID"), &json!(2)));
+        assert_eq!(value["fields"][0]["field"], "range");
+        assert_eq!(value["causes"], json!(["no number"]));
+    }
 }

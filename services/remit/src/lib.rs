@@ -2,10 +2,15 @@
 //!
 //! `main` only parses arguments and turns an error into an exit code; tests drive the same functions.
 
-pub mod args;
-pub mod cli;
+#![warn(unreachable_pub)]
+
+mod args;
+mod bearer;
+mod cli;
 pub mod demo;
 pub mod exit;
 mod local;
+mod settings;
 
+pub use args::Cli;
 pub use local::{run, services};

@@ -1,13 +1,15 @@
 //! The binary: parses the command line, runs one command, and exits with a code that means something.
 
 use clap::Parser as _;
-use remit::args::Cli;
+use remit::Cli;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match remit::run(Cli::parse()).await {
+    let cli = Cli::parse();
+    let json = cli.wants_json();
+    match remit::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => remit::exit::report(&error),
+        Err(error) => remit::exit::report(&error, json),
     }
 }

@@ -36,8 +36,9 @@ pub mod files {
     }
 }
 
+use futures::future::BoxFuture;
 use remit_core::{Result, Tenant};
-use remit_runtime::{Deps, Parts};
+use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::counter::Counter;
 use std::sync::Arc;
@@ -48,6 +49,14 @@ pub const SCHEMA: Schema = Schema {
     service: "scoring",
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
+
+/// The service, for a process that runs it.
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+
+// A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
+    Box::pin(build(deps))
+}
 
 /// The part of the configuration that this service reads.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +73,7 @@ pub(crate) struct Settings {
 ///
 /// # Errors
 /// `Unavailable` or `ResourceExhausted` (`CHECK_NOT_COUNTED`) if the data directory cannot keep journals of checks.
-pub async fn build(deps: Deps) -> Result<Parts> {
+async fn build(deps: Deps) -> Result<Parts> {
     let config = &deps.config.scoring;
     let settings = Settings {
         stale_after: config.stale_after.get(),

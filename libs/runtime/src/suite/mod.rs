@@ -12,6 +12,7 @@ use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
 use crate::system::System;
 use crate::{Channel, Config, Deps, Parts, Peers, ServiceDef, Tenants, telemetry, timers, upkeep};
+use futures::future::BoxFuture;
 use ops::Ops;
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
@@ -60,7 +61,12 @@ impl Suite {
     /// # Errors
     /// Whatever stands in the way, naming the cause and the remedy: a taken port, an unknown service, a
     /// locked data directory, an unreachable or newer database, a method without an access rule, …
-    pub async fn start(config: Config, services: Vec<ServiceDef>) -> Result<Running> {
+    pub fn start(config: Config, services: Vec<ServiceDef>) -> BoxFuture<'static, Result<Running>> {
+        // Boxed, so that all of it is compiled here, and not again by everybody who awaits it.
+        Box::pin(Self::assemble(config, services))
+    }
+
+    async fn assemble(config: Config, services: Vec<ServiceDef>) -> Result<Running> {
         config.check()?;
         telemetry::metrics();
         // One cryptography provider for TLS on both sides; a second start finds it installed.
@@ -293,7 +299,11 @@ impl Running {
     ///
     /// # Errors
     /// `Internal` if the server failed.
-    pub async fn stop(mut self) -> Result<()> {
+    pub fn stop(self) -> BoxFuture<'static, Result<()>> {
+        Box::pin(self.end())
+    }
+
+    async fn end(mut self) -> Result<()> {
         self.stop.cancel();
         let ended = match self.server.take() {
             Some(server) => server.await,

@@ -1,8 +1,11 @@
 //! `remit audit`, the commands that talk to the server.
 
+use super::Group;
 use super::audit_local::{self, Fsck, Verify};
-use super::connect::{Connection, Session, refused, unwritable, write};
-use super::output::{Column, DEFAULT_LIMIT, json, pages};
+use super::connect::{Session, answer, refused, unwritable};
+use super::list::{ListArgs, Page};
+use super::output::{Column, json, moved};
+use super::target::{self, Target};
 use clap::{Args, Subcommand};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
@@ -14,24 +17,23 @@ use remit_audit::witness::Witness as WitnessMemory;
 use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
 use remit_tlog::note::Algorithm;
 use remit_tlog::{Checkpoint, Note, Signer, VerifierKey};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Search entries.
+pub(crate) enum Command {
+    /// Search entries, such as those with 'action = "registry.versions.transition"'.
     Search {
-        /// Such as 'action = "registry.versions.transition"'.
-        #[arg(default_value = "")]
-        filter: String,
+        /// The filter without its option.
+        #[arg(value_name = "FILTER", conflicts_with = "filter", hide = true)]
+        given: Option<String>,
+        /// Which entries.
+        #[command(flatten)]
+        list: ListArgs,
         /// Oldest first instead of newest first.
         #[arg(long)]
         oldest: bool,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
     },
     /// Print the signed checkpoint: what a later export or checkpoint must extend.
     Checkpoint {
@@ -61,9 +63,9 @@ pub enum Command {
 
 /// Arguments of `remit audit export`.
 #[derive(Debug, Args)]
-pub struct Export {
+pub(crate) struct Export {
     /// The file.
-    #[arg(long, short)]
+    #[arg(long, short, alias = "out", value_name = "FILE")]
     output: PathBuf,
     /// The first index.
     #[arg(long, default_value_t = 0)]
@@ -81,10 +83,10 @@ pub struct Export {
 
 /// Arguments of `remit audit witness`.
 #[derive(Debug, Args)]
-pub struct Witness {
+pub(crate) struct Witness {
     /// The verifier key of the log, as `remit audit checkpoint` prints it, got by a way you trust.
-    #[arg(long, value_name = "KEY")]
-    log_key: String,
+    #[arg(long, alias = "log-key", value_name = "KEY")]
+    key: String,
     /// The name of this witness, such as witness.example.org.
     #[arg(long)]
     name: String,
@@ -109,42 +111,37 @@ const COLUMNS: &[Column] = &[
     ("REASON", "event.reason", ""),
 ];
 
-/// Runs the command.
-pub async fn run(connection: &Connection, command: Command) -> Result<()> {
-    match command {
-        Command::Verify(arguments) if !arguments.asks_server() => audit_local::verify(connection.json, arguments),
-        Command::Fsck(arguments) if arguments.is_local() => audit_local::fsck(connection.json, arguments).await,
-        command => served(&Session::open(connection).await?, command).await,
+/// Runs the command. What holds the server to its word needs no server, and must not.
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let json = group.connection.json;
+    match group.command {
+        Command::Verify(arguments) if !arguments.asks_server() => audit_local::verify(json, arguments),
+        Command::Fsck(arguments) if arguments.is_local() => audit_local::fsck(json, arguments).await,
+        command => served(&Session::open(&group.connection).await?, command).await,
     }
 }
 
 async fn served(session: &Session, command: Command) -> Result<()> {
     let mut client = AuditServiceClient::new(session.wire());
     match command {
-        Command::Search { filter, oldest, limit } => {
+        Command::Search { given, mut list, oldest } => {
+            list.filter.extend(given);
             let order = if oldest { SearchOrder::OldestFirst } else { SearchOrder::NewestFirst };
-            let entries = pages(session.out, limit, |page_size, page_token| {
-                let request = SearchRequest {
-                    filter: filter.clone(),
-                    order: order.into(),
-                    page_size,
-                    page_token,
-                    ..Default::default()
-                };
-                let mut client = client.clone();
-                async move {
-                    let page = client.search(request).await.map_err(refused)?.into_inner();
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let Page { size: page_size, token: page_token, filter } = page;
+                    let order = order.into();
+                    let request = SearchRequest { filter, order, page_size, page_token, ..Default::default() };
+                    let page = client.search(request).await?.into_inner();
                     Ok((page.entries, page.next_page_token))
-                }
-            });
-            session.out.list(&entries.await?, COLUMNS)
+                })
+                .await
         }
         Command::Checkpoint { save } => {
-            let checkpoint =
-                client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
+            let checkpoint = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
             if let Some(path) = save {
-                write(&path, checkpoint.note.as_bytes())?;
-                session.out.note(&format!("wrote {}", path.display()));
+                target::write(&path, checkpoint.note.as_bytes())?;
+                session.out.wrote(Some(&path));
             }
             let text = format!("{}\nverifier key: {}", checkpoint.note, checkpoint.verifier_key);
             session.out.text(&text, || json(&checkpoint))
@@ -152,13 +149,13 @@ async fn served(session: &Session, command: Command) -> Result<()> {
         Command::Export(arguments) => export(session, arguments).await,
         Command::Erase { subject, reason } => {
             let request = EraseSubjectRequest { subject, reason, request_id: session.request_id() };
-            session.out.show(&client.erase_subject(request).await.map_err(refused)?.into_inner())
+            session.show(client.erase_subject(request).await)
         }
         Command::Witness(arguments) => witness(session, &arguments).await,
         Command::Fsck(arguments) => {
             let since_checkpoint = arguments.since()?;
             let request = VerifyLogRequest { since_checkpoint, max_findings: arguments.max_findings() };
-            checked(session, &client.verify_log(request).await.map_err(refused)?.into_inner())
+            checked(session, &answer(client.verify_log(request).await)?)
         }
         Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
     }
@@ -168,10 +165,8 @@ fn checked(session: &Session, report: &VerifyLogResponse) -> Result<()> {
     if session.out.json {
         session.out.show(report)?;
     } else {
-        if !report.findings.is_empty() {
-            let columns = &[("KIND", "kind", "FINDING_KIND_"), ("WHERE", "location", ""), ("WHAT", "message", "")];
-            session.out.list(&report.findings, columns)?;
-        }
+        let columns = &[("KIND", "kind", "FINDING_KIND_"), ("WHERE", "location", ""), ("WHAT", "message", "")];
+        session.out.part(&report.findings, columns)?;
         let text = format!(
             "{} entries, {} recomputed from {}, {} pruned, {} erased, {} tiles",
             report.size,
@@ -186,7 +181,6 @@ fn checked(session: &Session, report: &VerifyLogResponse) -> Result<()> {
     if report.ok { Ok(()) } else { Err(audit_local::damaged(report.findings.len())) }
 }
 
-/// Streams an export into a file beside its final name, so that a broken export is not taken for one.
 async fn export(session: &Session, arguments: Export) -> Result<()> {
     let known_size = match &arguments.since {
         None => 0,
@@ -204,33 +198,26 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
         include_sealed: arguments.sealed,
         ..Default::default()
     };
-    let mut stream = AuditServiceClient::new(session.wire()).export(request).await.map_err(refused)?.into_inner();
-    let path = arguments.output;
-    let mut partial = path.clone().into_os_string();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let mut file = std::fs::File::create(&partial).map_err(|error| unwritable(&partial, error))?;
+    let mut stream = answer(AuditServiceClient::new(session.wire()).export(request).await)?;
+    let mut file = Target::open(Some(&arguments.output))?;
     let bar = session.out.progress(0, "exporting");
     let mut last = 0;
     while let Some(part) = stream.message().await.map_err(refused)? {
         let end = if arguments.end == 0 { part.size } else { arguments.end };
-        bar.set_length(u64::try_from(end - arguments.start).unwrap_or(0));
-        bar.set_position(u64::try_from(part.next_index - arguments.start).unwrap_or(0));
-        file.write_all(&part.data).map_err(|error| unwritable(&partial, error))?;
+        moved(&bar, part.next_index - arguments.start, end - arguments.start);
+        file.write(&part.data)?;
         last = part.next_index;
     }
     bar.finish_and_clear();
-    file.sync_all().map_err(|error| unwritable(&partial, error))?;
-    std::fs::rename(&partial, &path).map_err(|error| unwritable(&path, error))?;
-    let text = format!("wrote entries {} to {} to {}", arguments.start, last, path.display());
-    session.out.text(&text, || {
-        Ok(serde_json::json!({"path": path.display().to_string(), "start": arguments.start, "end": last}))
-    })
+    let Some(path) = file.finish()? else { return Ok(()) };
+    let path = path.display();
+    let text = format!("wrote entries {} to {} to {path}", arguments.start, last);
+    session.out.text(&text, || Ok(serde_json::json!({"path": path.to_string(), "start": arguments.start, "end": last})))
 }
 
 async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
     let invalid = |field: &str, error: remit_tlog::Error| Error::invalid("KEY_INVALID", field, error.to_string());
-    let log = VerifierKey::parse(&arguments.log_key).map_err(|error| invalid("log_key", error))?;
+    let log = VerifierKey::parse(&arguments.key).map_err(|error| invalid("key", error))?;
     std::fs::create_dir_all(&arguments.state).map_err(|error| unwritable(&arguments.state, error))?;
     let ids = Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes)));
     let key = signing_key(&arguments.state.join("witness.pem"), true, &ids)?;
@@ -253,15 +240,15 @@ async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
 /// Looks at the newest checkpoint once and cosigns it if it extends what is remembered.
 async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey, save: Option<&Path>) -> Result<u64> {
     let mut client = AuditServiceClient::new(session.wire());
-    let checkpoint = client.get_checkpoint(GetCheckpointRequest::default()).await.map_err(refused)?.into_inner();
+    let checkpoint = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
     let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
     let proof = audit_local::consistency(&mut client, remembered, checkpoint.size).await?;
     let now = u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0);
     let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
     if let Some(path) = save {
-        write(path, cosigned.note.to_string().as_bytes())?;
+        target::write(path, cosigned.note.to_string().as_bytes())?;
     }
     let request = AddCosignatureRequest { note: cosigned.note.to_string(), request_id: String::new() };
-    client.add_cosignature(request).await.map_err(refused)?;
+    answer(client.add_cosignature(request).await)?;
     Ok(cosigned.checkpoint.size)
 }

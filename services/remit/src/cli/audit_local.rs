@@ -1,9 +1,11 @@
 //! `remit audit`, the checking of logs: of an export and of a database without a server, whoever checks a log
 //! should not have to ask it, and of a server by what it said before.
 
-use super::connect::{Session, Wire, refused, text, unreadable, write};
+use super::connect::{Session, answer, text, unreadable};
 use super::output::Output;
-use crate::args::Settings;
+use super::target;
+use crate::bearer::Wire;
+use crate::settings::Settings;
 use clap::Args;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
@@ -23,35 +25,35 @@ use std::sync::Arc;
 
 /// Arguments of `remit audit verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// The export, checked without a server. Without it the server's newest checkpoint is checked against the
     /// one that --state remembers.
     file: Option<PathBuf>,
     /// Where this reader of a server keeps the last checkpoint that it saw. The log's key is kept there too, from
     /// the first contact on, unless --key gives it.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "earlier"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "since"])]
     state: Option<PathBuf>,
     /// The verifier key of the log, got by a way you trust. Without it the key in the export is used, which
     /// shows that the export is whole, but not whose it is.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// A signed checkpoint from before, which the export must extend.
-    #[arg(long, value_name = "FILE")]
-    earlier: Option<PathBuf>,
+    #[arg(long, alias = "earlier", value_name = "FILE")]
+    since: Option<PathBuf>,
     /// The verifier key of a witness to rely on; may be repeated.
     #[arg(long = "witness", value_name = "KEY")]
     witnesses: Vec<String>,
     /// How many of the witnesses must have cosigned; all if absent.
     #[arg(long)]
     quorum: Option<usize>,
-    /// Write the checkpoint of the export to this file, to give with --earlier the next time.
+    /// Write the checkpoint of the export to this file, to give with --since the next time.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
 
 /// Arguments of `remit audit fsck`.
 #[derive(Debug, Args)]
-pub struct Fsck {
+pub(crate) struct Fsck {
     /// Recompute here, on the database and keys that the settings name, instead of asking the server.
     #[arg(long)]
     local: bool,
@@ -68,7 +70,7 @@ pub struct Fsck {
 
 impl Verify {
     /// Whether to ask a server.
-    pub fn asks_server(&self) -> bool {
+    pub(super) fn asks_server(&self) -> bool {
         self.state.is_some()
     }
 
@@ -81,23 +83,23 @@ impl Verify {
 
 impl Fsck {
     /// Whether to check a database here.
-    pub fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.local
     }
 
     /// The checkpoint from before; empty if none.
-    pub fn since(&self) -> Result<String> {
+    pub(super) fn since(&self) -> Result<String> {
         self.since.as_deref().map_or(Ok(String::new()), text)
     }
 
     /// How many findings at most.
-    pub fn max_findings(&self) -> i32 {
+    pub(super) fn max_findings(&self) -> i32 {
         self.max_findings
     }
 }
 
 /// What a check that found faults ends with.
-pub fn damaged(findings: usize) -> Error {
+pub(super) fn damaged(findings: usize) -> Error {
     Error::precondition("LOG_DAMAGED", format!("the log does not verify: {findings} findings"))
 }
 
@@ -106,14 +108,14 @@ fn key(text: &str, field: &str) -> Result<VerifierKey> {
 }
 
 /// Checks an export offline.
-pub fn verify(json: bool, arguments: Verify) -> Result<()> {
+pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
     let out = Output { json };
     let (witnesses, quorum) = arguments.witnesses()?;
     let beforehand = Beforehand {
         key: arguments.key.as_deref().map(|text| key(text, "key")).transpose()?,
         quorum,
         witnesses,
-        earlier: arguments.earlier.as_deref().map(text).transpose()?,
+        earlier: arguments.since.as_deref().map(text).transpose()?,
     };
     let path = arguments.file.as_ref();
     let path = path.ok_or_else(|| {
@@ -127,7 +129,7 @@ pub fn verify(json: bool, arguments: Verify) -> Result<()> {
     let found =
         found.map_err(|refused| Error::precondition("EXPORT_REFUSED", format!("{}: {refused}", path.display())))?;
     if let Some(path) = &arguments.save {
-        write(path, found.note.as_bytes())?;
+        target::write(path, found.note.as_bytes())?;
     }
     if !found.key_pinned {
         out.note("the key is the export's own: give --key to know whose log this is");
@@ -150,11 +152,11 @@ pub fn verify(json: bool, arguments: Verify) -> Result<()> {
 
 /// Checks what a server says now against what it said before: its log must have grown from the remembered
 /// checkpoint and still hold it.
-pub async fn verify_server(session: &Session, arguments: Verify) -> Result<()> {
+pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Result<()> {
     let mut client = AuditServiceClient::new(session.wire());
     let (witnesses, quorum) = arguments.witnesses()?;
     let min_cosignatures = i32::try_from(quorum).unwrap_or(i32::MAX);
-    let offered = client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await.map_err(refused)?.into_inner();
+    let offered = answer(client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await)?;
     let dir = arguments.state.unwrap_or_default();
     let (keys, notes) = (Shelf::open(&dir, "key")?, Shelf::open(&dir, "note")?);
     let pinned = match &arguments.key {
@@ -202,20 +204,20 @@ pub async fn verify_server(session: &Session, arguments: Verify) -> Result<()> {
 }
 
 /// The server's proof that its log of `new` entries extends that of `old`; none where none is due.
-pub async fn consistency(client: &mut AuditServiceClient<Wire>, old: u64, new: i64) -> Result<Vec<Hash>> {
+pub(super) async fn consistency(client: &mut AuditServiceClient<Wire>, old: u64, new: i64) -> Result<Vec<Hash>> {
     let old_size = i64::try_from(old).unwrap_or(i64::MAX);
     if old_size == 0 || old_size >= new {
         return Ok(Vec::new());
     }
     let request = GetConsistencyProofRequest { old_size, new_size: new };
-    let answer = client.get_consistency_proof(request).await.map_err(refused)?.into_inner();
+    let proof = answer(client.get_consistency_proof(request).await)?;
     let hash =
         |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(|_| Error::internal("the server sent a hash that is none"));
-    answer.hashes.into_iter().map(hash).collect()
+    proof.hashes.into_iter().map(hash).collect()
 }
 
 /// Recomputes the logs of all tenants in a database.
-pub async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
+pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
     if arguments.since.is_some() {
         return Err(Error::invalid(
             "OPTION_NOT_ALLOWED",
@@ -224,7 +226,7 @@ pub async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
         ));
     }
     let out = Output { json };
-    let config = crate::local::load(&arguments.settings)?;
+    let config = arguments.settings.load()?;
     let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes))));
     let url = config.database_url("audit");
     let missing = url.expose_secret().strip_prefix("sqlite:").filter(|path| !std::path::Path::new(path).exists());

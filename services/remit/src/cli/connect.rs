@@ -1,20 +1,20 @@
 //! The way to the suite, and the caller's token.
 
-use super::output::Output;
+use super::output::{Column, Output};
+use crate::bearer::{Bearer, Wire};
 use clap::Args;
+use prost::{Message, Name};
 use remit_core::{Error, Kind, Result};
 use remit_runtime::foreign;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Response, Status};
 
 /// How to reach the suite, and how to answer.
 #[derive(Debug, Clone, Args)]
-pub struct Connection {
+#[command(next_help_heading = "Connection and answer")]
+pub(crate) struct Connection {
     /// The server.
     #[arg(long, value_name = "URL", env = "REMIT_SERVER", default_value = "http://127.0.0.1:7420", global = true)]
     pub server: String,
@@ -36,67 +36,57 @@ pub struct Connection {
     pub request_id: Option<String>,
 }
 
-/// Adds the token to every call.
-#[derive(Debug, Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
-/// The connection of a generated client.
-pub type Wire = InterceptedService<Channel, Bearer>;
-
 /// An open connection and the way to answer.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     wire: Wire,
     /// Where the answer goes.
-    pub out: Output,
+    pub(super) out: Output,
     request_id: String,
 }
 
 impl Session {
     /// Connects.
-    pub async fn open(connection: &Connection) -> Result<Self> {
-        let bearer = Bearer(token(connection)?);
+    pub(super) async fn open(connection: &Connection) -> Result<Self> {
+        let bearer = token(connection)?;
         let channel = channel(connection).await?;
         let request_id =
             connection.request_id.clone().unwrap_or_else(|| format!("cli-{:032x}", rand::random::<u128>()));
         let out = Output { json: connection.json };
-        Ok(Self { wire: InterceptedService::new(channel, bearer), out, request_id })
+        Ok(Self { wire: bearer.over(channel), out, request_id })
     }
 
     /// The connection, for a generated client.
-    pub fn wire(&self) -> Wire {
+    pub(super) fn wire(&self) -> Wire {
         self.wire.clone()
     }
 
     /// The request id of this command.
-    pub fn request_id(&self) -> String {
+    pub(super) fn request_id(&self) -> String {
         self.request_id.clone()
+    }
+
+    /// Shows all of an answer.
+    pub(super) fn show<M: Message + Name>(&self, given: Result<Response<M>, Status>) -> Result<()> {
+        self.out.show(&answer(given)?)
+    }
+
+    /// Shows an answer as the one row of a table.
+    pub(super) fn row<M: Message + Name>(&self, given: Result<Response<M>, Status>, columns: &[Column]) -> Result<()> {
+        self.out.list(&[answer(given)?], columns)
     }
 }
 
-fn token(connection: &Connection) -> Result<MetadataValue<Ascii>> {
-    let read = match (&connection.token, &connection.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(path)) => text(path)?,
-        (None, None) => {
-            return Err(Error::new(
-                Kind::Unauthenticated,
-                "TOKEN_MISSING",
-                "no token: set REMIT_TOKEN, or give --token or --token-file (remit token issues one for development)",
-            ));
-        }
-    };
-    let value = format!("Bearer {}", read.trim()).parse::<MetadataValue<Ascii>>();
-    let mut value = value.map_err(|_| Error::invalid("TOKEN_INVALID", "token", "has characters that no token has"))?;
-    value.set_sensitive(true);
-    Ok(value)
+fn token(connection: &Connection) -> Result<Bearer> {
+    match (&connection.token, &connection.token_file) {
+        (Some(token), _) => Bearer::new(token),
+        (None, Some(path)) => Bearer::new(&text(path)?),
+        (None, None) => Err(Error::new(
+            Kind::Unauthenticated,
+            "TOKEN_MISSING",
+            "no token: set REMIT_TOKEN, or give --token or --token-file (remit token issues one for development)",
+        )),
+    }
 }
 
 async fn channel(connection: &Connection) -> Result<Channel> {
@@ -124,7 +114,7 @@ async fn channel(connection: &Connection) -> Result<Channel> {
 ///
 /// # Errors
 /// `InvalidArgument` (`FILE_UNREADABLE`).
-pub fn text(path: &Path) -> Result<String> {
+pub(super) fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| unreadable(path, error))
 }
 
@@ -132,32 +122,38 @@ pub fn text(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// `InvalidArgument` (`FILE_UNREADABLE`).
-pub fn bytes(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| unreadable(path, error))
 }
 
 /// A file that cannot be read.
-pub fn unreadable(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::invalid("FILE_UNREADABLE", path.display().to_string(), error.to_string())
 }
 
-/// Writes a file.
-///
-/// # Errors
-/// `Internal` if that fails.
-pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    std::fs::write(path, content).map_err(|error| unwritable(path, error))
-}
-
 /// A file that cannot be written.
-pub fn unwritable(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn unwritable(path: &Path, error: std::io::Error) -> Error {
     Error::internal(format!("cannot write {}: {error}", path.display())).with_source(error)
 }
 
+/// What a server answered, or its refusal.
+pub(super) fn answer<T>(given: Result<Response<T>, Status>) -> Result<T> {
+    given.map(Response::into_inner).map_err(refused)
+}
+
 /// The error in a status, with its kind, reason and refused fields.
-pub fn refused(status: Status) -> Error {
+pub(crate) fn refused(status: Status) -> Error {
     match status.code() {
-        Code::Unauthenticated => Error::new(Kind::Unauthenticated, "UNAUTHENTICATED", status.message()),
+        Code::Unauthenticated => {
+            let hint =
+                "give another with REMIT_TOKEN, --token or --token-file (remit token issues one for development)";
+            let message = format!("{}: {hint}", status.message());
+            // Between services a refused token is a defect. Here it is the caller's, and its reason counts.
+            let details = status.details().to_vec().into();
+            let told = foreign(Status::with_details(Code::PermissionDenied, message, details));
+            let reason = if told.reason() == "PEER_FAILED" { "UNAUTHENTICATED" } else { told.reason() };
+            Error::new(Kind::Unauthenticated, reason, told.message())
+        }
         Code::Unimplemented => Error::precondition(
             "SERVICE_NOT_SERVED",
             "this server does not run the service: name another with --server",
@@ -168,5 +164,20 @@ pub fn refused(status: Status) -> Error {
             let error = Error::new(told.kind(), told.reason(), told.message());
             told.violations().iter().fold(error, |error, field| error.with_violation(&field.field, &field.description))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_named_by_its_reason_and_what_to_do() {
+        let expired = Error::new(Kind::Unauthenticated, "TOKEN_EXPIRED", "the token has expired");
+        let error = refused(remit_runtime::to_status(expired));
+        assert_eq!((error.kind(), error.reason()), (Kind::Unauthenticated, "TOKEN_EXPIRED"));
+        assert!(error.message().starts_with("the token has expired: ") && error.message().contains("remit token"));
+        let error = refused(Status::unauthenticated("who are you"));
+        assert_eq!((error.kind(), error.reason()), (Kind::Unauthenticated, "UNAUTHENTICATED"));
     }
 }

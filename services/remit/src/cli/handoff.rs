@@ -1,7 +1,9 @@
 //! `remit handoff`.
 
-use super::connect::{Session, refused};
-use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::Group;
+use super::connect::Session;
+use super::list::{ListArgs, Page};
+use super::output::Column;
 use super::values::named;
 use clap::Subcommand;
 use remit_api::handoff::v1::handoff_service_client::HandoffServiceClient;
@@ -10,16 +12,9 @@ use remit_core::Result;
 
 /// What to do with handoffs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List handoffs.
-    List {
-        /// Such as 'state = "IN_REVIEW"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+pub(crate) enum Command {
+    /// List handoffs, such as those with 'state = "IN_REVIEW"'.
+    List(ListArgs),
     /// Show a handoff with its variants and reviews.
     Show {
         /// The handoff.
@@ -38,23 +33,23 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
     let mut client = HandoffServiceClient::new(session.wire());
-    match command {
-        Command::List { filter, limit } => {
-            let handoffs = pages(session.out, limit, |page_size, page_token| {
-                let request = ListHandoffsRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_handoffs(request).await.map_err(refused)?.into_inner();
+    match group.command {
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request =
+                        ListHandoffsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_handoffs(request).await?.into_inner();
                     Ok((page.handoffs, page.next_page_token))
-                }
-            });
-            session.out.list(&handoffs.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { name } => {
             let request = GetHandoffRequest { name: named("handoffs", &name) };
-            session.out.show(&client.get_handoff(request).await.map_err(refused)?.into_inner())
+            session.show(client.get_handoff(request).await)
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `remit hold`: the kill switch.
 
-use super::connect::{Session, refused};
-use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::Group;
+use super::connect::Session;
+use super::list::{ListArgs, Page};
+use super::output::Column;
 use super::values::{named, versioned};
 use clap::Subcommand;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
@@ -11,7 +13,7 @@ use remit_core::{Error, Result};
 
 /// What to do with holds.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Stop AI at once in a scope. Lifting a hold needs a proposal and a quorum.
     Engage {
         /// organisation, function:NAME, task:NAME, model:NAME/VERSION or gate:NAME.
@@ -29,15 +31,8 @@ pub enum Command {
         #[arg(long)]
         drill: bool,
     },
-    /// List holds.
-    List {
-        /// Such as 'state = "ENGAGED"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+    /// List holds, such as those with 'state = "ENGAGED"'.
+    List(ListArgs),
 }
 
 const COLUMNS: &[Column] = &[
@@ -66,27 +61,26 @@ fn scope(text: &str) -> Result<Scope> {
 }
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
     let mut client = HoldServiceClient::new(session.wire());
-    match command {
+    match group.command {
         Command::Engage { scope: text, reason, id, incident, drill } => {
             let hold = Hold { scope: Some(scope(&text)?), reason, incident, drill, ..Default::default() };
             let request_id = session.request_id();
             let hold_id = id.unwrap_or_else(|| request_id.clone());
             let request = EngageHoldRequest { hold_id, hold: Some(hold), request_id };
-            let hold = client.engage_hold(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[hold], COLUMNS)
+            session.row(client.engage_hold(request).await, COLUMNS)
         }
-        Command::List { filter, limit } => {
-            let holds = pages(session.out, limit, |page_size, page_token| {
-                let request = ListHoldsRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_holds(request).await.map_err(refused)?.into_inner();
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request =
+                        ListHoldsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_holds(request).await?.into_inner();
                     Ok((page.holds, page.next_page_token))
-                }
-            });
-            session.out.list(&holds.await?, COLUMNS)
+                })
+                .await
         }
     }
 }

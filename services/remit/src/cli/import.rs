@@ -1,7 +1,8 @@
 //! `remit task import` and `remit task export`.
 
-use super::connect::{Session, refused, text, unreadable, unwritable};
-use super::output::{Column, json, print_raw};
+use super::connect::{Session, answer, refused, text, unreadable};
+use super::output::{Column, Output, json};
+use super::target::Target;
 use super::values::pair;
 use clap::{Args, ValueEnum};
 use remit_api::scoring::v1::import_tasks_request::Part;
@@ -12,13 +13,12 @@ use remit_api::scoring::v1::{
 use remit_core::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt as _;
 
 /// Arguments of `remit task import`.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file (CSV with a header).
     file: PathBuf,
     /// Import the good rows even if there are bad ones.
@@ -126,78 +126,64 @@ pub(super) async fn import(session: &Session, arguments: Import) -> Result<()> {
         }
     });
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let answer = TaskServiceClient::new(session.wire()).import_tasks(stream).await;
+    let given = TaskServiceClient::new(session.wire()).import_tasks(stream).await;
     bar.finish_and_clear();
     reader.await.map_err(|error| Error::internal("reading the file was cut short").with_source(error))??;
-    report(session, arguments.dry_run, &answer.map_err(refused)?.into_inner())
+    report(session.out, arguments.skip_bad, &answer(given)?)
 }
 
-fn report(session: &Session, dry_run: bool, answer: &ImportTasksResponse) -> Result<()> {
-    if session.out.json {
-        session.out.show(answer)?;
+fn report(out: Output, skip_bad: bool, answer: &ImportTasksResponse) -> Result<()> {
+    if out.json {
+        out.show(answer)?;
     } else {
-        if !answer.errors.is_empty() {
-            session.out.list(&answer.errors, ERROR_COLUMNS)?;
-        }
+        out.part(&answer.errors, ERROR_COLUMNS)?;
         let done = if answer.committed { "" } else { "would be " };
         let text = format!(
             "{} rows: {} {done}created, {} {done}updated, {} unchanged, {} bad",
             answer.rows, answer.created, answer.updated, answer.unchanged, answer.bad_rows
         );
-        session.out.text(&text, || json(answer))?;
+        out.text(&text, || json(answer))?;
     }
-    if answer.committed || dry_run {
+    verdict(skip_bad, answer)
+}
+
+/// A dry run ends as the import would.
+fn verdict(skip_bad: bool, answer: &ImportTasksResponse) -> Result<()> {
+    if answer.committed || skip_bad || answer.bad_rows == 0 {
         return Ok(());
     }
     let text = format!(
-        "nothing was imported: {} bad rows; correct them, or import the others with --skip-bad",
+        "nothing is imported: {} bad rows; correct them, or import the others with --skip-bad",
         answer.bad_rows
     );
     Err(Error::precondition("IMPORT_REFUSED", text))
 }
 
 /// Writes the inventory as CSV.
-pub(super) async fn export(session: &Session, filter: String, out: Option<&Path>) -> Result<()> {
+pub(super) async fn export(session: &Session, filter: String, output: Option<&Path>) -> Result<()> {
     let mut client = TaskServiceClient::new(session.wire());
-    let mut pieces = client.export_tasks(ExportTasksRequest { filter }).await.map_err(refused)?.into_inner();
-    let mut file = Target::open(out)?;
+    let mut pieces = answer(client.export_tasks(ExportTasksRequest { filter }).await)?;
+    let mut file = Target::open(output)?;
     while let Some(piece) = pieces.message().await.map_err(refused)? {
         file.write(&piece.chunk)?;
     }
-    file.finish(session)
-}
-
-/// Where pieces go as they arrive: a file, or standard output.
-pub(super) struct Target(Option<(PathBuf, std::fs::File)>);
-
-impl Target {
-    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
-        let open = |path: &Path| {
-            let file = std::fs::File::create(path).map_err(|error| unwritable(path, error))?;
-            Ok::<_, Error>((path.to_owned(), file))
-        };
-        path.map(open).transpose().map(Self)
-    }
-
-    pub(super) fn write(&mut self, content: &[u8]) -> Result<()> {
-        match &mut self.0 {
-            Some((path, file)) => file.write_all(content).map_err(|error| unwritable(path, error)),
-            None => print_raw(content),
-        }
-    }
-
-    pub(super) fn finish(self, session: &Session) -> Result<()> {
-        if let Some((path, _)) = self.0 {
-            session.out.note(&format!("wrote {}", path.display()));
-        }
-        Ok(())
-    }
+    session.out.wrote(file.finish()?.as_deref());
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_dry_run_with_bad_rows_is_refused_as_the_import_would_be() {
+        let dry = |bad_rows| ImportTasksResponse { rows: 3, bad_rows, ..Default::default() };
+        assert!(verdict(false, &dry(0)).is_ok());
+        assert_eq!(verdict(false, &dry(1)).unwrap_err().reason(), "IMPORT_REFUSED");
+        assert!(verdict(true, &dry(1)).is_ok(), "the good rows would be imported");
+        assert!(verdict(false, &ImportTasksResponse { committed: true, ..dry(0) }).is_ok());
+    }
 
     #[test]
     fn a_mapping_file_is_read_strictly() {

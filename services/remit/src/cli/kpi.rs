@@ -1,7 +1,9 @@
 //! `remit kpi`.
 
-use super::connect::{Session, refused};
-use super::output::{Column, DEFAULT_LIMIT, json, pages};
+use super::Group;
+use super::connect::{Session, answer};
+use super::list::{ListArgs, Page};
+use super::output::{Column, json};
 use super::values::{named, span};
 use clap::{Args, Subcommand, ValueEnum};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
@@ -10,22 +12,15 @@ use remit_core::Result;
 
 /// What to do with KPIs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List definitions.
-    List {
-        /// Such as 'layer = "STRATEGIC"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+pub(crate) enum Command {
+    /// List definitions, such as those with 'layer = "STRATEGIC"'.
+    List(ListArgs),
     /// Show the values of a KPI over time.
     Query {
         /// The KPI.
         kpi: String,
         /// The span, such as 2026-05-01..2026-06-01.
-        #[arg(long, value_name = "FROM..TO")]
+        #[arg(long, alias = "window", value_name = "FROM..TO")]
         range: String,
         /// The length of a bucket.
         #[arg(long, value_enum, default_value = "day")]
@@ -46,12 +41,12 @@ pub enum Command {
 
 /// Arguments of `remit kpi drift`.
 #[derive(Debug, Args)]
-pub struct Drift {
+pub(crate) struct Drift {
     /// A KPI of kind distribution, such as lead_score.
     kpi: String,
     /// The span to judge, such as 2026-05-01..2026-06-01.
-    #[arg(long, value_name = "FROM..TO")]
-    window: String,
+    #[arg(long, alias = "window", value_name = "FROM..TO")]
+    range: String,
     /// Such as 'model_version = "models/lead-scorer/versions/1"'.
     #[arg(long, default_value = "")]
     filter: String,
@@ -68,7 +63,7 @@ pub struct Drift {
 
 /// The length of a bucket.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Bucket {
+pub(crate) enum Bucket {
     /// 15 minutes.
     QuarterHour,
     /// An hour.
@@ -117,19 +112,18 @@ const ROLLUP_COLUMNS: &[Column] = &[
 ];
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
     let mut client = KpiServiceClient::new(session.wire());
-    match command {
-        Command::List { filter, limit } => {
-            let kpis = pages(session.out, limit, |page_size, page_token| {
-                let request = ListKpisRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_kpis(request).await.map_err(refused)?.into_inner();
+    match group.command {
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request = ListKpisRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_kpis(request).await?.into_inner();
                     Ok((page.kpis, page.next_page_token))
-                }
-            });
-            session.out.list(&kpis.await?, COLUMNS)
+                })
+                .await
         }
         Command::Query { kpi, range, by, group_by, filter, omit_empty } => {
             let request = QueryRollupsRequest {
@@ -140,13 +134,10 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                 filter,
                 omit_empty,
             };
-            let answer = client.query_rollups(request).await.map_err(refused)?.into_inner();
-            if session.out.json {
-                return session.out.show(&answer);
-            }
-            session.out.list(&answer.rollups, ROLLUP_COLUMNS)
+            let answer = answer(client.query_rollups(request).await)?;
+            if session.out.json { session.out.show(&answer) } else { session.out.list(&answer.rollups, ROLLUP_COLUMNS) }
         }
-        Command::Drift(arguments) => drift(session, arguments).await,
+        Command::Drift(arguments) => drift(&session, arguments).await,
     }
 }
 
@@ -157,7 +148,7 @@ async fn drift(session: &Session, arguments: Drift) -> Result<()> {
     };
     let request = CompareDistributionsRequest {
         kpi: named("kpis", &arguments.kpi),
-        window: Some(span(&arguments.window, "window")?),
+        window: Some(span(&arguments.range, "range")?),
         filter: arguments.filter,
         baseline_kpi,
         baseline: Some(span(&arguments.baseline, "baseline")?),
@@ -165,8 +156,7 @@ async fn drift(session: &Session, arguments: Drift) -> Result<()> {
         thresholds: None,
     };
     let mut client = KpiServiceClient::new(session.wire());
-    let answer = client.compare_distributions(request).await.map_err(refused)?.into_inner();
-    let mut value = json(&answer)?;
+    let mut value = json(&answer(client.compare_distributions(request).await)?)?;
     if let (false, Some(fields)) = (session.out.json, value.as_object_mut()) {
         // Bins are for programs and plots.
         fields.remove("histogram");

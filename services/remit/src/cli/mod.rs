@@ -10,36 +10,38 @@ mod handoff;
 mod hold;
 mod import;
 mod kpi;
+mod list;
 mod model;
 mod output;
 mod plan;
 mod policy;
 mod proposal;
 mod review;
+mod target;
 mod task;
 mod values;
 
-pub use connect::Connection;
-pub use output::print_raw;
+pub(crate) use connect::{Connection, refused};
+pub(crate) use output::print_raw;
 
 use clap::{Args, Subcommand};
-use connect::Session;
+use futures::future::LocalBoxFuture;
 use remit_core::Result;
 
 /// A group of commands about one kind of resource.
 #[derive(Debug, Args)]
-pub struct Group<C: Subcommand> {
+pub(crate) struct Group<C: Subcommand> {
     /// How to reach the suite.
     #[command(flatten)]
-    pub connection: Connection,
+    pub(crate) connection: Connection,
     /// What to do.
     #[command(subcommand)]
-    pub command: C,
+    pub(crate) command: C,
 }
 
 /// The commands of the client.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Import, export, list, rate, decide and check tasks.
     Task(Group<task::Command>),
     /// Lint, compare, test, backtest and list decision policies.
@@ -62,25 +64,41 @@ pub enum Command {
     Hold(Group<hold::Command>),
 }
 
+impl Command {
+    /// How to reach the suite, and how to answer.
+    pub(crate) fn connection(&self) -> &Connection {
+        match self {
+            Self::Task(group) => &group.connection,
+            Self::Policy(group) => &group.connection,
+            Self::Plan(plan) => &plan.connection,
+            Self::Model(group) => &group.connection,
+            Self::Handoff(group) => &group.connection,
+            Self::Audit(group) => &group.connection,
+            Self::Kpi(group) => &group.connection,
+            Self::Proposal(group) => &group.connection,
+            Self::Review(group) => &group.connection,
+            Self::Hold(group) => &group.connection,
+        }
+    }
+}
+
 /// Runs one command to its end.
 ///
 /// # Errors
 /// What the server answers; `Unavailable` (`SERVER_UNREACHABLE`) if there is none; `Unauthenticated`
 /// (`TOKEN_MISSING`) without a token; `InvalidArgument` for values and files that cannot be read.
-pub async fn run(command: Command) -> Result<()> {
+pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
     match command {
-        // A draw, and what is about policy files alone, needs no server.
-        Command::Task(group) => task::run(&group.connection, group.command).await,
-        Command::Policy(group) => policy::run(&group.connection, group.command).await,
-        Command::Plan(plan) => plan::run(plan).await,
-        Command::Model(group) => model::run(&Session::open(&group.connection).await?, group.command).await,
-        Command::Handoff(group) => handoff::run(&Session::open(&group.connection).await?, group.command).await,
-        // Verifying needs no server, and must not: it is how the server is held to its word.
-        Command::Audit(group) => audit::run(&group.connection, group.command).await,
-        Command::Kpi(group) => kpi::run(&Session::open(&group.connection).await?, group.command).await,
-        Command::Proposal(group) => proposal::run(&Session::open(&group.connection).await?, group.command).await,
-        Command::Review(group) => review::run(&Session::open(&group.connection).await?, group.command).await,
-        Command::Hold(group) => hold::run(&Session::open(&group.connection).await?, group.command).await,
+        Command::Task(group) => Box::pin(task::run(group)),
+        Command::Policy(group) => Box::pin(policy::run(group)),
+        Command::Plan(plan) => Box::pin(plan::run(plan)),
+        Command::Model(group) => Box::pin(model::run(group)),
+        Command::Handoff(group) => Box::pin(handoff::run(group)),
+        Command::Audit(group) => Box::pin(audit::run(group)),
+        Command::Kpi(group) => Box::pin(kpi::run(group)),
+        Command::Proposal(group) => Box::pin(proposal::run(group)),
+        Command::Review(group) => Box::pin(review::run(group)),
+        Command::Hold(group) => Box::pin(hold::run(group)),
     }
 }
 

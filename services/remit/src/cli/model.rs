@@ -1,7 +1,9 @@
 //! `remit model`.
 
-use super::connect::{Session, refused};
-use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::Group;
+use super::connect::Session;
+use super::list::{ListArgs, Page};
+use super::output::Column;
 use super::values::{named, versioned};
 use clap::Subcommand;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -12,18 +14,15 @@ use remit_core::Result;
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List model versions, newest first.
+pub(crate) enum Command {
+    /// List model versions, newest first, such as those with 'state = "APPROVED"'. Filters are over state, provider,
+    /// base_model, artifact_digest, owner, ai_act_class, review_by, create_time and update_time.
     List {
         /// A model; all if absent.
         model: Option<String>,
-        /// Such as 'state = "APPROVED"'; over state, provider, base_model, artifact_digest, owner, ai_act_class,
-        /// review_by, create_time and update_time.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
+        /// Which of its versions.
+        #[command(flatten)]
+        list: ListArgs,
     },
     /// Show a version with its evaluations and what its documentation lacks.
     Show {
@@ -52,26 +51,24 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
-    let client = ModelServiceClient::new(session.wire());
-    match command {
-        Command::List { model, filter, limit } => {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
+    let mut client = ModelServiceClient::new(session.wire());
+    match group.command {
+        Command::List { model, list } => {
             let parent = named("models", model.as_deref().unwrap_or("-"));
-            let versions = pages(session.out, limit, |page_size, page_token| {
-                let request =
-                    ListModelVersionsRequest { parent: parent.clone(), page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_model_versions(request).await.map_err(refused)?.into_inner();
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let Page { size: page_size, token: page_token, filter } = page;
+                    let request = ListModelVersionsRequest { parent: parent.clone(), page_size, page_token, filter };
+                    let page = client.list_model_versions(request).await?.into_inner();
                     Ok((page.model_versions, page.next_page_token))
-                }
-            });
-            session.out.list(&versions.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { name } => {
             let request = GetModelVersionRequest { name: versioned("models", &name)? };
-            let mut client = client;
-            session.out.show(&client.get_model_version(request).await.map_err(refused)?.into_inner())
+            session.show(client.get_model_version(request).await)
         }
         Command::Suspend { name, reason } => {
             let request = TransitionModelVersionRequest {
@@ -81,9 +78,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                 request_id: session.request_id(),
                 ..Default::default()
             };
-            let mut client = client;
-            let version = client.transition_model_version(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[version], COLUMNS)
+            session.row(client.transition_model_version(request).await, COLUMNS)
         }
     }
 }

@@ -6,26 +6,24 @@ use prost::{Message, Name};
 use remit_core::{Error, Result};
 use serde_json::Value;
 use std::io::Write as _;
-
-/// How many items a list shows unless asked otherwise.
-pub const DEFAULT_LIMIT: usize = 100;
+use std::path::Path;
 
 /// One column of a table: its heading, the path of the value in the message's JSON, and the prefix that
 /// its enum values share.
-pub type Column = (&'static str, &'static str, &'static str);
+pub(super) type Column = (&'static str, &'static str, &'static str);
 
 /// Where answers go, and in which form.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(super) struct Output {
     /// JSON instead of tables.
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// The JSON of a message.
 ///
 /// # Errors
 /// `Internal` if the message is not of this contract.
-pub fn json<M: Message + Name>(message: &M) -> Result<Value> {
+pub(super) fn json<M: Message + Name>(message: &M) -> Result<Value> {
     remit_api::json(message).ok_or_else(|| Error::internal(format!("{} has no JSON form", M::full_name())))
 }
 
@@ -37,7 +35,7 @@ fn print(text: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Internal` if that fails.
-pub fn print_raw(content: &[u8]) -> Result<()> {
+pub(crate) fn print_raw(content: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(content).and_then(|()| out.flush()) {
         // A reader such as `head` that has seen enough is no failure.
@@ -86,13 +84,18 @@ fn table() -> Table {
 
 impl Output {
     /// Shows a list of messages.
-    pub fn list<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
+    pub(super) fn list<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
         let values = items.iter().map(json).collect::<Result<Vec<_>>>()?;
         self.values(values, columns)
     }
 
+    /// Shows a part of an answer, and nothing where there is none.
+    pub(super) fn part<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
+        if items.is_empty() { Ok(()) } else { self.list(items, columns) }
+    }
+
     /// Shows a list of JSON values.
-    pub fn values(&self, values: Vec<Value>, columns: &[Column]) -> Result<()> {
+    pub(super) fn values(&self, values: Vec<Value>, columns: &[Column]) -> Result<()> {
         if self.json {
             return print(&pretty(&Value::Array(values))?);
         }
@@ -109,12 +112,12 @@ impl Output {
     }
 
     /// Shows one message with all its fields.
-    pub fn show<M: Message + Name>(&self, message: &M) -> Result<()> {
+    pub(super) fn show<M: Message + Name>(&self, message: &M) -> Result<()> {
         self.value(json(message)?)
     }
 
     /// Shows one JSON value with all its fields.
-    pub fn value(&self, value: Value) -> Result<()> {
+    pub(super) fn value(&self, value: Value) -> Result<()> {
         if self.json {
             return print(&pretty(&value)?);
         }
@@ -128,17 +131,25 @@ impl Output {
     }
 
     /// Shows lines of text to people; programs get `value`.
-    pub fn text(&self, text: &str, value: impl FnOnce() -> Result<Value>) -> Result<()> {
+    pub(super) fn text(&self, text: &str, value: impl FnOnce() -> Result<Value>) -> Result<()> {
         if self.json { print(&pretty(&value()?)?) } else { print(&safe(text)) }
     }
 
     /// Says something beside the answer.
-    pub fn note(&self, text: &str) {
-        eprintln!("{}", safe(text));
+    pub(super) fn note(&self, text: &str) {
+        // Beside the answer nothing depends on it.
+        let _ = writeln!(std::io::stderr(), "{}", safe(text));
+    }
+
+    /// Says where an answer went, if it went to a file.
+    pub(super) fn wrote(&self, path: Option<&Path>) {
+        if let Some(path) = path {
+            self.note(&format!("wrote {}", path.display()));
+        }
     }
 
     /// A progress bar on standard error over `total` steps; it hides itself where that is no terminal.
-    pub fn progress(&self, total: u64, what: &str) -> ProgressBar {
+    pub(super) fn progress(&self, total: u64, what: &str) -> ProgressBar {
         let bar = ProgressBar::new(total).with_message(what.to_owned());
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}") {
             bar.set_style(style);
@@ -147,33 +158,14 @@ impl Output {
     }
 }
 
-/// Collects the pages of a list up to `limit` items; says so on standard error if there are more.
-///
-/// # Errors
-/// What `page` returns.
-pub async fn pages<M, F>(out: Output, limit: usize, mut page: impl FnMut(i32, String) -> F) -> Result<Vec<M>>
-where
-    F: Future<Output = Result<(Vec<M>, String)>>,
-{
-    let (mut items, mut token) = (Vec::new(), String::new());
-    loop {
-        let missing = limit.saturating_sub(items.len()).min(1_000);
-        if missing == 0 {
-            out.note(&format!("more than {limit}: ask for more with --limit, or narrow with --filter"));
-            return Ok(items);
-        }
-        let (found, next) = page(i32::try_from(missing).unwrap_or(1_000), token).await?;
-        items.extend(found);
-        if next.is_empty() {
-            return Ok(items);
-        }
-        token = next;
-    }
+/// Moves a bar to what a server says it has done.
+pub(super) fn moved(bar: &ProgressBar, done: i64, total: i64) {
+    bar.set_length(u64::try_from(total).unwrap_or(0));
+    bar.set_position(u64::try_from(done).unwrap_or(0));
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
     #[test]
@@ -186,16 +178,5 @@ mod tests {
         assert_eq!(cell(at(&value, "l"), ""), "x\ny");
         assert_eq!(cell(at(&value, "missing.path"), ""), "");
         assert!(!cell(at(&value, "e"), "").contains('\u{1b}'));
-    }
-
-    #[tokio::test]
-    async fn pages_stop_at_the_limit() {
-        let out = Output { json: true };
-        let all = pages(out, 5, |size, token| async move {
-            let from: i32 = if token.is_empty() { 0 } else { token.parse().unwrap() };
-            let items: Vec<i32> = (from..from + size.min(2)).collect();
-            Ok((items, (from + size.min(2)).to_string()))
-        });
-        assert_eq!(all.await.unwrap(), [0, 1, 2, 3, 4]);
     }
 }

@@ -1,8 +1,8 @@
 //! `remit plan`.
 
-use super::connect::{Connection, Session, refused, write};
-use super::import::Target;
+use super::connect::{Connection, Session, answer, refused};
 use super::output::{Column, json};
+use super::target::{self, Target};
 use clap::Args;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::{ExportPlanRequest, PlanAssumptions, PlanAutomationRequest, PlanAutomationResponse};
@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 /// Arguments of `remit plan`.
 #[derive(Debug, Args)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// How to reach the suite.
     #[command(flatten)]
-    pub connection: Connection,
+    pub(crate) connection: Connection,
     /// Such as 'function = "functions/paid_media"'.
     #[arg(long, default_value = "")]
     filter: String,
@@ -98,7 +98,7 @@ fn tables(session: &Session, answer: &PlanAutomationResponse) -> Result<()> {
 }
 
 /// Runs the command.
-pub async fn run(plan: Plan) -> Result<()> {
+pub(super) async fn run(plan: Plan) -> Result<()> {
     let session = Session::open(&plan.connection).await?;
     let mut decisions = DecisionServiceClient::new(session.wire());
     let assumptions = PlanAssumptions {
@@ -115,32 +115,32 @@ pub async fn run(plan: Plan) -> Result<()> {
         include_picture: plan.picture.is_some(),
         ..Default::default()
     };
-    let mut answer: PlanAutomationResponse = decisions.plan_automation(request).await.map_err(refused)?.into_inner();
+    let mut planned = answer(decisions.plan_automation(request).await)?;
     if let Some(path) = &plan.picture {
-        write(path, answer.picture_svg.as_bytes())?;
-        session.out.note(&format!("wrote {}", path.display()));
-        answer.picture_svg.clear();
+        target::write(path, planned.picture_svg.as_bytes())?;
+        session.out.wrote(Some(path));
+        planned.picture_svg.clear();
     }
     if let Some(path) = &plan.csv {
         let request = ExportPlanRequest { filter: plan.filter, assumptions: Some(assumptions) };
-        let mut pieces = decisions.export_plan(request).await.map_err(refused)?.into_inner();
+        let mut pieces = answer(decisions.export_plan(request).await)?;
         let mut file = Target::open(Some(path))?;
         while let Some(piece) = pieces.message().await.map_err(refused)? {
             file.write(&piece.chunk)?;
         }
-        file.finish(&session)?;
+        session.out.wrote(file.finish()?.as_deref());
     }
     if session.out.json {
-        return session.out.show(&answer);
+        return session.out.show(&planned);
     }
-    tables(&session, &answer)?;
-    for warning in &answer.warnings {
+    tables(&session, &planned)?;
+    for warning in &planned.warnings {
         let named = warning.resources.join(", ");
         let rest = warning.count - i64::try_from(warning.resources.len()).unwrap_or(0);
         let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
         session.out.note(&format!("{}: {}: {named}{more}", warning.code, warning.message));
     }
-    let totals = answer.totals.unwrap_or_default();
+    let totals = planned.totals.unwrap_or_default();
     let text = format!(
         "{} tasks, {} decided; of {:.0} hours a year AI takes over {:.0}, people review for {:.0}, {:.0} are saved",
         totals.tasks,
@@ -150,5 +150,5 @@ pub async fn run(plan: Plan) -> Result<()> {
         totals.review_hours,
         totals.net_hours_saved
     );
-    session.out.text(&text, || json(&answer))
+    session.out.text(&text, || json(&planned))
 }

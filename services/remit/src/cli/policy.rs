@@ -1,8 +1,11 @@
 //! `remit policy`.
 
-use super::connect::{Connection, Session, Wire, bytes, refused};
-use super::output::{Column, DEFAULT_LIMIT, Output, json, pages};
+use super::Group;
+use super::connect::{Connection, Session, answer, bytes, refused};
+use super::list::{ListArgs, Page};
+use super::output::{Column, Output, json, moved};
 use super::values::versioned;
+use crate::bearer::Wire;
 use clap::Subcommand;
 use remit_api::scoring::v1::policy_ref::Policy;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
@@ -15,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Check a policy over its whole input space; exit code 3 if it does not pass. A file needs no server.
     Lint {
         /// A file (YAML or JSON), or a version such as seed-004-inverted-sum/1.
@@ -48,15 +51,8 @@ pub enum Command {
         /// The file (YAML or JSON).
         file: PathBuf,
     },
-    /// List versions.
-    List {
-        /// Such as 'state = "ACTIVE"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+    /// List versions, such as those with 'state = "ACTIVE"'.
+    List(ListArgs),
     /// Show a version.
     Show {
         /// A version such as seed-004-inverted-sum/1.
@@ -101,9 +97,10 @@ fn reference(text: &str) -> Result<Policy> {
 }
 
 /// Runs the command. What is about files alone needs neither a server nor a token, so that a pipeline can run it.
-pub async fn run(connection: &Connection, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let connection = &group.connection;
     let out = Output { json: connection.json };
-    match command {
+    match group.command {
         Command::Lint { policy } => show_lint(out, &lint(connection, &policy).await?),
         Command::Test { policy } => show_cases(out, &lint(connection, &policy).await?),
         Command::Diff { base, candidate } => {
@@ -112,7 +109,7 @@ pub async fn run(connection: &Connection, command: Command) -> Result<()> {
                 (base, candidate) => {
                     let refer = |policy| Some(PolicyRef { policy: Some(policy) });
                     let request = DiffPoliciesRequest { base: refer(base), candidate: refer(candidate) };
-                    client(connection).await?.0.diff_policies(request).await.map_err(refused)?.into_inner()
+                    answer(client(connection).await?.0.diff_policies(request).await)?
                 }
             };
             show_diff(out, &answer)
@@ -129,25 +126,23 @@ pub async fn run(connection: &Connection, command: Command) -> Result<()> {
                 format: format.into(),
                 request_id: session.request_id(),
             };
-            let version = client.create_policy_version(request).await.map_err(refused)?.into_inner();
-            out.list(&[version], COLUMNS)
+            session.row(client.create_policy_version(request).await, COLUMNS)
         }
-        Command::List { filter, limit } => {
-            let (client, _) = client(connection).await?;
-            let versions = pages(out, limit, |page_size, page_token| {
-                let request = ListPolicyVersionsRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_policy_versions(request).await.map_err(refused)?.into_inner();
+        Command::List(list) => {
+            let (mut client, session) = client(connection).await?;
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let Page { size: page_size, token: page_token, filter } = page;
+                    let request = ListPolicyVersionsRequest { page_size, page_token, filter };
+                    let page = client.list_policy_versions(request).await?.into_inner();
                     Ok((page.policy_versions, page.next_page_token))
-                }
-            });
-            out.list(&versions.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { policy } => {
             let request = GetPolicyVersionRequest { name: versioned("policies", &policy)? };
-            let (mut client, _) = client(connection).await?;
-            out.show(&client.get_policy_version(request).await.map_err(refused)?.into_inner())
+            let (mut client, session) = client(connection).await?;
+            session.show(client.get_policy_version(request).await)
         }
     }
 }
@@ -162,7 +157,7 @@ async fn lint(connection: &Connection, policy: &str) -> Result<LintReport> {
         Policy::Source(source) => remit_scoring::files::lint(&source),
         named => {
             let request = LintPolicyRequest { policy: Some(PolicyRef { policy: Some(named) }) };
-            Ok(client(connection).await?.0.lint_policy(request).await.map_err(refused)?.into_inner())
+            answer(client(connection).await?.0.lint_policy(request).await)
         }
     }
 }
@@ -171,12 +166,8 @@ fn show_lint(out: Output, report: &LintReport) -> Result<()> {
     if out.json {
         out.show(report)?;
     } else {
-        if !report.findings.is_empty() {
-            out.list(&report.findings, FINDING_COLUMNS)?;
-        }
-        if !report.counter_examples.is_empty() {
-            out.list(&report.counter_examples, STEP_COLUMNS)?;
-        }
+        out.part(&report.findings, FINDING_COLUMNS)?;
+        out.part(&report.counter_examples, STEP_COLUMNS)?;
         let columns =
             &[("BAND", "band", ""), ("PATTERN", "pattern", "AUTONOMY_PATTERN_"), ("COMBINATIONS", "combinations", "")];
         out.list(&report.bands, columns)?;
@@ -214,9 +205,7 @@ fn show_diff(out: Output, answer: &DiffPoliciesResponse) -> Result<()> {
         return out.text("the policies are the same", || json(answer));
     }
     out.list(&answer.changes, &[("FIELD", "path", ""), ("BEFORE", "before", ""), ("AFTER", "after", "")])?;
-    if !answer.shifts.is_empty() {
-        out.list(&answer.shifts, SHIFT_COLUMNS)?;
-    }
+    out.part(&answer.shifts, SHIFT_COLUMNS)?;
     let text = format!(
         "{} combinations of ratings move toward AI, {} toward people, before caps",
         answer.toward_ai, answer.toward_human
@@ -227,12 +216,11 @@ fn show_diff(out: Output, answer: &DiffPoliciesResponse) -> Result<()> {
 async fn backtest(session: &Session, name: String, filter: String) -> Result<()> {
     let mut client = PolicyServiceClient::new(session.wire());
     let request = BacktestPolicyRequest { name, filter, request_id: session.request_id(), ..Default::default() };
-    let mut stream = client.backtest_policy(request).await.map_err(refused)?.into_inner();
+    let mut stream = answer(client.backtest_policy(request).await)?;
     let bar = session.out.progress(0, "replaying");
     let mut result = None;
     while let Some(part) = stream.message().await.map_err(refused)? {
-        bar.set_length(u64::try_from(part.total).unwrap_or(0));
-        bar.set_position(u64::try_from(part.done).unwrap_or(0));
+        moved(&bar, part.done, part.total);
         result = part.backtest.or(result);
     }
     bar.finish_and_clear();
@@ -248,12 +236,8 @@ async fn backtest(session: &Session, name: String, filter: String) -> Result<()>
         ("HOURS/YEAR", "hoursPerYear", ""),
     ];
     let largest = [result.largest_toward_ai.as_slice(), result.largest_toward_human.as_slice()].concat();
-    if !largest.is_empty() {
-        session.out.list(&largest, columns)?;
-    }
-    if !result.not_replayable.is_empty() {
-        session.out.list(&result.not_replayable, &[("NOT REPLAYABLE", "reason", ""), ("COUNT", "count", "")])?;
-    }
+    session.out.part(&largest, columns)?;
+    session.out.part(&result.not_replayable, &[("NOT REPLAYABLE", "reason", ""), ("COUNT", "count", "")])?;
     let text = format!(
         "{} decisions: {} unchanged, {} toward AI, {} toward people; digest {}",
         result.decisions, result.unchanged, result.toward_ai, result.toward_human, result.digest

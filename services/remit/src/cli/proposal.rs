@@ -1,7 +1,9 @@
 //! `remit proposal`.
 
-use super::connect::{Session, refused};
-use super::output::{Column, DEFAULT_LIMIT, pages};
+use super::Group;
+use super::connect::Session;
+use super::list::{ListArgs, Page};
+use super::output::Column;
 use super::values::named;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
@@ -10,16 +12,9 @@ use remit_core::Result;
 
 /// What to do with proposals.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List proposals.
-    List {
-        /// Such as 'state = "OPEN"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+pub(crate) enum Command {
+    /// List proposals, such as those with 'state = "OPEN"'.
+    List(ListArgs),
     /// Show a proposal with its votes and what is missing.
     Show {
         /// The proposal.
@@ -46,7 +41,7 @@ pub enum Command {
 
 /// How to vote.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// For it.
     Approve,
     /// Against it.
@@ -69,23 +64,23 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
     let mut client = ProposalServiceClient::new(session.wire());
-    match command {
-        Command::List { filter, limit } => {
-            let proposals = pages(session.out, limit, |page_size, page_token| {
-                let request = ListProposalsRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_proposals(request).await.map_err(refused)?.into_inner();
+    match group.command {
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request =
+                        ListProposalsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_proposals(request).await?.into_inner();
                     Ok((page.proposals, page.next_page_token))
-                }
-            });
-            session.out.list(&proposals.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { name } => {
             let request = GetProposalRequest { name: named("proposals", &name) };
-            session.out.show(&client.get_proposal(request).await.map_err(refused)?.into_inner())
+            session.show(client.get_proposal(request).await)
         }
         Command::Vote { name, choice, digest, seat, comment } => {
             let choice = match choice {
@@ -102,8 +97,7 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                 comment,
                 request_id: session.request_id(),
             };
-            let proposal = client.vote(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[proposal], COLUMNS)
+            session.row(client.vote(request).await, COLUMNS)
         }
     }
 }

@@ -1,7 +1,10 @@
 //! `remit review`.
 
-use super::connect::{Session, refused, write};
-use super::output::{Column, DEFAULT_LIMIT, pages, print_raw};
+use super::Group;
+use super::connect::{Session, answer};
+use super::list::{ListArgs, Page};
+use super::output::{Column, print_raw};
+use super::target;
 use super::values::named;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
@@ -13,16 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// What to do with reviews.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// List reviews.
-    List {
-        /// Such as 'state = "OPEN"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+pub(crate) enum Command {
+    /// List reviews, such as those with 'state = "OPEN"'.
+    List(ListArgs),
     /// Show a review.
     Show {
         /// The review.
@@ -44,14 +40,14 @@ pub enum Command {
         #[arg(long, value_enum, default_value = "html")]
         format: Form,
         /// The file; '-' is standard output; a directory takes the pack under its own name.
-        #[arg(long, short, default_value = ".")]
+        #[arg(long, short, alias = "out", value_name = "FILE", default_value = ".")]
         output: PathBuf,
     },
 }
 
 /// The form of a pack.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Form {
+pub(crate) enum Form {
     /// Canonical JSON.
     Json,
     /// A page with charts, which prints well.
@@ -73,29 +69,28 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Runs the command.
-pub async fn run(session: &Session, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
     let mut client = ReviewServiceClient::new(session.wire());
-    match command {
-        Command::List { filter, limit } => {
-            let reviews = pages(session.out, limit, |page_size, page_token| {
-                let request = ListReviewsRequest { page_size, page_token, filter: filter.clone() };
-                let mut client = client.clone();
-                async move {
-                    let page = client.list_reviews(request).await.map_err(refused)?.into_inner();
+    match group.command {
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request =
+                        ListReviewsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_reviews(request).await?.into_inner();
                     Ok((page.reviews, page.next_page_token))
-                }
-            });
-            session.out.list(&reviews.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { name } => {
             let request = GetReviewRequest { name: named("reviews", &name) };
-            session.out.show(&client.get_review(request).await.map_err(refused)?.into_inner())
+            session.show(client.get_review(request).await)
         }
         Command::Open { month, body } => {
             let body = if body.is_empty() { body } else { named("bodies", &body) };
             let request = OpenReviewRequest { period: month, body, request_id: session.request_id() };
-            let review = client.open_review(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[review], COLUMNS)
+            session.row(client.open_review(request).await, COLUMNS)
         }
         Command::Export { name, format, output } => {
             let format = match format {
@@ -105,12 +100,12 @@ pub async fn run(session: &Session, command: Command) -> Result<()> {
                 Form::Csv => ExportFormat::Csv,
             };
             let request = ExportReviewRequest { name: named("reviews", &name), format: format.into() };
-            let pack = client.export_review(request).await.map_err(refused)?.into_inner();
+            let pack = answer(client.export_review(request).await)?;
             if output == Path::new("-") {
                 return print_raw(&pack.content);
             }
             let path = if output.is_dir() { output.join(filename(&pack.filename)?) } else { output };
-            write(&path, &pack.content)?;
+            target::write(&path, &pack.content)?;
             let text = format!("wrote {} ({})", path.display(), pack.content_digest);
             session.out.text(&text, || {
                 Ok(serde_json::json!({

@@ -1,8 +1,10 @@
 //! `remit task`.
 
-use super::connect::{Connection, Session, refused};
+use super::Group;
+use super::connect::{Session, answer, refused};
 use super::import::{self, Import};
-use super::output::{Column, DEFAULT_LIMIT, Output, json, pages};
+use super::list::{ListArgs, Page};
+use super::output::{Column, Output, json, moved};
 use super::values::{named, pair, versioned};
 use clap::{Args, Subcommand};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Import an inventory from CSV; every bad row is reported with its line and reason.
     Import(Import),
     /// Write the inventory as CSV that an import reads back.
@@ -25,19 +27,12 @@ pub enum Command {
         /// Such as 'state = "DECIDED"'.
         #[arg(long, default_value = "")]
         filter: String,
-        /// The file; standard output if absent.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        /// The file; standard output if absent, or '-'.
+        #[arg(long, short, alias = "out", value_name = "FILE")]
+        output: Option<PathBuf>,
     },
-    /// List tasks.
-    List {
-        /// Such as 'state = "DECIDED"'.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// How many at most.
-        #[arg(long, default_value_t = DEFAULT_LIMIT)]
-        limit: usize,
-    },
+    /// List tasks, such as those with 'state = "DECIDED"'.
+    List(ListArgs),
     /// Show a task with its ratings.
     Show {
         /// The task.
@@ -104,7 +99,7 @@ pub enum Command {
 /// Arguments of `remit task suggest`.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)]
-pub struct Suggest {
+pub(crate) struct Suggest {
     /// It is done often, and much the same each time.
     #[arg(long)]
     high_volume: bool,
@@ -169,17 +164,17 @@ fn score(text: &str) -> Result<(String, i32), String> {
 }
 
 /// Runs the command.
-pub async fn run(connection: &Connection, command: Command) -> Result<()> {
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
     // Anyone must be able to make a draw again, also without access to the suite.
-    if let Command::Draw { name, tenant, run_id, ratio } = command {
-        return draw(Output { json: connection.json }, &tenant, &named("tasks", &name), &run_id, ratio);
+    if let Command::Draw { name, tenant, run_id, ratio } = group.command {
+        return draw(Output { json: group.connection.json }, &tenant, &named("tasks", &name), &run_id, ratio);
     }
-    let session = &Session::open(connection).await?;
+    let session = &Session::open(&group.connection).await?;
     let mut tasks = TaskServiceClient::new(session.wire());
-    match command {
+    match group.command {
         Command::Draw { .. } => Ok(()),
         Command::Import(arguments) => import::import(session, arguments).await,
-        Command::Export { filter, out } => import::export(session, filter, out.as_deref()).await,
+        Command::Export { filter, output } => import::export(session, filter, output.as_deref()).await,
         Command::Check { name, model, purpose, run_id } => {
             let request = CheckTaskRequest {
                 task: named("tasks", &name),
@@ -190,35 +185,31 @@ pub async fn run(connection: &Connection, command: Command) -> Result<()> {
             };
             check(session, request).await
         }
-        Command::Suggest(answers) => {
-            session.out.show(&tasks.suggest_ratings(answers.request()).await.map_err(refused)?.into_inner())
-        }
-        Command::List { filter, limit } => {
-            let found = pages(session.out, limit, |page_size, page_token| {
-                let request = ListTasksRequest { page_size, page_token, filter: filter.clone() };
-                let mut tasks = tasks.clone();
-                async move {
-                    let page = tasks.list_tasks(request).await.map_err(refused)?.into_inner();
+        Command::Suggest(answers) => session.show(tasks.suggest_ratings(answers.request()).await),
+        Command::List(list) => {
+            session
+                .list(list, COLUMNS, async |page: Page| {
+                    let request =
+                        ListTasksRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = tasks.list_tasks(request).await?.into_inner();
                     Ok((page.tasks, page.next_page_token))
-                }
-            });
-            session.out.list(&found.await?, COLUMNS)
+                })
+                .await
         }
         Command::Show { name } => {
             let request = GetTaskRequest { name: named("tasks", &name) };
-            session.out.show(&tasks.get_task(request).await.map_err(refused)?.into_inner())
+            session.show(tasks.get_task(request).await)
         }
         Command::Rate { name, scores, rater, comment } => {
             let rating = Rating { rater, scores: scores.into_iter().collect(), comment, rate_time: None };
             let request =
                 RateTaskRequest { name: named("tasks", &name), rating: Some(rating), request_id: session.request_id() };
-            session.out.show(&tasks.rate_task(request).await.map_err(refused)?.into_inner())
+            session.show(tasks.rate_task(request).await)
         }
         Command::Decide { name: Some(name), .. } => {
             let request = DecideTaskRequest { name: named("tasks", &name), request_id: session.request_id() };
             let mut decisions = DecisionServiceClient::new(session.wire());
-            let decision = decisions.decide_task(request).await.map_err(refused)?.into_inner();
-            session.out.list(&[decision], DECISION_COLUMNS)
+            session.row(decisions.decide_task(request).await, DECISION_COLUMNS)
         }
         Command::Decide { name: None, filter, .. } => decide_all(session, filter).await,
     }
@@ -227,13 +218,12 @@ pub async fn run(connection: &Connection, command: Command) -> Result<()> {
 async fn decide_all(session: &Session, filter: String) -> Result<()> {
     let mut decisions = DecisionServiceClient::new(session.wire());
     let request = BatchDecideRequest { filter, send_decisions: false };
-    let mut stream = decisions.batch_decide(request).await.map_err(refused)?.into_inner();
+    let mut stream = answer(decisions.batch_decide(request).await)?;
     let bar = session.out.progress(0, "deciding");
     let mut last = BatchDecideResponse::default();
     let mut skipped = Vec::new();
     while let Some(mut part) = stream.message().await.map_err(refused)? {
-        bar.set_length(u64::try_from(part.total).unwrap_or(0));
-        bar.set_position(u64::try_from(part.done).unwrap_or(0));
+        moved(&bar, part.done, part.total);
         skipped.append(&mut part.skipped_tasks);
         last = part;
     }
@@ -242,18 +232,19 @@ async fn decide_all(session: &Session, filter: String) -> Result<()> {
     if session.out.json {
         return session.out.show(&last);
     }
-    session.out.list(&last.patterns, &[("PATTERN", "pattern", "AUTONOMY_PATTERN_"), ("TASKS", "count", "")])?;
-    if !last.skipped_tasks.is_empty() {
-        let columns = &[("SKIPPED", "task", "tasks/"), ("REASON", "reason", ""), ("MESSAGE", "message", "")];
-        session.out.list(&last.skipped_tasks, columns)?;
-    }
+    // Written by hand, because zero is a number here, and the message's own form leaves it out.
+    let counts =
+        last.patterns.iter().map(|sum| serde_json::json!({"pattern": sum.pattern().as_str_name(), "count": sum.count}));
+    session.out.values(counts.collect(), &[("PATTERN", "pattern", "AUTONOMY_PATTERN_"), ("TASKS", "count", "")])?;
+    let columns = &[("SKIPPED", "task", "tasks/"), ("REASON", "reason", ""), ("MESSAGE", "message", "")];
+    session.out.part(&last.skipped_tasks, columns)?;
     let text = format!("{} decided, {} unchanged, {} skipped", last.decided, last.unchanged, last.skipped);
     session.out.text(&text, || json(&last))
 }
 
 async fn check(session: &Session, request: CheckTaskRequest) -> Result<()> {
     let mut decisions = DecisionServiceClient::new(session.wire());
-    let answer = decisions.check_task(request).await.map_err(refused)?.into_inner();
+    let answer = answer(decisions.check_task(request).await)?;
     if session.out.json {
         session.out.show(&answer)?;
     } else {

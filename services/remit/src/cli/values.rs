@@ -7,7 +7,7 @@ use remit_core::{Error, Result};
 ///
 /// # Errors
 /// `InvalidArgument` (`TIME_INVALID`), naming `field`.
-pub fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
+fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
     let at = match text.parse::<jiff::Timestamp>() {
         Ok(at) => Some(at),
         Err(_) => text
@@ -24,7 +24,7 @@ pub fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
 ///
 /// # Errors
 /// `InvalidArgument` (`TIME_INVALID`), naming `field`.
-pub fn span(text: &str, field: &str) -> Result<TimeRange> {
+pub(super) fn span(text: &str, field: &str) -> Result<TimeRange> {
     let wrong =
         || Error::invalid("TIME_INVALID", field, format!("{text} must be FROM..TO, such as 2026-05-01..2026-06-01"));
     let (start, end) = text.split_once("..").ok_or_else(wrong)?;
@@ -36,7 +36,7 @@ pub fn span(text: &str, field: &str) -> Result<TimeRange> {
 ///
 /// # Errors
 /// A message for clap.
-pub fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{text} must be NAME=VALUE")),
@@ -44,7 +44,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// The full name of a resource from what a person typed: `models/x` or `x`.
-pub fn named(collection: &str, text: &str) -> String {
+pub(super) fn named(collection: &str, text: &str) -> String {
     let prefix = format!("{collection}/");
     if text.starts_with(&prefix) { text.to_owned() } else { format!("{prefix}{text}") }
 }
@@ -53,7 +53,7 @@ pub fn named(collection: &str, text: &str) -> String {
 ///
 /// # Errors
 /// `InvalidArgument` (`NAME_INVALID`).
-pub fn versioned(collection: &str, text: &str) -> Result<String> {
+pub(super) fn versioned(collection: &str, text: &str) -> Result<String> {
     let full = named(collection, text);
     match full.split('/').collect::<Vec<_>>().as_slice() {
         [_, _, "versions" | "aliases" | "labels", _] => Ok(full),

@@ -1,33 +1,17 @@
 //! The people and programs of the demo, each with a token of its own, and their gRPC clients.
 
+use crate::bearer::{Bearer, Wire};
 use remit_api::system::v1::AdvanceClockRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Actor, ActorKind, Error, Kind, Result, Timestamp};
 use remit_runtime::stamp;
 use remit_runtime::status::reason;
 use std::collections::BTreeMap;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
 /// Makes a token for an actor of the demo's tenant.
 pub type Mint = Box<dyn Fn(&Actor) -> Result<String> + Send + Sync>;
-
-/// Adds the actor's token to every call.
-#[derive(Debug, Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
-/// The connection of one actor to one service.
-pub type Connection = InterceptedService<Channel, Bearer>;
 
 /// Where the suite is, and who talks to it.
 pub struct Actors {
@@ -76,9 +60,7 @@ impl Actors {
                 role_groups: owned(groups),
                 on_behalf_of: None,
             };
-            let token = format!("Bearer {}", mint(&actor)?);
-            let value = token.parse().map_err(|_| Error::internal("a minted token is not a header value"))?;
-            bearers.insert(*name, Bearer(value));
+            bearers.insert(*name, Bearer::new(&mint(&actor)?)?);
         }
         Ok(Self { channels, urls, bearers })
     }
@@ -87,17 +69,17 @@ impl Actors {
     ///
     /// # Errors
     /// `Internal` if one of the names is unknown.
-    pub fn to(&self, service: &str, actor: &str) -> Result<Connection> {
+    pub(super) fn to(&self, service: &str, actor: &str) -> Result<Wire> {
         let channel = self.channels.get(service).ok_or_else(|| Error::internal(format!("no service {service}")))?;
         let bearer = self.bearers.get(actor).ok_or_else(|| Error::internal(format!("no actor {actor}")))?;
-        Ok(InterceptedService::new(channel.clone(), bearer.clone()))
+        Ok(bearer.over(channel.clone()))
     }
 
     /// Moves the clock of every process to `to`.
     ///
     /// # Errors
     /// What the service answers, for example that it has no manual clock.
-    pub async fn advance(&self, to: Timestamp) -> Result<()> {
+    pub(super) async fn advance(&self, to: Timestamp) -> Result<()> {
         let mut seen = Vec::new();
         for (service, url) in &self.urls {
             if seen.contains(url) {
@@ -112,7 +94,7 @@ impl Actors {
 }
 
 /// Turns a status into an error that keeps its stable reason in the message.
-pub fn refused(status: Status) -> Error {
+pub(super) fn refused(status: Status) -> Error {
     let reason = reason(&status);
     Error::new(
         Kind::FailedPrecondition,

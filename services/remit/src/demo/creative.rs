@@ -15,13 +15,13 @@ use remit_runtime::stamp;
 
 /// How the three handoffs of a month ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Creative {
+pub(super) struct Creative {
     /// Published, at once or after a return.
-    pub published: usize,
+    pub(super) published: usize,
     /// Sent back for another iteration.
-    pub returned: usize,
+    pub(super) returned: usize,
     /// Escalated after the second failure.
-    pub escalated: usize,
+    pub(super) escalated: usize,
 }
 
 const VARIANTS: usize = 12;
@@ -31,7 +31,7 @@ const REVIEWED: usize = 3;
 ///
 /// # Errors
 /// Whatever the service refuses against expectation.
-pub async fn month(actors: &Actors, label: &str, now: Timestamp) -> Result<Creative> {
+pub(super) async fn month(actors: &Actors, label: &str, now: Timestamp) -> Result<Creative> {
     let mut sum = Creative::default();
     for (kind, passes_at) in [("accepted", Some(1)), ("returned", Some(2)), ("escalated", None)] {
         let name = format!("handoffs/{kind}-{label}");

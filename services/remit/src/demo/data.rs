@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// The name of the lead file in a data directory.
 pub const LEADS_FILE: &str = "bank_marketing_leads.csv.gz";
 /// The name of the inventory file in a data directory.
-pub const TASKS_FILE: &str = "onet_marketing_tasks.csv";
+const TASKS_FILE: &str = "onet_marketing_tasks.csv";
 /// How many versions of the lead scorer the data has scores of.
-pub const VERSIONS: usize = 3;
+pub(super) const VERSIONS: usize = 3;
 
 /// One lead of the campaign, with the scores that each version of the model gave it.
 #[derive(Debug, Clone)]
@@ -128,12 +128,12 @@ impl Data {
     }
 
     /// The leads of one month.
-    pub fn leads_of(&self, month: Date) -> Vec<&Lead> {
+    pub(super) fn leads_of(&self, month: Date) -> Vec<&Lead> {
         self.leads.iter().filter(|lead| lead.month == month).collect()
     }
 
     /// The scores that version `version` (counted from 0) gave in its baseline months.
-    pub fn baseline_scores(&self, version: usize) -> Vec<&Lead> {
+    pub(super) fn baseline_scores(&self, version: usize) -> Vec<&Lead> {
         let Baseline { first, last } = self.baselines[version];
         self.leads.iter().filter(|lead| (first..=last).contains(&lead.month)).collect()
     }
@@ -159,23 +159,23 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>> {
 
 /// Reads the columns of one CSV row by name, so that an error can say which one is wrong.
 pub(super) struct Row<'a> {
-    pub path: &'a Path,
-    pub headers: &'a csv::StringRecord,
-    pub record: &'a csv::StringRecord,
+    pub(super) path: &'a Path,
+    pub(super) headers: &'a csv::StringRecord,
+    pub(super) record: &'a csv::StringRecord,
 }
 
 impl Row<'_> {
-    pub fn text(&self, column: &str) -> Result<&str> {
+    pub(super) fn text(&self, column: &str) -> Result<&str> {
         let at = self.headers.iter().position(|name| name == column);
         at.and_then(|at| self.record.get(at)).ok_or_else(|| self.wrong(column, "is missing"))
     }
 
-    pub fn parse<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
+    pub(super) fn parse<T: std::str::FromStr>(&self, column: &str) -> Result<T> {
         let text = self.text(column)?;
         text.parse().map_err(|_| self.wrong(column, &format!("cannot be read from '{text}'")))
     }
 
-    pub fn wrong(&self, column: &str, what: &str) -> Error {
+    pub(super) fn wrong(&self, column: &str, what: &str) -> Error {
         let line = self.record.position().map_or(0, csv::Position::line);
         Error::invalid("DATA_ROW_INVALID", column, format!("{what} in {} line {line}", self.path.display()))
     }
@@ -227,7 +227,7 @@ pub fn start_of(month: Date) -> Timestamp {
 }
 
 /// The first day of the month after `month`.
-pub fn next_month(month: Date) -> Date {
+pub(super) fn next_month(month: Date) -> Date {
     month.last_of_month().tomorrow().unwrap_or(month)
 }
 

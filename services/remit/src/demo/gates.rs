@@ -10,7 +10,7 @@ use remit_core::Result;
 ///
 /// # Errors
 /// Whatever the service refuses.
-pub async fn run(actors: &Actors) -> Result<()> {
+pub(super) async fn run(actors: &Actors) -> Result<()> {
     for gate in ["creative-approval", "lead-routing"] {
         let name = format!("gates/{gate}/versions/1");
         let mut client = GateServiceClient::new(actors.to("handoff", "ada")?);

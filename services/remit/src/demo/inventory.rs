@@ -90,7 +90,7 @@ struct Statement {
 ///
 /// # Errors
 /// `NotFound` if the file is missing; `InvalidArgument` naming line and column if a row cannot be read.
-pub fn read(path: &Path) -> Result<Vec<InventoryTask>> {
+pub(super) fn read(path: &Path) -> Result<Vec<InventoryTask>> {
     let mut reader = csv::Reader::from_reader(open(path)?);
     let unreadable = |e: csv::Error| Error::invalid("DATA_FILE_UNREADABLE", path.display().to_string(), e.to_string());
     let headers = reader.headers().map_err(unreadable)?.clone();

@@ -2,7 +2,7 @@
 
 use super::actors::{Actors, refused};
 use super::data::{Data, Lead};
-use super::models::lead_scorer;
+use super::names::lead_scorer;
 use super::tasks::LEAD_TASK;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use remit_api::handoff::v1::lead_routing_service_client::LeadRoutingServiceClient;
@@ -23,15 +23,15 @@ const BATCH: usize = 500;
 
 /// What happened to the leads of one month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Month {
+pub(super) struct Month {
     /// Leads of the month.
-    pub leads: usize,
+    pub(super) leads: usize,
     /// Leads that went to sales.
-    pub routed: usize,
+    pub(super) routed: usize,
     /// Leads that converted.
-    pub converted: usize,
+    pub(super) converted: usize,
     /// Weeks in which `CheckTask` permitted the version in force.
-    pub weeks_permitted: usize,
+    pub(super) weeks_permitted: usize,
 }
 
 impl std::ops::AddAssign for Month {
@@ -47,7 +47,7 @@ impl std::ops::AddAssign for Month {
 ///
 /// # Errors
 /// `FailedPrecondition` if the service does not answer.
-pub async fn check(actors: &Actors, version: usize, run: &str) -> Result<CheckTaskResponse> {
+pub(super) async fn check(actors: &Actors, version: usize, run: &str) -> Result<CheckTaskResponse> {
     let request = CheckTaskRequest {
         task: LEAD_TASK.into(),
         model_version: lead_scorer(version),
@@ -64,7 +64,7 @@ pub async fn check(actors: &Actors, version: usize, run: &str) -> Result<CheckTa
 ///
 /// # Errors
 /// Whatever the services refuse.
-pub async fn week(actors: &Actors, leads: &[&Lead], version: usize, run: &str) -> Result<Month> {
+pub(super) async fn week(actors: &Actors, leads: &[&Lead], version: usize, run: &str) -> Result<Month> {
     let Some(last) = leads.last() else { return Ok(Month::default()) };
     actors.advance(last.contacted_at).await?;
     let permitted = check(actors, version, run).await?.verdict() == Verdict::Permit;
@@ -207,7 +207,12 @@ fn score_event(kpi: &str, lead: &Lead, version: usize) -> Event {
 ///
 /// # Errors
 /// Whatever the service refuses.
-pub async fn record_baseline(actors: &Actors, data: &Data, version: usize, at: remit_core::Timestamp) -> Result<()> {
+pub(super) async fn record_baseline(
+    actors: &Actors,
+    data: &Data,
+    version: usize,
+    at: remit_core::Timestamp,
+) -> Result<()> {
     let events = data
         .baseline_scores(version)
         .into_iter()

@@ -5,20 +5,23 @@
 //! directory: what was done answers as before, what was not is done now.
 
 pub mod actors;
-pub mod creative;
+mod creative;
 pub mod data;
+mod files;
 mod gates;
 mod inventory;
-pub mod leads;
-pub mod models;
-pub mod proof;
+mod leads;
+mod models;
+mod names;
+mod proof;
 pub mod report;
-pub mod reviews;
+mod reviews;
 mod sample;
-pub mod tasks;
+mod tasks;
 
 use actors::Actors;
 use data::{Data, VERSIONS, next_month, start_of};
+use futures::future::LocalBoxFuture;
 use jiff::civil::Date;
 use remit_api::council::v1::{DriftVerdict, ExportFormat};
 use remit_core::{Error, Result, Timestamp};
@@ -60,7 +63,16 @@ pub trait Observer: Send + Sync {
 /// # Errors
 /// `FailedPrecondition` with the service's own reason if a call is refused that should not be;
 /// `Unavailable` if a file cannot be written.
-pub async fn run(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observer) -> Result<Outcome> {
+pub fn run<'a>(
+    actors: &'a Actors,
+    data: &'a Data,
+    out: &'a Path,
+    observer: &'a dyn Observer,
+) -> LocalBoxFuture<'a, Result<Outcome>> {
+    Box::pin(tell(actors, data, out, observer))
+}
+
+async fn tell(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observer) -> Result<Outcome> {
     let months = data.months();
     let Some(&first) = months.first() else { return Err(Error::invalid("DATA_EMPTY", "leads", "must not be empty")) };
     let start = Timestamp(start_of(first).0 - 86_400 * 1_000_000);
@@ -79,6 +91,7 @@ pub async fn run(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observ
 
     observer.step(3, "Run the months: check, record, route, measure; review and decide at each month's end");
     let mut run = Run { actors, data, out, version: 0, rows: Vec::new(), packs: Vec::new() };
+    observer.month(0, months.len(), &period_of(first));
     for (done, &month) in months.iter().enumerate() {
         run.month(month, observer).await?;
         observer.month(done + 1, months.len(), &period_of(month));
@@ -89,12 +102,12 @@ pub async fn run(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observ
     report::proven(&proof, observer);
 
     observer.step(5, "Review packs and the table");
-    report::index(out, &data.source, &run.rows)?;
+    report::index(out, &data.source, &run.rows, &reviews::left_open(actors).await?)?;
     Ok(Outcome { decided, refusals, rows: run.rows, proof, packs: run.packs })
 }
 
 /// A month as the suite names it.
-pub fn period_of(month: Date) -> String {
+fn period_of(month: Date) -> String {
     month.strftime("%Y-%m").to_string()
 }
 
@@ -153,7 +166,7 @@ impl Run<'_> {
         let opening = start_of(next_month(month)).plus(CUT_OFF);
         self.actors.advance(opening).await?;
         let review = reviews::open(self.actors, period).await?;
-        let champion = models::lead_scorer(self.version);
+        let champion = names::lead_scorer(self.version);
         let drift = reviews::lead_score_drift(&review, &champion)
             .ok_or_else(|| Error::internal(format!("the review of {period} says nothing about {champion}")))?
             .clone();
@@ -201,14 +214,14 @@ impl Run<'_> {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Err(Error::internal(format!("{} is suspended and still permitted", models::lead_scorer(version))))
+        Err(Error::internal(format!("{} is suspended and still permitted", names::lead_scorer(version))))
     }
 
     async fn write_pack(&self, period: &str, format: ExportFormat) -> Result<PathBuf> {
         let (_, content) = reviews::export(self.actors, period, format).await?;
         let extension = if format == ExportFormat::Html { "html" } else { "json" };
         let path = self.out.join("packs").join(format!("review-{period}.{extension}"));
-        report::write(&path, &content)?;
+        files::write(&path, &content)?;
         Ok(path)
     }
 }

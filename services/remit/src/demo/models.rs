@@ -3,6 +3,7 @@
 use super::actors::{Actors, refused};
 use super::data::Data;
 use super::leads;
+use super::names::lead_scorer;
 use super::tasks::{CREATIVE_TASK, LEAD_TASK};
 use remit_api::council::v1::action::Kind as ActionKind;
 use remit_api::council::v1::body_service_client::BodyServiceClient;
@@ -24,17 +25,12 @@ use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 
 /// The body that decides about models (S62).
-pub const STEERING_GROUP: &str = "bodies/steering-group";
+pub(super) const STEERING_GROUP: &str = "bodies/steering-group";
 /// The model that writes the creative variants.
-pub const COPY_MODEL: &str = "models/copywriter/versions/1";
+pub(super) const COPY_MODEL: &str = "models/copywriter/versions/1";
 /// The prompt, guardrail and style guide of the creative runs.
-pub const COPY_ARTIFACTS: [&str; 3] =
+pub(super) const COPY_ARTIFACTS: [&str; 3] =
     ["artifacts/copy-prompt/versions/1", "artifacts/brand-guardrail/versions/1", "artifacts/style-guide/versions/1"];
-
-/// The name of version `version` (counted from 0) of the lead scorer.
-pub fn lead_scorer(version: usize) -> String {
-    format!("models/lead-scorer/versions/{}", version + 1)
-}
 
 /// A call that had to be refused, and the reason that it was refused with.
 #[derive(Debug, Clone)]
@@ -49,7 +45,7 @@ pub struct Refusal {
 ///
 /// # Errors
 /// Whatever the services refuse against expectation.
-pub async fn run(actors: &Actors, data: &Data, now: Timestamp) -> Result<Vec<Refusal>> {
+pub(super) async fn run(actors: &Actors, data: &Data, now: Timestamp) -> Result<Vec<Refusal>> {
     seat_members(actors).await?;
     register_artifacts(actors).await?;
     create_model(actors, "lead-scorer", "Lead scorer", "Scores how likely a lead is to convert").await?;
@@ -145,7 +141,7 @@ async fn create_model(actors: &Actors, id: &str, display_name: &str, description
 ///
 /// # Errors
 /// Whatever the services refuse against expectation.
-pub async fn register_lead_scorer(
+pub(super) async fn register_lead_scorer(
     actors: &Actors,
     data: &Data,
     version: usize,
@@ -289,7 +285,7 @@ async fn register_version(
 ///
 /// # Errors
 /// Whatever the services refuse.
-pub async fn suspend_lead_scorer(actors: &Actors, version: usize, rationale: &str) -> Result<String> {
+pub(super) async fn suspend_lead_scorer(actors: &Actors, version: usize, rationale: &str) -> Result<String> {
     let name = lead_scorer(version);
     let proposal = propose(
         actors,

@@ -1,7 +1,7 @@
 //! Step 4: one lead is forgotten, and the log proves itself offline before and after.
 
 use super::actors::{Actors, refused};
-use super::report;
+use super::files::write;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{EraseSubjectRequest, ExportRequest, GetCheckpointRequest};
 use remit_audit::export_verify::{Beforehand, Verified, verify_export};
@@ -30,7 +30,7 @@ pub struct Proof {
 ///
 /// # Errors
 /// Whatever the service refuses; `Internal` if the log does not verify, or if a forged copy does.
-pub async fn run(actors: &Actors, out: &Path, lead: &str) -> Result<Proof> {
+pub(super) async fn run(actors: &Actors, out: &Path, lead: &str) -> Result<Proof> {
     let folder = out.join("audit");
     let before = export(actors).await?;
     let earlier = verify(&before, &Beforehand::default())?;
@@ -40,7 +40,8 @@ pub async fn run(actors: &Actors, out: &Path, lead: &str) -> Result<Proof> {
         .erase_subject(EraseSubjectRequest {
             subject: subject.clone(),
             reason: "the person asked to be forgotten".into(),
-            request_id: "demo-erase".into(),
+            // Each run asks anew: that the data was gone already is an entry too, and the log must grow here.
+            request_id: format!("demo-erase-{}", earlier.checkpoint.size),
         })
         .await
         .map_err(refused)?
@@ -55,8 +56,8 @@ pub async fn run(actors: &Actors, out: &Path, lead: &str) -> Result<Proof> {
         return Err(Error::internal("the erasure left no entry in the log"));
     }
     let path = folder.join("export.ndjson");
-    report::write(&path, &after)?;
-    report::write(&folder.join("checkpoint.txt"), verified.note.as_bytes())?;
+    write(&path, &after)?;
+    write(&folder.join("checkpoint.txt"), verified.note.as_bytes())?;
 
     // The copy from before the erasure is sound in itself. Shown as the log of today to somebody who kept
     // today's checkpoint, it is a log whose tail was cut.
@@ -98,9 +99,38 @@ fn altered(export: &[u8]) -> Vec<u8> {
 }
 
 fn must_fail(forged: &[u8], trust: &Beforehand, path: &Path) -> Result<String> {
-    report::write(path, forged)?;
+    write(path, forged)?;
     match verify_export(forged, trust) {
         Ok(_) => Err(Error::internal(format!("{} is forged and verifies", path.display()))),
         Err(refused) => Ok(refused.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::demo::actors::Mint;
+    use remit_core::Tenant;
+    use remit_runtime::{Config, Suite};
+    use std::time::Duration;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_second_run_on_the_same_log_proves_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", dir.path().display());
+        let running = Suite::start(Config::from_toml(&toml).unwrap(), vec![remit_audit::SERVICE]).await.unwrap();
+        let urls = [("audit".to_owned(), format!("http://{}", running.addr().unwrap()))];
+        let (signer, tenant) = (running.signer().clone(), Tenant::new("demo").unwrap());
+        let mint: Mint = Box::new(move |actor| signer.token(&tenant, actor, Duration::from_secs(60)));
+        let actors = Actors::connect(urls.into(), &mint).unwrap();
+
+        let first = EraseSubjectRequest { subject: "leads/0".into(), request_id: "first".into(), ..Default::default() };
+        let mut petra = AuditServiceClient::new(actors.to("audit", "petra").unwrap());
+        petra.erase_subject(EraseSubjectRequest { reason: "so that there is a log".into(), ..first }).await.unwrap();
+        let once = run(&actors, dir.path(), "1").await.unwrap();
+        let twice = run(&actors, dir.path(), "1").await.unwrap();
+        assert_eq!((once.entries, twice.entries), (2, 3));
+        running.stop().await.unwrap();
     }
 }

@@ -1,10 +1,11 @@
 //! Step 5: the table, the index page and the notes that let a killed run go on.
 
 use super::Observer;
+use super::files::write;
 use super::proof::Proof;
 use super::tasks::Decided;
 use comfy_table::{CellAlignment, Table, presets};
-use remit_core::{Error, Kind, Result};
+use remit_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -80,24 +81,8 @@ impl Saved {
     }
 }
 
-/// Writes a file by way of a temporary one beside it, and makes the folders that it needs.
-///
-/// # Errors
-/// `Unavailable` (`OUTPUT_NOT_WRITTEN`) naming the path.
-pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let failed = |e: std::io::Error| {
-        Error::new(Kind::Unavailable, "OUTPUT_NOT_WRITTEN", format!("cannot write {}", path.display())).with_source(e)
-    };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, content).map_err(failed)?;
-    std::fs::rename(&partial, path).map_err(failed)
-}
-
 /// Says what step 1 decided.
-pub fn decided(decided: &Decided, observer: &dyn Observer) {
+pub(super) fn decided(decided: &Decided, observer: &dyn Observer) {
     let mut text = format!("  {} tasks", decided.tasks);
     for count in &decided.patterns {
         let pattern = count.pattern().as_str_name().trim_start_matches("AUTONOMY_PATTERN_");
@@ -124,18 +109,19 @@ pub fn decided(decided: &Decided, observer: &dyn Observer) {
 }
 
 /// Says what step 4 proved.
-pub fn proven(proof: &Proof, observer: &dyn Observer) {
-    observer.line(&format!(
-        "  erased {}: personal data gone from {} of the log's entries, and the log still verifies",
-        proof.subject, proof.erased_entries
-    ));
+pub(super) fn proven(proof: &Proof, observer: &dyn Observer) {
+    let gone = match proof.erased_entries {
+        0 => "an earlier run erased its personal data".to_owned(),
+        count => format!("personal data gone from {count} of the log's entries"),
+    };
+    observer.line(&format!("  erased {}: {gone}, and the log still verifies", proof.subject));
     observer.line(&format!("  verified {} entries offline from {}", proof.entries, proof.export.display()));
     observer.line(&format!("  one altered byte: {}", proof.altered));
     observer.line(&format!("  a cut tail against the earlier checkpoint: {}", proof.truncated));
 }
 
 /// The table of the months.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["month", "model", "leads", "routed", "conversion", "PSI", "corrected", "verdict", "decision"]);
@@ -161,11 +147,15 @@ pub fn table(rows: &[Row]) -> String {
     table.to_string()
 }
 
-/// Writes `index.html`: the table with a link to every pack.
+/// Writes `index.html`: the table with a link to every pack, and the months in `open`, whose reviews nobody held.
 ///
 /// # Errors
 /// `Unavailable` if it cannot be written.
-pub fn index(out: &Path, source: &str, rows: &[Row]) -> Result<()> {
+pub(super) fn index(out: &Path, source: &str, rows: &[Row], open: &[String]) -> Result<()> {
+    write(&out.join("index.html"), page(source, rows, open).as_bytes())
+}
+
+fn page(source: &str, rows: &[Row], open: &[String]) -> String {
     let mut page = String::from(concat!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Remit: review packs</title><style>",
         "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}",
@@ -175,25 +165,62 @@ pub fn index(out: &Path, source: &str, rows: &[Row]) -> Result<()> {
     ));
     let _ = write!(page, "<p>{}</p>", escape(source));
     page.push_str("<table><thead><tr><th>Month<th>Model<th>Leads<th>Routed<th>Conversion<th>PSI, corrected<th>Verdict<th>Decision</thead><tbody>");
-    for row in rows {
-        let leads = row.leads.max(1) as f64;
-        let _ = write!(
-            page,
-            "<tr><td><a href=\"packs/review-{p}.html\">{p}</a><td>v{}<td>{}<td>{:.1}%<td>{:.1}%<td>{}<td class=\"{v}\">{v}<td>{}",
-            row.version,
-            row.leads,
-            100.0 * row.routed as f64 / leads,
-            100.0 * row.converted as f64 / leads,
-            row.measured(row.psi_corrected),
-            escape(&row.decision),
-            p = escape(&row.period),
-            v = escape(&row.verdict),
-        );
-    }
+    let mut lines: Vec<_> = rows.iter().map(|row| (row.period.as_str(), line(row))).collect();
+    lines.extend(open.iter().map(|period| (period.as_str(), format!("<tr><td>{}{NO_LEADS}", escape(period)))));
+    lines.sort();
+    page.extend(lines.into_iter().map(|(_, line)| line));
     page.push_str("</tbody></table></html>");
-    write(&out.join("index.html"), page.as_bytes())
+    page
+}
+
+/// What is said of a month in which nothing was scored. Its review opens by itself, and waits for people.
+const NO_LEADS: &str = "<td>-<td>0<td>-<td>-<td>-<td>no leads<td>review left open";
+
+fn line(row: &Row) -> String {
+    let leads = row.leads.max(1) as f64;
+    format!(
+        "<tr><td><a href=\"packs/review-{p}.html\">{p}</a><td>v{}<td>{}<td>{:.1}%<td>{:.1}%<td>{}<td class=\"{v}\">{v}<td>{}",
+        row.version,
+        row.leads,
+        100.0 * row.routed as f64 / leads,
+        100.0 * row.converted as f64 / leads,
+        row.measured(row.psi_corrected),
+        escape(&row.decision),
+        p = escape(&row.period),
+        v = escape(&row.verdict),
+    )
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_shows_every_month_in_order() {
+        let row = |period: &str| Row {
+            period: period.to_owned(),
+            version: 1,
+            leads: 10,
+            routed: 1,
+            converted: 1,
+            escalated: 0,
+            n: 10,
+            psi: 0.1,
+            psi_corrected: 0.1,
+            verdict: "NONE".to_owned(),
+            decision: String::new(),
+            promoted: false,
+            pack_digest: String::new(),
+        };
+        let page = page("data", &[row("2008-08"), row("2008-10")], &["2008-04".to_owned(), "2008-09".to_owned()]);
+        let at = |period: &str| page.find(&format!("{period}<")).unwrap_or_default();
+        assert!(0 < at("2008-04") && at("2008-04") < at("2008-08"), "{page}");
+        assert!(at("2008-08") < at("2008-09") && at("2008-09") < at("2008-10"), "{page}");
+        assert_eq!(page.matches("review left open").count(), 2);
+        assert!(!page.contains("packs/review-2008-09"), "nobody wrote a pack for it");
+    }
 }

@@ -5,8 +5,8 @@ use super::models;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::{
     Attendance, DisposeFindingRequest, Disposition, DriftDetector, DriftResult, DriftVerdict, ExportFormat,
-    ExportReviewRequest, GetReviewRequest, OpenReviewRequest, RecordAttendanceRequest, Review, ReviewState,
-    SealReviewRequest, SignReviewRequest,
+    ExportReviewRequest, GetReviewRequest, ListReviewsRequest, OpenReviewRequest, RecordAttendanceRequest, Review,
+    ReviewState, SealReviewRequest, SignReviewRequest,
 };
 use remit_core::{Error, Result};
 use remit_runtime::status::reason;
@@ -15,7 +15,7 @@ use remit_runtime::status::reason;
 const ATTENDEES: [(&str, &str); 3] = [("ada", "marketing_lead"), ("ben", "legal"), ("cleo", "data")];
 
 /// The name of the review of the month `period`, such as `2008-05`.
-pub fn name_of(period: &str) -> String {
+pub(super) fn name_of(period: &str) -> String {
     format!("reviews/steering-group-{period}")
 }
 
@@ -23,7 +23,7 @@ pub fn name_of(period: &str) -> String {
 ///
 /// # Errors
 /// Whatever the service answers but that there is no such review.
-pub async fn sealed(actors: &Actors, period: &str) -> Result<Option<Review>> {
+pub(super) async fn sealed(actors: &Actors, period: &str) -> Result<Option<Review>> {
     let mut client = ReviewServiceClient::new(actors.to("council", "cleo")?);
     match client.get_review(GetReviewRequest { name: name_of(period) }).await {
         Ok(review) => Ok(Some(review.into_inner()).filter(|review| review.state() == ReviewState::Sealed)),
@@ -32,11 +32,23 @@ pub async fn sealed(actors: &Actors, period: &str) -> Result<Option<Review>> {
     }
 }
 
+/// The months of all reviews that are not sealed: those that the calendar opened and nobody held, as there was
+/// nothing to review.
+///
+/// # Errors
+/// Whatever the service refuses.
+pub(super) async fn left_open(actors: &Actors) -> Result<Vec<String>> {
+    let request = ListReviewsRequest { page_size: 1_000, ..Default::default() };
+    let reviews = ReviewServiceClient::new(actors.to("council", "cleo")?).list_reviews(request).await;
+    let reviews = reviews.map_err(refused)?.into_inner().reviews;
+    Ok(reviews.into_iter().filter(|review| review.state() != ReviewState::Sealed).map(|review| review.period).collect())
+}
+
 /// Opens the review: the evidence of the month is collected and frozen.
 ///
 /// # Errors
 /// Whatever the service refuses.
-pub async fn open(actors: &Actors, period: &str) -> Result<Review> {
+pub(super) async fn open(actors: &Actors, period: &str) -> Result<Review> {
     let request = OpenReviewRequest {
         period: period.into(),
         body: models::STEERING_GROUP.into(),
@@ -47,12 +59,12 @@ pub async fn open(actors: &Actors, period: &str) -> Result<Review> {
 }
 
 /// The drift of the lead scores that the review found for `model_version`.
-pub fn lead_score_drift<'a>(review: &'a Review, model_version: &str) -> Option<&'a DriftResult> {
+pub(super) fn lead_score_drift<'a>(review: &'a Review, model_version: &str) -> Option<&'a DriftResult> {
     review.drift.iter().find(|result| result.detector() == DriftDetector::LeadScore && result.subject == model_version)
 }
 
 /// A verdict in the words of the table.
-pub fn words(verdict: DriftVerdict) -> &'static str {
+pub(super) fn words(verdict: DriftVerdict) -> &'static str {
     match verdict {
         DriftVerdict::Unspecified => "-",
         DriftVerdict::InsufficientData => "INSUFFICIENT_DATA",
@@ -67,7 +79,7 @@ pub fn words(verdict: DriftVerdict) -> &'static str {
 ///
 /// # Errors
 /// Whatever the service refuses.
-pub async fn conclude(actors: &Actors, review: &Review, period: &str, proposal: Option<&str>) -> Result<Review> {
+pub(super) async fn conclude(actors: &Actors, review: &Review, period: &str, proposal: Option<&str>) -> Result<Review> {
     let mut cleo = ReviewServiceClient::new(actors.to("council", "cleo")?);
     let attendance = ATTENDEES.map(|(subject, group)| Attendance {
         subject: subject.into(),
@@ -125,7 +137,7 @@ pub async fn conclude(actors: &Actors, review: &Review, period: &str, proposal: 
 ///
 /// # Errors
 /// Whatever the service refuses.
-pub async fn export(actors: &Actors, period: &str, format: ExportFormat) -> Result<(String, Vec<u8>)> {
+pub(super) async fn export(actors: &Actors, period: &str, format: ExportFormat) -> Result<(String, Vec<u8>)> {
     let request = ExportReviewRequest { name: name_of(period), format: format.into() };
     let answer = ReviewServiceClient::new(actors.to("council", "cleo")?).export_review(request).await;
     let answer = answer.map_err(refused)?.into_inner();

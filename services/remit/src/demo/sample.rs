@@ -43,7 +43,7 @@ impl SplitMix64 {
 }
 
 /// The sample.
-pub fn data() -> Data {
+pub(super) fn data() -> Data {
     let leads = leads();
     let tasks = tasks();
     Data {

@@ -14,9 +14,9 @@ use remit_core::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The task that the lead scorer is checked for.
-pub const LEAD_TASK: &str = "tasks/lead-scoring-and-routing";
+pub(super) const LEAD_TASK: &str = "tasks/lead-scoring-and-routing";
 /// The task that the creative handoffs are checked for.
-pub const CREATIVE_TASK: &str = "tasks/ad-copy-variants";
+pub(super) const CREATIVE_TASK: &str = "tasks/ad-copy-variants";
 
 /// What step 1 found.
 #[derive(Debug, Clone)]
@@ -37,24 +37,36 @@ pub struct Decided {
 ///
 /// # Errors
 /// Whatever the services refuse, with the stable reason.
-pub async fn run(actors: &Actors, data: &Data) -> Result<Decided> {
+pub(super) async fn run(actors: &Actors, data: &Data) -> Result<Decided> {
     let mut tasks = data.tasks.clone();
     tasks.extend(demo_tasks());
     import(actors, &tasks).await?;
     rate(actors, &tasks).await?;
     let (patterns, skipped) = decide(actors).await?;
-    let plan = DecisionServiceClient::new(actors.to("scoring", "dara")?)
-        .plan_automation(PlanAutomationRequest { page_size: 10, ..Default::default() })
-        .await
-        .map_err(refused)?
-        .into_inner();
-    Ok(Decided {
-        tasks: tasks.len() as i64,
-        skipped,
-        patterns,
-        largest: plan.items,
-        totals: plan.totals.unwrap_or_default(),
-    })
+    let (largest, totals) = plan(actors).await?;
+    Ok(Decided { tasks: tasks.len() as i64, skipped, patterns, largest, totals })
+}
+
+/// The ten tasks of the plan that save most, and the sums over all of it. The plan itself is ranked by how automatic
+/// a task becomes.
+async fn plan(actors: &Actors) -> Result<(Vec<PlanItem>, PlanTotals)> {
+    let mut client = DecisionServiceClient::new(actors.to("scoring", "dara")?);
+    let mut request = PlanAutomationRequest { page_size: 1_000, ..Default::default() };
+    let mut items = Vec::new();
+    loop {
+        let page = client.plan_automation(request.clone()).await.map_err(refused)?.into_inner();
+        items.extend(page.items);
+        if page.next_page_token.is_empty() {
+            return Ok((largest(items), page.totals.unwrap_or_default()));
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn largest(mut items: Vec<PlanItem>) -> Vec<PlanItem> {
+    items.sort_by(|a, b| b.net_hours_saved.total_cmp(&a.net_hours_saved));
+    items.truncate(10);
+    items
 }
 
 /// The two tasks that the rest of the demo runs, after S13, S14 and A1: (4,1,1) scores 14 and runs with
@@ -170,4 +182,19 @@ async fn decide(actors: &Actors) -> Result<(Vec<PatternCount>, i64)> {
     }
     let last = last.ok_or_else(|| Error::internal("deciding the inventory gave no answer"))?;
     Ok((last.patterns, last.skipped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_are_those_that_save_most() {
+        let item = |hours: i64| PlanItem { rank: 100 - hours, net_hours_saved: hours as f64, ..Default::default() };
+        let hours: Vec<_> = largest([3, 1, 12, 2, 4, 5, 6, 7, 8, 9, 10, 11].map(item).to_vec())
+            .iter()
+            .map(|item| item.net_hours_saved as i64)
+            .collect();
+        assert_eq!(hours, [12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
+    }
 }

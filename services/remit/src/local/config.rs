@@ -1,6 +1,7 @@
 //! `remit config`.
 
 use crate::args::ConfigCommand;
+use crate::cli::print_raw;
 use remit_core::{Error, Kind, Result};
 use remit_runtime::config::{DEFAULT, reference_markdown};
 use std::path::Path;
@@ -10,11 +11,10 @@ const END: &str = "<!-- configuration reference: end -->";
 
 pub(super) fn run(command: ConfigCommand) -> Result<()> {
     match command {
-        ConfigCommand::Reference { write: None } => println!("{}", reference_markdown()),
-        ConfigCommand::Reference { write: Some(path) } => write(&path)?,
-        ConfigCommand::Default => print!("{DEFAULT}"),
+        ConfigCommand::Reference { write: None } => print_raw(format!("{}\n", reference_markdown()).as_bytes()),
+        ConfigCommand::Reference { write: Some(path) } => write(&path),
+        ConfigCommand::Default => print_raw(DEFAULT.as_bytes()),
     }
-    Ok(())
 }
 
 fn write(path: &Path) -> Result<()> {

@@ -3,15 +3,15 @@
 use super::serve::interrupted;
 use super::services;
 use crate::args::Demo;
+use crate::cli::print_raw;
 use crate::demo::actors::{Actors, Mint};
 use crate::demo::data::{Data, start_of};
 use crate::demo::{self, Observer, report};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
 use remit_runtime::{Config, Running, Suite, telemetry};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(8 * 3_600);
 
 pub(super) async fn run(args: Demo) -> Result<()> {
     let data = if args.sample { Data::sample() } else { Data::load(args.data.as_deref())? };
-    println!("Remit demo on {}", data.source);
-    if args.fresh && args.out.exists() {
-        remove(&args.out)?;
+    say(&format!("Remit demo on {}", data.source));
+    if args.fresh && args.output.exists() {
+        remove(&args.output)?;
     }
     let config = configure(&args, &data)?;
     let guard = telemetry::init(&config.telemetry)?;
     let running = Suite::start(config, services()).await?;
-    let outcome = story(&running, &data, &args.out).await;
+    let outcome = story(&running, &data, &args.output).await;
     let ended = match outcome {
-        Ok(_) if args.keep => keep(running, &args.out).await,
+        Ok(_) if args.keep => keep(running, &args.output).await,
         outcome => {
             let stopped = running.stop().await;
             outcome.and(stopped)
@@ -59,7 +59,7 @@ fn remove(out: &Path) -> Result<()> {
 
 fn configure(args: &Demo, data: &Data) -> Result<Config> {
     let mut config = Config::load(None)?;
-    config.data.dir = args.out.join("data");
+    config.data.dir = args.output.join("data");
     config.server.listen.clone_from(&args.listen);
     if let Some(url) = &args.database_url {
         config.database.url = SecretString::from(url.clone());
@@ -90,9 +90,9 @@ async fn story(running: &Running, data: &Data, out: &Path) -> Result<()> {
     let terminal = Terminal::new();
     let outcome = demo::run(&actors, data, out, &terminal).await?;
     terminal.bar.finish_and_clear();
-    println!("\n{}\n", report::table(&outcome.rows));
-    println!("Review packs: {} (open {})", out.join("packs").display(), out.join("index.html").display());
-    println!("Audit export: {}", outcome.proof.export.display());
+    say(&format!("\n{}\n", report::table(&outcome.rows)));
+    say(&format!("Review packs: {} (open {})", out.join("packs").display(), out.join("index.html").display()));
+    say(&format!("Audit export: {}", outcome.proof.export.display()));
     Ok(())
 }
 
@@ -107,13 +107,31 @@ async fn keep(running: Running, out: &Path) -> Result<()> {
         on_behalf_of: None,
     };
     let token = running.signer().token(&Tenant::new(TENANT)?, &auditor, TOKEN_LIFETIME)?;
-    println!("The suite is running on {addr}; end it with Ctrl-C. A token that may read everything for eight hours:\n");
-    println!("  export REMIT_SERVER=http://{addr} REMIT_TOKEN={token}");
-    println!("  buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $REMIT_TOKEN\" \\");
-    println!("    -d '{{\"period\": \"\"}}' $REMIT_SERVER/remit.council.v1.ReviewService/ListReviews");
-    println!("  remit doctor --server $REMIT_SERVER");
-    println!("  more tokens: remit token --data-dir {} --subject me --role operator", out.join("data").display());
+    say(&looking(&format!("http://{addr}"), &token, &out.join("data")));
     running.until(interrupted()?).await
+}
+
+/// How to look at what the demo left.
+fn looking(server: &str, token: &str, data: &Path) -> String {
+    format!(
+        "The suite is running; end it with Ctrl-C. A token that may read everything for eight hours:
+
+  export REMIT_SERVER={server} REMIT_TOKEN={token}
+  remit review list
+  buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer $REMIT_TOKEN\" \\
+    -d '{LIST_REVIEWS}' $REMIT_SERVER/remit.council.v1.ReviewService/ListReviews
+  remit doctor --server $REMIT_SERVER
+  more tokens: remit token --data-dir {} --subject me --role operator",
+        data.display()
+    )
+}
+
+/// A request for the reviews of the last months, as JSON.
+const LIST_REVIEWS: &str = r#"{"page_size": 12}"#;
+
+/// Prints for whoever still reads.
+fn say(text: &str) {
+    let _ = print_raw(format!("{text}\n").as_bytes());
 }
 
 /// Tells what happens: a progress bar on a terminal, lines elsewhere.
@@ -123,7 +141,8 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        // Nothing is shown before there are months to count.
+        let bar = ProgressBar::hidden();
         if let Ok(style) = ProgressStyle::with_template("  {bar:40} {pos}/{len} months, {msg}, {elapsed} gone") {
             bar.set_style(style);
         }
@@ -133,16 +152,35 @@ impl Terminal {
 
 impl Observer for Terminal {
     fn step(&self, number: u8, text: &str) {
-        self.bar.suspend(|| println!("\n{number}. {text}"));
+        self.bar.suspend(|| say(&format!("\n{number}. {text}")));
     }
 
     fn line(&self, text: &str) {
-        self.bar.suspend(|| println!("{text}"));
+        self.bar.suspend(|| say(text));
     }
 
     fn month(&self, done: usize, total: usize, label: &str) {
+        if done == 0 {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.bar.set_message(label.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use prost_reflect::DynamicMessage;
+
+    #[test]
+    fn the_printed_call_is_one_that_the_service_takes() {
+        let request = remit_api::pool().get_message_by_name("remit.council.v1.ListReviewsRequest").unwrap();
+        let mut json = serde_json::Deserializer::from_str(LIST_REVIEWS);
+        DynamicMessage::deserialize(request, &mut json).unwrap();
+        let shown = looking("http://127.0.0.1:1", "a.b.c", Path::new("out/data"));
+        assert!(shown.contains(&format!("-d '{LIST_REVIEWS}' $REMIT_SERVER/")), "{shown}");
     }
 }

@@ -1,16 +1,17 @@
 //! `remit doctor`: what is wrong with a configuration, or with a running suite, and what to do about it.
 
-use super::{load, services};
+use super::services;
 use crate::args::Doctor;
+use crate::bearer::Bearer;
+use crate::cli::{print_raw, refused};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
-use remit_runtime::{Config, auth::Authenticator, foreign};
+use remit_runtime::{Config, auth::Authenticator};
 use remit_store::{Db, Options};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::Request;
 use tonic::transport::Endpoint;
 
 /// Collects findings, so that one run tells all of them.
@@ -21,16 +22,21 @@ struct Findings {
 
 impl Findings {
     fn good(&self, what: &str) {
-        println!("  ok    {what}");
+        self.tell("ok  ", what);
     }
 
     fn warn(&self, what: &str) {
-        println!("  warn  {what}");
+        self.tell("warn", what);
     }
 
     fn bad(&mut self, what: &str, error: &Error) {
         self.bad += 1;
-        println!("  FAIL  {what}: {error} ({})", error.reason());
+        self.tell("FAIL", &format!("{what}: {error} ({})", error.reason()));
+    }
+
+    fn tell(&self, verdict: &str, what: &str) {
+        // A finding that cannot be written is still counted.
+        let _ = print_raw(format!("  {verdict}  {what}\n").as_bytes());
     }
 }
 
@@ -38,7 +44,7 @@ pub(super) async fn run(args: Doctor) -> Result<()> {
     let mut findings = Findings::default();
     match &args.server {
         Some(server) => look_at_server(server, args.token.as_deref(), &mut findings).await,
-        None => match load(&args.settings) {
+        None => match args.settings.load() {
             Ok(config) => look_at_config(&config, &mut findings).await,
             Err(error) => findings.bad("configuration", &error),
         },
@@ -127,16 +133,12 @@ async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings)
     let Some(token) = token else {
         return findings.warn("token: none given, so nothing more can be asked; see `remit token` and --token");
     };
-    let mut request = Request::new(GetInfoRequest {});
-    match format!("Bearer {token}").parse() {
-        Ok(header) => request.metadata_mut().insert("authorization", header),
-        Err(_) => {
-            return findings
-                .bad("token", &Error::invalid("TOKEN_MALFORMED", "--token", "holds characters that no token has"));
-        }
+    let bearer = match Bearer::new(token) {
+        Ok(bearer) => bearer,
+        Err(error) => return findings.bad("token", &error),
     };
-    match SystemServiceClient::new(channel).get_info(request).await {
-        Err(status) => findings.bad("token", &foreign(status)),
+    match SystemServiceClient::new(bearer.over(channel)).get_info(GetInfoRequest {}).await {
+        Err(status) => findings.bad("token", &refused(status)),
         Ok(answer) => {
             let info = answer.into_inner();
             findings.good(&format!(

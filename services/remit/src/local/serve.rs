@@ -1,13 +1,13 @@
 //! `remit serve`.
 
-use super::{load, services};
+use super::services;
 use crate::args::Serve;
 use remit_core::{Error, Result};
 use remit_runtime::{Suite, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn run(args: Serve) -> Result<()> {
-    let mut config = load(&args.settings)?;
+    let mut config = args.settings.load()?;
     if !args.only.is_empty() {
         config.server.only = args.only;
     }
