@@ -5,7 +5,7 @@ create table bodies (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
+    create_time bigint not null,
     body $BYTES not null,
     constraint bodies_pk primary key (tenant_id, name)
 );
@@ -14,9 +14,8 @@ create table members (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
+    create_time bigint not null,
     parent $KEY not null,
-    subject $KEY not null,
     active bigint not null,
     body $BYTES not null,
     constraint members_pk primary key (tenant_id, name),
@@ -28,11 +27,8 @@ create table delegations (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
+    create_time bigint not null,
     parent $KEY not null,
-    delegator $KEY not null,
-    delegate $KEY not null,
-    until_at bigint not null,
     body $BYTES not null,
     constraint delegations_pk primary key (tenant_id, name),
     constraint delegations_body foreign key (tenant_id, parent) references bodies (tenant_id, name)
@@ -43,101 +39,101 @@ create table proposals (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
     parent $KEY not null,
     kind $KEY not null,
-    change_class bigint not null,
+    change_class $KEY not null,
     proposer $KEY not null,
     body $BYTES not null,
     constraint proposals_pk primary key (tenant_id, name),
     constraint proposals_body foreign key (tenant_id, parent) references bodies (tenant_id, name)
 );
-create index proposals_by_time on proposals (tenant_id, created_at, name);
-create index proposals_by_state on proposals (tenant_id, state, created_at);
+create index proposals_by_time on proposals (tenant_id, create_time, name);
+create index proposals_by_state on proposals (tenant_id, state, create_time);
 
 create table holds (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
     drill bigint not null,
     body $BYTES not null,
     constraint holds_pk primary key (tenant_id, name)
 );
-create index holds_by_time on holds (tenant_id, created_at, name);
+create index holds_by_time on holds (tenant_id, create_time, name);
 
 create table break_glass_uses (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
+    create_time bigint not null,
     body $BYTES not null,
     constraint break_glass_uses_pk primary key (tenant_id, name)
 );
-create index break_glass_uses_by_time on break_glass_uses (tenant_id, created_at, name);
+create index break_glass_uses_by_time on break_glass_uses (tenant_id, create_time, name);
 
 create table waivers (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
     control $KEY not null,
     beneficiary $KEY not null,
-    expire_at bigint not null,
+    expire_time bigint not null,
     body $BYTES not null,
     constraint waivers_pk primary key (tenant_id, name)
 );
-create index waivers_by_time on waivers (tenant_id, created_at, name);
+create index waivers_by_time on waivers (tenant_id, create_time, name);
 create index waivers_by_control on waivers (tenant_id, control, name);
 
 create table incidents (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
-    severity bigint not null,
-    category bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
+    severity $KEY not null,
+    category $KEY not null,
     system $KEY not null,
     body $BYTES not null,
     constraint incidents_pk primary key (tenant_id, name)
 );
-create index incidents_by_time on incidents (tenant_id, created_at, name);
+create index incidents_by_time on incidents (tenant_id, create_time, name);
 
 create table action_items (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
     owner $KEY not null,
     origin $KEY not null,
-    due_at bigint not null,
+    due_time bigint not null,
     body $BYTES not null,
     constraint action_items_pk primary key (tenant_id, name)
 );
-create index action_items_by_due on action_items (tenant_id, due_at, name);
+create index action_items_by_due on action_items (tenant_id, due_time, name);
 
 create table attestations (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
+    create_time bigint not null,
     parent $KEY not null,
     body $BYTES not null,
     constraint attestations_pk primary key (tenant_id, name)
 );
-create index attestations_by_time on attestations (tenant_id, created_at, name);
+create index attestations_by_time on attestations (tenant_id, create_time, name);
 
 create table reviews (
     tenant_id $KEY not null,
     name $KEY not null,
     revision bigint not null,
-    created_at bigint not null,
-    state bigint not null,
+    create_time bigint not null,
+    state $KEY not null,
     parent $KEY not null,
     period $KEY not null,
     body $BYTES not null,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Number, Value};
 
 /// The canonical bytes of a value. Numbers that JSON cannot express do not occur: serde has made them null.
-pub fn bytes<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn bytes<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
     let value = serde_json::to_value(value)?;
     let mut out = String::new();
     write(&mut out, &value)?;

@@ -13,25 +13,32 @@
 //! **Does not** decide how risky a task is (scoring), keep models (registry), or compute KPIs and drift
 //! (kpi): it asks them.
 
+#![warn(unreachable_pub)]
+
+mod ask;
+mod body;
 mod canonical;
+mod clocks;
 mod export;
 mod grpc;
 mod library;
-mod records;
+mod proposal;
 mod review;
+mod scope;
 mod service;
 mod store;
 mod time;
+mod waiver;
 
 use futures::future::BoxFuture;
-use remit_core::Error;
+use remit_core::Result;
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 
 /// The tables of the council.
-pub const SCHEMA: Schema = Schema {
-    service: "council",
+const SCHEMA: Schema = Schema {
+    service: ask::NAME,
     migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
@@ -39,7 +46,7 @@ pub const SCHEMA: Schema = Schema {
 pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
 
 // A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
-fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
+fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
     Box::pin(build(deps))
 }
 
@@ -48,14 +55,14 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts, Error>> {
 /// # Errors
 /// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
 /// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
-async fn build(deps: Deps) -> Result<Parts, Error> {
+async fn build(deps: Deps) -> Result<Parts> {
     library::controls()?;
-    let council = Arc::new(service::Council::new(&deps)?);
-    let worker = council.clone();
+    let service = service::Service::new(&deps)?;
+    let worker = service.clone();
     Ok(Parts {
-        routes: grpc::routes(council.clone()),
+        routes: grpc::routes(service.clone()),
         tasks: vec![Box::pin(async move { worker.work().await })],
-        timers: Some(council),
+        timers: Some(Arc::new(service)),
         ..Parts::default()
     })
 }

@@ -5,43 +5,45 @@
 
 use remit_api::council::v1 as api;
 use remit_api::council::v1::EvidenceClass;
+use remit_api::wire::Word as _;
+use remit_core::name::ControlName;
 use remit_core::{Error, Result};
 use std::sync::OnceLock;
 
 /// The version of the library.
-pub const VERSION: &str = "2026-11";
+pub(crate) const VERSION: &str = "2026-11";
 /// The evidence key that stands for a person's attestation.
-pub const ATTESTATION: &str = "attestation";
+pub(crate) const ATTESTATION: &str = "attestation";
 
 const TABLE: &str = include_str!("../data/controls.csv");
 
 /// One control.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
+pub(crate) struct Control {
     /// Such as `C4`.
-    pub id: String,
+    pub(crate) id: String,
     /// The framework.
-    pub framework: String,
+    pub(crate) framework: String,
     /// The place in it.
-    pub clause: String,
+    pub(crate) clause: String,
     /// What it asks, in short.
-    pub requirement: String,
+    pub(crate) requirement: String,
     /// How far the records go.
-    pub class: EvidenceClass,
+    pub(crate) class: EvidenceClass,
     /// Evidence keys, [`ATTESTATION`] among them where a person must attest.
-    pub evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
     /// For how many days an attestation without an end counts.
-    pub freshness_days: u32,
+    pub(crate) freshness_days: u32,
 }
 
 impl Control {
     /// `controls/C4`.
-    pub fn name(&self) -> String {
-        format!("controls/{}", self.id)
+    pub(crate) fn name(&self) -> String {
+        ControlName::new(&self.id).to_string()
     }
 
     /// The control as in the contract.
-    pub fn to_api(&self) -> api::Control {
+    pub(crate) fn to_api(&self) -> api::Control {
         api::Control {
             name: self.name(),
             framework: self.framework.clone(),
@@ -58,7 +60,7 @@ impl Control {
 ///
 /// # Errors
 /// `Internal` if the table that ships with the binary is broken, which a test rules out.
-pub fn controls() -> Result<&'static [Control]> {
+pub(crate) fn controls() -> Result<&'static [Control]> {
     static PARSED: OnceLock<Vec<Control>> = OnceLock::new();
     if let Some(parsed) = PARSED.get() {
         return Ok(parsed);
@@ -73,7 +75,7 @@ fn parse(line: &str) -> Result<Control> {
     let [id, framework, clause, requirement, class, evidence, freshness] = fields.as_slice() else {
         return Err(broken());
     };
-    let class = EvidenceClass::from_str_name(&format!("EVIDENCE_CLASS_{class}")).ok_or_else(broken)?;
+    let class = EvidenceClass::parse(class).ok_or_else(broken)?;
     Ok(Control {
         id: id.clone(),
         framework: framework.clone(),

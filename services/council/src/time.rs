@@ -1,35 +1,31 @@
-//! Times of the contract and of the database, and calendar months.
+//! Calendar months, and days.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use prost_types::{Duration as ProtoDuration, Timestamp as Stamp};
+use prost_types::Timestamp as Stamp;
+use remit_api::types::TimeRange;
+use remit_api::wire::{range, time};
 use remit_core::{Error, Result, Timestamp};
 use std::time::Duration;
 
-/// A time of the contract as stored.
-pub fn micros(stamp: &Stamp) -> Timestamp {
-    Timestamp(stamp.seconds.saturating_mul(1_000_000).saturating_add(i64::from(stamp.nanos) / 1_000))
+/// A time that we set ourselves, or the epoch where there is none.
+pub(crate) fn at(stamp: &Option<Stamp>) -> Timestamp {
+    stamp.as_ref().map(time::of).unwrap_or_default()
 }
 
-/// A stored time as in the contract.
-pub fn stamp(at: Timestamp) -> Stamp {
-    let nanos = i32::try_from(at.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    Stamp { seconds: at.0.div_euclid(1_000_000), nanos }
-}
-
-/// A length of time of the contract; zero if it is negative.
-pub fn duration(value: &ProtoDuration) -> Duration {
-    Duration::new(u64::try_from(value.seconds).unwrap_or(0), u32::try_from(value.nanos).unwrap_or(0))
+/// The same as text (RFC 3339), empty where there is none.
+pub(crate) fn text(stamp: &Option<Stamp>) -> String {
+    stamp.as_ref().map(|stamp| time::of(stamp).to_string()).unwrap_or_default()
 }
 
 /// Days as a length of time.
-pub const fn days(n: u64) -> Duration {
+pub(crate) const fn days(n: u64) -> Duration {
     Duration::from_secs(n * 86_400)
 }
 
 /// A calendar month in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Month {
+pub(crate) struct Month {
     first: Date,
     zone: TimeZone,
 }
@@ -39,7 +35,7 @@ impl Month {
     ///
     /// # Errors
     /// `InvalidArgument` (`PERIOD_INVALID`, `ZONE_UNKNOWN`).
-    pub fn parse(period: &str, zone: &str) -> Result<Self> {
+    pub(crate) fn parse(period: &str, zone: &str) -> Result<Self> {
         let first = format!("{period}-01")
             .parse()
             .map_err(|_| Error::invalid("PERIOD_INVALID", "period", "must be a month such as 2026-05"))?;
@@ -50,43 +46,48 @@ impl Month {
     ///
     /// # Errors
     /// `InvalidArgument` (`ZONE_UNKNOWN`).
-    pub fn of(at: Timestamp, zone: &str) -> Result<Self> {
+    pub(crate) fn of(at: Timestamp, zone: &str) -> Result<Self> {
         let zone = self::zone(zone)?;
         let first = at.to_jiff().to_zoned(zone.clone()).date().first_of_month();
         Ok(Self { first, zone })
     }
 
     /// `YYYY-MM`.
-    pub fn period(&self) -> String {
+    pub(crate) fn period(&self) -> String {
         format!("{:04}-{:02}", self.first.year(), self.first.month())
     }
 
     /// The month before.
     #[must_use]
-    pub fn previous(&self) -> Self {
+    pub(crate) fn previous(&self) -> Self {
         let first = self.first.yesterday().unwrap_or(self.first).first_of_month();
         Self { first, zone: self.zone.clone() }
     }
 
     /// The month after.
     #[must_use]
-    pub fn next(&self) -> Self {
+    pub(crate) fn next(&self) -> Self {
         let first = self.first.last_of_month().tomorrow().unwrap_or(self.first);
         Self { first, zone: self.zone.clone() }
     }
 
     /// The first instant.
-    pub fn start(&self) -> Timestamp {
+    pub(crate) fn start(&self) -> Timestamp {
         self.instant(self.first)
     }
 
     /// The first instant after.
-    pub fn end(&self) -> Timestamp {
+    pub(crate) fn end(&self) -> Timestamp {
         self.next().start()
     }
 
+    /// All of it, for a request or a message.
+    pub(crate) fn range(&self) -> TimeRange {
+        range::message(&(self.start()..self.end()))
+    }
+
     /// The end of day `day` of the month after, when evidence is cut off.
-    pub fn cut_off(&self, day: i32) -> Timestamp {
+    pub(crate) fn cut_off(&self, day: i32) -> Timestamp {
         let next = self.next();
         let date = (0..day).try_fold(next.first, |date, _| date.tomorrow()).unwrap_or(next.first);
         next.instant(date)
@@ -119,11 +120,5 @@ mod tests {
         assert_eq!(Month::of(month.start(), "Europe/Zurich")?, month);
         assert!(Month::parse("2009-13", "").is_err() && Month::parse("2009-12", "Mars/Base").is_err());
         Ok(())
-    }
-
-    #[test]
-    fn times_before_1970_survive() {
-        let at = Timestamp(-1);
-        assert_eq!(micros(&stamp(at)), at);
     }
 }

@@ -1,3 +1,171 @@
-//! Details of the events of `council`.
+//! What the council writes into the details of its events.
 
-super::details! {}
+super::details! {
+    /// A proposal has moved.
+    ProposalMoved for [
+        "council.proposals.create",
+        "council.proposals.open",
+        "council.proposals.recuse",
+        "council.proposals.start",
+        "council.proposals.execute",
+    ] {
+        /// What it does, such as `suspend_model`.
+        kind: String,
+        /// The body that decides, `bodies/{body}`.
+        body: String,
+        /// Where it stands now, as a word of `ProposalState`.
+        state: String,
+        /// The round of voting, from 1; 0 for a draft.
+        round: i32,
+        /// `sha256:` over what a voter decides on.
+        content_digest: String,
+    }
+
+    /// Somebody has voted.
+    VoteCast for ["council.proposals.vote"] {
+        /// What the proposal does, such as `suspend_model`.
+        kind: String,
+        /// The body that decides, `bodies/{body}`.
+        body: String,
+        /// Where the proposal stands after the vote, as a word of `ProposalState`.
+        state: String,
+        /// The round of voting, from 1.
+        round: i32,
+        /// `sha256:` over what the voter decided on.
+        content_digest: String,
+        /// The vote, as a word of `VoteChoice`.
+        choice: String,
+        /// The member whose seat voted; the actor of the event, or who delegated to the actor.
+        seat: String,
+        /// The role group of the seat.
+        role_group: String,
+    }
+
+    /// A hold or a drill has begun.
+    HoldEngaged for ["council.holds.engage"] {
+        /// What it stops: `organisation`, or the name of one function, task, model version or gate.
+        scope: String,
+        /// Whether it is a drill, which stops nothing.
+        drill: bool,
+    }
+
+    /// A quorum has lifted a hold.
+    HoldLifted for ["council.holds.lift"] {
+        /// The proposal that says so, `proposals/{proposal}`.
+        proposal: String,
+    }
+
+    /// One person has suspended a hold.
+    GlassBroken for ["council.holds.override"] {
+        /// The record of it, `breakGlassUses/{break_glass_use}`.
+        break_glass_use: String,
+        /// When the hold is in force again, RFC 3339.
+        until: String,
+        /// The subjects who must be told: the members of the steering group.
+        notify: Vec<String>,
+        /// The action item for the review afterwards.
+        action_item: String,
+    }
+
+    /// The use of the break-glass procedure was reviewed.
+    BreakGlassReviewed for ["council.breakGlassUses.review"] {
+        /// The action item that this closes.
+        action_item: String,
+    }
+
+    /// A proposal has granted a waiver.
+    WaiverGranted for ["council.waivers.grant"] {
+        /// The rule that is waived.
+        control: String,
+        /// Where: `organisation`, or the name of one function, task, model version or gate.
+        scope: String,
+        /// The proposal that says so, `proposals/{proposal}`.
+        proposal: String,
+        /// When the waiver ends, RFC 3339.
+        expire_time: String,
+    }
+
+    /// Somebody has reported an incident.
+    IncidentReported for ["council.incidents.create"] {
+        /// What it is about, as the reporter calls it.
+        system: String,
+        /// How bad it is, as a word of `Severity`.
+        severity: String,
+        /// What kind it is of, as a word of `IncidentCategory`.
+        category: String,
+    }
+
+    /// There is something to do.
+    ActionItemCreated for ["council.actionItems.create"] {
+        /// What it follows from, such as `reviews/{review}`; empty if nothing on record.
+        origin: String,
+        /// What the emergency change did that it reviews, such as `suspend_model`; empty for any other item.
+        kind: String,
+    }
+
+    /// A review was sealed and an action item is still open.
+    ActionItemCarried for ["council.actionItems.carry"] {
+        /// The review, `reviews/{review}`.
+        review: String,
+        /// How many reviews have carried it over, from 1.
+        times_carried: i32,
+    }
+
+    /// The evidence of a review was collected.
+    EvidenceFrozen for ["council.reviews.open", "council.reviews.refresh", "council.reviews.collect"] {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// `sha256:` over the evidence.
+        evidence_digest: String,
+        /// `sha256:` over the pack, which signatures name.
+        pack_digest: String,
+        /// How many findings it has.
+        findings: usize,
+        /// The sources that did not answer, such as `kpi.summary`.
+        unavailable: Vec<String>,
+    }
+
+    /// A body has worked on its review.
+    ReviewEdited for [
+        "council.attendance.record",
+        "council.recusals.declare",
+        "council.minutes.record",
+        "council.findings.dispose",
+        "council.reviews.sign",
+    ] {
+        /// `sha256:` over the pack as it is now; signatures on any other are void.
+        pack_digest: String,
+    }
+
+    /// A review was sealed.
+    ReviewSealed for ["council.reviews.seal"] {
+        /// The month, `YYYY-MM`.
+        period: String,
+        /// `sha256:` over the pack.
+        pack_digest: String,
+        /// The council's Ed25519 signature over the text of `pack_digest`, base64.
+        signature: String,
+        /// The key that verifies it, 32 bytes in base64.
+        public_key: String,
+        /// The checkpoint of the audit log with the cosignatures that were asked for; empty if none were.
+        cosigned_checkpoint: String,
+        /// Who signed the pack.
+        signers: Vec<String>,
+    }
+
+    /// A deadline has passed: of a vote, a waiver, a suspended hold, a report, or a month's evidence.
+    CouncilTimerFired for [
+        "council.proposals.expire",
+        "council.waivers.expire",
+        "council.holds.rearm",
+        "council.clocks.breach",
+        "council.reviews.schedule",
+    ] {
+        /// The id of the timer.
+        timer: String,
+        /// When it was due, RFC 3339.
+        due_time: String,
+        /// When that was noticed, RFC 3339: later by the outage, if there was one.
+        detect_time: String,
+    }
+}

@@ -37,7 +37,7 @@ fn open(height: f64, title: &str, description: &str) -> String {
 }
 
 /// Values beside those of the period before, each on a scale of its own, because KPIs share no unit.
-pub fn bars(title: &str, bars: &[Bar]) -> String {
+pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
     const ROW: f64 = 34.0;
     const LEFT: f64 = 220.0;
     const RIGHT: f64 = 130.0;
@@ -88,7 +88,7 @@ pub fn bars(title: &str, bars: &[Bar]) -> String {
 }
 
 /// Two distributions over the same bins, side by side.
-pub fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String {
+pub(crate) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String {
     const HEIGHT: f64 = 200.0;
     const FLOOR: f64 = 172.0;
     const LEFT: f64 = 44.0;
@@ -134,7 +134,7 @@ pub fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String {
 }
 
 /// A statistic over months with its thresholds.
-pub fn trend(trend: &Trend) -> String {
+pub(crate) fn trend(trend: &Trend) -> String {
     const HEIGHT: f64 = 200.0;
     const FLOOR: f64 = 168.0;
     const LEFT: f64 = 52.0;

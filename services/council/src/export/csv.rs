@@ -3,13 +3,14 @@
 
 use super::Document;
 use crate::review::pack::{Block, Cell};
+use remit_api::wire::Word as _;
 
 /// The table.
-pub fn render(document: &Document<'_>) -> String {
+pub(crate) fn render(document: &Document<'_>) -> String {
     let mut out = Out(String::from("section,item,field,value\r\n"));
     let header = &document.pack.evidence.header;
     out.line("pack", "", "digest", &document.pack_digest);
-    out.line("pack", "", "state", &document.state);
+    out.line("pack", "", "state", document.state);
     out.line("pack", "", "period", &header.period);
     out.line("pack", "", "body", &header.body);
     for section in &document.pack.evidence.sections {
@@ -19,12 +20,12 @@ pub fn render(document: &Document<'_>) -> String {
     }
     for finding in &document.pack.evidence.findings {
         let fields = [
-            ("code", &finding.code),
-            ("severity", &finding.severity),
+            ("code", finding.code.as_str()),
+            ("severity", finding.severity.word()),
             ("title", &finding.title),
             ("detail", &finding.detail),
             ("suggested_action", &finding.suggested_action),
-            ("disposition", &finding.disposition),
+            ("disposition", finding.disposition.word()),
             ("disposition_reference", &finding.disposition_reference),
         ];
         for (field, value) in fields {
@@ -32,7 +33,7 @@ pub fn render(document: &Document<'_>) -> String {
         }
     }
     for control in &document.pack.evidence.assurance {
-        out.line("assurance", &control.id, &control.class, &control.result);
+        out.line("assurance", &control.id, control.class.word(), control.result.text());
     }
     for one in &document.pack.attendance {
         out.line("attendance", &one.subject, &one.role_group, if one.present { "present" } else { "absent" });
@@ -105,7 +106,7 @@ fn raw(cell: &Cell) -> String {
         Cell::None => String::new(),
         Cell::Int(value) => value.to_string(),
         Cell::Num(value) => value.to_string(),
-        Cell::Text(text) => text.clone(),
+        Cell::Text(text) | Cell::Judged { word: text, .. } => text.clone(),
     }
 }
 

@@ -2,8 +2,11 @@
 
 use super::values::{fact, is_number, shown};
 use super::{Document, charts};
-use crate::review::pack::{Assurance, Block, Finding};
+use crate::review::pack::{Assurance, Block, Cell, Finding};
+use crate::review::tone::{Assessed, Tone, Toned as _};
 use askama::Template;
+use remit_api::council::v1::{Disposition, DriftVerdict, FindingSeverity};
+use remit_api::wire::Word as _;
 use remit_core::{Error, Result};
 
 /// What the template shows of a block.
@@ -37,32 +40,25 @@ struct Page<'a> {
     title: String,
     tiles: Vec<Tile>,
     sections: Vec<SectionView>,
-    findings: &'a [Finding],
-    controls: &'a [Assurance],
+    findings: Vec<(&'static str, &'a Finding)>,
+    controls: Vec<(&'static str, &'a Assurance)>,
 }
 
-/// The colour of a word that is a verdict; empty for any other.
-fn tone(word: &str) -> &'static str {
-    match word {
-        "SIGNIFICANT" | "CRITICAL" | "check failed" | "BREACHED" | "BREACH" | "FAILED" | "OVERDUE" | "SUSPENDED" => {
-            "bad"
-        }
-        "MODERATE"
-        | "WARNING"
-        | "attestation needed"
-        | "no evidence"
-        | "source not available"
-        | "OFF_TARGET"
-        | "MISSING" => "warn",
-        "NONE"
-        | "evidence available"
-        | "ON_TARGET"
-        | "SEALED"
-        | "APPROVED"
-        | "EXECUTED"
-        | "nothing wrong was found" => "good",
-        "INSUFFICIENT_DATA" | "INFO" | "NO_DATA" | "NOT_DUE" | "not applicable" => "mute",
-        _ => "",
+/// The class of the style sheet for a tone; empty for none.
+fn class(tone: Option<Tone>) -> &'static str {
+    match tone {
+        Some(Tone::Good) => "good",
+        Some(Tone::Warn) => "warn",
+        Some(Tone::Bad) => "bad",
+        Some(Tone::Mute) => "mute",
+        None => "",
+    }
+}
+
+fn tone(cell: &Cell) -> Option<Tone> {
+    match cell {
+        Cell::Judged { tone, .. } => Some(*tone),
+        _ => None,
     }
 }
 
@@ -80,11 +76,7 @@ fn show(block: &Block) -> Shown {
                 .map(|row| {
                     let cells = columns.iter().zip(row);
                     cells
-                        .map(|(column, cell)| {
-                            let text = shown(cell, column.unit);
-                            let tone = tone(&text);
-                            (text, is_number(column.unit), tone)
-                        })
+                        .map(|(column, cell)| (shown(cell, column.unit), is_number(column.unit), class(tone(cell))))
                         .collect()
                 })
                 .collect(),
@@ -111,17 +103,21 @@ fn show(block: &Block) -> Shown {
 
 fn tiles(document: &Document<'_>) -> Vec<Tile> {
     let evidence = &document.pack.evidence;
-    let worst = ["SIGNIFICANT", "MODERATE", "NONE"];
-    let worst = worst.into_iter().find(|verdict| evidence.drift.iter().any(|one| one.verdict == *verdict));
-    let drift = worst.unwrap_or("INSUFFICIENT_DATA");
-    let critical = evidence.findings.iter().filter(|finding| finding.severity == "CRITICAL").count();
-    let undecided = evidence.findings.iter().filter(|finding| finding.disposition.is_empty()).count();
-    let available = evidence.assurance.iter().filter(|control| control.result == "evidence available").count();
+    // In the contract's order, the worst is last.
+    let drift = evidence.drift.iter().map(|one| one.verdict).max().unwrap_or(DriftVerdict::InsufficientData);
+    let findings = evidence.findings.iter();
+    let critical = findings.clone().filter(|finding| finding.severity == FindingSeverity::Critical).count();
+    let undecided = findings.filter(|finding| finding.disposition == Disposition::Unspecified).count();
+    let available = evidence.assurance.iter().filter(|one| one.result == Assessed::EvidenceAvailable).count();
     let unavailable = evidence.unavailable().len();
     let signed = document.signatures.iter().filter(|signature| signature.valid).count();
     let flag = |bad: bool| if bad { "warn" } else { "good" };
     vec![
-        Tile { label: "Worst drift verdict", value: drift.replace('_', " ").to_lowercase(), tone: tone(drift) },
+        Tile {
+            label: "Worst drift verdict",
+            value: drift.word().replace('_', " ").to_lowercase(),
+            tone: class(drift.tone()),
+        },
         Tile {
             label: "Critical findings",
             value: critical.to_string(),
@@ -142,7 +138,7 @@ fn tiles(document: &Document<'_>) -> Vec<Tile> {
 ///
 /// # Errors
 /// `Internal` if the template fails, which it does not for values in memory.
-pub fn render(document: &Document<'_>) -> Result<String> {
+pub(crate) fn render(document: &Document<'_>) -> Result<String> {
     let evidence = &document.pack.evidence;
     let sections = evidence.sections.iter().map(|section| SectionView {
         number: section.number,
@@ -156,8 +152,8 @@ pub fn render(document: &Document<'_>) -> Result<String> {
         title: format!("Review of {} · {}", evidence.header.period, evidence.header.body_title),
         tiles: tiles(document),
         sections: sections.collect(),
-        findings: &evidence.findings,
-        controls: &evidence.assurance,
+        findings: evidence.findings.iter().map(|one| (class(one.severity.tone()), one)).collect(),
+        controls: evidence.assurance.iter().map(|one| (class(one.result.tone()), one)).collect(),
     };
     page.render().map_err(|error| Error::internal("the page cannot be rendered").with_source(error))
 }

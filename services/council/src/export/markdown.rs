@@ -3,10 +3,11 @@
 use super::Document;
 use super::values::{fact, is_number, shown};
 use crate::review::pack::{Block, Unit};
+use remit_api::wire::Word as _;
 use std::fmt::Write as _;
 
 /// The page.
-pub fn render(document: &Document<'_>) -> String {
+pub(crate) fn render(document: &Document<'_>) -> String {
     let mut out = String::new();
     // Writing into a String does not fail.
     let _ = write(&mut out, document);
@@ -47,8 +48,8 @@ fn write(out: &mut String, document: &Document<'_>) -> std::fmt::Result {
     } else {
         writeln!(out, "| severity | finding | detail | suggested | decided |\n|---|---|---|---|---|")?;
         for finding in &evidence.findings {
-            let decided = format!("{} {}", finding.disposition, finding.disposition_reference);
-            let cells = [&finding.severity, &finding.title, &finding.detail, &finding.suggested_action, &decided];
+            let decided = format!("{} {}", finding.disposition.word(), finding.disposition_reference);
+            let cells = [finding.severity.word(), &finding.title, &finding.detail, &finding.suggested_action, &decided];
             writeln!(out, "| {} |", cells.map(|cell| safe(cell.trim())).join(" | "))?;
         }
         writeln!(out)?;
@@ -64,8 +65,8 @@ fn write(out: &mut String, document: &Document<'_>) -> std::fmt::Result {
     }
     writeln!(out, "## Controls\n\n| control | framework | clause | class | evidence |\n|---|---|---|---|---|")?;
     for control in &evidence.assurance {
-        let cells = [&control.id, &control.framework, &control.clause, &control.class, &control.result];
-        writeln!(out, "| {} |", cells.map(|cell| safe(cell)).join(" | "))?;
+        let cells = [&control.id, &control.framework, &control.clause, control.class.word(), control.result.text()];
+        writeln!(out, "| {} |", cells.map(safe).join(" | "))?;
     }
     writeln!(
         out,

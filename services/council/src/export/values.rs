@@ -3,7 +3,7 @@
 use crate::review::pack::{Cell, Fact, Unit};
 
 /// A number with thousands separated by a narrow space and at most four decimals.
-pub fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     let (sign, digits) = match text.strip_prefix('-') {
@@ -27,7 +27,7 @@ pub fn number(value: f64) -> String {
 }
 
 /// A length of time, such as `1 h 30 min`.
-pub fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     let whole = value.abs();
     match whole {
         _ if whole < 120.0 => format!("{} s", number((value * 10.0).round() / 10.0)),
@@ -38,10 +38,10 @@ pub fn seconds(value: f64) -> String {
 }
 
 /// A value in its unit; a dash where there is none.
-pub fn shown(cell: &Cell, unit: Unit) -> String {
+pub(crate) fn shown(cell: &Cell, unit: Unit) -> String {
     match (cell, unit) {
         (Cell::None, _) => "–".to_owned(),
-        (Cell::Text(text), _) => text.clone(),
+        (Cell::Text(text) | Cell::Judged { word: text, .. }, _) => text.clone(),
         (Cell::Int(value), Unit::Ratio) => format!("{} %", number(*value as f64 * 100.0)),
         (Cell::Num(value), Unit::Ratio) => format!("{} %", number((value * 10_000.0).round() / 100.0)),
         (Cell::Int(value), Unit::Seconds) => seconds(*value as f64),
@@ -52,7 +52,7 @@ pub fn shown(cell: &Cell, unit: Unit) -> String {
 }
 
 /// A fact's value with its n.
-pub fn fact(fact: &Fact) -> String {
+pub(crate) fn fact(fact: &Fact) -> String {
     match fact.n {
         Some(n) => format!("{} (n {})", shown(&fact.value, fact.unit), number(n as f64)),
         None => shown(&fact.value, fact.unit),
@@ -60,7 +60,7 @@ pub fn fact(fact: &Fact) -> String {
 }
 
 /// Whether a column is set flush right.
-pub fn is_number(unit: Unit) -> bool {
+pub(crate) fn is_number(unit: Unit) -> bool {
     unit != Unit::Text
 }
 

@@ -1,17 +1,18 @@
 //! What the records say about each control of the library. Evidence is available or not; whether that
 //! complies with anything is for people to say (R22).
 
-use super::Frame;
-use super::gather::{Got, Sources};
-use super::pack::{Assurance, short};
+use super::pack::Assurance;
+use super::sources::{Frame, Got, Sources};
+use super::tone::Assessed;
 use crate::library::{ATTESTATION, Control};
-use crate::time::{days, micros};
-use remit_api::council::v1::{DriftResult, DriftVerdict, EvidenceClass, ReviewState};
+use crate::time::{at, days};
+use remit_api::council::v1::{Attestation, ClockState, DriftResult, DriftVerdict, EvidenceClass, ReviewState};
 use remit_api::registry::v1::ModelVersionState;
+use remit_core::name;
 
 /// The evidence keys that the library may name: those that [`find`] answers.
 #[cfg(test)]
-pub const EVIDENCE_KEYS: [&str; 28] = [
+pub(crate) const EVIDENCE_KEYS: [&str; 28] = [
     "audit.verify",
     "audit.summary",
     "audit.erasures",
@@ -64,7 +65,15 @@ fn counted<T>(source: &Got<T>, count: impl Fn(&T) -> i64, what: &str) -> Found {
     }
 }
 
-/// A register that is kept even when nothing happened.
+/// A register of a source that is kept even when nothing happened.
+fn kept<T>(source: &Got<T>, count: impl Fn(&T) -> i64, what: &str) -> Found {
+    match source {
+        Ok(answer) => Found::Records(format!("{} {what}", count(answer))),
+        Err(why) => Found::Unavailable(why.clone()),
+    }
+}
+
+/// A register of our own that is kept even when nothing happened.
 fn register(n: usize, what: &str) -> Found {
     Found::Records(format!("{n} {what}"))
 }
@@ -84,16 +93,14 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
             Err(why) => Found::Unavailable(why.clone()),
         },
         "audit.summary" => counted(&sources.entries, |entries| entries.total_count, "audit entries in the month"),
-        "audit.erasures" => match &sources.entries {
-            Ok(entries) => {
+        "audit.erasures" => kept(
+            &sources.entries,
+            |entries| {
                 let erased = entries.counts.iter().filter(|count| count.action == "audit.subjects.erase");
-                register(
-                    usize::try_from(erased.map(|count| count.count).sum::<i64>()).unwrap_or(0),
-                    "erasures in the month",
-                )
-            }
-            Err(why) => Found::Unavailable(why.clone()),
-        },
+                erased.map(|count| count.count).sum()
+            },
+            "erasures in the month",
+        ),
         "scoring.decisions" => {
             counted(&sources.decisions, |found| found.tasks_decided, "tasks with a decision in force")
         }
@@ -102,14 +109,15 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
         "scoring.tasks" => counted(&sources.decisions, |found| found.tasks, "tasks in the inventory"),
         "registry.versions" => counted(&sources.versions, |found| length(found), "model versions"),
         "registry.artifacts" => counted(&sources.artifacts, |found| length(found), "artifact versions"),
-        "registry.suspensions" => match &sources.versions {
-            Ok(versions) => {
+        "registry.suspensions" => kept(
+            &sources.versions,
+            |versions| {
                 let stopped = |state| matches!(state, ModelVersionState::Suspended | ModelVersionState::Retired);
                 let changes = versions.iter().flat_map(|version| &version.transitions);
-                register(changes.filter(|change| stopped(change.to_state())).count(), "suspensions and retirements")
-            }
-            Err(why) => Found::Unavailable(why.clone()),
-        },
+                changes.filter(|change| stopped(change.to_state())).count() as i64
+            },
+            "suspensions and retirements",
+        ),
         "registry.disclosure" => {
             let total = |summary: &remit_api::registry::v1::OutputSummary| {
                 summary.total.as_ref().map_or(0, |total| total.outputs)
@@ -124,10 +132,7 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
             |found| found.iter().filter(|gate| !gate.active_version.is_empty()).count() as i64,
             "gates in force",
         ),
-        "handoff.overrides" => match &sources.handoffs {
-            Ok(found) => register(usize::try_from(found.override_count).unwrap_or(0), "overrides in the month"),
-            Err(why) => Found::Unavailable(why.clone()),
-        },
+        "handoff.overrides" => kept(&sources.handoffs, |found| found.override_count, "overrides in the month"),
         "handoff.reviewers" => {
             counted(&sources.handoffs, |found| length(&found.reviewers), "reviewers with considered-approval metrics")
         }
@@ -159,7 +164,7 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
         "council.waivers" => register(own.waivers.len(), "waivers on record"),
         "council.incidents" => {
             let late = own.incidents.iter().flat_map(|incident| &incident.clocks);
-            let late = late.filter(|clock| clock.state() == remit_api::council::v1::ClockState::Breached).count();
+            let late = late.filter(|clock| clock.state() == ClockState::Breached).count();
             if late > 0 {
                 Found::Failed(format!("{late} statutory clock(s) breached"))
             } else {
@@ -181,12 +186,10 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
 
 /// Whether a current attestation is on record.
 fn attested(control: &Control, sources: &Sources, frame: &Frame<'_>) -> Found {
-    let of_it = sources.own.attestations.iter().filter(|one| crate::records::parent(&one.name) == control.name());
-    let end = |one: &remit_api::council::v1::Attestation| {
-        let fresh = days(control.freshness_days.into());
-        one.expire_time
-            .as_ref()
-            .map_or_else(|| one.create_time.as_ref().map(micros).unwrap_or_default().plus(fresh), micros)
+    let of_it = sources.own.attestations.iter().filter(|one| name::parent(&one.name) == control.name());
+    let end = |one: &Attestation| match one.expire_time {
+        Some(_) => at(&one.expire_time),
+        None => at(&one.create_time).plus(days(control.freshness_days.into())),
     };
     match of_it.map(|one| (end(one), &one.name)).max() {
         Some((end, name)) if end > frame.now => Found::Records(format!("{name} until {end}")),
@@ -196,7 +199,12 @@ fn attested(control: &Control, sources: &Sources, frame: &Frame<'_>) -> Found {
 }
 
 /// Answers every control.
-pub fn assess(controls: &[Control], sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) -> Vec<Assurance> {
+pub(crate) fn assess(
+    controls: &[Control],
+    sources: &Sources,
+    frame: &Frame<'_>,
+    drift: &[DriftResult],
+) -> Vec<Assurance> {
     controls
         .iter()
         .map(|control| {
@@ -231,20 +239,20 @@ pub fn assess(controls: &[Control], sources: &Sources, frame: &Frame<'_>, drift:
                 evidence.push(format!("{key}: {text}"));
             }
             let result = match control.class {
-                EvidenceClass::NotApplicable => "not applicable",
-                _ if failed => "check failed",
-                _ if unavailable => "source not available",
-                _ if unattested => "attestation needed",
-                _ if records == 0 || nothing > records => "no evidence",
-                _ => "evidence available",
+                EvidenceClass::NotApplicable => Assessed::NotApplicable,
+                _ if failed => Assessed::CheckFailed,
+                _ if unavailable => Assessed::SourceNotAvailable,
+                _ if unattested => Assessed::AttestationNeeded,
+                _ if records == 0 || nothing > records => Assessed::NoEvidence,
+                _ => Assessed::EvidenceAvailable,
             };
             Assurance {
                 id: control.id.clone(),
                 framework: control.framework.clone(),
                 clause: control.clause.clone(),
                 requirement: control.requirement.clone(),
-                class: short(control.class.as_str_name(), "EVIDENCE_CLASS_"),
-                result: result.to_owned(),
+                class: control.class,
+                result,
                 evidence,
             }
         })

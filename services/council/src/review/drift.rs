@@ -1,17 +1,17 @@
 //! The seven drift detectors (R16). Each says n, baseline, thresholds and verdict, also when there is
 //! not enough to say anything.
 
-use super::Frame;
-use super::gather::{Got, Sources};
-use crate::service::SERVICE;
-use crate::time::{Month, stamp};
+use super::sources::{AT_ONCE, Frame, Got, LARGEST, Sources, got};
+use crate::ask::Ask;
+use crate::time::Month;
+use futures::{StreamExt as _, stream};
 use remit_api::council::v1::{DriftDetector, DriftResult, DriftVerdict};
 use remit_api::handoff::v1::HandoffSummary;
 use remit_api::kpi::v1 as kpi;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::types::TimeRange;
-use remit_core::Tenant;
-use remit_runtime::{Channel, Peers, foreign};
+use remit_core::name;
+use remit_runtime::Channel;
 
 /// The least number of values for a verdict about a distribution, as the KPI service applies it.
 const MIN_N: i64 = 100;
@@ -29,8 +29,6 @@ const DIVERGENCE: (f64, f64) = (0.10, 0.25);
 const CALIBRATION: (f64, f64) = (0.05, 0.10);
 /// Thresholds of the share of reviews that accepted: nearly all is a finding, not praise.
 const ACCEPTANCE: (f64, f64) = (0.95, 0.98);
-/// How a note begins when a source did not answer.
-const NOT_AVAILABLE: &str = "not available";
 
 fn blank(detector: DriftDetector, subject: &str, statistic: &str, (moderate, significant): (f64, f64)) -> DriftResult {
     DriftResult {
@@ -56,10 +54,6 @@ fn judge(result: &mut DriftResult, value: f64, enough: bool) {
     if !enough {
         result.note = format!("too few cases: {} in the month, {} in the baseline", result.n, result.baseline_n);
     }
-}
-
-fn span(month: &Month) -> Option<TimeRange> {
-    Some(TimeRange { start_time: Some(stamp(month.start())), end_time: Some(stamp(month.end())) })
 }
 
 fn shares(histogram: Option<&kpi::Histogram>) -> Vec<f64> {
@@ -101,42 +95,41 @@ fn fill(result: &mut DriftResult, answer: &kpi::CompareDistributionsResponse) {
     }
 }
 
-fn why(status: tonic::Status) -> String {
-    let error = foreign(status);
-    format!("{NOT_AVAILABLE}: {}: {}", error.reason(), error.message())
+/// A detector whose source did not answer.
+fn unavailable(result: DriftResult, why: &str) -> DriftResult {
+    DriftResult { note: format!("not available: {why}"), ..result }
 }
 
-/// The KPI service, asked for one tenant and month.
+/// The KPI service, asked about one month.
 struct Asker<'a> {
-    client: &'a mut KpiServiceClient<Channel>,
-    peers: &'a Peers,
-    tenant: &'a Tenant,
+    ask: Ask<'a>,
+    client: KpiServiceClient<Channel>,
     month: &'a Month,
 }
 
 impl Asker<'_> {
-    async fn compare(&mut self, request: kpi::CompareDistributionsRequest) -> Got<kpi::CompareDistributionsResponse> {
-        let request = self.peers.request(SERVICE, self.tenant, request);
-        self.client.compare_distributions(request).await.map(tonic::Response::into_inner).map_err(why)
+    async fn compare(&self, request: kpi::CompareDistributionsRequest) -> Got<kpi::CompareDistributionsResponse> {
+        got(self.client.clone().compare_distributions(self.ask.of(request)).await)
     }
 
-    async fn rollup(&mut self, name: &str, month: &Month) -> Got<kpi::Rollup> {
-        let request = kpi::QueryRollupsRequest { kpi: name.to_owned(), range: span(month), ..Default::default() };
-        let answer = self.client.query_rollups(self.peers.request(SERVICE, self.tenant, request)).await.map_err(why)?;
-        Ok(answer.into_inner().rollups.into_iter().next().unwrap_or_default())
+    async fn rollup(&self, name: &str, month: &Month) -> Got<kpi::Rollup> {
+        let request =
+            kpi::QueryRollupsRequest { kpi: name.to_owned(), range: Some(month.range()), ..Default::default() };
+        let answer = got(self.client.clone().query_rollups(self.ask.of(request)).await)?;
+        Ok(answer.rollups.into_iter().next().unwrap_or_default())
     }
 
-    /// The month's scores of a model version against those it was approved on.
-    async fn lead_scores(&mut self, version: &str) -> DriftResult {
+    /// The month's scores of a model version against those it was approved on; `None` if it has neither, as a
+    /// version of another kind of model, which is no subject of this detector.
+    async fn lead_scores(&self, version: &str) -> Option<DriftResult> {
         let mut result = blank(DriftDetector::LeadScore, version, "psi", PSI);
         result.baseline = format!("kpis/lead_score_baseline of {version}");
         // Platforms name the version in full, or by its id alone.
-        let id = version.rsplit('/').next().unwrap_or(version);
-        for label in [version, id] {
+        for label in [version, name::last(version)] {
             let filter = format!("model_version = \"{label}\"");
             let request = kpi::CompareDistributionsRequest {
                 kpi: "kpis/lead_score".to_owned(),
-                window: span(self.month),
+                window: Some(self.month.range()),
                 filter: filter.clone(),
                 baseline_kpi: "kpis/lead_score_baseline".to_owned(),
                 baseline: Some(TimeRange::default()),
@@ -146,34 +139,34 @@ impl Asker<'_> {
             match self.compare(request).await {
                 Ok(answer) if answer.n > 0 || answer.baseline_n > 0 => {
                     fill(&mut result, &answer);
-                    return result;
+                    return Some(result);
                 }
                 Ok(_) => {}
-                Err(why) => return DriftResult { note: why, ..result },
+                Err(why) => return Some(unavailable(result, &why)),
             }
         }
-        result
+        None
     }
 
     /// A distribution of the month against the month before.
-    async fn against_month_before(&mut self, detector: DriftDetector, name: &str) -> DriftResult {
+    async fn against_month_before(&self, detector: DriftDetector, name: &str) -> DriftResult {
         let mut result = blank(detector, name, "psi", PSI);
         result.baseline = format!("{name} in {}", self.month.previous().period());
         let request = kpi::CompareDistributionsRequest {
             kpi: name.to_owned(),
-            window: span(self.month),
-            baseline: span(&self.month.previous()),
+            window: Some(self.month.range()),
+            baseline: Some(self.month.previous().range()),
             ..Default::default()
         };
         match self.compare(request).await {
             Ok(answer) => fill(&mut result, &answer),
-            Err(why) => result.note = why,
+            Err(why) => return unavailable(result, &why),
         }
         result
     }
 
     /// The size of a rate or mean of the month, beside that of the month before.
-    async fn level(&mut self, mut result: DriftResult, least: i64) -> DriftResult {
+    async fn level(&self, mut result: DriftResult, least: i64) -> DriftResult {
         let (name, before) = (result.subject.clone(), self.month.previous());
         result.baseline = format!("{name} in {}", before.period());
         match (self.rollup(&name, self.month).await, self.rollup(&name, &before).await) {
@@ -182,71 +175,57 @@ impl Asker<'_> {
                 result.note = before.value.map(|value| format!("{value:.4} in the month before")).unwrap_or_default();
                 judge(&mut result, now.value.unwrap_or_default().abs(), now.n >= least && now.value.is_some());
             }
-            (Err(why), _) | (_, Err(why)) => result.note = why,
+            (Err(why), _) | (_, Err(why)) => return unavailable(result, &why),
         }
         result
     }
 
     /// The KPIs that record inputs of models: distributions whose id begins with `input_`.
-    async fn inputs(&mut self) -> Got<Vec<String>> {
+    async fn inputs(&self) -> Got<Vec<String>> {
         let filter = "kind = \"DISTRIBUTION\"".to_owned();
         let request = kpi::ListKpisRequest { page_size: 1_000, filter, ..Default::default() };
-        let answer = self.client.list_kpis(self.peers.request(SERVICE, self.tenant, request)).await.map_err(why)?;
-        let names = answer.into_inner().kpis.into_iter().map(|kpi| kpi.name);
+        let answer = got(self.client.clone().list_kpis(self.ask.of(request)).await)?;
+        let names = answer.kpis.into_iter().map(|kpi| kpi.name);
         Ok(names.filter(|name| name.starts_with("kpis/input_")).collect())
     }
 
-    async fn all_inputs(&mut self) -> Vec<DriftResult> {
-        let none = |note: String| {
-            vec![DriftResult { note, ..blank(DriftDetector::InputDistribution, "kpis/input_*", "psi", PSI) }]
-        };
+    async fn all_inputs(&self) -> Vec<DriftResult> {
+        let none = || blank(DriftDetector::InputDistribution, "kpis/input_*", "psi", PSI);
         match self.inputs().await {
             Ok(inputs) if inputs.is_empty() => {
-                none("no distribution KPI named input_… records inputs of models".to_owned())
+                let note = "no distribution KPI named input_… records inputs of models".to_owned();
+                vec![DriftResult { note, ..none() }]
             }
             Ok(inputs) => {
-                let mut results = Vec::with_capacity(inputs.len());
-                for name in inputs {
-                    results.push(self.against_month_before(DriftDetector::InputDistribution, &name).await);
-                }
-                results
+                let one = async |name: String| self.against_month_before(DriftDetector::InputDistribution, &name).await;
+                stream::iter(inputs).map(one).buffered(AT_ONCE).collect().await
             }
-            Err(why) => none(why),
+            Err(why) => vec![unavailable(none(), &why)],
         }
     }
 
-    async fn all_lead_scores(&mut self, versions: Result<Vec<String>, &String>) -> Vec<DriftResult> {
-        let none =
-            |note: String| vec![DriftResult { note, ..blank(DriftDetector::LeadScore, "kpis/lead_score", "psi", PSI) }];
+    async fn all_lead_scores(&self, versions: Result<Vec<String>, &String>) -> Vec<DriftResult> {
+        let none = || blank(DriftDetector::LeadScore, "kpis/lead_score", "psi", PSI);
         let versions = match versions {
             Ok(versions) => versions,
-            Err(why) => return none(format!("{NOT_AVAILABLE}: the versions are unknown: {why}")),
+            Err(why) => return vec![unavailable(none(), &format!("the versions are unknown: {why}"))],
         };
-        let mut results = Vec::new();
-        for version in versions {
-            let result = self.lead_scores(&version).await;
-            // A version of another kind of model has no lead scores, and is no subject of this detector.
-            if result.n > 0 || result.baseline_n > 0 || result.note.starts_with(NOT_AVAILABLE) {
-                results.push(result);
-            }
-        }
+        let one = async |version: String| self.lead_scores(&version).await;
+        let results: Vec<Option<DriftResult>> = stream::iter(versions).map(one).buffered(AT_ONCE).collect().await;
+        let results: Vec<DriftResult> = results.into_iter().flatten().collect();
         if results.is_empty() {
-            return none("no version that was approved in the month has scores or a baseline".to_owned());
+            let note = "no version that was approved in the month has scores or a baseline".to_owned();
+            return vec![DriftResult { note, ..none() }];
         }
         results
     }
 }
 
 /// Runs the detectors that ask the KPI service. `versions` are those that were approved in the month.
-pub async fn ask(
-    client: &mut KpiServiceClient<Channel>,
-    peers: &Peers,
-    tenant: &Tenant,
-    month: &Month,
-    versions: Result<Vec<String>, &String>,
-) -> Vec<DriftResult> {
+pub(crate) async fn ask(ask: Ask<'_>, month: &Month, versions: Result<Vec<String>, &String>) -> Vec<DriftResult> {
     use DriftDetector::{CreativeSimilarity, LeadScore, OutputQuality, StrategyDivergence};
-    let mut asker = Asker { client, peers, tenant, month };
+    let client = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
+    let asker = Asker { ask, client, month };
     let mut results = asker.all_inputs().await;
     results.push(asker.against_month_before(OutputQuality, "kpis/checklist_score").await);
     results.extend(asker.all_lead_scores(versions).await);
@@ -259,7 +238,7 @@ pub async fn ask(
 }
 
 /// All results in the order of the detectors.
-pub fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> {
+pub(crate) fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> {
     let mut results = sources.distributions.clone();
     results.push(overrides(frame, &sources.handoffs, &sources.handoffs_before));
     results.extend(reviewers(&sources.handoffs));
@@ -280,22 +259,17 @@ fn overrides(frame: &Frame<'_>, now: &Got<HandoffSummary>, before: &Got<HandoffS
             result.note = format!("{after:.4} after {earlier:.4}");
             judge(&mut result, (after - earlier).abs(), now.total >= MIN_CASES && before.total >= MIN_CASES);
         }
-        (Err(why), _) | (_, Err(why)) => result.note = format!("{NOT_AVAILABLE}: {why}"),
+        (Err(why), _) | (_, Err(why)) => return unavailable(result, why),
     }
     result
 }
 
 /// Reviewers and gates whose approvals look unconsidered.
 fn reviewers(handoffs: &Got<HandoffSummary>) -> Vec<DriftResult> {
-    let none = |note: String| {
-        vec![DriftResult {
-            note,
-            ..blank(DriftDetector::ReviewerBehaviour, "all reviewers", "share accepted", ACCEPTANCE)
-        }]
-    };
+    let none = || blank(DriftDetector::ReviewerBehaviour, "all reviewers", "share accepted", ACCEPTANCE);
     let summary = match handoffs {
         Ok(summary) => summary,
-        Err(why) => return none(format!("{NOT_AVAILABLE}: {why}")),
+        Err(why) => return vec![unavailable(none(), why)],
     };
     let busy = summary.reviewers.iter().chain(&summary.gates).filter(|one| one.review_count >= MIN_REVIEWS);
     let judged: Vec<DriftResult> = busy
@@ -310,7 +284,8 @@ fn reviewers(handoffs: &Got<HandoffSummary>) -> Vec<DriftResult> {
         .collect();
     if judged.is_empty() {
         let most = summary.reviewers.iter().map(|one| one.review_count).max().unwrap_or(0);
-        return none(format!("no reviewer decided {MIN_REVIEWS} reviews; the most was {most}"));
+        let note = format!("no reviewer decided {MIN_REVIEWS} reviews; the most was {most}");
+        return vec![DriftResult { note, ..none() }];
     }
     judged
 }
@@ -343,6 +318,6 @@ mod tests {
         let few =
             HandoffSummary { reviewers: vec![ConsideredApproval { review_count: 9, ..one }], ..Default::default() };
         assert_eq!(reviewers(&Ok(few))[0].verdict(), DriftVerdict::InsufficientData);
-        assert!(reviewers(&Err("UNAVAILABLE: gone".into()))[0].note.starts_with(NOT_AVAILABLE));
+        assert!(reviewers(&Err("UNAVAILABLE: gone".into()))[0].note.starts_with("not available"));
     }
 }

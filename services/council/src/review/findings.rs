@@ -1,15 +1,17 @@
 //! What in the evidence needs people. A finding keeps its id when evidence is collected anew, so that
 //! what was decided about it stays with it.
 
-use super::Frame;
-use super::gather::Sources;
 use super::pack::Assurance;
-use crate::time::{days, micros};
+use super::sources::{Frame, Sources};
+use super::tone::Assessed;
+use crate::time::{at, days};
+use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
     ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity, IncidentState,
     ReviewState, WaiverState,
 };
 use remit_api::scoring::v1::PolicyState;
+use remit_api::wire::Word as _;
 use remit_core::digest;
 
 /// The longest id of a finding, so that it fits into request ids.
@@ -20,8 +22,8 @@ fn finding(
     subject: &str,
     severity: FindingSeverity,
     section: &str,
-    title: String,
-    detail: String,
+    title: impl Into<String>,
+    detail: impl Into<String>,
 ) -> Finding {
     let mut id = if subject.is_empty() { code.to_owned() } else { format!("{code}.{}", subject.replace('/', ".")) };
     if id.len() > MOST_ID {
@@ -32,15 +34,15 @@ fn finding(
         code: code.to_owned(),
         severity: severity.into(),
         section: section.to_owned(),
-        title,
-        detail,
+        title: title.into(),
+        detail: detail.into(),
         resource: subject.to_owned(),
         ..Finding::default()
     }
 }
 
 /// Findings of all kinds but controls.
-pub fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Vec<Finding> {
+pub(crate) fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = drift.iter().filter_map(of_drift).collect();
     findings.extend(of_reviews(frame));
     findings.extend(of_audit(sources));
@@ -52,8 +54,8 @@ pub fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Vec<F
 
 fn of_drift(result: &DriftResult) -> Option<Finding> {
     let (code, severity) = match result.verdict() {
-        DriftVerdict::Significant => ("DRIFT_SIGNIFICANT", FindingSeverity::Critical),
-        DriftVerdict::Moderate => ("DRIFT_MODERATE", FindingSeverity::Warning),
+        DriftVerdict::Significant => ("DRIFT_SIGNIFICANT", Critical),
+        DriftVerdict::Moderate => ("DRIFT_MODERATE", Warning),
         DriftVerdict::None | DriftVerdict::InsufficientData | DriftVerdict::Unspecified => return None,
     };
     let title = format!("{} of {} is {:.4}", result.statistic, result.subject, result.corrected_value);
@@ -86,8 +88,8 @@ fn of_reviews(frame: &Frame<'_>) -> Option<Finding> {
         Some(_) => format!("the review of {before} was opened and not sealed"),
         None => format!("the review of {before} was missed"),
     };
-    let detail = "A review that is missed or not signed is itself a finding (R11).".to_owned();
-    Some(finding("REVIEW_MISSED", &format!("reviews/{before}"), FindingSeverity::Warning, "previous", title, detail))
+    let detail = "A review that is missed or not signed is itself a finding (R11).";
+    Some(finding("REVIEW_MISSED", &format!("reviews/{before}"), Warning, "previous", title, detail))
 }
 
 fn of_audit(sources: &Sources) -> Option<Finding> {
@@ -95,102 +97,59 @@ fn of_audit(sources: &Sources) -> Option<Finding> {
     let detail =
         verified.findings.iter().take(5).map(|one| format!("{}: {}", one.location, one.message)).collect::<Vec<_>>();
     let title = format!("the audit log fails verification in {} place(s)", verified.findings.len());
-    Some(finding("AUDIT_LOG_INVALID", "", FindingSeverity::Critical, "audit", title, detail.join("; ")))
+    Some(finding("AUDIT_LOG_INVALID", "", Critical, "audit", title, detail.join("; ")))
 }
 
 fn of_registers(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let own = &sources.own;
-    let at = |stamp: &Option<prost_types::Timestamp>| stamp.as_ref().map(micros).unwrap_or_default();
     let mut findings = Vec::new();
     for item in own.items.iter().filter(|item| item.state() == ActionItemState::Open && at(&item.due_time) < frame.now)
     {
         let title = format!("overdue: {}", item.title);
         let detail =
             format!("owner {}, due {}, carried {} time(s)", item.owner, at(&item.due_time), item.times_carried);
-        findings.push(finding("ACTION_OVERDUE", &item.name, FindingSeverity::Warning, "previous", title, detail));
+        findings.push(finding("ACTION_OVERDUE", &item.name, Warning, "previous", title, detail));
     }
     for incident in own.incidents.iter().filter(|incident| incident.state() == IncidentState::Open) {
         for clock in incident.clocks.iter().filter(|clock| clock.state() == ClockState::Breached) {
-            let title = format!("{} is overdue for {}", clock.kind().as_str_name(), incident.title);
+            let title = format!("{} is overdue for {}", clock.kind().word(), incident.title);
             let detail = format!("due {}", at(&clock.due_time));
-            findings.push(finding(
-                "CLOCK_BREACHED",
-                &incident.name,
-                FindingSeverity::Critical,
-                "incidents",
-                title,
-                detail,
-            ));
+            findings.push(finding("CLOCK_BREACHED", &incident.name, Critical, "incidents", title, detail));
         }
     }
     for used in own.uses.iter().filter(|used| used.review_time.is_none()) {
         let title = format!("the break-glass use on {} was not reviewed", used.hold);
-        findings.push(finding(
-            "BREAK_GLASS_UNREVIEWED",
-            &used.name,
-            FindingSeverity::Warning,
-            "oversight",
-            title,
-            used.reason.clone(),
-        ));
+        findings.push(finding("BREAK_GLASS_UNREVIEWED", &used.name, Warning, "oversight", title, &used.reason));
     }
     let soon = frame.now.plus(days(30));
     for waiver in
         own.waivers.iter().filter(|waiver| waiver.state() == WaiverState::Active && at(&waiver.expire_time) < soon)
     {
         let title = format!("the waiver of {} ends {}", waiver.control, at(&waiver.expire_time));
-        findings.push(finding(
-            "WAIVER_EXPIRING",
-            &waiver.name,
-            FindingSeverity::Info,
-            "waivers",
-            title,
-            waiver.reason.clone(),
-        ));
+        findings.push(finding("WAIVER_EXPIRING", &waiver.name, Info, "waivers", title, &waiver.reason));
     }
     findings
 }
 
 fn of_models(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
-    let at = |stamp: &Option<prost_types::Timestamp>| stamp.as_ref().map(micros);
+    let past = |due: &Option<prost_types::Timestamp>| due.map(|_| at(due)).filter(|due| *due < frame.now);
     let mut findings = Vec::new();
     for version in sources.versions.iter().flatten().filter(|version| version.ran_in(frame.month)) {
         let name = &version.version.name;
-        if let Some(due) = at(&version.version.review_by).filter(|due| *due < frame.now) {
+        if let Some(due) = past(&version.version.review_by) {
             let title = format!("{name} is past its review date");
-            findings.push(finding(
-                "MODEL_PAST_REVIEW_DATE",
-                name,
-                FindingSeverity::Warning,
-                "models",
-                title,
-                format!("due {due}"),
-            ));
+            findings.push(finding("MODEL_PAST_REVIEW_DATE", name, Warning, "models", title, format!("due {due}")));
         }
         if !version.version.documentation_gaps.is_empty() {
             let title = format!("{name} is not fully documented");
             let gaps = version.version.documentation_gaps.join(", ");
-            findings.push(finding(
-                "DOCUMENTATION_GAP",
-                name,
-                FindingSeverity::Info,
-                "models",
-                title,
-                format!("empty: {gaps}"),
-            ));
+            findings.push(finding("DOCUMENTATION_GAP", name, Info, "models", title, format!("empty: {gaps}")));
         }
     }
     for policy in sources.policies.iter().flatten().filter(|policy| policy.state() == PolicyState::Active) {
-        if let Some(due) = at(&policy.review_by).filter(|due| *due < frame.now) {
+        if let Some(due) = past(&policy.review_by) {
             let title = format!("{} is past its review date", policy.name);
-            findings.push(finding(
-                "POLICY_STALE",
-                &policy.name,
-                FindingSeverity::Warning,
-                "policy",
-                title,
-                format!("due {due}"),
-            ));
+            findings.push(finding("POLICY_STALE", &policy.name, Warning, "policy", title, format!("due {due}")));
         }
     }
     if let Some(total) = sources.outputs.as_ref().ok().and_then(|outputs| outputs.total.as_ref()) {
@@ -199,7 +158,7 @@ fn of_models(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
             findings.push(finding(
                 "OUTPUTS_UNAPPROVED",
                 "",
-                FindingSeverity::Critical,
+                Critical,
                 "models",
                 title,
                 format!("of {}", total.outputs),
@@ -207,14 +166,7 @@ fn of_models(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
         }
         if total.incomplete > 0 {
             let title = format!("{} outputs lack version tags", total.incomplete);
-            findings.push(finding(
-                "OUTPUTS_UNTAGGED",
-                "",
-                FindingSeverity::Warning,
-                "models",
-                title,
-                format!("of {}", total.outputs),
-            ));
+            findings.push(finding("OUTPUTS_UNTAGGED", "", Warning, "models", title, format!("of {}", total.outputs)));
         }
     }
     findings
@@ -224,19 +176,19 @@ fn of_work(sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Ok(kpis) = &sources.kpis {
         if kpis.cross_layer_conflict {
-            let title = "operational KPIs improve while strategic ones fall".to_owned();
+            let title = "operational KPIs improve while strategic ones fall";
             let detail = format!(
                 "better: {}; worse: {}",
                 kpis.operational_improved.join(", "),
                 kpis.strategic_worsened.join(", ")
             );
-            findings.push(finding("CROSS_LAYER_CONFLICT", "", FindingSeverity::Warning, "kpis", title, detail));
+            findings.push(finding("CROSS_LAYER_CONFLICT", "", Warning, "kpis", title, detail));
         }
         for summary in kpis.kpis.iter().filter(|summary| !summary.violated_guards.is_empty()) {
             let name = summary.kpi.as_ref().map(|kpi| kpi.name.clone()).unwrap_or_default();
             let title = format!("{name} improved while its guard got worse");
             let detail = summary.violated_guards.join(", ");
-            findings.push(finding("GUARD_VIOLATED", &name, FindingSeverity::Warning, "kpis", title, detail));
+            findings.push(finding("GUARD_VIOLATED", &name, Warning, "kpis", title, detail));
         }
     }
     if let Ok(handoffs) = &sources.handoffs
@@ -244,25 +196,25 @@ fn of_work(sources: &Sources) -> Vec<Finding> {
     {
         let title = format!("{} override(s) without a follow-up", handoffs.overrides_without_follow_up);
         let detail = format!("of {} in the month", handoffs.override_count);
-        findings.push(finding("OVERRIDE_WITHOUT_FOLLOW_UP", "", FindingSeverity::Info, "oversight", title, detail));
+        findings.push(finding("OVERRIDE_WITHOUT_FOLLOW_UP", "", Info, "oversight", title, detail));
     }
     if let Ok(decisions) = &sources.decisions
         && decisions.needs_reconciliation > 0
     {
         let title = format!("the raters of {} task(s) disagree", decisions.needs_reconciliation);
-        findings.push(finding("NEEDS_RECONCILIATION", "", FindingSeverity::Info, "decisions", title, String::new()));
+        findings.push(finding("NEEDS_RECONCILIATION", "", Info, "decisions", title, ""));
     }
     findings
 }
 
 /// One finding for each control whose check failed.
-pub fn of_controls(assurance: &[Assurance]) -> Vec<Finding> {
-    let failed = assurance.iter().filter(|control| control.result == "check failed");
+pub(crate) fn of_controls(assurance: &[Assurance]) -> Vec<Finding> {
+    let failed = assurance.iter().filter(|control| control.result == Assessed::CheckFailed);
     failed
         .map(|control| {
             let title = format!("the check of {} ({} {}) failed", control.id, control.framework, control.clause);
             let (subject, detail) = (format!("controls/{}", control.id), control.evidence.join("; "));
-            finding("CONTROL_CHECK_FAILED", &subject, FindingSeverity::Warning, "controls", title, detail)
+            finding("CONTROL_CHECK_FAILED", &subject, Warning, "controls", title, detail)
         })
         .collect()
 }

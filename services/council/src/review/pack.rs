@@ -1,74 +1,75 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
+use super::tone::{Assessed, Tone, Toned};
 use crate::canonical;
+use crate::time;
 use remit_api::council::v1 as api;
+use remit_api::council::v1::{Disposition, DriftDetector, DriftVerdict, EvidenceClass, FindingSeverity};
+use remit_api::wire::Word;
 use remit_core::{Error, Result, digest};
 use serde::{Deserialize, Serialize};
 
 /// A number with at most nine decimals, so that a pack shows no more than anybody means.
-pub fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     if value.is_finite() { (value * 1e9).round() / 1e9 } else { 0.0 }
 }
 
 /// One value of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// A count.
     Int(i64),
     /// A measure.
     Num(f64),
     /// Text.
     Text(String),
+    /// A word of the contract that says how good something is.
+    Judged {
+        /// The word, such as `SIGNIFICANT`.
+        word: String,
+        /// How good.
+        tone: Tone,
+    },
     /// No value: no data is not zero.
     None,
 }
 
-impl From<i64> for Cell {
-    fn from(value: i64) -> Self {
-        Self::Int(value)
-    }
+macro_rules! cells {
+    ($($from:ty => |$value:ident| $cell:expr;)+) => {$(
+        impl From<$from> for Cell {
+            fn from($value: $from) -> Self {
+                $cell
+            }
+        }
+    )+};
 }
-impl From<i32> for Cell {
-    fn from(value: i32) -> Self {
-        Self::Int(value.into())
-    }
+
+cells! {
+    i64 => |value| Self::Int(value);
+    i32 => |value| Self::Int(value.into());
+    usize => |value| Self::Int(i64::try_from(value).unwrap_or(i64::MAX));
+    f64 => |value| Self::Num(round(value));
+    Option<f64> => |value| value.map_or(Self::None, Self::from);
+    &str => |value| Self::Text(value.to_owned());
+    String => |value| Self::Text(value);
+    &String => |value| Self::Text(value.clone());
 }
-impl From<usize> for Cell {
-    fn from(value: usize) -> Self {
-        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
-    }
-}
-impl From<f64> for Cell {
-    fn from(value: f64) -> Self {
-        Self::Num(round(value))
-    }
-}
-impl From<Option<f64>> for Cell {
-    fn from(value: Option<f64>) -> Self {
-        value.map_or(Self::None, Self::from)
-    }
-}
-impl From<&str> for Cell {
-    fn from(value: &str) -> Self {
-        Self::Text(value.to_owned())
-    }
-}
-impl From<String> for Cell {
-    fn from(value: String) -> Self {
-        Self::Text(value)
-    }
-}
-impl From<&String> for Cell {
-    fn from(value: &String) -> Self {
-        Self::Text(value.clone())
+
+impl Cell {
+    /// A word of the contract with how good it is, if it says so.
+    pub(crate) fn judged<W: Word + Toned>(value: W) -> Self {
+        match value.tone() {
+            Some(tone) => Self::Judged { word: value.word().to_owned(), tone },
+            None => value.word().into(),
+        }
     }
 }
 
 /// How the values of a column or fact are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Text.
     Text,
     /// A whole number.
@@ -83,72 +84,72 @@ pub enum Unit {
 
 /// A named value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// What.
-    pub label: String,
+    pub(crate) label: String,
     /// How to read it.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// The value.
-    pub value: Cell,
+    pub(crate) value: Cell,
     /// How many it rests on; none where the value is itself a count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub n: Option<i64>,
+    pub(crate) n: Option<i64>,
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Column {
+pub(crate) struct Column {
     /// The heading.
-    pub label: String,
+    pub(crate) label: String,
     /// How to read its values.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
 }
 
 /// A bar of a chart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// What.
-    pub label: String,
+    pub(crate) label: String,
     /// The period's value.
-    pub value: f64,
+    pub(crate) value: f64,
     /// The value of the period before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<f64>,
+    pub(crate) previous: Option<f64>,
     /// The target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<f64>,
+    pub(crate) target: Option<f64>,
     /// How to read the values.
-    pub unit: Unit,
+    pub(crate) unit: Unit,
     /// How many the value rests on.
-    pub n: i64,
+    pub(crate) n: i64,
 }
 
 /// A point of a trend.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub(crate) struct Point {
     /// The month.
-    pub period: String,
+    pub(crate) period: String,
     /// The value.
-    pub value: f64,
+    pub(crate) value: f64,
 }
 
 /// A statistic over months, with its thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trend {
+pub(crate) struct Trend {
     /// What.
-    pub title: String,
+    pub(crate) title: String,
     /// The months, the oldest first.
-    pub points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
     /// The moderate threshold.
-    pub moderate: f64,
+    pub(crate) moderate: f64,
     /// The significant threshold.
-    pub significant: f64,
+    pub(crate) significant: f64,
 }
 
 /// A piece of a section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Block {
+pub(crate) enum Block {
     /// Named values.
     Facts {
         /// The heading; may be empty.
@@ -199,76 +200,90 @@ pub enum Block {
 
 /// One of the twenty sections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Section {
+pub(crate) struct Section {
     /// From 1 to 20.
-    pub number: i64,
+    pub(crate) number: i64,
     /// The stable key, such as `drift`.
-    pub key: String,
+    pub(crate) key: String,
     /// The heading.
-    pub title: String,
+    pub(crate) title: String,
     /// The content; never empty.
-    pub blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// What frames a pack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+pub(crate) struct Header {
     /// The month.
-    pub period: String,
+    pub(crate) period: String,
     /// The body.
-    pub body: String,
+    pub(crate) body: String,
     /// The body's name for people.
-    pub body_title: String,
+    pub(crate) body_title: String,
     /// The zone that the month is cut in.
-    pub zone: String,
+    pub(crate) zone: String,
     /// The first instant of the month.
-    pub start_time: String,
+    pub(crate) start_time: String,
     /// The first instant after.
-    pub end_time: String,
+    pub(crate) end_time: String,
     /// When evidence is cut off.
-    pub cut_off_time: String,
+    pub(crate) cut_off_time: String,
     /// When it was collected.
-    pub collect_time: String,
+    pub(crate) collect_time: String,
     /// Whether it was collected after the cut-off; if not, the next pack restates what came later.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// What generated the pack.
-    pub generator: String,
+    pub(crate) generator: String,
     /// The version of the control library.
-    pub library: String,
+    pub(crate) library: String,
     /// The decision policy in force and its digest; empty if unknown.
-    pub policy: String,
+    pub(crate) policy: String,
 }
 
 /// The result of a drift detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of the contract's DriftResult, which documents them")]
-pub struct Drift {
-    pub detector: String,
-    pub subject: String,
-    pub statistic: String,
-    pub value: f64,
-    pub corrected_value: f64,
-    pub n: i64,
-    pub baseline_n: i64,
-    pub baseline: String,
-    pub moderate_threshold: f64,
-    pub significant_threshold: f64,
-    pub verdict: String,
-    pub note: String,
-    pub ks: f64,
-    pub js: f64,
-    pub wasserstein: f64,
+pub(crate) struct Drift {
+    #[serde(with = "word")]
+    pub(crate) detector: DriftDetector,
+    pub(crate) subject: String,
+    pub(crate) statistic: String,
+    pub(crate) value: f64,
+    pub(crate) corrected_value: f64,
+    pub(crate) n: i64,
+    pub(crate) baseline_n: i64,
+    pub(crate) baseline: String,
+    pub(crate) moderate_threshold: f64,
+    pub(crate) significant_threshold: f64,
+    #[serde(with = "word")]
+    pub(crate) verdict: DriftVerdict,
+    pub(crate) note: String,
+    pub(crate) ks: f64,
+    pub(crate) js: f64,
+    pub(crate) wasserstein: f64,
 }
 
-/// The name of an enum value without the name of its enum.
-pub fn short(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_owned()
+/// Enums of the contract as their words; the value that means nothing as the empty text.
+mod word {
+    use super::Word;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<W: Word, S: Serializer>(value: &W, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(value.word())
+    }
+
+    pub(super) fn deserialize<'de, W: Word, D: Deserializer<'de>>(deserializer: D) -> Result<W, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let value = if word.is_empty() { Some(W::default()) } else { W::parse(&word) };
+        value.ok_or_else(|| D::Error::custom(format!("{word} is no word of the contract")))
+    }
 }
 
 impl From<&api::DriftResult> for Drift {
     fn from(result: &api::DriftResult) -> Self {
         Self {
-            detector: short(result.detector().as_str_name(), "DRIFT_DETECTOR_"),
+            detector: result.detector(),
             subject: result.subject.clone(),
             statistic: result.statistic.clone(),
             value: round(result.value),
@@ -278,7 +293,7 @@ impl From<&api::DriftResult> for Drift {
             baseline: result.baseline.clone(),
             moderate_threshold: result.moderate_threshold,
             significant_threshold: result.significant_threshold,
-            verdict: short(result.verdict().as_str_name(), "DRIFT_VERDICT_"),
+            verdict: result.verdict(),
             note: result.note.clone(),
             ks: round(result.ks),
             js: round(result.js),
@@ -290,18 +305,20 @@ impl From<&api::DriftResult> for Drift {
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of the contract's Finding, which documents them")]
-pub struct Finding {
-    pub id: String,
-    pub code: String,
-    pub severity: String,
-    pub section: String,
-    pub title: String,
-    pub detail: String,
-    pub resource: String,
-    pub suggested_action: String,
-    pub disposition: String,
-    pub disposition_reference: String,
-    pub disposition_note: String,
+pub(crate) struct Finding {
+    pub(crate) id: String,
+    pub(crate) code: String,
+    #[serde(with = "word")]
+    pub(crate) severity: FindingSeverity,
+    pub(crate) section: String,
+    pub(crate) title: String,
+    pub(crate) detail: String,
+    pub(crate) resource: String,
+    pub(crate) suggested_action: String,
+    #[serde(with = "word")]
+    pub(crate) disposition: Disposition,
+    pub(crate) disposition_reference: String,
+    pub(crate) disposition_note: String,
 }
 
 impl From<&api::Finding> for Finding {
@@ -309,61 +326,77 @@ impl From<&api::Finding> for Finding {
         Self {
             id: finding.id.clone(),
             code: finding.code.clone(),
-            severity: short(finding.severity().as_str_name(), "FINDING_SEVERITY_"),
+            severity: finding.severity(),
             section: finding.section.clone(),
             title: finding.title.clone(),
             detail: finding.detail.clone(),
             resource: finding.resource.clone(),
             suggested_action: finding.suggested_action.clone(),
-            disposition: match finding.disposition() {
-                api::Disposition::Unspecified => String::new(),
-                decided => short(decided.as_str_name(), "DISPOSITION_"),
-            },
+            disposition: finding.disposition(),
             disposition_reference: finding.disposition_reference.clone(),
             disposition_note: finding.disposition_note.clone(),
         }
     }
 }
 
-/// What the records say about one control.
+impl Finding {
+    /// The finding as in the contract.
+    pub(crate) fn to_api(&self) -> api::Finding {
+        api::Finding {
+            id: self.id.clone(),
+            code: self.code.clone(),
+            severity: self.severity.into(),
+            section: self.section.clone(),
+            title: self.title.clone(),
+            detail: self.detail.clone(),
+            resource: self.resource.clone(),
+            suggested_action: self.suggested_action.clone(),
+            disposition: self.disposition.into(),
+            disposition_reference: self.disposition_reference.clone(),
+            disposition_note: self.disposition_note.clone(),
+        }
+    }
+}
+
+/// What the records say about one control, with their words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Assurance {
+pub(crate) struct Assurance {
     /// Such as `C4`.
-    pub id: String,
+    pub(crate) id: String,
     /// The framework.
-    pub framework: String,
+    pub(crate) framework: String,
     /// The place in it.
-    pub clause: String,
+    pub(crate) clause: String,
     /// What it asks.
-    pub requirement: String,
-    /// AUTOMATED, PARTIAL, ATTESTED or NOT_APPLICABLE.
-    pub class: String,
-    /// `evidence available`, `attestation needed`, `check failed`, `no evidence`, `source not available`
-    /// or `not applicable`. Never a statement of compliance.
-    pub result: String,
+    pub(crate) requirement: String,
+    /// How far records go.
+    #[serde(with = "word")]
+    pub(crate) class: EvidenceClass,
+    /// What they say.
+    pub(crate) result: Assessed,
     /// The evidence, in words.
-    pub evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
 }
 
 /// What was collected, frozen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// `remit.review.evidence/1`.
-    pub schema: String,
+    pub(crate) schema: String,
     /// The frame.
-    pub header: Header,
+    pub(crate) header: Header,
     /// The twenty sections.
-    pub sections: Vec<Section>,
+    pub(crate) sections: Vec<Section>,
     /// The detectors.
-    pub drift: Vec<Drift>,
+    pub(crate) drift: Vec<Drift>,
     /// What stands out, without dispositions.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// The control library's answers.
-    pub assurance: Vec<Assurance>,
+    pub(crate) assurance: Vec<Assurance>,
     /// Whether the audit log was verified and nothing wrong was found.
-    pub audit_verified: bool,
+    pub(crate) audit_verified: bool,
     /// The signed checkpoint of the audit log. If the log was verified, the next review goes on from it.
-    pub audit_checkpoint: String,
+    pub(crate) audit_checkpoint: String,
 }
 
 impl Evidence {
@@ -371,7 +404,7 @@ impl Evidence {
     ///
     /// # Errors
     /// `Internal`, which does not happen for these types.
-    pub fn bytes(&self) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>> {
         canonical::bytes(self).map_err(|error| Error::internal("evidence cannot be written").with_source(error))
     }
 
@@ -379,12 +412,12 @@ impl Evidence {
     ///
     /// # Errors
     /// `Internal` if the bytes are not evidence.
-    pub fn read(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|error| Error::internal("evidence cannot be read").with_source(error))
     }
 
     /// The sources that were not available, without repetition.
-    pub fn unavailable(&self) -> Vec<String> {
+    pub(crate) fn unavailable(&self) -> Vec<String> {
         let mut sources: Vec<String> = Vec::new();
         for block in self.sections.iter().flat_map(|section| &section.blocks) {
             if let Block::Unavailable { source, .. } = block
@@ -399,50 +432,50 @@ impl Evidence {
 
 /// Who took part.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Attendance {
+pub(crate) struct Attendance {
     /// The member.
-    pub subject: String,
+    pub(crate) subject: String,
     /// The role group.
-    pub role_group: String,
+    pub(crate) role_group: String,
     /// Whether present.
-    pub present: bool,
+    pub(crate) present: bool,
 }
 
 /// A declared conflict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Recusal {
+pub(crate) struct Recusal {
     /// The member.
-    pub subject: String,
+    pub(crate) subject: String,
     /// The agenda item.
-    pub item: String,
+    pub(crate) item: String,
     /// The reason.
-    pub reason: String,
+    pub(crate) reason: String,
     /// When.
-    pub time: String,
+    pub(crate) time: String,
 }
 
 /// Everything that is signed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pack {
+pub(crate) struct Pack {
     /// `remit.review.pack/1`.
-    pub schema: String,
+    pub(crate) schema: String,
     /// The review.
-    pub review: String,
+    pub(crate) review: String,
     /// The digest of the evidence as collected.
-    pub evidence_digest: String,
+    pub(crate) evidence_digest: String,
     /// The evidence, with the dispositions of its findings.
-    pub evidence: Evidence,
+    pub(crate) evidence: Evidence,
     /// Who took part.
-    pub attendance: Vec<Attendance>,
+    pub(crate) attendance: Vec<Attendance>,
     /// Declared conflicts.
-    pub recusals: Vec<Recusal>,
+    pub(crate) recusals: Vec<Recusal>,
     /// The minutes.
-    pub minutes: String,
+    pub(crate) minutes: String,
 }
 
 impl Pack {
     /// Puts together the frozen evidence and what the body added to the review.
-    pub fn assemble(mut evidence: Evidence, review: &api::Review) -> Self {
+    pub(crate) fn assemble(mut evidence: Evidence, review: &api::Review) -> Self {
         for finding in &mut evidence.findings {
             if let Some(now) = review.findings.iter().find(|now| now.id == finding.id) {
                 *finding = Finding::from(now);
@@ -457,7 +490,7 @@ impl Pack {
             subject: one.subject.clone(),
             item: one.item.clone(),
             reason: one.reason.clone(),
-            time: one.create_time.as_ref().map(|at| crate::time::micros(at).to_string()).unwrap_or_default(),
+            time: time::text(&one.create_time),
         });
         Self {
             schema: "remit.review.pack/1".to_owned(),
@@ -474,7 +507,7 @@ impl Pack {
     ///
     /// # Errors
     /// `Internal`, which does not happen for these types.
-    pub fn digest(&self) -> Result<String> {
+    pub(crate) fn digest(&self) -> Result<String> {
         let bytes =
             canonical::bytes(self).map_err(|error| Error::internal("a pack cannot be written").with_source(error))?;
         Ok(digest::sha256(&bytes))

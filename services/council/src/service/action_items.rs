@@ -1,12 +1,18 @@
 //! Action items.
 
-use super::{Council, actor, changed, check_etag, check_name, fresh, masked, new_name, required, some};
-use crate::store;
+use super::{Service, insert, save};
+use crate::store::ActionItems;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, CloseActionItemRequest, CreateActionItemRequest, UpdateActionItemRequest,
+    ActionItem, ActionItemState, CloseActionItemRequest, CreateActionItemRequest, GetActionItemRequest,
+    ListActionItemsRequest, ListActionItemsResponse, UpdateActionItemRequest,
 };
-use remit_core::{Error, Result};
-use remit_runtime::{Cx, finish};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, mask, required};
+use remit_core::details::{ActionItemCreated, Details as _};
+use remit_core::name::ActionItemName;
+use remit_core::{Error, Result, etag, name};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _};
 
 fn check_open(item: &ActionItem) -> Result<()> {
     if item.state() == ActionItemState::Open {
@@ -15,77 +21,81 @@ fn check_open(item: &ActionItem) -> Result<()> {
     Err(Error::precondition("ACTION_ITEM_CLOSED", format!("{} is closed", item.name)))
 }
 
-impl Council {
-    /// Creates an action item.
-    pub async fn create_action_item(&self, cx: &Cx, request: CreateActionItemRequest) -> Result<ActionItem> {
-        let name = new_name("actionItems", &request.action_item_id, "action_item_id")?;
+/// Writes that an item is done or dropped.
+pub(super) fn close(m: &Mutation, item: &mut ActionItem, state: ActionItemState, note: &str) {
+    let now = Some(stamp(m.now()));
+    item.state = state.into();
+    note.clone_into(&mut item.close_note);
+    item.closer = Some(wire::actor(m.actor()));
+    (item.close_time, item.update_time) = (now, now);
+}
+
+impl Service {
+    pub(crate) async fn create_action_item(&self, cx: &Cx, request: CreateActionItemRequest) -> Result<ActionItem> {
+        let name = ActionItemName::new(name::id(&request.action_item_id, "action_item_id")?).to_string();
         let given = required(request.action_item.clone(), "action_item")?;
-        let mut mutation = fresh!(self, cx, request);
-        let now = some(mutation.now());
-        let mut item = ActionItem {
-            name,
-            title: given.title,
-            description: given.description,
-            owner: given.owner,
-            due_time: given.due_time,
-            origin: given.origin,
-            state: ActionItemState::Open.into(),
-            create_time: now,
-            update_time: now,
-            ..ActionItem::default()
+        let create = async |m: &mut Mutation| {
+            let now = Some(stamp(m.now()));
+            let mut item = ActionItem {
+                name,
+                title: given.title,
+                description: given.description,
+                owner: given.owner,
+                due_time: given.due_time,
+                origin: given.origin,
+                state: ActionItemState::Open.into(),
+                create_time: now,
+                update_time: now,
+                ..ActionItem::default()
+            };
+            let details = ActionItemCreated { origin: item.origin.clone(), kind: String::new() }.json();
+            insert::<ActionItems>(m, &mut item, |event| event.details = details).await?;
+            Ok(item)
         };
-        store::insert(mutation.tx(), &cx.tenant, &mut item).await?;
-        let mut event = changed(&mutation, &item.name, None, &item);
-        event.details = serde_json::json!({"origin": item.origin});
-        mutation.record(event);
-        finish(mutation, item).await
+        self.mutate(cx, &request, create).await
     }
 
-    /// Changes an open action item.
-    pub async fn update_action_item(&self, cx: &Cx, request: UpdateActionItemRequest) -> Result<ActionItem> {
-        let given = required(request.action_item.clone(), "action_item")?;
-        check_name(&given.name, "actionItems/*", "action_item.name")?;
-        let paths = masked(request.update_mask.as_ref(), &["title", "description", "owner", "due_time"])?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: ActionItem = store::claim(mutation.tx(), &cx.tenant, &given.name).await?;
-        check_etag(&before.name, &before.etag, &given.etag)?;
-        check_open(&before)?;
-        let mut item = before.clone();
-        for path in paths {
-            match path {
-                "title" => item.title.clone_from(&given.title),
-                "description" => item.description.clone_from(&given.description),
-                "owner" => item.owner.clone_from(&given.owner),
-                _ => item.due_time = given.due_time,
-            }
-        }
-        item.update_time = some(mutation.now());
-        store::save(mutation.tx(), &cx.tenant, &mut item).await?;
-        let event = changed(&mutation, &item.name, Some(&before), &item);
-        mutation.record(event);
-        finish(mutation, item).await
+    pub(crate) async fn get_action_item(&self, cx: &Cx, request: GetActionItemRequest) -> Result<ActionItem> {
+        ActionItemName::parse(&request.name, "name")?;
+        self.get::<ActionItems>(cx, &request.name).await
     }
 
-    /// Closes an action item.
-    pub async fn close_action_item(&self, cx: &Cx, request: CloseActionItemRequest) -> Result<ActionItem> {
-        check_name(&request.name, "actionItems/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: ActionItem = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        check_open(&before)?;
-        let now = some(mutation.now());
+    pub(crate) async fn list_action_items(
+        &self,
+        cx: &Cx,
+        request: ListActionItemsRequest,
+    ) -> Result<ListActionItemsResponse> {
+        let (action_items, next_page_token) = self.list::<ActionItems>(cx, cx.page(&request)).await?;
+        Ok(ListActionItemsResponse { action_items, next_page_token })
+    }
+
+    pub(crate) async fn update_action_item(&self, cx: &Cx, request: UpdateActionItemRequest) -> Result<ActionItem> {
+        const ALLOWED: &[&str] = &["title", "description", "owner", "due_time"];
+        let given = required(request.action_item.as_ref(), "action_item")?;
+        ActionItemName::parse(&given.name, "action_item.name")?;
+        let update = async |m: &mut Mutation| {
+            let before = ActionItems::claim(m, &given.name).await?;
+            etag::check(&given.etag, &before.etag, &before.name)?;
+            check_open(&before)?;
+            let mut item = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            item.update_time = Some(stamp(m.now()));
+            save::<ActionItems>(m, &before, &mut item, |_| {}).await?;
+            Ok(item)
+        };
+        self.mutate(cx, &request, update).await
+    }
+
+    pub(crate) async fn close_action_item(&self, cx: &Cx, request: CloseActionItemRequest) -> Result<ActionItem> {
+        ActionItemName::parse(&request.name, "name")?;
         let state = if request.dropped { ActionItemState::Dropped } else { ActionItemState::Done };
-        let mut item = ActionItem {
-            state: state.into(),
-            close_note: request.note.clone(),
-            closer: Some(actor(&cx.actor)),
-            close_time: now,
-            update_time: now,
-            ..before.clone()
+        let work = async |m: &mut Mutation| {
+            let before = ActionItems::claim(m, &request.name).await?;
+            check_open(&before)?;
+            let mut item = before.clone();
+            close(m, &mut item, state, &request.note);
+            save::<ActionItems>(m, &before, &mut item, |event| event.reason.clone_from(&request.note)).await?;
+            Ok(item)
         };
-        store::save(mutation.tx(), &cx.tenant, &mut item).await?;
-        let mut event = changed(&mutation, &item.name, Some(&before), &item);
-        event.reason = request.note;
-        mutation.record(event);
-        finish(mutation, item).await
+        self.mutate(cx, &request, work).await
     }
 }

@@ -1,17 +1,23 @@
 //! The control library as the contract shows it, and attestations.
 
-use super::{Council, actor, changed, check_name, fresh, new_name, required, some};
+use super::{Service, insert};
 use crate::library;
-use crate::store;
-use crate::time::micros;
-use remit_api::council::v1::{Attestation, CreateAttestationRequest, ListControlsRequest, ListControlsResponse};
-use remit_core::{Error, Result};
-use remit_runtime::{Cx, finish};
-use remit_store::Value;
+use crate::store::Attestations;
+use crate::time::at;
+use remit_api::council::v1::{
+    Attestation, CreateAttestationRequest, ListAttestationsRequest, ListAttestationsResponse, ListControlsRequest,
+    ListControlsResponse,
+};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, required};
+use remit_core::name::ControlName;
+use remit_core::{Error, Result, name};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Page, Value};
 
-impl Council {
+impl Service {
     /// Lists the library.
-    pub async fn list_controls(&self, cx: &Cx, request: ListControlsRequest) -> Result<ListControlsResponse> {
+    pub(crate) async fn list_controls(&self, cx: &Cx, request: ListControlsRequest) -> Result<ListControlsResponse> {
         let library = library::controls()?;
         let size = remit_store::page::size(request.page_size)?;
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[library::VERSION]);
@@ -28,27 +34,39 @@ impl Council {
         Ok(ListControlsResponse { controls, next_page_token, library_version: library::VERSION.to_owned() })
     }
 
-    /// Records an attestation.
-    pub async fn create_attestation(&self, cx: &Cx, request: CreateAttestationRequest) -> Result<Attestation> {
-        check_name(&request.parent, "controls/*", "parent")?;
+    pub(crate) async fn create_attestation(&self, cx: &Cx, request: CreateAttestationRequest) -> Result<Attestation> {
+        ControlName::parse(&request.parent, "parent")?;
         if !library::controls()?.iter().any(|control| control.name() == request.parent) {
             return Err(Error::not_found("CONTROL_NOT_FOUND", &request.parent));
         }
-        let name = new_name(&format!("{}/attestations", request.parent), &request.attestation_id, "attestation_id")?;
+        let id = name::id(&request.attestation_id, "attestation_id")?;
+        let name = format!("{}/attestations/{id}", request.parent);
         let given = required(request.attestation.clone(), "attestation")?;
         if !given.document_digest.is_empty() && !remit_core::digest::is_digest(&given.document_digest) {
             let rule = "must be empty or sha256: and 64 lowercase hexadecimal digits";
             return Err(Error::invalid("DIGEST_INVALID", "attestation.document_digest", rule));
         }
-        let mut mutation = fresh!(self, cx, request);
-        let now = mutation.now();
-        if given.expire_time.as_ref().is_some_and(|end| micros(end) <= now) {
-            return Err(Error::invalid("ATTESTATION_INVALID", "attestation.expire_time", "must be in the future"));
-        }
-        let mut attestation = Attestation { name, attester: Some(actor(&cx.actor)), create_time: some(now), ..given };
-        store::insert(mutation.tx(), &cx.tenant, &mut attestation).await?;
-        let event = changed(&mutation, &attestation.name, None, &attestation);
-        mutation.record(event);
-        finish(mutation, attestation).await
+        let create = async |m: &mut Mutation| {
+            let now = m.now();
+            if given.expire_time.is_some() && at(&given.expire_time) <= now {
+                return Err(Error::invalid("ATTESTATION_INVALID", "attestation.expire_time", "must be in the future"));
+            }
+            let (attester, create_time) = (Some(wire::actor(&cx.actor)), Some(stamp(now)));
+            let mut attestation = Attestation { name, attester, create_time, ..given };
+            insert::<Attestations>(m, &mut attestation, |_| {}).await?;
+            Ok(attestation)
+        };
+        self.mutate(cx, &request, create).await
+    }
+
+    pub(crate) async fn list_attestations(
+        &self,
+        cx: &Cx,
+        request: ListAttestationsRequest,
+    ) -> Result<ListAttestationsResponse> {
+        let parent = if request.parent == "controls/-" { "" } else { request.parent.as_str() };
+        let page = Page { parent, ..cx.page(&request) };
+        let (attestations, next_page_token) = self.list::<Attestations>(cx, page).await?;
+        Ok(ListAttestationsResponse { attestations, next_page_token })
     }
 }

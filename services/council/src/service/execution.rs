@@ -5,10 +5,15 @@
 //! whoever executes, and however often, the peer acts once. What the council does itself (waivers,
 //! holds) shares the transaction in which EXECUTING becomes EXECUTED.
 
-use super::proposals::{details, kind_of};
-use super::{Council, SERVICE, changed, lock, some};
-use crate::store;
+use super::holds::lift_hold;
+use super::waivers::grant_waiver;
+use super::{Service, save};
+use crate::ask::Ask;
+use crate::proposal::{act, kind_of, moved};
+use crate::store::{ActionItems, Proposals};
 use crate::time::days;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{ActionItem, ActionItemState, ChangeClass, Execution, Proposal, ProposalState};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
@@ -20,12 +25,18 @@ use remit_api::registry::v1::{
 };
 use remit_api::scoring::v1::ActivatePolicyVersionRequest;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
+use remit_api::wire::Word as _;
+use remit_api::wire::time::stamp;
+use remit_core::details::{ActionItemCreated, Details as _};
+use remit_core::name::{self, ActionItemName};
 use remit_core::{Error, Kind, Outcome, Result, Tenant, digest};
 use remit_runtime::{Cx, foreign};
-use remit_store::Mutation;
+use remit_store::{Mutation, Records as _};
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
+use tonic::{Response, Status};
 
 /// How often the worker looks for work that was left behind.
 const POLL: Duration = Duration::from_secs(1);
@@ -36,25 +47,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Within how many days an emergency change is to be looked at afterwards.
 const EMERGENCY_REVIEW_DAYS: u64 = 7;
 
-/// One call to a peer.
-enum Step {
-    ActivatePolicy(ActivatePolicyVersionRequest),
-    Transition(TransitionModelVersionRequest),
-    SetAlias(SetModelAliasRequest),
-    ApproveAutomation(ApproveAutomationRequest),
-    ApproveArtifact(ApproveArtifactVersionRequest),
-}
+/// One call to a peer: its name, and the call, which is made when it is awaited.
+type Step<'a> = (&'static str, BoxFuture<'a, Result<(), Status>>);
 
-impl Step {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::ActivatePolicy(_) => "scoring.ActivatePolicyVersion",
-            Self::Transition(_) => "registry.TransitionModelVersion",
-            Self::SetAlias(_) => "registry.SetModelAlias",
-            Self::ApproveAutomation(_) => "registry.ApproveAutomation",
-            Self::ApproveArtifact(_) => "registry.ApproveArtifactVersion",
-        }
-    }
+fn step<'a, A: 'a>(
+    name: &'static str,
+    call: impl Future<Output = Result<Response<A>, Status>> + Send + 'a,
+) -> Step<'a> {
+    (name, call.map_ok(drop).boxed())
 }
 
 /// The request id of a step: the same for every attempt.
@@ -73,10 +73,10 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 /// What the peers must do, in order.
-fn steps(proposal: &Proposal) -> Vec<Step> {
+fn steps<'a>(ask: Ask<'a>, proposal: &Proposal) -> Vec<Step<'a>> {
     let name = &proposal.name;
     let reason = cut(&format!("{}: {}", proposal.title, proposal.rationale), 2_000);
-    let transition = |version: &str, state: ModelVersionState| TransitionModelVersionRequest {
+    let to = |version: &str, state: ModelVersionState| TransitionModelVersionRequest {
         name: version.to_owned(),
         state: state.into(),
         proposal: name.clone(),
@@ -84,57 +84,78 @@ fn steps(proposal: &Proposal) -> Vec<Step> {
         request_id: request_id(name, "transition"),
         ..TransitionModelVersionRequest::default()
     };
-    match proposal.action.as_ref().and_then(|action| action.kind.as_ref()) {
-        Some(Act::ActivatePolicy(a)) => vec![Step::ActivatePolicy(ActivatePolicyVersionRequest {
-            name: a.policy_version.clone(),
-            proposal: name.clone(),
-            backtest_digest: a.backtest_digest.clone(),
-            request_id: request_id(name, "activate"),
-        })],
+    let models = move || ModelServiceClient::new(ask.channel("registry"));
+    let transition = |request: TransitionModelVersionRequest| {
+        step("registry.TransitionModelVersion", async move { models().transition_model_version(ask.of(request)).await })
+    };
+    match act(proposal) {
+        Some(Act::ActivatePolicy(a)) => {
+            let request = ActivatePolicyVersionRequest {
+                name: a.policy_version.clone(),
+                proposal: name.clone(),
+                backtest_digest: a.backtest_digest.clone(),
+                request_id: request_id(name, "activate"),
+            };
+            vec![step("scoring.ActivatePolicyVersion", async move {
+                PolicyServiceClient::new(ask.channel("scoring")).activate_policy_version(ask.of(request)).await
+            })]
+        }
         Some(Act::PromoteModel(a)) => {
-            let mut steps = vec![Step::Transition(TransitionModelVersionRequest {
+            let mut steps = vec![transition(TransitionModelVersionRequest {
                 purposes: a.purposes.clone(),
                 conditions: a.conditions.clone(),
                 content_digest: a.content_digest.clone(),
-                ..transition(&a.model_version, ModelVersionState::Approved)
+                ..to(&a.model_version, ModelVersionState::Approved)
             })];
             if a.alias != "-" {
-                steps.push(Step::SetAlias(SetModelAliasRequest {
-                    model: crate::records::parent(&a.model_version).to_owned(),
+                let request = SetModelAliasRequest {
+                    model: name::parent(&a.model_version).to_owned(),
                     alias: if a.alias.is_empty() { "champion".to_owned() } else { a.alias.clone() },
                     version: a.model_version.clone(),
                     proposal: name.clone(),
                     reason: reason.clone(),
                     request_id: request_id(name, "alias"),
                     ..SetModelAliasRequest::default()
-                }));
+                };
+                steps.push(step(
+                    "registry.SetModelAlias",
+                    async move { models().set_model_alias(ask.of(request)).await },
+                ));
             }
             steps
         }
-        Some(Act::SuspendModel(a)) => {
-            vec![Step::Transition(transition(&a.model_version, ModelVersionState::Suspended))]
-        }
-        Some(Act::RetireModel(a)) => vec![Step::Transition(transition(&a.model_version, ModelVersionState::Retired))],
-        Some(Act::RestrictModel(a)) => vec![Step::Transition(TransitionModelVersionRequest {
+        Some(Act::SuspendModel(a)) => vec![transition(to(&a.model_version, ModelVersionState::Suspended))],
+        Some(Act::RetireModel(a)) => vec![transition(to(&a.model_version, ModelVersionState::Retired))],
+        Some(Act::RestrictModel(a)) => vec![transition(TransitionModelVersionRequest {
             purposes: a.purposes.clone(),
             conditions: a.conditions.clone(),
-            ..transition(&a.model_version, ModelVersionState::Restricted)
+            ..to(&a.model_version, ModelVersionState::Restricted)
         })],
-        Some(Act::ApproveAutomation(a)) => vec![Step::ApproveAutomation(ApproveAutomationRequest {
-            name: a.automation.clone(),
-            proposal: name.clone(),
-            content_digest: a.content_digest.clone(),
-            conditions: a.conditions.clone(),
-            reason,
-            request_id: request_id(name, "approve"),
-        })],
-        Some(Act::ApproveArtifact(a)) => vec![Step::ApproveArtifact(ApproveArtifactVersionRequest {
-            name: a.artifact_version.clone(),
-            content_digest: a.content_digest.clone(),
-            proposal: name.clone(),
-            reason,
-            request_id: request_id(name, "approve"),
-        })],
+        Some(Act::ApproveAutomation(a)) => {
+            let request = ApproveAutomationRequest {
+                name: a.automation.clone(),
+                proposal: name.clone(),
+                content_digest: a.content_digest.clone(),
+                conditions: a.conditions.clone(),
+                reason,
+                request_id: request_id(name, "approve"),
+            };
+            vec![step("registry.ApproveAutomation", async move {
+                AutomationServiceClient::new(ask.channel("registry")).approve_automation(ask.of(request)).await
+            })]
+        }
+        Some(Act::ApproveArtifact(a)) => {
+            let request = ApproveArtifactVersionRequest {
+                name: a.artifact_version.clone(),
+                content_digest: a.content_digest.clone(),
+                proposal: name.clone(),
+                reason,
+                request_id: request_id(name, "approve"),
+            };
+            vec![step("registry.ApproveArtifactVersion", async move {
+                ArtifactServiceClient::new(ask.channel("registry")).approve_artifact_version(ask.of(request)).await
+            })]
+        }
         Some(Act::GrantWaiver(_) | Act::LiftHold(_) | Act::Resolution(_)) | None => Vec::new(),
     }
 }
@@ -149,26 +170,26 @@ fn is_transient(error: &Error) -> bool {
 
 /// Takes a proposal out of the set of those being executed, however the execution ends.
 struct Running<'a> {
-    council: &'a Council,
+    service: &'a Service,
     key: (Tenant, String),
 }
 
 impl<'a> Running<'a> {
-    fn start(council: &'a Council, tenant: &Tenant, name: &str) -> Option<Self> {
+    fn start(service: &'a Service, tenant: &Tenant, name: &str) -> Option<Self> {
         let key = (tenant.clone(), name.to_owned());
         // A value that is made and dropped here would take the lock that is held, and the key of who runs.
-        let first = lock(&council.running).insert(key.clone());
-        if first { Some(Self { council, key }) } else { None }
+        let first = service.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        if first { Some(Self { service, key }) } else { None }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        lock(&self.council.running).remove(&self.key);
+        self.service.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 
-impl Council {
+impl Service {
     /// Executes a proposal if its vote has just ended in favour. Failing to execute does not fail the
     /// vote: the worker goes on.
     pub(super) async fn execute_now(&self, cx: &Cx, proposal: &Proposal) {
@@ -191,12 +212,11 @@ impl Council {
         let Some(_running) = Running::start(self, tenant, name) else { return Ok(()) };
         let Some(proposal) = self.start_execution(tenant, name).await? else { return Ok(()) };
         let mut completed = Vec::new();
-        for step in steps(&proposal) {
-            let step_name = step.name();
-            if let Err(error) = self.perform(tenant, step).await {
+        for (step, call) in steps(self.ask(tenant), &proposal) {
+            if let Err(error) = call.await.map_err(foreign) {
                 return self.end_execution(tenant, name, completed, Some(error)).await;
             }
-            completed.push(step_name.to_owned());
+            completed.push(step.to_owned());
         }
         match self.end_execution(tenant, name, completed.clone(), None).await {
             // The council's own part was refused, and its transaction is undone.
@@ -208,28 +228,27 @@ impl Council {
     }
 
     async fn start_execution(&self, tenant: &Tenant, name: &str) -> Result<Option<Proposal>> {
-        let mut mutation = self.own(tenant, "council.proposals.start").await?;
-        let before: Proposal = store::claim(mutation.tx(), tenant, name).await?;
-        let mut proposal = before.clone();
-        let now = mutation.now();
-        let execution = proposal.execution.get_or_insert_with(Execution::default);
-        execution.attempts = execution.attempts.saturating_add(1);
-        match before.state() {
-            ProposalState::Approved => {
-                execution.start_time = some(now);
-                (execution.end_time, execution.error) = (None, String::new());
-                proposal.state = ProposalState::Executing.into();
-                proposal.update_time = some(now);
-                let mut event = changed(&mutation, name, Some(&before), &proposal);
-                event.details = details(&proposal);
-                mutation.record(event);
+        let start = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, name).await?;
+            let mut proposal = before.clone();
+            let execution = proposal.execution.get_or_insert_with(Execution::default);
+            execution.attempts = execution.attempts.saturating_add(1);
+            match before.state() {
+                ProposalState::Approved => {
+                    let now = Some(stamp(m.now()));
+                    execution.start_time = now;
+                    (execution.end_time, execution.error) = (None, String::new());
+                    proposal.state = ProposalState::Executing.into();
+                    proposal.update_time = now;
+                    let details = moved(&proposal).json();
+                    save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
+                }
+                ProposalState::Executing => Proposals::save(m, &mut proposal).await?,
+                _ => return Ok(None),
             }
-            ProposalState::Executing => {}
-            _ => return Ok(None),
-        }
-        store::save(mutation.tx(), tenant, &mut proposal).await?;
-        mutation.commit(Vec::new()).await?;
-        Ok(Some(proposal))
+            Ok(Some(proposal))
+        };
+        self.db.own(tenant, "council.proposals.start", start).await
     }
 
     async fn end_execution(
@@ -239,121 +258,54 @@ impl Council {
         completed: Vec<String>,
         error: Option<Error>,
     ) -> Result<()> {
-        let mut mutation = self.own(tenant, "council.proposals.execute").await?;
-        let before: Proposal = store::claim(mutation.tx(), tenant, name).await?;
-        if before.state() != ProposalState::Executing {
-            return Ok(());
-        }
-        let mut proposal = before.clone();
-        let now = mutation.now();
-        let mut execution = before.execution.clone().unwrap_or_default();
-        execution.completed_steps = completed;
-        execution.error =
-            error.as_ref().map(|error| format!("{}: {}", error.reason(), error.message())).unwrap_or_default();
-        let mut outcome = Outcome::Success;
-        match &error {
-            Some(error) if is_transient(error) => {
-                proposal.execution = Some(execution);
-                store::save(mutation.tx(), tenant, &mut proposal).await?;
-                mutation.commit(Vec::new()).await?;
-                let message = format!("{name} is still to be executed: {}", error.message());
-                return Err(Error::new(Kind::Unavailable, "EXECUTION_PENDING", message));
+        let end = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, name).await?;
+            if before.state() != ProposalState::Executing {
+                return Ok(false);
             }
-            Some(_) => {
-                proposal.state = ProposalState::Failed.into();
-                outcome = Outcome::Failure;
+            let mut proposal = before.clone();
+            let execution = proposal.execution.get_or_insert_default();
+            execution.completed_steps = completed;
+            execution.error =
+                error.as_ref().map(|error| format!("{}: {}", error.reason(), error.message())).unwrap_or_default();
+            if error.as_ref().is_some_and(is_transient) {
+                Proposals::save(m, &mut proposal).await?;
+                return Ok(true);
             }
-            None => {
-                execution.result = self.act(&mut mutation, &proposal).await?;
+            let now = Some(stamp(m.now()));
+            execution.end_time = now;
+            proposal.update_time = now;
+            let reason = execution.error.clone();
+            let mut outcome = Outcome::Failure;
+            proposal.state = ProposalState::Failed.into();
+            if error.is_none() {
+                execution.result = act_on(m, &before).await?;
+                outcome = Outcome::Success;
                 proposal.state = ProposalState::Executed.into();
             }
-        }
-        execution.end_time = some(now);
-        proposal.update_time = some(now);
-        let reason = execution.error.clone();
-        proposal.execution = Some(execution);
-        store::save(mutation.tx(), tenant, &mut proposal).await?;
-        let mut event = changed(&mutation, name, Some(&before), &proposal);
-        (event.outcome, event.reason, event.details) = (outcome, reason, details(&proposal));
-        if let Some(Act::PromoteModel(a)) = proposal.action.as_ref().and_then(|action| action.kind.as_ref()) {
-            event.model_version.clone_from(&a.model_version);
-        }
-        mutation.record(event);
-        mutation.commit(Vec::new()).await
-    }
-
-    /// Does the council's own part in the transaction that ends the execution; returns what it made.
-    async fn act(&self, mutation: &mut Mutation, proposal: &Proposal) -> Result<String> {
-        let result = match proposal.action.as_ref().and_then(|action| action.kind.as_ref()) {
-            Some(Act::GrantWaiver(waiver)) => self.grant_waiver(mutation, proposal, waiver).await?,
-            Some(Act::LiftHold(lift)) => self.lift_hold(mutation, proposal, lift).await?,
-            Some(Act::ActivatePolicy(a)) => a.policy_version.clone(),
-            Some(Act::PromoteModel(a)) => a.model_version.clone(),
-            Some(Act::SuspendModel(a)) => a.model_version.clone(),
-            Some(Act::RetireModel(a)) => a.model_version.clone(),
-            Some(Act::RestrictModel(a)) => a.model_version.clone(),
-            Some(Act::ApproveAutomation(a)) => a.automation.clone(),
-            Some(Act::ApproveArtifact(a)) => a.artifact_version.clone(),
-            Some(Act::Resolution(_)) | None => String::new(),
+            let details = moved(&proposal).json();
+            save::<Proposals>(m, &before, &mut proposal, |event| {
+                (event.outcome, event.reason, event.details) = (outcome, reason, details);
+                if let Some(Act::PromoteModel(a)) = act(&before) {
+                    event.model_version.clone_from(&a.model_version);
+                }
+            })
+            .await?;
+            Ok(false)
         };
-        if proposal.change_class() == ChangeClass::Emergency {
-            self.plan_emergency_review(mutation, proposal).await?;
+        let pending = self.db.own(tenant, "council.proposals.execute", end).await?;
+        match error {
+            Some(error) if pending => {
+                let message = format!("{name} is still to be executed: {}", error.message());
+                Err(Error::new(Kind::Unavailable, "EXECUTION_PENDING", message))
+            }
+            _ => Ok(()),
         }
-        Ok(result)
-    }
-
-    async fn plan_emergency_review(&self, mutation: &mut Mutation, proposal: &Proposal) -> Result<()> {
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let owner = proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default();
-        let mut item = ActionItem {
-            name: format!("actionItems/{}", mutation.new_id()),
-            title: cut(&format!("Review the emergency change: {}", proposal.title), 200),
-            description: "Say what the change did, and whether the emergency procedure was justified.".to_owned(),
-            owner,
-            due_time: some(now.plus(days(EMERGENCY_REVIEW_DAYS))),
-            origin: proposal.name.clone(),
-            state: ActionItemState::Open.into(),
-            create_time: some(now),
-            update_time: some(now),
-            ..ActionItem::default()
-        };
-        store::insert(mutation.tx(), &tenant, &mut item).await?;
-        let mut event = mutation.event("council.actionItems.create", &item.name);
-        event.details = serde_json::json!({"origin": item.origin, "kind": kind_of(proposal)});
-        mutation.record(event);
-        Ok(())
-    }
-
-    async fn perform(&self, tenant: &Tenant, step: Step) -> Result<()> {
-        let registry = || self.peers.channel("registry");
-        let done = match step {
-            Step::ActivatePolicy(message) => PolicyServiceClient::new(self.peers.channel("scoring"))
-                .activate_policy_version(self.peers.request(SERVICE, tenant, message))
-                .await
-                .map(|_| ()),
-            Step::Transition(message) => ModelServiceClient::new(registry())
-                .transition_model_version(self.peers.request(SERVICE, tenant, message))
-                .await
-                .map(|_| ()),
-            Step::SetAlias(message) => ModelServiceClient::new(registry())
-                .set_model_alias(self.peers.request(SERVICE, tenant, message))
-                .await
-                .map(|_| ()),
-            Step::ApproveAutomation(message) => AutomationServiceClient::new(registry())
-                .approve_automation(self.peers.request(SERVICE, tenant, message))
-                .await
-                .map(|_| ()),
-            Step::ApproveArtifact(message) => ArtifactServiceClient::new(registry())
-                .approve_artifact_version(self.peers.request(SERVICE, tenant, message))
-                .await
-                .map(|_| ()),
-        };
-        done.map_err(foreign)
     }
 
     /// Executes what a crash or an absent peer left behind, and collects the evidence of reviews that
     /// the schedule opened, until the process ends.
-    pub async fn work(&self) {
+    pub(crate) async fn work(&self) {
         let mut pauses: HashMap<(Tenant, String), (Instant, Duration)> = HashMap::new();
         loop {
             tokio::select! {
@@ -373,8 +325,8 @@ impl Council {
         tenant: &Tenant,
         pauses: &mut HashMap<(Tenant, String), (Instant, Duration)>,
     ) -> Result<()> {
-        let states = [ProposalState::Approved.into(), ProposalState::Executing.into()];
-        let left: Vec<Proposal> = store::in_states(&mut self.db.read().await?, tenant, &states).await?;
+        let states = [ProposalState::Approved.word(), ProposalState::Executing.word()];
+        let left = Proposals::in_states(&mut self.db.read().await?, tenant, &states).await?;
         for proposal in left {
             let key = (tenant.clone(), proposal.name.clone());
             if pauses.get(&key).is_some_and(|(until, _)| Instant::now() < *until) {
@@ -393,6 +345,47 @@ impl Council {
         }
         self.collect_pending(tenant).await
     }
+}
+
+/// Does the council's own part in the transaction that ends the execution; returns what it made.
+async fn act_on(m: &mut Mutation, proposal: &Proposal) -> Result<String> {
+    let result = match act(proposal) {
+        Some(Act::GrantWaiver(grant)) => grant_waiver(m, proposal, grant).await?,
+        Some(Act::LiftHold(lift)) => lift_hold(m, proposal, lift).await?,
+        Some(Act::ActivatePolicy(a)) => a.policy_version.clone(),
+        Some(Act::PromoteModel(a)) => a.model_version.clone(),
+        Some(Act::SuspendModel(a)) => a.model_version.clone(),
+        Some(Act::RetireModel(a)) => a.model_version.clone(),
+        Some(Act::RestrictModel(a)) => a.model_version.clone(),
+        Some(Act::ApproveAutomation(a)) => a.automation.clone(),
+        Some(Act::ApproveArtifact(a)) => a.artifact_version.clone(),
+        Some(Act::Resolution(_)) | None => String::new(),
+    };
+    if proposal.change_class() == ChangeClass::Emergency {
+        plan_emergency_review(m, proposal).await?;
+    }
+    Ok(result)
+}
+
+async fn plan_emergency_review(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
+    let now = Some(stamp(m.now()));
+    let mut item = ActionItem {
+        name: ActionItemName::new(m.new_id()).to_string(),
+        title: cut(&format!("Review the emergency change: {}", proposal.title), 200),
+        description: "Say what the change did, and whether the emergency procedure was justified.".to_owned(),
+        owner: proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
+        due_time: Some(stamp(m.now().plus(days(EMERGENCY_REVIEW_DAYS)))),
+        origin: proposal.name.clone(),
+        state: ActionItemState::Open.into(),
+        create_time: now,
+        update_time: now,
+        ..ActionItem::default()
+    };
+    ActionItems::insert(m, &mut item).await?;
+    let mut event = m.event("council.actionItems.create", &item.name);
+    event.details = ActionItemCreated { origin: item.origin, kind: kind_of(proposal).to_owned() }.json();
+    m.record_event(event);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,259 +1,266 @@
 //! Holds: engaging, drills, breaking the glass, lifting.
 
-use super::bodies::{self, STEERING_GROUP};
-use super::{Council, actor, changed, check_name, fresh, new_name, required, some};
-use crate::store;
-use crate::time::{days, duration, stamp};
-use prost::Message as _;
-use remit_api::council::v1::scope::Target;
+use super::action_items::close;
+use super::{Service, insert, save};
+use crate::body::STEERING_GROUP;
+use crate::scope;
+use crate::store::{ActionItems, BreakGlassUses, Holds, seats};
+use crate::time::days;
+use futures::Stream;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest, Hold, HoldState,
-    LiftHold, Proposal, ReviewBreakGlassRequest, Scope,
+    ActionItem, ActionItemState, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest, GetHoldRequest,
+    Hold, HoldState, LiftHold, ListBreakGlassUsesRequest, ListBreakGlassUsesResponse, ListHoldsRequest,
+    ListHoldsResponse, Proposal, ReviewBreakGlassRequest, WatchHoldsRequest, WatchHoldsResponse,
 };
-use remit_core::{Error, Result};
-use remit_runtime::{Cx, finish};
-use remit_store::{Mutation, timers};
+use remit_api::wire::time::{duration, stamp};
+use remit_api::wire::{self, required};
+use remit_core::details::{BreakGlassReviewed, Details as _, GlassBroken, HoldEngaged, HoldLifted};
+use remit_core::name::{ActionItemName, BreakGlassUseName, HoldName, IncidentName};
+use remit_core::{Error, Result, name};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _, timers};
 
-/// The watch feed of holds.
-pub const HOLDS: &str = "holds";
 /// Within how many days the use of the break-glass procedure is to be reviewed.
 const BREAK_GLASS_REVIEW_DAYS: u64 = 7;
-
-/// Refuses a scope that names nothing, or nothing of the right form.
-pub(super) fn check_scope(scope: Option<&Scope>, field: &str) -> Result<()> {
-    match scope.and_then(|scope| scope.target.as_ref()) {
-        Some(Target::Organisation(true)) => Ok(()),
-        Some(Target::Function(name)) => check_name(name, "functions/*", &format!("{field}.function")),
-        Some(Target::Task(name)) => check_name(name, "tasks/*", &format!("{field}.task")),
-        Some(Target::ModelVersion(name)) => check_name(name, "models/*/versions/*", &format!("{field}.model_version")),
-        Some(Target::Gate(name)) => check_name(name, "gates/*", &format!("{field}.gate")),
-        Some(Target::Organisation(false)) | None => {
-            let rule = "must name one of organisation, function, task, model_version and gate";
-            Err(Error::invalid("SCOPE_REQUIRED", field, rule))
-        }
-    }
-}
-
-/// A scope in words, such as `tasks/lead-scoring`.
-pub(crate) fn scope_text(scope: Option<&Scope>) -> String {
-    match scope.and_then(|scope| scope.target.as_ref()) {
-        Some(Target::Organisation(_)) => "organisation".to_owned(),
-        Some(Target::Function(name) | Target::Task(name) | Target::ModelVersion(name) | Target::Gate(name)) => {
-            name.clone()
-        }
-        None => String::new(),
-    }
-}
 
 fn rearm_timer(hold: &str) -> String {
     format!("hold.rearm:{hold}")
 }
 
-/// Saves a hold and tells its watchers.
-async fn publish(mutation: &mut Mutation, hold: &mut Hold) -> Result<()> {
-    let tenant = mutation.tenant().clone();
-    hold.update_time = some(mutation.now());
-    store::save(mutation.tx(), &tenant, hold).await?;
-    let body = (hold.state() != HoldState::Lifted).then(|| hold.encode_to_vec());
-    mutation.change(HOLDS, &hold.name, body).await
+/// Writes that a hold is over.
+fn lift(hold: &mut Hold, m: &Mutation, reason: &str) {
+    hold.state = HoldState::Lifted.into();
+    hold.bypass_expire_time = None;
+    hold.lift_time = Some(stamp(m.now()));
+    hold.update_time = hold.lift_time;
+    reason.clone_into(&mut hold.lift_reason);
 }
 
-impl Council {
-    /// Engages a hold.
-    pub async fn engage_hold(&self, cx: &Cx, request: EngageHoldRequest) -> Result<Hold> {
-        let name = new_name("holds", &request.hold_id, "hold_id")?;
+/// Refuses what a proposal cannot lift.
+///
+/// # Errors
+/// `FailedPrecondition`: `HOLD_LIFTED`, `HOLD_IS_DRILL`.
+pub(super) fn check_liftable(hold: &Hold) -> Result<()> {
+    if hold.state() == HoldState::Lifted {
+        return Err(Error::precondition("HOLD_LIFTED", format!("{} is lifted already", hold.name)));
+    }
+    if hold.drill {
+        return Err(Error::precondition("HOLD_IS_DRILL", "a drill ends with EndDrill, without a proposal"));
+    }
+    Ok(())
+}
+
+/// Lifts a hold, as an approved proposal says; returns its name.
+pub(super) async fn lift_hold(m: &mut Mutation, proposal: &Proposal, by: &LiftHold) -> Result<String> {
+    let before = Holds::claim(m, &by.hold).await?;
+    check_liftable(&before)?;
+    let mut hold = Hold { lift_proposal: proposal.name.clone(), ..before.clone() };
+    lift(&mut hold, m, &by.reason);
+    let tenant = m.tenant().clone();
+    timers::cancel(m.tx(), &tenant, &rearm_timer(&hold.name)).await?;
+    save::<Holds>(m, &before, &mut hold, |event| {
+        "council.holds.lift".clone_into(&mut event.action);
+        event.reason.clone_from(&by.reason);
+        event.details = HoldLifted { proposal: proposal.name.clone() }.json();
+    })
+    .await?;
+    Ok(hold.name)
+}
+
+/// Ends the suspension of a hold when its time box is over.
+pub(super) async fn rearm_hold(m: &mut Mutation, name: &str) -> Result<()> {
+    let mut hold = Holds::claim(m, name).await?;
+    if hold.state() != HoldState::Bypassed {
+        return Ok(());
+    }
+    hold.state = HoldState::Engaged.into();
+    hold.bypass_expire_time = None;
+    hold.update_time = Some(stamp(m.now()));
+    Holds::save(m, &mut hold).await?;
+    m.record_event(m.event("council.holds.rearm", name));
+    Ok(())
+}
+
+impl Service {
+    pub(crate) async fn engage_hold(&self, cx: &Cx, request: EngageHoldRequest) -> Result<Hold> {
+        let name = HoldName::new(name::id(&request.hold_id, "hold_id")?).to_string();
         let given = required(request.hold.clone(), "hold")?;
-        check_scope(given.scope.as_ref(), "hold.scope")?;
+        scope::check(given.scope.as_ref(), "hold.scope")?;
         if !given.incident.is_empty() {
-            check_name(&given.incident, "incidents/*", "hold.incident")?;
+            IncidentName::parse(&given.incident, "hold.incident")?;
         }
-        let mut mutation = fresh!(self, cx, request);
-        let now = some(mutation.now());
-        let mut hold = Hold {
-            name,
-            scope: given.scope,
-            reason: given.reason,
-            incident: given.incident,
-            drill: given.drill,
-            state: HoldState::Engaged.into(),
-            engager: Some(actor(&cx.actor)),
-            create_time: now,
-            update_time: now,
-            ..Hold::default()
+        let engage = async |m: &mut Mutation| {
+            let now = Some(stamp(m.now()));
+            let mut hold = Hold {
+                name,
+                scope: given.scope,
+                reason: given.reason,
+                incident: given.incident,
+                drill: given.drill,
+                state: HoldState::Engaged.into(),
+                engager: Some(wire::actor(&cx.actor)),
+                create_time: now,
+                update_time: now,
+                ..Hold::default()
+            };
+            let details = HoldEngaged { scope: scope::text(hold.scope.as_ref()).to_owned(), drill: hold.drill };
+            let reason = hold.reason.clone();
+            insert::<Holds>(m, &mut hold, |event| (event.reason, event.details) = (reason, details.json())).await?;
+            Ok(hold)
         };
-        store::insert(mutation.tx(), &cx.tenant, &mut hold).await?;
-        mutation.change(HOLDS, &hold.name, Some(hold.encode_to_vec())).await?;
-        let mut event = changed(&mutation, &hold.name, None, &hold);
-        event.reason.clone_from(&hold.reason);
-        event.details = serde_json::json!({"scope": scope_text(hold.scope.as_ref()), "drill": hold.drill});
-        mutation.record(event);
-        finish(mutation, hold).await
+        self.mutate(cx, &request, engage).await
     }
 
-    /// Ends a drill.
-    pub async fn end_drill(&self, cx: &Cx, request: EndDrillRequest) -> Result<Hold> {
-        check_name(&request.name, "holds/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: Hold = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        if !before.drill {
-            return Err(Error::precondition(
-                "NOT_A_DRILL",
-                format!("{} is no drill: a proposal lifts it", before.name),
-            ));
-        }
-        if before.state() == HoldState::Lifted {
-            return Err(Error::precondition("HOLD_LIFTED", format!("{} is over already", before.name)));
-        }
-        let mut hold = before.clone();
-        hold.state = HoldState::Lifted.into();
-        hold.lift_time = some(mutation.now());
-        hold.lift_reason.clone_from(&request.finding);
-        publish(&mut mutation, &mut hold).await?;
-        let mut event = changed(&mutation, &hold.name, Some(&before), &hold);
-        event.reason = request.finding;
-        mutation.record(event);
-        finish(mutation, hold).await
+    pub(crate) async fn get_hold(&self, cx: &Cx, request: GetHoldRequest) -> Result<Hold> {
+        HoldName::parse(&request.name, "name")?;
+        self.get::<Holds>(cx, &request.name).await
     }
 
-    /// Lifts a hold, as an approved proposal says.
-    pub(super) async fn lift_hold(
+    pub(crate) async fn list_holds(&self, cx: &Cx, request: ListHoldsRequest) -> Result<ListHoldsResponse> {
+        let (holds, next_page_token) = self.list::<Holds>(cx, cx.page(&request)).await?;
+        Ok(ListHoldsResponse { holds, next_page_token })
+    }
+
+    pub(crate) fn watch_holds(
         &self,
-        mutation: &mut Mutation,
-        proposal: &Proposal,
-        lift: &LiftHold,
-    ) -> Result<String> {
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let before: Hold = store::claim(mutation.tx(), &tenant, &lift.hold).await?;
-        if before.state() == HoldState::Lifted {
-            return Err(Error::precondition("HOLD_LIFTED", format!("{} is lifted already", before.name)));
-        }
-        let mut hold = before.clone();
-        hold.state = HoldState::Lifted.into();
-        hold.bypass_expire_time = None;
-        hold.lift_proposal.clone_from(&proposal.name);
-        hold.lift_time = some(now);
-        hold.lift_reason.clone_from(&lift.reason);
-        timers::cancel(mutation.tx(), &tenant, &rearm_timer(&hold.name)).await?;
-        publish(mutation, &mut hold).await?;
-        let mut event = changed(mutation, &hold.name, Some(&before), &hold);
-        event.action = "council.holds.lift".to_owned();
-        event.reason.clone_from(&lift.reason);
-        event.details = serde_json::json!({"proposal": proposal.name});
-        mutation.record(event);
-        Ok(hold.name)
+        cx: &Cx,
+        request: WatchHoldsRequest,
+    ) -> Result<impl Stream<Item = Result<WatchHoldsResponse>> + Send + 'static + use<>> {
+        self.watch::<Holds, _, _>(cx, &request.cursor, |watched, item| {
+            let (phase, deleted) = (watched.phase.into(), watched.is_deletion());
+            let gone = deleted.then(|| Hold { name: watched.key, state: HoldState::Lifted.into(), ..Hold::default() });
+            WatchHoldsResponse { phase, cursor: watched.cursor, item: item.or(gone), deleted }
+        })
+    }
+
+    pub(crate) async fn end_drill(&self, cx: &Cx, request: EndDrillRequest) -> Result<Hold> {
+        HoldName::parse(&request.name, "name")?;
+        let end = async |m: &mut Mutation| {
+            let before = Holds::claim(m, &request.name).await?;
+            if !before.drill {
+                let message = format!("{} is no drill: a proposal lifts it", before.name);
+                return Err(Error::precondition("NOT_A_DRILL", message));
+            }
+            if before.state() == HoldState::Lifted {
+                return Err(Error::precondition("HOLD_LIFTED", format!("{} is over already", before.name)));
+            }
+            let mut hold = before.clone();
+            lift(&mut hold, m, &request.finding);
+            save::<Holds>(m, &before, &mut hold, |event| event.reason.clone_from(&request.finding)).await?;
+            Ok(hold)
+        };
+        self.mutate(cx, &request, end).await
     }
 
     /// Suspends a hold for a short time.
-    pub async fn break_glass(&self, cx: &Cx, request: BreakGlassRequest) -> Result<BreakGlassUse> {
-        check_name(&request.hold, "holds/*", "hold")?;
-        let length = required(request.duration, "duration")?;
-        let mut mutation = fresh!(self, cx, request);
-        let now = mutation.now();
-        let before: Hold = store::claim(mutation.tx(), &cx.tenant, &request.hold).await?;
-        match before.state() {
-            HoldState::Engaged => {}
-            HoldState::Bypassed => {
-                return Err(Error::precondition("HOLD_BYPASSED", format!("{} is suspended already", before.name)));
+    pub(crate) async fn break_glass(&self, cx: &Cx, request: BreakGlassRequest) -> Result<BreakGlassUse> {
+        HoldName::parse(&request.hold, "hold")?;
+        let length = duration(&required(request.duration, "duration")?);
+        let suspend = async |m: &mut Mutation| {
+            let before = Holds::claim(m, &request.hold).await?;
+            match before.state() {
+                HoldState::Engaged => {}
+                HoldState::Bypassed => {
+                    return Err(Error::precondition("HOLD_BYPASSED", format!("{} is suspended already", before.name)));
+                }
+                HoldState::Lifted | HoldState::Unspecified => {
+                    return Err(Error::precondition("HOLD_LIFTED", format!("{} is lifted already", before.name)));
+                }
             }
-            HoldState::Lifted | HoldState::Unspecified => {
-                return Err(Error::precondition("HOLD_LIFTED", format!("{} is lifted already", before.name)));
+            if before.engager.as_ref().is_some_and(|engager| engager.subject == cx.actor.subject) {
+                return Err(Error::denied("ENGAGER_CANNOT_BYPASS", "another person must break the glass"));
             }
-        }
-        if before.engager.as_ref().is_some_and(|engager| engager.subject == cx.actor.subject) {
-            return Err(Error::denied("ENGAGER_CANNOT_BYPASS", "another person must break the glass"));
-        }
-        let until = now.plus(duration(&length));
-        let mut hold = before.clone();
-        hold.state = HoldState::Bypassed.into();
-        hold.bypass_expire_time = some(until);
-        publish(&mut mutation, &mut hold).await?;
-        let payload = hold.name.clone().into_bytes();
-        timers::schedule(mutation.tx(), &cx.tenant, &rearm_timer(&hold.name), "hold.rearm", until, &payload).await?;
-
-        let id = mutation.new_id();
-        let mut item = ActionItem {
-            name: format!("actionItems/break-glass-{id}"),
-            title: format!("Review the break-glass use on {}", hold.name),
-            description: "Another person records with ReviewBreakGlass whether the use was justified.".to_owned(),
-            owner: cx.actor.subject.clone(),
-            due_time: some(now.plus(days(BREAK_GLASS_REVIEW_DAYS))),
-            origin: format!("breakGlassUses/{id}"),
-            state: ActionItemState::Open.into(),
-            create_time: some(now),
-            update_time: some(now),
-            ..ActionItem::default()
+            let (now, until) = (Some(stamp(m.now())), m.now().plus(length));
+            let hold = before.name.as_str();
+            timers::schedule(m.tx(), &cx.tenant, &rearm_timer(hold), "hold.rearm", until, hold.as_bytes()).await?;
+            let id = m.new_id();
+            let used = BreakGlassUseName::new(&id).to_string();
+            let mut item = ActionItem {
+                name: ActionItemName::new(format!("break-glass-{id}")).to_string(),
+                title: format!("Review the break-glass use on {hold}"),
+                description: "Another person records with ReviewBreakGlass whether the use was justified.".to_owned(),
+                owner: cx.actor.subject.clone(),
+                due_time: Some(stamp(m.now().plus(days(BREAK_GLASS_REVIEW_DAYS)))),
+                origin: used.clone(),
+                state: ActionItemState::Open.into(),
+                create_time: now,
+                update_time: now,
+                ..ActionItem::default()
+            };
+            ActionItems::insert(m, &mut item).await?;
+            let members = seats(m.tx(), &cx.tenant, STEERING_GROUP).await?;
+            let mut used = BreakGlassUse {
+                name: used,
+                hold: hold.to_owned(),
+                reason: request.reason.clone(),
+                actor: Some(wire::actor(&cx.actor)),
+                create_time: now,
+                expire_time: Some(stamp(until)),
+                action_item: item.name,
+                notified: members.into_iter().map(|seat| seat.subject).collect(),
+                ..BreakGlassUse::default()
+            };
+            BreakGlassUses::insert(m, &mut used).await?;
+            let mut hold = Hold {
+                state: HoldState::Bypassed.into(),
+                bypass_expire_time: Some(stamp(until)),
+                update_time: now,
+                ..before.clone()
+            };
+            let details = GlassBroken {
+                break_glass_use: used.name.clone(),
+                until: until.to_string(),
+                notify: used.notified.clone(),
+                action_item: used.action_item.clone(),
+            };
+            save::<Holds>(m, &before, &mut hold, |event| {
+                event.reason.clone_from(&request.reason);
+                event.details = details.json();
+            })
+            .await?;
+            Ok(used)
         };
-        store::insert(mutation.tx(), &cx.tenant, &mut item).await?;
-        let members = bodies::seats(mutation.tx(), &cx.tenant, STEERING_GROUP).await?;
-        let mut used = BreakGlassUse {
-            name: format!("breakGlassUses/{id}"),
-            hold: hold.name.clone(),
-            reason: request.reason,
-            actor: Some(actor(&cx.actor)),
-            create_time: some(now),
-            expire_time: Some(stamp(until)),
-            action_item: item.name,
-            notified: members.into_iter().map(|seat| seat.subject).collect(),
-            ..BreakGlassUse::default()
-        };
-        store::insert(mutation.tx(), &cx.tenant, &mut used).await?;
-        let mut event = changed(&mutation, &hold.name, Some(&before), &hold);
-        event.reason.clone_from(&used.reason);
-        event.details = serde_json::json!({
-            "break_glass_use": used.name,
-            "until": until.to_string(),
-            "notify": used.notified,
-            "action_item": used.action_item,
-        });
-        mutation.record(event);
-        finish(mutation, used).await
+        self.mutate(cx, &request, suspend).await
     }
 
-    /// Ends the suspension of a hold when its time box is over.
-    pub(super) async fn rearm_hold(&self, mutation: &mut Mutation, name: &str) -> Result<()> {
-        let tenant = mutation.tenant().clone();
-        let before: Hold = store::claim(mutation.tx(), &tenant, name).await?;
-        if before.state() != HoldState::Bypassed {
-            return Ok(());
-        }
-        let mut hold = Hold { state: HoldState::Engaged.into(), bypass_expire_time: None, ..before };
-        publish(mutation, &mut hold).await?;
-        let event = mutation.event("council.holds.rearm", name);
-        mutation.record(event);
-        Ok(())
+    pub(crate) async fn list_break_glass_uses(
+        &self,
+        cx: &Cx,
+        request: ListBreakGlassUsesRequest,
+    ) -> Result<ListBreakGlassUsesResponse> {
+        let (break_glass_uses, next_page_token) = self.list::<BreakGlassUses>(cx, cx.page(&request)).await?;
+        Ok(ListBreakGlassUsesResponse { break_glass_uses, next_page_token })
     }
 
     /// Records the review of a use of the break-glass procedure.
-    pub async fn review_break_glass(&self, cx: &Cx, request: ReviewBreakGlassRequest) -> Result<BreakGlassUse> {
-        check_name(&request.name, "breakGlassUses/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let now = mutation.now();
-        let before: BreakGlassUse = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        if before.review_time.is_some() {
-            return Err(Error::precondition("ALREADY_REVIEWED", format!("{} was reviewed already", before.name)));
-        }
-        if before.actor.as_ref().is_some_and(|who| who.subject == cx.actor.subject) {
-            return Err(Error::denied("OWN_BREAK_GLASS", "another person must review the use"));
-        }
-        let mut used = BreakGlassUse {
-            review_time: some(now),
-            reviewer: Some(actor(&cx.actor)),
-            review_note: request.note.clone(),
-            ..before.clone()
+    pub(crate) async fn review_break_glass(&self, cx: &Cx, request: ReviewBreakGlassRequest) -> Result<BreakGlassUse> {
+        BreakGlassUseName::parse(&request.name, "name")?;
+        let review = async |m: &mut Mutation| {
+            let before = BreakGlassUses::claim(m, &request.name).await?;
+            if before.review_time.is_some() {
+                return Err(Error::precondition("ALREADY_REVIEWED", format!("{} was reviewed already", before.name)));
+            }
+            if before.actor.as_ref().is_some_and(|who| who.subject == cx.actor.subject) {
+                return Err(Error::denied("OWN_BREAK_GLASS", "another person must review the use"));
+            }
+            let mut used = BreakGlassUse {
+                review_time: Some(stamp(m.now())),
+                reviewer: Some(wire::actor(&cx.actor)),
+                review_note: request.note.clone(),
+                ..before.clone()
+            };
+            let mut item = ActionItems::claim(m, &used.action_item).await?;
+            if item.state() == ActionItemState::Open {
+                close(m, &mut item, ActionItemState::Done, &request.note);
+                ActionItems::save(m, &mut item).await?;
+            }
+            save::<BreakGlassUses>(m, &before, &mut used, |event| {
+                event.reason.clone_from(&request.note);
+                event.details = BreakGlassReviewed { action_item: before.action_item.clone() }.json();
+            })
+            .await?;
+            Ok(used)
         };
-        store::save(mutation.tx(), &cx.tenant, &mut used).await?;
-        let mut item: ActionItem = store::claim(mutation.tx(), &cx.tenant, &used.action_item).await?;
-        if item.state() == ActionItemState::Open {
-            item.state = ActionItemState::Done.into();
-            (item.close_time, item.update_time) = (some(now), some(now));
-            item.closer = Some(actor(&cx.actor));
-            item.close_note.clone_from(&request.note);
-            store::save(mutation.tx(), &cx.tenant, &mut item).await?;
-        }
-        let mut event = changed(&mutation, &used.name, Some(&before), &used);
-        event.reason = request.note;
-        event.details = serde_json::json!({"action_item": used.action_item});
-        mutation.record(event);
-        finish(mutation, used).await
+        self.mutate(cx, &request, review).await
     }
 }

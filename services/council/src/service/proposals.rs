@@ -1,342 +1,43 @@
-//! Proposals from the draft to the opening of the vote, and their withdrawal.
+//! Proposals from the draft to the end of the vote.
 
-use super::{Council, actor, bodies, changed, check_etag, check_name, fresh, masked, new_name, required, some};
-use crate::store;
-use crate::time::{days, micros};
-use prost::Message as _;
+use super::holds::check_liftable;
+use super::{Service, insert, save};
+use crate::body::class_rule;
+use crate::proposal::{self, ballot, check_open, check_state, content_digest, decide, moved, settle, tally, void};
+use crate::store::{Bodies, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
-    Action, Body, CancelProposalRequest, ChangeClass, CreateProposalRequest, GrantWaiver, Hold, HoldState,
-    OpenProposalRequest, Proposal, ProposalState, RetryProposalRequest, Seat, Tally, UpdateProposalRequest,
+    Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
+    ListProposalsRequest, ListProposalsResponse, OpenProposalRequest, Proposal, ProposalState, Recusal, RecuseRequest,
+    RetryProposalRequest, Seat, UpdateProposalRequest, VoteRequest,
 };
-use remit_core::quorum::{self, Ballot, Choice, Standing};
-use remit_core::{Error, Result, Tenant, Timestamp, digest};
-use remit_runtime::{Cx, finish};
-use remit_store::{Mutation, Tx, timers};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, Word as _, mask, required};
+use remit_core::details::{Details as _, ProposalMoved, VoteCast};
+use remit_core::name::{BodyName, ProposalName};
+use remit_core::{Error, Kind, Result, etag, name};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _, timers};
 
-/// The name of what a proposal does, as in filters and audit entries.
-pub fn kind_of(proposal: &Proposal) -> &'static str {
-    match proposal.action.as_ref().and_then(|action| action.kind.as_ref()) {
-        Some(Act::ActivatePolicy(_)) => "activate_policy",
-        Some(Act::PromoteModel(_)) => "promote_model",
-        Some(Act::SuspendModel(_)) => "suspend_model",
-        Some(Act::RetireModel(_)) => "retire_model",
-        Some(Act::RestrictModel(_)) => "restrict_model",
-        Some(Act::ApproveAutomation(_)) => "approve_automation",
-        Some(Act::ApproveArtifact(_)) => "approve_artifact",
-        Some(Act::GrantWaiver(_)) => "grant_waiver",
-        Some(Act::LiftHold(_)) => "lift_hold",
-        Some(Act::Resolution(_)) => "resolution",
-        None => "",
-    }
-}
-
-/// The digest over everything that a voter decides on.
-pub(super) fn content_digest(proposal: &Proposal) -> String {
-    let content = Proposal {
-        name: proposal.name.clone(),
-        title: proposal.title.clone(),
-        rationale: proposal.rationale.clone(),
-        evidence: proposal.evidence.clone(),
-        action: proposal.action.clone(),
-        body: proposal.body.clone(),
-        change_class: proposal.change_class,
-        ..Proposal::default()
-    };
-    digest::sha256(&content.encode_to_vec())
-}
-
-fn beneficiary(action: Option<&Action>) -> &str {
-    match action.and_then(|action| action.kind.as_ref()) {
-        Some(Act::GrantWaiver(waiver)) => &waiver.beneficiary,
-        _ => "",
-    }
-}
-
-/// The vote as it stands, for the pure rules. `seats` are those of the members who are active now.
-pub(super) fn ballot(proposal: &Proposal, seats: &[quorum::Seat]) -> Ballot {
-    let pinned = proposal.electorate.iter();
-    let active = |subject: &str| seats.iter().any(|seat| seat.subject == subject);
-    Ballot {
-        rule: proposal.quorum.as_ref().map(bodies::rule).unwrap_or_default(),
-        seats: pinned
-            .clone()
-            .map(|seat| quorum::Seat { subject: seat.subject.clone(), role_group: seat.role_group.clone() })
-            .collect(),
-        proposer: proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
-        beneficiary: beneficiary(proposal.action.as_ref()).to_owned(),
-        recused: proposal.recusals.iter().map(|recusal| recusal.subject.clone()).collect(),
-        departed: pinned.filter(|seat| !active(&seat.subject)).map(|seat| seat.subject.clone()).collect(),
-        votes: proposal
-            .votes
-            .iter()
-            .filter(|vote| vote.void_reason.is_empty() && vote.round == proposal.round)
-            .filter_map(|vote| {
-                let voter = vote.voter.as_ref()?.subject.clone();
-                Some(quorum::Vote { seat: vote.seat.clone(), voter, choice: choice(vote.choice())? })
-            })
-            .collect(),
-    }
-}
-
-/// A choice of the contract for the pure rules.
-pub(super) fn choice(choice: remit_api::council::v1::VoteChoice) -> Option<Choice> {
-    use remit_api::council::v1::VoteChoice;
-    match choice {
-        VoteChoice::Approve => Some(Choice::Approve),
-        VoteChoice::Reject => Some(Choice::Reject),
-        VoteChoice::Abstain => Some(Choice::Abstain),
-        VoteChoice::Veto => Some(Choice::Veto),
-        VoteChoice::Unspecified => None,
-    }
-}
-
-/// The standing as in the contract.
-pub(super) fn tally(standing: &Standing) -> Tally {
-    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-    Tally {
-        eligible: count(standing.eligible),
-        approvals: count(standing.approvals),
-        rejections: count(standing.rejections),
-        abstentions: count(standing.abstentions),
-        approvals_by_group: standing.approvals_by_group.iter().map(|(group, &n)| (group.clone(), count(n))).collect(),
-        missing: standing.missing.clone(),
-    }
-}
-
-pub(super) fn timer_id(proposal: &str) -> String {
+fn timer_id(proposal: &str) -> String {
     format!("proposal.expire:{proposal}")
 }
 
 /// Refuses what cannot be executed whatever the vote.
-async fn check_action(tx: &mut Tx, tenant: &Tenant, action: Option<&Action>, now: Timestamp) -> Result<()> {
-    let kind = required(action.and_then(|action| action.kind.as_ref()), "proposal.action")
-        .map_err(|_| Error::invalid("ACTION_REQUIRED", "proposal.action", "must say what happens on approval"))?;
-    let version = |name: &str, field: &str| check_name(name, "models/*/versions/*", field);
-    match kind {
-        Act::ActivatePolicy(a) => {
-            check_name(&a.policy_version, "policies/*/versions/*", "proposal.action.activate_policy.policy_version")
-        }
-        Act::PromoteModel(a) => version(&a.model_version, "proposal.action.promote_model.model_version"),
-        Act::SuspendModel(a) => version(&a.model_version, "proposal.action.suspend_model.model_version"),
-        Act::RetireModel(a) => version(&a.model_version, "proposal.action.retire_model.model_version"),
-        Act::RestrictModel(a) => version(&a.model_version, "proposal.action.restrict_model.model_version"),
-        Act::ApproveAutomation(a) => {
-            check_name(&a.automation, "automations/*", "proposal.action.approve_automation.automation")
-        }
-        Act::ApproveArtifact(a) => check_name(
-            &a.artifact_version,
-            "artifacts/*/versions/*",
-            "proposal.action.approve_artifact.artifact_version",
-        ),
-        Act::GrantWaiver(waiver) => check_waiver(waiver, now),
-        Act::LiftHold(a) => {
-            check_name(&a.hold, "holds/*", "proposal.action.lift_hold.hold")?;
-            let hold: Hold = store::get(tx, tenant, &a.hold).await?;
-            if hold.state() == HoldState::Lifted {
-                return Err(Error::precondition("HOLD_LIFTED", format!("{} is lifted already", hold.name)));
-            }
-            if hold.drill {
-                return Err(Error::precondition("HOLD_IS_DRILL", "a drill ends with EndDrill, without a proposal"));
-            }
-            Ok(())
-        }
-        Act::Resolution(_) => Ok(()),
-    }
-}
-
-/// Refuses a waiver without an end within bounds.
-pub(super) fn check_waiver(waiver: &GrantWaiver, now: Timestamp) -> Result<()> {
-    new_name("waivers", &waiver.waiver_id, "proposal.action.grant_waiver.waiver_id")?;
-    super::holds::check_scope(waiver.scope.as_ref(), "proposal.action.grant_waiver.scope")?;
-    let until = waiver.expire_time.as_ref().map(micros).unwrap_or_default();
-    if until <= now || until > now.plus(days(366)) {
-        let rule = "must be in the future and within 366 days";
-        return Err(Error::invalid("WAIVER_INVALID", "proposal.action.grant_waiver.expire_time", rule));
+async fn check_action(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
+    proposal::check_action(proposal.action.as_ref(), m.now())?;
+    if let Some(Act::LiftHold(lift)) = proposal::act(proposal) {
+        let tenant = m.tenant().clone();
+        check_liftable(&Holds::get(m.tx(), &tenant, &lift.hold).await?)?;
     }
     Ok(())
 }
 
-impl Council {
-    /// Creates a proposal, open at once if asked.
-    pub async fn create_proposal(&self, cx: &Cx, request: CreateProposalRequest) -> Result<Proposal> {
-        let name = new_name("proposals", &request.proposal_id, "proposal_id")?;
-        let given = required(request.proposal.clone(), "proposal")?;
-        check_name(&given.body, "bodies/*", "proposal.body")?;
-        let mut mutation = fresh!(self, cx, request);
-        let now = mutation.now();
-        let body: Body = store::get(mutation.tx(), &cx.tenant, &given.body).await?;
-        check_action(mutation.tx(), &cx.tenant, given.action.as_ref(), now).await?;
-        let class = match given.change_class() {
-            ChangeClass::Unspecified => ChangeClass::Normal,
-            class => class,
-        };
-        let mut proposal = Proposal {
-            name,
-            title: given.title,
-            rationale: given.rationale,
-            evidence: given.evidence,
-            action: given.action,
-            body: given.body,
-            change_class: class.into(),
-            state: ProposalState::Draft.into(),
-            proposer: Some(actor(&cx.actor)),
-            create_time: some(now),
-            update_time: some(now),
-            ..Proposal::default()
-        };
-        proposal.content_digest = content_digest(&proposal);
-        if request.open {
-            open(&mut mutation, &mut proposal, &body).await?;
-        }
-        store::insert(mutation.tx(), &cx.tenant, &mut proposal).await?;
-        let mut event = changed(&mutation, &proposal.name, None, &proposal);
-        event.details = details(&proposal);
-        mutation.record(event);
-        finish(mutation, proposal).await
-    }
-
-    /// Changes the content of a proposal and voids the votes on it.
-    pub async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
-        let given = required(request.proposal.clone(), "proposal")?;
-        check_name(&given.name, "proposals/*", "proposal.name")?;
-        let paths = masked(request.update_mask.as_ref(), &["title", "rationale", "evidence", "action"])?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: Proposal = store::claim(mutation.tx(), &cx.tenant, &given.name).await?;
-        check_etag(&before.name, &before.etag, &given.etag)?;
-        if before.proposer.as_ref().is_none_or(|proposer| proposer.subject != cx.actor.subject) {
-            return Err(Error::denied("NOT_THE_PROPOSER", format!("only the proposer may change {}", before.name)));
-        }
-        if !matches!(before.state(), ProposalState::Draft | ProposalState::Open) {
-            return Err(closed(&before));
-        }
-        let mut proposal = before.clone();
-        for path in paths {
-            match path {
-                "title" => proposal.title.clone_from(&given.title),
-                "rationale" => proposal.rationale.clone_from(&given.rationale),
-                "evidence" => proposal.evidence.clone_from(&given.evidence),
-                _ => proposal.action.clone_from(&given.action),
-            }
-        }
-        let now = mutation.now();
-        check_action(mutation.tx(), &cx.tenant, proposal.action.as_ref(), now).await?;
-        proposal.content_digest = content_digest(&proposal);
-        if proposal.content_digest != before.content_digest {
-            void(&mut proposal, "CONTENT_CHANGED");
-        }
-        if proposal.state() == ProposalState::Open {
-            let seats = bodies::seats(mutation.tx(), &cx.tenant, &proposal.body).await?;
-            proposal.tally = Some(tally(&ballot(&proposal, &seats).standing()));
-        }
-        proposal.update_time = some(now);
-        store::save(mutation.tx(), &cx.tenant, &mut proposal).await?;
-        let event = changed(&mutation, &proposal.name, Some(&before), &proposal);
-        mutation.record(event);
-        finish(mutation, proposal).await
-    }
-
-    /// Opens the vote on a draft, or a new round on an escalated proposal.
-    pub async fn open_proposal(&self, cx: &Cx, request: OpenProposalRequest) -> Result<Proposal> {
-        check_name(&request.name, "proposals/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: Proposal = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        if !matches!(before.state(), ProposalState::Draft | ProposalState::Escalated) {
-            return Err(closed(&before));
-        }
-        let body: Body = store::get(mutation.tx(), &cx.tenant, &before.body).await?;
-        let mut proposal = before.clone();
-        open(&mut mutation, &mut proposal, &body).await?;
-        store::save(mutation.tx(), &cx.tenant, &mut proposal).await?;
-        let mut event = changed(&mutation, &proposal.name, Some(&before), &proposal);
-        event.details = details(&proposal);
-        mutation.record(event);
-        finish(mutation, proposal).await
-    }
-
-    /// Withdraws a proposal.
-    pub async fn cancel_proposal(&self, cx: &Cx, request: CancelProposalRequest) -> Result<Proposal> {
-        check_name(&request.name, "proposals/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: Proposal = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        let undecided = [ProposalState::Draft, ProposalState::Open, ProposalState::Escalated];
-        if !undecided.contains(&before.state()) {
-            return Err(closed(&before));
-        }
-        let me = &cx.actor.subject;
-        let proposer = before.proposer.as_ref().is_some_and(|proposer| &proposer.subject == me);
-        let seats = bodies::seats(mutation.tx(), &cx.tenant, &before.body).await?;
-        let member = cx.actor.is_human() && seats.iter().any(|seat| &seat.subject == me);
-        if !proposer && !member {
-            return Err(Error::denied("NOT_ELIGIBLE", "only the proposer and members of the body may withdraw it"));
-        }
-        let now = mutation.now();
-        let mut proposal = before.clone();
-        decide(&mut proposal, ProposalState::Cancelled, request.reason.clone(), now);
-        timers::cancel(mutation.tx(), &cx.tenant, &timer_id(&proposal.name)).await?;
-        store::save(mutation.tx(), &cx.tenant, &mut proposal).await?;
-        let mut event = changed(&mutation, &proposal.name, Some(&before), &proposal);
-        event.reason = request.reason;
-        mutation.record(event);
-        finish(mutation, proposal).await
-    }
-
-    /// Executes a failed proposal once more.
-    pub async fn retry_proposal(&self, cx: &Cx, request: RetryProposalRequest) -> Result<Proposal> {
-        check_name(&request.name, "proposals/*", "name")?;
-        let mut mutation = fresh!(self, cx, request);
-        let before: Proposal = store::claim(mutation.tx(), &cx.tenant, &request.name).await?;
-        if before.state() != ProposalState::Failed {
-            return Err(Error::precondition("NOT_FAILED", format!("{} did not fail", before.name)));
-        }
-        let mut proposal = Proposal { state: ProposalState::Approved.into(), ..before.clone() };
-        proposal.update_time = some(mutation.now());
-        store::save(mutation.tx(), &cx.tenant, &mut proposal).await?;
-        let event = changed(&mutation, &proposal.name, Some(&before), &proposal);
-        mutation.record(event);
-        let proposal = finish(mutation, proposal).await?;
-        self.execute_now(cx, &proposal).await;
-        Ok(proposal)
-    }
-}
-
-/// What an audit entry says about a proposal beside its name.
-pub(super) fn details(proposal: &Proposal) -> serde_json::Value {
-    serde_json::json!({
-        "kind": kind_of(proposal),
-        "body": proposal.body,
-        "state": proposal.state().as_str_name().trim_start_matches("PROPOSAL_STATE_"),
-        "round": proposal.round,
-        "content_digest": proposal.content_digest,
-    })
-}
-
-pub(super) fn closed(proposal: &Proposal) -> Error {
-    let state = proposal.state().as_str_name().trim_start_matches("PROPOSAL_STATE_");
-    Error::precondition("PROPOSAL_CLOSED", format!("{} is {state}", proposal.name))
-}
-
-/// Ends the vote.
-pub(super) fn decide(proposal: &mut Proposal, state: ProposalState, reason: String, now: Timestamp) {
-    proposal.state = state.into();
-    proposal.decide_time = some(now);
-    proposal.decide_reason = reason;
-    proposal.update_time = some(now);
-}
-
-/// Marks the votes of the current round as not counting.
-fn void(proposal: &mut Proposal, reason: &str) {
-    let round = proposal.round;
-    for vote in proposal.votes.iter_mut().filter(|vote| vote.round == round && vote.void_reason.is_empty()) {
-        reason.clone_into(&mut vote.void_reason);
-    }
-}
-
 /// Pins rule, electorate and end of a new round.
-async fn open(mutation: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<()> {
-    let (now, tenant) = (mutation.now(), mutation.tenant().clone());
-    let (quorum, period) = bodies::class_rule(body, proposal.change_class());
-    let seats = bodies::seats(mutation.tx(), &tenant, &body.name).await?;
+async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<()> {
+    let (now, tenant) = (m.now(), m.tenant().clone());
+    let (quorum, period) = class_rule(body, proposal.change_class());
+    let seats = seats(m.tx(), &tenant, &body.name).await?;
     void(proposal, "NEW_ROUND");
     proposal.round += 1;
     proposal.quorum = Some(quorum);
@@ -351,8 +52,265 @@ async fn open(mutation: &mut Mutation, proposal: &mut Proposal, body: &Body) -> 
     let end = now.plus(period);
     proposal.state = ProposalState::Open.into();
     proposal.tally = Some(tally(&ballot.standing()));
-    (proposal.open_time, proposal.expire_time, proposal.update_time) = (some(now), some(end), some(now));
+    proposal.open_time = Some(stamp(now));
+    proposal.update_time = proposal.open_time;
+    proposal.expire_time = Some(stamp(end));
     (proposal.decide_time, proposal.decide_reason) = (None, String::new());
-    let (id, payload) = (timer_id(&proposal.name), proposal.name.clone().into_bytes());
-    timers::schedule(mutation.tx(), &tenant, &id, "proposal.expire", end, &payload).await
+    let id = timer_id(&proposal.name);
+    timers::schedule(m.tx(), &tenant, &id, "proposal.expire", end, proposal.name.as_bytes()).await
+}
+
+/// Ends the timer of a vote that is over.
+async fn close(m: &mut Mutation, before: &Proposal, proposal: &Proposal) -> Result<()> {
+    if before.state() == ProposalState::Open && proposal.state() != ProposalState::Open {
+        let tenant = m.tenant().clone();
+        timers::cancel(m.tx(), &tenant, &timer_id(&proposal.name)).await?;
+    }
+    Ok(())
+}
+
+/// Ends a vote whose time is over.
+pub(super) async fn expire_proposal(m: &mut Mutation, name: &str) -> Result<()> {
+    let before = Proposals::claim(m, name).await?;
+    if before.state() != ProposalState::Open {
+        return Ok(());
+    }
+    let mut proposal = before.clone();
+    let reason = "the voting period ended without a decision".to_owned();
+    decide(&mut proposal, ProposalState::Expired, reason, m.now());
+    save::<Proposals>(m, &before, &mut proposal, |event| "council.proposals.expire".clone_into(&mut event.action)).await
+}
+
+impl Service {
+    /// Creates a proposal, open at once if asked.
+    pub(crate) async fn create_proposal(&self, cx: &Cx, request: CreateProposalRequest) -> Result<Proposal> {
+        let name = ProposalName::new(name::id(&request.proposal_id, "proposal_id")?).to_string();
+        let given = required(request.proposal.clone(), "proposal")?;
+        BodyName::parse(&given.body, "proposal.body")?;
+        let create = async |m: &mut Mutation| {
+            let body = Bodies::get(m.tx(), &cx.tenant, &given.body).await?;
+            let class = match given.change_class() {
+                ChangeClass::Unspecified => ChangeClass::Normal,
+                class => class,
+            };
+            let now = Some(stamp(m.now()));
+            let mut proposal = Proposal {
+                name,
+                title: given.title,
+                rationale: given.rationale,
+                evidence: given.evidence,
+                action: given.action,
+                body: given.body,
+                change_class: class.into(),
+                state: ProposalState::Draft.into(),
+                proposer: Some(wire::actor(&cx.actor)),
+                create_time: now,
+                update_time: now,
+                ..Proposal::default()
+            };
+            check_action(m, &proposal).await?;
+            proposal.content_digest = content_digest(&proposal);
+            if request.open {
+                open(m, &mut proposal, &body).await?;
+            }
+            let details = moved(&proposal).json();
+            insert::<Proposals>(m, &mut proposal, |event| event.details = details).await?;
+            Ok(proposal)
+        };
+        self.mutate(cx, &request, create).await
+    }
+
+    pub(crate) async fn get_proposal(&self, cx: &Cx, request: GetProposalRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        self.get::<Proposals>(cx, &request.name).await
+    }
+
+    pub(crate) async fn list_proposals(&self, cx: &Cx, request: ListProposalsRequest) -> Result<ListProposalsResponse> {
+        let (proposals, next_page_token) = self.list::<Proposals>(cx, cx.page(&request)).await?;
+        Ok(ListProposalsResponse { proposals, next_page_token })
+    }
+
+    /// Changes the content of a proposal and voids the votes on it.
+    pub(crate) async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
+        const ALLOWED: &[&str] = &["title", "rationale", "evidence", "action"];
+        let given = required(request.proposal.as_ref(), "proposal")?;
+        ProposalName::parse(&given.name, "proposal.name")?;
+        let update = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &given.name).await?;
+            etag::check(&given.etag, &before.etag, &before.name)?;
+            if !proposal::is_by(&before, &cx.actor) {
+                return Err(Error::denied("NOT_THE_PROPOSER", format!("only the proposer may change {}", before.name)));
+            }
+            check_state(&before, &[ProposalState::Draft, ProposalState::Open])?;
+            let mut proposal = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            if proposal.action != before.action {
+                check_action(m, &proposal).await?;
+            }
+            proposal.content_digest = content_digest(&proposal);
+            if proposal.content_digest != before.content_digest {
+                void(&mut proposal, "CONTENT_CHANGED");
+            }
+            if proposal.state() == ProposalState::Open {
+                let seats = seats(m.tx(), &cx.tenant, &proposal.body).await?;
+                proposal.tally = Some(tally(&ballot(&proposal, &seats).standing()));
+            }
+            proposal.update_time = Some(stamp(m.now()));
+            save::<Proposals>(m, &before, &mut proposal, |_| {}).await?;
+            Ok(proposal)
+        };
+        self.mutate(cx, &request, update).await
+    }
+
+    /// Opens the vote on a draft, or a new round on an escalated proposal.
+    pub(crate) async fn open_proposal(&self, cx: &Cx, request: OpenProposalRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        let work = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &request.name).await?;
+            check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
+            let body = Bodies::get(m.tx(), &cx.tenant, &before.body).await?;
+            let mut proposal = before.clone();
+            open(m, &mut proposal, &body).await?;
+            let details = moved(&proposal).json();
+            save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
+            Ok(proposal)
+        };
+        self.mutate(cx, &request, work).await
+    }
+
+    /// Casts the caller's vote, and executes the proposal if that decides it.
+    pub(crate) async fn vote(&self, cx: &Cx, request: VoteRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        let cast = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &request.name).await?;
+            let now = m.now();
+            check_open(&before, now)?;
+            if request.content_digest != before.content_digest {
+                let message =
+                    format!("{} was edited: read it again, its digest is {}", before.name, before.content_digest);
+                return Err(Error::precondition("CONTENT_CHANGED", message));
+            }
+            let Some(chosen) = proposal::choice(request.choice()) else {
+                return Err(Error::invalid("FIELD_REQUIRED", "choice", "must be APPROVE, REJECT, ABSTAIN or VETO"));
+            };
+            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+            let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
+            let ballot = ballot(&before, &seats);
+            let wanted = (!request.seat.is_empty()).then_some(request.seat.as_str());
+            let seat = ballot.admit(&cx.actor, wanted, chosen, &delegations, now)?;
+            let mut proposal = before.clone();
+            proposal.votes.push(CastVote {
+                seat: seat.subject.clone(),
+                role_group: seat.role_group.clone(),
+                voter: Some(wire::actor(&cx.actor)),
+                choice: request.choice,
+                comment: request.comment.clone(),
+                content_digest: request.content_digest.clone(),
+                create_time: Some(stamp(now)),
+                round: before.round,
+                void_reason: String::new(),
+            });
+            settle(&mut proposal, &seats, now);
+            close(m, &before, &proposal).await?;
+            let ProposalMoved { kind, body, state, round, content_digest } = moved(&proposal);
+            let choice = request.choice().word().to_owned();
+            let (seat, role_group) = (seat.subject.clone(), seat.role_group.clone());
+            let details = VoteCast { kind, body, state, round, content_digest, choice, seat, role_group };
+            save::<Proposals>(m, &before, &mut proposal, |event| {
+                event.reason.clone_from(&request.comment);
+                event.details = details.json();
+            })
+            .await?;
+            Ok(proposal)
+        };
+        let voted = self.mutate(cx, &request, cast).await;
+        match &voted {
+            Ok(proposal) => self.execute_now(cx, proposal).await,
+            Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::FailedPrecondition) => {
+                self.refused(cx, &request.name, error).await?;
+            }
+            Err(_) => {}
+        }
+        voted
+    }
+
+    /// Declares the caller's conflict of interest.
+    pub(crate) async fn recuse(&self, cx: &Cx, request: RecuseRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        let recuse = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &request.name).await?;
+            let now = m.now();
+            check_open(&before, now)?;
+            let me = &cx.actor.subject;
+            if before.recusals.iter().any(|recusal| &recusal.subject == me) {
+                return Err(Error::precondition("RECUSED", format!("{me} declared a conflict of interest already")));
+            }
+            if !before.electorate.iter().any(|seat| &seat.subject == me) {
+                return Err(Error::denied("NOT_ELIGIBLE", format!("{me} has no seat in this vote")));
+            }
+            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+            let mut proposal = before.clone();
+            let (reason, create_time) = (request.reason.clone(), Some(stamp(now)));
+            proposal.recusals.push(Recusal { subject: me.clone(), reason, create_time });
+            let theirs = |vote: &&mut CastVote| {
+                vote.void_reason.is_empty()
+                    && (&vote.seat == me || vote.voter.as_ref().is_some_and(|voter| &voter.subject == me))
+            };
+            for vote in proposal.votes.iter_mut().filter(theirs) {
+                "RECUSED".clone_into(&mut vote.void_reason);
+            }
+            settle(&mut proposal, &seats, now);
+            close(m, &before, &proposal).await?;
+            let details = moved(&proposal).json();
+            save::<Proposals>(m, &before, &mut proposal, |event| {
+                event.reason.clone_from(&request.reason);
+                event.details = details;
+            })
+            .await?;
+            Ok(proposal)
+        };
+        let proposal = self.mutate(cx, &request, recuse).await?;
+        self.execute_now(cx, &proposal).await;
+        Ok(proposal)
+    }
+
+    /// Withdraws a proposal.
+    pub(crate) async fn cancel_proposal(&self, cx: &Cx, request: CancelProposalRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        let cancel = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &request.name).await?;
+            check_state(&before, &[ProposalState::Draft, ProposalState::Open, ProposalState::Escalated])?;
+            let me = &cx.actor.subject;
+            let member = async |m: &mut Mutation| -> Result<bool> {
+                let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+                Ok(cx.actor.is_human() && seats.iter().any(|seat| &seat.subject == me))
+            };
+            if !proposal::is_by(&before, &cx.actor) && !member(m).await? {
+                return Err(Error::denied("NOT_ELIGIBLE", "only the proposer and members of the body may withdraw it"));
+            }
+            let mut proposal = before.clone();
+            decide(&mut proposal, ProposalState::Cancelled, request.reason.clone(), m.now());
+            close(m, &before, &proposal).await?;
+            save::<Proposals>(m, &before, &mut proposal, |event| event.reason.clone_from(&request.reason)).await?;
+            Ok(proposal)
+        };
+        self.mutate(cx, &request, cancel).await
+    }
+
+    /// Executes a failed proposal once more.
+    pub(crate) async fn retry_proposal(&self, cx: &Cx, request: RetryProposalRequest) -> Result<Proposal> {
+        ProposalName::parse(&request.name, "name")?;
+        let retry = async |m: &mut Mutation| {
+            let before = Proposals::claim(m, &request.name).await?;
+            if before.state() != ProposalState::Failed {
+                return Err(Error::precondition("NOT_FAILED", format!("{} did not fail", before.name)));
+            }
+            let (state, update_time) = (ProposalState::Approved.into(), Some(stamp(m.now())));
+            let mut proposal = Proposal { state, update_time, ..before.clone() };
+            save::<Proposals>(m, &before, &mut proposal, |_| {}).await?;
+            Ok(proposal)
+        };
+        let proposal = self.mutate(cx, &request, retry).await?;
+        self.execute_now(cx, &proposal).await;
+        Ok(proposal)
+    }
 }

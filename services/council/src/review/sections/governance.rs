@@ -1,17 +1,20 @@
 //! Sections about the council itself: reviews, actions, incidents, waivers, controls, the audit log.
 
-use super::super::Frame;
-use super::super::gather::Sources;
-use super::super::pack::{Assurance, Block, Cell, Unit, short};
-use super::{at, count, facts, note, table, text, time, with};
-use crate::service::{kind_of, scope_text};
+use super::super::pack::Unit::{Count, Text};
+use super::super::pack::{Assurance, Block, Cell};
+use super::super::sources::{Frame, Sources};
+use super::super::tone::{Assessed, Tone};
+use super::{at, count, facts, note, table, text, texts, time, with};
+use crate::proposal::kind_of;
+use crate::scope;
 use crate::time::days;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, IncidentCategory, IncidentState, ProposalState, QuorumRule, WaiverState,
+    ActionItem, ActionItemState, EvidenceClass, IncidentCategory, IncidentState, ProposalState, QuorumRule, WaiverState,
 };
+use remit_api::wire::Word;
 use std::collections::BTreeMap;
 
-pub fn header(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn header(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let zone = if frame.review.zone.is_empty() { "UTC" } else { frame.review.zone.as_str() };
     let completeness = if frame.now >= frame.cut_off {
         "collected after the cut-off; what arrives later is restated in the next pack"
@@ -34,13 +37,13 @@ pub fn header(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     if let Ok(kpis) = &sources.kpis {
         let versions = kpis.kpis.iter().filter_map(|summary| summary.kpi.as_ref());
         let rows = versions.map(|kpi| vec![Cell::from(&kpi.name), kpi.version.into()]).collect();
-        blocks.push(table("KPI definitions in force", &[("KPI", Unit::Text), ("version", Unit::Count)], rows));
+        blocks.push(table("KPI definitions in force", &[("KPI", Text), ("version", Count)], rows));
     }
     blocks
 }
 
 /// A quorum rule in words.
-pub fn rule_text(rule: &QuorumRule) -> String {
+pub(crate) fn rule_text(rule: &QuorumRule) -> String {
     let mut parts = Vec::new();
     if rule.majority {
         parts.push("a majority of the eligible seats".to_owned());
@@ -52,35 +55,36 @@ pub fn rule_text(rule: &QuorumRule) -> String {
     parts.join(", ")
 }
 
-pub fn attendance(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn attendance(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let members = sources.own.members.iter().filter(|member| member.active);
     let rows = members.map(|member| vec![Cell::from(&member.subject), (&member.role_group).into()]).collect();
     let rule = frame.review.quorum.as_ref().map(rule_text).unwrap_or_default();
     vec![
         facts("", vec![text("Rule for signatures", rule)]),
-        table("Members", &[("member", Unit::Text), ("role group", Unit::Text)], rows),
+        table("Members", &texts(["member", "role group"]), rows),
         note("Attendance, conflicts and signatures of this review are recorded beside the evidence."),
     ]
 }
 
-pub fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let reviews = frame.earlier.iter().filter(|review| review.period < frame.review.period).take(12);
     let reviews = reviews
         .map(|review| {
-            let state = short(review.state().as_str_name(), "REVIEW_STATE_");
             let open = review.findings.iter().filter(|finding| finding.disposition == 0).count();
-            vec![Cell::from(&review.period), state.into(), review.findings.len().into(), open.into()]
+            vec![Cell::from(&review.period), Cell::judged(review.state()), review.findings.len().into(), open.into()]
         })
         .collect();
     let row = |item: &ActionItem| {
         let state = match item.state() {
-            ActionItemState::Open if at(&item.due_time) < frame.now => "OVERDUE".to_owned(),
-            state => short(state.as_str_name(), "ACTION_ITEM_STATE_"),
+            ActionItemState::Open if at(&item.due_time) < frame.now => {
+                Cell::Judged { word: "OVERDUE".to_owned(), tone: Tone::Bad }
+            }
+            state => state.word().into(),
         };
         vec![
             Cell::from(&item.title),
             (&item.owner).into(),
-            state.into(),
+            state,
             time(&item.due_time),
             item.times_carried.into(),
             (&item.origin).into(),
@@ -88,33 +92,27 @@ pub fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     };
     let in_month =
         |item: &&ActionItem| item.state() == ActionItemState::Open || at(&item.close_time) >= frame.month.start();
-    let columns = [
-        ("action", Unit::Text),
-        ("owner", Unit::Text),
-        ("state", Unit::Text),
-        ("due", Unit::Text),
-        ("carried", Unit::Count),
-        ("from", Unit::Text),
-    ];
-    let earlier = [("month", Unit::Text), ("state", Unit::Text), ("findings", Unit::Count), ("undecided", Unit::Count)];
+    let columns =
+        [("action", Text), ("owner", Text), ("state", Text), ("due", Text), ("carried", Count), ("from", Text)];
+    let earlier = [("month", Text), ("state", Text), ("findings", Count), ("undecided", Count)];
     vec![
         table("Earlier reviews", &earlier, reviews),
         table("Actions", &columns, sources.own.items.iter().filter(in_month).map(row).collect()),
     ]
 }
 
-pub fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let incidents = sources.own.incidents.iter().filter(|incident| {
         let private = incident.category() == IncidentCategory::Privacy || incident.personal_data_breach;
         private && (incident.state() == IncidentState::Open || at(&incident.create_time) >= frame.month.start())
     });
     let rows = incidents
         .map(|incident| {
-            let state = short(incident.state().as_str_name(), "INCIDENT_STATE_");
+            let state = incident.state().word();
             vec![Cell::from(&incident.name), (&incident.title).into(), state.into(), time(&incident.aware_time)]
         })
         .collect();
-    let columns = [("incident", Unit::Text), ("title", Unit::Text), ("state", Unit::Text), ("aware", Unit::Text)];
+    let columns = texts(["incident", "title", "state", "aware"]);
     let mut blocks = vec![table("Incidents with personal data", &columns, rows)];
     blocks.extend(with("audit.summary", &sources.entries, |entries| {
         let of = |action: &str| {
@@ -135,7 +133,7 @@ pub fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     blocks
 }
 
-pub fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let all = &sources.own.incidents;
     let shown = all.iter().filter(|incident| {
         incident.state() == IncidentState::Open
@@ -148,20 +146,16 @@ pub fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 .clocks
                 .iter()
                 .map(|clock| {
-                    let kind = short(clock.kind().as_str_name(), "CLOCK_KIND_");
-                    format!(
-                        "{kind} {} (due {})",
-                        short(clock.state().as_str_name(), "CLOCK_STATE_"),
-                        at(&clock.due_time)
-                    )
+                    let kind = clock.kind().word();
+                    format!("{kind} {} (due {})", clock.state().word(), at(&clock.due_time))
                 })
                 .collect();
             vec![
                 Cell::from(&incident.name),
                 (&incident.title).into(),
                 (&incident.system).into(),
-                short(incident.severity().as_str_name(), "SEVERITY_").into(),
-                short(incident.state().as_str_name(), "INCIDENT_STATE_").into(),
+                Cell::judged(incident.severity()),
+                incident.state().word().into(),
                 clocks.join("; ").into(),
                 (&incident.after_action).into(),
             ]
@@ -169,20 +163,12 @@ pub fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
         .collect();
     let new = all.iter().filter(|incident| at(&incident.create_time) >= frame.month.start()).count();
     let open = all.iter().filter(|incident| incident.state() == IncidentState::Open).count();
-    let columns = [
-        ("incident", Unit::Text),
-        ("title", Unit::Text),
-        ("system", Unit::Text),
-        ("severity", Unit::Text),
-        ("state", Unit::Text),
-        ("clocks", Unit::Text),
-        ("after-action", Unit::Text),
-    ];
+    let columns = texts(["incident", "title", "system", "severity", "state", "clocks", "after-action"]);
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     vec![facts("", vec![count("New", number(new)), count("Open", number(open))]), table("Incidents", &columns, rows)]
 }
 
-pub fn waivers(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn waivers(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let shown = sources
         .own
         .waivers
@@ -191,53 +177,45 @@ pub fn waivers(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let rows = shown
         .map(|waiver| {
             let soon = waiver.state() == WaiverState::Active && at(&waiver.expire_time) < frame.now.plus(days(30));
-            let state = short(waiver.state().as_str_name(), "WAIVER_STATE_");
+            let state = waiver.state().word();
             vec![
                 Cell::from(&waiver.name),
                 (&waiver.control).into(),
-                scope_text(waiver.scope.as_ref()).into(),
+                scope::text(waiver.scope.as_ref()).into(),
                 if soon { "ACTIVE, ends within 30 days".into() } else { state.into() },
                 time(&waiver.expire_time),
                 (&waiver.compensating_control).into(),
             ]
         })
         .collect();
-    let columns = [
-        ("waiver", Unit::Text),
-        ("rule", Unit::Text),
-        ("scope", Unit::Text),
-        ("state", Unit::Text),
-        ("ends", Unit::Text),
-        ("compensating control", Unit::Text),
-    ];
+    let columns = texts(["waiver", "rule", "scope", "state", "ends", "compensating control"]);
     vec![table("Waivers", &columns, rows), note("What a waiver covers counts as WAIVED, never as passed.")]
 }
 
-pub fn controls(assurance: &[Assurance]) -> Vec<Block> {
-    let mut by_framework: BTreeMap<&str, BTreeMap<&str, i64>> = BTreeMap::new();
-    for control in assurance {
-        *by_framework.entry(&control.framework).or_default().entry(&control.result).or_default() += 1;
-        *by_framework.entry(&control.framework).or_default().entry(&control.class).or_default() += 1;
-    }
-    let labels = [
-        "AUTOMATED",
-        "PARTIAL",
-        "ATTESTED",
-        "evidence available",
-        "attestation needed",
-        "no evidence",
-        "source not available",
-        "check failed",
+pub(crate) fn controls(assurance: &[Assurance]) -> Vec<Block> {
+    let classes = [EvidenceClass::Automated, EvidenceClass::Partial, EvidenceClass::Attested];
+    let results = [
+        Assessed::EvidenceAvailable,
+        Assessed::AttestationNeeded,
+        Assessed::NoEvidence,
+        Assessed::SourceNotAvailable,
+        Assessed::CheckFailed,
     ];
+    let mut by_framework: BTreeMap<&str, Vec<&Assurance>> = BTreeMap::new();
+    for control in assurance {
+        by_framework.entry(&control.framework).or_default().push(control);
+    }
     let rows = by_framework
-        .iter()
-        .map(|(framework, counts)| {
-            let numbers = labels.iter().map(|label| Cell::from(counts.get(label).copied().unwrap_or(0)));
-            [Cell::from(*framework)].into_iter().chain(numbers).collect()
+        .into_iter()
+        .map(|(framework, controls)| {
+            let of_class = classes.map(|class| controls.iter().filter(|control| control.class == class).count());
+            let with_result = results.map(|result| controls.iter().filter(|control| control.result == result).count());
+            let numbers = of_class.into_iter().chain(with_result).map(Cell::from);
+            [Cell::from(framework)].into_iter().chain(numbers).collect()
         })
         .collect();
-    let columns: Vec<_> =
-        [("framework", Unit::Text)].into_iter().chain(labels.iter().map(|label| (*label, Unit::Count))).collect();
+    let labels = classes.map(Word::word).into_iter().chain(results.map(Assessed::text));
+    let columns: Vec<_> = [("framework", Text)].into_iter().chain(labels.map(|label| (label, Count))).collect();
     vec![
         note(
             "This table says which evidence is available. It makes no statement about compliance: that is for people to judge.",
@@ -246,7 +224,7 @@ pub fn controls(assurance: &[Assurance]) -> Vec<Block> {
     ]
 }
 
-pub fn audit(sources: &Sources) -> Vec<Block> {
+pub(crate) fn audit(sources: &Sources) -> Vec<Block> {
     let mut blocks = with("audit.verify", &sources.verify, |verified| {
         let result = if verified.ok { "nothing wrong was found" } else { "FAILED" };
         let wrong =
@@ -263,7 +241,7 @@ pub fn audit(sources: &Sources) -> Vec<Block> {
                     text("Root hash", hex::encode(&verified.root_hash)),
                 ],
             ),
-            table("What is wrong", &[("where", Unit::Text), ("what", Unit::Text)], wrong),
+            table("What is wrong", &texts(["where", "what"]), wrong),
         ]
     });
     blocks.extend(with("audit.checkpoint", &sources.checkpoint, |checkpoint| {
@@ -280,10 +258,10 @@ pub fn audit(sources: &Sources) -> Vec<Block> {
     }));
     blocks.extend(with("audit.summary", &sources.entries, |entries| {
         let rows = entries.counts.iter().take(20).map(|one| {
-            let outcome = short(one.outcome().as_str_name(), "OUTCOME_");
+            let outcome = one.outcome().word();
             vec![Cell::from(&one.action), outcome.into(), one.count.into()]
         });
-        let columns = [("action", Unit::Text), ("outcome", Unit::Text), ("count", Unit::Count)];
+        let columns = [("action", Text), ("outcome", Text), ("count", Count)];
         vec![
             facts("The month", vec![count("Entries", entries.total_count), count("Actors", entries.actor_count)]),
             table("The most frequent actions", &columns, rows.collect()),
@@ -292,14 +270,14 @@ pub fn audit(sources: &Sources) -> Vec<Block> {
     blocks
 }
 
-pub fn requests(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn requests(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let (mut open, mut decided) = (Vec::new(), Vec::new());
     for proposal in &sources.own.proposals {
         let row = vec![
             Cell::from(&proposal.name),
             (&proposal.title).into(),
             kind_of(proposal).into(),
-            short(proposal.state().as_str_name(), "PROPOSAL_STATE_").into(),
+            Cell::judged(proposal.state()),
             proposal.tally.as_ref().map_or(Cell::None, |tally| tally.approvals.into()),
             proposal.tally.as_ref().map_or(Cell::None, |tally| tally.eligible.into()),
         ];
@@ -312,12 +290,12 @@ pub fn requests(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
         }
     }
     let columns = [
-        ("proposal", Unit::Text),
-        ("question", Unit::Text),
-        ("kind", Unit::Text),
-        ("state", Unit::Text),
-        ("approvals", Unit::Count),
-        ("eligible", Unit::Count),
+        ("proposal", Text),
+        ("question", Text),
+        ("kind", Text),
+        ("state", Text),
+        ("approvals", Count),
+        ("eligible", Count),
     ];
     vec![
         table("To decide", &columns, open),

@@ -1,16 +1,17 @@
 //! Sections about policies, decisions, drift, models and outputs.
 
-use super::super::Frame;
-use super::super::gather::Sources;
-use super::super::pack::{Block, Cell, Fact, Unit, short};
-use super::{at, count, facts, note, table, text, time, with};
+use super::super::pack::Unit::{Count, Number, Ratio, Text};
+use super::super::pack::{Block, Cell, Fact};
+use super::super::sources::{Frame, Sources};
+use super::{at, count, facts, note, table, text, texts, time, with};
 use remit_api::council::v1::DriftResult;
 use remit_api::registry::v1::{ModelVersionState, OutputCount};
 use remit_api::scoring::v1::PolicyState;
+use remit_api::wire::Word as _;
 use remit_core::Timestamp;
 
 /// The decision policy in force and its digest, in words.
-pub fn active_policy(sources: &Sources) -> String {
+pub(crate) fn active_policy(sources: &Sources) -> String {
     match &sources.policies {
         Ok(policies) => policies
             .iter()
@@ -24,8 +25,8 @@ fn in_month(frame: &Frame<'_>, time: Timestamp) -> bool {
     (frame.month.start()..frame.month.end()).contains(&time)
 }
 
-pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
-    let columns = [("resource", Unit::Text), ("what changed", Unit::Text), ("when", Unit::Text)];
+pub(crate) fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    let columns = texts(["resource", "what changed", "when"]);
     let mut blocks = with("registry.versions", &sources.versions, |versions| {
         let mut rows = Vec::new();
         for version in versions {
@@ -34,8 +35,7 @@ pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 rows.push(vec![Cell::from(name), "registered".into(), time(&version.version.create_time)]);
             }
             for change in version.transitions.iter().filter(|change| in_month(frame, at(&change.record_time))) {
-                let state = |state: ModelVersionState| short(state.as_str_name(), "MODEL_VERSION_STATE_");
-                let what = format!("{} to {}", state(change.from_state()), state(change.to_state()));
+                let what = format!("{} to {}", change.from_state().word(), change.to_state().word());
                 rows.push(vec![Cell::from(name), what.into(), time(&change.record_time)]);
             }
         }
@@ -51,22 +51,14 @@ pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     });
     blocks.extend(with("registry.artifacts", &sources.artifacts, |artifacts| {
         let new = artifacts.iter().filter(|one| in_month(frame, at(&one.update_time)));
-        let rows = new
-            .map(|one| {
-                let state = short(one.state().as_str_name(), "ARTIFACT_VERSION_STATE_");
-                vec![Cell::from(&one.name), state.into(), time(&one.update_time)]
-            })
-            .collect();
+        let rows =
+            new.map(|one| vec![Cell::from(&one.name), Cell::judged(one.state()), time(&one.update_time)]).collect();
         vec![table("Prompts and other artifacts", &columns, rows)]
     }));
     blocks.extend(with("registry.automations", &sources.automations, |automations| {
         let new = automations.iter().filter(|one| in_month(frame, at(&one.update_time)));
-        let rows = new
-            .map(|one| {
-                let state = short(one.state().as_str_name(), "AUTOMATION_STATE_");
-                vec![Cell::from(&one.name), state.into(), time(&one.update_time)]
-            })
-            .collect();
+        let rows =
+            new.map(|one| vec![Cell::from(&one.name), Cell::judged(one.state()), time(&one.update_time)]).collect();
         vec![table("Cross-functional automations", &columns, rows)]
     }));
     blocks.extend(with("handoff.gates", &sources.gates, |gates| {
@@ -78,7 +70,7 @@ pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 vec![Cell::from(&gate.name), active.into(), time(&gate.update_time)]
             })
             .collect();
-        vec![table("Gates", &[("gate", Unit::Text), ("in force", Unit::Text), ("changed", Unit::Text)], rows)]
+        vec![table("Gates", &texts(["gate", "in force", "changed"]), rows)]
     }));
     blocks.extend(with("scoring.tasks", &sources.decisions, |decisions| {
         vec![facts(
@@ -92,14 +84,14 @@ pub fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     blocks
 }
 
-pub fn decisions(sources: &Sources) -> Vec<Block> {
+pub(crate) fn decisions(sources: &Sources) -> Vec<Block> {
     with("scoring.decisions", &sources.decisions, |found| {
         let patterns = found
             .patterns
             .iter()
             .map(|now| {
                 let before = found.previous_patterns.iter().find(|before| before.pattern == now.pattern);
-                let name = short(now.pattern().as_str_name(), "AUTONOMY_PATTERN_");
+                let name = now.pattern().word();
                 vec![Cell::from(name), now.count.into(), before.map_or(Cell::None, |before| before.count.into())]
             })
             .collect();
@@ -110,7 +102,7 @@ pub fn decisions(sources: &Sources) -> Vec<Block> {
             vec![
                 Cell::from(&one.model_version),
                 (&one.task).into(),
-                short(one.verdict().as_str_name(), "VERDICT_").into(),
+                one.verdict().word().into(),
                 (&one.reason).into(),
                 one.count.into(),
             ]
@@ -122,7 +114,7 @@ pub fn decisions(sources: &Sources) -> Vec<Block> {
                     count("Decisions in the month", found.decisions),
                     Fact {
                         label: "Shift of the distribution of patterns".to_owned(),
-                        unit: Unit::Ratio,
+                        unit: Ratio,
                         value: found.pattern_shift.into(),
                         n: Some(found.decisions.min(found.previous_decisions)),
                     },
@@ -131,36 +123,26 @@ pub fn decisions(sources: &Sources) -> Vec<Block> {
                     count("Checks denied", found.checks_denied),
                 ],
             ),
-            table(
-                "By autonomy pattern",
-                &[("pattern", Unit::Text), ("month", Unit::Count), ("before", Unit::Count)],
-                patterns,
-            ),
-            table("By band", &[("band", Unit::Text), ("count", Unit::Count)], named(&found.bands)),
-            table("Caps applied", &[("cap", Unit::Text), ("count", Unit::Count)], named(&found.caps)),
+            table("By autonomy pattern", &[("pattern", Text), ("month", Count), ("before", Count)], patterns),
+            table("By band", &[("band", Text), ("count", Count)], named(&found.bands)),
+            table("Caps applied", &[("cap", Text), ("count", Count)], named(&found.caps)),
             table(
                 "Checks",
-                &[
-                    ("model version", Unit::Text),
-                    ("task", Unit::Text),
-                    ("verdict", Unit::Text),
-                    ("reason", Unit::Text),
-                    ("count", Unit::Count),
-                ],
+                &[("model version", Text), ("task", Text), ("verdict", Text), ("reason", Text), ("count", Count)],
                 checks.collect(),
             ),
         ]
     })
 }
 
-pub fn drift(drift: &[DriftResult]) -> Vec<Block> {
+pub(crate) fn drift(drift: &[DriftResult]) -> Vec<Block> {
     let rows = drift
         .iter()
         .map(|result| {
             let enough = result.n > 0;
             let number = |value: f64| if enough { Cell::from(value) } else { Cell::None };
             vec![
-                short(result.detector().as_str_name(), "DRIFT_DETECTOR_").into(),
+                result.detector().word().into(),
                 Cell::from(&result.subject),
                 (&result.statistic).into(),
                 number(result.value),
@@ -168,22 +150,22 @@ pub fn drift(drift: &[DriftResult]) -> Vec<Block> {
                 result.n.into(),
                 result.baseline_n.into(),
                 format!("{} / {}", result.moderate_threshold, result.significant_threshold).into(),
-                short(result.verdict().as_str_name(), "DRIFT_VERDICT_").into(),
+                Cell::judged(result.verdict()),
                 (&result.note).into(),
             ]
         })
         .collect();
     let columns = [
-        ("detector", Unit::Text),
-        ("subject", Unit::Text),
-        ("statistic", Unit::Text),
-        ("value", Unit::Number),
-        ("corrected", Unit::Number),
-        ("n", Unit::Count),
-        ("baseline n", Unit::Count),
-        ("thresholds", Unit::Text),
-        ("verdict", Unit::Text),
-        ("remark", Unit::Text),
+        ("detector", Text),
+        ("subject", Text),
+        ("statistic", Text),
+        ("value", Number),
+        ("corrected", Number),
+        ("n", Count),
+        ("baseline n", Count),
+        ("thresholds", Text),
+        ("verdict", Text),
+        ("remark", Text),
     ];
     let mut blocks = vec![
         note("INSUFFICIENT_DATA means that no statement is possible. It does not mean that nothing drifted."),
@@ -209,7 +191,7 @@ fn output_row(count: &OutputCount) -> Vec<Cell> {
     vec![key.into(), count.outputs.into(), count.high_stakes.into(), count.incomplete.into(), count.unapproved.into()]
 }
 
-pub fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let mut blocks = with("registry.versions", &sources.versions, |versions| {
         let rows = versions
             .iter()
@@ -222,7 +204,7 @@ pub fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 };
                 vec![
                     Cell::from(&version.name),
-                    short(version.state().as_str_name(), "MODEL_VERSION_STATE_").into(),
+                    Cell::judged(version.state()),
                     version.aliases.join(", ").into(),
                     (&version.owner).into(),
                     due,
@@ -232,24 +214,24 @@ pub fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             })
             .collect();
         let columns = [
-            ("version", Unit::Text),
-            ("state", Unit::Text),
-            ("aliases", Unit::Text),
-            ("owner", Unit::Text),
-            ("review by", Unit::Text),
-            ("evaluations passed", Unit::Count),
-            ("documentation gaps", Unit::Text),
+            ("version", Text),
+            ("state", Text),
+            ("aliases", Text),
+            ("owner", Text),
+            ("review by", Text),
+            ("evaluations passed", Count),
+            ("documentation gaps", Text),
         ];
         vec![table("Model versions", &columns, rows)]
     });
     blocks.extend(with("registry.outputs", &sources.outputs, |outputs| {
         let total = outputs.total.clone().unwrap_or_default();
         let columns = [
-            ("model version", Unit::Text),
-            ("outputs", Unit::Count),
-            ("high stakes", Unit::Count),
-            ("lacking tags", Unit::Count),
-            ("not approved", Unit::Count),
+            ("model version", Text),
+            ("outputs", Count),
+            ("high stakes", Count),
+            ("lacking tags", Count),
+            ("not approved", Count),
         ];
         vec![
             facts(
@@ -273,7 +255,7 @@ pub fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     blocks
 }
 
-pub fn policies(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn policies(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     with("scoring.policies", &sources.policies, |policies| {
         let rows = policies
             .iter()
@@ -281,7 +263,7 @@ pub fn policies(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 policy.state() != PolicyState::Superseded || at(&policy.supersede_time) >= frame.month.start()
             })
             .map(|policy| {
-                let state = short(policy.state().as_str_name(), "POLICY_STATE_");
+                let state = policy.state().word();
                 let stale = policy.review_by.is_some() && at(&policy.review_by) < frame.now;
                 let backtest =
                     if policy.backtest_digest.is_empty() { Cell::None } else { (&policy.backtest_digest).into() };
@@ -294,32 +276,22 @@ pub fn policies(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 ]
             })
             .collect();
-        let columns = [
-            ("policy version", Unit::Text),
-            ("state", Unit::Text),
-            ("activated", Unit::Text),
-            ("proposal", Unit::Text),
-            ("backtest", Unit::Text),
-        ];
+        let columns = texts(["policy version", "state", "activated", "proposal", "backtest"]);
         vec![table("Policy versions", &columns, rows)]
     })
 }
 
-pub fn disclosure(sources: &Sources) -> Vec<Block> {
+pub(crate) fn disclosure(sources: &Sources) -> Vec<Block> {
     with("registry.disclosure", &sources.outputs, |outputs| {
         let rows = |counts: &std::collections::BTreeMap<String, i64>| {
             counts.iter().map(|(key, n)| vec![Cell::from(key), (*n).into()]).collect::<Vec<_>>()
         };
         vec![
             text_note(),
-            table(
-                "By disclosure status",
-                &[("status", Unit::Text), ("outputs", Unit::Count)],
-                rows(&outputs.by_disclosure_status),
-            ),
+            table("By disclosure status", &[("status", Text), ("outputs", Count)], rows(&outputs.by_disclosure_status)),
             table(
                 "By digital source type",
-                &[("type", Unit::Text), ("outputs", Unit::Count)],
+                &[("type", Text), ("outputs", Count)],
                 rows(&outputs.by_digital_source_type),
             ),
         ]

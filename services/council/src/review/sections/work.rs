@@ -1,13 +1,14 @@
 //! Sections about handoffs, oversight, quality, KPIs and strategy.
 
-use super::super::Frame;
-use super::super::gather::Sources;
-use super::super::pack::{Bar, Block, Cell, Unit, round, short};
-use super::{count, counts, facts, note, rate, seconds, table, text, time, with};
+use super::super::pack::Unit::{Count, Number, Ratio, Seconds, Text};
+use super::super::pack::{Bar, Block, Cell, Unit, round};
+use super::super::sources::{Frame, Sources};
+use super::{at, count, counts, facts, note, rate, seconds, table, text, texts, time, with};
 use remit_api::handoff::v1::ConsideredApproval;
 use remit_api::kpi::v1::{KpiSummary, Layer, Unit as KpiUnit};
+use remit_api::wire::Word as _;
 
-pub fn quality(sources: &Sources) -> Vec<Block> {
+pub(crate) fn quality(sources: &Sources) -> Vec<Block> {
     with("handoff.grades", &sources.handoffs, |handoffs| {
         let rows = handoffs
             .model_grades
@@ -26,13 +27,13 @@ pub fn quality(sources: &Sources) -> Vec<Block> {
             })
             .collect();
         let columns = [
-            ("model version", Unit::Text),
-            ("graded", Unit::Count),
-            ("passed", Unit::Ratio),
-            ("mean grade", Unit::Number),
-            ("factual errors", Unit::Count),
-            ("reviewed", Unit::Count),
-            ("error rate", Unit::Ratio),
+            ("model version", Text),
+            ("graded", Count),
+            ("passed", Ratio),
+            ("mean grade", Number),
+            ("factual errors", Count),
+            ("reviewed", Count),
+            ("error rate", Ratio),
         ];
         vec![
             note("The rate of factual errors is over reviewed outputs only, never over all (A27)."),
@@ -41,7 +42,7 @@ pub fn quality(sources: &Sources) -> Vec<Block> {
     })
 }
 
-pub fn handoffs(sources: &Sources) -> Vec<Block> {
+pub(crate) fn handoffs(sources: &Sources) -> Vec<Block> {
     let mut blocks = with("handoff.summary", &sources.handoffs, |found| {
         let levels = found
             .service_levels
@@ -57,13 +58,7 @@ pub fn handoffs(sources: &Sources) -> Vec<Block> {
                 ]
             })
             .collect();
-        let columns = [
-            ("clock", Unit::Text),
-            ("met", Unit::Count),
-            ("breached", Unit::Count),
-            ("open", Unit::Count),
-            ("share met", Unit::Ratio),
-        ];
+        let columns = [("clock", Text), ("met", Count), ("breached", Count), ("open", Count), ("share met", Ratio)];
         let mut summary = vec![count("Created", found.created_count), count("Published", found.published_count)];
         if !found.oldest_open.is_empty() {
             summary.push(text("Oldest open", &found.oldest_open));
@@ -95,11 +90,11 @@ pub fn handoffs(sources: &Sources) -> Vec<Block> {
             })
             .collect();
         let columns = [
-            ("model version", Unit::Text),
-            ("to sales", Unit::Count),
-            ("to nurture", Unit::Count),
-            ("denied", Unit::Count),
-            ("share to sales", Unit::Ratio),
+            ("model version", Text),
+            ("to sales", Count),
+            ("to nurture", Count),
+            ("denied", Count),
+            ("share to sales", Ratio),
         ];
         let accept = found.accept.as_ref();
         vec![
@@ -135,15 +130,15 @@ fn considered(one: &ConsideredApproval) -> Vec<Cell> {
     ]
 }
 
-pub fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+pub(crate) fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let columns = [
-        ("who or what", Unit::Text),
-        ("reviews", Unit::Count),
-        ("accepted", Unit::Ratio),
-        ("median latency", Unit::Seconds),
-        ("edits before", Unit::Count),
-        ("largest burst", Unit::Count),
-        ("remark", Unit::Text),
+        ("who or what", Text),
+        ("reviews", Count),
+        ("accepted", Ratio),
+        ("median latency", Seconds),
+        ("edits before", Count),
+        ("largest burst", Count),
+        ("remark", Text),
     ];
     let mut blocks = with("handoff.overrides", &sources.handoffs, |found| {
         vec![
@@ -175,7 +170,7 @@ pub fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             counts("Lead routing overrides by reason", "reason", &found.overrides_by_reason),
         ]
     }));
-    let uses = sources.own.uses.iter().filter(|used| super::at(&used.create_time) >= frame.month.start());
+    let uses = sources.own.uses.iter().filter(|used| at(&used.create_time) >= frame.month.start());
     let rows = uses
         .map(|used| {
             let actor = used.actor.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default();
@@ -188,20 +183,14 @@ pub fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             ]
         })
         .collect();
-    let columns = [
-        ("hold", Unit::Text),
-        ("who", Unit::Text),
-        ("when", Unit::Text),
-        ("reason", Unit::Text),
-        ("reviewed", Unit::Text),
-    ];
+    let columns = texts(["hold", "who", "when", "reason", "reviewed"]);
     blocks.push(table("Break-glass uses", &columns, rows));
-    let holds = sources.own.holds.iter().filter(|hold| super::at(&hold.update_time) >= frame.month.start());
+    let holds = sources.own.holds.iter().filter(|hold| at(&hold.update_time) >= frame.month.start());
     let rows = holds
         .map(|hold| {
-            let state = short(hold.state().as_str_name(), "HOLD_STATE_");
+            let state = hold.state().word();
             let kind = if hold.drill { "drill" } else { "hold" };
-            let scope = crate::service::scope_text(hold.scope.as_ref());
+            let scope = crate::scope::text(hold.scope.as_ref());
             vec![
                 Cell::from(&hold.name),
                 kind.into(),
@@ -212,24 +201,17 @@ pub fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             ]
         })
         .collect();
-    let columns = [
-        ("hold", Unit::Text),
-        ("kind", Unit::Text),
-        ("scope", Unit::Text),
-        ("state", Unit::Text),
-        ("engaged", Unit::Text),
-        ("reason", Unit::Text),
-    ];
+    let columns = texts(["hold", "kind", "scope", "state", "engaged", "reason"]);
     blocks.push(table("Kill switch: holds and drills", &columns, rows));
     blocks
 }
 
 fn unit(unit: KpiUnit) -> Unit {
     match unit {
-        KpiUnit::Proportion => Unit::Ratio,
-        KpiUnit::Seconds => Unit::Seconds,
-        KpiUnit::Count => Unit::Count,
-        KpiUnit::Currency | KpiUnit::Score | KpiUnit::Index | KpiUnit::Unspecified => Unit::Number,
+        KpiUnit::Proportion => Ratio,
+        KpiUnit::Seconds => Seconds,
+        KpiUnit::Count => Count,
+        KpiUnit::Currency | KpiUnit::Score | KpiUnit::Index | KpiUnit::Unspecified => Number,
     }
 }
 
@@ -239,11 +221,11 @@ fn kpi_row(summary: &KpiSummary) -> Option<Vec<Cell>> {
     let before = summary.previous.clone().unwrap_or_default();
     let shown = |value: Option<f64>| match (value, unit(kpi.unit())) {
         (None, _) => Cell::None,
-        (Some(value), Unit::Ratio) => format!("{:.2} %", value * 100.0).into(),
+        (Some(value), Ratio) => format!("{:.2} %", value * 100.0).into(),
         (Some(value), _) => value.into(),
     };
     let interval = now.interval.as_ref().map_or(Cell::None, |interval| match unit(kpi.unit()) {
-        Unit::Ratio => format!("{:.2} to {:.2} %", interval.lower * 100.0, interval.upper * 100.0).into(),
+        Ratio => format!("{:.2} to {:.2} %", interval.lower * 100.0, interval.upper * 100.0).into(),
         _ => format!("{:.4} to {:.4}", interval.lower, interval.upper).into(),
     });
     let mut remarks = Vec::new();
@@ -264,8 +246,8 @@ fn kpi_row(summary: &KpiSummary) -> Option<Vec<Cell>> {
         shown(before.value),
         before.n.into(),
         shown(kpi.target),
-        short(now.data_state().as_str_name(), "DATA_STATE_").into(),
-        short(now.target_state().as_str_name(), "TARGET_STATE_").replace("UNSPECIFIED", "").into(),
+        Cell::judged(now.data_state()),
+        Cell::judged(now.target_state()),
         remarks.join("; ").into(),
     ])
 }
@@ -283,19 +265,19 @@ fn bar(summary: &KpiSummary) -> Option<Bar> {
     })
 }
 
-pub fn kpis(sources: &Sources) -> Vec<Block> {
+pub(crate) fn kpis(sources: &Sources) -> Vec<Block> {
     with("kpi.summary", &sources.kpis, |found| {
         let columns = [
-            ("KPI", Unit::Text),
-            ("value", Unit::Number),
-            ("n", Unit::Count),
-            ("95% interval", Unit::Text),
-            ("before", Unit::Number),
-            ("n before", Unit::Count),
-            ("target", Unit::Number),
-            ("data", Unit::Text),
-            ("against target", Unit::Text),
-            ("remark", Unit::Text),
+            ("KPI", Text),
+            ("value", Number),
+            ("n", Count),
+            ("95% interval", Text),
+            ("before", Number),
+            ("n before", Count),
+            ("target", Number),
+            ("data", Text),
+            ("against target", Text),
+            ("remark", Text),
         ];
         let mut blocks = Vec::new();
         let layers =
@@ -322,7 +304,7 @@ pub fn kpis(sources: &Sources) -> Vec<Block> {
     })
 }
 
-pub fn strategy(sources: &Sources) -> Vec<Block> {
+pub(crate) fn strategy(sources: &Sources) -> Vec<Block> {
     let mut blocks = with("handoff.summary", &sources.handoffs, |found| {
         vec![facts("Surprises", vec![rate("Reviews whose result surprised the reviewer", found.surprised.as_ref())])]
     });
@@ -348,7 +330,7 @@ pub fn strategy(sources: &Sources) -> Vec<Block> {
         .iter()
         .find(|result| result.detector() == remit_api::council::v1::DriftDetector::StrategyDivergence);
     if let Some(result) = divergence {
-        let verdict = short(result.verdict().as_str_name(), "DRIFT_VERDICT_");
+        let verdict = result.verdict().word();
         blocks.push(facts(
             "Divergence",
             vec![text("Verdict", verdict), count("Outputs reviewed", result.n), text("Remark", &result.note)],

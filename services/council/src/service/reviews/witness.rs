@@ -3,8 +3,8 @@
 //! What the audit service says is not enough for that: the cosignatures are verified here, and so is that the
 //! cosigned log extends the one that the review cites.
 
-use super::super::{Council, SERVICE};
-use super::evidence;
+use super::super::Service;
+use super::collect::collected_evidence;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_api::council::v1::Review;
@@ -17,7 +17,7 @@ fn refused(review: &Review, why: impl std::fmt::Display) -> Error {
     Error::precondition("REVIEW_NOT_COSIGNED", format!("{} cannot be sealed: {why}", review.name))
 }
 
-impl Council {
+impl Service {
     /// The newest signed note with enough cosignatures, if it covers the checkpoint that the review cites;
     /// empty if no cosignatures are asked for.
     ///
@@ -28,7 +28,7 @@ impl Council {
         if wanted == 0 {
             return Ok(String::new());
         }
-        let evidence = evidence(&mut self.db.read().await?, tenant, &review.name).await?;
+        let evidence = collected_evidence(&mut self.db.read().await?, tenant, &review.name).await?;
         if evidence.audit_checkpoint.is_empty() {
             return Err(refused(review, "it cites no checkpoint of the audit log; refresh its evidence"));
         }
@@ -38,9 +38,10 @@ impl Council {
             Ok((note, checkpoint))
         };
         let (_, cited) = read(&evidence.audit_checkpoint).map_err(|error| refused(review, error))?;
-        let mut audit = AuditServiceClient::new(self.peers.channel("audit"));
+        let ask = self.ask(tenant);
+        let mut audit = AuditServiceClient::new(ask.channel("audit"));
         let request = GetCheckpointRequest { min_cosignatures: i32::try_from(wanted).unwrap_or(i32::MAX) };
-        let cosigned = audit.get_checkpoint(self.peers.request(SERVICE, tenant, request)).await.map_err(foreign);
+        let cosigned = audit.get_checkpoint(ask.of(request)).await.map_err(foreign);
         let cosigned = cosigned.map_err(|error| match error.reason() {
             "NOT_COSIGNED" => refused(review, error.message()),
             _ => error,
@@ -62,8 +63,7 @@ impl Council {
         if 0 < cited.size && cited.size < checkpoint.size {
             let size = |size| i64::try_from(size).unwrap_or(i64::MAX);
             let request = GetConsistencyProofRequest { old_size: size(cited.size), new_size: size(checkpoint.size) };
-            let request = self.peers.request(SERVICE, tenant, request);
-            for hash in audit.get_consistency_proof(request).await.map_err(foreign)?.into_inner().hashes {
+            for hash in audit.get_consistency_proof(ask.of(request)).await.map_err(foreign)?.into_inner().hashes {
                 proof.push(Hash::from_slice(&hash).map_err(|error| refused(review, error))?);
             }
         }

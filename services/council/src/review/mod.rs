@@ -1,58 +1,44 @@
 //! The monthly review pack: what is collected, how it becomes twenty sections, and what stands out.
 //!
-//! `gather` asks the other services; `sections` turn their answers into facts and tables; `drift` runs
+//! `gather` asks the other services for the `sources`; `sections` turn their answers into facts and tables; `drift` runs
 //! the seven detectors; `findings` picks what needs people; `assurance` answers the control library;
-//! `pack` puts it together and gives it one digest. Only `gather` does I/O.
+//! `pack` puts it together and gives it one digest; `signing` says what signatures on it count. Only `gather` and
+//! `sources` do I/O.
 
-pub mod assurance;
-pub mod drift;
-pub mod findings;
-pub mod gather;
-pub mod pack;
+pub(crate) mod assurance;
+pub(crate) mod drift;
+mod findings;
+pub(crate) mod gather;
+pub(crate) mod pack;
 mod sections;
+pub(crate) mod signing;
+pub(crate) mod sources;
+pub(crate) mod tone;
 
-pub use pack::{Evidence, Pack};
+pub(crate) use pack::{Evidence, Pack};
 
-use self::gather::Sources;
 use self::pack::{Block, Header, Trend};
+use self::sources::{Frame, Sources};
 use crate::library;
-use crate::time::Month;
-use remit_api::council::v1::Review;
-use remit_core::{Result, Timestamp};
+use remit_api::council::v1::{DriftResult, DriftVerdict, Review};
+use remit_core::Result;
 
 /// The version of what generates packs: a change of the contents changes it.
 const GENERATOR: &str = concat!("remit-council ", env!("CARGO_PKG_VERSION"), " pack/1");
-
-/// What frames the evidence.
-pub struct Frame<'a> {
-    /// The review.
-    pub review: &'a Review,
-    /// The body's name for people.
-    pub body_title: &'a str,
-    /// The month.
-    pub month: &'a Month,
-    /// When evidence is cut off.
-    pub cut_off: Timestamp,
-    /// When it was collected.
-    pub now: Timestamp,
-    /// Earlier reviews of the body, the latest first.
-    pub earlier: &'a [Review],
-}
 
 /// Builds the evidence of a month from what was gathered.
 ///
 /// # Errors
 /// `Internal` if the control library cannot be read.
-pub fn build(frame: &Frame<'_>, sources: &Sources) -> Result<Evidence> {
-    let drift = drift::results(frame, sources);
-    let mut findings = findings::all(frame, sources, &drift);
-    let assurance = assurance::assess(library::controls()?, sources, frame, &drift);
+pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Result<Evidence> {
+    let mut findings = findings::all(frame, sources, drift);
+    let assurance = assurance::assess(library::controls()?, sources, frame, drift);
     findings.extend(findings::of_controls(&assurance));
     findings.sort_by(|a, b| (b.severity, &a.id).cmp(&(a.severity, &b.id)));
     findings.dedup_by(|a, b| a.id == b.id);
-    let mut sections = sections::all(frame, sources, &drift, &assurance);
+    let mut sections = sections::all(frame, sources, drift, &assurance);
     if let Some(section) = sections.iter_mut().find(|section| section.key == "drift") {
-        section.blocks.extend(trends(frame, &drift).into_iter().map(Block::Trend));
+        section.blocks.extend(trends(frame, drift).into_iter().map(Block::Trend));
     }
     let checkpoint = sources.checkpoint.as_ref().map(|checkpoint| checkpoint.note.clone()).unwrap_or_default();
     Ok(Evidence {
@@ -81,8 +67,7 @@ pub fn build(frame: &Frame<'_>, sources: &Sources) -> Result<Evidence> {
 }
 
 /// The statistic of each subject of this month's drift over the reviews so far, the oldest first.
-fn trends(frame: &Frame<'_>, drift: &[remit_api::council::v1::DriftResult]) -> Vec<Trend> {
-    use remit_api::council::v1::DriftVerdict;
+fn trends(frame: &Frame<'_>, drift: &[DriftResult]) -> Vec<Trend> {
     drift
         .iter()
         .filter(|result| result.n > 0 && result.statistic == "psi")

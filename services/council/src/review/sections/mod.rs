@@ -5,19 +5,23 @@ mod governance;
 mod models;
 mod work;
 
-use super::Frame;
-use super::gather::{Got, Sources};
+use super::pack::Unit::{Count, Ratio, Text};
 use super::pack::{Assurance, Block, Cell, Column, Fact, Section, Unit};
-use crate::time::micros;
+use super::sources::{Frame, Got, Sources};
+use crate::time::at;
 use prost_types::{Duration, Timestamp as Stamp};
 use remit_api::council::v1::DriftResult;
 use remit_api::handoff::v1 as handoff;
-use remit_core::Timestamp;
 
-pub use models::active_policy;
+pub(crate) use models::active_policy;
 
 /// All sections.
-pub fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult], assurance: &[Assurance]) -> Vec<Section> {
+pub(crate) fn all(
+    frame: &Frame<'_>,
+    sources: &Sources,
+    drift: &[DriftResult],
+    assurance: &[Assurance],
+) -> Vec<Section> {
     let contents: [(&str, &str, Vec<Block>); 20] = [
         ("header", "Period and completeness", governance::header(frame, sources)),
         ("attendance", "Attendance, quorum and conflicts", governance::attendance(frame, sources)),
@@ -46,12 +50,8 @@ pub fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult], assuranc
         .collect()
 }
 
-fn at(stamp: &Option<Stamp>) -> Timestamp {
-    stamp.as_ref().map(micros).unwrap_or_default()
-}
-
 fn time(stamp: &Option<Stamp>) -> Cell {
-    stamp.as_ref().map_or(Cell::None, |stamp| micros(stamp).to_string().into())
+    stamp.map_or(Cell::None, |_| at(stamp).to_string().into())
 }
 
 fn seconds(length: Option<&Duration>) -> Cell {
@@ -59,16 +59,16 @@ fn seconds(length: Option<&Duration>) -> Cell {
 }
 
 fn count(label: &str, value: i64) -> Fact {
-    Fact { label: label.to_owned(), unit: Unit::Count, value: value.into(), n: None }
+    Fact { label: label.to_owned(), unit: Count, value: value.into(), n: None }
 }
 
 fn text(label: &str, value: impl Into<Cell>) -> Fact {
-    Fact { label: label.to_owned(), unit: Unit::Text, value: value.into(), n: None }
+    Fact { label: label.to_owned(), unit: Text, value: value.into(), n: None }
 }
 
 fn rate(label: &str, rate: Option<&handoff::Rate>) -> Fact {
     let value = rate.and_then(|rate| rate.ratio).into();
-    Fact { label: label.to_owned(), unit: Unit::Ratio, value, n: Some(rate.map_or(0, |rate| rate.total)) }
+    Fact { label: label.to_owned(), unit: Ratio, value, n: Some(rate.map_or(0, |rate| rate.total)) }
 }
 
 fn facts(title: &str, facts: Vec<Fact>) -> Block {
@@ -83,6 +83,11 @@ fn unavailable(source: &str, why: &str) -> Block {
     Block::Unavailable { source: source.to_owned(), why: why.to_owned() }
 }
 
+/// Columns of text.
+fn texts<const N: usize>(labels: [&str; N]) -> [(&str, Unit); N] {
+    labels.map(|label| (label, Text))
+}
+
 /// A table, or a remark that there is nothing to show.
 fn table(title: &str, columns: &[(&str, Unit)], rows: Vec<Vec<Cell>>) -> Block {
     if rows.is_empty() {
@@ -94,7 +99,7 @@ fn table(title: &str, columns: &[(&str, Unit)], rows: Vec<Vec<Cell>>) -> Block {
 
 fn counts(title: &str, what: &str, list: &[handoff::NamedCount]) -> Block {
     let rows = list.iter().map(|one| vec![Cell::from(&one.key), one.count.into()]).collect();
-    table(title, &[(what, Unit::Text), ("count", Unit::Count)], rows)
+    table(title, &[(what, Text), ("count", Count)], rows)
 }
 
 /// The blocks of a source's answer, or the reason why there is none.

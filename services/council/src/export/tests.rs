@@ -4,7 +4,8 @@ use super::*;
 use crate::review::pack::{
     Assurance, Bar, Block, Cell, Column, Evidence, Fact, Finding, Header, Point, Section, Trend, Unit,
 };
-use remit_api::council::v1::{Finding as ApiFinding, ReviewState};
+use crate::review::tone::Assessed;
+use remit_api::council::v1::{EvidenceClass, Finding as ApiFinding, ReviewState};
 
 fn evidence() -> Evidence {
     let blocks = vec![
@@ -67,8 +68,8 @@ fn evidence() -> Evidence {
             framework: "EU AI Act".into(),
             clause: "Art. 4".into(),
             requirement: "literacy".into(),
-            class: "ATTESTED".into(),
-            result: "attestation needed".into(),
+            class: EvidenceClass::Attested,
+            result: Assessed::AttestationNeeded,
             evidence: vec!["attestation: no attestation".into()],
         }],
         audit_verified: true,

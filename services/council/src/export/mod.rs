@@ -9,16 +9,17 @@ mod values;
 
 use crate::canonical;
 use crate::review::Pack;
-use crate::review::pack::short;
+use crate::time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_api::council::v1::{ExportFormat, ExportReviewResponse, Review};
-use remit_core::{Error, Result, digest};
+use remit_api::wire::Word as _;
+use remit_core::{Error, Result, digest, name};
 use serde::Serialize;
 
 /// A signature as it is shown.
 #[derive(Debug, Clone, Serialize)]
-pub struct Signature {
+pub(crate) struct Signature {
     signer: String,
     seat: String,
     role_group: String,
@@ -30,7 +31,7 @@ pub struct Signature {
 
 /// The seal as it is shown.
 #[derive(Debug, Clone, Serialize)]
-pub struct Seal {
+pub(crate) struct Seal {
     time: String,
     algorithm: &'static str,
     signed: &'static str,
@@ -41,30 +42,27 @@ pub struct Seal {
 
 /// A pack with what proves it.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub(crate) struct Document<'a> {
     schema: &'static str,
     pack_digest: String,
-    state: String,
+    state: &'static str,
     pack: &'a Pack,
     signatures: Vec<Signature>,
     seal: Option<Seal>,
 }
 
 fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
-    let at = |stamp: &Option<prost_types::Timestamp>| {
-        stamp.as_ref().map(|stamp| crate::time::micros(stamp).to_string()).unwrap_or_default()
-    };
     let signatures = review.signatures.iter().map(|one| Signature {
         signer: one.signer.as_ref().map(|signer| signer.subject.clone()).unwrap_or_default(),
         seat: one.seat.clone(),
         role_group: one.role_group.clone(),
         pack_digest: one.pack_digest.clone(),
-        time: at(&one.create_time),
+        time: time::text(&one.create_time),
         valid: one.valid,
         comment: one.comment.clone(),
     });
     let seal = review.seal.as_ref().map(|seal| Seal {
-        time: at(&seal.create_time),
+        time: time::text(&seal.create_time),
         algorithm: "Ed25519",
         signed: "the ASCII text of pack_digest",
         signature: STANDARD.encode(&seal.signature),
@@ -74,7 +72,7 @@ fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
     Ok(Document {
         schema: "remit.review/1",
         pack_digest: pack.digest()?,
-        state: short(review.state().as_str_name(), "REVIEW_STATE_"),
+        state: review.state().word(),
         pack,
         signatures: signatures.collect(),
         seal,
@@ -85,7 +83,7 @@ fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
 ///
 /// # Errors
 /// `InvalidArgument` (`FORMAT_UNKNOWN`); `Internal` if the pack does not have the digest that was signed.
-pub fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Result<ExportReviewResponse> {
+pub(crate) fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Result<ExportReviewResponse> {
     let document = document(pack, review)?;
     if document.pack_digest != review.pack_digest {
         return Err(Error::internal(format!("the pack of {} does not have the digest on record", review.name)));
@@ -103,7 +101,7 @@ pub fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Result<Expo
             return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be JSON, HTML, MARKDOWN or CSV"));
         }
     };
-    let id = review.name.strip_prefix("reviews/").unwrap_or(&review.name);
+    let id = name::last(&review.name);
     Ok(ExportReviewResponse {
         content_digest: digest::sha256(&content),
         content,
@@ -114,5 +112,4 @@ pub fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Result<Expo
 }
 
 #[cfg(test)]
-#[path = "export_tests.rs"]
 mod tests;

@@ -1,0 +1,207 @@
+//! Rules of proposals: what they do, who may vote when, and what the votes amount to.
+
+use crate::body;
+use crate::time::at;
+use remit_api::council::v1::action::Kind as Act;
+use remit_api::council::v1::{Action, GrantWaiver, Proposal, ProposalState, Tally, VoteChoice};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, Word as _};
+use remit_core::details::ProposalMoved;
+use remit_core::name::{ArtifactVersionName, AutomationName, HoldName, ModelVersionName, PolicyVersionName};
+use remit_core::quorum::{self, Ballot, Choice, Outcome, Standing};
+use remit_core::{Actor, Error, Result, Timestamp};
+
+/// What happens on approval.
+pub(crate) fn act(proposal: &Proposal) -> Option<&Act> {
+    proposal.action.as_ref()?.kind.as_ref()
+}
+
+/// The name of what a proposal does, as in filters and audit entries.
+pub(crate) fn kind_of(proposal: &Proposal) -> &'static str {
+    match act(proposal) {
+        Some(Act::ActivatePolicy(_)) => "activate_policy",
+        Some(Act::PromoteModel(_)) => "promote_model",
+        Some(Act::SuspendModel(_)) => "suspend_model",
+        Some(Act::RetireModel(_)) => "retire_model",
+        Some(Act::RestrictModel(_)) => "restrict_model",
+        Some(Act::ApproveAutomation(_)) => "approve_automation",
+        Some(Act::ApproveArtifact(_)) => "approve_artifact",
+        Some(Act::GrantWaiver(_)) => "grant_waiver",
+        Some(Act::LiftHold(_)) => "lift_hold",
+        Some(Act::Resolution(_)) => "resolution",
+        None => "",
+    }
+}
+
+/// Refuses an action that says nothing, or names nothing of the right form.
+///
+/// # Errors
+/// `InvalidArgument`: `ACTION_REQUIRED`, `NAME_INVALID`, and those of [`crate::waiver::check`].
+pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()> {
+    let field = |field: &str| format!("proposal.action.{field}");
+    let version =
+        |name: &str, kind: &str| ModelVersionName::parse(name, &field(&format!("{kind}.model_version"))).map(drop);
+    let Some(kind) = action.and_then(|action| action.kind.as_ref()) else {
+        return Err(Error::invalid("ACTION_REQUIRED", "proposal.action", "must say what happens on approval"));
+    };
+    match kind {
+        Act::ActivatePolicy(a) => {
+            PolicyVersionName::parse(&a.policy_version, &field("activate_policy.policy_version")).map(drop)
+        }
+        Act::PromoteModel(a) => version(&a.model_version, "promote_model"),
+        Act::SuspendModel(a) => version(&a.model_version, "suspend_model"),
+        Act::RetireModel(a) => version(&a.model_version, "retire_model"),
+        Act::RestrictModel(a) => version(&a.model_version, "restrict_model"),
+        Act::ApproveAutomation(a) => {
+            AutomationName::parse(&a.automation, &field("approve_automation.automation")).map(drop)
+        }
+        Act::ApproveArtifact(a) => {
+            ArtifactVersionName::parse(&a.artifact_version, &field("approve_artifact.artifact_version")).map(drop)
+        }
+        Act::GrantWaiver(grant) => crate::waiver::check(grant, now),
+        Act::LiftHold(a) => HoldName::parse(&a.hold, &field("lift_hold.hold")).map(drop),
+        Act::Resolution(_) => Ok(()),
+    }
+}
+
+/// The digest over everything that a voter decides on.
+pub(crate) fn content_digest(proposal: &Proposal) -> String {
+    wire::digest(&Proposal {
+        name: proposal.name.clone(),
+        title: proposal.title.clone(),
+        rationale: proposal.rationale.clone(),
+        evidence: proposal.evidence.clone(),
+        action: proposal.action.clone(),
+        body: proposal.body.clone(),
+        change_class: proposal.change_class,
+        ..Proposal::default()
+    })
+}
+
+/// Whether `actor` made this proposal.
+pub(crate) fn is_by(proposal: &Proposal, actor: &Actor) -> bool {
+    proposal.proposer.as_ref().is_some_and(|proposer| proposer.subject == actor.subject)
+}
+
+/// The vote as it stands, for the counting. `seats` are those of the members who are active now.
+pub(crate) fn ballot(proposal: &Proposal, seats: &[quorum::Seat]) -> Ballot {
+    let pinned = proposal.electorate.iter();
+    let active = |subject: &str| seats.iter().any(|seat| seat.subject == subject);
+    Ballot {
+        rule: proposal.quorum.as_ref().map(body::rule).unwrap_or_default(),
+        seats: pinned
+            .clone()
+            .map(|seat| quorum::Seat { subject: seat.subject.clone(), role_group: seat.role_group.clone() })
+            .collect(),
+        proposer: proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
+        beneficiary: match act(proposal) {
+            Some(Act::GrantWaiver(GrantWaiver { beneficiary, .. })) => beneficiary.clone(),
+            _ => String::new(),
+        },
+        recused: proposal.recusals.iter().map(|recusal| recusal.subject.clone()).collect(),
+        departed: pinned.filter(|seat| !active(&seat.subject)).map(|seat| seat.subject.clone()).collect(),
+        votes: proposal
+            .votes
+            .iter()
+            .filter(|vote| vote.void_reason.is_empty() && vote.round == proposal.round)
+            .filter_map(|vote| {
+                let voter = vote.voter.as_ref()?.subject.clone();
+                Some(quorum::Vote { seat: vote.seat.clone(), voter, choice: choice(vote.choice())? })
+            })
+            .collect(),
+    }
+}
+
+/// A choice for the counting.
+pub(crate) fn choice(choice: VoteChoice) -> Option<Choice> {
+    match choice {
+        VoteChoice::Approve => Some(Choice::Approve),
+        VoteChoice::Reject => Some(Choice::Reject),
+        VoteChoice::Abstain => Some(Choice::Abstain),
+        VoteChoice::Veto => Some(Choice::Veto),
+        VoteChoice::Unspecified => None,
+    }
+}
+
+/// The standing as in the contract.
+pub(crate) fn tally(standing: &Standing) -> Tally {
+    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    Tally {
+        eligible: count(standing.eligible),
+        approvals: count(standing.approvals),
+        rejections: count(standing.rejections),
+        abstentions: count(standing.abstentions),
+        approvals_by_group: standing.approvals_by_group.iter().map(|(group, &n)| (group.clone(), count(n))).collect(),
+        missing: standing.missing.clone(),
+    }
+}
+
+/// Counts, and ends the vote if it is decided.
+pub(crate) fn settle(proposal: &mut Proposal, seats: &[quorum::Seat], now: Timestamp) {
+    let standing = ballot(proposal, seats).standing();
+    proposal.tally = Some(tally(&standing));
+    proposal.update_time = Some(stamp(now));
+    let lacking = standing.missing.join(", ");
+    let (state, reason) = match standing.outcome {
+        Outcome::Pending => return,
+        Outcome::Approved => (ProposalState::Approved, String::new()),
+        Outcome::Rejected => (ProposalState::Rejected, format!("the rule cannot be met any more: {lacking}")),
+        Outcome::Unreachable => {
+            (ProposalState::Escalated, format!("the eligible seats cannot meet the rule: {lacking}"))
+        }
+    };
+    decide(proposal, state, reason, now);
+}
+
+/// Ends the vote.
+pub(crate) fn decide(proposal: &mut Proposal, state: ProposalState, reason: String, now: Timestamp) {
+    proposal.state = state.into();
+    proposal.decide_time = Some(stamp(now));
+    proposal.decide_reason = reason;
+    proposal.update_time = Some(stamp(now));
+}
+
+/// Marks the votes of the current round as not counting.
+pub(crate) fn void(proposal: &mut Proposal, reason: &str) {
+    let round = proposal.round;
+    for vote in proposal.votes.iter_mut().filter(|vote| vote.round == round && vote.void_reason.is_empty()) {
+        reason.clone_into(&mut vote.void_reason);
+    }
+}
+
+/// Refuses a vote on a proposal that is not open, or no longer.
+///
+/// # Errors
+/// `FailedPrecondition`: `PROPOSAL_EXPIRED`, `PROPOSAL_NOT_OPEN`.
+pub(crate) fn check_open(proposal: &Proposal, now: Timestamp) -> Result<()> {
+    let over = proposal.expire_time.is_some() && at(&proposal.expire_time) <= now;
+    match proposal.state() {
+        ProposalState::Open if !over => Ok(()),
+        ProposalState::Open | ProposalState::Expired => {
+            Err(Error::precondition("PROPOSAL_EXPIRED", format!("the voting period of {} is over", proposal.name)))
+        }
+        state => Err(Error::precondition("PROPOSAL_NOT_OPEN", format!("{} is {}", proposal.name, state.word()))),
+    }
+}
+
+/// Refuses a change in any other state than these.
+///
+/// # Errors
+/// `FailedPrecondition` (`PROPOSAL_CLOSED`).
+pub(crate) fn check_state(proposal: &Proposal, allowed: &[ProposalState]) -> Result<()> {
+    if allowed.contains(&proposal.state()) {
+        return Ok(());
+    }
+    Err(Error::precondition("PROPOSAL_CLOSED", format!("{} is {}", proposal.name, proposal.state().word())))
+}
+
+/// What an audit entry says about a proposal beside its name.
+pub(crate) fn moved(proposal: &Proposal) -> ProposalMoved {
+    ProposalMoved {
+        kind: kind_of(proposal).to_owned(),
+        body: proposal.body.clone(),
+        state: proposal.state().word().to_owned(),
+        round: proposal.round,
+        content_digest: proposal.content_digest.clone(),
+    }
+}

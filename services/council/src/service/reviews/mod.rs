@@ -1,0 +1,331 @@
+//! The monthly review: opening, working on it, signing, sealing, exporting.
+
+mod collect;
+mod witness;
+
+pub(super) use collect::open_pending;
+
+use self::collect::{collected_evidence, pending};
+use super::{Service, record, save};
+use crate::body::STEERING_GROUP;
+use crate::export;
+use crate::review::Pack;
+use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
+use crate::store::{ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
+use crate::time::Month;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use remit_api::council::v1::{
+    ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition, ExportReviewRequest,
+    ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse, OpenReviewRequest,
+    RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal, ReviewSignature,
+    ReviewState, Seal, SealReviewRequest, SignReviewRequest,
+};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, Repeatable, Word as _};
+use remit_core::details::{ActionItemCarried, Details as _, ReviewEdited, ReviewSealed};
+use remit_core::name::{ActionItemName, BodyName, ProposalName, ReviewName};
+use remit_core::quorum::{Choice, Seat};
+use remit_core::{Error, Result};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _};
+use std::collections::BTreeSet;
+
+impl Service {
+    /// Opens the review of a month. Peers are asked before the transaction begins, so that none is held open
+    /// while they answer.
+    pub(crate) async fn open_review(&self, cx: &Cx, request: OpenReviewRequest) -> Result<Review> {
+        let name = if request.body.is_empty() { STEERING_GROUP } else { request.body.as_str() };
+        BodyName::parse(name, "body")?;
+        let body = self.get::<Bodies>(cx, name).await?;
+        if !body.holds_reviews {
+            return Err(Error::precondition("NO_REVIEWS", format!("{} holds no reviews", body.name)));
+        }
+        let month = Month::parse(&request.period, &body.zone)?;
+        let now = self.db.now();
+        if now < month.end() {
+            let message = format!("{} ends at {}", month.period(), month.end());
+            return Err(Error::precondition("PERIOD_NOT_OVER", message));
+        }
+        let mut draft = pending(&body, &month, now);
+        let there = Reviews::find(&mut self.db.read().await?, &cx.tenant, &draft.name).await?;
+        let worked_on = there.is_some_and(|review| review.state() != ReviewState::Pending);
+        let collected = if worked_on { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
+        let open = async |m: &mut Mutation| {
+            Reviews::try_insert(m, &mut draft).await?;
+            let review = Reviews::claim(m, &draft.name).await?;
+            match collected {
+                Some(collected) if review.state() == ReviewState::Pending => collected.freeze(m, review).await,
+                // Somebody else was faster, or the review was opened before.
+                _ => Ok(review),
+            }
+        };
+        self.mutate(cx, &request, open).await
+    }
+
+    pub(crate) async fn get_review(&self, cx: &Cx, request: GetReviewRequest) -> Result<Review> {
+        ReviewName::parse(&request.name, "name")?;
+        self.get::<Reviews>(cx, &request.name).await
+    }
+
+    pub(crate) async fn list_reviews(&self, cx: &Cx, request: ListReviewsRequest) -> Result<ListReviewsResponse> {
+        let (reviews, next_page_token) = self.list::<Reviews>(cx, cx.page(&request)).await?;
+        Ok(ListReviewsResponse { reviews, next_page_token })
+    }
+
+    /// Collects the evidence of an open review anew.
+    pub(crate) async fn refresh_evidence(&self, cx: &Cx, request: RefreshEvidenceRequest) -> Result<Review> {
+        ReviewName::parse(&request.name, "name")?;
+        let review = self.get::<Reviews>(cx, &request.name).await?;
+        // A repetition is answered before a seal is an error, and without asking anybody.
+        let collected = if review.state() == ReviewState::Sealed {
+            None
+        } else {
+            let body = self.get::<Bodies>(cx, &review.body).await?;
+            let month = Month::parse(&review.period, &review.zone)?;
+            Some(self.collect(&cx.tenant, &body, &month, &review).await?)
+        };
+        let refresh = async |m: &mut Mutation| {
+            let review = Reviews::claim(m, &request.name).await?;
+            check_unsealed(&review)?;
+            match collected {
+                Some(collected) => collected.freeze(m, review).await,
+                None => Err(Error::internal(format!("{} was sealed and is not any more", review.name))),
+            }
+        };
+        self.mutate(cx, &request, refresh).await
+    }
+
+    /// Changes an open review: once `work` has done so the digest follows, and signatures on another are void.
+    async fn edit<Q: Repeatable>(
+        &self,
+        cx: &Cx,
+        request: &Q,
+        name: &str,
+        reason: &str,
+        work: impl AsyncFnOnce(&mut Mutation, &mut Review, &[Seat]) -> Result<()>,
+    ) -> Result<Review> {
+        ReviewName::parse(name, "name")?;
+        let edit = async |m: &mut Mutation| {
+            let before = Reviews::claim(m, name).await?;
+            check_open(&before)?;
+            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+            let mut review = before.clone();
+            work(m, &mut review, &seats).await?;
+            rehash(&mut review, &collected_evidence(m.tx(), &cx.tenant, name).await?, &seats)?;
+            review.update_time = Some(stamp(m.now()));
+            let details = ReviewEdited { pack_digest: review.pack_digest.clone() }.json();
+            save::<Reviews>(m, &before, &mut review, |event| {
+                reason.clone_into(&mut event.reason);
+                event.details = details;
+            })
+            .await?;
+            Ok(review)
+        };
+        self.mutate(cx, request, edit).await
+    }
+
+    /// Records who took part.
+    pub(crate) async fn record_attendance(&self, cx: &Cx, request: RecordAttendanceRequest) -> Result<Review> {
+        let work = async |_: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+            let mut seen = BTreeSet::new();
+            review.attendance.clear();
+            for (at, one) in request.attendance.iter().enumerate() {
+                let field = format!("attendance[{at}].subject");
+                let Some(seat) = seats.iter().find(|seat| seat.subject == one.subject) else {
+                    return Err(Error::invalid("NOT_ELIGIBLE", field, format!("{} is not a member", one.subject)));
+                };
+                if !seen.insert(&one.subject) {
+                    return Err(Error::invalid("DUPLICATE", field, "is listed twice"));
+                }
+                review.attendance.push(Attendance { role_group: seat.role_group.clone(), ..one.clone() });
+            }
+            review.attendance.sort_by(|a, b| a.subject.cmp(&b.subject));
+            Ok(())
+        };
+        self.edit(cx, &request, &request.name, "", work).await
+    }
+
+    /// Declares the caller's conflict of interest for an agenda item.
+    pub(crate) async fn declare_recusal(&self, cx: &Cx, request: DeclareRecusalRequest) -> Result<Review> {
+        let work = async |m: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+            let me = &cx.actor.subject;
+            if !seats.iter().any(|seat| &seat.subject == me) {
+                return Err(Error::denied("NOT_ELIGIBLE", format!("{me} has no seat in {}", review.body)));
+            }
+            let (subject, item, reason) = (me.clone(), request.item.clone(), request.reason.clone());
+            let create_time = Some(stamp(m.now()));
+            review.recusals.push(ReviewRecusal { subject, item, reason, create_time });
+            Ok(())
+        };
+        self.edit(cx, &request, &request.name, &request.reason, work).await
+    }
+
+    /// Replaces the minutes.
+    pub(crate) async fn record_minutes(&self, cx: &Cx, request: RecordMinutesRequest) -> Result<Review> {
+        let work = async |_: &mut Mutation, review: &mut Review, _: &[Seat]| {
+            review.minutes.clone_from(&request.minutes);
+            Ok(())
+        };
+        self.edit(cx, &request, &request.name, "", work).await
+    }
+
+    /// Says what follows from a finding.
+    pub(crate) async fn dispose_finding(&self, cx: &Cx, request: DisposeFindingRequest) -> Result<Review> {
+        let reference = request.reference.as_str();
+        let given = |pattern: &str| {
+            if !reference.is_empty() {
+                return Ok(());
+            }
+            Err(Error::invalid("REFERENCE_REQUIRED", "reference", format!("must name what follows: {pattern}")))
+        };
+        let work = async |m: &mut Mutation, review: &mut Review, _: &[Seat]| {
+            match request.disposition() {
+                Disposition::Proposal => {
+                    given(ProposalName::PATTERN)?;
+                    ProposalName::parse(reference, "reference")?;
+                    Proposals::get(m.tx(), &cx.tenant, reference).await?;
+                }
+                Disposition::ActionItem => {
+                    given(ActionItemName::PATTERN)?;
+                    ActionItemName::parse(reference, "reference")?;
+                    ActionItems::get(m.tx(), &cx.tenant, reference).await?;
+                }
+                Disposition::Noted | Disposition::RiskAccepted | Disposition::Unspecified => {}
+            }
+            let Some(finding) = review.findings.iter_mut().find(|finding| finding.id == request.finding) else {
+                return Err(Error::not_found("FINDING_NOT_FOUND", &request.finding));
+            };
+            finding.disposition = request.disposition;
+            reference.clone_into(&mut finding.disposition_reference);
+            finding.disposition_note.clone_from(&request.note);
+            Ok(())
+        };
+        self.edit(cx, &request, &request.name, &request.note, work).await
+    }
+
+    /// Signs the pack as it stands.
+    pub(crate) async fn sign_review(&self, cx: &Cx, request: SignReviewRequest) -> Result<Review> {
+        let work = async |m: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+            if request.pack_digest != review.pack_digest {
+                let message = format!("{} changed: read it again, its digest is {}", review.name, review.pack_digest);
+                return Err(Error::precondition("CONTENT_CHANGED", message));
+            }
+            let delegations = delegations(m.tx(), &cx.tenant, &review.body).await?;
+            let ballot = ballot(review, seats);
+            let seat = ballot.admit(&cx.actor, None, Choice::Approve, &delegations, m.now()).map_err(|error| {
+                if error.reason() == "ALREADY_VOTED" {
+                    Error::precondition("ALREADY_SIGNED", format!("{} or the seat has signed", cx.actor.subject))
+                } else {
+                    error
+                }
+            })?;
+            let signature = ReviewSignature {
+                signer: Some(wire::actor(&cx.actor)),
+                seat: seat.subject.clone(),
+                role_group: seat.role_group.clone(),
+                pack_digest: request.pack_digest.clone(),
+                create_time: Some(stamp(m.now())),
+                valid: true,
+                comment: request.comment.clone(),
+            };
+            review.signatures.push(signature);
+            Ok(())
+        };
+        self.edit(cx, &request, &request.name, &request.comment, work).await
+    }
+
+    /// Seals a review that enough members signed.
+    pub(crate) async fn seal_review(&self, cx: &Cx, request: SealReviewRequest) -> Result<Review> {
+        ReviewName::parse(&request.name, "name")?;
+        // The audit service is asked before the transaction begins, so that none is held open meanwhile.
+        let read = self.get::<Reviews>(cx, &request.name).await?;
+        let cosigned_checkpoint = match read.state() {
+            ReviewState::Open => self.witnessed(&cx.tenant, &read).await?,
+            // A repetition is answered, anything else refused below.
+            _ => String::new(),
+        };
+        let seal = async |m: &mut Mutation| {
+            let before = Reviews::claim(m, &request.name).await?;
+            check_open(&before)?;
+            if before.evidence_digest != read.evidence_digest {
+                let message = format!("the evidence of {} was collected anew meanwhile: read it again", read.name);
+                return Err(Error::precondition("CONTENT_CHANGED", message));
+            }
+            let lacking = missing(&before, &seats(m.tx(), &cx.tenant, &before.body).await?);
+            if !lacking.is_empty() {
+                let message = format!("{} is not signed by enough members: {}", before.name, lacking.join(", "));
+                return Err(Error::precondition("QUORUM_MISSING", message));
+            }
+            let mut fresh = [0; 32];
+            self.db.ids().fill(&mut fresh);
+            let key = SigningKey::from_bytes(&seal_seed(m.tx(), &cx.tenant, fresh).await?);
+            let mut review = before.clone();
+            let signature = key.sign(review.pack_digest.as_bytes()).to_bytes();
+            let public_key = key.verifying_key().to_bytes();
+            let now = Some(stamp(m.now()));
+            let event_id = m.new_id();
+            review.state = ReviewState::Sealed.into();
+            review.missing = Vec::new();
+            review.update_time = now;
+            review.seal = Some(Seal {
+                create_time: now,
+                signature: signature.to_vec(),
+                public_key: public_key.to_vec(),
+                audit_event: event_id.clone(),
+                cosigned_checkpoint: cosigned_checkpoint.clone(),
+            });
+            Reviews::save(m, &mut review).await?;
+            let signers = review.signatures.iter().filter(|signature| signature.valid);
+            let details = ReviewSealed {
+                period: review.period.clone(),
+                pack_digest: review.pack_digest.clone(),
+                signature: STANDARD.encode(signature),
+                public_key: STANDARD.encode(public_key),
+                cosigned_checkpoint,
+                signers: signers.filter_map(|one| Some(one.signer.as_ref()?.subject.clone())).collect(),
+            };
+            record::<Reviews>(m, Some(&before), &review, |event| {
+                (event.id, event.details) = (event_id, details.json());
+            });
+            carry_actions(m, &review).await?;
+            Ok(review)
+        };
+        self.mutate(cx, &request, seal).await
+    }
+
+    /// Renders the pack.
+    pub(crate) async fn export_review(&self, cx: &Cx, request: ExportReviewRequest) -> Result<ExportReviewResponse> {
+        ReviewName::parse(&request.name, "name")?;
+        self.seed(&cx.tenant).await?;
+        let mut tx = self.db.snapshot().await?;
+        let review = Reviews::get(&mut tx, &cx.tenant, &request.name).await?;
+        check_collected(&review)?;
+        let evidence = collected_evidence(&mut tx, &cx.tenant, &review.name).await?;
+        drop(tx);
+        let pack = Pack::assemble(evidence, &review);
+        let format = request.format();
+        // A pack is some hundred kilobytes of text: rendering it is not for the threads that serve calls.
+        let rendered = tokio::task::spawn_blocking(move || export::render(&pack, &review, format)).await;
+        rendered.map_err(|error| Error::internal("the export did not finish").with_source(error))?
+    }
+}
+
+/// Counts open action items as carried over to the next review.
+async fn carry_actions(m: &mut Mutation, review: &Review) -> Result<()> {
+    let tenant = m.tenant().clone();
+    for item in ActionItems::in_states(m.tx(), &tenant, &[ActionItemState::Open.word()]).await? {
+        let mut item = ActionItems::claim(m, &item.name).await?;
+        if item.state() != ActionItemState::Open {
+            continue;
+        }
+        item.times_carried = item.times_carried.saturating_add(1);
+        item.update_time = Some(stamp(m.now()));
+        ActionItems::save(m, &mut item).await?;
+        let mut event = m.event("council.actionItems.carry", &item.name);
+        event.details = ActionItemCarried { review: review.name.clone(), times_carried: item.times_carried }.json();
+        m.record_event(event);
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! All SQL of the council. Every resource is a record ([`remit_store::Records`]); beside them stand the evidence
+//! of reviews and the seeds of seals.
+
+mod action_items;
+mod bodies;
+mod controls;
+mod holds;
+mod incidents;
+mod proposals;
+mod reviews;
+mod waivers;
+
+pub(crate) use action_items::ActionItems;
+pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
+pub(crate) use controls::Attestations;
+pub(crate) use holds::{BreakGlassUses, Holds};
+pub(crate) use incidents::Incidents;
+pub(crate) use proposals::Proposals;
+pub(crate) use reviews::{Reviews, evidence, put_evidence, seal_seed};
+pub(crate) use waivers::Waivers;
+
+use remit_store::filter::Field;
+use remit_store::record::Key;
+
+const CREATE_TIME: Field = Field::timestamp("create_time", "create_time");
+/// The order of registers, of which the newest entries are read most.
+const BY_TIME: &[Key] = &[Key::Int("create_time")];

@@ -1,0 +1,32 @@
+//! When a waiver may be granted, and when it holds.
+
+use crate::time::{at, days};
+use remit_api::council::v1::{GrantWaiver, Scope, Waiver};
+use remit_core::{Error, Result, Timestamp, name};
+
+/// Refuses a waiver without an end within bounds.
+///
+/// # Errors
+/// `InvalidArgument`: `ID_INVALID`, `SCOPE_REQUIRED`, `NAME_INVALID`, `WAIVER_INVALID`.
+pub(crate) fn check(grant: &GrantWaiver, now: Timestamp) -> Result<()> {
+    name::id(&grant.waiver_id, "proposal.action.grant_waiver.waiver_id")?;
+    crate::scope::check(grant.scope.as_ref(), "proposal.action.grant_waiver.scope")?;
+    let until = at(&grant.expire_time);
+    if until <= now || until > now.plus(days(366)) {
+        let rule = "must be in the future and within 366 days";
+        return Err(Error::invalid("WAIVER_INVALID", "proposal.action.grant_waiver.expire_time", rule));
+    }
+    Ok(())
+}
+
+/// The instant at which a waiver stops to hold: its expiry, or its revocation if that was earlier.
+pub(crate) fn end_of(waiver: &Waiver) -> Timestamp {
+    let expiry = at(&waiver.expire_time);
+    waiver.revoke_time.map_or(expiry, |_| at(&waiver.revoke_time).min(expiry))
+}
+
+/// Whether a waiver covers a case that touches these scopes, at any time.
+pub(crate) fn covers(waiver: &Waiver, scopes: &[Scope]) -> bool {
+    let own = crate::scope::text(waiver.scope.as_ref());
+    own == "organisation" || scopes.iter().any(|scope| crate::scope::text(Some(scope)) == own)
+}
