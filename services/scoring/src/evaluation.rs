@@ -105,11 +105,7 @@ pub(crate) fn message(found: &Evaluation) -> Result<api::Evaluation> {
         rules: found
             .rules
             .iter()
-            .map(|rule| api::MatchedRule {
-                id: rule.id.clone(),
-                pattern: number(rule.pattern),
-                decided: rule.decided,
-            })
+            .map(|rule| api::MatchedRule { id: rule.id.clone(), pattern: number(rule.pattern), decided: rule.decided })
             .collect(),
         caps: found
             .caps

@@ -22,11 +22,7 @@ pub fn services() -> Vec<ServiceDef> {
             schema: remit_registry::SCHEMA,
             build: |deps| Box::pin(remit_registry::build(deps)),
         },
-        ServiceDef {
-            name: "scoring",
-            schema: remit_scoring::SCHEMA,
-            build: |deps| Box::pin(remit_scoring::build(deps)),
-        },
+        remit_scoring::SERVICE,
         ServiceDef { name: "kpi", schema: remit_kpi::SCHEMA, build: |deps| Box::pin(remit_kpi::build(deps)) },
         ServiceDef {
             name: "handoff",

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::cache::InForce;
-use remit_api::council::v1::{HoldState, WaiverState, scope::Target};
+use crate::cache::{Freshness, InForce};
+use remit_api::council::v1::{HoldState, WaiverState};
 use remit_api::registry::v1::{ModelState, ModelVersionState};
+use std::time::Duration;
 
 const TASK: &str = "tasks/t";
 const MODEL: &str = "models/m/versions/1";
@@ -32,7 +33,7 @@ fn case() -> Case {
             ..Default::default()
         },
         entry: Some(Entry {
-            function_id: "f".into(),
+            function: "functions/f".into(),
             gate: "gates/g".into(),
             purpose: "lead-scoring".into(),
             disclosure: api::Disclosure::NotRequired,
@@ -66,33 +67,39 @@ fn case() -> Case {
 }
 
 impl Case {
-    fn assess(&self) -> (Assessment, &'static str) {
-        assess(&Facts {
+    fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
+        let fresh = |age| Freshness { revision: String::new(), age };
+        let (inventory, models) = (fresh(self.inventory_age), fresh(self.models_age));
+        let (holds, waivers) = (fresh(self.holds_age), fresh(Some(Duration::ZERO)));
+        look(assess(&Facts {
             now: NOW,
             request: &self.request,
             entry: self.entry.as_ref(),
+            scope: &Scope::of(&self.request, self.entry.as_ref()),
             active_policy_digest: &self.policy_digest,
             function_digest: &self.function_digest,
             model: self.model.as_ref(),
             holds: &self.holds,
             waivers: &self.waivers,
-            inventory_age: self.inventory_age,
-            models_age: self.models_age,
-            holds_age: self.holds_age,
-            stale_after: Duration::from_secs(20),
-            deny_after: Duration::from_secs(300),
-        })
+            ages: &Ages { inventory, models, holds, waivers },
+            settings: &Settings {
+                stale_after: Duration::from_secs(20),
+                deny_after: Duration::from_secs(300),
+                first_state_wait: Duration::ZERO,
+            },
+        }))
     }
 
     fn denied(self, code: &str) {
-        let (found, lead) = self.assess();
-        assert_eq!((found.denied, lead, found.pattern), (true, code, Pattern::HumanOnly));
-        assert_eq!(found.reasons[0].code, code, "denials come first");
+        self.assess(|found| {
+            assert_eq!((found.denied, found.lead, found.pattern), (true, code, Pattern::HumanOnly));
+            assert_eq!(found.reasons[0].code, code, "denials come first");
+        });
     }
 
     fn restricted(self, code: &str) {
-        let (found, lead) = self.assess();
-        assert_eq!((found.denied, lead, found.pattern), (false, code, Pattern::HumanInTheLoop));
+        let found = self.assess(|found| (found.denied, found.lead, found.pattern));
+        assert_eq!(found, (false, code, Pattern::HumanInTheLoop));
     }
 }
 
@@ -102,16 +109,19 @@ fn waiver(control: &str, expires: Timestamp, state: WaiverState) -> council::Wai
         control: control.into(),
         scope: Some(council::Scope { target: Some(Target::Task(TASK.into())) }),
         state: state.into(),
-        expire_time: Some(convert::time(expires)),
+        expire_time: Some(time::stamp(expires)),
         ..Default::default()
     }
 }
 
 #[test]
 fn what_is_decided_approved_and_fresh_is_permitted() {
-    let (found, lead) = case().assess();
-    assert_eq!((found.denied, found.pattern, lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
-    assert_eq!((found.purpose.as_str(), found.gate.as_str(), found.stakes), ("lead-scoring", "gates/g", Stakes::Low));
+    let case = case();
+    assert_eq!(Scope::of(&case.request, case.entry.as_ref()).gate, "gates/g");
+    case.assess(|found| {
+        assert_eq!((found.denied, found.pattern, found.lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
+        assert_eq!((found.purpose, found.stakes), ("lead-scoring", Stakes::Low));
+    });
 }
 
 #[test]
@@ -173,21 +183,21 @@ fn what_only_informs_changes_nothing() {
     let mut told = case();
     told.request.run_id.clear();
     told.model.as_mut().unwrap().conditions.push("no names".into());
-    let (found, lead) = told.assess();
-    assert_eq!((found.denied, found.pattern, lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
-    let informs = found.reasons.iter().filter(|reason| reason.effect() == api::ReasonEffect::Info);
-    let codes: Vec<&str> = informs.map(|reason| reason.code.as_str()).collect();
-    assert_eq!(codes, ["MODEL_CONDITIONS", "RUN_ID_MISSING"]);
+    told.assess(|found| {
+        assert_eq!((found.denied, found.pattern, found.lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
+        let informs = found.reasons.iter().filter(|reason| reason.effect == Effect::Info);
+        let codes: Vec<&str> = informs.map(|reason| reason.code).collect();
+        assert_eq!(codes, ["MODEL_CONDITIONS", "RUN_ID_MISSING"]);
+    });
 }
 
 #[test]
 fn a_task_without_a_purpose_asks_for_its_own_name() {
     let mut unnamed = case();
     unnamed.entry.as_mut().unwrap().purpose.clear();
-    let (found, lead) = unnamed.assess();
-    assert_eq!((found.purpose.as_str(), lead), (TASK, "PURPOSE_NOT_APPROVED"));
+    unnamed.assess(|found| assert_eq!((found.purpose, found.lead), (TASK, "PURPOSE_NOT_APPROVED")));
     unnamed.model.as_mut().unwrap().approved_purposes = vec![TASK.into()];
-    assert!(!unnamed.assess().0.denied);
+    assert!(!unnamed.assess(|found| found.denied));
 }
 
 #[test]
@@ -196,7 +206,7 @@ fn holds_stop_work_in_their_scope_and_bypasses_end_by_themselves() {
         name: "holds/h".into(),
         state: state.into(),
         drill,
-        bypass_expire_time: until.map(convert::time),
+        bypass_expire_time: until.map(time::stamp),
         ..Default::default()
     };
     assert!(engaged(&hold(HoldState::Engaged, false, None), NOW));
@@ -206,7 +216,7 @@ fn holds_stop_work_in_their_scope_and_bypasses_end_by_themselves() {
     assert!(engaged(&hold(HoldState::Bypassed, false, Some(NOW)), NOW));
     assert!(engaged(&hold(HoldState::Bypassed, false, None), NOW));
 
-    let scope = Scope { task: TASK, function_id: "f", model_version: MODEL, gate: "gates/g".into() };
+    let scope = Scope { task: TASK, function: "functions/f", model_version: MODEL, gate: "gates/g" };
     let covers = |target: Target| scope.covers(Some(&council::Scope { target: Some(target) }));
     assert!(covers(Target::Organisation(true)));
     assert!(covers(Target::Function("functions/f".into())) && !covers(Target::Function("functions/x".into())));
@@ -227,21 +237,24 @@ fn a_waiver_is_listed_until_it_expires_and_then_said_to_have_expired() {
         let mut case = case();
         case.model.as_mut().unwrap().approved_purposes.clear();
         case.waivers = vec![waiver];
-        case.assess().0
+        case
     };
     let later = Timestamp(NOW.0 + 1_000_000);
-    let waived = with(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Active));
-    assert!(!waived.denied);
-    let reason = waived.reasons.iter().find(|reason| reason.code == "PURPOSE_NOT_APPROVED").unwrap();
-    assert_eq!((reason.effect(), reason.waiver.as_str()), (api::ReasonEffect::Deny, "waivers/w"));
+    with(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Active)).assess(|waived| {
+        assert!(!waived.denied);
+        let reason = waived.reasons.iter().find(|reason| reason.code == "PURPOSE_NOT_APPROVED").unwrap();
+        assert_eq!((reason.effect, reason.waiver), (Effect::Deny, "waivers/w"));
+    });
 
     for expired in [
         waiver("PURPOSE_NOT_APPROVED", NOW, WaiverState::Active),
         waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Expired),
     ] {
-        let found = with(expired);
-        assert!(found.denied && found.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED"));
+        with(expired).assess(|found| {
+            assert!(found.denied && found.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED"));
+        });
     }
-    assert!(with(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked)).denied);
-    assert!(with(waiver("GATE_MISMATCH", later, WaiverState::Active)).denied, "a waiver is for one rule");
+    let denied = |waiver| with(waiver).assess(|found| found.denied);
+    assert!(denied(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked)));
+    assert!(denied(waiver("GATE_MISMATCH", later, WaiverState::Active)), "a waiver is for one rule");
 }

@@ -11,11 +11,11 @@ mod journal;
 #[cfg(test)]
 mod tests;
 
-use super::own_actor;
 use crate::store::{self, checks::CheckKey};
 use journal::{Journal, Line};
+use remit_core::details::{Details as _, TaskChecked};
 use remit_core::{Actor, Error, Kind, Outcome, Result, Tenant, Timestamp};
-use remit_store::{Begin, Call, Db, Mutation};
+use remit_store::{Db, Mutation};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,7 +47,6 @@ pub(crate) struct Counted {
     pub run_id: String,
     pub policy: String,
     pub decision: String,
-    pub denied: bool,
 }
 
 /// Checks with one outcome: how many, and the last of them.
@@ -301,60 +300,52 @@ impl Counter {
     }
 
     async fn commit(&self, tenant: &Tenant, parts: &[(&str, &Sums)], gone: &[String]) -> Result<()> {
-        let Some(now) = parts.iter().flat_map(|(_, sums)| sums.values()).map(|(_, last)| last.at).max() else {
-            return Ok(());
-        };
-        let call = Call {
-            tenant: tenant.clone(),
-            actor: own_actor(),
-            method: "scoring.tasks.check",
-            request_id: String::new(),
-            request_digest: [0; 32],
-            trace_id: String::new(),
-            now,
-        };
-        let Begin::Fresh(mut mutation) = self.0.db.begin(&call).await? else {
-            return Err(Error::internal("a call without request id was replayed"));
-        };
-        let journals: Vec<&str> = parts.iter().map(|(journal, _)| *journal).collect();
-        let new = store::checks::claim(mutation.tx(), tenant, &journals, now).await?;
-        if !gone.is_empty() {
-            store::checks::forget(mutation.tx(), tenant, gone).await?;
-        }
-        let mut sums = Sums::new();
-        for (_, part) in parts.iter().filter(|(journal, _)| new.iter().any(|new| new == journal)) {
-            part.values().for_each(|(checks, last)| add_to(&mut sums, *checks, last.clone()));
-        }
-        for (key, total) in store::checks::add(mutation.tx(), tenant, &sums).await? {
-            let (checks, last) =
-                sums.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
-            self.record(&mut mutation, total - checks, total, last);
-        }
-        mutation.commit(Vec::new()).await
+        self.0
+            .db
+            .own(tenant, "scoring.tasks.check", async |m| {
+                let journals: Vec<&str> = parts.iter().map(|(journal, _)| *journal).collect();
+                let now = m.now();
+                let new = store::checks::claim(m.tx(), tenant, &journals, now).await?;
+                if !gone.is_empty() {
+                    store::checks::forget(m.tx(), tenant, gone).await?;
+                }
+                let mut sums = Sums::new();
+                for (_, part) in parts.iter().filter(|(journal, _)| new.iter().any(|new| new == journal)) {
+                    part.values().for_each(|(checks, last)| add_to(&mut sums, *checks, last.clone()));
+                }
+                for (key, total) in store::checks::add(m.tx(), tenant, &sums).await? {
+                    let (checks, last) =
+                        sums.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
+                    self.record(m, total - checks, total, last);
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// One event for the first check of an outcome in an hour and for each that makes a round number, however
     /// many were taken into the database at once.
-    fn record(&self, mutation: &mut Mutation, before: i64, total: i64, last: &Counted) {
+    fn record(&self, m: &mut Mutation, before: i64, total: i64, last: &Counted) {
         let every = self.0.audit_every;
         let first = (before == 0).then_some(1);
         let round = (before.div_euclid(every) + 1..=total.div_euclid(every)).map(|n| n * every);
         for number in first.into_iter().chain(round.filter(|number| Some(*number) != first)) {
-            let mut event = mutation.event(mutation.call().method, &last.key.task);
-            event.actor = last.actor.clone();
-            event.occurred_at = last.at;
-            event.trace_id.clone_from(&last.trace_id);
-            event.outcome = if last.denied { Outcome::Denied } else { Outcome::Success };
-            event.reason = last.key.reason.to_string();
-            event.policy_version.clone_from(&last.policy);
-            event.model_version.clone_from(&last.key.model_version);
-            event.details = serde_json::json!({
-                "decision": last.decision,
-                "run_id": last.run_id,
-                "checks_this_hour": number,
-                "recorded_every": every,
+            m.record(&last.key.task, |event| {
+                event.actor = last.actor.clone();
+                event.occurred_at = last.at;
+                event.trace_id.clone_from(&last.trace_id);
+                event.outcome = if last.key.denied { Outcome::Denied } else { Outcome::Success };
+                event.reason = last.key.reason.to_string();
+                event.policy_version.clone_from(&last.policy);
+                event.model_version.clone_from(&last.key.model_version);
+                event.details = TaskChecked {
+                    decision: last.decision.clone(),
+                    run_id: last.run_id.clone(),
+                    checks_this_hour: number,
+                    recorded_every: every,
+                }
+                .json();
             });
-            mutation.record(event);
         }
     }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::SCHEMA;
+use crate::SERVICE;
 use remit_core::ActorKind;
 use remit_store::outbox;
 use remit_store::testing::{TestDb, each_engine};
@@ -17,8 +17,8 @@ fn check(task: &str, at: i64) -> Counted {
             hour: 0,
             task: task.into(),
             model_version: "models/m/versions/1".into(),
-            verdict: 1,
-            pattern: 4,
+            denied: false,
+            pattern: remit_core::policy::Pattern::HumanOnTheLoop,
             reason: "DECISION_PATTERN".into(),
         },
         at: Timestamp(at),
@@ -33,17 +33,16 @@ fn check(task: &str, at: i64) -> Counted {
         run_id: "run-1".into(),
         policy: "policies/p/versions/1".into(),
         decision: "decisions/d".into(),
-        denied: false,
     }
 }
 
 async fn counter(database: &TestDb, dir: &Path) -> (Counter, Db) {
-    let db = database.open(&SCHEMA).await.unwrap();
+    let db = database.open(&SERVICE.schema).await.unwrap();
     (Counter::open(db.clone(), dir, 10).unwrap(), db)
 }
 
 async fn total(db: &Db) -> i64 {
-    store::checks::totals(&mut db.read().await.unwrap(), &acme(), i64::MIN, i64::MAX, 2).await.unwrap().0
+    store::checks::totals(&mut db.read().await.unwrap(), &acme(), i64::MIN, i64::MAX).await.unwrap().0
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

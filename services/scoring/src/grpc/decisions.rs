@@ -16,7 +16,10 @@ impl DecisionService for Api {
 
     type BatchDecideStream = Answers<BatchDecideResponse>;
 
-    async fn batch_decide(&self, request: Request<BatchDecideRequest>) -> Result<Response<Self::BatchDecideStream>, Status> {
+    async fn batch_decide(
+        &self,
+        request: Request<BatchDecideRequest>,
+    ) -> Result<Response<Self::BatchDecideStream>, Status> {
         unary(request, async |cx, m| Ok(self.0.batch_decide(cx, m))).await
     }
 
@@ -24,17 +27,26 @@ impl DecisionService for Api {
         unary(request, async |cx, m| self.0.get_decision(cx, m).await).await
     }
 
-    async fn list_decisions(&self, request: Request<ListDecisionsRequest>) -> Result<Response<ListDecisionsResponse>, Status> {
+    async fn list_decisions(
+        &self,
+        request: Request<ListDecisionsRequest>,
+    ) -> Result<Response<ListDecisionsResponse>, Status> {
         unary(request, async |cx, m| self.0.list_decisions(cx, m).await).await
     }
 
-    async fn plan_automation(&self, request: Request<PlanAutomationRequest>) -> Result<Response<PlanAutomationResponse>, Status> {
+    async fn plan_automation(
+        &self,
+        request: Request<PlanAutomationRequest>,
+    ) -> Result<Response<PlanAutomationResponse>, Status> {
         unary(request, async |cx, m| self.0.plan_automation(cx, m).await).await
     }
 
     type ExportPlanStream = Answers<ExportPlanResponse>;
 
-    async fn export_plan(&self, request: Request<ExportPlanRequest>) -> Result<Response<Self::ExportPlanStream>, Status> {
+    async fn export_plan(
+        &self,
+        request: Request<ExportPlanRequest>,
+    ) -> Result<Response<Self::ExportPlanStream>, Status> {
         unary(request, async |cx, m| Ok(self.0.export_plan(cx, m))).await
     }
 
@@ -42,7 +54,10 @@ impl DecisionService for Api {
         unary(request, async |cx, m| self.0.check_task(cx, m).await).await
     }
 
-    async fn summarize_decisions(&self, request: Request<SummarizeDecisionsRequest>) -> Result<Response<SummarizeDecisionsResponse>, Status> {
+    async fn summarize_decisions(
+        &self,
+        request: Request<SummarizeDecisionsRequest>,
+    ) -> Result<Response<SummarizeDecisionsResponse>, Status> {
         unary(request, async |cx, m| self.0.summarize_decisions(cx, m).await).await
     }
 }

@@ -10,7 +10,10 @@ impl FunctionService for Api {
         unary(request, async |cx, m| self.0.get_function(cx, m).await).await
     }
 
-    async fn list_functions(&self, request: Request<ListFunctionsRequest>) -> Result<Response<ListFunctionsResponse>, Status> {
+    async fn list_functions(
+        &self,
+        request: Request<ListFunctionsRequest>,
+    ) -> Result<Response<ListFunctionsResponse>, Status> {
         unary(request, async |cx, m| self.0.list_functions(cx, m).await).await
     }
 

@@ -30,29 +30,47 @@ impl TaskService for Api {
         unary(request, async |cx, m| self.0.rate_task(cx, m).await).await
     }
 
-    async fn import_tasks(&self, request: Request<Streaming<ImportTasksRequest>>) -> Result<Response<ImportTasksResponse>, Status> {
+    async fn import_tasks(
+        &self,
+        request: Request<Streaming<ImportTasksRequest>>,
+    ) -> Result<Response<ImportTasksResponse>, Status> {
         unary(request, async |cx, m| self.0.import_tasks(cx, m).await).await
     }
 
     type ExportTasksStream = Answers<ExportTasksResponse>;
 
-    async fn export_tasks(&self, request: Request<ExportTasksRequest>) -> Result<Response<Self::ExportTasksStream>, Status> {
+    async fn export_tasks(
+        &self,
+        request: Request<ExportTasksRequest>,
+    ) -> Result<Response<Self::ExportTasksStream>, Status> {
         unary(request, async |cx, m| Ok(self.0.export_tasks(cx, m))).await
     }
 
-    async fn summarize_ratings(&self, request: Request<SummarizeRatingsRequest>) -> Result<Response<SummarizeRatingsResponse>, Status> {
+    async fn summarize_ratings(
+        &self,
+        request: Request<SummarizeRatingsRequest>,
+    ) -> Result<Response<SummarizeRatingsResponse>, Status> {
         unary(request, async |cx, m| self.0.summarize_ratings(cx, m).await).await
     }
 
-    async fn suggest_ratings(&self, request: Request<SuggestRatingsRequest>) -> Result<Response<SuggestRatingsResponse>, Status> {
+    async fn suggest_ratings(
+        &self,
+        request: Request<SuggestRatingsRequest>,
+    ) -> Result<Response<SuggestRatingsResponse>, Status> {
         unary(request, async |cx, m| self.0.suggest_ratings(cx, m).await).await
     }
 
-    async fn create_audit_window(&self, request: Request<CreateAuditWindowRequest>) -> Result<Response<AuditWindow>, Status> {
+    async fn create_audit_window(
+        &self,
+        request: Request<CreateAuditWindowRequest>,
+    ) -> Result<Response<AuditWindow>, Status> {
         unary(request, async |cx, m| self.0.create_audit_window(cx, m).await).await
     }
 
-    async fn list_audit_windows(&self, request: Request<ListAuditWindowsRequest>) -> Result<Response<ListAuditWindowsResponse>, Status> {
+    async fn list_audit_windows(
+        &self,
+        request: Request<ListAuditWindowsRequest>,
+    ) -> Result<Response<ListAuditWindowsResponse>, Status> {
         unary(request, async |cx, m| self.0.list_audit_windows(cx, m).await).await
     }
 }

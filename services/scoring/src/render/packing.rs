@@ -2,7 +2,7 @@
 
 /// A rectangle by its upper left corner.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub x: f64,
     pub y: f64,
     pub width: f64,
@@ -11,7 +11,7 @@ pub(super) struct Frame {
 
 /// A circle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Circle {
+pub(crate) struct Circle {
     pub x: f64,
     pub y: f64,
     pub radius: f64,
@@ -25,7 +25,7 @@ const TRIES: u32 = 700;
 const TURN: f64 = 2.399_963_229_728_653;
 
 /// Puts circles with these radii, the largest first, into the frame; one that finds no place is none.
-pub(super) fn pack(frame: Frame, radii: &[f64]) -> Vec<Option<Circle>> {
+pub(crate) fn pack(frame: Frame, radii: &[f64]) -> Vec<Option<Circle>> {
     let (middle_x, middle_y) = (frame.x + frame.width / 2.0, frame.y + frame.height / 2.0);
     let reach = (frame.width.hypot(frame.height)) / 2.0;
     let mut placed: Vec<Circle> = Vec::with_capacity(radii.len());

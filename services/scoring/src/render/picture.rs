@@ -4,9 +4,7 @@
 //! Patterns differ in fill and outline as well as in colour, so that a black-and-white print still tells them apart.
 
 use super::packing::{Circle, Frame, pack};
-use crate::convert;
-use crate::store::tasks::TaskRow;
-use remit_core::policy::{Pattern, Policy};
+use remit_core::policy::Pattern;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -34,18 +32,20 @@ const SMALLEST_SCALE: f64 = 0.05;
 
 /// One task of the picture.
 #[derive(Debug, Clone)]
-struct Bubble {
-    id: String,
-    title: String,
+pub(crate) struct Bubble {
+    pub id: String,
+    pub title: String,
     /// Predictability and risk, 1 to 5 each.
-    place: (i32, i32),
-    hours: f64,
-    pattern: Option<Pattern>,
+    pub place: (i32, i32),
+    /// A year, at least 0.
+    pub hours: f64,
+    /// That of the decision in force.
+    pub pattern: Option<Pattern>,
 }
 
 /// What is collected for a picture; bounded however many tasks there are.
 #[derive(Debug, Default)]
-pub(super) struct Bubbles {
+pub(crate) struct Bubbles {
     largest: Vec<Bubble>,
     cells: BTreeMap<(i32, i32), Sum>,
     patterns: BTreeMap<Option<Pattern>, Sum>,
@@ -66,24 +66,12 @@ impl Sum {
 }
 
 impl Bubbles {
-    /// Takes a task in; one without both ratings has no place and is counted.
-    pub(super) fn add(&mut self, row: &TaskRow, policy: &Policy) {
-        let summaries = convert::summaries(&row.task, policy);
-        let median = |axis: &str| summaries.get(axis).map(|summary| summary.median.clamp(1, 5));
-        let Some(place) = median("predictability").zip(median("risk")) else {
+    /// Takes a task in; one that has no place is counted.
+    pub(crate) fn add(&mut self, bubble: Option<Bubble>) {
+        let Some(bubble) = bubble else {
             self.unrated += 1;
             return;
         };
-        self.put(Bubble {
-            id: row.id.clone(),
-            title: row.task.title.clone(),
-            place,
-            hours: row.hours_per_year,
-            pattern: Pattern::parse(&row.pattern).filter(|_| row.state == "DECIDED"),
-        });
-    }
-
-    fn put(&mut self, bubble: Bubble) {
         self.cells.entry(bubble.place).or_default().add(bubble.hours);
         self.patterns.entry(bubble.pattern).or_default().add(bubble.hours);
         self.largest.push(bubble);
@@ -116,7 +104,7 @@ fn patterns() -> impl Iterator<Item = Option<Pattern>> {
 }
 
 /// Draws the picture. The same inventory gives the same bytes.
-pub(super) fn draw(mut bubbles: Bubbles, policy: &str) -> String {
+pub(crate) fn draw(mut bubbles: Bubbles, policy: &str) -> String {
     bubbles.cut();
     let mut svg = String::new();
     // Writing to a String cannot fail.
@@ -447,7 +435,7 @@ mod tests {
     fn a_picture_is_deterministic_and_escapes_titles() {
         let draw = || {
             let mut bubbles = Bubbles::default();
-            bubbles.put(bubble("a", "<script>", (5, 1), 10.0));
+            bubbles.add(Some(bubble("a", "<script>", (5, 1), 10.0)));
             draw(bubbles, "policies/p/versions/1")
         };
         let svg = draw();
@@ -460,7 +448,7 @@ mod tests {
     #[test]
     fn what_has_no_room_in_its_cell_is_counted_there() {
         let mut bubbles = Bubbles::default();
-        (0..5_000).for_each(|n| bubbles.put(bubble(&format!("t{n:04}"), "T", (3, 3), 100.0)));
+        (0..5_000).for_each(|n| bubbles.add(Some(bubble(&format!("t{n:04}"), "T", (3, 3), 100.0))));
         assert!(bubbles.largest.len() < 2 * MOST, "collecting is bounded");
         let svg = draw(bubbles, "policies/p/versions/1");
         // Five circles are in the key, and three show sizes.
@@ -473,7 +461,7 @@ mod tests {
     fn a_giant_leaves_room_for_its_neighbours() {
         let mut bubbles = Bubbles::default();
         for (n, hours) in [4_160.0, 2_080.0, 100.0, 1.0].into_iter().enumerate() {
-            bubbles.put(bubble(&format!("t{n}"), &format!("Task {n}"), (5, 1), hours));
+            bubbles.add(Some(bubble(&format!("t{n}"), &format!("Task {n}"), (5, 1), hours)));
         }
         let svg = draw(bubbles, "policies/p/versions/1");
         assert!(svg.contains(">4 tasks, 6,341 h<") && svg.contains(">Task 1, 2,080 h<"));

@@ -1,11 +1,11 @@
 //! The plan as CSV, for spreadsheets.
 
-use crate::convert::short;
 use remit_api::scoring::v1::PlanItem;
-use remit_core::{Error, Result};
+use remit_api::wire::Word as _;
+use remit_core::{Error, Result, name};
 
 /// How many rows are sent at once: below 1 MiB with the longest titles.
-pub(super) const ROWS: usize = 250;
+pub(crate) const ROWS: usize = 250;
 
 const COLUMNS: [&str; 12] = [
     "rank",
@@ -30,7 +30,7 @@ fn finish(writer: csv::Writer<Vec<u8>>) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| Error::internal("writing CSV").with_source(error.into_error()))
 }
 
-pub(super) fn header() -> Result<Vec<u8>> {
+pub(crate) fn header() -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(failed)?;
     finish(writer)
@@ -41,19 +41,18 @@ fn text(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
-pub(super) fn rows(items: &[PlanItem]) -> Result<Vec<u8>> {
+pub(crate) fn rows(items: &[PlanItem]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let id = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     // Two decimal places are 36 seconds of an hour, which is finer than anybody estimates.
     let hours = |hours: f64| format!("{hours:.2}");
     for item in items {
         let record = [
             item.rank.to_string(),
-            text(&id(&item.task)),
+            text(name::last(&item.task)),
             text(&item.title),
-            id(&item.function),
+            name::last(&item.function).to_owned(),
             text(&item.role),
-            short(item.pattern().as_str_name(), "AUTONOMY_PATTERN_").to_owned(),
+            item.pattern().word().to_owned(),
             if item.pattern == 0 { String::new() } else { item.score.to_string() },
             item.frequency_per_week.to_string(),
             hours(item.hours_per_year),

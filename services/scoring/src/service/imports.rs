@@ -1,25 +1,31 @@
 //! Import of tasks and ratings from CSV.
 
-use super::csv_rows::{Parsed, SEEDED_AXES, bad};
-use super::{Scoring, task};
-use crate::store;
-use crate::store::tasks::TaskRow;
+use super::{Service, tasks};
+use crate::cache::Written;
+use crate::table::{Parsed, SEEDED_AXES, bad};
+use crate::{store, task};
+use prost_types::FieldMask;
 use remit_api::scoring::v1 as api;
-use remit_core::{Error, Kind, Result, Timestamp};
-use remit_runtime::{Started, begin, finish};
+use remit_api::scoring::v1::import_tasks_request::Part;
+use remit_api::wire::mask;
+use remit_core::name::TaskName;
+use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_runtime::{Cx, foreign};
 use remit_store::Call;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use tonic::Streaming;
 
 /// The largest file.
-pub(crate) const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 /// How many tasks one transaction of an import writes.
 const GROUP: usize = 500;
 
 /// What an import may change in a task that exists.
 struct Terms {
     existing: api::ExistingTask,
-    /// The settable fields that the file has a column or a default for, as in an update mask.
-    fields: Vec<String>,
+    /// The settable fields that the file has a column or a default for.
+    fields: FieldMask,
     axes: BTreeSet<String>,
     comments: bool,
 }
@@ -33,24 +39,23 @@ impl Terms {
         };
         Self {
             existing,
-            fields: given.iter().filter(settable).cloned().collect(),
+            fields: FieldMask { paths: given.iter().filter(settable).cloned().collect() },
             axes: given.iter().filter_map(axis).collect(),
             comments: given.contains("comment"),
         }
     }
 
     /// The task after the import, or none if it stays as it is.
-    fn apply(&self, present: Option<&api::Task>, given: &api::Task, now: Timestamp) -> Option<api::Task> {
+    fn apply(&self, present: Option<&api::Task>, given: &api::Task, now: Timestamp) -> Result<Option<api::Task>> {
         let Some(before) = present else {
             let mut task = given.clone();
             task::normalize(&mut task, now);
-            return Some(task);
+            return Ok(Some(task));
         };
         if self.existing == api::ExistingTask::Skip {
-            return None;
+            return Ok(None);
         }
-        let mut task = before.clone();
-        task::merge(&mut task, given, &self.fields);
+        let mut task = mask::apply(before, given, Some(&self.fields), &task::SETTABLE, &[])?;
         for new in &given.ratings {
             let old = before.ratings.iter().find(|old| old.rater == new.rater);
             let rating = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));
@@ -58,7 +63,7 @@ impl Terms {
             task.ratings.push(rating);
         }
         task::normalize(&mut task, now);
-        (*before != task).then_some(task)
+        Ok((*before != task).then_some(task))
     }
 
     fn rated_again(&self, old: &api::Rating, new: &api::Rating) -> api::Rating {
@@ -76,20 +81,42 @@ impl Terms {
     }
 }
 
-impl Scoring {
-    /// Imports a file. `call.request_id` is the prefix of the ids of its groups, so that a repetition continues.
+/// The configuration and the file that a caller sends.
+async fn receive(mut parts: Streaming<api::ImportTasksRequest>) -> Result<(api::ImportTasksConfig, Vec<u8>)> {
+    let Some(Part::Config(config)) = parts.message().await.map_err(foreign)?.and_then(|first| first.part) else {
+        return Err(Error::invalid("CONFIG_MISSING", "config", "must come in the first message"));
+    };
+    let mut file = Vec::new();
+    while let Some(message) = parts.message().await.map_err(foreign)? {
+        let Some(Part::Chunk(chunk)) = message.part else {
+            return Err(Error::invalid("CONFIG_TWICE", "config", "must come in the first message only"));
+        };
+        if file.len() + chunk.len() > MAX_BYTES {
+            let text = format!("the file is larger than {MAX_BYTES} bytes: split it");
+            return Err(Error::invalid("FILE_TOO_LARGE", "chunk", text));
+        }
+        file.extend_from_slice(&chunk);
+    }
+    Ok((config, file))
+}
+
+impl Service {
+    /// Imports a file in groups. The request id is the prefix of the ids of its groups, so that a repetition continues.
     pub(crate) async fn import_tasks(
         &self,
-        call: &Call,
-        config: &api::ImportTasksConfig,
-        file: &[u8],
+        cx: &Cx,
+        parts: Streaming<api::ImportTasksRequest>,
     ) -> Result<api::ImportTasksResponse> {
-        self.seed(&call.tenant).await?;
-        let rater = if config.rater.is_empty() { &call.actor.subject } else { &config.rater };
-        let mut parsed = Parsed::read(file, config, rater)?;
+        let (config, file) = receive(parts).await?;
+        self.seed(&cx.tenant).await?;
+        let mut call = cx.call_as("", &config);
+        // The file is part of what the request id stands for.
+        call.request_digest = Sha256::new().chain_update(call.request_digest).chain_update(&file).finalize().into();
+        let rater = if config.rater.is_empty() { &cx.actor.subject } else { &config.rater };
+        let mut parsed = Parsed::read(&file, &config, rater)?;
         let terms = Terms::of(config.existing(), &parsed.given);
         if terms.existing == api::ExistingTask::Refuse {
-            self.refuse_existing(call, &mut parsed).await?;
+            self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
         let mut answer = api::ImportTasksResponse {
             rows: parsed.rows,
@@ -101,9 +128,9 @@ impl Scoring {
         answer.errors = parsed.errors;
         for (number, group) in tasks.chunks(GROUP).enumerate() {
             let part = if answer.committed {
-                let request_id =
-                    if call.request_id.is_empty() { String::new() } else { format!("{}/{number}", call.request_id) };
-                let call = Call { request_id, now: self.clock.now(), ..call.clone() };
+                let id = Some(&config.request_id).filter(|id| !id.is_empty());
+                let request_id = id.map(|id| format!("{id}/{number}")).unwrap_or_default();
+                let call = Call { request_id, ..call.clone() };
                 loop {
                     match self.import_group(&call, group, &terms).await {
                         Err(error) if super::full(&error) => tokio::time::sleep(super::FULL_PAUSE).await,
@@ -111,23 +138,23 @@ impl Scoring {
                     }
                 }
             } else {
-                self.preview_group(call, group, &terms).await?
+                self.preview_group(&cx.tenant, group, &terms).await?
             };
             answer.created += part.created;
             answer.updated += part.updated;
             answer.unchanged += part.unchanged;
         }
-        self.caches.refresh(&call.tenant).await;
         Ok(answer)
     }
 
-    async fn refuse_existing(&self, call: &Call, parsed: &mut Parsed) -> Result<()> {
+    async fn refuse_existing(&self, tenant: &Tenant, parsed: &mut Parsed) -> Result<()> {
         let ids: Vec<String> = parsed.tasks.keys().cloned().collect();
         for group in ids.chunks(GROUP) {
-            let rows = store::tasks::find_all(&mut self.db.read().await?, &call.tenant, group).await?;
+            let ids: Vec<&str> = group.iter().map(String::as_str).collect();
+            let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
             for row in rows.iter().filter(|row| !row.removed) {
                 if let Some((_, line)) = parsed.tasks.remove(&row.id) {
-                    parsed.refuse(line, bad("id", "TASK_EXISTS", format!("tasks/{} exists", row.id)));
+                    parsed.refuse(line, bad("id", "TASK_EXISTS", format!("{} exists", row.name())));
                 }
             }
         }
@@ -137,17 +164,16 @@ impl Scoring {
     /// What an import of the group would do.
     async fn preview_group(
         &self,
-        call: &Call,
+        tenant: &Tenant,
         group: &[(String, api::Task)],
         terms: &Terms,
     ) -> Result<api::ImportTasksResponse> {
-        let ids: Vec<String> = group.iter().map(|(id, _)| id.clone()).collect();
-        let found = store::tasks::find_all(&mut self.db.read().await?, &call.tenant, &ids).await?;
-        let present = by_id(&found);
+        let found = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids(group)).await?;
+        let present: BTreeMap<&str, _> = found.iter().map(|row| (row.id.as_str(), row)).collect();
         let mut answer = api::ImportTasksResponse::default();
         for (id, given) in group {
             let before = present.get(id.as_str()).filter(|row| !row.removed);
-            let after = terms.apply(before.map(|row| &row.task), given, call.now);
+            let after = terms.apply(before.map(|row| &row.task), given, self.db.now())?;
             count(&mut answer, before.is_some(), after.is_some());
         }
         Ok(answer)
@@ -159,36 +185,41 @@ impl Scoring {
         group: &[(String, api::Task)],
         terms: &Terms,
     ) -> Result<api::ImportTasksResponse> {
-        let mut mutation = match begin(&self.db, call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let tenant = &call.tenant;
-        let length = i64::try_from(group.len()).unwrap_or(i64::MAX);
-        let head = store::claim(mutation.tx(), tenant, length, 0).await?;
-        let ids: Vec<String> = group.iter().map(|(id, _)| id.clone()).collect();
-        let found = store::tasks::find_all(mutation.tx(), tenant, &ids).await?;
-        let present = by_id(&found);
-        let rules = self.rules(mutation.tx(), tenant).await?;
-        let mut answer = api::ImportTasksResponse::default();
-        let mut changed = Vec::new();
-        for ((id, given), revision) in group.iter().zip(head.revision - length + 1..) {
-            let before = present.get(id.as_str()).copied().filter(|row| !row.removed);
-            let after = terms.apply(before.map(|row| &row.task), given, call.now);
-            count(&mut answer, before.is_some(), after.is_some());
-            let Some(after) = after else { continue };
-            let after = task::row(id, after, before, &rules, revision, call.now);
-            mutation.record(task::event(&mutation, call.method, before, Some(&after)));
-            changed.push(after);
-        }
-        store::tasks::put(mutation.tx(), tenant, &changed).await?;
-        store::decisions::end_changed(mutation.tx(), tenant, head.revision - length, call.now).await?;
-        finish(mutation, answer).await
+        let (tenant, mut written) = (&call.tenant, None);
+        let answer = self
+            .db
+            .mutate(call, async |m| {
+                let changes = i64::try_from(group.len()).unwrap_or(i64::MAX);
+                let head = store::claim(m, changes, 0).await?;
+                let found = store::tasks::find_all(m.tx(), tenant, &ids(group)).await?;
+                let present: BTreeMap<&str, _> = found.iter().map(|row| (row.id.as_str(), row)).collect();
+                let (rules, now) = (self.rules.at(m.tx(), tenant, head).await?, m.now());
+                let mut answer = api::ImportTasksResponse::default();
+                let (mut changed, mut ended) = (Vec::new(), Vec::new());
+                for ((id, given), revision) in group.iter().zip(head.revision - changes + 1..) {
+                    let before = present.get(id.as_str()).copied().filter(|row| !row.removed);
+                    let after = terms.apply(before.map(|row| &row.task), given, now)?;
+                    count(&mut answer, before.is_some(), after.is_some());
+                    let Some(after) = after else { continue };
+                    let after = tasks::row(id, after, before, &rules, revision, now);
+                    ended.extend(before.and_then(|before| tasks::ended(before, &after)));
+                    tasks::record(m, &TaskName::new(id).to_string(), before, Some(&after));
+                    changed.push(after);
+                }
+                store::tasks::put(m.tx(), tenant, &changed).await?;
+                store::decisions::end(m.tx(), tenant, &ended, now).await?;
+                let tasks = changed.into_iter().map(|row| (row, None)).collect();
+                written = Some(Written { head, changes, rules, tasks });
+                Ok(answer)
+            })
+            .await?;
+        self.caches.take(tenant, written).await;
+        Ok(answer)
     }
 }
 
-fn by_id(rows: &[TaskRow]) -> BTreeMap<&str, &TaskRow> {
-    rows.iter().map(|row| (row.id.as_str(), row)).collect()
+fn ids(group: &[(String, api::Task)]) -> Vec<&str> {
+    group.iter().map(|(id, _)| id.as_str()).collect()
 }
 
 fn count(answer: &mut api::ImportTasksResponse, existed: bool, changes: bool) {
@@ -196,20 +227,5 @@ fn count(answer: &mut api::ImportTasksResponse, existed: bool, changes: bool) {
         (_, false) => answer.unchanged += 1,
         (true, true) => answer.updated += 1,
         (false, true) => answer.created += 1,
-    }
-}
-
-/// Collects the chunks of a file up to the bound.
-#[derive(Default)]
-pub(crate) struct File(pub Vec<u8>);
-
-impl File {
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<()> {
-        if self.0.len() + chunk.len() > MAX_BYTES {
-            let text = format!("the file is larger than {MAX_BYTES} bytes: split it");
-            return Err(Error::new(Kind::InvalidArgument, "FILE_TOO_LARGE", text));
-        }
-        self.0.extend_from_slice(chunk);
-        Ok(())
     }
 }

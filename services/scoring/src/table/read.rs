@@ -1,105 +1,33 @@
-//! Tasks and ratings as rows of CSV: the columns, and reading them.
+//! Reading tasks and ratings from CSV.
 
-use crate::convert::short;
+use super::{COLUMNS, EXPORT_ONLY, SEEDED_AXES, field};
+use crate::task::MAX_RATERS;
 use csv::{ReaderBuilder, StringRecord};
 use remit_api::scoring::v1 as api;
 use remit_api::types::{RowError, Stakes};
+use remit_api::wire::Word;
 use remit_core::{Error, Result, name};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_ROWS: i64 = 200_000;
 const MAX_ERRORS: usize = 1_000;
 
-/// The columns of an import besides `axis:name`, in the order of an export.
-pub(super) const COLUMNS: [&str; 30] = [
-    "id",
-    "title",
-    "description",
-    "function",
-    "role",
-    "frequency_per_week",
-    "minutes_per_instance",
-    "complexity",
-    "brand_impacting",
-    "regulated_domain",
-    "pilot_evidence",
-    "reserved_category",
-    "execution_kind",
-    "stakes",
-    "disclosure",
-    "gate",
-    "purpose",
-    "strategy_owner",
-    "execution_owner",
-    "audit_window",
-    "labels",
-    "tolerated_variability",
-    "environment_validity",
-    "feedback_delay",
-    "rater",
-    "comment",
-    "predictability",
-    "risk",
-    "human_judgment",
-    "state",
-];
-
-/// Columns that an export has for people and an import ignores.
-const EXPORT_ONLY: [&str; 1] = ["state"];
-/// The axes that have a column of their own name; any other is `axis:name`.
-pub(super) const SEEDED_AXES: [&str; 3] = ["predictability", "risk", "human_judgment"];
-
 /// What is wrong with a row: column, code, text.
-pub(super) struct Bad(String, &'static str, String);
+pub(crate) struct Bad(String, &'static str, String);
 
-pub(super) fn bad(column: &str, reason: &'static str, text: impl Into<String>) -> Bad {
+pub(crate) fn bad(column: &str, reason: &'static str, text: impl Into<String>) -> Bad {
     Bad(column.to_owned(), reason, text.into())
 }
 
-/// The text of a task's own column; none for columns of a rating and for those that the service sets.
-pub(super) fn field(task: &api::Task, column: &str) -> Option<String> {
-    let number = |value: f64| if value == 0.0 { String::new() } else { value.to_string() };
-    let flag = |value: bool| if value { "true".to_owned() } else { String::new() };
-    let id = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    Some(match column {
-        "title" => task.title.clone(),
-        "description" => task.description.clone(),
-        "function" => id(&task.function),
-        "role" => task.role.clone(),
-        "frequency_per_week" => number(task.frequency_per_week),
-        "minutes_per_instance" => number(task.minutes_per_instance),
-        "complexity" => number(f64::from(task.complexity)),
-        "brand_impacting" => flag(task.brand_impacting),
-        "regulated_domain" => flag(task.regulated_domain),
-        "pilot_evidence" => flag(task.pilot_evidence),
-        "reserved_category" => short(task.reserved_category().as_str_name(), "RESERVED_CATEGORY_").to_owned(),
-        "execution_kind" => short(task.execution_kind().as_str_name(), "EXECUTION_KIND_").to_owned(),
-        "stakes" => short(task.stakes().as_str_name(), "STAKES_").to_owned(),
-        "disclosure" => short(task.disclosure().as_str_name(), "DISCLOSURE_").to_owned(),
-        "gate" => id(&task.gate),
-        "purpose" => task.purpose.clone(),
-        "strategy_owner" => task.strategy_owner.clone(),
-        "execution_owner" => task.execution_owner.clone(),
-        "audit_window" => id(&task.audit_window),
-        "labels" => task.labels.join(";"),
-        "tolerated_variability" => {
-            short(task.tolerated_variability().as_str_name(), "TOLERATED_VARIABILITY_").to_owned()
-        }
-        "environment_validity" => short(task.environment_validity().as_str_name(), "ENVIRONMENT_VALIDITY_").to_owned(),
-        "feedback_delay" => short(task.feedback_delay().as_str_name(), "FEEDBACK_DELAY_").to_owned(),
-        _ => return None,
-    })
-}
-
 /// The tasks of a file and its bad rows.
-pub(super) struct Parsed {
-    pub(super) rows: i64,
-    pub(super) bad_rows: i64,
-    pub(super) errors: Vec<RowError>,
+pub(crate) struct Parsed {
+    pub(crate) rows: i64,
+    pub(crate) bad_rows: i64,
+    pub(crate) errors: Vec<RowError>,
     /// The columns that the file has or the configuration has a default for: only they change a task that exists.
-    pub(super) given: BTreeSet<String>,
+    pub(crate) given: BTreeSet<String>,
     /// Task id to the task and the line it began on.
-    pub(super) tasks: BTreeMap<String, (api::Task, i64)>,
+    pub(crate) tasks: BTreeMap<String, (api::Task, i64)>,
 }
 
 /// One row under the names of our columns.
@@ -154,12 +82,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn word<E>(&self, column: &str, prefix: &str, parse: fn(&str) -> Option<E>) -> Result<Option<E>, Bad> {
+    /// The number of a word in any case, 0 for none.
+    fn word<E: Word>(&self, column: &str) -> Result<i32, Bad> {
         match self.get(column) {
-            "" => Ok(None),
+            "" => Ok(0),
             text => {
-                let found = parse(&format!("{prefix}{}", text.to_ascii_uppercase()));
-                found.map(Some).ok_or_else(|| bad(column, "WORD_UNKNOWN", format!("'{text}' is not one of its values")))
+                let found = E::parse(&text.to_ascii_uppercase()).map(E::into);
+                found.ok_or_else(|| bad(column, "WORD_UNKNOWN", format!("'{text}' is not one of its values")))
             }
         }
     }
@@ -179,7 +108,7 @@ impl<'a> Fields<'a> {
 }
 
 impl Parsed {
-    pub(super) fn read(file: &[u8], config: &api::ImportTasksConfig, rater: &str) -> Result<Self> {
+    pub(crate) fn read(file: &[u8], config: &api::ImportTasksConfig, rater: &str) -> Result<Self> {
         let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
         let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
         let headers = reader.headers().map_err(|error| wrong_file(&error))?.clone();
@@ -210,7 +139,7 @@ impl Parsed {
         Ok(parsed)
     }
 
-    pub(super) fn refuse(&mut self, line: i64, Bad(column, reason, message): Bad) {
+    pub(crate) fn refuse(&mut self, line: i64, Bad(column, reason, message): Bad) {
         self.bad_rows += 1;
         if self.errors.len() < MAX_ERRORS {
             self.errors.push(RowError { line, column, reason: reason.to_owned(), message });
@@ -314,31 +243,23 @@ fn task_of(fields: &Fields<'_>, rater: &str) -> Result<api::Task, Bad> {
         strategy_owner: fields.text("strategy_owner", 200)?,
         execution_owner: fields.text("execution_owner", 200)?,
         audit_window: fields.resource("audit_window", "auditWindows")?,
+        reserved_category: match fields.get("reserved_category") {
+            none if none.eq_ignore_ascii_case("NONE") => 0,
+            _ => fields.word::<api::ReservedCategory>("reserved_category")?,
+        },
+        execution_kind: fields.word::<api::ExecutionKind>("execution_kind")?,
+        stakes: fields.word::<Stakes>("stakes")?,
+        disclosure: fields.word::<api::Disclosure>("disclosure")?,
+        tolerated_variability: fields.word::<api::ToleratedVariability>("tolerated_variability")?,
+        environment_validity: fields.word::<api::EnvironmentValidity>("environment_validity")?,
+        feedback_delay: fields.word::<api::FeedbackDelay>("feedback_delay")?,
         ..api::Task::default()
     };
-    let reserved = fields.word("reserved_category", "RESERVED_CATEGORY_", |text| match text {
-        "RESERVED_CATEGORY_NONE" => Some(api::ReservedCategory::Unspecified),
-        other => api::ReservedCategory::from_str_name(other),
-    })?;
-    task.set_reserved_category(reserved.unwrap_or(api::ReservedCategory::Unspecified));
-    let kind = fields.word("execution_kind", "EXECUTION_KIND_", api::ExecutionKind::from_str_name)?;
-    task.set_execution_kind(kind.unwrap_or(api::ExecutionKind::Unspecified));
-    task.set_stakes(fields.word("stakes", "STAKES_", Stakes::from_str_name)?.unwrap_or(Stakes::Unspecified));
-    let disclosure = fields.word("disclosure", "DISCLOSURE_", api::Disclosure::from_str_name)?;
-    task.set_disclosure(disclosure.unwrap_or(api::Disclosure::Unspecified));
     let labels: BTreeSet<&str> = fields.get("labels").split(';').map(str::trim).filter(|l| !l.is_empty()).collect();
     if labels.len() > 20 || labels.iter().any(|label| label.len() > 63 || !name::is_id(label)) {
         return Err(bad("labels", "LABEL_INVALID", "must be at most 20 labels of letters, digits, '.', '_' and '-'"));
     }
     task.labels = labels.into_iter().map(str::to_owned).collect();
-    let variability =
-        fields.word("tolerated_variability", "TOLERATED_VARIABILITY_", api::ToleratedVariability::from_str_name)?;
-    task.set_tolerated_variability(variability.unwrap_or(api::ToleratedVariability::Unspecified));
-    let validity =
-        fields.word("environment_validity", "ENVIRONMENT_VALIDITY_", api::EnvironmentValidity::from_str_name)?;
-    task.set_environment_validity(validity.unwrap_or(api::EnvironmentValidity::Unspecified));
-    let delay = fields.word("feedback_delay", "FEEDBACK_DELAY_", api::FeedbackDelay::from_str_name)?;
-    task.set_feedback_delay(delay.unwrap_or(api::FeedbackDelay::Unspecified));
     let mut rating = api::Rating {
         rater: fields.text("rater", 200)?,
         comment: fields.text("comment", 1_000)?,
@@ -374,7 +295,7 @@ fn join(first: &mut api::Task, next: api::Task, begun: i64, fields: &Fields<'_>)
         let text = format!("{} has rated this task already, as of line {begun} or after", rating.rater);
         return Err(bad("rater", "DUPLICATE_RATER", text));
     }
-    if first.ratings.len() >= 50 {
+    if first.ratings.len() >= MAX_RATERS {
         return Err(bad("rater", "TOO_MANY_RATERS", "a task has at most 50 raters"));
     }
     for (column, text) in fields.columns.iter().zip(fields.record) {

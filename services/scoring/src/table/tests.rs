@@ -1,9 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::csv_rows::{Parsed, SEEDED_AXES};
-use super::export::Writer;
-use super::task;
-use crate::store::tasks::TaskRow;
+use super::{Parsed, SEEDED_AXES, Writer};
+use crate::task;
 use proptest::prelude::*;
 use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
@@ -61,7 +59,7 @@ proptest! {
             for rating in &mut task.ratings {
                 rating.rate_time = None;
             }
-            writer.task(&row(id, task.clone())).unwrap();
+            writer.task(&api::Task { name: format!("tasks/{id}"), ..task.clone() }).unwrap();
         }
         let csv = writer.take().unwrap();
         let parsed = Parsed::read(&csv, &api::ImportTasksConfig::default(), "importer").unwrap();
@@ -69,24 +67,5 @@ proptest! {
         let found: BTreeMap<String, api::Task> =
             parsed.tasks.into_iter().map(|(id, (task, _))| (id, task)).collect();
         prop_assert_eq!(found, tasks);
-    }
-}
-
-fn row(id: &str, task: api::Task) -> TaskRow {
-    TaskRow {
-        id: id.to_owned(),
-        task,
-        removed: false,
-        state: "RATED".into(),
-        hours_per_year: 0.0,
-        content_digest: String::new(),
-        decision_id: String::new(),
-        pattern: String::new(),
-        decided_digest: String::new(),
-        decided_function_digest: String::new(),
-        decided_policy_digest: String::new(),
-        revision: 1,
-        create_time: Timestamp(0),
-        update_time: Timestamp(0),
     }
 }

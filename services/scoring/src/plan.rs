@@ -1,23 +1,21 @@
 //! The plan: volume first, hours saved gross and net of review (A21), role mix (S118), warnings (S80, S101, S109).
 
-use super::{Rules, Scoring, picture, plan_csv};
-use crate::convert;
-use crate::store::{self, tasks::TaskRow};
-use futures::TryStreamExt as _;
+use crate::cache::Rules;
+use crate::render::picture::Bubble;
+use crate::store::tasks::TaskRow;
+use crate::{evaluation, pattern, task};
 use remit_api::scoring::v1 as api;
+use remit_core::policy::ratings::Summary;
 use remit_core::policy::signatures::remarks;
 use remit_core::policy::{Input, Pattern};
-use remit_core::{Error, Result, Tenant};
-use remit_store::page;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::mpsc;
 
 const NAMED: usize = 20;
 
 /// The assumptions with every default filled in.
 #[derive(Debug, Clone, Copy)]
-struct Assumptions {
+pub(crate) struct Assumptions {
     weeks_per_year: f64,
     review_ratio: f64,
     draft_saving_ratio: f64,
@@ -26,9 +24,9 @@ struct Assumptions {
 }
 
 impl Assumptions {
-    fn of(given: &api::PlanAssumptions) -> Self {
+    pub(crate) fn of(given: &api::PlanAssumptions) -> Self {
         Self {
-            weeks_per_year: given.weeks_per_year.unwrap_or(convert::WEEKS_PER_YEAR),
+            weeks_per_year: given.weeks_per_year.unwrap_or(task::WEEKS_PER_YEAR),
             review_ratio: given.review_ratio.unwrap_or(0.15),
             draft_saving_ratio: given.draft_saving_ratio.unwrap_or(0.40),
             low_frequency_per_week: given.low_frequency_per_week.unwrap_or(1.0),
@@ -36,7 +34,7 @@ impl Assumptions {
         }
     }
 
-    fn message(self) -> api::PlanAssumptions {
+    pub(crate) fn message(self) -> api::PlanAssumptions {
         api::PlanAssumptions {
             weeks_per_year: Some(self.weeks_per_year),
             review_ratio: Some(self.review_ratio),
@@ -61,8 +59,8 @@ impl Assumptions {
 
 /// What is summed up while tasks pass by.
 #[derive(Default)]
-struct Sums {
-    totals: api::PlanTotals,
+pub(crate) struct Sums {
+    pub(crate) totals: api::PlanTotals,
     patterns: BTreeMap<Pattern, api::PlanPattern>,
     roles: BTreeMap<String, (i64, f64, f64)>,
     low_volume: Named,
@@ -101,113 +99,20 @@ fn decided(input: &Input, rules: &Rules) -> Option<Decided> {
     Some(Decided { sampling: found.sampling_ratio.to_f64(), score: found.score.to_f64() })
 }
 
-/// The whole plan in memory, ranked. What an item takes is small and bounded, and a rank needs all of them.
-struct Ranked {
-    rules: Rules,
-    sums: Sums,
-    items: Vec<api::PlanItem>,
-    bubbles: picture::Bubbles,
-}
-
-impl Scoring {
-    async fn ranked(&self, tenant: &Tenant, filter: &str, assumptions: Assumptions, draw: bool) -> Result<Ranked> {
-        let mut tx = self.db.snapshot().await?;
-        let rules = self.rules(&mut tx, tenant).await?;
-        let (mut sums, mut items, mut bubbles) = (Sums::default(), Vec::new(), picture::Bubbles::default());
-        let mut rows = store::tasks::stream(&mut tx, tenant, filter)?;
-        while let Some(row) = rows.try_next().await? {
-            if draw {
-                bubbles.add(&row, &rules.policy);
-            }
-            items.push(sums.add(&row, &rules, assumptions));
-        }
-        drop(rows);
-        items.sort_by(rank);
-        for (item, rank) in items.iter_mut().zip(1..) {
-            item.rank = rank;
-        }
-        Ok(Ranked { rules, sums, items, bubbles })
-    }
-
-    pub(crate) async fn plan(
-        &self,
-        tenant: &Tenant,
-        request: &api::PlanAutomationRequest,
-    ) -> Result<api::PlanAutomationResponse> {
-        self.seed(tenant).await?;
-        let size = usize::try_from(page::size(request.page_size)?).unwrap_or(50);
-        let assumptions = Assumptions::of(&request.assumptions.unwrap_or_default());
-        let terms = format!("{assumptions:?}");
-        let keyset = self.db.keyset(tenant, "scoring.plans.get", &[&request.filter, &terms]);
-        let skip = match keyset.after(&request.page_token)?.as_deref() {
-            None => 0,
-            Some([remit_store::Value::Int(Some(rank))]) => usize::try_from(*rank).unwrap_or_default(),
-            Some(_) => return Err(Error::invalid("PAGE_TOKEN_INVALID", "page_token", "belongs to another list")),
-        };
-        let Ranked { rules, mut sums, items, bubbles } =
-            self.ranked(tenant, &request.filter, assumptions, request.include_picture).await?;
-        let all = items.len();
-        let items: Vec<api::PlanItem> = items.into_iter().skip(skip).take(size).collect();
-        let end = i64::try_from(skip + items.len()).unwrap_or(i64::MAX);
-        let more = skip + items.len() < all;
-        Ok(api::PlanAutomationResponse {
-            next_page_token: if more { keyset.token(&[end.into()]) } else { String::new() },
-            items,
-            warnings: sums.warnings(&rules, assumptions),
-            totals: Some(sums.totals),
-            patterns: Pattern::ALL
-                .into_iter()
-                .rev()
-                .map(|pattern| {
-                    let none = api::PlanPattern { pattern: convert::pattern(pattern).into(), ..Default::default() };
-                    sums.patterns.remove(&pattern).unwrap_or(none)
-                })
-                .collect(),
-            roles: roles(sums.roles),
-            assumptions: Some(assumptions.message()),
-            picture_svg: if request.include_picture {
-                picture::draw(bubbles, &rules.policy.name())
-            } else {
-                String::new()
-            },
-            policy: rules.policy.name(),
-        })
-    }
-
-    /// Sends the whole plan as CSV in pieces; ends early if nobody listens any more.
-    pub(crate) async fn export_plan(
-        &self,
-        tenant: &Tenant,
-        request: &api::ExportPlanRequest,
-        pieces: &mpsc::Sender<Result<api::ExportPlanResponse>>,
-    ) -> Result<()> {
-        self.seed(tenant).await?;
-        let assumptions = Assumptions::of(&request.assumptions.unwrap_or_default());
-        let ranked = self.ranked(tenant, &request.filter, assumptions, false).await?;
-        let header = plan_csv::header()?;
-        let mut chunk = Some(header);
-        for items in ranked.items.chunks(plan_csv::ROWS) {
-            let mut bytes = chunk.take().unwrap_or_default();
-            bytes.extend(plan_csv::rows(items)?);
-            if pieces.send(Ok(api::ExportPlanResponse { chunk: bytes })).await.is_err() {
-                return Ok(());
-            }
-        }
-        if let Some(chunk) = chunk {
-            let _ = pieces.send(Ok(api::ExportPlanResponse { chunk })).await;
-        }
-        Ok(())
-    }
-}
-
 impl Sums {
-    fn add(&mut self, row: &TaskRow, rules: &Rules, assumptions: Assumptions) -> api::PlanItem {
+    /// Takes a task in; its place in the ranking comes later.
+    pub(crate) fn add(
+        &mut self,
+        row: &TaskRow,
+        summaries: &BTreeMap<String, Summary>,
+        rules: &Rules,
+        assumptions: Assumptions,
+    ) -> api::PlanItem {
         let task = &row.task;
-        let name = format!("tasks/{}", row.id);
+        let name = row.name();
         let hours = task.frequency_per_week * task.minutes_per_instance / 60.0 * assumptions.weeks_per_year;
-        let pattern = Pattern::parse(&row.pattern).filter(|_| row.state == "DECIDED");
-        let summaries = convert::summaries(task, &rules.policy);
-        let input = convert::input(task, rules.function(row.function_id()).0, &summaries);
+        let pattern = row.pattern;
+        let input = evaluation::input(task, rules.function(&task.function).0, summaries);
         let decided = pattern.and_then(|_| decided(&input, rules));
         if !remarks(&input).is_empty() {
             self.inconsistent.add(name.clone());
@@ -228,7 +133,7 @@ impl Sums {
         if let Some(pattern) = pattern {
             self.totals.decided += 1;
             let sum = self.patterns.entry(pattern).or_default();
-            sum.pattern = convert::pattern(pattern).into();
+            sum.pattern = pattern::message(pattern).into();
             sum.tasks += 1;
             sum.hours_per_year += hours;
             sum.gross_hours_saved += gross;
@@ -260,7 +165,7 @@ impl Sums {
             title: task.title.clone(),
             function: task.function.clone(),
             role: task.role.clone(),
-            pattern: convert::pattern_number(pattern.map(Pattern::as_str).unwrap_or_default()),
+            pattern: pattern::number(pattern),
             score: decided.map_or(0.0, |decided| decided.score),
             frequency_per_week: task.frequency_per_week,
             hours_per_year: hours,
@@ -270,17 +175,17 @@ impl Sums {
         }
     }
 
-    fn warnings(&self, rules: &Rules, assumptions: Assumptions) -> Vec<api::PlanWarning> {
+    /// What to beware of.
+    pub(crate) fn warnings(&self, rules: &Rules, assumptions: Assumptions) -> Vec<api::PlanWarning> {
         let mut owned = self.owned.clone();
         let mut ownerless = Named::default();
-        for function in rules.functions.values().map(|(function, _)| function) {
+        for function in rules.functions() {
             if !function.strategy_owner.is_empty() {
                 owned.entry(function.strategy_owner.clone()).or_default().insert(function.name.clone());
             }
         }
         for function in &self.automated_functions {
-            let id = function.strip_prefix("functions/").unwrap_or_default();
-            let owner = rules.function(id).0.is_some_and(|function| !function.strategy_owner.is_empty());
+            let owner = rules.function(function).0.is_some_and(|function| !function.strategy_owner.is_empty());
             if !owner && !self.owned_functions.contains(function) {
                 ownerless.add(function.clone());
             }
@@ -327,35 +232,59 @@ impl Sums {
         })
         .collect()
     }
+
+    /// The roles by hours.
+    pub(crate) fn roles(&self) -> Vec<api::RoleMix> {
+        let mix = |(role, (tasks, execution_hours, strategy_hours)): (&String, &(i64, f64, f64))| {
+            let all = execution_hours + strategy_hours;
+            let kind = if all == 0.0 {
+                api::RoleKind::Unspecified
+            } else if *execution_hours >= all * 2.0 / 3.0 {
+                api::RoleKind::MostlyExecution
+            } else if *execution_hours <= all / 3.0 {
+                api::RoleKind::MostlyStrategy
+            } else {
+                api::RoleKind::Split
+            };
+            api::RoleMix {
+                role: role.clone(),
+                kind: kind.into(),
+                tasks: *tasks,
+                execution_hours: *execution_hours,
+                strategy_hours: *strategy_hours,
+            }
+        };
+        let mut roles: Vec<api::RoleMix> = self.roles.iter().map(mix).collect();
+        let hours = |role: &api::RoleMix| role.execution_hours + role.strategy_hours;
+        roles.sort_by(|a, b| hours(b).total_cmp(&hours(a)).then(a.role.cmp(&b.role)));
+        roles
+    }
+
+    /// Sums by pattern, from most automatic to most human.
+    pub(crate) fn patterns(&self) -> Vec<api::PlanPattern> {
+        let none = |pattern| api::PlanPattern { pattern: pattern::message(pattern).into(), ..Default::default() };
+        let sum = |pattern: Pattern| self.patterns.get(&pattern).copied().unwrap_or_else(|| none(pattern));
+        Pattern::ALL.into_iter().rev().map(sum).collect()
+    }
+}
+
+/// The place of a task in the picture; none without ratings of predictability and risk.
+pub(crate) fn bubble(row: &TaskRow, summaries: &BTreeMap<String, Summary>) -> Option<Bubble> {
+    let median = |axis: &str| summaries.get(axis).map(|summary| summary.median.clamp(1, 5));
+    Some(Bubble {
+        id: row.id.clone(),
+        title: row.task.title.clone(),
+        place: median("predictability").zip(median("risk"))?,
+        hours: row.hours_per_year,
+        pattern: row.pattern,
+    })
 }
 
 /// Most automatic pattern first, then volume, then net hours, then name.
-fn rank(a: &api::PlanItem, b: &api::PlanItem) -> Ordering {
+pub(crate) fn rank(a: &api::PlanItem, b: &api::PlanItem) -> Ordering {
     b.pattern
         .cmp(&a.pattern)
         .then(b.frequency_per_week.total_cmp(&a.frequency_per_week))
         .then(b.net_hours_saved.total_cmp(&a.net_hours_saved))
         .then(a.task.cmp(&b.task))
-}
-
-fn roles(sums: BTreeMap<String, (i64, f64, f64)>) -> Vec<api::RoleMix> {
-    let mut roles: Vec<api::RoleMix> = sums
-        .into_iter()
-        .map(|(role, (tasks, execution_hours, strategy_hours))| {
-            let all = execution_hours + strategy_hours;
-            let kind = if all == 0.0 {
-                api::RoleKind::Unspecified
-            } else if execution_hours >= all * 2.0 / 3.0 {
-                api::RoleKind::MostlyExecution
-            } else if execution_hours <= all / 3.0 {
-                api::RoleKind::MostlyStrategy
-            } else {
-                api::RoleKind::Split
-            };
-            api::RoleMix { role, kind: kind.into(), tasks, execution_hours, strategy_hours }
-        })
-        .collect();
-    let hours = |role: &api::RoleMix| role.execution_hours + role.strategy_hours;
-    roles.sort_by(|a, b| hours(b).total_cmp(&hours(a)).then(a.role.cmp(&b.role)));
-    roles
 }
