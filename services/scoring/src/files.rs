@@ -91,14 +91,6 @@ pub(crate) fn diff_message(base: &Policy, candidate: &Policy) -> api::DiffPolici
             .into_iter()
             .map(|change| api::PolicyChange { path: change.path, before: change.before, after: change.after })
             .collect(),
-        shifts: found
-            .shifts
-            .into_iter()
-            .map(|((from, to), n)| api::PatternShift {
-                from: pattern::message(from).into(),
-                to: pattern::message(to).into(),
-                count: count(n),
-            })
-            .collect(),
+        shifts: pattern::shifts(found.shifts.into_iter().map(|(shift, n)| (shift, count(n)))),
     }
 }

@@ -1,6 +1,6 @@
 //! Autonomy patterns: those of the policy engine as those of the contract, and back.
 
-use remit_api::scoring::v1::PatternCount;
+use remit_api::scoring::v1::{PatternCount, PatternShift};
 use remit_api::types::AutonomyPattern;
 use remit_api::wire::Word as _;
 use remit_core::policy::Pattern;
@@ -33,4 +33,10 @@ pub(crate) fn counts(counts: &BTreeMap<Pattern, i64>) -> Vec<PatternCount> {
         count: counts.get(&pattern).copied().unwrap_or_default(),
     };
     Pattern::ALL.into_iter().map(count).collect()
+}
+
+/// Moves from one pattern to another with their counts.
+pub(crate) fn shifts(counts: impl IntoIterator<Item = ((Pattern, Pattern), i64)>) -> Vec<PatternShift> {
+    let shift = |((from, to), count)| PatternShift { from: message(from).into(), to: message(to).into(), count };
+    counts.into_iter().map(shift).collect()
 }

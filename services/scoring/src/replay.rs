@@ -116,15 +116,7 @@ impl<'a> Replay<'a> {
                 .into_iter()
                 .map(|(reason, (count, examples))| api::NotReplayable { reason: reason.to_owned(), count, examples })
                 .collect(),
-            shifts: self
-                .shifts
-                .into_iter()
-                .map(|((from, to), count)| api::PatternShift {
-                    from: pattern::message(from).into(),
-                    to: pattern::message(to).into(),
-                    count,
-                })
-                .collect(),
+            shifts: pattern::shifts(self.shifts),
             largest_toward_ai: self.toward_ai,
             largest_toward_human: self.toward_human,
             digest: String::new(),

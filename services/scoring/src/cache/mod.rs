@@ -5,6 +5,8 @@
 
 mod inventory;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 #[cfg(test)]

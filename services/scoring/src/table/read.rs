@@ -1,6 +1,6 @@
 //! Reading tasks and ratings from CSV.
 
-use super::{COLUMNS, EXPORT_ONLY, SEEDED_AXES, field};
+use super::{OWN, SEEDED_AXES, STATE, is_column};
 use crate::task::MAX_RATERS;
 use csv::{ReaderBuilder, StringRecord};
 use remit_api::scoring::v1 as api;
@@ -192,13 +192,14 @@ fn columns(headers: &StringRecord, config: &api::ImportTasksConfig) -> Result<Ve
     for header in headers {
         let header = header.trim();
         let ours = config.columns.get(header).map_or(header, String::as_str);
-        if ours == "-" || EXPORT_ONLY.contains(&ours) {
+        if ours == "-" || ours == STATE {
             columns.push(String::new());
             continue;
         }
         let axis = ours.strip_prefix("axis:");
-        if !COLUMNS.contains(&ours) && !axis.is_some_and(is_axis) {
-            let text = format!("column '{header}' is not known; map it to one of {}, or to '-'", COLUMNS.join(", "));
+        if !is_column(ours) && !axis.is_some_and(is_axis) {
+            let known: Vec<&str> = super::columns().collect();
+            let text = format!("column '{header}' is not known; map it to one of {}, or to '-'", known.join(", "));
             return Err(Error::invalid("COLUMN_UNKNOWN", "config.columns", text));
         }
         if !seen.insert(ours.to_owned()) {
@@ -213,7 +214,7 @@ fn columns(headers: &StringRecord, config: &api::ImportTasksConfig) -> Result<Ve
         }
     }
     for column in config.defaults.keys() {
-        if !COLUMNS.contains(&column.as_str()) && !column.strip_prefix("axis:").is_some_and(is_axis) {
+        if !is_column(column) && !column.strip_prefix("axis:").is_some_and(is_axis) {
             return Err(Error::invalid("COLUMN_UNKNOWN", "config.defaults", format!("{column} is not a column")));
         }
     }
@@ -298,8 +299,9 @@ fn join(first: &mut api::Task, next: api::Task, begun: i64, fields: &Fields<'_>)
     if first.ratings.len() >= MAX_RATERS {
         return Err(bad("rater", "TOO_MANY_RATERS", "a task has at most 50 raters"));
     }
-    for (column, text) in fields.columns.iter().zip(fields.record) {
-        if !text.trim().is_empty() && field(&next, column) != field(first, column) {
+    for (column, given) in fields.columns.iter().zip(fields.record) {
+        let own = OWN.iter().find(|(own, _)| own == column);
+        if !given.trim().is_empty() && own.is_some_and(|(_, text)| text(&next) != text(first)) {
             return Err(bad(column, "ROWS_DIFFER", format!("must be as on line {begun}, or empty")));
         }
     }

@@ -1,6 +1,6 @@
 //! Writing tasks and ratings as CSV.
 
-use super::{COLUMNS, field};
+use super::{OWN, SEEDED_AXES, columns};
 use remit_api::scoring::v1 as api;
 use remit_api::wire::Word as _;
 use remit_core::{Error, Result, name};
@@ -15,12 +15,11 @@ impl Writer {
     pub(crate) fn new(axes: Vec<String>) -> Result<Self> {
         let mut writer = Self { csv: csv::Writer::from_writer(Vec::new()), axes };
         let axes: Vec<String> = writer.axes.iter().map(|axis| format!("axis:{axis}")).collect();
-        let header: Vec<&str> = COLUMNS.into_iter().chain(axes.iter().map(String::as_str)).collect();
-        writer.record(&header)?;
+        writer.record(columns().map(str::to_owned).chain(axes))?;
         Ok(writer)
     }
 
-    fn record(&mut self, fields: &[&str]) -> Result<()> {
+    fn record<T: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = T>) -> Result<()> {
         self.csv.write_record(fields).map_err(|error| Error::internal("writing CSV").with_source(error))
     }
 
@@ -39,16 +38,12 @@ impl Writer {
 
     fn rating(&mut self, task: &api::Task, rating: &api::Rating) -> Result<()> {
         let score = |axis: &str| rating.scores.get(axis).map(i32::to_string).unwrap_or_default();
-        let text = |column: &&str| match *column {
-            "id" => name::last(&task.name).to_owned(),
-            "rater" => rating.rater.clone(),
-            "comment" => rating.comment.clone(),
-            "state" => task.state().word().to_owned(),
-            other => field(task, other).unwrap_or_else(|| score(other)),
-        };
-        let mut fields: Vec<String> = COLUMNS.iter().map(text).collect();
+        let mut fields = vec![name::last(&task.name).to_owned()];
+        fields.extend(OWN.iter().map(|(_, text)| text(task)));
+        fields.extend([rating.rater.clone(), rating.comment.clone()]);
+        fields.extend(SEEDED_AXES.iter().map(|axis| score(axis)));
+        fields.push(task.state().word().to_owned());
         fields.extend(self.axes.iter().map(|axis| score(axis)));
-        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-        self.record(&fields)
+        self.record(fields)
     }
 }
