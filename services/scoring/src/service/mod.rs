@@ -12,6 +12,8 @@ mod ratings;
 mod seeds;
 mod summaries;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use crate::Settings;
 use crate::cache::{Caches, RuleCache, Rules};

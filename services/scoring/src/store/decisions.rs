@@ -79,7 +79,7 @@ pub(crate) async fn end(tx: &mut Tx, tenant: &Tenant, ids: &[&str], now: Timesta
     if ids.is_empty() {
         return Ok(());
     }
-    let sql = Sql::new("update decisions set in_force = 0, end_time = ").bind(now).push(" where tenant_id = ");
+    let sql = Sql::new("update decisions").push(" set in_force = 0, end_time = ").bind(now).push(" where tenant_id = ");
     let sql = sql.bind(tenant).push(" and decision_id in ").bind_list(ids.iter().copied());
     sql.query().execute(tx).await.map(|_| ())
 }
