@@ -28,28 +28,31 @@ impl Service {
 
 async fn write(m: &mut Mutation) -> Result<()> {
     store::claim(m, 0, 1).await?;
+    let tenant = m.tenant().clone();
+    if policies::find_active(m.tx(), &tenant).await?.is_some() {
+        // Another call was faster.
+        return Ok(());
+    }
     for (source, state) in [(seed::INVERTED_SUM, PolicyState::Active), (seed::LITERAL_SUM, PolicyState::Draft)] {
         let policy = Policy::parse(source.as_bytes())?;
         let mut version = super::policies::version(&policy, source.into(), PolicyFormat::Yaml, m);
         version.set_state(state);
         version.activate_time = version.create_time.filter(|_| state == PolicyState::Active);
-        if Policies::try_insert(m, &mut version).await? {
-            let details = PolicyCreated { seed: true, ..super::policies::created(&version) };
-            let mut event = m.event("scoring.policies.create", &version.name);
-            event.policy_version.clone_from(&version.name);
-            event.after_digest = version.digest;
-            event.details = details.json();
-            m.record_event(event);
-        }
+        Policies::insert(m, &mut version).await?;
+        let details = PolicyCreated { seed: true, ..super::policies::created(&version) };
+        let mut event = m.event("scoring.policies.create", &version.name);
+        event.policy_version = version.name;
+        event.after_digest = version.digest;
+        event.details = details.json();
+        m.record_event(event);
     }
     for seed in seeds()? {
         let mut function = function::seeded(seed, m.now());
-        if Functions::try_insert(m, &mut function).await? {
-            let mut event = m.event("scoring.functions.update", &function.name);
-            event.after_digest = function::content_digest(&function);
-            event.details = FunctionUpdated { seed: true, ..Default::default() }.json();
-            m.record_event(event);
-        }
+        Functions::insert(m, &mut function).await?;
+        let mut event = m.event("scoring.functions.update", &function.name);
+        event.after_digest = function::content_digest(&function);
+        event.details = FunctionUpdated { seed: true, ..Default::default() }.json();
+        m.record_event(event);
     }
     Ok(())
 }
