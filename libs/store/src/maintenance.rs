@@ -71,40 +71,25 @@ async fn forget_deletions(db: &Db, tenant: &Tenant, keep: i64) -> Result<u64> {
 mod tests {
     use super::*;
     use crate::testing::each_engine;
-    use crate::{Begin, Call, Schema};
-    use remit_core::{Actor, ActorKind, Error};
+    use crate::{Call, Options, Schema};
+    use remit_core::ManualClock;
+    use std::sync::Arc;
 
     const SCHEMA: Schema = Schema { service: "suite", migrations: &[] };
 
     async fn touch(db: &Db, tenant: &str, request: i64) -> Result<()> {
-        let call = Call {
-            tenant: Tenant::new(tenant)?,
-            actor: Actor {
-                subject: "ana".to_owned(),
-                kind: ActorKind::Human,
-                roles: Vec::new(),
-                role_groups: Vec::new(),
-                on_behalf_of: None,
-            },
-            method: "suite.things.touch",
-            request_id: request.to_string(),
-            request_digest: [0; 32],
-            trace_id: String::new(),
-            now: Timestamp(request),
-        };
-        let Begin::Fresh(mut mutation) = db.begin(&call).await? else {
-            return Err(Error::internal("a replay"));
-        };
+        let call = Call { request_id: request.to_string(), ..db.own_call(&Tenant::new(tenant)?, "suite.things.touch") };
         let body = (request % 2 == 0).then(Vec::new);
-        mutation.change("things", &request.to_string(), body).await?;
-        mutation.commit(Vec::new()).await
+        db.mutate(&call, async |m| m.change("things", &request.to_string(), body).await).await
     }
 
     #[tokio::test]
     async fn the_old_is_forgotten_and_the_new_is_kept() -> Result<()> {
         each_engine(|database| async move {
-            let db = database.open(&SCHEMA).await?;
+            let clock = Arc::new(ManualClock::new(Timestamp(0)));
+            let db = database.open_with(&SCHEMA, Options { clock: clock.clone(), ..Default::default() }).await?;
             for n in 0..10 {
+                clock.advance_to(Timestamp(n));
                 touch(&db, "acme", n).await?;
                 touch(&db, "globex", n).await?;
             }

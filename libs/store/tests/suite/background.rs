@@ -14,7 +14,7 @@ impl TimerHandler for Count {
     fn fire<'a>(&'a self, mutation: &'a mut Mutation, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let event = mutation.event(&timer.kind, &timer.id);
-            mutation.record(event);
+            mutation.record_event(event);
             query(
                 "insert into things (tenant_id, thing_id, count) values ($1, $2, 1)
                  on conflict (tenant_id, thing_id) do update set count = things.count + 1",

@@ -8,10 +8,12 @@ mod faults;
 mod lists;
 mod mutations;
 mod opening;
+mod records;
 mod statements;
 
-use remit_core::{Actor, ActorKind, Result, Tenant, Timestamp};
-use remit_store::{Begin, Call, Db, Migration, Mutation, Schema};
+use remit_core::{Actor, ActorKind, ManualClock, Result, Tenant, Timestamp};
+use remit_store::{Call, Db, Migration, Mutation, Options, Schema, query};
+use std::sync::Arc;
 
 pub(crate) const SCHEMA: Schema = Schema {
     service: "suite",
@@ -35,6 +37,15 @@ pub(crate) const SCHEMA: Schema = Schema {
             thing_id $KEY not null,
             constraint parts_pk primary key (tenant_id, part_id),
             constraint parts_thing foreign key (tenant_id, thing_id) references things (tenant_id, thing_id)
+        );
+        create table shelves (
+            tenant_id $KEY not null,
+            name $KEY not null,
+            revision bigint not null,
+            create_time bigint not null,
+            state $KEY not null,
+            body $BYTES not null,
+            constraint shelves_pk primary key (tenant_id, name)
         );",
     )],
 };
@@ -43,7 +54,7 @@ pub(crate) fn tenant() -> Tenant {
     Tenant::new("acme").unwrap()
 }
 
-pub(crate) fn call(request_id: &str, body: u8, now: i64) -> Call {
+pub(crate) fn call(request_id: &str, body: u8) -> Call {
     Call {
         tenant: tenant(),
         actor: Actor {
@@ -57,13 +68,31 @@ pub(crate) fn call(request_id: &str, body: u8, now: i64) -> Call {
         request_id: request_id.to_owned(),
         request_digest: [body; 32],
         trace_id: String::new(),
-        now: Timestamp(now),
     }
 }
 
-pub(crate) async fn fresh(db: &Db, call: &Call) -> Result<Mutation> {
-    match db.begin(call).await? {
-        Begin::Fresh(mutation) => Ok(mutation),
-        Begin::Replay(_) => panic!("a replay where a fresh mutation is due"),
-    }
+/// Adds a thing.
+pub(crate) async fn put(m: &mut Mutation, id: &str) -> Result<()> {
+    query("insert into things (tenant_id, thing_id, count) values ($1, $2, 0)")
+        .bind(&tenant())
+        .bind(id)
+        .execute(m.tx())
+        .await
+        .map(|_| ())
+}
+
+/// Answers with `answer` and does nothing else; what came before if the request did.
+pub(crate) async fn answer(db: &Db, call: &Call, answer: &[u8]) -> Result<Vec<u8>> {
+    db.mutate(call, async |_| Ok(answer.to_vec())).await
+}
+
+/// The answer that was given before.
+pub(crate) async fn replay(db: &Db, call: &Call) -> Result<Vec<u8>> {
+    db.mutate(call, async |_| panic!("a fresh mutation where a replay is due")).await
+}
+
+/// Options with a clock that stands still until it is moved.
+pub(crate) fn manual(at: i64) -> (Options, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(Timestamp(at)));
+    (Options { clock: clock.clone(), ..Default::default() }, clock)
 }

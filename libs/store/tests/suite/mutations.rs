@@ -1,11 +1,13 @@
 //! Request ids, the outbox and the feeds.
 
-use crate::{SCHEMA, call, fresh, tenant};
-use remit_core::{Kind, Result, Tenant, Timestamp};
+use crate::{SCHEMA, answer, call, manual, put, replay, tenant};
+use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_store::testing::each_engine;
-use remit_store::{Begin, Db, Options, feed, outbox, purge_requests, query, tenants};
+use remit_store::{Db, Mutation, Options, counted, feed, outbox, purge_requests, query, tenants};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-async fn add(db: &Db) -> Result<i64> {
+async fn count(db: &Db) -> Result<i64> {
     query("select count(*) as n from things where tenant_id = $1")
         .bind(&tenant())
         .fetch_one(&mut db.read().await?)
@@ -13,43 +15,48 @@ async fn add(db: &Db) -> Result<i64> {
         .get("n")
 }
 
-async fn put(mutation: &mut remit_store::Mutation, id: &str) -> Result<()> {
-    query("insert into things (tenant_id, thing_id, count) values ($1, $2, 0)")
-        .bind(&tenant())
-        .bind(id)
-        .execute(mutation.tx())
-        .await
-        .map(|_| ())
-}
-
 #[tokio::test]
 async fn the_same_request_gets_the_first_answer() -> Result<()> {
     each_engine(|database| async move {
         let db = database.open(&SCHEMA).await?;
-        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
-        put(&mut mutation, "a").await?;
-        let event = mutation.event("suite.things.create", "things/a");
-        mutation.record(event);
-        mutation.commit(b"answer".to_vec()).await?;
+        let work = async |m: &mut Mutation| {
+            put(m, "a").await?;
+            m.record("things/a", |event| event.reason = "as asked".to_owned());
+            Ok(b"answer".to_vec())
+        };
+        assert_eq!(db.mutate(&call("r1", 1), work).await?, b"answer");
         // A replica that shares nothing but the database knows it too.
         let replica = database.open(&SCHEMA).await?;
-        let Begin::Replay(answer) = replica.begin(&call("r1", 1, 20)).await? else { panic!("not a replay") };
-        assert_eq!(answer, b"answer");
+        assert_eq!(replay(&replica, &call("r1", 1)).await?, b"answer");
 
-        let error = db.begin(&call("r1", 2, 20)).await.unwrap_err();
+        let error = replay(&db, &call("r1", 2)).await.unwrap_err();
         assert_eq!((error.kind(), error.reason()), (Kind::AlreadyExists, "REQUEST_ID_REUSED"));
         assert!(error.message().contains(&"01".repeat(32)) && error.message().contains(&"02".repeat(32)));
-        let mut other_method = call("r1", 1, 20);
+        let mut other_method = call("r1", 1);
         other_method.method = "suite.things.delete";
-        assert_eq!(db.begin(&other_method).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
+        assert_eq!(replay(&db, &other_method).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
 
-        let mut other_actor = call("r1", 1, 20);
+        let mut other_actor = call("r1", 1);
         other_actor.actor.subject = "ben".to_owned();
-        drop(fresh(&db, &other_actor).await?);
-        let mut other_tenant = call("r1", 1, 20);
+        assert_eq!(answer(&db, &other_actor, b"ben's").await?, b"ben's");
+        let mut other_tenant = call("r1", 1);
         other_tenant.tenant = Tenant::new("globex")?;
-        drop(fresh(&db, &other_tenant).await?);
-        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 1);
+        assert_eq!(answer(&db, &other_tenant, b"globex's").await?, b"globex's");
+        let events = outbox::read_batch(&mut db.read().await?, &tenant(), 10).await?;
+        assert_eq!((events.len(), events[0].event.action.as_str()), (1, "suite.things.create"));
+        assert_eq!((events[0].event.resource.as_str(), events[0].event.reason.as_str()), ("things/a", "as asked"));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_that_changed_nothing_is_kept() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        assert_eq!(answer(&db, &call("r1", 1), b"nothing to do").await?, b"nothing to do");
+        assert_eq!(replay(&db, &call("r1", 1)).await?, b"nothing to do");
+        assert_eq!(replay(&db, &call("r1", 2)).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
         Ok(())
     })
     .await
@@ -59,19 +66,78 @@ async fn the_same_request_gets_the_first_answer() -> Result<()> {
 async fn a_failed_request_leaves_nothing_and_can_be_repeated() -> Result<()> {
     each_engine(|database| async move {
         let db = database.open(&SCHEMA).await?;
-        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
-        put(&mut mutation, "a").await?;
-        let event = mutation.event("suite.things.create", "things/a");
-        mutation.record(event);
-        mutation.change("things", "a", Some(vec![1])).await?;
-        drop(mutation);
-        assert_eq!(add(&db).await?, 0);
+        let done = Arc::new(AtomicBool::new(false));
+        let hook = done.clone();
+        let failed = db
+            .mutate::<()>(&call("r1", 1), async |m| {
+                put(m, "a").await?;
+                m.record("things/a", |_| {});
+                m.change("things", "a", Some(vec![1])).await?;
+                m.on_commit(move || hook.store(true, Ordering::SeqCst));
+                Err(Error::precondition("AS_INTENDED", "the work fails"))
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().reason(), "AS_INTENDED");
+        assert_eq!(count(&db).await?, 0);
         assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 0);
         assert_eq!(feed::head(&mut db.read().await?, &tenant(), "things").await?, 0);
-        let mut mutation = fresh(&db, &call("r1", 1, 10)).await?;
-        put(&mut mutation, "a").await?;
-        mutation.commit(Vec::new()).await?;
-        assert_eq!(add(&db).await?, 1);
+        let hook = done.clone();
+        let work = async |m: &mut Mutation| {
+            assert!(!done.load(Ordering::SeqCst), "a hook of a mutation that failed");
+            m.on_commit(move || hook.store(true, Ordering::SeqCst));
+            put(m, "a").await
+        };
+        db.mutate(&call("r1", 1), work).await?;
+        assert!(done.load(Ordering::SeqCst));
+        assert_eq!(count(&db).await?, 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn own_work_is_done_under_the_one_name_of_the_service() -> Result<()> {
+    each_engine(|database| async move {
+        let (options, clock) = manual(10);
+        let db = database.open_with(&SCHEMA, options).await?;
+        let time = db
+            .own(&tenant(), "suite.things.seed", async |m| {
+                put(m, "a").await?;
+                clock.advance_to(Timestamp(20));
+                m.record("things/a", |_| {});
+                clock.advance_to(Timestamp(30));
+                Ok(m.now())
+            })
+            .await?;
+        assert_eq!(time, Timestamp(20), "the time is read when it is first asked for, and stays");
+        let events = outbox::read_batch(&mut db.read().await?, &tenant(), 10).await?;
+        assert_eq!(events[0].event.actor, Actor::service("suite"));
+        assert_eq!(events[0].event.actor.subject, "remit-suite");
+        assert_eq!(
+            (events[0].event.action.as_str(), events[0].event.recorded_at),
+            ("suite.things.seed", Timestamp(20))
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn statements_are_counted() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        answer(&db, &call("", 1), b"").await?;
+        let work = async |m: &mut Mutation| {
+            put(m, "a").await?;
+            m.record("things/a", |_| {});
+            Ok(())
+        };
+        let (done, statements) = counted(db.mutate(&call("r1", 1), work)).await;
+        done?;
+        // The claim of the request id, the row, the head of the outbox, its row, and the answer.
+        assert_eq!(statements, 5);
+        let (found, statements) = counted(count(&db)).await;
+        assert_eq!((found?, statements), (1, 1));
         Ok(())
     })
     .await
@@ -82,20 +148,19 @@ async fn concurrent_duplicates_have_one_effect_and_one_answer() -> Result<()> {
     each_engine(|database| async move {
         let replicas = [database.open(&SCHEMA).await?, database.open(&SCHEMA).await?];
         for round in 0..20 {
-            let tasks = (0..4).map(|n| {
+            let tasks = (0..4usize).map(|n| {
                 let db = replicas[n % 2].clone();
                 tokio::spawn(async move {
-                    match db.begin(&call(&format!("r{round}"), 1, 10)).await? {
-                        Begin::Replay(answer) => Ok::<_, remit_core::Error>((false, answer)),
-                        Begin::Fresh(mut mutation) => {
-                            put(&mut mutation, &format!("{round}-{n}")).await?;
-                            let event = mutation.event("suite.things.create", "things/x");
-                            mutation.record(event);
-                            let answer = vec![n as u8];
-                            mutation.commit(answer.clone()).await?;
-                            Ok((true, answer))
-                        }
-                    }
+                    let mut fresh = false;
+                    let answer: Vec<u8> = db
+                        .mutate(&call(&format!("r{round}"), 1), async |m| {
+                            fresh = true;
+                            put(m, &format!("{round}-{n}")).await?;
+                            m.record("things/x", |_| {});
+                            Ok(vec![n as u8])
+                        })
+                        .await?;
+                    Ok::<_, Error>((fresh, answer))
                 })
             });
             let mut answers = Vec::new();
@@ -105,7 +170,7 @@ async fn concurrent_duplicates_have_one_effect_and_one_answer() -> Result<()> {
             assert_eq!(answers.iter().filter(|(fresh, _)| *fresh).count(), 1);
             assert!(answers.iter().all(|(_, answer)| *answer == answers[0].1));
         }
-        assert_eq!(add(&replicas[0]).await?, 20);
+        assert_eq!(count(&replicas[0]).await?, 20);
         assert_eq!(outbox::depth(&mut replicas[0].read().await?, &tenant()).await?.events, 20);
         Ok(())
     })
@@ -115,16 +180,18 @@ async fn concurrent_duplicates_have_one_effect_and_one_answer() -> Result<()> {
 #[tokio::test]
 async fn old_answers_are_purged_and_their_ids_are_new_again() -> Result<()> {
     each_engine(|database| async move {
-        let db = database.open(&SCHEMA).await?;
+        let (options, clock) = manual(0);
+        let db = database.open_with(&SCHEMA, options).await?;
         for n in 0..10 {
-            fresh(&db, &call(&format!("r{n}"), 1, n)).await?.commit(Vec::new()).await?;
+            clock.advance_to(Timestamp(n));
+            answer(&db, &call(&format!("r{n}"), 1), b"first").await?;
         }
         let mut tx = db.write().await?;
         assert_eq!(purge_requests(&mut tx, &tenant(), Timestamp(5), 3).await?, 3);
         assert_eq!(purge_requests(&mut tx, &tenant(), Timestamp(5), 100).await?, 2);
         tx.commit().await?;
-        drop(fresh(&db, &call("r4", 1, 20)).await?);
-        assert!(matches!(db.begin(&call("r5", 1, 20)).await?, Begin::Replay(_)));
+        assert_eq!(answer(&db, &call("r4", 1), b"second").await?, b"second");
+        assert_eq!(replay(&db, &call("r5", 1)).await?, b"first");
         Ok(())
     })
     .await
@@ -139,16 +206,14 @@ async fn the_outbox_keeps_the_order_of_commits_without_gaps() -> Result<()> {
             let db = db.clone();
             tokio::spawn(async move {
                 for n in 0..20 {
-                    let mut mutation = fresh(&db, &call("", 0, n)).await?;
-                    for part in ["first", "second"] {
-                        let event = mutation.event(part, &format!("things/{writer}-{n}"));
-                        mutation.record(event);
-                    }
-                    if n % 5 == 4 {
-                        drop(mutation);
-                    } else {
-                        mutation.commit(Vec::new()).await?;
-                    }
+                    let work = async |m: &mut Mutation| {
+                        for part in ["first", "second"] {
+                            let event = m.event(part, &format!("things/{writer}-{n}"));
+                            m.record_event(event);
+                        }
+                        if n % 5 == 4 { Err(Error::precondition("AS_INTENDED", "the work fails")) } else { Ok(()) }
+                    };
+                    assert_eq!(db.mutate(&call("", 0), work).await.is_err(), n % 5 == 4);
                 }
                 Ok::<_, remit_core::Error>(())
             })
@@ -184,14 +249,15 @@ async fn the_outbox_keeps_the_order_of_commits_without_gaps() -> Result<()> {
 #[tokio::test]
 async fn a_full_outbox_refuses_changes_and_still_replays() -> Result<()> {
     each_engine(|database| async move {
-        let db = database.open_with(&SCHEMA, Options { outbox_limit: 3, ..Default::default() }).await?;
+        let db = database.open_with(&SCHEMA, Options { outbox_limit: 3, ..manual(7).0 }).await?;
         let act = |id: &'static str| {
             let db = db.clone();
             async move {
-                let mut mutation = fresh(&db, &call(id, 1, 7)).await?;
-                let event = mutation.event("suite.things.create", "things/a");
-                mutation.record(event);
-                mutation.commit(vec![9]).await
+                let work = async |m: &mut Mutation| {
+                    m.record("things/a", |_| {});
+                    Ok(vec![9])
+                };
+                db.mutate(&call(id, 1), work).await
             }
         };
         for id in ["r1", "r2", "r3"] {
@@ -200,13 +266,13 @@ async fn a_full_outbox_refuses_changes_and_still_replays() -> Result<()> {
         let error = act("r4").await.unwrap_err();
         assert_eq!((error.kind(), error.reason()), (Kind::ResourceExhausted, "OUTBOX_FULL"));
         assert!(error.retry_after().is_some());
-        assert!(matches!(db.begin(&call("r3", 1, 7)).await?, Begin::Replay(_)));
+        assert_eq!(replay(&db, &call("r3", 1)).await?, [9]);
         let depth = outbox::depth(&mut db.read().await?, &tenant()).await?;
         assert_eq!((depth.events, depth.oldest), (3, Some(Timestamp(7))));
         let mut tx = db.write().await?;
         outbox::ack(&mut tx, &tenant(), 2).await?;
         tx.commit().await?;
-        act("r4").await
+        act("r4").await.map(|_| ())
     })
     .await
 }
@@ -218,10 +284,11 @@ async fn a_feed_gives_the_current_items_and_then_the_changes() -> Result<()> {
         let change = |key: &'static str, body: Option<&'static [u8]>| {
             let db = db.clone();
             async move {
-                let mut mutation = fresh(&db, &call("", 0, 1)).await?;
-                mutation.change("things", key, body.map(<[u8]>::to_vec)).await?;
-                mutation.change("other", "x", Some(Vec::new())).await?;
-                mutation.commit(Vec::new()).await
+                db.mutate(&call("", 0), async |m| {
+                    m.change("things", key, body.map(<[u8]>::to_vec)).await?;
+                    m.change("other", "x", Some(Vec::new())).await
+                })
+                .await
             }
         };
         change("a", Some(b"1")).await?;
@@ -263,12 +330,14 @@ async fn whoever_follows_a_feed_misses_nothing() -> Result<()> {
                 let db = db.clone();
                 tokio::spawn(async move {
                     for n in 0..30u8 {
-                        let mut mutation = fresh(&db, &call("", 0, 1)).await?;
-                        let feeds = if writer % 2 == 0 { ["f", "g"] } else { ["g", "f"] };
-                        for feed in feeds {
-                            mutation.change(feed, &format!("{writer}-{n}"), Some(vec![n])).await?;
-                        }
-                        mutation.commit(Vec::new()).await?;
+                        let work = async |m: &mut Mutation| {
+                            let feeds = if writer % 2 == 0 { ["f", "g"] } else { ["g", "f"] };
+                            for feed in feeds {
+                                m.change(feed, &format!("{writer}-{n}"), Some(vec![n])).await?;
+                            }
+                            Ok(())
+                        };
+                        db.mutate(&call("", 0), work).await?;
                     }
                     Ok::<_, remit_core::Error>(())
                 })
@@ -299,7 +368,7 @@ async fn tenants_are_remembered() -> Result<()> {
         let db = database.open(&SCHEMA).await?;
         let replica = database.open(&SCHEMA).await?;
         assert!(tenants::known(&db).is_empty());
-        drop(fresh(&db, &call("", 0, 1)).await?);
+        answer(&db, &call("", 0), b"").await?;
         assert_eq!(tenants::known(&db), [tenant()]);
         assert!(tenants::known(&replica).is_empty());
         assert_eq!(tenants::refresh(&replica).await?, [tenant()]);
