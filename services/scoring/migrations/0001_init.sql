@@ -10,39 +10,34 @@ create table inventory_heads (
 
 create table policies (
     tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    body $BYTES not null,
     policy $KEY not null,
     version $KEY not null,
     state $KEY not null,
-    digest text not null,
-    activatable bigint not null,
-    source $BYTES not null,
-    format bigint not null,
-    creator text not null,
-    proposal text not null,
-    backtest_digest text not null,
-    create_time bigint not null,
-    activate_time bigint,
-    supersede_time bigint,
-    constraint policies_pk primary key (tenant_id, policy, version),
+    constraint policies_pk primary key (tenant_id, name),
     constraint policies_state check (state in ('DRAFT', 'ACTIVE', 'SUPERSEDED'))
 );
 create unique index policies_active on policies (tenant_id) where state = 'ACTIVE';
 
 create table functions (
     tenant_id $KEY not null,
-    function_id $KEY not null,
-    -- Over what a decision depends on.
-    digest text not null,
+    name $KEY not null,
     revision bigint not null,
+    create_time bigint not null,
     body $BYTES not null,
-    constraint functions_pk primary key (tenant_id, function_id)
+    constraint functions_pk primary key (tenant_id, name)
 );
 
 create table audit_windows (
     tenant_id $KEY not null,
-    window_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
     body $BYTES not null,
-    constraint audit_windows_pk primary key (tenant_id, window_id)
+    constraint audit_windows_pk primary key (tenant_id, name)
 );
 
 create table tasks (
@@ -50,7 +45,8 @@ create table tasks (
     task_id $KEY not null,
     -- 1 once removed: the row stays so that caches learn of the removal.
     removed bigint not null,
-    function_id $KEY not null,
+    -- The names of function and audit window; empty if none.
+    function $KEY not null,
     role $KEY not null,
     state $KEY not null,
     complexity bigint not null,
@@ -59,9 +55,10 @@ create table tasks (
     audit_window $KEY not null,
     tagged bigint not null,
     content_digest text not null,
-    -- The decision in force or the last one; empty if none.
+    -- The decision in force; empty if none.
     decision_id $KEY not null,
     pattern $KEY not null,
+    -- What the decision in force or the last one was made from.
     decided_digest text not null,
     decided_function_digest text not null,
     decided_policy_digest text not null,
@@ -73,7 +70,7 @@ create table tasks (
     constraint tasks_pk primary key (tenant_id, task_id)
 );
 create index tasks_by_revision on tasks (tenant_id, revision, task_id);
-create index tasks_by_function on tasks (tenant_id, function_id, task_id);
+create index tasks_by_function on tasks (tenant_id, function, task_id);
 
 create table decisions (
     tenant_id $KEY not null,
@@ -102,15 +99,14 @@ create index decisions_by_batch on decisions (tenant_id, batch, task_id);
 
 create table backtests (
     tenant_id $KEY not null,
-    backtest_id $KEY not null,
-    digest $KEY not null,
-    policy_digest text not null,
-    active_policy_digest text not null,
+    name $KEY not null,
+    revision bigint not null,
     create_time bigint not null,
     body $BYTES not null,
-    constraint backtests_pk primary key (tenant_id, backtest_id),
-    constraint backtests_digest unique (tenant_id, digest)
+    digest $KEY not null,
+    constraint backtests_pk primary key (tenant_id, name)
 );
+create index backtests_by_digest on backtests (tenant_id, digest);
 
 -- Exact counts of checks, by hour and outcome.
 create table check_counts (
@@ -118,8 +114,8 @@ create table check_counts (
     hour bigint not null,
     task $KEY not null,
     model_version $KEY not null,
-    verdict bigint not null,
-    pattern bigint not null,
+    verdict $KEY not null,
+    pattern $KEY not null,
     reason $KEY not null,
     checks bigint not null,
     constraint check_counts_pk primary key (tenant_id, hour, task, model_version, verdict, pattern, reason)
@@ -129,6 +125,6 @@ create table check_counts (
 create table check_journals (
     tenant_id $KEY not null,
     journal_id $KEY not null,
-    folded_at bigint not null,
+    fold_time bigint not null,
     constraint check_journals_pk primary key (tenant_id, journal_id)
 );

@@ -121,7 +121,7 @@ async fn floor(engine: Engine, from: &Db) -> f64 {
     };
     let file = format!("sqlite:{}", dir.path().join("floor.db").display());
     let url = database.as_ref().map_or(file, |database| database.url.clone());
-    let db = Db::open(&url, &remit_scoring::SCHEMA, ids(), Options::default()).await.unwrap();
+    let db = Db::open(&url, &remit_scoring::SERVICE.schema, ids(), Options::default()).await.unwrap();
     let mut tx = from.read().await.unwrap();
     let rows = query("select * from decisions order by decision_id limit 20000").fetch_all(&mut tx).await.unwrap();
     let start = Instant::now();

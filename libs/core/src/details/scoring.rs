@@ -1,3 +1,74 @@
 //! Details of the events of `scoring`.
 
-super::details! {}
+super::details! {
+    /// A version of a decision policy was stored.
+    PolicyCreated for ["scoring.policies.create"] {
+        /// Where it stands: `DRAFT`, or `ACTIVE` for the one that a tenant starts with.
+        state: String,
+        /// Whether its file allows that it is activated.
+        activatable: bool,
+        /// Whether lint found no error in it; none if it was not asked, of what every tenant starts with.
+        lint_passed: Option<bool>,
+        /// Whether it is one that every tenant starts with.
+        seed: bool,
+    }
+
+    /// A candidate was tried on the decisions on record.
+    PolicyBacktested for ["scoring.policies.backtest"] {
+        /// Decisions replayed.
+        decisions: i64,
+        /// Of these, those that the candidate would have decided more automatically.
+        toward_ai: i64,
+        /// Of these, those that it would have decided more humanly.
+        toward_human: i64,
+    }
+
+    /// A version became the active policy.
+    PolicyActivated for ["scoring.policies.activate"] {
+        /// The proposal that asked for it, `proposals/{proposal}`.
+        proposal: String,
+        /// The backtest that it carried, `backtests/{backtest}`.
+        backtest: String,
+        /// The digest of that backtest.
+        backtest_digest: String,
+        /// The version that was active before, `policies/{policy}/versions/{version}`; none if there was none.
+        superseded: Option<String>,
+    }
+
+    /// What is known about a function was changed.
+    FunctionUpdated for ["scoring.functions.update"] {
+        /// Decided tasks of the function that await a new decision.
+        tasks_reopened: i64,
+        /// Whether it is one that every tenant starts with.
+        seed: bool,
+    }
+
+    /// A task was decided.
+    TaskDecided for ["scoring.decisions.create"] {
+        /// The task, `tasks/{task}`.
+        task: String,
+        /// The task's content digest at that moment.
+        task_digest: String,
+        /// Who does the work and who watches, such as `HUMAN_IN_THE_LOOP`.
+        pattern: String,
+        /// The band of the score; empty if a rule of the table decided.
+        band: String,
+        /// The ids of the caps that moved the outcome toward people, in the order of the policy.
+        caps: Vec<String>,
+        /// The digest of the policy.
+        policy_digest: String,
+    }
+
+    /// A platform asked whether AI may do a task. Recorded for the first check of an outcome in an hour and for every
+    /// so many after it.
+    TaskChecked for ["scoring.tasks.check"] {
+        /// The decision in force, `decisions/{decision}`; empty if there was none.
+        decision: String,
+        /// The caller's id of the run; empty if it gave none.
+        run_id: String,
+        /// Which check of its outcome in its hour this is, from 1.
+        checks_this_hour: i64,
+        /// How often one is recorded.
+        recorded_every: i64,
+    }
+}

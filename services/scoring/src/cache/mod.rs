@@ -4,11 +4,15 @@
 //! how old it is, because what is old makes an answer more human.
 
 mod inventory;
+mod rules;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 #[cfg(test)]
 pub(crate) use inventory::InForce;
-pub(crate) use inventory::{Entry, Inventory};
+pub(crate) use inventory::{Entry, Inventory, Written};
+pub(crate) use rules::{RuleCache, Rules};
 pub(crate) use watch::{Feed, Freshness};
 
 use crate::Settings;
@@ -24,6 +28,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +43,7 @@ pub(crate) struct Caches(Arc<Shared>);
 
 struct Shared {
     db: Db,
+    rules: RuleCache,
     peers: Peers,
     settings: Settings,
     shutdown: CancellationToken,
@@ -56,10 +62,58 @@ pub(crate) struct TenantCache {
     stop: CancellationToken,
 }
 
+/// How fresh everything is that an answer rests on.
+pub(crate) struct Ages {
+    pub inventory: Freshness,
+    pub models: Freshness,
+    pub holds: Freshness,
+    pub waivers: Freshness,
+}
+
+/// Follows a watch stream of a peer. The three have one shape, but their messages no trait in common.
+macro_rules! follow {
+    ($caches:ident, $tenant:ident, $cache:ident.$feed:ident, $peer:ident, $client:ident.$method:ident, $request:ident) => {
+        let (peers, tenant) = ($caches.0.peers.clone(), $tenant.clone());
+        let patience = $caches.0.settings.stale_after;
+        watch::follow(
+            $cache.clone(),
+            |cache| &cache.$feed,
+            patience,
+            $cache.stop.clone(),
+            stringify!($peer),
+            move |cursor| {
+                let mut client = $client::new(peers.channel(stringify!($peer)));
+                let request = peers.request("scoring", &tenant, $peer::$request { cursor });
+                async move {
+                    let stream = client.$method(request).await.map_err(foreign)?.into_inner();
+                    Ok(watch::messages(stream, |m| {
+                        let key = m.item.as_ref().map(|item| item.name.clone());
+                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
+                    }))
+                }
+            },
+        );
+    };
+}
+
+/// Waits until `done`, which changes only where `changed` is told.
+async fn until(changed: &Notify, done: impl Fn() -> bool) {
+    loop {
+        let next = changed.notified();
+        tokio::pin!(next);
+        // Registered before looking, so that no change slips in between.
+        next.as_mut().enable();
+        if done() {
+            return;
+        }
+        next.await;
+    }
+}
+
 impl Caches {
-    pub(crate) fn new(db: Db, peers: Peers, settings: Settings, shutdown: CancellationToken) -> Self {
-        let tenants = RwLock::default();
-        Self(Arc::new(Shared { db, peers, settings, shutdown, started: Instant::now(), tenants }))
+    pub(crate) fn new(db: Db, rules: RuleCache, peers: Peers, settings: Settings, shutdown: CancellationToken) -> Self {
+        let (started, tenants) = (Instant::now(), RwLock::default());
+        Self(Arc::new(Shared { db, rules, peers, settings, shutdown, started, tenants }))
     }
 
     /// The tenant's cache, begun if there is none yet.
@@ -79,9 +133,16 @@ impl Caches {
     }
 
     /// Takes over what this process has just committed, so that the next check sees it.
+    pub(crate) async fn take(&self, tenant: &Tenant, written: Option<Written>) {
+        if let (Some(cache), Some(written)) = (self.known(tenant), written) {
+            cache.inventory.take(&self.0.db, tenant, &self.0.rules, written).await;
+        }
+    }
+
+    /// Reads what this process has just committed where it does not know what that was.
     pub(crate) async fn refresh(&self, tenant: &Tenant) {
         if let Some(cache) = self.known(tenant) {
-            cache.inventory.refresh_or_log(&self.0.db, tenant).await;
+            cache.inventory.refresh_or_log(&self.0.db, tenant, &self.0.rules).await;
         }
     }
 
@@ -94,65 +155,10 @@ impl Caches {
             used: AtomicU64::new(now),
             stop: self.0.shutdown.child_token(),
         });
-        let patience = self.0.settings.stale_after;
         self.follow_inventory(tenant.clone(), cache.clone());
-        let (peers, t) = (self.0.peers.clone(), tenant.clone());
-        watch::follow(
-            cache.clone(),
-            |c| &c.models,
-            patience,
-            cache.stop.clone(),
-            "registry",
-            move |cursor| {
-                let mut client = ModelServiceClient::new(peers.channel("registry"));
-                let request = peers.request("scoring", &t, registry::WatchModelStatesRequest { cursor });
-                async move {
-                    let stream = client.watch_model_states(request).await.map_err(foreign)?.into_inner();
-                    Ok(watch::messages(stream, |m: registry::WatchModelStatesResponse| {
-                        let key = m.item.as_ref().map(|item| item.name.clone());
-                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
-                    }))
-                }
-            },
-        );
-        let (peers, t) = (self.0.peers.clone(), tenant.clone());
-        watch::follow(
-            cache.clone(),
-            |c| &c.holds,
-            patience,
-            cache.stop.clone(),
-            "council",
-            move |cursor| {
-                let mut client = HoldServiceClient::new(peers.channel("council"));
-                let request = peers.request("scoring", &t, council::WatchHoldsRequest { cursor });
-                async move {
-                    let stream = client.watch_holds(request).await.map_err(foreign)?.into_inner();
-                    Ok(watch::messages(stream, |m: council::WatchHoldsResponse| {
-                        let key = m.item.as_ref().map(|item| item.name.clone());
-                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
-                    }))
-                }
-            },
-        );
-        let (peers, t) = (self.0.peers.clone(), tenant.clone());
-        watch::follow(
-            cache.clone(),
-            |c| &c.waivers,
-            patience,
-            cache.stop.clone(),
-            "council",
-            move |cursor| {
-                let mut client = WaiverServiceClient::new(peers.channel("council"));
-                let request = peers.request("scoring", &t, council::WatchWaiversRequest { cursor });
-                async move {
-                    let stream = client.watch_waivers(request).await.map_err(foreign)?.into_inner();
-                    Ok(watch::messages(stream, |m: council::WatchWaiversResponse| {
-                        let key = m.item.as_ref().map(|item| item.name.clone());
-                        (m.phase, m.cursor, key, m.item.filter(|_| !m.deleted))
-                    }))
-                }
-            },
-        );
+        follow!(self, tenant, cache.models, registry, ModelServiceClient.watch_model_states, WatchModelStatesRequest);
+        follow!(self, tenant, cache.holds, council, HoldServiceClient.watch_holds, WatchHoldsRequest);
+        follow!(self, tenant, cache.waivers, council, WaiverServiceClient.watch_waivers, WatchWaiversRequest);
         cache
     }
 
@@ -160,7 +166,7 @@ impl Caches {
         let caches = self.clone();
         tokio::spawn(async move {
             loop {
-                cache.inventory.refresh_or_log(&caches.0.db, &tenant).await;
+                cache.inventory.refresh_or_log(&caches.0.db, &tenant, &caches.0.rules).await;
                 tokio::select! {
                     () = cache.stop.cancelled() => return,
                     () = tokio::time::sleep(POLL) => {}
@@ -192,5 +198,14 @@ impl TenantCache {
     /// Whether everything has a first state.
     pub(crate) fn is_ready(&self) -> bool {
         self.inventory.is_ready() && self.models.is_ready() && self.holds.is_ready() && self.waivers.is_ready()
+    }
+
+    pub(crate) fn ages(&self) -> Ages {
+        Ages {
+            inventory: self.inventory.freshness(),
+            models: self.models.freshness(),
+            holds: self.holds.freshness(),
+            waivers: self.waivers.freshness(),
+        }
     }
 }

@@ -61,16 +61,7 @@ impl<T> Feed<T> {
     }
 
     pub(crate) async fn ready(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            // Registered before looking, so that no change slips in between.
-            changed.as_mut().enable();
-            if self.is_ready() {
-                return;
-            }
-            changed.await;
-        }
+        super::until(&self.changed, || self.is_ready()).await;
     }
 
     fn cursor(&self) -> String {

@@ -4,7 +4,10 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use prost::Message as _;
 use remit_api::scoring::v1::Decision;
-use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_api::types::AutonomyPattern;
+use remit_api::wire::{self, Word as _, time};
+use remit_core::policy::Pattern;
+use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, filter, query};
 
 /// A decision to store.
@@ -12,13 +15,14 @@ use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, filter, query};
 pub(crate) struct NewDecision {
     pub id: String,
     pub task_id: String,
-    pub pattern: &'static str,
+    pub pattern: Pattern,
     pub band: String,
     pub policy: String,
     pub policy_digest: String,
     pub task_digest: String,
     pub function_digest: String,
-    pub caps: String,
+    /// The ids of caps that moved the outcome.
+    pub caps: Vec<String>,
     pub decision: Decision,
 }
 
@@ -27,7 +31,7 @@ const COLUMNS: &str =
 
 const FIELDS: [filter::Field; 6] = [
     filter::Field::text("task", "'tasks/' || task_id"),
-    filter::Field::words("pattern", "pattern", &super::tasks::PATTERNS),
+    filter::Field::words("pattern", "pattern", AutonomyPattern::WORDS),
     filter::Field::text("band", "band"),
     filter::Field::text("policy", "policy"),
     filter::Field::boolean("in_force", "in_force"),
@@ -35,11 +39,9 @@ const FIELDS: [filter::Field; 6] = [
 ];
 
 fn read(row: &Row) -> Result<Decision> {
-    let body: Vec<u8> = row.get("body")?;
-    let decision = Decision::decode(body.as_slice())
-        .map_err(|error| Error::internal("reading a stored decision").with_source(error))?;
+    let decision: Decision = wire::decode(&row.get::<Vec<u8>>("body")?)?;
     let end: Option<Timestamp> = row.get("end_time")?;
-    Ok(Decision { in_force: row.get("in_force")?, end_time: end.map(crate::convert::time), ..decision })
+    Ok(Decision { in_force: row.get("in_force")?, end_time: end.map(time::stamp), ..decision })
 }
 
 /// Inserts a group, all in force.
@@ -55,13 +57,13 @@ pub(crate) async fn insert(
         .text("tenant_id", text(&|_| tenant.to_string()))
         .text("decision_id", text(&|row| row.id.clone()))
         .text("task_id", text(&|row| row.task_id.clone()))
-        .text("pattern", text(&|row| row.pattern.to_owned()))
+        .text("pattern", text(&|row| row.pattern.as_str().to_owned()))
         .text("band", text(&|row| row.band.clone()))
         .text("policy", text(&|row| row.policy.clone()))
         .text("policy_digest", text(&|row| row.policy_digest.clone()))
         .text("task_digest", text(&|row| row.task_digest.clone()))
         .text("function_digest", text(&|row| row.function_digest.clone()))
-        .text("caps", text(&|row| row.caps.clone()))
+        .text("caps", text(&|row| row.caps.join(",")))
         .bigint("in_force", vec![1; rows.len()])
         .bigint("decide_time", vec![now.micros(); rows.len()])
         .bigint("end_time", vec![None::<i64>; rows.len()])
@@ -72,42 +74,24 @@ pub(crate) async fn insert(
         .await
 }
 
-/// Ends the decisions that a group replaces.
-pub(crate) async fn end_replaced(tx: &mut Tx, tenant: &Tenant, batch: &str, now: Timestamp) -> Result<u64> {
-    query(
-        "update decisions set in_force = 0, end_time = $3
-         where tenant_id = $1 and in_force = 1 and batch <> $2
-             and task_id in (select n.task_id from decisions n where n.tenant_id = $1 and n.batch = $2)",
-    )
-    .bind(tenant)
-    .bind(batch)
-    .bind(now)
-    .execute(tx)
-    .await
-}
-
-/// Ends the decisions in force on tasks that were removed or changed after a revision, so that they do not stand.
-pub(crate) async fn end_changed(tx: &mut Tx, tenant: &Tenant, revision: i64, now: Timestamp) -> Result<u64> {
-    query(
-        "update decisions set in_force = 0, end_time = $3 where tenant_id = $1 and in_force = 1
-             and task_id in (select t.task_id from tasks t
-                 where t.tenant_id = $1 and t.revision > $2 and t.state <> 'DECIDED')",
-    )
-    .bind(tenant)
-    .bind(revision)
-    .bind(now)
-    .execute(tx)
-    .await
+/// Ends decisions in force: their tasks were removed, changed or decided again.
+pub(crate) async fn end(tx: &mut Tx, tenant: &Tenant, ids: &[&str], now: Timestamp) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let sql = Sql::new("update decisions").push(" set in_force = 0, end_time = ").bind(now).push(" where tenant_id = ");
+    let sql = sql.bind(tenant).push(" and decision_id in ").bind_list(ids.iter().copied());
+    sql.query().execute(tx).await.map(|_| ())
 }
 
 /// Ends the decisions in force on the tasks of a function that changed.
-pub(crate) async fn end_function(tx: &mut Tx, tenant: &Tenant, function_id: &str, now: Timestamp) -> Result<u64> {
+pub(crate) async fn end_function(tx: &mut Tx, tenant: &Tenant, function: &str, now: Timestamp) -> Result<u64> {
     query(
         "update decisions set in_force = 0, end_time = $3 where tenant_id = $1 and in_force = 1
-             and task_id in (select t.task_id from tasks t where t.tenant_id = $1 and t.function_id = $2)",
+             and task_id in (select t.task_id from tasks t where t.tenant_id = $1 and t.function = $2)",
     )
     .bind(tenant)
-    .bind(function_id)
+    .bind(function)
     .bind(now)
     .execute(tx)
     .await
@@ -119,12 +103,9 @@ pub(crate) async fn find(tx: &mut Tx, tenant: &Tenant, id: &str) -> Result<Optio
 }
 
 /// The decisions among `ids`.
-pub(crate) async fn find_all(tx: &mut Tx, tenant: &Tenant, ids: &[String]) -> Result<Vec<Decision>> {
-    let mut sql = Sql::new(COLUMNS).bind(tenant).push(" and decision_id in (");
-    for (i, id) in ids.iter().enumerate() {
-        sql = if i > 0 { sql.push(", ") } else { sql }.bind(id);
-    }
-    sql.push(")").query().fetch_all(tx).await?.iter().map(read).collect()
+pub(crate) async fn find_all(tx: &mut Tx, tenant: &Tenant, ids: &[&str]) -> Result<Vec<Decision>> {
+    let sql = Sql::new(COLUMNS).bind(tenant).push(" and decision_id in ").bind_list(ids.iter().copied());
+    sql.query().fetch_all(tx).await?.iter().map(read).collect()
 }
 
 /// The newest first, after `after`: the decision and its key.

@@ -3,7 +3,7 @@
 use super::{create, decide, decisions, task};
 use crate::api::cases;
 use crate::api::council::{approve, propose, seat, with_members};
-use crate::support::{Suite, eventually, stamp};
+use crate::support::{Suite, eventually, reason, stamp};
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::{EngageHoldRequest, GrantWaiver, Hold, Scope, scope};
@@ -14,7 +14,7 @@ use remit_api::registry::v1::{
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
-use remit_api::types::{AutonomyPattern, Stakes};
+use remit_api::types::{AutonomyPattern, Stakes, TimeRange};
 use std::time::Duration;
 
 cases![
@@ -163,6 +163,10 @@ async fn a_check_counts_exactly_under_concurrency(suite: Suite) {
     let summary =
         decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
     assert_eq!((summary.checks, summary.checks_denied), (50, 50));
+    let now = Some(stamp(suite.now().await));
+    let time_range = Some(TimeRange { start_time: now, end_time: now });
+    let empty = decisions(&suite).summarize_decisions(SummarizeDecisionsRequest { time_range }).await.unwrap_err();
+    assert_eq!(reason(&empty), "TIME_RANGE_INVALID");
 }
 
 async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite: Suite) {

@@ -114,7 +114,7 @@ async fn a_policy_is_linted_tried_on_the_record_and_activated_by_the_council_alo
     let refused = council.activate_policy_version(activate(&same.digest, "a3")).await.unwrap_err();
     assert_eq!(reason(&refused), "BACKTEST_OTHER_VERSION");
     let active = council.activate_policy_version(activate(&result.digest, "a4")).await.unwrap().into_inner();
-    assert_eq!(active.state(), PolicyState::Active);
+    assert_eq!((active.state(), made.etag.as_str(), active.etag.as_str()), (PolicyState::Active, "r1", "r2"));
     let filter = "state = \"ACTIVE\"".to_owned();
     let listed =
         policies(&suite).list_policy_versions(ListPolicyVersionsRequest { filter, ..Default::default() }).await;

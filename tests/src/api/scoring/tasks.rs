@@ -3,6 +3,7 @@
 use super::{CSV, create, decide, decisions, export, import, rating, task, tasks};
 use crate::api::cases;
 use crate::support::{Suite, reason};
+use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
 use remit_api::scoring::v1::*;
 use remit_api::types::AutonomyPattern;
 
@@ -12,6 +13,7 @@ cases![
     an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked,
     an_import_changes_only_the_columns_of_its_file,
     an_audit_window_counts_what_was_found_in_it,
+    a_function_that_changes_reopens_its_tasks,
     signatures_suggest_ratings_and_contradicting_tags_are_remarked,
 ];
 
@@ -67,9 +69,21 @@ async fn updates_are_guarded_and_deletion_keeps_the_record(suite: Suite) {
     assert_eq!((changed.title.as_str(), changed.state()), ("B", TaskState::Decided));
     let refused = tasks(&suite).update_task(update(fresh.clone(), &["state"])).await.unwrap_err();
     assert_eq!(reason(&refused), "UPDATE_MASK_INVALID");
+    // What the mask does not name is neither changed nor looked at.
+    let role = Task { role: "Ops".into(), complexity: 9, title: String::new(), ..fresh.clone() };
+    let changed = tasks(&suite).update_task(update(role.clone(), &["role"])).await.unwrap().into_inner();
+    assert_eq!((changed.role.as_str(), changed.title.as_str(), changed.complexity), ("Ops", "B", 2));
+    let refused = tasks(&suite).update_task(update(role.clone(), &["*"])).await.unwrap_err();
+    assert_eq!(reason(&refused), "FIELD_INVALID");
+    let whole = Task { description: "all of it".into(), summaries: vec![], ..changed.clone() };
+    let same = tasks(&suite).update_task(update(whole, &["*"])).await.unwrap().into_inner();
+    assert_eq!((same.description.as_str(), same.state()), ("all of it", TaskState::Decided));
+    assert_ne!(same.etag, changed.etag);
     let reserved = Task { reserved_category: ReservedCategory::Positioning.into(), ..fresh };
     let changed = tasks(&suite).update_task(update(reserved, &["reserved_category"])).await.unwrap().into_inner();
     assert_eq!(changed.state(), TaskState::Rated, "what a decision depends on has changed");
+    let id = CreateTaskRequest { task_id: "a b".into(), task: Some(task("A", (4, 2, 2))), ..Default::default() };
+    assert_eq!(reason(&tasks(&suite).create_task(id).await.unwrap_err()), "ID_INVALID");
 
     let request = DeleteTaskRequest { name: "tasks/a".into(), ..Default::default() };
     tasks(&suite).delete_task(request).await.unwrap();
@@ -143,12 +157,51 @@ async fn an_audit_window_counts_what_was_found_in_it(suite: Suite) {
     };
     let refused = tasks(&suite).create_audit_window(window(at(200))).await.unwrap_err();
     assert_eq!(reason(&refused), "AUDIT_WINDOW_TIMES");
+    let refused = tasks(&suite).create_audit_window(window(at(0))).await.unwrap_err();
+    assert_eq!(reason(&refused), "TIME_RANGE_INVALID");
     tasks(&suite).create_audit_window(window(at(14))).await.unwrap();
     let found = Task { audit_window: "auditWindows/w1".into(), ..task("T", (5, 1, 1)) };
     create(&suite, "t1", found.clone()).await;
     create(&suite, "t2", Task { ratings: vec![], ..found }).await;
     let listed = tasks(&suite).list_audit_windows(ListAuditWindowsRequest::default()).await.unwrap().into_inner();
     assert_eq!((listed.audit_windows[0].tasks, listed.audit_windows[0].tagged), (2, 1));
+}
+
+async fn a_function_that_changes_reopens_its_tasks(suite: Suite) {
+    create(&suite, "t", task("T", (5, 1, 1))).await;
+    let decision = decide(&suite, "t").await;
+    let mut functions = FunctionServiceClient::new(suite.admin().to("scoring"));
+    let name = "functions/paid_media".to_owned();
+    let given = functions.get_function(GetFunctionRequest { name: name.clone() }).await.unwrap().into_inner();
+    assert_eq!(given.etag, "r1");
+    let update = |function: Function, paths: &[&str]| UpdateFunctionRequest {
+        function: Some(function),
+        update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|p| (*p).to_owned()).collect() }),
+        allow_missing: true,
+        ..Default::default()
+    };
+    let titled = Function { name: name.clone(), title: "Ads".into(), ..Default::default() };
+    let changed = functions.update_function(update(titled, &["title"])).await.unwrap().into_inner();
+    assert_eq!((changed.title.as_str(), changed.etag.as_str(), changed.status()), ("Ads", "r2", given.status()));
+    let get = async || tasks(&suite).get_task(GetTaskRequest { name: "tasks/t".into() }).await.unwrap().into_inner();
+    assert_eq!(get().await.state(), TaskState::Decided, "no decision depends on a title");
+    let stale = update(Function { notes: "x".into(), ..given.clone() }, &["notes"]);
+    assert_eq!(reason(&functions.update_function(stale).await.unwrap_err()), "ETAG_MISMATCH");
+
+    let slower = Function { name, maturity: Maturity::Announced.into(), ..Default::default() };
+    functions.update_function(update(slower, &["maturity"])).await.unwrap();
+    let reopened = get().await;
+    assert_eq!((reopened.state(), reopened.decision.as_str()), (TaskState::Rated, ""));
+    let old = decisions(&suite).get_decision(GetDecisionRequest { name: decision.name }).await.unwrap().into_inner();
+    assert!(!old.in_force && old.end_time.is_some());
+
+    // Of a function that is created everything counts, whatever the mask names.
+    let new = Function { name: "functions/new".into(), title: "New".into(), ..Default::default() };
+    let refused = functions.update_function(update(new.clone(), &["title"])).await.unwrap_err();
+    assert_eq!(reason(&refused), "FIELD_REQUIRED");
+    let new = Function { status: FunctionStatus::Likely.into(), notes: "n".into(), ..new };
+    let made = functions.update_function(update(new, &["title"])).await.unwrap().into_inner();
+    assert_eq!((made.status(), made.notes.as_str(), made.etag.as_str()), (FunctionStatus::Likely, "n", "r1"));
 }
 
 async fn an_import_changes_only_the_columns_of_its_file(suite: Suite) {

@@ -1,0 +1,260 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::cache::{Freshness, InForce};
+use remit_api::council::v1::{HoldState, WaiverState};
+use remit_api::registry::v1::{ModelState, ModelVersionState};
+use std::time::Duration;
+
+const TASK: &str = "tasks/t";
+const MODEL: &str = "models/m/versions/1";
+const NOW: Timestamp = Timestamp(1_000_000_000);
+
+/// The facts of an answer, all in order; a test spoils one of them.
+struct Case {
+    request: api::CheckTaskRequest,
+    entry: Option<Entry>,
+    policy_digest: String,
+    function_digest: String,
+    model: Option<ModelState>,
+    holds: Vec<council::Hold>,
+    waivers: Vec<council::Waiver>,
+    inventory_age: Option<Duration>,
+    models_age: Option<Duration>,
+    holds_age: Option<Duration>,
+}
+
+fn case() -> Case {
+    Case {
+        request: api::CheckTaskRequest {
+            task: TASK.into(),
+            model_version: MODEL.into(),
+            run_id: "r".into(),
+            ..Default::default()
+        },
+        entry: Some(Entry {
+            function: "functions/f".into(),
+            gate: "gates/g".into(),
+            purpose: "lead-scoring".into(),
+            disclosure: api::Disclosure::NotRequired,
+            stakes: Stakes::Low,
+            digest: "sha256:t".into(),
+            decision: Some(InForce {
+                name: "decisions/d".into(),
+                function_digest: "f1".into(),
+                pattern: Pattern::HumanOnTheLoop,
+                policy: "policies/p/versions/1".into(),
+                policy_digest: "p1".into(),
+                sampling_ratio: 0.05,
+                requirements: vec![],
+            }),
+            outdated: false,
+        }),
+        policy_digest: "p1".into(),
+        function_digest: "f1".into(),
+        model: Some(ModelState {
+            name: MODEL.into(),
+            state: ModelVersionState::Approved.into(),
+            approved_purposes: vec!["lead-scoring".into()],
+            ..Default::default()
+        }),
+        holds: vec![],
+        waivers: vec![],
+        inventory_age: Some(Duration::ZERO),
+        models_age: Some(Duration::ZERO),
+        holds_age: Some(Duration::ZERO),
+    }
+}
+
+impl Case {
+    fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
+        let fresh = |age| Freshness { revision: String::new(), age };
+        let (inventory, models) = (fresh(self.inventory_age), fresh(self.models_age));
+        let (holds, waivers) = (fresh(self.holds_age), fresh(Some(Duration::ZERO)));
+        look(assess(&Facts {
+            now: NOW,
+            request: &self.request,
+            entry: self.entry.as_ref(),
+            scope: &Scope::of(&self.request, self.entry.as_ref()),
+            active_policy_digest: &self.policy_digest,
+            function_digest: &self.function_digest,
+            model: self.model.as_ref(),
+            holds: &self.holds,
+            waivers: &self.waivers,
+            ages: &Ages { inventory, models, holds, waivers },
+            settings: &Settings {
+                stale_after: Duration::from_secs(20),
+                deny_after: Duration::from_secs(300),
+                first_state_wait: Duration::ZERO,
+            },
+        }))
+    }
+
+    fn denied(self, code: &str) {
+        self.assess(|found| {
+            assert_eq!((found.denied, found.lead, found.pattern), (true, code, Pattern::HumanOnly));
+            assert_eq!(found.reasons[0].code, code, "denials come first");
+        });
+    }
+
+    fn restricted(self, code: &str) {
+        let found = self.assess(|found| (found.denied, found.lead, found.pattern));
+        assert_eq!(found, (false, code, Pattern::HumanInTheLoop));
+    }
+}
+
+fn waiver(control: &str, expires: Timestamp, state: WaiverState) -> council::Waiver {
+    council::Waiver {
+        name: "waivers/w".into(),
+        control: control.into(),
+        scope: Some(council::Scope { target: Some(Target::Task(TASK.into())) }),
+        state: state.into(),
+        expire_time: Some(time::stamp(expires)),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn what_is_decided_approved_and_fresh_is_permitted() {
+    let case = case();
+    assert_eq!(Scope::of(&case.request, case.entry.as_ref()).gate, "gates/g");
+    case.assess(|found| {
+        assert_eq!((found.denied, found.pattern, found.lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
+        assert_eq!((found.purpose, found.stakes), ("lead-scoring", Stakes::Low));
+    });
+}
+
+#[test]
+fn every_denial_has_its_code() {
+    let spoil = |change: fn(&mut Case)| {
+        let mut case = case();
+        change(&mut case);
+        case
+    };
+    let model = |state: ModelVersionState| {
+        let mut case = case();
+        case.model.as_mut().unwrap().set_state(state);
+        case
+    };
+    spoil(|c| c.entry = None).denied("TASK_UNKNOWN");
+    spoil(|c| c.entry.as_mut().unwrap().decision = None).denied("TASK_NOT_DECIDED");
+    spoil(|c| {
+        let entry = c.entry.as_mut().unwrap();
+        (entry.decision, entry.outdated) = (None, true);
+    })
+    .denied("DECISION_OUTDATED");
+    spoil(|c| c.function_digest = "f2".into()).denied("DECISION_OUTDATED");
+    spoil(|c| c.entry.as_mut().unwrap().decision.as_mut().unwrap().pattern = Pattern::HumanOnly).denied("HUMAN_ONLY");
+    spoil(|c| c.model = None).denied("MODEL_VERSION_UNKNOWN");
+    model(ModelVersionState::Proposed).denied("MODEL_NOT_APPROVED");
+    model(ModelVersionState::Evaluating).denied("MODEL_NOT_APPROVED");
+    model(ModelVersionState::Unspecified).denied("MODEL_NOT_APPROVED");
+    model(ModelVersionState::Suspended).denied("MODEL_SUSPENDED");
+    model(ModelVersionState::Retired).denied("MODEL_RETIRED");
+    spoil(|c| c.model.as_mut().unwrap().approved_purposes = vec!["other".into()]).denied("PURPOSE_NOT_APPROVED");
+    spoil(|c| {
+        c.request.purpose = "other".into();
+        c.model.as_mut().unwrap().approved_purposes.push("other".into());
+    })
+    .denied("PURPOSE_MISMATCH");
+    spoil(|c| c.request.gate = "gates/other".into()).denied("GATE_MISMATCH");
+    spoil(|c| c.models_age = None).denied("STATE_UNAVAILABLE");
+    spoil(|c| c.inventory_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
+    spoil(|c| c.holds_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
+}
+
+#[test]
+fn every_restriction_makes_the_answer_more_human() {
+    let spoil = |change: fn(&mut Case)| {
+        let mut case = case();
+        change(&mut case);
+        case
+    };
+    spoil(|c| c.inventory_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
+    spoil(|c| c.models_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
+    spoil(|c| c.holds_age = Some(Duration::from_secs(21))).restricted("STATE_STALE");
+    spoil(|c| c.policy_digest = "p2".into()).restricted("POLICY_SUPERSEDED");
+    spoil(|c| c.request.stakes = Stakes::High.into()).restricted("STAKES_HIGHER");
+    spoil(|c| c.model.as_mut().unwrap().set_state(ModelVersionState::Restricted)).restricted("MODEL_RESTRICTED");
+}
+
+#[test]
+fn what_only_informs_changes_nothing() {
+    let mut told = case();
+    told.request.run_id.clear();
+    told.model.as_mut().unwrap().conditions.push("no names".into());
+    told.assess(|found| {
+        assert_eq!((found.denied, found.pattern, found.lead), (false, Pattern::HumanOnTheLoop, "DECISION_PATTERN"));
+        let informs = found.reasons.iter().filter(|reason| reason.effect == Effect::Info);
+        let codes: Vec<&str> = informs.map(|reason| reason.code).collect();
+        assert_eq!(codes, ["MODEL_CONDITIONS", "RUN_ID_MISSING"]);
+    });
+}
+
+#[test]
+fn a_task_without_a_purpose_asks_for_its_own_name() {
+    let mut unnamed = case();
+    unnamed.entry.as_mut().unwrap().purpose.clear();
+    unnamed.assess(|found| assert_eq!((found.purpose, found.lead), (TASK, "PURPOSE_NOT_APPROVED")));
+    unnamed.model.as_mut().unwrap().approved_purposes = vec![TASK.into()];
+    assert!(!unnamed.assess(|found| found.denied));
+}
+
+#[test]
+fn holds_stop_work_in_their_scope_and_bypasses_end_by_themselves() {
+    let hold = |state: HoldState, drill: bool, until: Option<Timestamp>| council::Hold {
+        name: "holds/h".into(),
+        state: state.into(),
+        drill,
+        bypass_expire_time: until.map(time::stamp),
+        ..Default::default()
+    };
+    assert!(engaged(&hold(HoldState::Engaged, false, None), NOW));
+    assert!(!engaged(&hold(HoldState::Engaged, true, None), NOW), "a drill stops no work");
+    assert!(!engaged(&hold(HoldState::Lifted, false, None), NOW));
+    assert!(!engaged(&hold(HoldState::Bypassed, false, Some(Timestamp(NOW.0 + 1))), NOW));
+    assert!(engaged(&hold(HoldState::Bypassed, false, Some(NOW)), NOW));
+    assert!(engaged(&hold(HoldState::Bypassed, false, None), NOW));
+
+    let scope = Scope { task: TASK, function: "functions/f", model_version: MODEL, gate: "gates/g" };
+    let covers = |target: Target| scope.covers(Some(&council::Scope { target: Some(target) }));
+    assert!(covers(Target::Organisation(true)));
+    assert!(covers(Target::Function("functions/f".into())) && !covers(Target::Function("functions/x".into())));
+    assert!(covers(Target::Task(TASK.into())) && !covers(Target::Task("tasks/x".into())));
+    assert!(covers(Target::ModelVersion(MODEL.into())) && !covers(Target::ModelVersion("models/m/versions/2".into())));
+    assert!(covers(Target::Gate("gates/g".into())) && !covers(Target::Gate("gates/x".into())));
+    assert!(!scope.covers(None));
+
+    let mut held = case();
+    held.holds = vec![hold(HoldState::Engaged, false, None)];
+    held.waivers = vec![waiver("HOLD_ENGAGED", Timestamp(NOW.0 + 1_000_000), WaiverState::Active)];
+    held.denied("HOLD_ENGAGED");
+}
+
+#[test]
+fn a_waiver_is_listed_until_it_expires_and_then_said_to_have_expired() {
+    let with = |waiver: council::Waiver| {
+        let mut case = case();
+        case.model.as_mut().unwrap().approved_purposes.clear();
+        case.waivers = vec![waiver];
+        case
+    };
+    let later = Timestamp(NOW.0 + 1_000_000);
+    with(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Active)).assess(|waived| {
+        assert!(!waived.denied);
+        let reason = waived.reasons.iter().find(|reason| reason.code == "PURPOSE_NOT_APPROVED").unwrap();
+        assert_eq!((reason.effect, reason.waiver), (Effect::Deny, "waivers/w"));
+    });
+
+    for expired in [
+        waiver("PURPOSE_NOT_APPROVED", NOW, WaiverState::Active),
+        waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Expired),
+    ] {
+        with(expired).assess(|found| {
+            assert!(found.denied && found.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED"));
+        });
+    }
+    let denied = |waiver| with(waiver).assess(|found| found.denied);
+    assert!(denied(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked)));
+    assert!(denied(waiver("GATE_MISMATCH", later, WaiverState::Active)), "a waiver is for one rule");
+}

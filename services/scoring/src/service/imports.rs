@@ -1,0 +1,231 @@
+//! Import of tasks and ratings from CSV.
+
+use super::{Service, tasks};
+use crate::cache::Written;
+use crate::table::{Parsed, SEEDED_AXES, bad};
+use crate::{store, task};
+use prost_types::FieldMask;
+use remit_api::scoring::v1 as api;
+use remit_api::scoring::v1::import_tasks_request::Part;
+use remit_api::wire::mask;
+use remit_core::name::TaskName;
+use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_runtime::{Cx, foreign};
+use remit_store::Call;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use tonic::Streaming;
+
+/// The largest file.
+const MAX_BYTES: usize = 64 << 20;
+/// How many tasks one transaction of an import writes.
+const GROUP: usize = 500;
+
+/// What an import may change in a task that exists.
+struct Terms {
+    existing: api::ExistingTask,
+    /// The settable fields that the file has a column or a default for.
+    fields: FieldMask,
+    axes: BTreeSet<String>,
+    comments: bool,
+}
+
+impl Terms {
+    fn of(existing: api::ExistingTask, given: &BTreeSet<String>) -> Self {
+        let settable = |column: &&String| task::SETTABLE.contains(&column.as_str());
+        let axis = |column: &String| match column.strip_prefix("axis:") {
+            Some(axis) => Some(axis.to_owned()),
+            None => SEEDED_AXES.contains(&column.as_str()).then(|| column.clone()),
+        };
+        Self {
+            existing,
+            fields: FieldMask { paths: given.iter().filter(settable).cloned().collect() },
+            axes: given.iter().filter_map(axis).collect(),
+            comments: given.contains("comment"),
+        }
+    }
+
+    /// The task after the import, or none if it stays as it is.
+    fn apply(&self, present: Option<&api::Task>, given: &api::Task, now: Timestamp) -> Result<Option<api::Task>> {
+        let Some(before) = present else {
+            let mut task = given.clone();
+            task::normalize(&mut task, now);
+            return Ok(Some(task));
+        };
+        if self.existing == api::ExistingTask::Skip {
+            return Ok(None);
+        }
+        let mut task = mask::apply(before, given, Some(&self.fields), &task::SETTABLE, &[])?;
+        for new in &given.ratings {
+            let old = before.ratings.iter().find(|old| old.rater == new.rater);
+            let rating = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));
+            task.ratings.retain(|other| other.rater != new.rater);
+            task.ratings.push(rating);
+        }
+        task::normalize(&mut task, now);
+        Ok((*before != task).then_some(task))
+    }
+
+    fn rated_again(&self, old: &api::Rating, new: &api::Rating) -> api::Rating {
+        let mut rating = old.clone();
+        rating.scores.retain(|axis, _| !self.axes.contains(axis));
+        rating.scores.extend(new.scores.clone());
+        if self.comments {
+            rating.comment.clone_from(&new.comment);
+        }
+        // The time of an unchanged rating stays, so that importing twice changes nothing.
+        if rating != *old {
+            rating.rate_time = None;
+        }
+        rating
+    }
+}
+
+/// The configuration and the file that a caller sends.
+async fn receive(mut parts: Streaming<api::ImportTasksRequest>) -> Result<(api::ImportTasksConfig, Vec<u8>)> {
+    let Some(Part::Config(config)) = parts.message().await.map_err(foreign)?.and_then(|first| first.part) else {
+        return Err(Error::invalid("CONFIG_MISSING", "config", "must come in the first message"));
+    };
+    let mut file = Vec::new();
+    while let Some(message) = parts.message().await.map_err(foreign)? {
+        let Some(Part::Chunk(chunk)) = message.part else {
+            return Err(Error::invalid("CONFIG_TWICE", "config", "must come in the first message only"));
+        };
+        if file.len() + chunk.len() > MAX_BYTES {
+            let text = format!("the file is larger than {MAX_BYTES} bytes: split it");
+            return Err(Error::invalid("FILE_TOO_LARGE", "chunk", text));
+        }
+        file.extend_from_slice(&chunk);
+    }
+    Ok((config, file))
+}
+
+impl Service {
+    /// Imports a file in groups. The request id is the prefix of the ids of its groups, so that a repetition continues.
+    pub(crate) async fn import_tasks(
+        &self,
+        cx: &Cx,
+        parts: Streaming<api::ImportTasksRequest>,
+    ) -> Result<api::ImportTasksResponse> {
+        let (config, file) = receive(parts).await?;
+        self.seed(&cx.tenant).await?;
+        let mut call = cx.call_as("", &config);
+        // The file is part of what the request id stands for.
+        call.request_digest = Sha256::new().chain_update(call.request_digest).chain_update(&file).finalize().into();
+        let rater = if config.rater.is_empty() { &cx.actor.subject } else { &config.rater };
+        let mut parsed = Parsed::read(&file, &config, rater)?;
+        let terms = Terms::of(config.existing(), &parsed.given);
+        if terms.existing == api::ExistingTask::Refuse {
+            self.refuse_existing(&cx.tenant, &mut parsed).await?;
+        }
+        let mut answer = api::ImportTasksResponse {
+            rows: parsed.rows,
+            bad_rows: parsed.bad_rows,
+            committed: !config.dry_run && (parsed.bad_rows == 0 || config.skip_bad),
+            ..api::ImportTasksResponse::default()
+        };
+        let tasks: Vec<(String, api::Task)> = parsed.tasks.into_iter().map(|(id, (task, _))| (id, task)).collect();
+        answer.errors = parsed.errors;
+        for (number, group) in tasks.chunks(GROUP).enumerate() {
+            let part = if answer.committed {
+                let id = Some(&config.request_id).filter(|id| !id.is_empty());
+                let request_id = id.map(|id| format!("{id}/{number}")).unwrap_or_default();
+                let call = Call { request_id, ..call.clone() };
+                loop {
+                    match self.import_group(&call, group, &terms).await {
+                        Err(error) if super::full(&error) => tokio::time::sleep(super::FULL_PAUSE).await,
+                        other => break other?,
+                    }
+                }
+            } else {
+                self.preview_group(&cx.tenant, group, &terms).await?
+            };
+            answer.created += part.created;
+            answer.updated += part.updated;
+            answer.unchanged += part.unchanged;
+        }
+        Ok(answer)
+    }
+
+    async fn refuse_existing(&self, tenant: &Tenant, parsed: &mut Parsed) -> Result<()> {
+        let ids: Vec<String> = parsed.tasks.keys().cloned().collect();
+        for group in ids.chunks(GROUP) {
+            let ids: Vec<&str> = group.iter().map(String::as_str).collect();
+            let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
+            for row in rows.iter().filter(|row| !row.removed) {
+                if let Some((_, line)) = parsed.tasks.remove(&row.id) {
+                    parsed.refuse(line, bad("id", "TASK_EXISTS", format!("{} exists", row.name())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an import of the group would do.
+    async fn preview_group(
+        &self,
+        tenant: &Tenant,
+        group: &[(String, api::Task)],
+        terms: &Terms,
+    ) -> Result<api::ImportTasksResponse> {
+        let found = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids(group)).await?;
+        let present: BTreeMap<&str, _> = found.iter().map(|row| (row.id.as_str(), row)).collect();
+        let mut answer = api::ImportTasksResponse::default();
+        for (id, given) in group {
+            let before = present.get(id.as_str()).filter(|row| !row.removed);
+            let after = terms.apply(before.map(|row| &row.task), given, self.db.now())?;
+            count(&mut answer, before.is_some(), after.is_some());
+        }
+        Ok(answer)
+    }
+
+    async fn import_group(
+        &self,
+        call: &Call,
+        group: &[(String, api::Task)],
+        terms: &Terms,
+    ) -> Result<api::ImportTasksResponse> {
+        let (tenant, mut written) = (&call.tenant, None);
+        let answer = self
+            .db
+            .mutate(call, async |m| {
+                let changes = i64::try_from(group.len()).unwrap_or(i64::MAX);
+                let head = store::claim(m, changes, 0).await?;
+                let found = store::tasks::find_all(m.tx(), tenant, &ids(group)).await?;
+                let present: BTreeMap<&str, _> = found.iter().map(|row| (row.id.as_str(), row)).collect();
+                let (rules, now) = (self.rules.at(m.tx(), tenant, head).await?, m.now());
+                let mut answer = api::ImportTasksResponse::default();
+                let (mut changed, mut ended) = (Vec::new(), Vec::new());
+                for ((id, given), revision) in group.iter().zip(head.revision - changes + 1..) {
+                    let before = present.get(id.as_str()).copied().filter(|row| !row.removed);
+                    let after = terms.apply(before.map(|row| &row.task), given, now)?;
+                    count(&mut answer, before.is_some(), after.is_some());
+                    let Some(after) = after else { continue };
+                    let after = tasks::row(id, after, before, &rules, revision, now);
+                    ended.extend(before.and_then(|before| tasks::ended(before, &after)));
+                    tasks::record(m, &TaskName::new(id).to_string(), before, Some(&after));
+                    changed.push(after);
+                }
+                store::tasks::put(m.tx(), tenant, &changed).await?;
+                store::decisions::end(m.tx(), tenant, &ended, now).await?;
+                let tasks = changed.into_iter().map(|row| (row, None)).collect();
+                written = Some(Written { head, changes, rules, tasks });
+                Ok(answer)
+            })
+            .await?;
+        self.caches.take(tenant, written).await;
+        Ok(answer)
+    }
+}
+
+fn ids(group: &[(String, api::Task)]) -> Vec<&str> {
+    group.iter().map(|(id, _)| id.as_str()).collect()
+}
+
+fn count(answer: &mut api::ImportTasksResponse, existed: bool, changes: bool) {
+    match (existed, changes) {
+        (_, false) => answer.unchanged += 1,
+        (true, true) => answer.updated += 1,
+        (false, true) => answer.created += 1,
+    }
+}
