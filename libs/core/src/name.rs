@@ -213,7 +213,10 @@ mod tests {
     fn a_typed_name_is_what_it_was_read_from() -> Result<()> {
         let name = ModelVersionName::parse("models/m/versions/3", "name")?;
         assert_eq!((name.model.as_str(), name.version.as_str()), ("m", "3"));
-        assert_eq!((name.to_string().as_str(), ModelVersionName::PATTERN), ("models/m/versions/3", "models/*/versions/*"));
+        assert_eq!(
+            (name.to_string().as_str(), ModelVersionName::PATTERN),
+            ("models/m/versions/3", "models/*/versions/*")
+        );
         assert_eq!(TaskName::new("t").to_string(), "tasks/t");
         assert_eq!(TaskName::parse("models/m", "task").map_err(|error| error.reason()), Err("NAME_INVALID"));
         Ok(())

@@ -14,9 +14,7 @@ use prost::Message as _;
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::wire::{self, time::stamp};
-use remit_core::{
-    Actor, AuditEvent, Clock, Error, Kind, Outcome, Result, SystemClock, Tenant, digest,
-};
+use remit_core::{Actor, AuditEvent, Clock, Error, Kind, Outcome, Result, SystemClock, Tenant, digest};
 use remit_store::{Db, Signal, lease, outbox, tenants};
 use std::sync::Arc;
 use std::time::Duration;

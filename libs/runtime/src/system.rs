@@ -35,7 +35,7 @@ impl System {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             services: self.databases.keys().map(|&service| service.to_owned()).collect(),
             engine: self.databases.values().next().map_or("", |db| engine_name(db.engine())).to_owned(),
-            time: Some(crate::relay::stamp(self.clock.now())),
+            time: Some(remit_api::wire::time::stamp(self.clock.now())),
             manual_clock: self.manual.is_some(),
             ..Info::default()
         };
@@ -93,6 +93,6 @@ impl SystemService for System {
         let (cx, request) = accept(request)?;
         let time = self.advance(&request).map_err(to_status)?;
         tracing::info!(actor = cx.actor.subject, time = %time, "the manual clock was moved");
-        Ok(Response::new(AdvanceClockResponse { time: Some(crate::relay::stamp(time)) }))
+        Ok(Response::new(AdvanceClockResponse { time: Some(remit_api::wire::time::stamp(time)) }))
     }
 }

@@ -1,10 +1,10 @@
 //! The rules that every migration keeps, read from its text and from the catalogs it leaves behind.
 
 use crate::db::Db;
-use crate::shared::Engine;
 use crate::migrate::Schema;
 use crate::names::words;
 use crate::query;
+use crate::shared::Engine;
 use crate::testing::TestDb;
 use remit_core::{Error, Result};
 use std::collections::BTreeSet;

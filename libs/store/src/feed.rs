@@ -5,8 +5,8 @@
 //! of one key in quick succession may be seen as the last of them.
 
 use crate::bulk::BulkInsert;
-use crate::shared::Signal;
 use crate::query;
+use crate::shared::Signal;
 use crate::tx::Tx;
 use crate::value::Row;
 use remit_core::{Error, Result, Tenant};

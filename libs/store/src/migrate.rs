@@ -5,8 +5,8 @@
 //! writer, on PostgreSQL at a lock on the table of applied migrations.
 
 use crate::db::Db;
-use crate::shared::Engine;
 use crate::query;
+use crate::shared::Engine;
 use crate::tx::Tx;
 use remit_core::{Clock as _, Error, Result, SystemClock, digest};
 use std::borrow::Cow;

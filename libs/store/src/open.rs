@@ -39,9 +39,7 @@ impl Db {
                 "must start with sqlite: or postgres://",
             ));
         };
-        let db = Self {
-            shared: Arc::new(Shared::new(pools, schema.service, ids, options)),
-        };
+        let db = Self { shared: Arc::new(Shared::new(pools, schema.service, ids, options)) };
         migrate::run(&db, schema).await?;
         let names = match &db.shared.pools {
             Pools::Sqlite { readers, .. } => crate::names::read(readers).await?,

@@ -7,8 +7,8 @@
 //! service refuses for good is [parked](park), visibly, so that the events behind it go on.
 
 use crate::bulk::BulkInsert;
-use crate::shared::Signal;
 use crate::query;
+use crate::shared::Signal;
 use crate::tx::Tx;
 use crate::value::Row;
 use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp};

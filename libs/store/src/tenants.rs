@@ -3,8 +3,8 @@
 //! This list is the only thing in a service's database that spans tenants.
 
 use crate::db::Db;
-use crate::shared::Signal;
 use crate::query;
+use crate::shared::Signal;
 use remit_core::{Result, Tenant};
 use std::sync::PoisonError;
 

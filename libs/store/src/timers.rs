@@ -2,13 +2,13 @@
 //! fires once, because its row is deleted in the same transaction as its effect.
 
 use crate::db::Db;
-use crate::shared::Signal;
 use crate::mutation::{Fired, Mutation};
 use crate::query;
+use crate::shared::Signal;
 use crate::tx::Tx;
 use crate::value::Row;
 use futures::future::BoxFuture;
-use remit_core::{Result, Tenant, Timestamp};
+use remit_core::{Error, Result, Tenant, Timestamp};
 
 /// A timer that has become due.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn only_what_the_mask_names_changes() {
         let (current, given) = (handoff("handoffs/a", "email", "x", "y"), handoff("handoffs/b", "web", "z", "w"));
-        let apply = |paths: Option<FieldMask>| apply(&current, &given, paths.as_ref(), &["channel", "brief"], &["name"]);
+        let apply =
+            |paths: Option<FieldMask>| apply(&current, &given, paths.as_ref(), &["channel", "brief"], &["name"]);
         let all = handoff("handoffs/a", "web", "z", "w");
         assert_eq!(apply(None).unwrap(), all);
         assert_eq!(apply(mask(&[])).unwrap(), all);

@@ -56,8 +56,7 @@ pub fn required_text(text: &str, field: &str) -> Result<()> {
 /// # Errors
 /// `Internal` if the bytes are not such a message.
 pub fn decode<M: prost::Message + prost::Name + Default>(body: &[u8]) -> Result<M> {
-    M::decode(body)
-        .map_err(|error| Error::internal(format!("a stored {} cannot be read", M::NAME)).with_source(error))
+    M::decode(body).map_err(|error| Error::internal(format!("a stored {} cannot be read", M::NAME)).with_source(error))
 }
 
 /// The digest of a message's encoding, in which fields are in order and map keys sorted.

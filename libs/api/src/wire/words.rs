@@ -33,7 +33,10 @@ mod tests {
 
     #[test]
     fn a_value_has_one_word() {
-        assert_eq!((HoldState::Engaged.word(), HoldState::word_of(99), HoldState::default().word()), ("ENGAGED", "", ""));
+        assert_eq!(
+            (HoldState::Engaged.word(), HoldState::word_of(99), HoldState::default().word()),
+            ("ENGAGED", "", "")
+        );
         assert_eq!(HoldState::parse("ENGAGED"), Some(HoldState::Engaged));
         assert_eq!((HoldState::parse("HOLD_STATE_ENGAGED"), HoldState::parse("")), (None, None));
         assert_eq!(HoldState::WORDS.len(), HoldState::VALUES.len());

@@ -11,11 +11,17 @@ mod kpi;
 mod registry;
 mod scoring;
 
+#[allow(unused_imports)]
 pub use audit::*;
+#[allow(unused_imports)]
 pub use council::*;
+#[allow(unused_imports)]
 pub use handoff::*;
+#[allow(unused_imports)]
 pub use kpi::*;
+#[allow(unused_imports)]
 pub use registry::*;
+#[allow(unused_imports)]
 pub use scoring::*;
 
 use serde::Serialize;
