@@ -5,30 +5,30 @@ use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingReason as Reason, RoutingState};
 use remit_api::wire::Word as _;
 use remit_api::wire::time::{self, stamp};
-use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
 use remit_core::name::{self, RoutingName};
+use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
 use remit_core::{Result, Timestamp, digest};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The gate of a batch, with what scoring says about its model version.
 pub(crate) struct Gate {
-    pub gate: pb::GateVersion,
-    pub rules: pb::RoutingRules,
+    pub(crate) gate: pb::GateVersion,
+    pub(crate) rules: pb::RoutingRules,
     /// Why the model version may not score leads; empty if it may.
-    pub denials: Vec<String>,
-    pub policy: String,
+    pub(crate) denials: Vec<String>,
+    pub(crate) policy: String,
     /// The share of decisions that people check: the gate's or scoring's, whichever is more.
-    pub sampling_rate: f64,
+    pub(crate) sampling_rate: f64,
 }
 
 /// A lead that passed validation.
 pub(crate) struct Checked<'a> {
-    pub lead: &'a pb::Lead,
-    pub score: Option<f64>,
-    pub confidence: Option<f64>,
-    pub occurred_at: Timestamp,
-    pub digest: String,
+    pub(crate) lead: &'a pb::Lead,
+    pub(crate) score: Option<f64>,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) digest: String,
 }
 
 /// Checks one lead and takes the digest of its content. Map entries are hashed in order of their keys.

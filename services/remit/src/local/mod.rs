@@ -28,11 +28,7 @@ pub fn services() -> Vec<ServiceDef> {
             build: |deps| Box::pin(remit_scoring::build(deps)),
         },
         ServiceDef { name: "kpi", schema: remit_kpi::SCHEMA, build: |deps| Box::pin(remit_kpi::build(deps)) },
-        ServiceDef {
-            name: "handoff",
-            schema: remit_handoff::SCHEMA,
-            build: |deps| Box::pin(remit_handoff::build(deps)),
-        },
+        remit_handoff::SERVICE,
         ServiceDef {
             name: "council",
             schema: remit_council::SCHEMA,
