@@ -65,6 +65,17 @@ impl Cells {
         }
     }
 
+    /// Appends a value of this kind. One of another kind is left out, and the insert refused for its length.
+    fn push(&mut self, value: Value) {
+        match (self, value) {
+            (Self::Int(cells), Value::Int(cell)) => cells.push(cell),
+            (Self::Double(cells), Value::Double(cell)) => cells.push(cell),
+            (Self::Text(cells), Value::Text(cell)) => cells.push(cell),
+            (Self::Bytes(cells), Value::Bytes(cell)) => cells.push(cell),
+            _ => {}
+        }
+    }
+
     /// Takes the value of row `at`, which is then gone.
     fn take(&mut self, at: usize) -> Value {
         match self {
@@ -112,6 +123,19 @@ impl BulkInsert {
     /// A column of byte strings; cells may be `Option`.
     pub fn bytes<V: Into<Option<Vec<u8>>>>(mut self, column: &'static str, cells: impl IntoIterator<Item = V>) -> Self {
         self.columns.push((column, Cells::Bytes(options(cells))));
+        self
+    }
+
+    /// A column of values that are all of the kind of the first.
+    pub fn values(mut self, column: &'static str, values: Vec<Value>) -> Self {
+        let mut cells = match values.first() {
+            Some(Value::Int(_)) => Cells::Int(Vec::new()),
+            Some(Value::Double(_)) => Cells::Double(Vec::new()),
+            Some(Value::Bytes(_)) => Cells::Bytes(Vec::new()),
+            Some(Value::Text(_)) | None => Cells::Text(Vec::new()),
+        };
+        values.into_iter().for_each(|value| cells.push(value));
+        self.columns.push((column, cells));
         self
     }
 

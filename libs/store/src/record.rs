@@ -5,6 +5,7 @@
 //! columns, and `(tenant_id, name)` as its key. What the columns of its own say is what the message says:
 //! every write sets both.
 
+use crate::bulk::BulkInsert;
 use crate::db::Db;
 use crate::filter::{self, Field};
 use crate::mutation::Mutation;
@@ -14,6 +15,7 @@ use crate::tx::Tx;
 use crate::value::{Row, Value};
 use prost::Message;
 use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag};
+use std::collections::HashSet;
 use std::future::Future;
 
 /// A column that a list is ordered by.
@@ -79,8 +81,9 @@ pub trait Records: 'static {
     const TABLE: &'static str;
     /// The reason when it does not exist, such as `HOLD_NOT_FOUND`.
     const NOT_FOUND: &'static str;
-    /// The reason when it exists already, such as `HOLD_EXISTS`.
-    const EXISTS: &'static str;
+    /// The reason when it exists already, such as `HOLD_EXISTS`. Where no caller chooses the name, its being
+    /// taken is a defect of ours.
+    const EXISTS: &'static str = "INTERNAL";
     /// What lists are ordered by, before the name.
     const SORT: &'static [Key] = &[];
     /// The direction of lists.
@@ -151,6 +154,43 @@ pub trait Records: 'static {
             }
             let inserted = sql.push(") on conflict (tenant_id, name) do nothing").query().execute(m.tx()).await? == 1;
             if inserted {
+                Self::publish(m, message).await?;
+            }
+            Ok(inserted)
+        }
+    }
+
+    /// Inserts records in one statement, but those whose names are taken; returns the names inserted.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says.
+    fn insert_all(
+        m: &mut Mutation,
+        messages: &mut [Self::Message],
+    ) -> impl Future<Output = Result<HashSet<String>>> + Send {
+        async move {
+            let Some(first) = messages.first() else { return Ok(HashSet::new()) };
+            let count = messages.len();
+            let mut own: Vec<(&str, Vec<Value>)> =
+                Self::columns(first).into_iter().map(|(column, _)| (column, Vec::with_capacity(count))).collect();
+            for message in messages.iter_mut() {
+                Self::set_etag(message, etag::of(1));
+                for ((_, cells), (_, value)) in own.iter_mut().zip(Self::columns(message)) {
+                    cells.push(value);
+                }
+            }
+            let mut insert = BulkInsert::into(Self::TABLE)
+                .text("tenant_id", vec![m.tenant().as_str().to_owned(); count])
+                .text("name", messages.iter().map(|message| Self::name(message).to_owned()))
+                .bigint("revision", vec![1; count])
+                .bigint("create_time", messages.iter().map(|message| Self::create_time(message).0))
+                .bytes("body", messages.iter().map(Message::encode_to_vec));
+            for (column, cells) in own {
+                insert = insert.values(column, cells);
+            }
+            let rows = insert.on_conflict_do_nothing().returning("name", m.tx()).await?;
+            let inserted: HashSet<String> = rows.iter().map(|row| row.get("name")).collect::<Result<_>>()?;
+            for message in messages.iter().filter(|message| inserted.contains(Self::name(message))) {
                 Self::publish(m, message).await?;
             }
             Ok(inserted)
@@ -264,6 +304,22 @@ pub trait Records: 'static {
     /// `NotFound` with the collection's own reason; else as [`crate::classify`] says.
     fn get(tx: &mut Tx, tenant: &Tenant, name: &str) -> impl Future<Output = Result<Self::Message>> + Send {
         async move { Self::find(tx, tenant, name).await?.ok_or_else(|| Error::not_found(Self::NOT_FOUND, name)) }
+    }
+
+    /// Returns the records with these names, in no order, at most [`MOST`]; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says.
+    fn named(tx: &mut Tx, tenant: &Tenant, names: &[&str]) -> impl Future<Output = Result<Vec<Self::Message>>> + Send {
+        async move {
+            if names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let names = names.iter().copied();
+            let sql = select::<Self>(tenant).push(" and name in ").bind_list(names).push(" limit ").bind(MOST);
+            let rows = sql.query().fetch_all(tx).await?;
+            rows.iter().map(decode::<Self>).collect()
+        }
     }
 
     /// Returns one page of records and the token of the next one.

@@ -1,20 +1,21 @@
 //! What makes a gate version possible at all, and what makes it fit to govern anything (S5, S82).
 
-use crate::convert;
+use crate::business_time;
 use prost::Message as _;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
 use remit_core::acceptance::{Checklist, ChecklistItem};
 use remit_core::calendar::IsoDuration;
+use remit_core::name::CalendarName;
 use remit_core::routing::RoutingRules;
-use remit_core::{Error, Result, digest, name};
+use remit_core::{Error, Result, digest};
 use std::collections::BTreeSet;
 
 /// Refuses what no edit elsewhere could make right.
 ///
 /// # Errors
 /// `InvalidArgument` (`GATE_INVALID`, `DURATION_INVALID` or `CHECKLIST_INVALID`), naming the field.
-pub fn check(gate: &pb::GateVersion) -> Result<()> {
+pub(crate) fn check(gate: &pb::GateVersion) -> Result<()> {
     let wrong = |field: String, what: &str| Err(Error::invalid("GATE_INVALID", format!("gate_version.{field}"), what));
     let mut seen = BTreeSet::new();
     for (index, trigger) in gate.triggers.iter().enumerate() {
@@ -44,7 +45,7 @@ pub fn check(gate: &pb::GateVersion) -> Result<()> {
 }
 
 /// Everything that keeps the version from being activated, each with its field.
-pub fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
+pub(crate) fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
     let mut found = Vec::new();
     let mut require = |ok: bool, field: &str, description: &str| {
         if !ok {
@@ -64,7 +65,7 @@ pub fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
     require(!gate.kpis.is_empty(), "kpis", "name the KPIs by which the gate is judged");
     let reminder_first = match (&gate.remind_after, &gate.service_level) {
         (Some(remind), Some(level)) if remind.clock == level.clock => {
-            let length = |level| convert::duration(level, "").map(IsoDuration::elapsed).ok();
+            let length = |level| business_time::duration(level, "").map(IsoDuration::elapsed).ok();
             length(remind) < length(level)
         }
         _ => true,
@@ -106,7 +107,7 @@ pub fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
 ///
 /// # Errors
 /// `InvalidArgument` (`CHECKLIST_INVALID`), naming the field.
-pub fn build_checklist(message: &pb::Checklist) -> Result<Checklist> {
+pub(crate) fn build_checklist(message: &pb::Checklist) -> Result<Checklist> {
     let items = message.items.iter().map(|item| ChecklistItem {
         id: item.item.clone(),
         weight: if item.weight == 0.0 { 1.0 } else { item.weight },
@@ -115,8 +116,34 @@ pub fn build_checklist(message: &pb::Checklist) -> Result<Checklist> {
     Checklist::new(items.collect(), message.pass_mark)
 }
 
+/// The rules of a gate for reviewed work.
+///
+/// # Errors
+/// `Internal` if the gate routes leads: it governs no handoff.
+pub(crate) fn creative(gate: &pb::GateVersion) -> Result<&pb::CreativeRules> {
+    match &gate.rules {
+        Some(Rules::Creative(rules)) => Ok(rules),
+        Some(Rules::Routing(_)) | None => {
+            Err(Error::internal(format!("{} governs a handoff without review", gate.name)))
+        }
+    }
+}
+
+/// The rules of a gate for leads.
+///
+/// # Errors
+/// `Internal` if the gate is for reviewed work: it governs no lead.
+pub(crate) fn routing(gate: &pb::GateVersion) -> Result<&pb::RoutingRules> {
+    match &gate.rules {
+        Some(Rules::Routing(rules)) => Ok(rules),
+        Some(Rules::Creative(_)) | None => {
+            Err(Error::internal(format!("{} governs a lead and routes none", gate.name)))
+        }
+    }
+}
+
 /// The thresholds of a gate for leads.
-pub fn routing_rules(rules: &pb::RoutingRules) -> RoutingRules {
+pub(crate) fn routing_rules(rules: &pb::RoutingRules) -> RoutingRules {
     RoutingRules {
         score_above: rules.score_above_ratio,
         confidence_above: rules.confidence_above_ratio,
@@ -126,7 +153,7 @@ pub fn routing_rules(rules: &pb::RoutingRules) -> RoutingRules {
 
 /// The share of automatic decisions that people check, by the gate's risk; what is unrated or unsaid
 /// is checked as the template says, and from risk 4 on in full (A24).
-pub fn sampling_rate(gate: &pb::GateVersion) -> f64 {
+pub(crate) fn sampling_rate(gate: &pb::GateVersion) -> f64 {
     let rates = gate.sampling.unwrap_or(pb::SamplingRates { risk1_ratio: 0.05, risk2_ratio: 0.10, risk3_ratio: 0.50 });
     match gate.risk {
         1 => rates.risk1_ratio,
@@ -137,7 +164,7 @@ pub fn sampling_rate(gate: &pb::GateVersion) -> f64 {
 }
 
 /// The digest of what the version says, without what the server adds.
-pub fn content_digest(gate: &pb::GateVersion) -> String {
+pub(crate) fn content_digest(gate: &pb::GateVersion) -> String {
     let mut content = gate.clone();
     content.name.clear();
     content.state = 0;
@@ -152,7 +179,7 @@ pub fn content_digest(gate: &pb::GateVersion) -> String {
 }
 
 /// Every service level of the version with its field.
-pub fn levels(gate: &pb::GateVersion) -> Vec<(String, &pb::ServiceLevel)> {
+pub(crate) fn levels(gate: &pb::GateVersion) -> Vec<(String, &pb::ServiceLevel)> {
     let mut found = Vec::new();
     let fixed = [
         ("service_level", &gate.service_level),
@@ -174,14 +201,14 @@ pub fn levels(gate: &pb::GateVersion) -> Vec<(String, &pb::ServiceLevel)> {
 }
 
 fn level_of(level: &pb::ServiceLevel, field: &str) -> Result<()> {
-    let duration = convert::duration(level, field)?;
+    let duration = business_time::duration(level, field)?;
     match level.clock() {
         pb::ClockKind::Unspecified => {
             Err(Error::invalid("GATE_INVALID", format!("{field}.clock"), "must be elapsed or business time"))
         }
         pb::ClockKind::Elapsed => Ok(()),
         pb::ClockKind::Business => {
-            name::ids::<1>(&level.calendar, "calendars/*", &format!("{field}.calendar"))?;
+            CalendarName::parse(&level.calendar, &format!("{field}.calendar"))?;
             if duration.has_weeks() {
                 return Err(Error::invalid(
                     "DURATION_INVALID",

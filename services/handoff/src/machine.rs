@@ -1,11 +1,12 @@
 //! The states of a handoff and every way from one to another, as one table (R4).
 
 use remit_api::handoff::v1::HandoffState as State;
+use remit_api::wire::Word as _;
 use remit_core::{Error, Result};
 
 /// What moves a handoff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// The last trigger event happened.
     Trigger,
     /// AI begins an iteration.
@@ -110,7 +111,7 @@ const TRANSITIONS: &[(State, Action, State)] = &[
 /// # Errors
 /// `FailedPrecondition` (`HANDOFF_STATE`) if the table has no such transition, naming the state and
 /// what is possible from it.
-pub fn next(name: &str, state: State, action: Action) -> Result<State> {
+pub(crate) fn next(name: &str, state: State, action: Action) -> Result<State> {
     TRANSITIONS.iter().find(|(from, by, _)| *from == state && *by == action).map(|(_, _, to)| *to).ok_or_else(|| {
         let possible: Vec<&str> =
             TRANSITIONS.iter().filter(|(from, ..)| *from == state).map(|(_, by, _)| by.as_str()).collect();
@@ -124,19 +125,17 @@ pub fn next(name: &str, state: State, action: Action) -> Result<State> {
 }
 
 /// The error for what `state` does not allow.
-pub fn wrong_state(name: &str, state: State, wanted: &str, possible: &str) -> Error {
-    let state = state_name(state);
+pub(crate) fn wrong_state(name: &str, state: State, wanted: &str, possible: &str) -> Error {
+    let state = state.word();
     Error::precondition("HANDOFF_STATE", format!("{name} is {state} and cannot {wanted}; possible is: {possible}"))
 }
 
-/// The state without its prefix, such as `IN_REVIEW`.
-pub fn state_name(state: State) -> &'static str {
-    state.as_str_name().trim_start_matches("HANDOFF_STATE_")
-}
+/// The states in which nothing more happens by itself.
+pub(crate) const FINAL: [State; 3] = [S::Published, S::Expired, S::Cancelled];
 
 /// Whether nothing more happens in this state by itself.
-pub fn is_final(state: State) -> bool {
-    matches!(state, S::Published | S::Expired | S::Cancelled)
+pub(crate) fn is_final(state: State) -> bool {
+    FINAL.contains(&state)
 }
 
 impl Action {

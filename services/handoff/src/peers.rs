@@ -8,43 +8,43 @@ use remit_runtime::{Channel, Peers, foreign};
 
 /// Asks scoring.
 #[derive(Clone)]
-pub struct Scoring {
+pub(crate) struct Scoring {
     peers: Peers,
     client: DecisionServiceClient<Channel>,
 }
 
 /// What is asked.
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The task of the inventory.
-    pub task: &'a str,
+    pub(crate) task: &'a str,
     /// The model version.
-    pub model_version: &'a str,
+    pub(crate) model_version: &'a str,
     /// The gate that the result will pass.
-    pub gate: &'a str,
+    pub(crate) gate: &'a str,
     /// The run, by which scoring draws samples.
-    pub run_id: &'a str,
+    pub(crate) run_id: &'a str,
     /// How much is at stake.
-    pub stakes: Stakes,
+    pub(crate) stakes: Stakes,
 }
 
 /// The answer.
 #[derive(Debug, Clone)]
-pub struct Permission {
+pub(crate) struct Permission {
     /// Why not; empty if AI may act.
-    pub denials: Vec<String>,
+    pub(crate) denials: Vec<String>,
     /// How much people are to be involved.
-    pub pattern: AutonomyPattern,
+    pub(crate) pattern: AutonomyPattern,
     /// The share of results that people are to check, 0 to 1.
-    pub sampling_rate: f64,
+    pub(crate) sampling_rate: f64,
     /// What else is to be observed, in words.
-    pub obligations: Vec<String>,
+    pub(crate) obligations: Vec<String>,
     /// The policy version behind the answer.
-    pub policy: String,
+    pub(crate) policy: String,
 }
 
 impl Permission {
     /// The error for a denial.
-    pub fn require(&self, question: &str) -> Result<()> {
+    pub(crate) fn require(&self, question: &str) -> Result<()> {
         if self.denials.is_empty() {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl Permission {
 
 impl Scoring {
     /// Asks through `peers`.
-    pub fn new(peers: &Peers) -> Self {
+    pub(crate) fn new(peers: &Peers) -> Self {
         Self { peers: peers.clone(), client: DecisionServiceClient::new(peers.channel("scoring")) }
     }
 
@@ -66,7 +66,7 @@ impl Scoring {
     ///
     /// # Errors
     /// `Unavailable` (`SCORING_UNAVAILABLE`) if there was no answer.
-    pub async fn check(&self, tenant: &Tenant, question: &Question<'_>) -> Result<Permission> {
+    pub(crate) async fn check(&self, tenant: &Tenant, question: &Question<'_>) -> Result<Permission> {
         let message = scoring::CheckTaskRequest {
             task: question.task.to_owned(),
             model_version: question.model_version.to_owned(),

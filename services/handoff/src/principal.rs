@@ -1,12 +1,12 @@
 //! Who is meant by a principal, and who may review.
 
-use crate::convert::unstamp;
 use remit_api::handoff::v1::principal::Who;
 use remit_api::handoff::v1::{GateVersion, Handoff, Principal};
+use remit_api::wire::time;
 use remit_core::{Actor, Error, Result, Timestamp};
 
 /// Whether `actor` is meant.
-pub fn is(principal: &Principal, actor: &Actor) -> bool {
+pub(crate) fn is(principal: &Principal, actor: &Actor) -> bool {
     match &principal.who {
         Some(Who::Subject(subject)) => *subject == actor.subject,
         Some(Who::RoleGroup(group)) => actor.role_groups.contains(group),
@@ -15,17 +15,17 @@ pub fn is(principal: &Principal, actor: &Actor) -> bool {
 }
 
 /// Everyone in a role group.
-pub fn group(name: &str) -> Principal {
+pub(crate) fn group(name: &str) -> Principal {
     Principal { who: Some(Who::RoleGroup(name.to_owned())) }
 }
 
 /// One person.
-pub fn person(subject: &str) -> Principal {
+pub(crate) fn person(subject: &str) -> Principal {
     Principal { who: Some(Who::Subject(subject.to_owned())) }
 }
 
 /// The principal in words, for messages.
-pub fn words(principal: &Principal) -> String {
+pub(crate) fn words(principal: &Principal) -> String {
     match &principal.who {
         Some(Who::Subject(subject)) => subject.clone(),
         Some(Who::RoleGroup(group)) => format!("group {group}"),
@@ -38,7 +38,7 @@ pub fn words(principal: &Principal) -> String {
 ///
 /// # Errors
 /// `PermissionDenied` (`REVIEWER_NOT_ELIGIBLE`).
-pub fn check_reviewer(gate: &GateVersion, handoff: &Handoff, actor: &Actor, now: Timestamp) -> Result<()> {
+pub(crate) fn check_reviewer(gate: &GateVersion, handoff: &Handoff, actor: &Actor, now: Timestamp) -> Result<()> {
     let refused = |why: String| Err(Error::denied("REVIEWER_NOT_ELIGIBLE", why));
     let name = &handoff.name;
     if !actor.is_human() {
@@ -61,11 +61,11 @@ pub fn check_reviewer(gate: &GateVersion, handoff: &Handoff, actor: &Actor, now:
 }
 
 /// Whether `actor` is owner, delegate in time, or on the escalation ladder.
-pub fn on_ladder(gate: &GateVersion, actor: &Actor, now: Timestamp) -> bool {
+pub(crate) fn on_ladder(gate: &GateVersion, actor: &Actor, now: Timestamp) -> bool {
     let delegated = || {
         gate.delegates
             .iter()
-            .filter(|delegate| delegate.expire_time.as_ref().is_none_or(|end| now < unstamp(end)))
+            .filter(|delegate| delegate.expire_time.as_ref().is_none_or(|end| now < time::of(end)))
             .filter_map(|delegate| delegate.principal.as_ref())
             .any(|principal| is(principal, actor))
     };
@@ -73,11 +73,19 @@ pub fn on_ladder(gate: &GateVersion, actor: &Actor, now: Timestamp) -> bool {
     gate.owner.as_ref().is_some_and(|owner| is(owner, actor)) || delegated() || called()
 }
 
+/// Puts a person in the lead of a handoff.
+pub(crate) fn lead(handoff: &mut Handoff, actor: &Actor) {
+    handoff.human_led = true;
+    handoff.responsible = Some(person(&actor.subject));
+    handoff.next_prompt_version.clear();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::stamp;
     use remit_api::handoff::v1::Delegate;
+    use remit_api::wire;
+    use remit_api::wire::time::stamp;
     use remit_core::ActorKind;
 
     fn actor(subject: &str, groups: &[&str], kind: ActorKind) -> Actor {
@@ -93,8 +101,8 @@ mod tests {
             ..Default::default()
         };
         let handoff = Handoff {
-            requester: Some(crate::convert::actor(&actor("rita", &[], ActorKind::Human))),
-            submitted_by: Some(crate::convert::actor(&actor("sam", &[], ActorKind::Human))),
+            requester: Some(wire::actor(&actor("rita", &[], ActorKind::Human))),
+            submitted_by: Some(wire::actor(&actor("sam", &[], ActorKind::Human))),
             ..Default::default()
         };
         let allowed = |who: Actor, now| check_reviewer(&gate, &handoff, &who, Timestamp(now)).is_ok();

@@ -6,18 +6,18 @@ use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
 use remit_api::types::Stakes;
 
-/// The id of the gate for creative work.
-pub const CREATIVE: &str = "creative-approval";
-/// The id of the gate for leads.
-pub const ROUTING: &str = "lead-routing";
-/// The id of the first calendar.
-pub const CALENDAR: &str = "default";
+/// The gate for creative work.
+pub(crate) const CREATIVE: &str = "gates/creative-approval";
+/// The gate for leads.
+pub(crate) const ROUTING: &str = "gates/lead-routing";
+/// The first calendar.
+pub(crate) const CALENDAR: &str = "calendars/default";
 
 /// Monday to Friday, 09:00 to 17:00 UTC, no holidays.
-pub fn calendar() -> pb::Calendar {
+pub(crate) fn calendar() -> pb::Calendar {
     let hours = (1..=5).map(|weekday| pb::WorkingHours { weekday, start_minute: 9 * 60, end_minute: 17 * 60 });
     pb::Calendar {
-        name: format!("calendars/{CALENDAR}"),
+        name: CALENDAR.to_owned(),
         display_name: "Monday to Friday, 09:00 to 17:00 UTC".into(),
         time_zone: "UTC".into(),
         hours: hours.collect(),
@@ -26,7 +26,7 @@ pub fn calendar() -> pb::Calendar {
 }
 
 /// Twelve variants, the top three graded within 24 hours, two iterations, then a 30-minute triage.
-pub fn creative() -> pb::GateVersion {
+pub(crate) fn creative() -> pb::GateVersion {
     pb::GateVersion {
         display_name: "Creative approval".into(),
         description:
@@ -76,7 +76,7 @@ pub fn creative() -> pb::GateVersion {
 
 /// Score above 0.85 and confidence above 0.90, both strictly; two business hours to accept, two
 /// reassignments.
-pub fn routing() -> pb::GateVersion {
+pub(crate) fn routing() -> pb::GateVersion {
     pb::GateVersion {
         display_name: "Lead routing".into(),
         description:
@@ -90,7 +90,7 @@ pub fn routing() -> pb::GateVersion {
         service_level: Some(pb::ServiceLevel {
             duration: "PT2H".into(),
             clock: pb::ClockKind::Business.into(),
-            calendar: format!("calendars/{CALENDAR}"),
+            calendar: CALENDAR.to_owned(),
         }),
         iteration_limit: 2,
         escalation_ladder: vec![rung("sales_ops", "Sales Ops"), rung("cmo", "CMO")],

@@ -6,8 +6,12 @@
 
 use prost::Message;
 use remit_api::audit::v1::{Entry, Event as Audited, Outcome};
+use remit_api::handoff::v1::HandoffState;
 use remit_api::kpi::v1::Event;
 use remit_api::types::ActorKind;
+use remit_api::wire::Word as _;
+use remit_core::details::{self, Details, LeadRouted, ReviewDecided, RoutingReviewed, VariantEdited};
+use remit_core::name;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -108,13 +112,9 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn text(&self, key: &str) -> &str {
-        self.details.get(key).and_then(Json::as_str).unwrap_or_default()
-    }
-
-    /// The gate of `gates/{gate}/versions/{version}`.
-    fn gate(&self) -> String {
-        self.text("gate_version").split('/').nth(1).unwrap_or_default().to_owned()
+    /// The details as those of an action; as if nothing was said if they are of another form.
+    fn details<D: Details + Default>(&self) -> D {
+        D::read(self.details).unwrap_or_default()
     }
 
     fn event(&self, kpi: &str, value: Option<f64>, gate: &str) -> Event {
@@ -130,50 +130,50 @@ impl Seen<'_> {
     }
 
     fn handoff(&self, memory: &mut Memory, events: &mut Vec<Event>) {
-        let gate = self.gate();
+        let action = self.audited.action.as_str();
+        let Some(moved) = details::moved(action, self.details) else { return };
+        let gate = gate_of(&moved.gate_version);
         if !gate.is_empty() {
-            memory.gate = gate;
+            gate.clone_into(&mut memory.gate);
         }
         let gate = memory.gate.clone();
         let by_machine = self.audited.actor.as_ref().is_some_and(|actor| actor.kind() != ActorKind::Human);
-        match self.audited.action.as_str() {
+        match action {
             "handoff.handoffs.create" => memory.created = self.audited.occurred_at,
             "handoff.runs.fail" => events.push(self.event("ai_run_failure_rate", Some(1.0), &gate)),
             "handoff.variants.submit" if by_machine => {
                 events.push(self.event("ai_run_failure_rate", Some(0.0), &gate));
             }
-            "handoff.reviews.submit" => self.review(&gate, events),
-            "handoff.variants.edit" if !self.text("override").is_empty() => self.overridden(memory, events),
+            "handoff.reviews.submit" => self.review(&self.details(), &gate, events),
+            "handoff.variants.edit" if !self.details::<VariantEdited>().override_name.is_empty() => {
+                self.overridden(memory, events);
+            }
             "handoff.handoffs.override" => self.overridden(memory, events),
             _ => {}
         }
-        let (from, to) = (self.text("from"), self.text("to"));
-        if to == from {
+        if moved.to == moved.from {
             return;
         }
-        match to {
-            "ESCALATED" => memory.escalated = true,
-            "PUBLISHED" if memory.finished.is_empty() => self.finished(memory, &gate, events),
-            "CANCELLED" | "EXPIRED" => events.push(self.escalation(memory, &gate)),
+        match HandoffState::parse(&moved.to) {
+            Some(HandoffState::Escalated) => memory.escalated = true,
+            Some(HandoffState::Published) if memory.finished.is_empty() => self.finished(memory, &gate, events),
+            Some(HandoffState::Cancelled | HandoffState::Expired) => events.push(self.escalation(memory, &gate)),
             _ => {}
         }
     }
 
     /// A decided review: how long it took, whether the result was taken as it was, and its grades.
-    fn review(&self, gate: &str, events: &mut Vec<Event>) {
-        if let Some(latency) = self.details.get("decision_latency_us").and_then(Json::as_f64) {
-            events.push(self.event("review_decision_latency", Some(latency / 1e6), gate));
-        }
-        let list = |key: &str| self.details.get(key).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-        let untouched = self.details.get("edits_before").and_then(Json::as_i64).unwrap_or(0) == 0;
-        let accepted = untouched && !list("passed").is_empty();
+    fn review(&self, decided: &ReviewDecided, gate: &str, events: &mut Vec<Event>) {
+        let latency = decided.decision_latency_us as f64 / 1e6;
+        events.push(self.event("review_decision_latency", Some(latency), gate));
+        let accepted = decided.edits_before == 0 && !decided.passed.is_empty();
         let mut acceptance = self.event("acceptance_rate", Some(if accepted { 1.0 } else { 0.0 }), gate);
         self.tag(&mut acceptance, "model_version", &self.audited.model_version);
         let reviewer = self.audited.actor.as_ref().map(|actor| actor.subject.as_str()).unwrap_or_default();
         self.tag(&mut acceptance, "reviewer", reviewer);
         events.push(acceptance);
-        for (position, total) in list("totals").iter().filter_map(|graded| graded.get(2)?.as_f64()).enumerate() {
-            let mut grade = self.event("checklist_score", Some((total / 100.0).clamp(0.0, 1.0)), gate);
+        for (position, graded) in decided.totals.iter().enumerate() {
+            let mut grade = self.event("checklist_score", Some((graded.total / 100.0).clamp(0.0, 1.0)), gate);
             grade.event_id = format!("audit-{}-{position}", self.index);
             self.tag(&mut grade, "model_version", &self.audited.model_version);
             events.push(grade);
@@ -224,16 +224,27 @@ impl Seen<'_> {
 
     /// A routed lead is finished AI work; a review that sends it elsewhere overrides it.
     fn routing(&self, events: &mut Vec<Event>) {
-        let counted = format!("lead-{}", self.audited.resource.trim_start_matches("routings/"));
-        let event = |value| self.event("human_intervention_rate", Some(value), &self.gate());
+        let counted = format!("lead-{}", name::last(&self.audited.resource));
+        let event =
+            |value, gate_version: &str| self.event("human_intervention_rate", Some(value), gate_of(gate_version));
         match self.audited.action.as_str() {
-            "handoff.routings.route" => events.push(Event { event_id: counted, ..event(0.0) }),
-            "handoff.routings.review" if !self.text("override").is_empty() => {
-                events.push(Event { corrects: counted, ..event(1.0) });
+            "handoff.routings.route" => {
+                events.push(Event { event_id: counted, ..event(0.0, &self.details::<LeadRouted>().gate_version) });
+            }
+            "handoff.routings.review" => {
+                let reviewed: RoutingReviewed = self.details();
+                if !reviewed.override_name.is_empty() {
+                    events.push(Event { corrects: counted, ..event(1.0, &reviewed.gate_version) });
+                }
             }
             _ => {}
         }
     }
+}
+
+/// The gate of `gates/{gate}/versions/{version}`.
+fn gate_of(gate_version: &str) -> &str {
+    name::last(name::parent(gate_version))
 }
 
 #[cfg(test)]
@@ -241,9 +252,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use remit_api::types::Actor;
-    use serde_json::json;
+    use remit_core::details::{
+        Graded, HandoffCreated, HandoffMoved, HandoffOverridden, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
+    };
 
-    fn entry(index: i64, action: &str, resource: &str, details: Json) -> Entry {
+    fn entry(index: i64, resource: &str, details: impl Details, action: &str) -> Entry {
         let at = Some(prost_types::Timestamp { seconds: 1_212_278_400 + index * 60, nanos: 0 });
         let mut actor = Actor { subject: "mira".to_owned(), ..Actor::default() };
         actor.set_kind(if action == "handoff.variants.submit" { ActorKind::Ai } else { ActorKind::Human });
@@ -254,32 +267,52 @@ mod tests {
             occurred_at: at,
             recorded_at: at,
             service: "handoff".to_owned(),
-            details_json: details.to_string(),
+            details_json: details.json().to_string(),
             ..Audited::default()
         };
         event.set_outcome(Outcome::Success);
         Entry { index, event: Some(event), ..Entry::default() }
     }
 
-    fn life() -> Vec<Entry> {
-        let step = |index, action: &str, from: &str, to: &str| {
-            let details = json!({"from": from, "to": to, "gate_version": "gates/creative/versions/1"});
-            entry(index, action, "handoffs/h", details)
-        };
-        let mut review = step(3, "handoff.reviews.submit", "IN_REVIEW", "ACCEPTED");
-        let details = json!({
-            "from": "IN_REVIEW", "to": "ACCEPTED", "gate_version": "gates/creative/versions/1",
-            "decision_latency_us": 90_000_000, "edits_before": 0, "passed": ["a"],
-            "totals": [["a", "sha256:0", 85.0, true], ["b", "sha256:1", 60.0, false]],
+    fn step<D: OfHandoff>(
+        index: i64,
+        action: &str,
+        from: Option<HandoffState>,
+        to: HandoffState,
+        mut details: D,
+    ) -> Entry {
+        assert!(D::DOC.actions.contains(&action), "{action}");
+        details.set_moved(Moved {
+            from: from.map(|from| from.word().to_owned()).unwrap_or_default(),
+            to: to.word().to_owned(),
+            iteration: 1,
+            gate_version: "gates/creative/versions/1".to_owned(),
         });
-        review.event.as_mut().unwrap().details_json = details.to_string();
+        entry(index, "handoffs/h", details, action)
+    }
+
+    fn life(edits_before: i32) -> Vec<Entry> {
+        use HandoffState::{Accepted, AiRunning, Cancelled, Draft, InReview, Published, Triggered};
+        let graded = |variant: &str, total: f64, passed: bool| Graded {
+            variant: variant.to_owned(),
+            content_digest: format!("sha256:{variant}"),
+            total,
+            passed,
+        };
+        let decided = ReviewDecided {
+            decision_latency_us: 90_000_000,
+            edits_before,
+            passed: vec!["a".to_owned()],
+            totals: vec![graded("a", 85.0, true), graded("b", 60.0, false)],
+            ..ReviewDecided::default()
+        };
         vec![
-            step(0, "handoff.handoffs.create", "", "DRAFT"),
-            step(1, "handoff.runs.fail", "AI_RUNNING", "TRIGGERED"),
-            step(2, "handoff.variants.submit", "AI_RUNNING", "IN_REVIEW"),
-            review,
-            step(4, "handoff.handoffs.publish", "ACCEPTED", "PUBLISHED"),
-            step(5, "handoff.handoffs.override", "PUBLISHED", "CANCELLED"),
+            step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default()),
+            step(1, "handoff.runs.fail", Some(AiRunning), Triggered, HandoffMoved::default()),
+            step(2, "handoff.variants.submit", Some(AiRunning), InReview, VariantsSubmitted::default()),
+            step(3, "handoff.reviews.submit", Some(InReview), Accepted, decided),
+            step(4, "handoff.handoffs.publish", Some(Accepted), Published, HandoffPublished::default()),
+            step(5, "handoff.handoffs.override", Some(Published), Cancelled, HandoffOverridden::default()),
         ]
     }
 
@@ -289,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_handoff_gives_its_kpis_and_a_rollback_corrects_them() {
-        let events = derive(&life(), &mut BTreeMap::new());
+        let events = derive(&life(0), &mut BTreeMap::new());
         let values = |kpi: &str| of(&events, kpi).iter().map(|event| event.value).collect::<Vec<_>>();
         assert_eq!(values("ai_run_failure_rate"), [Some(1.0), Some(0.0)]);
         assert_eq!(values("review_decision_latency"), [Some(90.0)]);
@@ -303,14 +336,16 @@ mod tests {
         assert_eq!(intervention[1].occurred_at, intervention[0].occurred_at);
         assert_eq!(intervention[0].dimensions["gate"], "creative");
         assert_eq!(values("denied_action_rate"), [Some(0.0)]);
+        let edited = derive(&life(1), &mut BTreeMap::new());
+        assert_eq!(of(&edited, "acceptance_rate")[0].value, Some(0.0));
     }
 
     #[test]
     fn where_the_log_is_cut_makes_no_difference_but_to_tallies() {
-        let whole = derive(&life(), &mut BTreeMap::new());
+        let whole = derive(&life(0), &mut BTreeMap::new());
         let mut memory = BTreeMap::new();
         let mut parts = Vec::new();
-        for entry in life() {
+        for entry in life(0) {
             parts.extend(derive(&[entry], &mut memory));
         }
         let without = |events: Vec<Event>| -> Vec<Event> {
@@ -321,18 +356,21 @@ mod tests {
 
     #[test]
     fn a_lead_that_a_person_sends_elsewhere_is_an_intervention() {
-        let gate = json!({"gate_version": "gates/lead/versions/2"});
-        let mut review = gate.clone();
-        review["override"] = json!("overrides/1");
+        let gate_version = "gates/lead/versions/2".to_owned();
+        let routed = LeadRouted { gate_version: gate_version.clone(), ..LeadRouted::default() };
+        let review = RoutingReviewed { gate_version, ..RoutingReviewed::default() };
+        let redirected = RoutingReviewed { override_name: "overrides/1".to_owned(), ..review.clone() };
         let events = derive(
             &[
-                entry(7, "handoff.routings.route", "routings/lead-1", gate),
-                entry(9, "handoff.routings.review", "routings/lead-1", review),
+                entry(7, "routings/lead-1", routed, "handoff.routings.route"),
+                entry(8, "routings/lead-1", review, "handoff.routings.review"),
+                entry(9, "routings/lead-1", redirected, "handoff.routings.review"),
             ],
             &mut BTreeMap::new(),
         );
         let found = of(&events, "human_intervention_rate");
         assert_eq!((found[0].event_id.as_str(), found[0].value), ("lead-lead-1", Some(0.0)));
         assert_eq!((found[1].corrects.as_str(), found[1].value), ("lead-lead-1", Some(1.0)));
+        assert_eq!((found.len(), found[1].dimensions["gate"].as_str()), (2, "lead"));
     }
 }

@@ -24,20 +24,16 @@ mod table;
 mod task;
 
 use counter::Counter;
+use futures::future::BoxFuture;
 use remit_core::{Result, Tenant};
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The service, for a process to run.
-pub const SERVICE: ServiceDef = ServiceDef {
-    name: "scoring",
-    schema: Schema {
-        service: "scoring",
-        migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
-    },
-    build: |deps| Box::pin(build(deps)),
+const SCHEMA: Schema = Schema {
+    service: "scoring",
+    migrations: &[Migration::new(1, "init", include_str!("../migrations/0001_init.sql"))],
 };
 
 /// The service, for a process that runs it.

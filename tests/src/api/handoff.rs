@@ -2,9 +2,11 @@
 
 mod creative;
 mod deadlines;
+mod derived;
 mod erasure;
 mod gates;
 mod leads;
+mod noops;
 
 use super::Case;
 use crate::support::{Caller, Connection, Suite, eventually, stamp};
@@ -21,7 +23,7 @@ use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_core::digest;
 
 pub fn cases() -> Vec<Case> {
-    [gates::cases(), creative::cases(), deadlines::cases(), leads::cases()].concat()
+    [gates::cases(), creative::cases(), deadlines::cases(), leads::cases(), noops::cases(), derived::cases()].concat()
 }
 
 const TASK: &str = "tasks/made-by-ai";

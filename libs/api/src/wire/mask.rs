@@ -21,11 +21,6 @@ pub fn apply<M: Message + Name + Default>(
     immutable: &[&str],
 ) -> Result<M> {
     let paths = paths(mask, allowed, immutable)?;
-    let broken = || Error::internal(format!("{} cannot be read through its descriptor", M::NAME));
-    let dynamic = |message: &M| {
-        let descriptor = crate::pool().get_message_by_name(&M::full_name()).ok_or_else(broken)?;
-        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|_| broken())
-    };
     let (mut target, source) = (dynamic(current)?, dynamic(given)?);
     for path in paths {
         copy(&mut target, &source, path).ok_or_else(|| {
@@ -33,7 +28,28 @@ pub fn apply<M: Message + Name + Default>(
             Error::invalid("UPDATE_MASK_INVALID", "update_mask", rule)
         })?;
     }
-    target.transcode_to().map_err(|_| broken())
+    target.transcode_to().map_err(|_| broken::<M>())
+}
+
+/// The mask of those of `allowed` that `given` sets. Where it sets none, the mask is empty, which [`apply`]
+/// takes for all of them.
+///
+/// # Errors
+/// `Internal` if the message does not fit its descriptor.
+pub fn set<M: Message + Name>(given: &M, allowed: &[&str]) -> Result<FieldMask> {
+    let given = dynamic(given)?;
+    let fields = given.descriptor();
+    let set = |path: &&&str| fields.get_field_by_name(path).is_some_and(|field| given.has_field(&field));
+    Ok(FieldMask { paths: allowed.iter().filter(set).map(|path| (*path).to_owned()).collect() })
+}
+
+fn broken<M: Name>() -> Error {
+    Error::internal(format!("{} cannot be read through its descriptor", M::NAME))
+}
+
+fn dynamic<M: Message + Name>(message: &M) -> Result<DynamicMessage> {
+    let descriptor = crate::pool().get_message_by_name(&M::full_name()).ok_or_else(broken::<M>)?;
+    DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|_| broken::<M>())
 }
 
 /// The paths that a mask names.
@@ -128,6 +144,13 @@ mod tests {
             );
         }
         assert!(apply(&current, &given, mask(&["condition.guard"]).as_ref(), &["condition"], &[]).is_err());
+    }
+
+    #[test]
+    fn what_a_message_sets_is_a_mask() {
+        let given = handoff("handoffs/b", "", "z", "");
+        assert_eq!(set(&given, &["channel", "brief"]).unwrap().paths, ["brief"]);
+        assert!(set(&Handoff::default(), &["channel", "brief"]).unwrap().paths.is_empty());
     }
 
     #[test]

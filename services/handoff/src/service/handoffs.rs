@@ -1,294 +1,352 @@
-//! Creating, reading and editing handoffs, and the events that trigger them.
+//! Handoffs as a whole: created, edited, triggered, published, and taken over by people at every step.
 
-use super::record::{self, Record};
-use super::{Service, clocks, decode, gates};
-use crate::convert::{self, stamp};
+use super::held::Held;
+use super::{Service, clocks, gates, iterations, overrides, triages};
 use crate::machine::{self, Action};
-use crate::store::{self, handoffs::HandoffColumns, handoffs::VariantRow};
-use prost::Message as _;
+use crate::store::handoffs::insert_trigger;
+use crate::store::{Handoffs, variants};
+use crate::{briefs, principal, review_rules, signatures};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::HandoffState as State;
 use remit_api::handoff::v1::gate_version::Rules;
-use remit_core::{Error, Kind, Result, digest, name};
-use remit_runtime::{Cx, Started, finish};
-use remit_store::{Value, page};
-use serde_json::json;
+use remit_api::handoff::v1::{HandoffState as State, OverrideKind, TriageCause, VariantFate};
+use remit_api::wire::time::{self, stamp};
+use remit_api::wire::{self, Word as _, actor, mask, required};
+use remit_core::details::{
+    Details as _, HandoffCreated, HandoffMoved, HandoffOverridden, HandoffPublished, HandoffUpdated, Released,
+    TriggerRecorded,
+};
+use remit_core::name::{self, HandoffName, TaskName};
+use remit_core::{Error, Result, etag};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _};
 
-/// The trigger event that makes a brief final.
-const BRIEF_FINAL: &str = "brief.finalized";
-
-/// The brief with the digest of its answers.
-fn with_digest(brief: Option<pb::Brief>) -> Option<pb::Brief> {
-    brief.map(|mut brief| {
-        brief.digest.clear();
-        brief.digest = digest::sha256(&brief.encode_to_vec());
-        brief
-    })
-}
-
-/// The answers that a brief lacks (S149).
-fn open_questions(brief: Option<&pb::Brief>) -> Vec<(&'static str, &'static str)> {
-    let empty = pb::Brief::default();
-    let brief = brief.unwrap_or(&empty);
-    let answers = [
-        (&brief.audience, "brief.audience", "who are we reaching?"),
-        (&brief.message, "brief.message", "what must they hear, and where in the buying process?"),
-        (&brief.outcome, "brief.outcome", "what are we trying to produce?"),
-        (&brief.success_measure, "brief.success_measure", "how will we know?"),
-    ];
-    let open = answers.into_iter().filter(|(answer, ..)| answer.trim().is_empty());
-    open.map(|(_, field, question)| (field, question)).collect()
-}
-
-fn check_task(task: &str) -> Result<()> {
-    name::ids::<1>(task, "tasks/*", "handoff.task").map(drop)
-}
+/// The fields that can be changed.
+const FIELDS: &[&str] = &["display_name", "task", "brief", "parents", "channel"];
 
 impl Service {
     /// Creates a handoff under the gate's active version.
-    pub async fn create_handoff(&self, cx: &Cx, request: pb::CreateHandoffRequest) -> Result<pb::Handoff> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let id = request.handoff_id;
-        if !name::is_id(&id) {
-            return Err(Error::invalid("HANDOFF_INVALID", "handoff_id", "must be letters, digits, '.', '_' and '-'"));
-        }
-        let wanted = request.handoff.unwrap_or_default();
-        check_task(&wanted.task)?;
-        let (gate_id, version, gate) = gates::active(mutation.tx(), &cx.tenant, &wanted.gate, "handoff.gate").await?;
-        if !matches!(gate.rules, Some(Rules::Creative(_))) {
-            return Err(Error::precondition(
-                "GATE_KIND",
-                format!("{} is a gate for leads: use RouteLeads", wanted.gate),
-            ));
-        }
-        let now = mutation.now();
-        let mut handoff = pb::Handoff {
-            name: format!("handoffs/{id}"),
-            display_name: wanted.display_name,
-            gate: wanted.gate,
-            gate_version: gate.name.clone(),
-            task: wanted.task,
-            brief: with_digest(wanted.brief),
-            parents: wanted.parents,
-            channel: wanted.channel,
-            state: State::Draft.into(),
-            requester: Some(convert::actor(&cx.actor)),
-            etag: convert::etag(1),
-            create_time: Some(stamp(now)),
-            update_time: Some(stamp(now)),
-            ..Default::default()
-        };
-        handoff.expire_time = clocks::start_expiry(&mut mutation, &gate, &id).await?.map(stamp);
-        let columns = HandoffColumns {
-            id: &id,
-            gate_id: &gate_id,
-            gate_version: version,
-            task: &handoff.task,
-            channel: &handoff.channel,
-            state: handoff.state.into(),
-            human_led: false,
-            ai_run: false,
-            iteration: 0,
-            override_count: 0,
-            due_time: None,
-            escalate_time: None,
-            escalate_cause: None,
-            accept_time: None,
-            publish_time: None,
-            body: handoff.encode_to_vec(),
-        };
-        if !store::handoffs::insert(mutation.tx(), &cx.tenant, columns, now).await? {
-            return Err(Error::new(Kind::AlreadyExists, "HANDOFF_EXISTS", format!("{} exists already", handoff.name)));
-        }
-        super::record(&mut mutation, &handoff.name, |event| {
-            event.after_digest = digest::sha256(&handoff.encode_to_vec());
-            event.details = json!({"to": "DRAFT", "gate_version": handoff.gate_version, "task": handoff.task});
-        });
-        finish(mutation, handoff).await
+    pub(crate) async fn create_handoff(&self, cx: &Cx, request: pb::CreateHandoffRequest) -> Result<pb::Handoff> {
+        let call = cx.call(&request);
+        let name = HandoffName::new(name::id(&request.handoff_id, "handoff_id")?).to_string();
+        let given = required(request.handoff, "handoff")?;
+        TaskName::parse(&given.task, "handoff.task")?;
+        self.mutate(call, async |m| {
+            let gate = gates::active(m.tx(), &cx.tenant, &given.gate, "handoff.gate").await?;
+            if !matches!(gate.rules, Some(Rules::Creative(_))) {
+                let message = format!("{} is a gate for leads: use RouteLeads", given.gate);
+                return Err(Error::precondition("GATE_KIND", message));
+            }
+            let now = Some(stamp(m.now()));
+            let mut handoff = pb::Handoff {
+                name,
+                display_name: given.display_name,
+                gate: given.gate,
+                gate_version: gate.name.clone(),
+                task: given.task,
+                brief: briefs::with_digest(given.brief),
+                parents: given.parents,
+                channel: given.channel,
+                state: State::Draft.into(),
+                requester: Some(actor(&cx.actor)),
+                create_time: now,
+                update_time: now,
+                ..Default::default()
+            };
+            clocks::start_expiry(m, &mut handoff, &gate).await?;
+            Handoffs::insert(m, &mut handoff).await?;
+            m.record(&handoff.name, |event| {
+                event.after_digest = wire::digest(&handoff);
+                event.details = HandoffCreated {
+                    to: handoff.state().word().to_owned(),
+                    gate_version: handoff.gate_version.clone(),
+                    task: handoff.task.clone(),
+                    ..Default::default()
+                }
+                .json();
+            });
+            Ok(handoff)
+        })
+        .await
     }
 
     /// Returns a handoff.
-    pub async fn get_handoff(&self, cx: &Cx, request: pb::GetHandoffRequest) -> Result<pb::Handoff> {
-        record::peek(&mut self.db.read().await?, &cx.tenant, &request.name).await
+    pub(crate) async fn get_handoff(&self, cx: &Cx, request: pb::GetHandoffRequest) -> Result<pb::Handoff> {
+        HandoffName::parse(&request.name, "name")?;
+        Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await
     }
 
     /// Lists handoffs.
-    pub async fn list_handoffs(&self, cx: &Cx, request: pb::ListHandoffsRequest) -> Result<pb::ListHandoffsResponse> {
-        let size = page::size(request.page_size)?;
-        let filter = store::handoffs::filter(&request.filter)?;
-        let keyset = self.db.keyset(&cx.tenant, "handoffs", &[&request.filter]);
-        let after = keyset.after(&request.page_token)?;
-        let mut tx = self.db.read().await?;
-        let rows = store::handoffs::list(&mut tx, &cx.tenant, &filter, after.as_deref(), size + 1).await?;
-        let (rows, next_page_token) =
-            keyset.cut(rows, size, |row| vec![Value::from(row.create_time), Value::from(&row.id)]);
-        Ok(pb::ListHandoffsResponse {
-            handoffs: rows.iter().map(record::show).collect::<Result<_>>()?,
-            next_page_token,
-        })
+    pub(crate) async fn list_handoffs(
+        &self,
+        cx: &Cx,
+        request: pb::ListHandoffsRequest,
+    ) -> Result<pb::ListHandoffsResponse> {
+        let (handoffs, next_page_token) = Handoffs::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        Ok(pb::ListHandoffsResponse { handoffs, next_page_token })
     }
 
     /// Edits a handoff's description.
-    pub async fn update_handoff(&self, cx: &Cx, request: pb::UpdateHandoffRequest) -> Result<pb::Handoff> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let wanted = request.handoff.unwrap_or_default();
-        let mut record = Record::lock(&mut mutation, &wanted.name).await?;
-        // The lock has already counted this change.
-        let was = record.handoff.etag.trim_start_matches('r').parse::<i64>().unwrap_or(0) - 1;
-        convert::check_etag(&wanted.etag, was, &wanted.name)?;
-        if machine::is_final(record.state()) {
-            return Err(machine::wrong_state(&wanted.name, record.state(), "be edited", "nothing"));
-        }
-        let mut paths = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
-        if paths.is_empty() || paths == ["*"] {
-            paths = ["display_name", "task", "brief", "parents", "channel"].map(str::to_owned).to_vec();
-        }
-        let state = record.state();
-        let handoff = &mut record.handoff;
-        for path in &paths {
-            match path.as_str() {
-                "display_name" => handoff.display_name.clone_from(&wanted.display_name),
-                "parents" => handoff.parents.clone_from(&wanted.parents),
-                "channel" => handoff.channel.clone_from(&wanted.channel),
-                "brief" | "task" if state != State::Draft => {
-                    let (same_brief, same_task) =
-                        (handoff.brief == with_digest(wanted.brief.clone()), handoff.task == wanted.task);
-                    if if path == "brief" { same_brief } else { same_task } {
-                        continue;
-                    }
-                    let wanted_change = format!("change its {path}");
-                    return Err(machine::wrong_state(
-                        &wanted.name,
-                        state,
-                        &wanted_change,
-                        "changing display_name, parents, channel",
-                    ));
-                }
-                "brief" => handoff.brief = with_digest(wanted.brief.clone()),
-                "task" => {
-                    check_task(&wanted.task)?;
-                    handoff.task.clone_from(&wanted.task);
-                }
-                _ => {
-                    let known = format!("has no field {path}; fields are display_name, task, brief, parents, channel");
-                    return Err(Error::invalid("UPDATE_MASK_INVALID", "update_mask", known));
-                }
+    pub(crate) async fn update_handoff(&self, cx: &Cx, request: pb::UpdateHandoffRequest) -> Result<pb::Handoff> {
+        let call = cx.call(&request);
+        let given = required(request.handoff, "handoff")?;
+        self.mutate(call, async |m| {
+            let mut held = Held::claim(m, &given.name).await?;
+            etag::check(&given.etag, &held.handoff.etag, &given.name)?;
+            if machine::is_final(held.state()) {
+                return Err(held.wrong_state("be edited", "nothing"));
             }
-        }
-        let finalized = handoff.trigger_events.iter().any(|event| event.event_type == BRIEF_FINAL);
-        if finalized && paths.iter().any(|path| path == "brief") {
-            check_brief(handoff)?;
-        }
-        let handoff = record.save(&mut mutation, cx.method, "", json!({"fields": paths})).await?;
-        finish(mutation, handoff).await
+            let mut wanted = mask::apply(&held.handoff, &given, request.update_mask.as_ref(), FIELDS, &[])?;
+            wanted.brief = briefs::with_digest(wanted.brief);
+            let before = &held.handoff;
+            let changes = [
+                ("display_name", wanted.display_name != before.display_name),
+                ("task", wanted.task != before.task),
+                ("brief", wanted.brief != before.brief),
+                ("parents", wanted.parents != before.parents),
+                ("channel", wanted.channel != before.channel),
+            ];
+            let fields: Vec<&str> = changes.iter().filter(|(_, changed)| *changed).map(|(field, _)| *field).collect();
+            let frozen = fields.iter().find(|field| matches!(**field, "task" | "brief"));
+            if let (Some(field), true) = (frozen, held.state() != State::Draft) {
+                let change = format!("change its {field}");
+                return Err(held.wrong_state(&change, "changing display_name, parents, channel"));
+            }
+            if fields.contains(&"task") {
+                TaskName::parse(&wanted.task, "handoff.task")?;
+            }
+            let finalized = wanted.trigger_events.iter().any(|event| event.event_type == briefs::FINAL);
+            if finalized && fields.contains(&"brief") {
+                briefs::check(&wanted)?;
+            }
+            let fields = fields.into_iter().map(str::to_owned).collect();
+            held.handoff = wanted;
+            held.save(m, cx.method, "", HandoffUpdated { fields, ..Default::default() }).await
+        })
+        .await
     }
 
     /// Records a trigger event.
-    pub async fn record_trigger(&self, cx: &Cx, request: pb::RecordTriggerRequest) -> Result<pb::Handoff> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let mut record = Record::lock(&mut mutation, &request.name).await?;
-        let mut event = request.event.unwrap_or_default();
-        let now = mutation.now();
-        let types: Vec<&str> = record.gate.triggers.iter().map(|trigger| trigger.event_type.as_str()).collect();
-        if !types.contains(&event.event_type.as_str()) {
-            let known = format!("must be one of {}", types.join(", "));
-            return Err(Error::invalid("TRIGGER_UNKNOWN", "event.event_type", known));
-        }
-        convert::past(event.occurred_at.as_ref(), now, "event.occurred_at")?;
-        if event.event_type == BRIEF_FINAL {
-            check_brief(&record.handoff)?;
-        }
-        let new = store::handoffs::insert_trigger(mutation.tx(), &cx.tenant, &record.id, &event.event_id, now).await?;
-        if !new {
-            // Delivered twice by the other system: nothing changes, nothing is recorded.
-            let unchanged = record::peek(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
-            return Ok(unchanged);
-        }
-        if record.state() != State::Draft {
-            return Err(machine::wrong_state(
-                &request.name,
-                record.state(),
-                "be triggered",
-                "what comes after the trigger",
-            ));
-        }
-        event.recorded_at = Some(stamp(now));
-        let details = json!({"event_id": event.event_id, "event_type": event.event_type, "source": event.source});
-        record.handoff.trigger_events.push(event);
-        let events = &record.handoff.trigger_events;
-        let all = record
-            .gate
-            .triggers
-            .iter()
-            .all(|trigger| events.iter().any(|event| event.event_type == trigger.event_type));
-        if all {
-            record.go(Action::Trigger)?;
-        }
-        let handoff = record.save(&mut mutation, cx.method, "", details).await?;
-        finish(mutation, handoff).await
+    pub(crate) async fn record_trigger(&self, cx: &Cx, request: pb::RecordTriggerRequest) -> Result<pb::Handoff> {
+        let call = cx.call(&request);
+        let mut event = required(request.event, "event")?;
+        self.mutate(call, async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            let triggers = held.gate(m).await?.triggers;
+            let types: Vec<&str> = triggers.iter().map(|trigger| trigger.event_type.as_str()).collect();
+            if !types.contains(&event.event_type.as_str()) {
+                let known = format!("must be one of {}", types.join(", "));
+                return Err(Error::invalid("TRIGGER_UNKNOWN", "event.event_type", known));
+            }
+            time::past(event.occurred_at.as_ref(), m.now(), "event.occurred_at")?;
+            if event.event_type == briefs::FINAL {
+                briefs::check(&held.handoff)?;
+            }
+            if !insert_trigger(m, &request.name, &event.event_id).await? {
+                // Delivered twice by the other system: nothing changes, nothing is recorded.
+                return Ok(held.handoff);
+            }
+            if held.state() != State::Draft {
+                return Err(held.wrong_state("be triggered", "what comes after the trigger"));
+            }
+            event.recorded_at = Some(stamp(m.now()));
+            let details = TriggerRecorded {
+                event_id: event.event_id.clone(),
+                event_type: event.event_type.clone(),
+                source: event.source.clone(),
+                ..Default::default()
+            };
+            held.handoff.trigger_events.push(event);
+            let events = &held.handoff.trigger_events;
+            if types.iter().all(|wanted| events.iter().any(|event| event.event_type == *wanted)) {
+                held.go(Action::Trigger)?;
+            }
+            held.save(m, cx.method, "", details).await
+        })
+        .await
     }
 
-    /// Lists the variants of all iterations.
-    pub async fn list_variants(&self, cx: &Cx, request: pb::ListVariantsRequest) -> Result<pb::ListVariantsResponse> {
-        let [id] = name::ids::<1>(&request.parent, "handoffs/*", "parent")?;
-        let mut tx = self.db.read().await?;
-        record::peek(&mut tx, &cx.tenant, &request.parent).await?;
-        let size = page::size(request.page_size)?;
-        let keyset = self.db.keyset(&cx.tenant, "variants", &[id]);
-        let after = keyset.after(&request.page_token)?;
-        let rows = store::handoffs::list_variants(&mut tx, &cx.tenant, id, after.as_deref(), size + 1).await?;
-        let key = |row: &VariantRow| vec![Value::from(row.iteration), Value::from(row.rank), Value::from(&row.id)];
-        let (rows, next_page_token) = keyset.cut(rows, size, key);
-        let variants = rows.iter().map(|row| decode(&row.body)).collect::<Result<_>>()?;
-        Ok(pb::ListVariantsResponse { variants, next_page_token })
+    /// Publishes signed variants: mechanical once a person has signed, and impossible before (A6).
+    pub(crate) async fn publish_handoff(&self, cx: &Cx, request: pb::PublishHandoffRequest) -> Result<pb::Handoff> {
+        // Asked outside the mutation and judged inside, as for a run.
+        HandoffName::parse(&request.name, "name")?;
+        let before = Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
+        let permission = match &before.run_inputs {
+            Some(inputs) if !before.human_led => {
+                Some(self.permission(&cx.tenant, &before, &inputs.model_version).await)
+            }
+            _ => None,
+        };
+        self.mutate(cx.call(&request), async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            held.go(Action::Publish)?;
+            let gate = held.gate(m).await?;
+            let signed_digest = signatures::check(&held.handoff, &gate, &request.variants)?;
+            review_rules::check_tags(&held.handoff, &gate)?;
+            if !held.handoff.human_led {
+                let none = || Error::internal("an accepted AI result names no model version");
+                permission.ok_or_else(none)??.require(&format!("{} may no longer be published", request.name))?;
+            }
+            for variant in &mut held.handoff.variants {
+                if request.variants.iter().any(|published| published.variant == variant.variant) {
+                    variant.fate = VariantFate::Published.into();
+                }
+            }
+            held.handoff.publish_time = Some(stamp(m.now()));
+            clocks::stop_expiry(m, &mut held).await?;
+            variants::put(m, &held.handoff).await?;
+            let released = |variant: pb::PublishedVariant| Released {
+                variant: variant.variant,
+                content_digest: variant.content_digest,
+            };
+            let variants = request.variants.into_iter().map(released).collect();
+            held.save(m, cx.method, "", HandoffPublished { signed_digest, variants, ..Default::default() }).await
+        })
+        .await
+    }
+
+    /// Escalates by a person's judgment.
+    pub(crate) async fn escalate_handoff(&self, cx: &Cx, request: pb::EscalateHandoffRequest) -> Result<pb::Handoff> {
+        self.mutate(cx.call(&request), async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            let from = held.state();
+            if held.handoff.human_led {
+                return Err(held.wrong_state("be escalated: a person leads it", "take over, cancel"));
+            }
+            held.go(Action::Escalate)?;
+            if from == State::InReview {
+                clocks::stop_review(m, &mut held, false).await?;
+            }
+            let gate = held.gate(m).await?;
+            triages::schedule(m, &mut held, &gate, TriageCause::Person, request.reason.clone()).await?;
+            held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
+        })
+        .await
+    }
+
+    /// Overrides an AI result.
+    pub(crate) async fn override_handoff(&self, cx: &Cx, request: pb::OverrideHandoffRequest) -> Result<pb::Handoff> {
+        let call = cx.call(&request);
+        let reason = required(request.reason.clone(), "reason")?;
+        review_rules::check_reason(&reason, "reason")?;
+        self.mutate(call, async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            let by_ai = !held.handoff.human_led && held.handoff.run_inputs.is_some();
+            let before_digest = signatures::content_digest(&held.handoff);
+            match request.kind() {
+                OverrideKind::Reject => reject(m, &mut held, &request.next_prompt_version).await?,
+                OverrideKind::Takeover => take_over(m, &mut held).await?,
+                OverrideKind::Rollback => roll_back(m, &mut held).await?,
+                OverrideKind::Edit | OverrideKind::Unspecified => {
+                    let what = "must be REJECT, TAKEOVER or ROLLBACK; for an edit call EditVariant";
+                    return Err(Error::invalid("OVERRIDE_KIND", "kind", what));
+                }
+            }
+            signatures::void(&mut held.handoff, m.now(), request.kind().word());
+            variants::put(m, &held.handoff).await?;
+            let (code, text) = (reason.code(), reason.text.clone());
+            // Taking over before AI did anything, or correcting a person's work, overrides no AI result.
+            let override_name = if by_ai {
+                let digests = (before_digest, String::new());
+                overrides::of_handoff(m, &mut held.handoff, request.kind(), reason, digests).await?
+            } else {
+                String::new()
+            };
+            let details = HandoffOverridden { override_name, text, ..Default::default() };
+            held.save(m, cx.method, code.word(), details).await
+        })
+        .await
+    }
+
+    /// Gives a handoff up.
+    pub(crate) async fn cancel_handoff(&self, cx: &Cx, request: pb::CancelHandoffRequest) -> Result<pb::Handoff> {
+        self.mutate(cx.call(&request), async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            let from = held.state();
+            held.go(Action::Cancel)?;
+            clocks::stop_all(m, &mut held, from).await?;
+            signatures::void(&mut held.handoff, m.now(), "cancelled");
+            held.handoff.state_reason.clone_from(&request.reason);
+            held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
+        })
+        .await
+    }
+
+    /// Stops a handoff.
+    pub(crate) async fn suspend_handoff(&self, cx: &Cx, request: pb::SuspendHandoffRequest) -> Result<pb::Handoff> {
+        self.mutate(cx.call(&request), async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            let from = held.state();
+            held.go(Action::Suspend)?;
+            clocks::stop_all(m, &mut held, from).await?;
+            held.handoff.suspended_state = from.into();
+            held.handoff.state_reason.clone_from(&request.reason);
+            held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
+        })
+        .await
+    }
+
+    /// Resumes a suspended handoff where it was, with clocks that start anew.
+    pub(crate) async fn resume_handoff(&self, cx: &Cx, request: pb::ResumeHandoffRequest) -> Result<pb::Handoff> {
+        self.mutate(cx.call(&request), async |m| {
+            let mut held = Held::claim(m, &request.name).await?;
+            if held.state() != State::Suspended {
+                return Err(held.wrong_state("be resumed", "resuming a suspended one"));
+            }
+            held.handoff.state = std::mem::take(&mut held.handoff.suspended_state);
+            held.handoff.state_reason.clear();
+            let gate = held.gate(m).await?;
+            match held.state() {
+                State::InReview => clocks::start_review(m, &mut held, &gate).await?,
+                State::Escalated => clocks::start_triage(m, &mut held, &gate).await?,
+                _ => {}
+            }
+            clocks::start_expiry(m, &mut held.handoff, &gate).await?;
+            held.save(m, cx.method, "", HandoffMoved::default()).await
+        })
+        .await
     }
 }
 
-fn check_brief(handoff: &pb::Handoff) -> Result<()> {
-    let open = open_questions(handoff.brief.as_ref());
-    if open.is_empty() {
-        return Ok(());
+/// Refuses the result outside the graded review: a failed iteration.
+async fn reject(m: &mut Mutation, held: &mut Held, next_prompt: &str) -> Result<()> {
+    let from = held.state();
+    if !matches!(from, State::InReview | State::Accepted) {
+        return Err(held.wrong_state("have its result rejected", "TAKEOVER or ROLLBACK where the state allows"));
     }
-    let questions: Vec<&str> = open.iter().map(|(_, question)| *question).collect();
-    let message = format!("the brief of {} does not answer: {}", handoff.name, questions.join(" "));
-    let error = Error::precondition("BRIEF_INCOMPLETE", message);
-    Err(open.into_iter().fold(error, |error, (field, question)| error.with_violation(field, question)))
+    let gate = held.gate(m).await?;
+    let action = review_rules::failure(&held.handoff, &gate);
+    review_rules::check_prompt(action, next_prompt)?;
+    if from == State::InReview {
+        clocks::stop_review(m, held, true).await?;
+    }
+    set_fate(&mut held.handoff, VariantFate::Passed, VariantFate::Failed);
+    iterations::fail_or_pass(m, held, &gate, action, next_prompt).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_brief_has_four_answers() {
-        assert_eq!(open_questions(None).len(), 4);
-        let mut brief = pb::Brief {
-            audience: "CFOs".into(),
-            message: "One ledger, when they compare".into(),
-            outcome: "Demo requests".into(),
-            success_measure: " ".into(),
-            ..Default::default()
-        };
-        assert_eq!(open_questions(Some(&brief)), [("brief.success_measure", "how will we know?")]);
-        brief.success_measure = "40 demos a month".into();
-        assert!(open_questions(Some(&brief)).is_empty());
+/// Puts the caller in the lead of unfinished work.
+async fn take_over(m: &mut Mutation, held: &mut Held) -> Result<()> {
+    let from = held.state();
+    held.go(Action::TakeOver)?;
+    match from {
+        State::InReview => clocks::stop_review(m, held, true).await?,
+        State::Escalated => clocks::stop_triage(m, held, true).await?,
+        _ => {}
     }
+    principal::lead(&mut held.handoff, m.actor());
+    Ok(())
+}
 
-    #[test]
-    fn an_edit_changes_the_digest_of_a_brief() {
-        let brief = pb::Brief { audience: "CFOs".into(), ..Default::default() };
-        let first = with_digest(Some(brief.clone())).unwrap_or_default();
-        assert_eq!(Some(first.clone()), with_digest(Some(first.clone())));
-        let second = with_digest(Some(pb::Brief { audience: "CFO".into(), ..brief })).unwrap_or_default();
-        assert_ne!(first.digest, second.digest);
+/// Withdraws what was published; the caller leads from here.
+async fn roll_back(m: &mut Mutation, held: &mut Held) -> Result<()> {
+    held.go(Action::RollBack)?;
+    set_fate(&mut held.handoff, VariantFate::Published, VariantFate::Withdrawn);
+    principal::lead(&mut held.handoff, m.actor());
+    let gate = held.gate(m).await?;
+    clocks::start_expiry(m, &mut held.handoff, &gate).await
+}
+
+fn set_fate(handoff: &mut pb::Handoff, from: VariantFate, to: VariantFate) {
+    for variant in handoff.variants.iter_mut().filter(|variant| variant.fate() == from) {
+        variant.fate = to.into();
     }
 }

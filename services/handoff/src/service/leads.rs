@@ -1,267 +1,183 @@
-//! What people do with routed leads: accept, pass on, check.
+//! One routed lead under change: locked, and written back with its audit event and its place in the work queue.
 
-use super::routing::{save, show, to_sales_ops};
-use super::{Service, calendars, clocks, gates, overrides, reviews};
-use crate::convert::stamp;
-use crate::store::{self, routings::AssignmentRow, routings::RoutingRow};
+use super::clocks::{self, kinds};
+use super::held::fill;
+use super::work;
+use crate::gate_rules;
+use crate::principal::{group, person};
+use crate::store::clocks::ACCEPT;
+use crate::store::{GateVersions, Routings, routings};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::gate_version::Rules;
-use remit_api::handoff::v1::{Destination, OverrideKind, RoutingReason, RoutingState};
-use remit_core::routing::assign;
-use remit_core::{Error, Result, digest, name};
-use remit_runtime::{Cx, Started, finish};
-use remit_store::{Mutation, Value, page, timers};
-use serde_json::json;
+use remit_api::handoff::v1::{Destination, RoutingState};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, Word as _};
+use remit_core::details::{LeadLate, OfRouting, Placed};
+use remit_core::name::RoutingName;
+use remit_core::{Actor, Error, Result, Timestamp};
+use remit_store::{Mutation, Records as _, Timer};
+use std::collections::HashMap;
 
-/// A routing under change.
-struct Lead {
-    row: RoutingRow,
-    routing: pb::Routing,
-    gate: pb::GateVersion,
-    rules: pb::RoutingRules,
-}
-
-fn missing(name: &str) -> Error {
-    Error::not_found("ROUTING_NOT_FOUND", name)
+/// A locked routing and what it was before.
+pub(super) struct Lead {
+    pub(super) routing: pb::Routing,
+    pub(super) before_digest: String,
 }
 
 impl Lead {
-    async fn lock(mutation: &mut Mutation, name: &str) -> Result<Self> {
-        let [id] = name::ids::<1>(name, "routings/*", "name")?;
-        let tenant = mutation.tenant().clone();
-        let row = store::routings::lock(mutation.tx(), &tenant, id).await?.ok_or_else(|| missing(name))?;
-        let gate = gates::load(mutation.tx(), &tenant, &row.gate_id, row.gate_version).await?;
-        let Some(Rules::Routing(rules)) = gate.rules.clone() else {
-            return Err(Error::internal(format!("{name} is governed by a gate that routes no leads")));
-        };
-        Ok(Self { routing: show(&row)?, row, gate, rules })
+    /// Locks a routing: the first statement of every mutation of one. Ask for the time after this.
+    pub(super) async fn claim(m: &mut Mutation, name: &str) -> Result<Self> {
+        RoutingName::parse(name, "name")?;
+        Routings::claim(m, name).await.map(Self::of)
     }
 
-    fn round(&self) -> i64 {
-        i64::try_from(self.routing.assignments.len()).unwrap_or(i64::MAX)
+    fn of(routing: pb::Routing) -> Self {
+        Self { before_digest: wire::digest(&routing), routing }
+    }
+
+    /// The gate version that governs it.
+    pub(super) async fn gate(&self, m: &mut Mutation) -> Result<pb::GateVersion> {
+        let tenant = m.tenant().clone();
+        GateVersions::get(m.tx(), &tenant, &self.routing.gate_version).await
     }
 
     /// Refuses who does not have the lead.
-    fn check_holder(&self, cx: &Cx, wanted: &str) -> Result<()> {
-        let name = &self.routing.name;
-        let has = match self.routing.state() {
-            RoutingState::Assigned => self.routing.owner == cx.actor.subject,
-            RoutingState::SalesOps => cx.actor.role_groups.contains(&self.rules.sales_ops_group),
-            RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified => {
-                let state = self.routing.state().as_str_name().trim_start_matches("ROUTING_STATE_");
-                return Err(Error::precondition("ROUTING_STATE", format!("{name} is {state} and cannot be {wanted}")));
+    pub(super) fn check_holder(&self, actor: &Actor, wanted: &str) -> Result<()> {
+        let routing = &self.routing;
+        let (has, holder) = match routing.state() {
+            RoutingState::Assigned => (routing.owner == actor.subject, routing.owner.clone()),
+            RoutingState::SalesOps => {
+                (actor.role_groups.contains(&routing.notified_group), format!("group {}", routing.notified_group))
+            }
+            state @ (RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified) => {
+                let message = format!("{} is {} and cannot be {wanted}", routing.name, state.word());
+                return Err(Error::precondition("ROUTING_STATE", message));
             }
         };
         if has {
             return Ok(());
         }
-        let holder = if self.routing.owner.is_empty() {
-            format!("group {}", self.rules.sales_ops_group)
-        } else {
-            self.routing.owner.clone()
-        };
-        Err(Error::denied("NOT_THE_OWNER", format!("{name} is with {holder}, not with {}", cx.actor.subject)))
+        Err(Error::denied("NOT_THE_OWNER", format!("{} is with {holder}, not with {}", routing.name, actor.subject)))
     }
 
-    /// Ends the clock that runs, if any.
-    async fn end(&self, mutation: &mut Mutation, accepted: bool) -> Result<()> {
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        store::routings::end_assignment(mutation.tx(), &tenant, (&self.row.id, self.round()), now, accepted).await
+    /// Refuses to give the lead to one whom the gate does not list, or who has it.
+    pub(super) fn check_owner(&self, rules: &pb::RoutingRules, owner: &str) -> Result<()> {
+        if rules.sales_owners.iter().any(|listed| listed == owner) && self.routing.owner != owner {
+            return Ok(());
+        }
+        let what = format!("must be one of the gate's sales owners, and not the present one, {}", self.routing.owner);
+        Err(Error::invalid("OWNER_UNKNOWN", "owner", what))
     }
 
     /// Assigns the lead to a person, whose clock starts.
-    async fn assign(&mut self, mutation: &mut Mutation, owner: &str) -> Result<()> {
-        let (tenant, now) = (mutation.tenant().clone(), mutation.now());
-        let level = self.gate.service_level.clone().unwrap_or_default();
-        let due = calendars::due(mutation.tx(), &tenant, &level, now).await?;
-        self.routing.destination = Destination::Sales.into();
-        self.routing.state = RoutingState::Assigned.into();
-        self.routing.notified_group.clear();
-        owner.clone_into(&mut self.routing.owner);
-        self.routing.assignments.push(pb::Assignment {
+    pub(super) async fn assign(&mut self, m: &mut Mutation, gate: &pb::GateVersion, owner: &str) -> Result<()> {
+        let due = clocks::due(m, clocks::required(gate.service_level.as_ref(), gate)?).await?;
+        let routing = &mut self.routing;
+        routing.destination = Destination::Sales.into();
+        routing.state = RoutingState::Assigned.into();
+        routing.notified_group.clear();
+        owner.clone_into(&mut routing.owner);
+        routing.assignments.push(pb::Assignment {
             owner: owner.to_owned(),
-            assign_time: Some(stamp(now)),
+            assign_time: Some(stamp(m.now())),
             due_time: Some(stamp(due)),
-            accept_time: None,
-            reassign_reason: String::new(),
+            ..Default::default()
         });
-        let clock_id = mutation.new_id();
-        let row = AssignmentRow {
-            lead_id: self.row.id.clone(),
-            round: self.round(),
-            clock_id: clock_id.clone(),
-            owner: owner.to_owned(),
-            assign_time: now,
-            due_time: due,
-        };
-        store::routings::insert_assignments(mutation.tx(), &tenant, &[row]).await?;
-        timers::schedule(
-            mutation.tx(),
-            &tenant,
-            &format!("accept/{clock_id}"),
-            clocks::ACCEPT,
-            due,
-            clock_id.as_bytes(),
-        )
-        .await
+        start_clock(m, &[&*routing], due).await
     }
 
-    fn check_owner(&self, owner: &str) -> Result<()> {
-        if self.rules.sales_owners.iter().any(|listed| listed == owner) && self.routing.owner != owner {
-            return Ok(());
-        }
-        Err(Error::invalid(
-            "OWNER_UNKNOWN",
-            "owner",
-            format!("must be one of the gate's sales owners, and not the present one, {}", self.routing.owner),
-        ))
+    /// Moves the lead to Sales Ops.
+    pub(super) fn to_sales_ops(&mut self, gate: &pb::GateVersion) -> Result<()> {
+        self.routing.state = RoutingState::SalesOps.into();
+        self.routing.owner.clear();
+        self.routing.notified_group.clone_from(&gate_rules::routing(gate)?.sales_ops_group);
+        Ok(())
     }
 
-    async fn save(
-        self,
-        mutation: &mut Mutation,
-        cx: &Cx,
+    /// Writes the routing, its audit event and its place in the work queue.
+    pub(super) async fn save(
+        mut self,
+        m: &mut Mutation,
+        action: &str,
         reason: &str,
-        details: serde_json::Value,
+        mut details: impl OfRouting,
     ) -> Result<pb::Routing> {
-        save(mutation, &self.row, self.routing, &self.gate, cx.method, reason, details).await
+        self.routing.update_time = Some(stamp(m.now()));
+        Routings::save(m, &mut self.routing).await?;
+        let routing = self.routing;
+        match routing.state() {
+            RoutingState::Assigned | RoutingState::SalesOps => put_work(m, &routing).await?,
+            RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified => {
+                work::remove(m, pb::WorkKind::Lead, &routing.name).await?;
+            }
+        }
+        details.set_placed(placed(&routing));
+        let mut event = m.event(action, &routing.name);
+        event.reason = reason.to_owned();
+        event.before_digest = self.before_digest;
+        event.after_digest = wire::digest(&routing);
+        event.model_version.clone_from(&routing.model_version);
+        fill(&mut event, details.json());
+        m.record_event(event);
+        Ok(routing)
     }
 }
 
-impl Service {
-    /// Accepts a lead.
-    pub async fn accept_lead(&self, cx: &Cx, request: pb::AcceptLeadRequest) -> Result<pb::Routing> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let mut lead = Lead::lock(&mut mutation, &request.name).await?;
-        lead.check_holder(cx, "accepted")?;
-        lead.end(&mut mutation, true).await?;
-        let now = mutation.now();
-        lead.routing.state = RoutingState::Accepted.into();
-        lead.routing.owner.clone_from(&cx.actor.subject);
-        lead.routing.notified_group.clear();
-        if let Some(last) = lead.routing.assignments.last_mut().filter(|last| last.owner == cx.actor.subject) {
-            last.accept_time = Some(stamp(now));
-        }
-        let round = lead.round();
-        let routing = lead.save(&mut mutation, cx, "", json!({"round": round})).await?;
-        finish(mutation, routing).await
-    }
-
-    /// Passes a lead on.
-    pub async fn reassign_lead(&self, cx: &Cx, request: pb::ReassignLeadRequest) -> Result<pb::Routing> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let mut lead = Lead::lock(&mut mutation, &request.name).await?;
-        lead.check_holder(cx, "reassigned")?;
-        lead.check_owner(&request.owner)?;
-        lead.end(&mut mutation, false).await?;
-        let from_sales_ops = lead.routing.state() == RoutingState::SalesOps;
-        let before = lead.routing.owner.clone();
-        let done = lead.routing.assignments.iter().filter(|assignment| !assignment.reassign_reason.is_empty()).count();
-        if let Some(last) = lead.routing.assignments.last_mut().filter(|_| !from_sales_ops) {
-            last.reassign_reason.clone_from(&request.reason);
-        }
-        // Sales Ops ends the passing on, and may therefore assign beyond the limit.
-        let limit = usize::try_from(lead.gate.iteration_limit).unwrap_or(0);
-        if done >= limit && !from_sales_ops {
-            to_sales_ops(&mut lead.routing, &lead.gate);
-        } else {
-            lead.assign(&mut mutation, &request.owner).await?;
-        }
-        let details = json!({"from": before, "to": lead.routing.owner, "wanted": request.owner, "reassignments": done + usize::from(!from_sales_ops)});
-        let routing = lead.save(&mut mutation, cx, &request.reason, details).await?;
-        finish(mutation, routing).await
-    }
-
-    /// Records a person's check of a routing.
-    pub async fn review_routing(&self, cx: &Cx, request: pb::ReviewRoutingRequest) -> Result<pb::Routing> {
-        let mut mutation = match self.begin(cx, &request.request_id, &request).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        let mut lead = Lead::lock(&mut mutation, &request.name).await?;
-        let confirmed = lead.routing.destination() == request.destination();
-        if confirmed && !lead.routing.checked_by.is_empty() {
-            let message = format!("{} was checked by {}", request.name, lead.routing.checked_by);
-            return Err(Error::precondition("ROUTING_CHECKED", message));
-        }
-        lead.routing.checked_by.clone_from(&cx.actor.subject);
-        lead.routing.check_time = Some(stamp(mutation.now()));
-        if confirmed {
-            let sampled = lead.routing.sampled;
-            let routing = lead.save(&mut mutation, cx, "CONFIRMED", json!({"sampled": sampled})).await?;
-            return finish(mutation, routing).await;
-        }
-        let Some(reason) = request.reason.clone() else {
-            return Err(Error::invalid("REASON_REQUIRED", "reason", "is required to change the destination"));
-        };
-        reviews::check_reason(&reason, "reason")?;
-        let name = redirect(&mut mutation, &mut lead, &request, reason.clone()).await?;
-        let code = reason.code().as_str_name().trim_start_matches("REASON_CODE_");
-        let routing = lead.save(&mut mutation, cx, code, json!({"override": name, "text": reason.text})).await?;
-        finish(mutation, routing).await
-    }
-
-    /// Returns a routing.
-    pub async fn get_routing(&self, cx: &Cx, request: pb::GetRoutingRequest) -> Result<pb::Routing> {
-        let [id] = name::ids::<1>(&request.name, "routings/*", "name")?;
-        let row = store::routings::get(&mut self.db.read().await?, &cx.tenant, id).await?;
-        show(&row.ok_or_else(|| missing(&request.name))?)
-    }
-
-    /// Lists routings.
-    pub async fn list_routings(&self, cx: &Cx, request: pb::ListRoutingsRequest) -> Result<pb::ListRoutingsResponse> {
-        let size = page::size(request.page_size)?;
-        let filter = store::routings::filter(&request.filter)?;
-        let keyset = self.db.keyset(&cx.tenant, "routings", &[&request.filter]);
-        let after = keyset.after(&request.page_token)?;
-        let mut tx = self.db.read().await?;
-        let rows = store::routings::list(&mut tx, &cx.tenant, &filter, after.as_deref(), size + 1).await?;
-        let (rows, next_page_token) = keyset.cut(rows, size, |row| vec![Value::from(&row.id)]);
-        Ok(pb::ListRoutingsResponse { routings: rows.iter().map(show).collect::<Result<_>>()?, next_page_token })
+/// Where a lead is, for the log.
+pub(super) fn placed(routing: &pb::Routing) -> Placed {
+    Placed {
+        destination: routing.destination().word().to_owned(),
+        state: routing.state().word().to_owned(),
+        gate_version: routing.gate_version.clone(),
     }
 }
 
-/// Sends a lead to the other destination, as an override.
-async fn redirect(
-    mutation: &mut Mutation,
-    lead: &mut Lead,
-    request: &pb::ReviewRoutingRequest,
-    reason: pb::Reason,
-) -> Result<String> {
-    let before_digest = digest::sha256(&lead.row.body);
-    lead.end(mutation, false).await?;
-    if request.destination() == Destination::Sales {
-        let owner = if request.owner.is_empty() {
-            let by_rule = assign(&lead.row.id, &lead.routing.recommended_owner, &lead.rules.sales_owners);
-            by_rule.ok_or_else(|| Error::internal("an active gate lists no sales owners"))?.to_owned()
-        } else {
-            lead.check_owner(&request.owner)?;
-            request.owner.clone()
-        };
-        lead.assign(mutation, &owner).await?;
-    } else {
-        lead.routing.destination = Destination::Nurture.into();
-        lead.routing.state = RoutingState::Nurture.into();
-        lead.routing.owner.clear();
-        lead.routing.notified_group.clone_from(&lead.rules.sdr_group);
-    }
-    let overridden = i32::from(RoutingReason::Overridden);
-    if !lead.routing.reasons.contains(&overridden) {
-        lead.routing.reasons.push(overridden);
-    }
-    let what = overrides::Overridden {
-        resource: &lead.routing.name,
-        gate_id: &lead.row.gate_id,
-        gate_version: &lead.routing.gate_version,
-        model_version: &lead.routing.model_version,
-        before_digest,
-        after_digest: String::new(),
+/// Starts the clock to accept: one timer for all leads that were assigned together.
+pub(super) async fn start_clock(m: &mut Mutation, assigned: &[&pb::Routing], due: Timestamp) -> Result<()> {
+    let clock = m.new_id();
+    routings::assign(m, assigned, &clock).await?;
+    clocks::schedule(m, ACCEPT, &clock, kinds::ACCEPT, due).await
+}
+
+/// Puts an assigned lead, or one with Sales Ops, into the work queue.
+pub(super) async fn put_work(m: &mut Mutation, routing: &pb::Routing) -> Result<()> {
+    let last = routing.assignments.last();
+    let with_sales_ops = routing.state() == RoutingState::SalesOps;
+    let item = pb::WorkItem {
+        resource: routing.name.clone(),
+        kind: pb::WorkKind::Lead.into(),
+        responsible: Some(if with_sales_ops { group(&routing.notified_group) } else { person(&routing.owner) }),
+        due_time: last.and_then(|assignment| assignment.due_time).filter(|_| !with_sales_ops),
+        breached: !routing.breaches.is_empty() && with_sales_ops,
+        offered_at: last.and_then(|assignment| assignment.assign_time),
+        gate_version: routing.gate_version.clone(),
+        routings: Vec::new(),
     };
-    overrides::insert(mutation, what, OverrideKind::Edit, reason).await
+    work::put(m, &item).await
+}
+
+/// The leads of one clock were not accepted in time: they go to Sales Ops (A14), each with its breach.
+pub(super) async fn accept_due(m: &mut Mutation, timer: &Timer, clock: &str) -> Result<()> {
+    let late = routings::breach_assignments(m, clock, timer.detected_at).await?;
+    let mut gates: HashMap<String, pb::GateVersion> = HashMap::new();
+    for (name, round) in late {
+        let Some(routing) = Routings::try_claim(m, &name).await? else { continue };
+        let mut lead = Lead::of(routing);
+        let gate = match gates.remove(&lead.routing.gate_version) {
+            Some(gate) => gate,
+            None => lead.gate(m).await?,
+        };
+        let owner = lead.routing.owner.clone();
+        lead.to_sales_ops(&gate)?;
+        lead.routing.breaches.push(pb::Breach {
+            clock: ACCEPT.into(),
+            round: i32::try_from(round).unwrap_or(i32::MAX),
+            due_time: Some(stamp(timer.due_at)),
+            detect_time: Some(stamp(timer.detected_at)),
+            rung: 1,
+            called: Some(group(&lead.routing.notified_group)),
+        });
+        gates.insert(gate.name.clone(), gate);
+        lead.save(m, kinds::ACCEPT, "SLA_BREACHED", LeadLate { owner, round, ..Default::default() }).await?;
+    }
+    Ok(())
 }

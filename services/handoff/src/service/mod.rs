@@ -1,72 +1,57 @@
-//! The use cases: each opens one mutation, applies the rules and commits.
+//! The use cases, one file for the noun of each permission; each mutation is one closure.
 
+mod batches;
 mod briefings;
 mod calendars;
 mod clocks;
-mod control;
-mod editing;
 mod gates;
 mod handoffs;
-mod lead_rules;
+mod held;
+mod iterations;
 mod leads;
 mod overrides;
-mod publishing;
-mod record;
 mod reviews;
-mod routing;
+mod routings;
 mod runs;
 mod seeds;
 mod summaries;
+mod timers;
+mod triages;
+mod variants;
 mod work;
 
-pub use clocks::Timers;
-pub use work::{FEED as WORK_FEED, parse_key};
+pub(crate) use timers::Timers;
 
 use crate::peers::Scoring;
 use prost::Message;
-use remit_core::{Clock, Error, Result, Tenant};
-use remit_runtime::{Cx, Started};
-use remit_store::{Db, Mutation};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use remit_core::Result;
+use remit_runtime::{Deps, Seeded};
+use remit_store::{Call, Db, Mutation};
+use tokio_util::sync::CancellationToken;
 
 /// The use cases with what they need.
 #[derive(Clone)]
-pub struct Service {
+pub(crate) struct Service {
     db: Db,
-    clock: Arc<dyn Clock>,
     scoring: Scoring,
-    seeded: Arc<Mutex<HashSet<Tenant>>>,
+    seeded: Seeded,
+    shutdown: CancellationToken,
 }
 
 impl Service {
     /// Puts the service together.
-    pub fn new(db: Db, clock: Arc<dyn Clock>, scoring: Scoring) -> Self {
-        Self { db, clock, scoring, seeded: Arc::default() }
+    pub(crate) fn new(deps: Deps) -> Self {
+        let scoring = Scoring::new(&deps.peers);
+        Self { db: deps.db, scoring, seeded: Seeded::default(), shutdown: deps.shutdown }
     }
 
-    /// The database, for watch streams.
-    pub fn db(&self) -> &Db {
-        &self.db
+    /// A mutation of a tenant that has what ships with the service.
+    async fn mutate<R: Message + Default>(
+        &self,
+        call: Call,
+        work: impl AsyncFnOnce(&mut Mutation) -> Result<R>,
+    ) -> Result<R> {
+        self.seed(&call.tenant).await?;
+        self.db.mutate(&call, work).await
     }
-
-    /// Begins the mutation of a call, or finds the answer it had before.
-    async fn begin<R: Message + Default>(&self, cx: &Cx, request_id: &str, body: &impl Message) -> Result<Started<R>> {
-        self.seed(&cx.tenant).await?;
-        let call = cx.call(request_id, body, &*self.clock);
-        remit_runtime::begin(&self.db, &call).await
-    }
-}
-
-/// Reads a stored message.
-fn decode<M: Message + Default>(body: &[u8]) -> Result<M> {
-    M::decode(body).map_err(|cause| Error::internal("a stored message cannot be read").with_source(cause))
-}
-
-/// Records the audit event of the call itself.
-fn record(mutation: &mut Mutation, resource: &str, fill: impl FnOnce(&mut remit_core::AuditEvent)) {
-    let action = mutation.call().method;
-    let mut event = mutation.event(action, resource);
-    fill(&mut event);
-    mutation.record(event);
 }

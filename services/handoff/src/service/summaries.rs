@@ -1,73 +1,33 @@
-//! What a span of time looked like. No rate without its n, no value where there is no data (promise 5).
+//! What a span of time looked like.
 
-use super::{Service, decode};
-use crate::convert::{range, span, stamp};
-use crate::machine;
-use crate::store;
-use crate::store::summaries::{Clocks, Count, Decided, Span};
+use super::Service;
+use crate::statistics::{considered, latency, rate};
+use crate::store::clocks::ACCEPT;
+use crate::store::routings::bit;
+use crate::store::summaries::{self, Clocks, Count, Late, LateLead, Overridden, Routed, Span};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::{HandoffState, OverrideKind, ReasonCode, RoutingReason, RoutingState};
-use remit_core::{Error, Result, name};
+use remit_api::handoff::v1::{Destination, HandoffState, RoutingReason};
+use remit_api::wire::time::stamp;
+use remit_api::wire::{Word, decode, range};
+use remit_core::name::GateName;
+use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use std::collections::BTreeMap;
 
 /// How many breaches a summary names.
 const MOST_BREACHES: i64 = 200;
-/// How many reviewers or gates a summary names.
-const MOST_SUBJECTS: usize = 100;
-/// A reviewer or gate that accepts at least this share of at least this many reviews is flagged (R17).
-const ALWAYS: (f64, i64) = (0.98, 10);
-/// Reviews decided within this time count as one burst.
-const BURST_MICROS: i64 = 60 * 1_000_000;
-
-/// A rate with its 95% interval.
-///
-/// Wilson, E. B. (1927): Probable inference, the law of succession, and statistical inference, JASA 22.
-fn rate(count: i64, total: i64) -> pb::Rate {
-    if total <= 0 {
-        return pb::Rate { count, total, ..Default::default() };
-    }
-    /// The 97.5% quantile of the normal distribution.
-    const Z: f64 = 1.959_963_984_540_054;
-    let (n, p) = (total as f64, count as f64 / total as f64);
-    let z2 = Z * Z;
-    let center = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    pb::Rate {
-        count,
-        total,
-        ratio: Some(p),
-        lower_ratio: Some((center - half).max(0.0)),
-        upper_ratio: Some((center + half).min(1.0)),
-    }
-}
-
-/// The spread of durations given in microseconds.
-fn latency(mut micros: Vec<i64>) -> pb::Latency {
-    micros.sort_unstable();
-    let (Some(first), Some(last)) = (micros.first().copied(), micros.last().copied()) else {
-        return pb::Latency::default();
-    };
-    let count = micros.len();
-    let rank = |percent: usize| micros.get((count * percent).div_ceil(100).max(1) - 1).copied().map(span);
-    let sum: i128 = micros.iter().copied().map(i128::from).sum();
-    let mean = i64::try_from(sum / count as i128).unwrap_or(i64::MAX);
-    pb::Latency {
-        count: i64::try_from(count).unwrap_or(i64::MAX),
-        min: Some(span(first)),
-        p50: rank(50),
-        p95: rank(95),
-        max: Some(span(last)),
-        mean: Some(span(mean)),
-    }
-}
 
 fn named(counts: Vec<Count>) -> Vec<pb::NamedCount> {
     counts.into_iter().map(|count| pb::NamedCount { key: count.key, count: count.count }).collect()
 }
 
-fn tally(counts: BTreeMap<String, i64>) -> Vec<pb::NamedCount> {
-    counts.into_iter().map(|(key, count)| pb::NamedCount { key, count }).collect()
+/// How often each key stands in the pairs.
+fn tally<K: Into<String>>(counts: impl IntoIterator<Item = (K, i64)>) -> Vec<pb::NamedCount> {
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for (key, count) in counts {
+        *sums.entry(key.into()).or_default() += count;
+    }
+    sums.into_iter().map(|(key, count)| pb::NamedCount { key, count }).collect()
 }
 
 fn level(clocks: Clocks) -> pb::ServiceLevelSummary {
@@ -80,141 +40,57 @@ fn level(clocks: Clocks) -> pb::ServiceLevelSummary {
     }
 }
 
-fn reason_name(code: i64) -> String {
-    let code = i32::try_from(code).ok().and_then(|code| ReasonCode::try_from(code).ok()).unwrap_or_default();
-    code.as_str_name().trim_start_matches("REASON_CODE_").to_owned()
-}
-
-/// What is counted about the overrides of a span.
-#[derive(Default)]
-struct OverrideCounts {
-    total: i64,
-    without_follow_up: i64,
-    by_reason: BTreeMap<String, i64>,
-    by_kind: BTreeMap<String, i64>,
-    by_model: BTreeMap<String, i64>,
-}
-
-impl OverrideCounts {
-    fn of(rows: Vec<store::summaries::Overrides>) -> Self {
-        let mut counts = Self::default();
-        for row in rows {
-            let kind =
-                i32::try_from(row.kind).ok().and_then(|kind| OverrideKind::try_from(kind).ok()).unwrap_or_default();
-            let kind = kind.as_str_name().trim_start_matches("OVERRIDE_KIND_").to_owned();
-            counts.total += row.count;
-            counts.without_follow_up += if row.followed_up { 0 } else { row.count };
-            *counts.by_reason.entry(reason_name(row.reason)).or_default() += row.count;
-            *counts.by_kind.entry(kind).or_default() += row.count;
-            *counts.by_model.entry(row.model_version).or_default() += row.count;
-        }
-        counts
-    }
-}
-
-/// How considered the decisions of each subject are: the busiest first.
-fn considered(reviews: &[Decided], subject: impl Fn(&Decided) -> &str) -> Vec<pb::ConsideredApproval> {
-    let mut groups: BTreeMap<&str, Vec<&Decided>> = BTreeMap::new();
-    for review in reviews {
-        groups.entry(subject(review)).or_default().push(review);
-    }
-    let mut found: Vec<pb::ConsideredApproval> = groups
-        .into_iter()
-        .map(|(subject, reviews)| {
-            let total = i64::try_from(reviews.len()).unwrap_or(i64::MAX);
-            let accepted: Vec<&&Decided> = reviews.iter().filter(|review| review.outcome == "ACCEPTED").collect();
-            let accepts = i64::try_from(accepted.len()).unwrap_or(i64::MAX);
-            let share = rate(accepts, total);
-            pb::ConsideredApproval {
-                subject: subject.to_owned(),
-                review_count: total,
-                accept_count: accepts,
-                reject_count: total - accepts,
-                decision_latency: Some(latency(reviews.iter().map(|review| review.latency_us).collect())),
-                edits_before_accept: accepted.iter().map(|review| review.edits_before).sum(),
-                largest_burst: burst(&reviews),
-                always_approves: total >= ALWAYS.1 && share.ratio.is_some_and(|ratio| ratio >= ALWAYS.0),
-                accepted: Some(share),
-            }
-        })
-        .collect();
-    found.sort_by_key(|subject| std::cmp::Reverse(subject.review_count));
-    found.truncate(MOST_SUBJECTS);
-    found
-}
-
-/// The most decisions within one minute; `reviews` are in order of time.
-fn burst(reviews: &[&Decided]) -> i64 {
-    let (mut first, mut most) = (0, 0);
-    for (last, review) in reviews.iter().enumerate() {
-        while review.decide_time.0 - reviews[first].decide_time.0 >= BURST_MICROS {
-            first += 1;
-        }
-        most = most.max(last - first + 1);
-    }
-    i64::try_from(most).unwrap_or(i64::MAX)
+fn by_reason(overrides: &[Overridden]) -> Vec<pb::NamedCount> {
+    tally(overrides.iter().map(|row| (row.reason.word(), row.count)))
 }
 
 impl Service {
     /// Counts handoffs.
-    pub async fn summarize_handoffs(
+    pub(crate) async fn summarize_handoffs(
         &self,
         cx: &Cx,
         request: pb::SummarizeHandoffsRequest,
     ) -> Result<pb::HandoffSummary> {
-        let (start, end) = range(request.time_range.as_ref())?;
-        let gate = match request.gate.as_str() {
-            "" => "",
-            name => name::ids::<1>(name, "gates/*", "gate")?[0],
-        };
-        let within = Span { start, end };
-        let mut tx = self.db.snapshot().await?;
-        let tenant = &cx.tenant;
-        let (created_count, published_count) =
-            store::summaries::created_published(&mut tx, tenant, gate, within).await?;
-        let states = store::summaries::states(&mut tx, tenant, gate).await?;
-        let reviews = store::summaries::reviews(&mut tx, tenant, gate, within).await?;
-        let overrides =
-            OverrideCounts::of(store::summaries::overrides(&mut tx, tenant, gate, within, "handoffs/").await?);
-        let (ai_run, overridden) = store::summaries::interventions(&mut tx, tenant, gate, within).await?;
-        let grades = store::summaries::grades(&mut tx, tenant, gate, within).await?;
-        let clocks = store::summaries::clocks(&mut tx, tenant, gate, within).await?;
-        let oldest = store::summaries::oldest_open(&mut tx, tenant, gate).await?;
-        let iterations = store::summaries::iterations(&mut tx, tenant, gate, within).await?;
-        let escalations = store::summaries::escalations(&mut tx, tenant, gate, within).await?;
-        let breaches = store::summaries::breaches(&mut tx, tenant, gate, within, MOST_BREACHES).await?;
-
-        let (mut outcomes, mut rework) = (BTreeMap::new(), BTreeMap::new());
-        for review in &reviews {
-            *outcomes.entry(review.outcome.clone()).or_default() += 1;
-            if review.outcome != "ACCEPTED" {
-                *rework.entry(review.channel.clone()).or_default() += 1;
-            }
+        let time = range::closed(request.time_range.as_ref(), "time_range")?;
+        if !request.gate.is_empty() {
+            GateName::parse(&request.gate, "gate")?;
         }
+        let span = Span { tenant: &cx.tenant, gate: &request.gate, time };
+        let mut tx = self.db.snapshot().await?;
+        let finished = summaries::finished(&mut tx, &span).await?;
+        let mut states = summaries::states(&mut tx, &span).await?;
+        let reviews = summaries::reviews(&mut tx, &span).await?;
+        let overrides = summaries::overrides(&mut tx, &span, "handoffs/").await?;
+        let interventions = summaries::interventions(&mut tx, &span).await?;
+        let grades = summaries::grades(&mut tx, &span).await?;
+        let clocks = summaries::clocks(&mut tx, &span).await?;
+        let oldest = summaries::oldest_open(&mut tx, &span).await?;
+        let iterations = summaries::iterations(&mut tx, &span).await?;
+        let escalations = summaries::escalations(&mut tx, &span).await?;
+        let late = summaries::late_handoffs(&mut tx, &span, MOST_BREACHES).await?;
+
+        states.sort_by_key(|state| HandoffState::parse(&state.key).map(i32::from));
+        let rework = reviews.iter().filter(|review| review.outcome != HandoffState::Accepted);
         let surprised = reviews.iter().filter(|review| review.surprised).count();
-        let state_name = |state: i64| {
-            let state =
-                i32::try_from(state).ok().and_then(|state| HandoffState::try_from(state).ok()).unwrap_or_default();
-            machine::state_name(state).to_owned()
-        };
+        let unfollowed = overrides.iter().filter(|row| !row.followed_up);
         Ok(pb::HandoffSummary {
             time_range: request.time_range,
-            created_count,
-            published_count,
-            states: states.into_iter().map(|(state, count)| pb::NamedCount { key: state_name(state), count }).collect(),
-            review_outcomes: tally(outcomes),
+            created_count: finished.created,
+            published_count: finished.published,
+            states: named(states),
+            review_outcomes: tally(reviews.iter().map(|review| (review.outcome.word(), 1))),
             iterations: named(iterations),
             escalations: named(escalations),
             service_levels: clocks.into_iter().map(level).collect(),
-            override_count: overrides.total,
-            overrides_by_reason: tally(overrides.by_reason),
-            overrides_by_kind: tally(overrides.by_kind),
-            overrides_by_model_version: tally(overrides.by_model),
-            overrides_without_follow_up: overrides.without_follow_up,
-            human_intervention: Some(rate(overridden, ai_run)),
+            override_count: overrides.iter().map(|row| row.count).sum(),
+            overrides_by_reason: by_reason(&overrides),
+            overrides_by_kind: tally(overrides.iter().map(|row| (row.kind.word(), row.count))),
+            overrides_by_model_version: tally(overrides.iter().map(|row| (row.model_version.as_str(), row.count))),
+            overrides_without_follow_up: unfollowed.map(|row| row.count).sum(),
+            human_intervention: Some(rate(interventions.count, interventions.total)),
             decision_latency: Some(latency(reviews.iter().map(|review| review.latency_us).collect())),
             reviewers: considered(&reviews, |review| &review.reviewer),
-            gates: considered(&reviews, |review| &review.gate),
+            gates: considered(&reviews, |review| &review.gate_version),
             model_grades: grades
                 .into_iter()
                 .map(|row| pb::ModelGrades {
@@ -225,169 +101,106 @@ impl Service {
                     factual_errors: Some(rate(row.factual_errors, row.graded)),
                 })
                 .collect(),
-            rework_by_channel: tally(rework),
+            rework_by_channel: tally(rework.map(|review| (review.channel.as_str(), 1))),
             surprised: Some(rate(surprised as i64, reviews.len() as i64)),
-            oldest_open_create_time: oldest.as_ref().map(|(_, at)| stamp(*at)),
-            oldest_open: oldest.map(|(id, _)| format!("handoffs/{id}")).unwrap_or_default(),
-            breaches: breaches.into_iter().map(breach).collect::<Result<_>>()?,
+            oldest_open_create_time: oldest.as_ref().map(|open| stamp(open.create_time)),
+            oldest_open: oldest.map(|open| open.name).unwrap_or_default(),
+            breaches: late.into_iter().map(late_handoff).collect::<Result<_>>()?,
         })
     }
 
     /// Counts routings.
-    pub async fn summarize_routing(&self, cx: &Cx, request: pb::SummarizeRoutingRequest) -> Result<pb::RoutingSummary> {
-        let (start, end) = range(request.time_range.as_ref())?;
-        let within = Span { start, end };
-        let tenant = &cx.tenant;
+    pub(crate) async fn summarize_routing(
+        &self,
+        cx: &Cx,
+        request: pb::SummarizeRoutingRequest,
+    ) -> Result<pb::RoutingSummary> {
+        let time = range::closed(request.time_range.as_ref(), "time_range")?;
+        let span = Span { tenant: &cx.tenant, gate: "", time };
         let mut tx = self.db.snapshot().await?;
-        let rows = store::summaries::routings(&mut tx, tenant, within).await?;
-        let accept = store::summaries::accept_clocks(&mut tx, tenant, within).await?;
-        let latencies = store::summaries::accept_latencies(&mut tx, tenant, within).await?;
-        let overrides =
-            OverrideCounts::of(store::summaries::overrides(&mut tx, tenant, "", within, "routings/").await?);
-        let (briefings_issued, acknowledged) = store::summaries::briefings(&mut tx, tenant, within).await?;
-        let late = store::summaries::accept_breaches(&mut tx, tenant, within, MOST_BREACHES).await?;
+        let rows = summaries::routings(&mut tx, &span).await?;
+        let accept = summaries::accept_clocks(&mut tx, &span).await?;
+        let accepted = summaries::accepted(&mut tx, &span).await?;
+        let overrides = summaries::overrides(&mut tx, &span, "routings/").await?;
+        let briefings = summaries::briefings(&mut tx, &span).await?;
+        let late = summaries::late_leads(&mut tx, &span, MOST_BREACHES).await?;
 
-        let mut summary = pb::RoutingSummary { time_range: request.time_range, ..Default::default() };
-        let (mut states, mut reasons) = (BTreeMap::new(), BTreeMap::new());
-        let mut models: BTreeMap<String, pb::ModelRouting> = BTreeMap::new();
-        let (mut sampled_checked, mut checked, mut overridden) = (0, 0, 0);
-        for row in rows {
-            let model = models
-                .entry(row.model_version.clone())
-                .or_insert_with(|| pb::ModelRouting { model_version: row.model_version.clone(), ..Default::default() });
-            if row.destination == i64::from(pb::Destination::Sales as i32) {
-                model.routed_count += row.count;
-            } else {
-                model.nurtured_count += row.count;
-            }
-            if row.reasons & (1 << RoutingReason::ModelNotPermitted as i64) != 0 {
-                model.denied_count += row.count;
-            }
-            let state =
-                i32::try_from(row.state).ok().and_then(|state| RoutingState::try_from(state).ok()).unwrap_or_default();
-            *states.entry(state.as_str_name().trim_start_matches("ROUTING_STATE_").to_owned()).or_default() +=
-                row.count;
-            for reason in (1..=8).filter_map(|code| RoutingReason::try_from(code).ok()) {
-                if row.reasons & (1 << reason as i64) != 0 {
-                    let name = reason.as_str_name().trim_start_matches("ROUTING_REASON_").to_owned();
-                    *reasons.entry(name).or_default() += row.count;
-                }
-            }
-            summary.high_intent_count += row.high_intent;
-            summary.data_quality_count += row.data_quality;
-            summary.sampled_count += row.sampled;
-            summary.reassigned_count += row.reassigns;
-            sampled_checked += row.sampled_checked;
-            checked += row.checked;
-            overridden += row.overridden;
-        }
-        for model in models.values_mut() {
-            model.routed = Some(rate(model.routed_count, model.routed_count + model.nurtured_count));
-            summary.routed_count += model.routed_count;
-            summary.nurtured_count += model.nurtured_count;
-        }
-        summary.total_count = summary.routed_count + summary.nurtured_count;
-        summary.models = models.into_values().collect();
-        summary.states = tally(states);
-        summary.reasons = tally(reasons);
-        summary.accept = Some(level(accept));
-        summary.accept_latency = Some(latency(latencies));
-        summary.sample_coverage = Some(rate(sampled_checked, summary.sampled_count));
-        summary.overridden = Some(rate(overridden, checked));
-        summary.overrides_by_reason = tally(overrides.by_reason);
-        summary.briefings_issued = briefings_issued;
-        summary.briefings_acknowledged = Some(rate(acknowledged, briefings_issued));
-        summary.breaches = late
-            .into_iter()
-            .map(|(lead, round, due, detected)| pb::BreachRecord {
-                resource: format!("routings/{lead}"),
-                breach: Some(pb::Breach {
-                    clock: "accept".into(),
-                    round: i32::try_from(round).unwrap_or(i32::MAX),
-                    due_time: Some(stamp(due)),
-                    detect_time: Some(stamp(detected)),
-                    rung: 1,
-                    called: None,
-                }),
-            })
-            .collect();
-        Ok(summary)
+        let sum = |of: fn(&Routed) -> i64| rows.iter().map(of).sum::<i64>();
+        let to = |destination| rows.iter().filter(move |row| row.destination == destination);
+        let reasons = rows.iter().flat_map(|row| {
+            let reasons = RoutingReason::VALUES.iter().filter_map(|(_, number)| RoutingReason::try_from(*number).ok());
+            reasons.filter(|reason| row.reasons & bit(*reason) != 0).map(|reason| (reason.word(), row.count))
+        });
+        let sampled_count = sum(|row| row.sampled);
+        Ok(pb::RoutingSummary {
+            time_range: request.time_range,
+            total_count: sum(|row| row.count),
+            routed_count: to(Destination::Sales).map(|row| row.count).sum(),
+            nurtured_count: to(Destination::Nurture).map(|row| row.count).sum(),
+            models: models(&rows),
+            reasons: tally(reasons),
+            high_intent_count: sum(|row| row.high_intent),
+            data_quality_count: sum(|row| row.data_quality),
+            states: tally(rows.iter().map(|row| (row.state.word(), row.count))),
+            accept: Some(level(accept)),
+            accept_latency: Some(latency(accepted.into_iter().map(|accepted| accepted.latency_us).collect())),
+            reassigned_count: sum(|row| row.reassigns),
+            sampled_count,
+            sample_coverage: Some(rate(sum(|row| row.sampled_checked), sampled_count)),
+            overridden: Some(rate(sum(|row| row.overridden), sum(|row| row.checked))),
+            overrides_by_reason: by_reason(&overrides),
+            briefings_issued: briefings.total,
+            briefings_acknowledged: Some(rate(briefings.count, briefings.total)),
+            breaches: late.into_iter().map(late_lead).collect::<Result<_>>()?,
+        })
     }
 }
 
-fn breach(row: store::summaries::BreachRow) -> Result<pb::BreachRecord> {
-    let narrow = |number: i64| {
-        i32::try_from(number).map_err(|cause| Error::internal("a stored count is too large").with_source(cause))
+/// Routings by model version.
+fn models(rows: &[Routed]) -> Vec<pb::ModelRouting> {
+    let mut models: BTreeMap<&str, pb::ModelRouting> = BTreeMap::new();
+    for row in rows {
+        let model = models.entry(&row.model_version).or_default();
+        match row.destination {
+            Destination::Sales => model.routed_count += row.count,
+            Destination::Nurture | Destination::Unspecified => model.nurtured_count += row.count,
+        }
+        if row.reasons & bit(RoutingReason::ModelNotPermitted) != 0 {
+            model.denied_count += row.count;
+        }
+    }
+    let models = models.into_iter().map(|(name, model)| pb::ModelRouting {
+        model_version: name.to_owned(),
+        routed: Some(rate(model.routed_count, model.routed_count + model.nurtured_count)),
+        ..model
+    });
+    models.collect()
+}
+
+fn narrow(number: i64) -> Result<i32> {
+    i32::try_from(number).map_err(|cause| Error::internal("a stored count is too large").with_source(cause))
+}
+
+fn late_handoff(late: Late) -> Result<pb::BreachRecord> {
+    let breach = pb::Breach {
+        clock: late.clock,
+        round: narrow(late.round)?,
+        due_time: Some(stamp(late.due_time)),
+        detect_time: Some(stamp(late.detect_time)),
+        rung: narrow(late.rung)?,
+        called: Some(decode::<pb::Principal>(&late.called)?).filter(|called| called.who.is_some()),
     };
-    Ok(pb::BreachRecord {
-        resource: row.resource,
-        breach: Some(pb::Breach {
-            clock: row.clock,
-            round: narrow(row.round)?,
-            due_time: Some(stamp(row.due_time)),
-            detect_time: Some(stamp(row.detect_time)),
-            rung: narrow(row.rung)?,
-            called: Some(decode::<pb::Principal>(&row.called)?).filter(|called| called.who.is_some()),
-        }),
-    })
+    Ok(pb::BreachRecord { resource: late.resource, breach: Some(breach) })
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use remit_core::Timestamp;
-
-    #[test]
-    fn no_data_is_no_rate() {
-        let none = rate(0, 0);
-        assert_eq!((none.total, none.ratio, none.lower_ratio), (0, None, None));
-        assert_eq!(latency(Vec::new()), pb::Latency::default());
-    }
-
-    #[test]
-    fn the_interval_is_wilsons() {
-        // R: prop.test(8, 10, correct = FALSE)$conf.int gives 0.4901625 and 0.9433178.
-        let share = rate(8, 10);
-        assert!((share.lower_ratio.unwrap() - 0.490_162_5).abs() < 1e-6);
-        assert!((share.upper_ratio.unwrap() - 0.943_317_8).abs() < 1e-6);
-        assert_eq!(rate(0, 5).lower_ratio, Some(0.0));
-        assert!(rate(5, 5).upper_ratio.unwrap() <= 1.0);
-    }
-
-    #[test]
-    fn percentiles_are_nearest_ranks() {
-        let spread = latency((1..=20).map(|n| n * 1_000_000).collect());
-        let seconds = |duration: Option<prost_types::Duration>| duration.unwrap().seconds;
-        assert_eq!(
-            (seconds(spread.min), seconds(spread.p50), seconds(spread.p95), seconds(spread.max)),
-            (1, 10, 19, 20)
-        );
-        assert_eq!(spread.mean.unwrap().nanos, 500_000_000);
-    }
-
-    fn review(reviewer: &str, outcome: &str, at: i64) -> Decided {
-        Decided {
-            gate: "gates/g/versions/1".into(),
-            channel: "email".into(),
-            reviewer: reviewer.into(),
-            outcome: outcome.into(),
-            decide_time: Timestamp(at * 1_000_000),
-            latency_us: 1,
-            edits_before: 0,
-            surprised: false,
-        }
-    }
-
-    #[test]
-    fn a_reviewer_who_accepts_everything_is_flagged_and_a_short_record_is_not() {
-        let mut reviews: Vec<Decided> = (0..10).map(|n| review("stamp", "ACCEPTED", n * 10)).collect();
-        reviews.extend((0..9).map(|n| review("new", "ACCEPTED", n * 1_000)));
-        reviews.extend((0..12).map(|n| review("careful", if n == 3 { "RETURNED" } else { "ACCEPTED" }, n * 1_000)));
-        let found = considered(&reviews, |review| &review.reviewer);
-        let flags: Vec<(&str, bool, i64)> =
-            found.iter().map(|one| (one.subject.as_str(), one.always_approves, one.largest_burst)).collect();
-        assert_eq!(flags, [("careful", false, 1), ("stamp", true, 6), ("new", false, 1)]);
-    }
+fn late_lead(late: LateLead) -> Result<pb::BreachRecord> {
+    let breach = pb::Breach {
+        clock: ACCEPT.into(),
+        round: narrow(late.round)?,
+        due_time: Some(stamp(late.due_time)),
+        detect_time: Some(stamp(late.detect_time)),
+        rung: 1,
+        called: None,
+    };
+    Ok(pb::BreachRecord { resource: late.routing, breach: Some(breach) })
 }

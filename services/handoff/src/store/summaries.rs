@@ -1,467 +1,338 @@
 //! Counts for reviews, KPIs and briefings.
 
+use super::rows::{FromRow as _, rows};
+use crate::machine;
 use futures::TryStreamExt as _;
+use remit_api::handoff::v1::{Destination, HandoffState as State, OverrideKind, ReasonCode, RoutingState};
+use remit_api::wire::Word as _;
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::{Row, Tx, query};
+use remit_store::{Query, Sql, Tx, query};
+use std::ops::Range;
 
-/// A span of time, half open.
-#[derive(Clone, Copy)]
-pub struct Span {
-    pub start: Timestamp,
-    pub end: Timestamp,
+/// What is counted: a span of time of one tenant, and of one gate if `gate` is not empty.
+#[derive(Debug)]
+pub(crate) struct Span<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) gate: &'a str,
+    pub(crate) time: Range<Timestamp>,
 }
 
-/// How often something happened.
-pub struct Count {
-    pub key: String,
-    pub count: i64,
+impl Span<'_> {
+    /// Binds tenant, gate, start and end, in this order.
+    fn bind(&self, query: Query) -> Query {
+        query.bind(self.tenant).bind(self.gate).bind(self.time.start).bind(self.time.end)
+    }
+
+    /// Binds tenant, start and end, in this order.
+    fn bind_times(&self, query: Query) -> Query {
+        query.bind(self.tenant).bind(self.time.start).bind(self.time.end)
+    }
 }
 
-async fn counts(rows: Vec<Row>) -> Result<Vec<Count>> {
-    rows.iter().map(|row| Ok(Count { key: row.get("k")?, count: row.get("n")? })).collect()
-}
+rows! {
+    /// How often something happened.
+    Count {
+        key: String,
+        count: i64,
+    }
 
-/// Restricts to one gate, or to none with an empty id.
-macro_rules! by_gate {
-    ($sql:literal, $tx:expr, $tenant:expr, $gate:expr, $span:expr) => {
-        counts(query($sql).bind($tenant).bind($gate).bind($span.start).bind($span.end).fetch_all($tx).await?).await
-    };
+    /// Handoffs created in the span, and published in it.
+    Finished {
+        created: i64,
+        published: i64,
+    }
+
+    /// How many, and those of which something is true.
+    Share {
+        total: i64,
+        count: i64,
+    }
+
+    /// A handoff that waits.
+    Open {
+        name: String,
+        create_time: Timestamp,
+    }
+
+    /// One decided review.
+    Decided {
+        gate_version: String,
+        channel: String,
+        reviewer: String,
+        outcome: State,
+        decide_time: Timestamp,
+        latency_us: i64,
+        edits_before: i64,
+        surprised: bool,
+    }
+
+    /// The grades of one model version.
+    Grades {
+        model_version: String,
+        graded: i64,
+        passed: i64,
+        factual_errors: i64,
+        mean_total: Option<f64>,
+    }
+
+    /// How clocks of one kind ended.
+    Clocks {
+        clock: String,
+        met: i64,
+        breached: i64,
+        open: i64,
+    }
+
+    /// A clock that ran out.
+    Late {
+        resource: String,
+        clock: String,
+        round: i64,
+        due_time: Timestamp,
+        detect_time: Timestamp,
+        rung: i64,
+        called: Vec<u8>,
+    }
+
+    /// A lead that nobody accepted in time.
+    LateLead {
+        routing: String,
+        round: i64,
+        due_time: Timestamp,
+        detect_time: Timestamp,
+    }
+
+    /// Overrides that are alike.
+    Overridden {
+        kind: OverrideKind,
+        reason: ReasonCode,
+        model_version: String,
+        followed_up: bool,
+        count: i64,
+    }
+
+    /// Routings that are alike.
+    Routed {
+        model_version: String,
+        destination: Destination,
+        state: RoutingState,
+        reasons: i64,
+        high_intent: i64,
+        data_quality: i64,
+        sampled: i64,
+        sampled_checked: i64,
+        checked: i64,
+        overridden: i64,
+        reassigns: i64,
+        count: i64,
+    }
+
+    /// From assignment to acceptance, in microseconds.
+    Accepted {
+        latency_us: i64,
+    }
+
+    /// The leads of a day.
+    Day {
+        routed: i64,
+        nurtured: i64,
+        high_intent: i64,
+        high_intent_nurtured: i64,
+        data_quality: i64,
+        unchecked_samples: i64,
+    }
 }
 
 /// Handoffs created in the span, and published in it.
-pub async fn created_published(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<(i64, i64)> {
-    let row = query(
+pub(crate) async fn finished(tx: &mut Tx, span: &Span<'_>) -> Result<Finished> {
+    let query = query(
         "select count(*) filter (where create_time >= $3 and create_time < $4) as created,
-             count(*) filter (where publish_time >= $3 and publish_time < $4 and state = 7) as published
-         from handoffs where tenant_id = $1 and ($2 = '' or gate_id = $2)",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_one(tx)
-    .await?;
-    Ok((row.get("created")?, row.get("published")?))
+             count(*) filter (where publish_time >= $3 and publish_time < $4 and state = $5) as published
+         from handoffs where tenant_id = $1 and ($2 = '' or gate = $2)",
+    );
+    Finished::one(span.bind(query).bind(State::Published.word()), tx).await
 }
 
-/// Handoffs by present state.
-pub async fn states(tx: &mut Tx, tenant: &Tenant, gate: &str) -> Result<Vec<(i64, i64)>> {
-    let rows = query(
-        "select state, count(*) as n from handoffs where tenant_id = $1 and ($2 = '' or gate_id = $2)
+/// Handoffs by present state, whenever created.
+pub(crate) async fn states(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Count>> {
+    let query = query(
+        "select state as key, count(*) as count from handoffs where tenant_id = $1 and ($2 = '' or gate = $2)
          group by state order by state",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .fetch_all(tx)
-    .await?;
-    rows.iter().map(|row| Ok((row.get("state")?, row.get("n")?))).collect()
+    );
+    Count::all(query.bind(span.tenant).bind(span.gate), tx).await
 }
 
 /// Handoffs accepted in the span by the iteration that was accepted.
-pub async fn iterations(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<Vec<Count>> {
-    by_gate!(
-        "select cast(iteration as text) as k, count(*) as n from handoffs
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and accept_time >= $3 and accept_time < $4
+pub(crate) async fn iterations(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Count>> {
+    let query = query(
+        "select cast(iteration as text) as key, count(*) as count from handoffs
+         where tenant_id = $1 and ($2 = '' or gate = $2) and accept_time >= $3 and accept_time < $4
          group by iteration order by iteration",
-        tx,
-        tenant,
-        gate,
-        span
-    )
+    );
+    Count::all(span.bind(query), tx).await
 }
 
 /// Escalations of the span by cause.
-pub async fn escalations(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<Vec<Count>> {
-    by_gate!(
-        "select escalate_cause as k, count(*) as n from handoffs
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and escalate_time >= $3 and escalate_time < $4
+pub(crate) async fn escalations(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Count>> {
+    let query = query(
+        "select escalate_cause as key, count(*) as count from handoffs
+         where tenant_id = $1 and ($2 = '' or gate = $2) and escalate_time >= $3 and escalate_time < $4
          group by escalate_cause order by escalate_cause",
-        tx,
-        tenant,
-        gate,
-        span
-    )
+    );
+    Count::all(span.bind(query), tx).await
 }
 
-/// AI-run handoffs that were published in the span: all, and those with an override (A17).
-pub async fn interventions(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<(i64, i64)> {
-    let row = query(
-        "select count(*) as n, count(*) filter (where override_count > 0) as overridden from handoffs
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and publish_time >= $3 and publish_time < $4 and ai_run = 1",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_one(tx)
-    .await?;
-    Ok((row.get("n")?, row.get("overridden")?))
+/// AI-run handoffs that were published in the span, and those with an override (A17).
+pub(crate) async fn interventions(tx: &mut Tx, span: &Span<'_>) -> Result<Share> {
+    let query = query(
+        "select count(*) as total, count(*) filter (where override_count > 0) as count from handoffs
+         where tenant_id = $1 and ($2 = '' or gate = $2) and publish_time >= $3 and publish_time < $4 and ai_run = 1",
+    );
+    Share::one(span.bind(query), tx).await
 }
 
 /// The unfinished handoff that has waited longest.
-pub async fn oldest_open(tx: &mut Tx, tenant: &Tenant, gate: &str) -> Result<Option<(String, Timestamp)>> {
-    let row = query(
-        "select handoff_id, create_time from handoffs
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and state not in (7, 10, 11)
-         order by create_time, handoff_id limit 1",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .fetch_optional(tx)
-    .await?;
-    row.map(|row| Ok((row.get("handoff_id")?, row.get("create_time")?))).transpose()
-}
-
-/// One decided review.
-pub struct Decided {
-    pub gate: String,
-    pub channel: String,
-    pub reviewer: String,
-    pub outcome: String,
-    pub decide_time: Timestamp,
-    pub latency_us: i64,
-    pub edits_before: i64,
-    pub surprised: bool,
+pub(crate) async fn oldest_open(tx: &mut Tx, span: &Span<'_>) -> Result<Option<Open>> {
+    let query = Sql::new("select name, create_time from handoffs where tenant_id = ")
+        .bind(span.tenant)
+        .push(" and state not in ")
+        .bind_list(machine::FINAL.map(State::word))
+        .push(" and ('' = ")
+        .bind(span.gate)
+        .push(" or gate = ")
+        .bind(span.gate)
+        .push(") order by create_time, name limit 1")
+        .query();
+    Ok(Open::all(query, tx).await?.pop())
 }
 
 /// The reviews decided in the span, oldest first.
-pub async fn reviews(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<Vec<Decided>> {
-    let rows = query(
-        "select gate_id, gate_version, channel, reviewer, outcome, decide_time, latency_us, edits_before, surprised from reviews
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and decide_time >= $3 and decide_time < $4
-         order by decide_time, handoff_id, review_no",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .stream(tx);
-    let read = |row: Row| {
-        let (gate, version): (String, i64) = (row.get("gate_id")?, row.get("gate_version")?);
-        Ok(Decided {
-            gate: format!("gates/{gate}/versions/{version}"),
-            channel: row.get("channel")?,
-            reviewer: row.get("reviewer")?,
-            outcome: row.get("outcome")?,
-            decide_time: row.get("decide_time")?,
-            latency_us: row.get("latency_us")?,
-            edits_before: row.get("edits_before")?,
-            surprised: row.get("surprised")?,
-        })
-    };
-    rows.and_then(|row| futures::future::ready(read(row))).try_collect().await
-}
-
-/// The grades of one model version.
-pub struct Grades {
-    pub model_version: String,
-    pub graded: i64,
-    pub passed: i64,
-    pub factual_errors: i64,
-    pub mean_total: Option<f64>,
+pub(crate) async fn reviews(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Decided>> {
+    let query = query(
+        "select gate_version, channel, reviewer, outcome, decide_time, latency_us, edits_before, surprised from reviews
+         where tenant_id = $1 and ($2 = '' or gate = $2) and decide_time >= $3 and decide_time < $4
+         order by decide_time, handoff, review_no",
+    );
+    span.bind(query).stream(tx).and_then(async |row| Decided::read(&row)).try_collect().await
 }
 
 /// The grades given in the span by model version.
-pub async fn grades(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<Vec<Grades>> {
-    let rows = query(
-        "select model_version, count(*) as n, cast(sum(passed) as bigint) as passed,
-             cast(sum(factual_error) as bigint) as factual, avg(total) as mean
+pub(crate) async fn grades(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Grades>> {
+    let query = query(
+        "select model_version, count(*) as graded, cast(sum(passed) as bigint) as passed,
+             cast(sum(factual_error) as bigint) as factual_errors, avg(total) as mean_total
          from graded_variants
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and decide_time >= $3 and decide_time < $4 and model_version <> ''
+         where tenant_id = $1 and ($2 = '' or gate = $2) and decide_time >= $3 and decide_time < $4 and model_version <> ''
          group by model_version order by model_version",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_all(tx)
-    .await?;
-    let read = |row: &Row| {
-        Ok(Grades {
-            model_version: row.get("model_version")?,
-            graded: row.get("n")?,
-            passed: row.get("passed")?,
-            factual_errors: row.get("factual")?,
-            mean_total: row.get("mean")?,
-        })
-    };
-    rows.iter().map(read).collect()
+    );
+    Grades::all(span.bind(query), tx).await
 }
 
-/// How clocks of one kind ended.
-pub struct Clocks {
-    pub clock: String,
-    pub met: i64,
-    pub breached: i64,
-    pub open: i64,
-}
-
-/// The clocks that were due, or stopped, in the span.
-pub async fn clocks(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span) -> Result<Vec<Clocks>> {
-    let rows = query(
+/// The clocks of handoffs that were due, or stopped, in the span.
+pub(crate) async fn clocks(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Clocks>> {
+    let query = query(
         "select clock, count(*) filter (where met = 1) as met, count(*) filter (where met = 0) as breached,
              count(*) filter (where met is null and stop_time is null) as open
          from clocks
-         where tenant_id = $1 and ($2 = '' or gate_id = $2)
+         where tenant_id = $1 and ($2 = '' or gate = $2)
              and ((due_time >= $3 and due_time < $4) or (stop_time >= $3 and stop_time < $4))
          group by clock order by clock",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_all(tx)
-    .await?;
-    let read = |row: &Row| {
-        Ok(Clocks {
-            clock: row.get("clock")?,
-            met: row.get("met")?,
-            breached: row.get("breached")?,
-            open: row.get("open")?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// A clock that ran out.
-pub struct BreachRow {
-    pub resource: String,
-    pub clock: String,
-    pub round: i64,
-    pub due_time: Timestamp,
-    pub detect_time: Timestamp,
-    pub rung: i64,
-    pub called: Vec<u8>,
+    );
+    Clocks::all(span.bind(query), tx).await
 }
 
 /// The clocks of handoffs that ran out in the span, oldest first.
-pub async fn breaches(tx: &mut Tx, tenant: &Tenant, gate: &str, span: Span, limit: i64) -> Result<Vec<BreachRow>> {
-    let rows = query(
+pub(crate) async fn late_handoffs(tx: &mut Tx, span: &Span<'_>, limit: i64) -> Result<Vec<Late>> {
+    let query = query(
         "select resource, clock, round, due_time, detect_time, rung, called from clocks
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and due_time >= $3 and due_time < $4 and detect_time is not null
+         where tenant_id = $1 and ($2 = '' or gate = $2) and due_time >= $3 and due_time < $4 and detect_time is not null
          order by due_time, resource, clock, round limit $5",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
-    let read = |row: &Row| {
-        Ok(BreachRow {
-            resource: row.get("resource")?,
-            clock: row.get("clock")?,
-            round: row.get("round")?,
-            due_time: row.get("due_time")?,
-            detect_time: row.get("detect_time")?,
-            rung: row.get("rung")?,
-            called: row.get("called")?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// Overrides of the span: of handoffs, or of routings.
-pub struct Overrides {
-    pub kind: i64,
-    pub reason: i64,
-    pub model_version: String,
-    pub followed_up: bool,
-    pub count: i64,
+    );
+    Late::all(span.bind(query).bind(limit), tx).await
 }
 
 /// Overrides of the span whose resource is in a collection (`handoffs/` or `routings/`).
-pub async fn overrides(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    gate: &str,
-    span: Span,
-    collection: &str,
-) -> Result<Vec<Overrides>> {
-    let rows = query(
-        "select kind, reason, model_version, followed_up, count(*) as n from overrides
-         where tenant_id = $1 and ($2 = '' or gate_id = $2) and create_time >= $3 and create_time < $4
+pub(crate) async fn overrides(tx: &mut Tx, span: &Span<'_>, collection: &str) -> Result<Vec<Overridden>> {
+    let query = query(
+        "select kind, reason, model_version, followed_up, count(*) as count from overrides
+         where tenant_id = $1 and ($2 = '' or gate = $2) and create_time >= $3 and create_time < $4
              and substr(resource, 1, 9) = $5
          group by kind, reason, model_version, followed_up order by kind, reason, model_version, followed_up",
-    )
-    .bind(tenant)
-    .bind(gate)
-    .bind(span.start)
-    .bind(span.end)
-    .bind(collection)
-    .fetch_all(tx)
-    .await?;
-    let read = |row: &Row| {
-        Ok(Overrides {
-            kind: row.get("kind")?,
-            reason: row.get("reason")?,
-            model_version: row.get("model_version")?,
-            followed_up: row.get("followed_up")?,
-            count: row.get("n")?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// Routings that are alike.
-pub struct Routed {
-    pub model_version: String,
-    pub destination: i64,
-    pub state: i64,
-    pub reasons: i64,
-    pub high_intent: i64,
-    pub data_quality: i64,
-    pub sampled: i64,
-    pub sampled_checked: i64,
-    pub checked: i64,
-    pub overridden: i64,
-    pub reassigns: i64,
-    pub count: i64,
+    );
+    Overridden::all(span.bind(query).bind(collection), tx).await
 }
 
 /// The routings of the span, grouped.
-pub async fn routings(tx: &mut Tx, tenant: &Tenant, span: Span) -> Result<Vec<Routed>> {
-    let rows = query(
-        "select model_version, destination, state, reasons, count(*) as n,
+pub(crate) async fn routings(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Routed>> {
+    let query = query(
+        "select model_version, destination, state, reasons, count(*) as count,
              cast(sum(high_intent) as bigint) as high_intent, cast(sum(data_quality_flag) as bigint) as data_quality,
              cast(sum(sampled) as bigint) as sampled, cast(sum(sampled * checked) as bigint) as sampled_checked,
              cast(sum(checked) as bigint) as checked, cast(sum(overridden) as bigint) as overridden,
              cast(sum(reassigns) as bigint) as reassigns
          from routings where tenant_id = $1 and create_time >= $2 and create_time < $3
          group by model_version, destination, state, reasons order by model_version, destination, state, reasons",
-    )
-    .bind(tenant)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_all(tx)
-    .await?;
-    let read = |row: &Row| {
-        Ok(Routed {
-            model_version: row.get("model_version")?,
-            destination: row.get("destination")?,
-            state: row.get("state")?,
-            reasons: row.get("reasons")?,
-            high_intent: row.get("high_intent")?,
-            data_quality: row.get("data_quality")?,
-            sampled: row.get("sampled")?,
-            sampled_checked: row.get("sampled_checked")?,
-            checked: row.get("checked")?,
-            overridden: row.get("overridden")?,
-            reassigns: row.get("reassigns")?,
-            count: row.get("n")?,
-        })
-    };
-    rows.iter().map(read).collect()
+    );
+    Routed::all(span.bind_times(query), tx).await
 }
 
 /// The clocks to accept of the assignments made in the span.
-pub async fn accept_clocks(tx: &mut Tx, tenant: &Tenant, span: Span) -> Result<Clocks> {
-    let row = query(
-        "select count(*) filter (where met = 1) as met, count(*) filter (where met = 0) as breached,
+pub(crate) async fn accept_clocks(tx: &mut Tx, span: &Span<'_>) -> Result<Clocks> {
+    let query = query(
+        "select 'accept' as clock, count(*) filter (where met = 1) as met, count(*) filter (where met = 0) as breached,
              count(*) filter (where met is null) as open
          from assignments where tenant_id = $1 and assign_time >= $2 and assign_time < $3",
-    )
-    .bind(tenant)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_one(tx)
-    .await?;
-    Ok(Clocks { clock: "accept".into(), met: row.get("met")?, breached: row.get("breached")?, open: row.get("open")? })
+    );
+    Clocks::one(span.bind_times(query), tx).await
 }
 
-/// From assignment to acceptance, in microseconds, shortest first.
-pub async fn accept_latencies(tx: &mut Tx, tenant: &Tenant, span: Span) -> Result<Vec<i64>> {
-    let rows = query(
-        "select accept_time - assign_time as latency from assignments
-         where tenant_id = $1 and assign_time >= $2 and assign_time < $3 and accept_time is not null
-         order by accept_time - assign_time",
-    )
-    .bind(tenant)
-    .bind(span.start)
-    .bind(span.end)
-    .stream(tx);
-    rows.and_then(|row| futures::future::ready(row.get::<i64>("latency"))).try_collect().await
+/// From assignment to acceptance, of the assignments made in the span.
+pub(crate) async fn accepted(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Accepted>> {
+    let query = query(
+        "select accept_time - assign_time as latency_us from assignments
+         where tenant_id = $1 and assign_time >= $2 and assign_time < $3 and accept_time is not null",
+    );
+    span.bind_times(query).stream(tx).and_then(async |row| Accepted::read(&row)).try_collect().await
 }
 
-/// The assignments that ran out in the span, oldest first: lead, round, due and detection time.
-pub async fn accept_breaches(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    span: Span,
-    limit: i64,
-) -> Result<Vec<(String, i64, Timestamp, Timestamp)>> {
-    let rows = query(
-        "select lead_id, round, due_time, detect_time from assignments
+/// The assignments that ran out in the span, oldest first.
+pub(crate) async fn late_leads(tx: &mut Tx, span: &Span<'_>, limit: i64) -> Result<Vec<LateLead>> {
+    let query = query(
+        "select routing, round, due_time, detect_time from assignments
          where tenant_id = $1 and due_time >= $2 and due_time < $3 and detect_time is not null
-         order by due_time, lead_id, round limit $4",
-    )
-    .bind(tenant)
-    .bind(span.start)
-    .bind(span.end)
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
-    rows.iter()
-        .map(|row| Ok((row.get("lead_id")?, row.get("round")?, row.get("due_time")?, row.get("detect_time")?)))
-        .collect()
+         order by due_time, routing, round limit $4",
+    );
+    LateLead::all(span.bind_times(query).bind(limit), tx).await
 }
 
-/// Briefings issued in the span: all, and those acknowledged.
-pub async fn briefings(tx: &mut Tx, tenant: &Tenant, span: Span) -> Result<(i64, i64)> {
-    let row = query(
-        "select count(*) as n, count(*) filter (where acknowledged = 1) as acknowledged from briefings
-         where tenant_id = $1 and issue_time >= $2 and issue_time < $3",
-    )
-    .bind(tenant)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_one(tx)
-    .await?;
-    Ok((row.get("n")?, row.get("acknowledged")?))
-}
-
-/// The counts of a briefing.
-pub struct Day {
-    pub routed: i64,
-    pub nurtured: i64,
-    pub high_intent: i64,
-    pub high_intent_nurtured: i64,
-    pub data_quality: i64,
-    pub breached: i64,
-    pub unchecked_samples: i64,
+/// Briefings issued in the span, and those acknowledged.
+pub(crate) async fn briefings(tx: &mut Tx, span: &Span<'_>) -> Result<Share> {
+    let query = query(
+        "select count(*) as total, count(*) filter (where acknowledged = 1) as count from briefings
+         where tenant_id = $1 and create_time >= $2 and create_time < $3",
+    );
+    Share::one(span.bind_times(query), tx).await
 }
 
 /// Counts the leads of a day.
-pub async fn day(tx: &mut Tx, tenant: &Tenant, start: Timestamp, end: Timestamp) -> Result<Day> {
-    let row = query(
-        "select count(*) filter (where destination = 1) as routed, count(*) filter (where destination = 2) as nurtured,
+pub(crate) async fn day(tx: &mut Tx, span: &Span<'_>) -> Result<Day> {
+    let query = query(
+        "select count(*) filter (where destination = $4) as routed, count(*) filter (where destination = $5) as nurtured,
              count(*) filter (where high_intent = 1) as high_intent,
-             count(*) filter (where high_intent = 1 and destination = 2) as high_intent_nurtured,
+             count(*) filter (where high_intent = 1 and destination = $5) as high_intent_nurtured,
              count(*) filter (where data_quality_flag = 1) as data_quality,
              count(*) filter (where sampled = 1 and checked = 0) as unchecked_samples
          from routings where tenant_id = $1 and create_time >= $2 and create_time < $3",
-    )
-    .bind(tenant)
-    .bind(start)
-    .bind(end)
-    .fetch_one(tx)
-    .await?;
-    let late = query(
-        "select count(*) as n from assignments where tenant_id = $1 and due_time >= $2 and due_time < $3 and detect_time is not null",
-    )
-    .bind(tenant)
-    .bind(start)
-    .bind(end)
-    .fetch_one(tx)
-    .await?;
-    Ok(Day {
-        routed: row.get("routed")?,
-        nurtured: row.get("nurtured")?,
-        high_intent: row.get("high_intent")?,
-        high_intent_nurtured: row.get("high_intent_nurtured")?,
-        data_quality: row.get("data_quality")?,
-        breached: late.get("n")?,
-        unchecked_samples: row.get("unchecked_samples")?,
-    })
+    );
+    let query = span.bind_times(query).bind(Destination::Sales.word()).bind(Destination::Nurture.word());
+    Day::one(query, tx).await
+}
+
+/// How many assignments ran out in the span.
+pub(crate) async fn late_lead_count(tx: &mut Tx, span: &Span<'_>) -> Result<i64> {
+    let query = query(
+        "select count(*) as n from assignments
+         where tenant_id = $1 and due_time >= $2 and due_time < $3 and detect_time is not null",
+    );
+    span.bind_times(query).fetch_one(tx).await?.get("n")
 }

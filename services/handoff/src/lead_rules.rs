@@ -1,55 +1,49 @@
 //! The decision about one lead: what was sent is checked, the gate's rules are applied, nothing is written.
 
-use crate::convert::{self, stamp};
 use crate::gate_rules;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingReason as Reason, RoutingState};
+use remit_api::wire::Word as _;
+use remit_api::wire::time::{self, stamp};
+use remit_core::name::{self, RoutingName};
 use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
-use remit_core::{Error, Result, Timestamp, digest, name};
+use remit_core::{Result, Timestamp, digest};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The gate of a batch, with what scoring says about its model version.
-pub(super) struct Gate {
-    pub id: String,
-    pub version: i64,
-    pub gate: pb::GateVersion,
-    pub rules: pb::RoutingRules,
+pub(crate) struct Gate {
+    pub(crate) gate: pb::GateVersion,
+    pub(crate) rules: pb::RoutingRules,
     /// Why the model version may not score leads; empty if it may.
-    pub denials: Vec<String>,
-    pub policy: String,
+    pub(crate) denials: Vec<String>,
+    pub(crate) policy: String,
     /// The share of decisions that people check: the gate's or scoring's, whichever is more.
-    pub sampling_rate: f64,
+    pub(crate) sampling_rate: f64,
 }
 
 /// A lead that passed validation.
-pub(super) struct Checked<'a> {
-    pub lead: &'a pb::Lead,
-    pub score: Option<f64>,
-    pub confidence: Option<f64>,
-    pub occurred_at: Timestamp,
-    pub digest: String,
+pub(crate) struct Checked<'a> {
+    pub(crate) lead: &'a pb::Lead,
+    pub(crate) score: Option<f64>,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) digest: String,
 }
 
 /// Checks one lead and takes the digest of its content. Map entries are hashed in order of their keys.
-pub(super) fn check<'a>(
+pub(crate) fn check<'a>(
     lead: &'a pb::Lead,
     batch: &pb::RouteLeadsRequest,
     now: Timestamp,
     field: &str,
 ) -> Result<Checked<'a>> {
     let of = |name: &str| if field.is_empty() { format!("lead.{name}") } else { format!("{field}.{name}") };
-    if !name::is_id(&lead.lead_id) {
-        return Err(Error::invalid(
-            "LEAD_ID_INVALID",
-            of("lead_id"),
-            "must be 1 to 100 letters, digits, '.', '_' and '-'",
-        ));
-    }
+    name::id(&lead.lead_id, &of("lead_id"))?;
     let score = rules::ratio(lead.score, "SCORE_OUT_OF_RANGE", &of("score"))?;
     let confidence = rules::ratio(lead.enrichment_confidence, "CONFIDENCE_OUT_OF_RANGE", &of("enrichment_confidence"))?;
-    let occurred_at = convert::past(lead.occurred_at.as_ref(), now, &of("occurred_at"))?;
-    let sent = lead.occurred_at.as_ref().map(convert::unstamp);
+    let occurred_at = time::past(lead.occurred_at.as_ref(), now, &of("occurred_at"))?;
+    let sent = lead.occurred_at.as_ref().map(time::of);
     let enrichment: BTreeMap<_, _> = lead.enrichment.iter().collect();
     let content = json!([
         lead.lead_id,
@@ -65,7 +59,7 @@ pub(super) fn check<'a>(
 }
 
 /// Applies the rules to one lead.
-pub(super) fn decide(
+pub(crate) fn decide(
     gate: &Gate,
     batch: &pb::RouteLeadsRequest,
     checked: &Checked<'_>,
@@ -100,7 +94,7 @@ pub(super) fn decide(
         reassign_reason: String::new(),
     });
     pb::Routing {
-        name: format!("routings/{}", lead.lead_id),
+        name: RoutingName::new(&lead.lead_id).to_string(),
         destination: destination.into(),
         state: state.into(),
         reasons: route.reasons.iter().map(|reason| i32::from(reason_of(*reason))).collect(),
@@ -120,7 +114,6 @@ pub(super) fn decide(
         assignments: assignment.into_iter().collect(),
         input_digest: checked.digest.clone(),
         occurred_at: Some(stamp(checked.occurred_at)),
-        etag: convert::etag(1),
         create_time: Some(stamp(now)),
         update_time: Some(stamp(now)),
         ..Default::default()
@@ -139,6 +132,7 @@ fn reason_of(reason: RoutingReason) -> Reason {
     }
 }
 
-pub(super) fn reason_words(routing: &pb::Routing) -> Vec<&'static str> {
-    routing.reasons().map(|reason| reason.as_str_name().trim_start_matches("ROUTING_REASON_")).collect()
+/// The reasons of a routing as words.
+pub(crate) fn reason_words(routing: &pb::Routing) -> Vec<String> {
+    routing.reasons().map(|reason| reason.word().to_owned()).collect()
 }

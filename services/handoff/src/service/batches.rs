@@ -1,0 +1,193 @@
+//! Batches of leads: one question to scoring, one transaction, one audit event a lead.
+
+use super::{Service, briefings, calendars, clocks, gates, leads, work};
+use crate::lead_rules::{Checked, Gate, check, decide, reason_words};
+use crate::peers::{Permission, Question};
+use crate::principal::group;
+use crate::store::Routings;
+use crate::{gate_rules, templates};
+use remit_api::handoff::v1 as pb;
+use remit_api::handoff::v1::Destination;
+use remit_api::handoff::v1::gate_version::Rules;
+use remit_api::types::AutonomyPattern;
+use remit_api::wire::time::stamp;
+use remit_api::wire::{self, Word as _};
+use remit_core::details::{Details as _, LeadRouted, OfRouting as _};
+use remit_core::name::{ModelVersionName, TaskName};
+use remit_core::{Error, Kind, PersonalData, Result, Tenant};
+use remit_store::{Mutation, Records as _};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+/// How long a notification of nurtured leads stays in the work queue.
+const NOTICE: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What became of the leads of a batch.
+pub(super) struct Batch {
+    /// The routings of the leads that have one now, in the order of the leads.
+    pub(super) routings: Vec<pb::Routing>,
+    /// The refused leads by their place in the batch.
+    pub(super) errors: BTreeMap<usize, Error>,
+    /// How many had a routing before.
+    pub(super) repeated: i32,
+}
+
+impl Service {
+    /// The gate in force and scoring's answer, once a batch. Never inside a mutation.
+    pub(super) async fn routing_gate(&self, tenant: &Tenant, batch: &pb::RouteLeadsRequest) -> Result<Gate> {
+        self.seed(tenant).await?;
+        TaskName::parse(&batch.task, "task")?;
+        ModelVersionName::parse(&batch.model_version, "model_version")?;
+        let wanted = if batch.gate.is_empty() { templates::ROUTING } else { &batch.gate };
+        let gate = gates::active(&mut self.db.read().await?, tenant, wanted, "gate").await?;
+        let Some(Rules::Routing(rules)) = gate.rules.clone() else {
+            let message = format!("{wanted} is a gate for reviewed work, not for leads");
+            return Err(Error::precondition("GATE_KIND", message));
+        };
+        let question = Question {
+            task: &batch.task,
+            model_version: &batch.model_version,
+            gate: wanted,
+            // Scoring samples every run without an id. The leads are drawn here, each by its own hash, at the
+            // share that the answer names.
+            run_id: wanted,
+            stakes: gate.stakes(),
+        };
+        let mut permission = match self.scoring.check(tenant, &question).await {
+            Ok(permission) => permission,
+            // Leads do not wait for scoring: people take them.
+            Err(error) => Permission {
+                denials: vec![format!("{}: {}", error.reason(), error.message())],
+                pattern: AutonomyPattern::HumanOnly,
+                sampling_rate: 1.0,
+                obligations: Vec::new(),
+                policy: String::new(),
+            },
+        };
+        let pattern = permission.pattern;
+        if permission.denials.is_empty()
+            && matches!(pattern, AutonomyPattern::HumanOnly | AutonomyPattern::AiFirstDraft)
+        {
+            permission.denials.push(format!("{}: AI may not route leads by itself", pattern.word()));
+        }
+        let rate = gate_rules::sampling_rate(&gate).max(permission.sampling_rate);
+        Ok(Gate {
+            rules,
+            denials: permission.denials,
+            policy: permission.policy,
+            sampling_rate: if pattern == AutonomyPattern::HumanInTheLoop { 1.0 } else { rate },
+            gate,
+        })
+    }
+}
+
+/// Routes the leads of a batch; `field` names their list, or is empty for a single one.
+pub(super) async fn route(m: &mut Mutation, gate: &Gate, batch: &pb::RouteLeadsRequest, field: &str) -> Result<Batch> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let mut errors: BTreeMap<usize, Error> = BTreeMap::new();
+    let (mut leads, mut seen) = (Vec::with_capacity(batch.leads.len()), HashSet::new());
+    for (index, lead) in batch.leads.iter().enumerate() {
+        let path = if field.is_empty() { String::new() } else { format!("{field}[{index}]") };
+        match check(lead, batch, now, &path) {
+            Ok(_) if !seen.insert(lead.lead_id.as_str()) => {
+                let repeated = Error::invalid("LEAD_ID_REPEATED", format!("{path}.lead_id"), "is in the batch twice");
+                errors.insert(index, repeated);
+            }
+            Ok(lead) => leads.push((index, lead)),
+            Err(error) => {
+                errors.insert(index, error);
+            }
+        }
+    }
+    let level = gate.gate.service_level.clone().unwrap_or_default();
+    let due = calendars::due(m.tx(), &tenant, &level, now).await?;
+    let mut routed: Vec<pb::Routing> = leads.iter().map(|(_, lead)| decide(gate, batch, lead, now, due)).collect();
+    let new = Routings::insert_all(m, &mut routed).await?;
+    let known: Vec<&str> =
+        routed.iter().map(|routing| routing.name.as_str()).filter(|name| !new.contains(*name)).collect();
+    let mut known: HashMap<String, pb::Routing> = Routings::named(m.tx(), &tenant, &known)
+        .await?
+        .into_iter()
+        .map(|routing| (routing.name.clone(), routing))
+        .collect();
+    let (mut routings, mut repeated) = (Vec::with_capacity(routed.len()), 0);
+    for ((index, lead), routing) in leads.iter().zip(routed) {
+        if new.contains(&routing.name) {
+            record(m, gate, lead, &routing);
+            routings.push(routing);
+            continue;
+        }
+        match known.remove(&routing.name).filter(|first| first.input_digest == routing.input_digest) {
+            Some(first) => {
+                repeated += 1;
+                routings.push(first);
+            }
+            None => {
+                let message = format!("{} was routed with other values; a lead is routed once", routing.name);
+                errors.insert(*index, Error::new(Kind::AlreadyExists, "LEAD_CHANGED", message));
+            }
+        }
+    }
+    if !new.is_empty() {
+        let fresh = |to: Destination| -> Vec<&pb::Routing> {
+            routings.iter().filter(|routing| new.contains(&routing.name) && routing.destination() == to).collect()
+        };
+        let assigned = fresh(Destination::Sales);
+        for routing in &assigned {
+            leads::put_work(m, routing).await?;
+        }
+        if !assigned.is_empty() {
+            leads::start_clock(m, &assigned, due).await?;
+        }
+        notify(m, gate, fresh(Destination::Nurture).into_iter().map(|routing| routing.name.clone()).collect()).await?;
+        briefings::schedule(m, &gate.gate).await?;
+    }
+    Ok(Batch { routings, errors, repeated })
+}
+
+/// One audit event a lead. What enrichment found is personal, and kept where it can be erased.
+fn record(m: &mut Mutation, gate: &Gate, checked: &Checked<'_>, routing: &pb::Routing) {
+    let mut details = LeadRouted {
+        reasons: reason_words(routing),
+        score: routing.score,
+        enrichment_confidence: routing.enrichment_confidence,
+        high_intent: routing.high_intent,
+        owner: routing.owner.clone(),
+        notified_group: routing.notified_group.clone(),
+        sampled: routing.sampled,
+        ..Default::default()
+    };
+    details.set_placed(leads::placed(routing));
+    let mut event = m.event("handoff.routings.route", &routing.name);
+    event.after_digest = wire::digest(routing);
+    event.policy_version.clone_from(&gate.policy);
+    event.model_version.clone_from(&routing.model_version);
+    event.reason = details.reasons.first().cloned().unwrap_or_default();
+    event.details = details.json();
+    event.occurred_at = checked.occurred_at;
+    if !checked.lead.enrichment.is_empty() {
+        let fields = checked.lead.enrichment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        event.personal = Some(PersonalData { subject: format!("leads/{}", checked.lead.lead_id), fields });
+    }
+    m.record_event(event);
+}
+
+/// Tells the SDR group of the leads of a batch that went to nurture (S44).
+async fn notify(m: &mut Mutation, gate: &Gate, nurtured: Vec<String>) -> Result<()> {
+    if nurtured.is_empty() {
+        return Ok(());
+    }
+    let resource = format!("notifications/{}", m.new_id());
+    let item = pb::WorkItem {
+        resource: resource.clone(),
+        kind: pb::WorkKind::SdrNotification.into(),
+        responsible: Some(group(&gate.rules.sdr_group)),
+        offered_at: Some(stamp(m.now())),
+        gate_version: gate.gate.name.clone(),
+        routings: nurtured,
+        ..Default::default()
+    };
+    work::put(m, &item).await?;
+    let until = m.now().plus(NOTICE);
+    clocks::schedule(m, "notice", &resource, clocks::kinds::NOTICE, until).await
+}

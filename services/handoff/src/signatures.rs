@@ -1,0 +1,89 @@
+//! What a reviewer's signature covers, and when it holds (R6).
+
+use remit_api::handoff::v1 as pb;
+use remit_api::wire::time::stamp;
+use remit_core::{Error, Kind, Result, Timestamp, digest};
+use serde_json::json;
+
+/// The digest that a signature covers: what was reviewed, under which gate, with which grades.
+pub(crate) fn signed_digest(
+    handoff: &pb::Handoff,
+    gate: &pb::GateVersion,
+    iteration: i32,
+    variants: &[pb::VariantReview],
+) -> String {
+    let variants: Vec<_> = variants
+        .iter()
+        .map(|review| {
+            let grades: Vec<_> = review.grades.iter().map(|grade| json!([grade.item, grade.grade])).collect();
+            json!([review.variant, review.content_digest, grades, review.total, review.passed])
+        })
+        .collect();
+    let signed = json!({
+        "handoff": handoff.name,
+        "gate_version": gate.name,
+        "gate_digest": gate.digest,
+        "iteration": iteration,
+        "variants": variants,
+    });
+    digest::sha256(signed.to_string().as_bytes())
+}
+
+/// The digest of the present content: id and content digest of every variant, in order.
+pub(crate) fn content_digest(handoff: &pb::Handoff) -> String {
+    let lines = handoff.variants.iter().map(|variant| format!("{} {}\n", variant.variant, variant.content_digest));
+    digest::sha256(lines.collect::<String>().as_bytes())
+}
+
+/// Voids the signature that holds, if any.
+pub(crate) fn void(handoff: &mut pb::Handoff, now: Timestamp, why: &str) {
+    let last = handoff.reviews.last_mut().and_then(|review| review.signature.as_mut());
+    if let Some(signature) = last.filter(|signature| signature.void_time.is_none()) {
+        signature.void_time = Some(stamp(now));
+        why.clone_into(&mut signature.void_reason);
+    }
+}
+
+/// The error for content that is not what the caller saw.
+pub(crate) fn changed(name: &str, variant: &str, is: &str) -> Error {
+    let message = format!("variant {variant} of {name} has changed: its digest is now {is}");
+    Error::new(Kind::Conflict, "CONTENT_CHANGED", message)
+}
+
+/// Refuses what no signature that holds releases, or what is not what was signed. Returns the signed digest.
+///
+/// # Errors
+/// `FailedPrecondition` (`SIGNATURE_REQUIRED`, `CONTENT_CHANGED`), `InvalidArgument` (`VARIANTS_INVALID`).
+pub(crate) fn check(
+    handoff: &pb::Handoff,
+    gate: &pb::GateVersion,
+    variants: &[pb::PublishedVariant],
+) -> Result<String> {
+    let last = handoff.reviews.last().and_then(|review| Some((review, review.signature.as_ref()?)));
+    let Some((review, signature)) = last.filter(|(_, signature)| signature.void_time.is_none()) else {
+        let message = format!("{} has no reviewer's signature that holds", handoff.name);
+        return Err(Error::precondition("SIGNATURE_REQUIRED", message));
+    };
+    let digest = signed_digest(handoff, gate, review.iteration, &review.variants);
+    if digest != signature.digest || review.iteration != handoff.iteration {
+        let message = format!("{} is not what was signed: sign it again", handoff.name);
+        return Err(Error::precondition("CONTENT_CHANGED", message));
+    }
+    for (index, wanted) in variants.iter().enumerate() {
+        if !signature.variants.contains(&wanted.variant) {
+            let message = format!("the signature of {} does not release variant {}", handoff.name, wanted.variant);
+            return Err(Error::precondition("SIGNATURE_REQUIRED", message));
+        }
+        if variants.iter().take(index).any(|other| other.variant == wanted.variant) {
+            return Err(Error::invalid("VARIANTS_INVALID", format!("variants[{index}].variant"), "is there twice"));
+        }
+        let signed = review.variants.iter().find(|v| v.variant == wanted.variant).map(|v| &v.content_digest);
+        let present = handoff.variants.iter().find(|v| v.variant == wanted.variant).map(|v| &v.content_digest);
+        if signed != Some(&wanted.content_digest) || present != Some(&wanted.content_digest) {
+            let message =
+                format!("the content of variant {} of {} is not what was signed", wanted.variant, handoff.name);
+            return Err(Error::precondition("CONTENT_CHANGED", message));
+        }
+    }
+    Ok(digest)
+}
