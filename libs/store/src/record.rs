@@ -318,7 +318,7 @@ pub trait Records: 'static {
             let names = names.iter().copied();
             let sql = select::<Self>(tenant).push(" and name in ").bind_list(names).push(" limit ").bind(MOST);
             let rows = sql.query().fetch_all(tx).await?;
-            rows.iter().map(decode::<Self>).collect()
+            rows.iter().map(Self::read).collect()
         }
     }
 
