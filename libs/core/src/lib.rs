@@ -13,7 +13,6 @@ pub mod event;
 pub mod ids;
 pub mod lifecycle;
 pub mod name;
-pub mod policy;
 pub mod quorum;
 pub mod routing;
 

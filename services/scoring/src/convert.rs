@@ -2,9 +2,9 @@
 
 use remit_api::scoring::v1 as api;
 use remit_api::types::{AutonomyPattern, Stakes};
-use remit_core::policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
-use remit_core::policy::{Direction, Evaluation, Input, Pattern, Policy, stakes_of_risk, suitability};
 use remit_core::{Error, Result, Timestamp, digest};
+use remit_policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
+use remit_policy::{Direction, Evaluation, Input, Pattern, Policy, stakes_of_risk, suitability};
 use std::collections::BTreeMap;
 
 /// Working weeks a year, for hours a year on tasks and decisions.

@@ -17,7 +17,7 @@ pub mod files {
     use crate::service::policy::{diff_message, lint_message};
     use remit_api::scoring::v1::{DiffPoliciesResponse, LintReport};
     use remit_core::Result;
-    use remit_core::policy::Policy;
+    use remit_policy::Policy;
 
     /// Checks a policy file over its whole input space and runs its golden cases.
     ///

@@ -10,8 +10,8 @@ use remit_api::council::v1 as council;
 use remit_api::registry::v1 as registry;
 use remit_api::scoring::v1 as api;
 use remit_api::types::{AutonomyPattern, Stakes};
-use remit_core::policy::{Pattern, sampling};
 use remit_core::{Actor, Result, Tenant, Timestamp, name};
+use remit_policy::{Pattern, sampling};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 use super::packing::{Circle, Frame, pack};
 use crate::convert;
 use crate::store::tasks::TaskRow;
-use remit_core::policy::{Pattern, Policy};
+use remit_policy::{Pattern, Policy};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -4,9 +4,9 @@ use super::Scoring;
 use crate::store;
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
-use remit_core::policy::ratings::{Agreement, RECONCILE_SPREAD};
-use remit_core::policy::signatures::suggest;
 use remit_core::{Error, Result, Tenant};
+use remit_policy::ratings::{Agreement, RECONCILE_SPREAD};
+use remit_policy::signatures::suggest;
 use std::collections::BTreeMap;
 
 /// The ratings that answers about a task suggest.

@@ -5,8 +5,8 @@ use crate::convert;
 use crate::store::{self, decisions::Column};
 use remit_api::scoring::v1 as api;
 use remit_api::types::TimeRange;
-use remit_core::policy::Pattern;
 use remit_core::{Error, Result, Tenant};
+use remit_policy::Pattern;
 use std::collections::BTreeMap;
 
 const HOUR_US: i64 = 3_600_000_000;

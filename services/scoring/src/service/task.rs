@@ -4,8 +4,8 @@ use super::{Rules, Scoring};
 use crate::convert;
 use crate::store::{self, tasks::TaskRow};
 use remit_api::scoring::v1 as api;
-use remit_core::policy::signatures::remarks;
 use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp, name};
+use remit_policy::signatures::remarks;
 use remit_runtime::{Started, begin, finish};
 use remit_store::{Call, Mutation, page};
 

@@ -242,20 +242,6 @@ caps:
     assert!(!serde_json::to_string(&old).unwrap().contains("feedback_delay"), "what is not tagged is not written");
 }
 
-/// Who writes a policy reads one page: it must name every variable with all of its values.
-#[test]
-fn the_page_on_policies_names_every_variable_and_its_values() {
-    let page = include_str!("../../../../docs/policies.md");
-    for variable in &super::input::VARIABLES {
-        let name = format!("`{}`", variable.name);
-        let row = page.lines().find(|line| line.starts_with("| `") && line.contains(&name));
-        let row = row.unwrap_or_else(|| panic!("{name} is missing"));
-        for value in variable.domain {
-            assert!(row.contains(&format!("`{value}`")), "{name} lacks {value}");
-        }
-    }
-}
-
 #[test]
 fn yaml_json_and_comments_give_one_digest() {
     let yaml = inverted();

@@ -4,8 +4,7 @@ use super::condition::Scope;
 use super::input::Input;
 use super::milli::Milli;
 use super::model::{Direction, HitPolicy, Pattern, Policy};
-use crate::digest;
-use crate::error::{Error, Kind, Result};
+use remit_core::{Error, Kind, Result, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

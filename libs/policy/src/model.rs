@@ -3,9 +3,7 @@
 use super::check::check;
 use super::condition::Condition;
 use super::milli::Milli;
-use crate::clock::Timestamp;
-use crate::digest;
-use crate::error::{Error, Result};
+use remit_core::{Error, Result, Timestamp, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -412,6 +410,6 @@ impl Policy {
     }
 }
 
-pub(super) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
+pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
     Error::invalid("POLICY_INVALID", field, why)
 }
