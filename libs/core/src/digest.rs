@@ -1,4 +1,5 @@
-//! Content digests, always written `sha256:` and 64 lowercase hexadecimal digits.
+//! Content digests, always written `sha256:` and 64 lowercase hexadecimal digits. Over JSON they are
+//! [`canonical::digest`](crate::canonical::digest).
 
 use sha2::{Digest as _, Sha256};
 

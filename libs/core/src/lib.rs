@@ -6,6 +6,7 @@
 pub mod acceptance;
 pub mod actor;
 pub mod calendar;
+pub mod canonical;
 pub mod clock;
 pub mod digest;
 pub mod error;

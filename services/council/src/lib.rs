@@ -13,7 +13,6 @@
 //! **Does not** decide how risky a task is (scoring), keep models (registry), or compute KPIs and drift
 //! (kpi): it asks them.
 
-mod canonical;
 mod export;
 mod grpc;
 mod library;

@@ -2,7 +2,7 @@
 
 use remit_api::scoring::v1 as api;
 use remit_api::types::{AutonomyPattern, Stakes};
-use remit_core::{Error, Result, Timestamp, digest};
+use remit_core::{Result, Timestamp, canonical};
 use remit_policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
 use remit_policy::{Direction, Evaluation, Input, Pattern, Policy, stakes_of_risk, suitability};
 use std::collections::BTreeMap;
@@ -207,14 +207,10 @@ pub(crate) fn verdict(function: &api::Function) -> &'static str {
     )
 }
 
-fn json_digest(value: &serde_json::Value) -> String {
-    digest::sha256(value.to_string().as_bytes())
-}
-
 /// The digest of what a decision depends on in a function; empty for no function.
-pub(crate) fn function_digest(function: Option<&api::Function>) -> String {
-    let Some(function) = function else { return String::new() };
-    json_digest(&serde_json::json!({
+pub(crate) fn function_digest(function: Option<&api::Function>) -> Result<String> {
+    let Some(function) = function else { return Ok(String::new()) };
+    canonical::digest(&serde_json::json!({
         "name": function.name,
         "suitability": verdict(function),
         "status": function.status().as_str_name(),
@@ -224,7 +220,7 @@ pub(crate) fn function_digest(function: Option<&api::Function>) -> String {
 }
 
 /// The digest of what a decision depends on in a task.
-pub(crate) fn content_digest(task: &api::Task) -> String {
+pub(crate) fn content_digest(task: &api::Task) -> Result<String> {
     let ratings: BTreeMap<&str, BTreeMap<&str, i32>> = task
         .ratings
         .iter()
@@ -259,7 +255,7 @@ pub(crate) fn content_digest(task: &api::Task) -> String {
             content[name] = value.into();
         }
     }
-    json_digest(&content)
+    canonical::digest(&content)
 }
 
 /// Hours a year that a task takes a person, at 52 weeks.
@@ -278,5 +274,5 @@ pub(crate) fn etag(revision: i64) -> String {
 
 /// The canonical JSON of an input, which a decision keeps.
 pub(crate) fn input_json(input: &Input) -> Result<String> {
-    serde_json::to_string(input).map_err(|error| Error::internal("writing the inputs of a decision").with_source(error))
+    canonical::json(input)
 }

@@ -1,8 +1,7 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
-use crate::canonical;
 use remit_api::council::v1 as api;
-use remit_core::{Error, Result, digest};
+use remit_core::{Error, Result, canonical};
 use serde::{Deserialize, Serialize};
 
 /// A number with at most nine decimals, so that a pack shows no more than anybody means.
@@ -372,7 +371,7 @@ impl Evidence {
     /// # Errors
     /// `Internal`, which does not happen for these types.
     pub fn bytes(&self) -> Result<Vec<u8>> {
-        canonical::bytes(self).map_err(|error| Error::internal("evidence cannot be written").with_source(error))
+        canonical::json(self).map(String::into_bytes)
     }
 
     /// Reads what [`Evidence::bytes`] wrote.
@@ -475,8 +474,6 @@ impl Pack {
     /// # Errors
     /// `Internal`, which does not happen for these types.
     pub fn digest(&self) -> Result<String> {
-        let bytes =
-            canonical::bytes(self).map_err(|error| Error::internal("a pack cannot be written").with_source(error))?;
-        Ok(digest::sha256(&bytes))
+        canonical::digest(self)
     }
 }

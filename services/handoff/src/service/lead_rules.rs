@@ -5,7 +5,7 @@ use crate::gate_rules;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingReason as Reason, RoutingState};
 use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
-use remit_core::{Error, Result, Timestamp, digest, name};
+use remit_core::{Error, Result, Timestamp, canonical, name};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ pub(super) fn check<'a>(
         batch.model_version,
         batch.task
     ]);
-    Ok(Checked { lead, score, confidence, occurred_at, digest: digest::sha256(content.to_string().as_bytes()) })
+    Ok(Checked { lead, score, confidence, occurred_at, digest: canonical::digest(&content)? })
 }
 
 /// Applies the rules to one lead.

@@ -59,7 +59,7 @@ fn check_signature(record: &Record, variants: &[pb::PublishedVariant]) -> Result
         let message = format!("{} has no reviewer's signature that holds", handoff.name);
         return Err(Error::precondition("SIGNATURE_REQUIRED", message));
     };
-    let digest = reviews::signed_digest(handoff, &record.gate, review.iteration, &review.variants);
+    let digest = reviews::signed_digest(handoff, &record.gate, review.iteration, &review.variants)?;
     if digest != signature.digest || review.iteration != handoff.iteration {
         let message = format!("{} is not what was signed: sign it again", handoff.name);
         return Err(Error::precondition("CONTENT_CHANGED", message));

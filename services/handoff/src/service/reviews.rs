@@ -8,7 +8,7 @@ use crate::store::{self, decisions::ReviewRow};
 use crate::{gate_rules, principal};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{HandoffState as State, ReasonCode, VariantFate};
-use remit_core::{Error, Kind, Result, digest};
+use remit_core::{Error, Kind, Result, canonical};
 use remit_runtime::{Cx, Started, finish};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub(super) fn signed_digest(
     gate: &pb::GateVersion,
     iteration: i32,
     variants: &[pb::VariantReview],
-) -> String {
+) -> Result<String> {
     let variants: Vec<_> = variants
         .iter()
         .map(|review| {
@@ -34,7 +34,7 @@ pub(super) fn signed_digest(
         "iteration": iteration,
         "variants": variants,
     });
-    digest::sha256(signed.to_string().as_bytes())
+    canonical::digest(&signed)
 }
 
 /// Refuses a reason without a text where the code says nothing.
@@ -116,10 +116,11 @@ impl Service {
             return Err(Error::invalid("PROMPT_VERSION_REQUIRED", "next_prompt_version", what));
         }
         let iteration = record.handoff.iteration;
+        let digest = signed_digest(&record.handoff, &record.gate, iteration, &graded)?;
         let signature = (action == Action::Accept).then(|| pb::Signature {
             signer: Some(convert::actor(&cx.actor)),
             sign_time: Some(stamp(now)),
-            digest: signed_digest(&record.handoff, &record.gate, iteration, &graded),
+            digest,
             variants: passed.clone(),
             void_time: None,
             void_reason: String::new(),

@@ -88,7 +88,7 @@ impl Scoring {
         merge(&mut function, &given, &paths);
         function.update_time = Some(convert::time(call.now));
         finish_function(&mut function, head.settings_revision);
-        let digest = convert::function_digest(Some(&function));
+        let digest = convert::function_digest(Some(&function))?;
         store::functions::put(mutation.tx(), &call.tenant, id, &digest, head.settings_revision, &function).await?;
         let before_digest = before.map(|(_, digest)| digest).unwrap_or_default();
         let mut reopened = 0;

@@ -177,7 +177,7 @@ impl Scoring {
             let after = terms.apply(before.map(|row| &row.task), given, call.now);
             count(&mut answer, before.is_some(), after.is_some());
             let Some(after) = after else { continue };
-            let after = task::row(id, after, before, &rules, revision, call.now);
+            let after = task::row(id, after, before, &rules, revision, call.now)?;
             mutation.record(task::event(&mutation, call.method, before, Some(&after)));
             changed.push(after);
         }

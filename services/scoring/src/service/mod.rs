@@ -226,7 +226,7 @@ impl Scoring {
         let evidence = api::EvidenceLevel::from_str_name(&named("EVIDENCE_LEVEL_", &seed.evidence));
         function.set_evidence_level(evidence.unwrap_or(api::EvidenceLevel::None));
         function::finish_function(&mut function, 1);
-        let digest = convert::function_digest(Some(&function));
+        let digest = convert::function_digest(Some(&function))?;
         store::functions::put(mutation.tx(), tenant, &seed.id, &digest, 1, &function).await?;
         let mut event = mutation.event("scoring.functions.update", &function.name);
         event.after_digest = digest;

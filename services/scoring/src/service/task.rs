@@ -88,9 +88,9 @@ pub(crate) fn row(
     rules: &Rules,
     revision: i64,
     now: Timestamp,
-) -> TaskRow {
+) -> Result<TaskRow> {
     let summaries = convert::summaries(&task, &rules.policy);
-    let digest = convert::content_digest(&task);
+    let digest = convert::content_digest(&task)?;
     let function = task.function.strip_prefix("functions/").unwrap_or_default();
     let stands = before.is_some_and(|before| {
         before.state == "DECIDED"
@@ -99,7 +99,7 @@ pub(crate) fn row(
             && before.decided_function_digest == rules.function(function).1
     });
     let kept = before.filter(|_| stands);
-    TaskRow {
+    Ok(TaskRow {
         id: id.to_owned(),
         removed: false,
         state: if stands { "DECIDED".into() } else { convert::rated_state(&summaries, &rules.policy).into() },
@@ -115,7 +115,7 @@ pub(crate) fn row(
         create_time: before.filter(|before| !before.removed).map_or(now, |before| before.create_time),
         update_time: now,
         task,
-    }
+    })
 }
 
 /// The message of a row.
@@ -178,7 +178,7 @@ impl Scoring {
         }
         let rules = self.rules(mutation.tx(), &call.tenant).await?;
         normalize(&mut task, call.now);
-        let row = row(&request.task_id, task, None, &rules, head.revision, call.now);
+        let row = row(&request.task_id, task, None, &rules, head.revision, call.now)?;
         store::tasks::put(mutation.tx(), &call.tenant, std::slice::from_ref(&row)).await?;
         mutation.record(event(&mutation, call.method, None, Some(&row)));
         let answer = finish(mutation, message(row, &rules)).await?;
@@ -261,7 +261,7 @@ impl Scoring {
         let mut task = before.task.clone();
         change(&mut task)?;
         normalize(&mut task, call.now);
-        let after = row(id, task, Some(&before), &rules, head.revision, call.now);
+        let after = row(id, task, Some(&before), &rules, head.revision, call.now)?;
         store::tasks::put(mutation.tx(), &call.tenant, std::slice::from_ref(&after)).await?;
         store::decisions::end_changed(mutation.tx(), &call.tenant, head.revision - 1, call.now).await?;
         mutation.record(event(&mutation, call.method, Some(&before), Some(&after)));
