@@ -18,13 +18,15 @@ test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	cargo build --locked --bin remit
 	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
 
-check: ## format, lints with warnings denied, docs, licences and advisories, proto lint
-	.ci/tools buf deny
+check: ## format, lints with warnings denied, docs, dependencies, proto lint, breaking changes
+	.ci/tools buf deny machete
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude remit-tests --no-deps --locked --quiet
 	cd proto && ../$(TOOLS)/buf lint
+	.ci/breaking
 	.ci/deny
+	$(TOOLS)/cargo-machete
 
 bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read

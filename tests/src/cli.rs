@@ -2,7 +2,7 @@
 
 use crate::support::{Process, Site};
 use remit_core::ActorKind;
-use remit_core::policy::seed;
+use remit_policy::seed;
 use std::path::{Path, PathBuf};
 
 /// Runs the binary to its end; its exit code and what it printed.
@@ -66,7 +66,7 @@ fn policies_are_checked_as_files_without_a_server() {
     assert_eq!(code, 0, "{printed}");
     assert!(words(&printed).contains("/bands/0/above 12 11"), "{printed}");
     assert!(printed.contains("10 combinations of ratings move toward AI, 0 toward people"), "{printed}");
-    let policy = remit_core::policy::Policy::parse(seed::INVERTED_SUM.as_bytes()).expect("it parses");
+    let policy = remit_policy::Policy::parse(seed::INVERTED_SUM.as_bytes()).expect("it parses");
     let json = write(dir, "inverted.json", policy.canonical_json());
     let (code, printed) = run(&["diff", text(&inverted), text(&json)]);
     assert_eq!((code, printed.trim()), (0, "the policies are the same"), "YAML and JSON are one policy");

@@ -9,6 +9,7 @@
 //! - `errors`: the page of reason codes, against the sources;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away;
 //! - `outbox`: audit events that the log would refuse;
+//! - `policies`: the page on policies, against the rules;
 //! - `scale`: an inventory of many tasks;
 //! - `story`: the demo, on both kinds of data and both engines.
 #![cfg(test)]
@@ -22,6 +23,7 @@ mod contract;
 mod errors;
 mod faults;
 mod outbox;
+mod policies;
 mod scale;
 mod story;
 mod support;

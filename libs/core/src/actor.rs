@@ -97,3 +97,18 @@ impl Actor {
         self.kind == ActorKind::Human
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_has_1_to_63_lowercase_letters_digits_and_hyphens() {
+        for right in ["a", "a-9", &"a".repeat(63)] {
+            assert!(Tenant::new(right).is_ok_and(|tenant| tenant.as_str() == right), "{right}");
+        }
+        for wrong in ["", "9a", "-a", "A", "a_b", "é", &"a".repeat(64)] {
+            assert!(Tenant::new(wrong).is_err_and(|error| error.reason() == "TENANT_INVALID"), "{wrong}");
+        }
+    }
+}

@@ -164,11 +164,6 @@ impl Calendar {
         Ok(zoned.timestamp().into())
     }
 
-    /// Whether people work at `at`.
-    pub fn is_working(&self, at: Timestamp) -> Result<bool> {
-        Ok(self.spans(self.date(at))?.iter().any(|(start, end)| *start <= at && at < *end))
-    }
-
     /// When `duration` of working time has passed since `start`: whole business days first, then hours.
     /// A clock that starts outside working hours starts with the next working hour. The due time
     /// may be the very end of a working day.

@@ -6,6 +6,7 @@
 pub mod acceptance;
 pub mod actor;
 pub mod calendar;
+pub mod canonical;
 pub mod clock;
 pub mod details;
 pub mod digest;
@@ -15,7 +16,6 @@ pub mod event;
 pub mod ids;
 pub mod lifecycle;
 pub mod name;
-pub mod policy;
 pub mod quorum;
 pub mod routing;
 

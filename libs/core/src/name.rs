@@ -195,6 +195,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_has_1_to_100_letters_digits_and_marks() {
+        assert!(is_id("a") && is_id("9.a_b-C") && is_id(&"a".repeat(100)));
+        for wrong in ["", ".a", "-a", "a/b", "a b", "é", &"a".repeat(101)] {
+            assert!(!is_id(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_name_gives_its_ids_and_only_in_its_form() -> Result<()> {
         assert_eq!(ids::<2>("models/m/versions/3", "models/*/versions/*", "name")?, ["m", "3"]);
         for wrong in [

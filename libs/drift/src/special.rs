@@ -1,197 +1,27 @@
-//! The special functions behind p values and intervals, in double precision.
+//! The special functions behind p values and intervals, in double precision: those of `statrs`, and Kolmogorov's, which
+//! it does not have.
 
+use statrs::distribution::{ChiSquared, ContinuousCDF as _, Normal, StudentsT};
 use std::f64::consts::PI;
-
-/// The natural logarithm of the gamma function for `x > 0`: Lanczos' approximation with g = 7 and nine
-/// coefficients (Godfrey 2001), about 15 digits.
-fn ln_gamma(x: f64) -> f64 {
-    const G: f64 = 7.0;
-    const C: [f64; 9] = [
-        0.999_999_999_999_809_9,
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    if x < 0.5 {
-        return (PI / (PI * x).sin()).ln() - ln_gamma(1.0 - x);
-    }
-    let x = x - 1.0;
-    let t = x + G + 0.5;
-    let sum = C.iter().enumerate().skip(1).fold(C[0], |sum, (i, c)| sum + c / (x + i as f64));
-    0.5 * (2.0 * PI).ln() + (x + 0.5) * t.ln() - t + sum.ln()
-}
-
-/// The regularised upper incomplete gamma function Q(a, x): series below a + 1, continued fraction by
-/// Lentz's method above (Press et al., Numerical Recipes, 3rd ed., 6.2).
-fn gamma_q(a: f64, x: f64) -> f64 {
-    if x <= 0.0 {
-        return 1.0;
-    }
-    let factor = (a * x.ln() - x - ln_gamma(a)).exp();
-    if x < a + 1.0 {
-        let (mut term, mut sum, mut n) = (1.0 / a, 1.0 / a, a);
-        for _ in 0..10_000 {
-            n += 1.0;
-            term *= x / n;
-            sum += term;
-            if term < sum * 1e-17 {
-                break;
-            }
-        }
-        return (1.0 - factor * sum).clamp(0.0, 1.0);
-    }
-    const TINY: f64 = 1e-300;
-    let mut b = x + 1.0 - a;
-    let mut c = 1.0 / TINY;
-    let mut d = 1.0 / b;
-    let mut h = d;
-    for i in 1..10_000 {
-        let an = -f64::from(i) * (f64::from(i) - a);
-        b += 2.0;
-        d = 1.0 / nonzero(an * d + b);
-        c = nonzero(b + an / c);
-        let delta = d * c;
-        h *= delta;
-        if (delta - 1.0).abs() < 1e-16 {
-            break;
-        }
-    }
-    (factor * h).clamp(0.0, 1.0)
-}
-
-fn nonzero(x: f64) -> f64 {
-    if x.abs() < 1e-300 { 1e-300 } else { x }
-}
-
-/// The regularised incomplete beta function I_x(a, b), by its continued fraction (Press et al.,
-/// Numerical Recipes, 3rd ed., 6.4).
-fn beta_i(a: f64, b: f64, x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return x.clamp(0.0, 1.0);
-    }
-    let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * beta_fraction(a, b, x) / a
-    } else {
-        1.0 - front * beta_fraction(b, a, 1.0 - x) / b
-    }
-}
-
-fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
-    let mut c = 1.0;
-    let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
-    let mut h = d;
-    for m in 1..10_000 {
-        let m = f64::from(m);
-        for numerator in [
-            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
-        ] {
-            d = 1.0 / nonzero(1.0 + numerator * d);
-            c = nonzero(1.0 + numerator / c);
-            h *= d * c;
-        }
-        if (d * c - 1.0).abs() < 1e-16 {
-            break;
-        }
-    }
-    h
-}
 
 /// The chance that a standard normal variable exceeds `z` in magnitude.
 pub(crate) fn normal_two_sided(z: f64) -> f64 {
-    // erfc(z / sqrt 2) = Q(1/2, z^2 / 2), DLMF 8.4.6.
-    gamma_q(0.5, z * z / 2.0)
+    // The square is chi-square with one degree of freedom. The normal tail of statrs is off by up to 9e-11.
+    chi_square_upper(z * z, 1.0)
 }
 
-/// The `p` quantile of the standard normal distribution, 0 < p < 1: Wichura's algorithm AS 241
-/// (Applied Statistics 37, 1988), about 16 digits.
+/// The `p` quantile of the standard normal distribution, 0 < p < 1.
 pub(crate) fn normal_quantile(p: f64) -> f64 {
-    const A: [f64; 8] = [
-        3.387_132_872_796_366_5,
-        133.141_667_891_784_38,
-        1_971.590_950_306_551_3,
-        13_731.693_765_509_46,
-        45_921.953_931_549_87,
-        67_265.770_927_008_7,
-        33_430.575_583_588_13,
-        2_509.080_928_730_122_7,
-    ];
-    const B: [f64; 8] = [
-        1.0,
-        42.313_330_701_600_91,
-        687.187_007_492_057_9,
-        5_394.196_021_424_751,
-        21_213.794_301_586_597,
-        39_307.895_800_092_71,
-        28_729.085_735_721_943,
-        5_226.495_278_852_545,
-    ];
-    const C: [f64; 8] = [
-        1.423_437_110_749_683_5,
-        4.630_337_846_156_546,
-        5.769_497_221_460_691,
-        3.647_848_324_763_204_5,
-        1.270_458_252_452_368_4,
-        0.241_780_725_177_450_6,
-        0.022_723_844_989_269_184,
-        7.745_450_142_783_414e-4,
-    ];
-    const D: [f64; 8] = [
-        1.0,
-        2.053_191_626_637_759,
-        1.676_384_830_183_803_8,
-        0.689_767_334_985_1,
-        0.148_103_976_427_480_08,
-        0.015_198_666_563_616_457,
-        5.475_938_084_995_345e-4,
-        1.050_750_071_644_416_9e-9,
-    ];
-    const E: [f64; 8] = [
-        6.657_904_643_501_103,
-        5.463_784_911_164_114,
-        1.784_826_539_917_291_3,
-        0.296_560_571_828_504_87,
-        0.026_532_189_526_576_124,
-        0.001_242_660_947_388_078_4,
-        2.711_555_568_743_487_6e-5,
-        2.010_334_399_292_288_1e-7,
-    ];
-    const F: [f64; 8] = [
-        1.0,
-        0.599_832_206_555_888,
-        0.136_929_880_922_735_8,
-        0.014_875_361_290_850_615,
-        7.868_691_311_456_133e-4,
-        1.846_318_317_510_054_8e-5,
-        1.421_511_758_316_446e-7,
-        2.044_263_103_389_939_8e-15,
-    ];
-    let ratio = |top: &[f64; 8], bottom: &[f64; 8], r: f64| {
-        let horner = |c: &[f64; 8]| c.iter().rev().fold(0.0, |sum, coefficient| sum * r + coefficient);
-        horner(top) / horner(bottom)
-    };
-    let q = p - 0.5;
-    if q.abs() <= 0.425 {
-        return q * ratio(&A, &B, 0.180_625 - q * q);
-    }
-    let r = (-(if q < 0.0 { p } else { 1.0 - p }).ln()).sqrt();
-    let magnitude = if r <= 5.0 { ratio(&C, &D, r - 1.6) } else { ratio(&E, &F, r - 5.0) };
-    if q < 0.0 { -magnitude } else { magnitude }
+    Normal::standard().inverse_cdf(p)
 }
 
 /// The chance that Student's t with `df` degrees of freedom exceeds `t` in magnitude.
 pub(crate) fn student_two_sided(t: f64, df: f64) -> f64 {
-    beta_i(df / 2.0, 0.5, df / (df + t * t))
+    StudentsT::new(0.0, 1.0, df).map_or(f64::NAN, |student| 2.0 * student.sf(t.abs()))
 }
 
-/// The value that Student's t with `df` degrees of freedom exceeds in magnitude with the chance `alpha`,
-/// by bisection of the exact tail.
+/// The value that Student's t with `df` degrees of freedom exceeds in magnitude with the chance `alpha`, by bisection of
+/// the tail: the quantile of statrs is off by more than 1e-8 at 1e5 degrees of freedom.
 pub(crate) fn student_critical(alpha: f64, df: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while student_two_sided(high, df) > alpha && high < 1e12 {
@@ -210,7 +40,8 @@ pub(crate) fn student_critical(alpha: f64, df: f64) -> f64 {
 
 /// The chance that chi-square with `df` degrees of freedom exceeds `x`.
 pub(crate) fn chi_square_upper(x: f64, df: f64) -> f64 {
-    gamma_q(df / 2.0, x / 2.0)
+    // Without a degree of freedom nothing varies.
+    if x <= 0.0 { 1.0 } else { ChiSquared::new(df).map_or(f64::NAN, |square| square.sf(x)) }
 }
 
 /// The chance that the limiting Kolmogorov distribution exceeds `x` (Smirnov, Annals of Mathematical

@@ -75,3 +75,49 @@ impl Thresholds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::{Edges, Histogram};
+
+    /// A comparison of so many values with such a corrected PSI; nothing else counts in a verdict.
+    fn found(n: u64, baseline_n: u64, psi_corrected: f64) -> Option<Divergence> {
+        let one = Histogram::of(Edges::new(vec![0.0, 1.0]).ok()?, [0.5]);
+        Some(Divergence { n, baseline_n, psi_corrected, ..crate::divergence::compare(&one, &one)? })
+    }
+
+    fn verdict(n: u64, baseline_n: u64, psi_corrected: f64) -> Verdict {
+        let found = found(n, baseline_n, psi_corrected);
+        assert!(found.is_some());
+        Thresholds::default().verdict(found.as_ref())
+    }
+
+    #[test]
+    fn each_limit_belongs_to_the_verdict_above_it() {
+        let verdict = |psi| verdict(100, 100, psi);
+        assert_eq!([0.0, 0.099_999].map(verdict), [Verdict::None; 2]);
+        assert_eq!([0.10, 0.249_999].map(verdict), [Verdict::Moderate; 2]);
+        assert_eq!([0.25, 9.0].map(verdict), [Verdict::Significant; 2]);
+    }
+
+    #[test]
+    fn both_sides_need_values_enough() {
+        assert_eq!(verdict(100, 100, 9.0), Verdict::Significant);
+        assert_eq!(verdict(99, 1_000_000, 9.0), Verdict::InsufficientData);
+        assert_eq!(verdict(1_000_000, 99, 9.0), Verdict::InsufficientData);
+        let no_least = Thresholds { min_n: 0, ..Thresholds::default() };
+        assert_eq!(no_least.verdict(found(1, 1, 9.0).as_ref()), Verdict::Significant);
+        assert_eq!(no_least.verdict(found(1, 0, 9.0).as_ref()), Verdict::InsufficientData);
+        assert_eq!(no_least.verdict(None), Verdict::InsufficientData);
+    }
+
+    #[test]
+    fn limits_are_in_order_and_finite() {
+        let checked =
+            |moderate_psi, significant_psi| Thresholds { moderate_psi, significant_psi, min_n: 1 }.checked().is_ok();
+        assert!(checked(0.0, 0.0) && checked(0.1, 0.1) && checked(0.1, 0.25));
+        let wrong = [(-0.1, 0.2), (0.3, 0.2), (f64::NAN, 0.2), (0.1, f64::NAN), (0.1, f64::INFINITY)];
+        assert!(wrong.iter().all(|(moderate, significant)| !checked(*moderate, *significant)));
+    }
+}

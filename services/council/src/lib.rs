@@ -17,7 +17,6 @@
 
 mod ask;
 mod body;
-mod canonical;
 mod clocks;
 mod export;
 mod grpc;

@@ -7,7 +7,7 @@ use remit_api::wire::Word as _;
 use remit_api::wire::time::{self, stamp};
 use remit_core::name::{self, RoutingName};
 use remit_core::routing::{self as rules, LeadSignals, RoutingReason};
-use remit_core::{Result, Timestamp, digest};
+use remit_core::{Result, Timestamp, canonical};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub(crate) fn check<'a>(
         batch.model_version,
         batch.task
     ]);
-    Ok(Checked { lead, score, confidence, occurred_at, digest: digest::sha256(content.to_string().as_bytes()) })
+    Ok(Checked { lead, score, confidence, occurred_at, digest: canonical::digest(&content)? })
 }
 
 /// Applies the rules to one lead.

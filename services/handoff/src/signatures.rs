@@ -2,7 +2,7 @@
 
 use remit_api::handoff::v1 as pb;
 use remit_api::wire::time::stamp;
-use remit_core::{Error, Kind, Result, Timestamp, digest};
+use remit_core::{Error, Kind, Result, Timestamp, canonical, digest};
 use serde_json::json;
 
 /// The digest that a signature covers: what was reviewed, under which gate, with which grades.
@@ -11,7 +11,7 @@ pub(crate) fn signed_digest(
     gate: &pb::GateVersion,
     iteration: i32,
     variants: &[pb::VariantReview],
-) -> String {
+) -> Result<String> {
     let variants: Vec<_> = variants
         .iter()
         .map(|review| {
@@ -26,7 +26,7 @@ pub(crate) fn signed_digest(
         "iteration": iteration,
         "variants": variants,
     });
-    digest::sha256(signed.to_string().as_bytes())
+    canonical::digest(&signed)
 }
 
 /// The digest of the present content: id and content digest of every variant, in order.
@@ -64,7 +64,7 @@ pub(crate) fn check(
         let message = format!("{} has no reviewer's signature that holds", handoff.name);
         return Err(Error::precondition("SIGNATURE_REQUIRED", message));
     };
-    let digest = signed_digest(handoff, gate, review.iteration, &review.variants);
+    let digest = signed_digest(handoff, gate, review.iteration, &review.variants)?;
     if digest != signature.digest || review.iteration != handoff.iteration {
         let message = format!("{} is not what was signed: sign it again", handoff.name);
         return Err(Error::precondition("CONTENT_CHANGED", message));

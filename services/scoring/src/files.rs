@@ -3,7 +3,7 @@
 use crate::pattern;
 use remit_api::scoring::v1 as api;
 use remit_core::Result;
-use remit_core::policy::{Policy, diff as compare, lint as check};
+use remit_policy::{Policy, diff as compare, lint as check};
 
 /// Checks a policy file over its whole input space and runs its golden cases.
 ///

@@ -3,8 +3,8 @@
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::FunctionName;
-use remit_core::policy::suitability::{Seed, Signal, verdict};
-use remit_core::{Timestamp, digest};
+use remit_policy::suitability::{Seed, Signal, verdict};
+use remit_core::{Result, Timestamp, canonical};
 
 /// The fields that a caller may set, as in an update mask.
 pub(crate) const SETTABLE: [&str; 11] = [
@@ -38,7 +38,7 @@ pub(crate) fn complete(function: &mut api::Function, now: Timestamp) {
 }
 
 /// The digest of what a decision depends on in a function.
-pub(crate) fn content_digest(function: &api::Function) -> String {
+pub(crate) fn content_digest(function: &api::Function) -> Result<String> {
     let content = serde_json::json!({
         "name": function.name,
         "suitability": function.suitability().word(),
@@ -46,7 +46,7 @@ pub(crate) fn content_digest(function: &api::Function) -> String {
         "maturity": function.maturity().as_str_name(),
         "execution_kind": function.execution_kind().as_str_name(),
     });
-    digest::sha256(content.to_string().as_bytes())
+    canonical::digest(&content)
 }
 
 /// A function that every tenant starts with.

@@ -3,7 +3,7 @@
 use remit_api::scoring::v1::{PatternCount, PatternShift};
 use remit_api::types::AutonomyPattern;
 use remit_api::wire::Word as _;
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use std::collections::BTreeMap;
 
 /// The pattern for a message.

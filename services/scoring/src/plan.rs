@@ -5,9 +5,9 @@ use crate::render::picture::Bubble;
 use crate::store::tasks::TaskRow;
 use crate::{evaluation, pattern, task};
 use remit_api::scoring::v1 as api;
-use remit_core::policy::ratings::Summary;
-use remit_core::policy::signatures::remarks;
-use remit_core::policy::{Input, Pattern};
+use remit_policy::ratings::Summary;
+use remit_policy::signatures::remarks;
+use remit_policy::{Input, Pattern};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,7 @@ use prost::Message as _;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::time;
 use remit_core::Timestamp;
-use remit_core::policy::{Input, Milli, Pattern, Policy};
+use remit_policy::{Input, Milli, Pattern, Policy};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 

@@ -4,9 +4,9 @@ use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::{AuditWindowName, FunctionName, GateName};
-use remit_core::policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
-use remit_core::policy::{Direction, Policy, stakes_of_risk};
-use remit_core::{Error, Result, Timestamp, digest};
+use remit_policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
+use remit_policy::{Direction, Policy, stakes_of_risk};
+use remit_core::{Error, Result, Timestamp, canonical};
 use std::collections::BTreeMap;
 
 /// Working weeks a year, for hours a year on tasks and decisions.
@@ -132,7 +132,7 @@ pub(crate) fn hours_per_year(task: &api::Task) -> f64 {
 }
 
 /// The digest of what a decision depends on in a task.
-pub(crate) fn content_digest(task: &api::Task) -> String {
+pub(crate) fn content_digest(task: &api::Task) -> Result<String> {
     let ratings: BTreeMap<&str, &BTreeMap<String, i32>> =
         task.ratings.iter().map(|rating| (rating.rater.as_str(), &rating.scores)).collect();
     let mut content = serde_json::json!({
@@ -162,5 +162,5 @@ pub(crate) fn content_digest(task: &api::Task) -> String {
             content[name] = value.into();
         }
     }
-    digest::sha256(content.to_string().as_bytes())
+    canonical::digest(&content)
 }

@@ -11,7 +11,7 @@ use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
     BacktestPolicyRequest, BatchDecideRequest, ImportTasksConfig, ImportTasksRequest, PlanAutomationRequest,
 };
-use remit_core::policy::{Input, Policy, seed};
+use remit_policy::{Input, Policy, seed};
 use remit_store::testing::{Database, ids};
 use remit_store::{Db, Options, Row, Tx, query};
 use std::time::{Duration, Instant};

@@ -1,14 +1,12 @@
 //! Configuration: embedded defaults, then a file, then the environment; unknown keys are refused.
 
+mod layers;
 mod reference;
 mod span;
 
 pub use reference::reference_markdown;
 pub use span::Span;
 
-use figment::Figment;
-use figment::providers::{Format as _, Toml};
-use figment::value::{Dict, Map, Value};
 use remit_core::{Error, Kind, Result};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -206,14 +204,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_with(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let mut figment = Figment::from(Toml::string(DEFAULT));
-        if let Some(file) = file {
-            if !file.is_file() {
-                return Err(invalid("config", format!("the file {} does not exist", file.display())));
-            }
-            figment = figment.merge(Toml::file(file));
-        }
-        Self::extract(figment.merge(environment(env)))
+        layers::read(file.map(layers::file).into_iter().chain(env.into_iter().filter_map(layers::variable)))
     }
 
     /// The defaults overridden by `toml` alone, for tests and embedding.
@@ -221,35 +212,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_toml(toml: &str) -> Result<Self> {
-        Self::extract(Figment::from(Toml::string(DEFAULT)).merge(Toml::string(toml)))
-    }
-
-    fn extract(figment: Figment) -> Result<Self> {
-        let config: Self = figment.extract().map_err(|error| {
-            let path = error.path.join(".");
-            let source = error.metadata.as_ref().map(|from| format!(" (from {})", from.name)).unwrap_or_default();
-            // figment's own text shows the value, which may be a secret; its kind does not.
-            let what = match &error.kind {
-                figment::error::Kind::UnknownField(name, known) => {
-                    format!("unknown key {name:?}; known are {}", known.join(", "))
-                }
-                figment::error::Kind::MissingField(name) => format!("{name} is missing"),
-                figment::error::Kind::InvalidType(_, wanted) => format!("must be {wanted}"),
-                figment::error::Kind::Message(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let field = match &error.kind {
-                figment::error::Kind::UnknownField(name, _) if path.is_empty() => name.clone(),
-                figment::error::Kind::UnknownField(name, _) if !path.ends_with(name.as_str()) => {
-                    format!("{path}.{name}")
-                }
-                _ if path.is_empty() => "config".to_owned(),
-                _ => path,
-            };
-            invalid(field, format!("{what}{source}"))
-        })?;
-        config.check()?;
-        Ok(config)
+        layers::read([layers::text("the text given".to_owned(), toml)])
     }
 
     /// Checks what types alone cannot say.
@@ -338,50 +301,6 @@ impl Config {
 fn invalid(field: impl Into<String>, what: impl Into<String>) -> Error {
     let (field, what) = (field.into(), what.into());
     Error::new(Kind::InvalidArgument, "CONFIG_INVALID", format!("{field}: {what}")).with_violation(field, what)
-}
-
-/// `REMIT_SERVER__MAX_STREAMS=5` sets `server.max_streams`. Variables without two underscores belong
-/// to the command line.
-fn environment(env: impl IntoIterator<Item = (String, String)>) -> Environment {
-    let mut found = Dict::new();
-    for (name, text) in env {
-        let Some(path) = name.strip_prefix("REMIT_").filter(|rest| rest.contains("__")) else { continue };
-        let parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-        // Numbers, booleans and arrays are written as in TOML; anything else is text as it stands.
-        let value: Value = match text.parse() {
-            Ok(value) => value,
-            Err(never) => match never {},
-        };
-        insert(&mut found, &parts, value);
-    }
-    Environment(found)
-}
-
-fn insert(dict: &mut Dict, path: &[String], value: Value) {
-    match path {
-        [] => {}
-        [last] => {
-            dict.insert(last.clone(), value);
-        }
-        [first, rest @ ..] => {
-            let next = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
-            if let Value::Dict(_, next) = next {
-                insert(next, rest, value);
-            }
-        }
-    }
-}
-
-struct Environment(Dict);
-
-impl figment::Provider for Environment {
-    fn metadata(&self) -> figment::Metadata {
-        figment::Metadata::named("the environment variables REMIT_…")
-    }
-
-    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
-        Ok(Map::from([(figment::Profile::Default, self.0.clone())]))
-    }
 }
 
 #[cfg(test)]

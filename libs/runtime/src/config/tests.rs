@@ -33,7 +33,77 @@ fn an_unknown_key_is_refused_by_name() {
         assert!(error.message().contains(name), "{}", error.message());
     }
     let error = Config::load_with(None, env(&[("REMIT_SERVER__PORT", "1")])).unwrap_err();
-    assert!(error.message().contains("port") && error.message().contains("environment"), "{}", error.message());
+    assert!(error.message().starts_with("server.port: "), "{}", error.message());
+    assert!(error.message().ends_with("(from the environment variable REMIT_SERVER__PORT)"), "{}", error.message());
+}
+
+#[test]
+fn the_environment_gives_every_type_a_setting_can_have() {
+    let set = env(&[
+        ("REMIT_SERVER__MAX_STREAMS", " 7 "),
+        ("REMIT_AUTH__DEVELOPMENT", "false"),
+        ("REMIT_TELEMETRY__SAMPLE_RATIO", "0.5"),
+        ("REMIT_SERVER__ONLY", r#"["audit", "kpi"]"#),
+        ("REMIT_AUTH__ISSUERS", r#"[{ issuer = "i", jwks = "k.json", kinds = ["human"] }]"#),
+        ("REMIT_ROLES__GUEST", r#"["*.*.get"]"#),
+        ("REMIT_DATABASE__URLS", r#"{ audit = "sqlite:a" }"#),
+        ("REMIT_DATABASE__URLS__KPI", "sqlite:k"),
+        ("REMIT_PEERS__COUNCIL", "http://c:1"),
+        ("REMIT_CLOCK__START", "2008-05-01T00:00:00Z"),
+        ("REMIT_AUDIT__ORIGIN", r#""1234""#),
+        ("REMIT_DATA__DIR", "a b = [c"),
+        ("REMIT_TELEMETRY__OTLP_ENDPOINT", ""),
+    ]);
+    let config = Config::load_with(None, set).unwrap();
+    assert_eq!((config.server.max_streams, config.auth.development), (7, false));
+    assert_eq!((config.telemetry.sample_ratio, config.telemetry.otlp_endpoint.as_str()), (0.5, ""));
+    assert_eq!(config.server.only, ["audit", "kpi"]);
+    let issuer = &config.auth.issuers[0];
+    assert_eq!((issuer.issuer.as_str(), issuer.jwks.as_str(), issuer.kinds.len()), ("i", "k.json", 1));
+    assert_eq!(config.roles["guest"], ["*.*.get"]);
+    assert!(config.roles.contains_key("admin"), "a role that is set leaves the others");
+    let urls = config.database.urls.iter().map(|(service, url)| (service.as_str(), url.expose_secret()));
+    assert_eq!(Vec::from_iter(urls), [("audit", "sqlite:a"), ("kpi", "sqlite:k")]);
+    assert_eq!(config.peers["council"], "http://c:1");
+    assert_eq!((config.clock.start.as_str(), config.audit.origin.as_str()), ("2008-05-01T00:00:00Z", "1234"));
+    assert_eq!(config.data.dir, Path::new("a b = [c"));
+}
+
+#[test]
+fn a_layer_replaces_lists_and_merges_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("remit.toml");
+    std::fs::write(&file, "[roles]\nadmin = [\"a\"]\n[peers]\naudit = \"http://a\"\nkpi = \"http://k\"\n").unwrap();
+    let config = Config::load_with(Some(&file), env(&[("REMIT_PEERS__AUDIT", "http://b")])).unwrap();
+    assert_eq!(config.roles["admin"], ["a"]);
+    assert_eq!((config.peers["audit"].as_str(), config.peers["kpi"].as_str()), ("http://b", "http://k"));
+}
+
+#[test]
+fn an_error_names_the_layer_it_came_with_and_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("remit.toml");
+    let refused = |text: &str, set: &[(&str, &str)]| {
+        std::fs::write(&file, text).unwrap();
+        Config::load_with(Some(&file), env(set)).unwrap_err().message().to_owned()
+    };
+    let of_file = format!("(from {})", file.display());
+    let ok = [("REMIT_SERVER__MAX_STREAMS", "5")];
+    assert_eq!(refused("[server]\nmax_streams = \"x\"", &ok), format!("server.max_streams: must be u32 {of_file}"));
+    assert_eq!(refused("[data]\ndri = \"x\"", &ok), format!("data.dri: unknown key; known: `dir` {of_file}"));
+    assert_eq!(
+        refused("[[auth.issuers]]\nissuer = \"i\"", &ok),
+        format!("auth.issuers[0]: missing field `jwks` {of_file}")
+    );
+    assert!(refused("[server]\nlisten = 'a\n", &ok).starts_with("config: line 2: "));
+    assert_eq!(
+        refused("", &[("REMIT_SERVER__ONLY", "audit")]),
+        "server.only: must be a sequence (from the environment variable REMIT_SERVER__ONLY)"
+    );
+    assert_eq!(
+        refused("", &[("REMIT_SERVER__LISTEN__PORT", "1")]),
+        "server.listen: must be a string (from the environment variable REMIT_SERVER__LISTEN__PORT)"
+    );
 }
 
 #[test]
@@ -67,6 +137,12 @@ fn secrets_are_never_printed() {
     assert!(!format!("{config:?}").contains("hunter2"));
     let error = Config::load_with(None, env(&[("REMIT_DATABASE__URL", "mysql://u:hunter2@h/d")])).unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"));
+    for toml in
+        ["[database]\nurl = [\"hunter2\"]", "[database]\nconnections = \"hunter2\"", "[database]\nurl = \"hunter2"]
+    {
+        let error = Config::from_toml(toml).unwrap_err();
+        assert!(!format!("{error:?} {}", error.message()).contains("hunter2"));
+    }
 }
 
 #[test]

@@ -7,14 +7,13 @@ mod html;
 mod markdown;
 mod values;
 
-use crate::canonical;
 use crate::review::Pack;
 use crate::time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_api::council::v1::{ExportFormat, ExportReviewResponse, Review};
 use remit_api::wire::Word as _;
-use remit_core::{Error, Result, digest, name};
+use remit_core::{Error, Result, canonical, digest, name};
 use serde::Serialize;
 
 /// A signature as it is shown.
@@ -89,11 +88,7 @@ pub(crate) fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Resu
         return Err(Error::internal(format!("the pack of {} does not have the digest on record", review.name)));
     }
     let (content, content_type, extension) = match format {
-        ExportFormat::Json => {
-            let bytes = canonical::bytes(&document)
-                .map_err(|error| Error::internal("a pack cannot be written").with_source(error))?;
-            (bytes, "application/json", "json")
-        }
+        ExportFormat::Json => (canonical::json(&document)?.into_bytes(), "application/json", "json"),
         ExportFormat::Html => (html::render(&document)?.into_bytes(), "text/html; charset=utf-8", "html"),
         ExportFormat::Markdown => (markdown::render(&document).into_bytes(), "text/markdown; charset=utf-8", "md"),
         ExportFormat::Csv => (csv::render(&document).into_bytes(), "text/csv; charset=utf-8", "csv"),

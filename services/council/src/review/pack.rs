@@ -1,12 +1,11 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
 use super::tone::{Assessed, Tone, Toned};
-use crate::canonical;
 use crate::time;
 use remit_api::council::v1 as api;
 use remit_api::council::v1::{Disposition, DriftDetector, DriftVerdict, EvidenceClass, FindingSeverity};
 use remit_api::wire::Word;
-use remit_core::{Error, Result, digest};
+use remit_core::{Error, Result, canonical};
 use serde::{Deserialize, Serialize};
 
 /// A number with at most nine decimals, so that a pack shows no more than anybody means.
@@ -405,7 +404,7 @@ impl Evidence {
     /// # Errors
     /// `Internal`, which does not happen for these types.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>> {
-        canonical::bytes(self).map_err(|error| Error::internal("evidence cannot be written").with_source(error))
+        canonical::json(self).map(String::into_bytes)
     }
 
     /// Reads what [`Evidence::bytes`] wrote.
@@ -508,8 +507,6 @@ impl Pack {
     /// # Errors
     /// `Internal`, which does not happen for these types.
     pub(crate) fn digest(&self) -> Result<String> {
-        let bytes =
-            canonical::bytes(self).map_err(|error| Error::internal("a pack cannot be written").with_source(error))?;
-        Ok(digest::sha256(&bytes))
+        canonical::digest(self)
     }
 }

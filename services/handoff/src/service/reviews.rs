@@ -69,7 +69,7 @@ impl Service {
             let signature = (action == Action::Accept).then(|| pb::Signature {
                 signer: Some(actor(&cx.actor)),
                 sign_time: Some(stamp(now)),
-                digest: signatures::signed_digest(handoff, &gate, handoff.iteration, &graded),
+                digest: signatures::signed_digest(handoff, &gate, handoff.iteration, &graded)?,
                 variants: passed.clone(),
                 void_time: None,
                 void_reason: String::new(),

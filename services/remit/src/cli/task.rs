@@ -13,8 +13,8 @@ use remit_api::scoring::v1::{
     BatchDecideRequest, BatchDecideResponse, CheckTaskRequest, DecideTaskRequest, ExecutionSignatures, GetTaskRequest,
     ListTasksRequest, RateTaskRequest, Rating, ReasonEffect, StrategySignatures, SuggestRatingsRequest, Verdict,
 };
-use remit_core::policy::sampling;
 use remit_core::{Error, Result};
+use remit_policy::sampling;
 use std::path::PathBuf;
 
 /// What to do with tasks.

@@ -12,7 +12,7 @@ use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::time;
 use remit_core::Timestamp;
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use std::cmp::Reverse;
 
 /// The codes whose effect a waiver can take away. Holds, missing approvals and unknown states cannot be waived.

@@ -6,7 +6,7 @@ use crate::store::{self, Head};
 use crate::{pattern, task};
 use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use remit_core::{Result, Tenant, name};
 use remit_store::Db;
 use std::collections::HashMap;

@@ -9,7 +9,7 @@ use crate::store::Head;
 use crate::store::functions::Functions;
 use crate::store::policies;
 use remit_api::scoring::v1 as api;
-use remit_core::policy::Policy;
+use remit_policy::Policy;
 use remit_core::{Error, Result, Tenant};
 use remit_store::{Records as _, Tx};
 use std::collections::{BTreeMap, HashMap};
@@ -113,7 +113,7 @@ impl RuleCache {
             .await?
             .ok_or_else(|| Error::precondition("NO_ACTIVE_POLICY", "the tenant has no active policy"))?;
         let functions = Functions::all(tx, tenant, &[]).await?.into_iter().map(|function| {
-            let digest = function::content_digest(&function);
+            let digest = function::content_digest(&function)?;
             (function.name.clone(), (function, digest))
         });
         let rules = Rules { policy: self.compiled(&active)?, functions: functions.collect(), settings_revision };

@@ -18,7 +18,7 @@ fn check(task: &str, at: i64) -> Counted {
             task: task.into(),
             model_version: "models/m/versions/1".into(),
             denied: false,
-            pattern: remit_core::policy::Pattern::HumanOnTheLoop,
+            pattern: remit_policy::Pattern::HumanOnTheLoop,
             reason: "DECISION_PATTERN".into(),
         },
         at: Timestamp(at),

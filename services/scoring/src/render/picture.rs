@@ -4,7 +4,7 @@
 //! Patterns differ in fill and outline as well as in colour, so that a black-and-white print still tells them apart.
 
 use super::packing::{Circle, Frame, pack};
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -12,7 +12,7 @@ use remit_api::scoring::v1::score_task_request::Input;
 use remit_api::wire::time;
 use remit_core::details::{Details as _, TaskDecided};
 use remit_core::name::{DecisionName, TaskName};
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use remit_core::{Error, Kind, Result};
 use remit_runtime::{Answers, Cx, produce};
 use remit_store::{Mutation, page};

@@ -61,7 +61,7 @@ impl Service {
                     Functions::insert(m, &mut function).await?;
                 }
                 let before_digest = before.as_ref().map(function::content_digest).unwrap_or_default();
-                let after_digest = function::content_digest(&function);
+                let after_digest = function::content_digest(&function)?;
                 let mut reopened = 0;
                 if before_digest != after_digest {
                     let now = m.now();

@@ -10,7 +10,7 @@ use remit_api::scoring::v1::policy_ref::Policy as Reference;
 use remit_api::wire::{Word as _, time};
 use remit_core::details::{Details as _, PolicyActivated, PolicyCreated};
 use remit_core::name::{PolicyVersionName, ProposalName};
-use remit_core::policy::Policy;
+use remit_policy::Policy;
 use remit_core::{Error, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, Tx};

@@ -7,8 +7,8 @@ use crate::store::functions::Functions;
 use crate::store::policies::{self, Policies};
 use remit_api::scoring::v1::{PolicyFormat, PolicyState};
 use remit_core::details::{Details as _, FunctionUpdated, PolicyCreated};
-use remit_core::policy::suitability::seeds;
-use remit_core::policy::{Policy, seed};
+use remit_policy::suitability::seeds;
+use remit_policy::{Policy, seed};
 use remit_core::{Result, Tenant};
 use remit_store::{Mutation, Records as _};
 
@@ -50,7 +50,7 @@ async fn write(m: &mut Mutation) -> Result<()> {
         let mut function = function::seeded(seed, m.now());
         Functions::insert(m, &mut function).await?;
         let mut event = m.event("scoring.functions.update", &function.name);
-        event.after_digest = function::content_digest(&function);
+        event.after_digest = function::content_digest(&function)?;
         event.details = FunctionUpdated { seed: true, ..Default::default() }.json();
         m.record_event(event);
     }

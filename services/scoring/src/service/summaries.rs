@@ -5,7 +5,7 @@ use crate::pattern;
 use crate::store::{self, decisions::Column};
 use remit_api::scoring::v1 as api;
 use remit_api::wire::range;
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_runtime::Cx;
 use remit_store::Tx;

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Repeatable, mask, time};
 use remit_core::name::{DecisionName, TaskName};
-use remit_core::policy::signatures::remarks;
+use remit_policy::signatures::remarks;
 use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag, name};
 use remit_runtime::{Answers, Cx, produce};
 use remit_store::{Mutation, page};
@@ -54,7 +54,7 @@ pub(super) fn row(
     revision: i64,
     now: Timestamp,
 ) -> TaskRow {
-    let digest = task::content_digest(&task);
+    let digest = task::content_digest(&task)?;
     let stands = before.filter(|before| {
         before.state == api::TaskState::Decided
             && !before.removed

@@ -2,7 +2,7 @@
 
 use remit_api::scoring::v1::Verdict;
 use remit_api::wire::Word as _;
-use remit_core::policy::Pattern;
+use remit_policy::Pattern;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::{ActivatePolicy, ProposalState};
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::*;
-use remit_core::policy::seed;
+use remit_policy::seed;
 use std::time::Duration;
 use tokio_stream::StreamExt as _;
 

@@ -29,7 +29,7 @@ pub use evaluate::{AppliedCap, Contribution, Evaluation, MatchedRule};
 pub use golden::CaseResult;
 pub use input::{
     EXECUTION_KINDS, FEEDBACK_DELAYS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES,
-    VALIDITIES, VARIABILITIES, stakes_of_risk,
+    VALIDITIES, VARIABILITIES, stakes_of_risk, variables,
 };
 pub use milli::Milli;
 pub use model::{

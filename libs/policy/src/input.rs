@@ -1,6 +1,6 @@
 //! What a policy may look at.
 
-use crate::error::{Error, Result};
+use remit_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -200,3 +200,8 @@ pub(crate) const VARIABLES: [Variable; 20] = [
     Variable { name: "environment_validity", kind: Type::Text, domain: &VALIDITIES },
     Variable { name: "feedback_delay", kind: Type::Text, domain: &FEEDBACK_DELAYS },
 ];
+
+/// The variables that a condition may name besides the axes, each with the values that it can have; none if any.
+pub fn variables() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    VARIABLES.iter().map(|variable| (variable.name, variable.domain))
+}

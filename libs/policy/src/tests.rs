@@ -5,8 +5,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const INVERTED_DIGEST: &str = "sha256:98826350dd7a4706c534388f0426d378daf72101ceddef04f3d8d7aaaa430e65";
-const LITERAL_DIGEST: &str = "sha256:4ace1605293bbd288d03a2c4ebc6d88399cc38de7c2d2d56566be58bc7e7b758";
+const INVERTED_DIGEST: &str = "sha256:207a5b0a776d7777a20b309cb10a5a948b8fab2c54b0679a351efd997e05726d";
+const LITERAL_DIGEST: &str = "sha256:5d821742ca671517e4dfe1179575b19b4eaa905360995ac5e7e87899721e5e54";
 
 fn inverted() -> Policy {
     Policy::parse(seed::INVERTED_SUM.as_bytes()).unwrap()
@@ -242,20 +242,6 @@ caps:
     assert!(!serde_json::to_string(&old).unwrap().contains("feedback_delay"), "what is not tagged is not written");
 }
 
-/// Who writes a policy reads one page: it must name every variable with all of its values.
-#[test]
-fn the_page_on_policies_names_every_variable_and_its_values() {
-    let page = include_str!("../../../../docs/policies.md");
-    for variable in &super::input::VARIABLES {
-        let name = format!("`{}`", variable.name);
-        let row = page.lines().find(|line| line.starts_with("| `") && line.contains(&name));
-        let row = row.unwrap_or_else(|| panic!("{name} is missing"));
-        for value in variable.domain {
-            assert!(row.contains(&format!("`{value}`")), "{name} lacks {value}");
-        }
-    }
-}
-
 #[test]
 fn yaml_json_and_comments_give_one_digest() {
     let yaml = inverted();
@@ -280,7 +266,7 @@ fn an_evaluation_has_the_same_bytes_everywhere() {
     let input = Input { ratings, brand_impacting: true, stakes: "LOW".into(), complexity: 2, ..Input::default() };
     let found = inverted().evaluate(&input).unwrap();
     let text = found.canonical_json().unwrap();
-    let wanted = r#"{"pattern":"HUMAN_IN_THE_LOOP","base_pattern":"HUMAN_IN_THE_LOOP","band":"HYBRID","score":12,"contributions":[{"axis":"predictability","rating":4,"direction":"HIGHER_FAVOURS_AI","weight":1,"points":4},{"axis":"risk","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4},{"axis":"human_judgment","rating":2,"direction":"HIGHER_FAVOURS_HUMAN","weight":1,"points":4}],"rules":[],"caps":[{"id":"brand-impacting","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","after":"HUMAN_IN_THE_LOOP","reason":"brand-impacting results need a person's sign-off (S69, S79)"},{"id":"function-untested","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","after":"HUMAN_IN_THE_LOOP","reason":"nobody has tested the function; a pilot comes first (S94, S119)"}],"notes":[],"requirements":["SIGN_OFF"],"sampling_ratio":1,"reading":"B: predictability + (6 - risk) + (6 - human judgment) > 12; keeps the number 12, the scale and every principle","policy":"policies/seed-004-inverted-sum/versions/1","policy_digest":"INVERTED"}"#;
+    let wanted = r#"{"band":"HYBRID","base_pattern":"HUMAN_IN_THE_LOOP","caps":[{"after":"HUMAN_IN_THE_LOOP","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","id":"brand-impacting","reason":"brand-impacting results need a person's sign-off (S69, S79)"},{"after":"HUMAN_IN_THE_LOOP","at_most":"HUMAN_IN_THE_LOOP","before":"HUMAN_IN_THE_LOOP","id":"function-untested","reason":"nobody has tested the function; a pilot comes first (S94, S119)"}],"contributions":[{"axis":"predictability","direction":"HIGHER_FAVOURS_AI","points":4,"rating":4,"weight":1},{"axis":"risk","direction":"HIGHER_FAVOURS_HUMAN","points":4,"rating":2,"weight":1},{"axis":"human_judgment","direction":"HIGHER_FAVOURS_HUMAN","points":4,"rating":2,"weight":1}],"notes":[],"pattern":"HUMAN_IN_THE_LOOP","policy":"policies/seed-004-inverted-sum/versions/1","policy_digest":"INVERTED","reading":"B: predictability + (6 - risk) + (6 - human judgment) > 12; keeps the number 12, the scale and every principle","requirements":["SIGN_OFF"],"rules":[],"sampling_ratio":1,"score":12}"#;
     assert_eq!(text, wanted.replace("INVERTED", INVERTED_DIGEST));
     let back: Evaluation = serde_json::from_str(&text).unwrap();
     assert_eq!(back, found);

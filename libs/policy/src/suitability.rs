@@ -1,7 +1,7 @@
 //! How suitable a function is for AI: the union of four signals, the first of which is a gate (A22, S117).
 
 use super::input::{EXECUTION_KINDS, FUNCTION_STATUSES, MATURITIES};
-use crate::error::{Error, Result};
+use remit_core::{Error, Result};
 use serde::Deserialize;
 
 /// Whether a signal holds; `None` is not known and counts as not held.
@@ -17,7 +17,7 @@ pub fn verdict(compressible: Signal, others: [Signal; 3]) -> &'static str {
     }
 }
 
-/// A function that every tenant starts with, from `libs/core/policies/functions.yaml`.
+/// A function that every tenant starts with, from `libs/policy/policies/functions.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seed {
@@ -55,7 +55,7 @@ pub struct Seed {
 /// `Internal` if the file that ships is not well formed, which a test excludes.
 pub fn seeds() -> Result<Vec<Seed>> {
     let wrong = |what: &str| Error::internal(format!("reading functions.yaml: {what}"));
-    let seeds: Vec<Seed> = serde_norway::from_str(include_str!("../../policies/functions.yaml"))
+    let seeds: Vec<Seed> = serde_norway::from_str(include_str!("../policies/functions.yaml"))
         .map_err(|error| Error::internal("reading functions.yaml").with_source(error))?;
     for seed in &seeds {
         for (value, domain) in [

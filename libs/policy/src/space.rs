@@ -10,13 +10,13 @@ use super::model::Policy;
 use std::collections::BTreeSet;
 
 /// All ratings of a policy's axes as numbers from 0 to `len`, the last axis fastest.
-pub(super) struct Ratings {
+pub(crate) struct Ratings {
     lows: Vec<i32>,
     sizes: Vec<usize>,
 }
 
 impl Ratings {
-    pub(super) fn of(policy: &Policy) -> Self {
+    pub(crate) fn of(policy: &Policy) -> Self {
         let axes = &policy.file.axes;
         Self {
             lows: axes.iter().map(|axis| axis.lowest).collect(),
@@ -24,11 +24,11 @@ impl Ratings {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sizes.iter().product()
     }
 
-    pub(super) fn get(&self, mut index: usize) -> Vec<i32> {
+    pub(crate) fn get(&self, mut index: usize) -> Vec<i32> {
         let mut ratings = self.lows.clone();
         for (axis, size) in self.sizes.iter().enumerate().rev() {
             ratings[axis] += i32::try_from(index % size).unwrap_or_default();
@@ -38,7 +38,7 @@ impl Ratings {
     }
 
     /// The index of the ratings that are one higher on `axis`, if there are.
-    pub(super) fn step(&self, index: usize, axis: usize) -> Option<usize> {
+    pub(crate) fn step(&self, index: usize, axis: usize) -> Option<usize> {
         let stride: usize = self.sizes[axis + 1..].iter().product();
         (index / stride % self.sizes[axis] + 1 < self.sizes[axis]).then_some(index + stride)
     }
@@ -46,7 +46,7 @@ impl Ratings {
 
 /// One choice of the variables besides ratings.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Setting {
+pub(crate) struct Setting {
     input: Input,
     /// `name=value`, by name.
     pub labels: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) struct Setting {
 
 impl Setting {
     /// The input at this rating of risk, if risk is an axis.
-    pub(super) fn input(&self, risk: Option<i32>) -> &Input {
+    pub(crate) fn input(&self, risk: Option<i32>) -> &Input {
         let Some(inputs) = &self.by_risk else { return &self.input };
         // Without an axis of that name the stakes are those of the highest risk.
         let risk = usize::try_from(risk.unwrap_or(5)).unwrap_or(5).clamp(1, 5);
@@ -66,7 +66,7 @@ impl Setting {
 }
 
 /// Every choice of the variables that `conditions` name, or none if there are more than `limit`.
-pub(super) fn settings<'a>(conditions: impl Iterator<Item = &'a Condition>, limit: usize) -> Option<Vec<Setting>> {
+pub(crate) fn settings<'a>(conditions: impl Iterator<Item = &'a Condition>, limit: usize) -> Option<Vec<Setting>> {
     let (mut names, mut numbers, mut texts) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     for condition in conditions {
         names.extend(condition.variables().iter().map(String::as_str));

@@ -471,7 +471,7 @@ mod tests {
             let Ok(condition) = Condition::compile(&source, &AXES, &[]) else { return Ok(()) };
             let input = Input {
                 complexity, brand_impacting: brand, frequency_per_week: f64::from(frequency),
-                stakes: super::super::input::STAKES[stakes].into(),
+                stakes: crate::input::STAKES[stakes].into(),
                 labels: if label { vec!["x".into()] } else { vec![] },
                 ..Input::default()
             };

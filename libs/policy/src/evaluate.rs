@@ -4,8 +4,7 @@ use super::condition::Scope;
 use super::input::Input;
 use super::milli::Milli;
 use super::model::{Direction, HitPolicy, Pattern, Policy};
-use crate::digest;
-use crate::error::{Error, Kind, Result};
+use remit_core::{Error, Kind, Result, canonical};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -82,12 +81,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The canonical JSON.
+    /// The canonical JSON (RFC 8785).
     ///
     /// # Errors
     /// `Internal` if it cannot be written, which no evaluation causes.
     pub fn canonical_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| Error::internal("writing an evaluation").with_source(error))
+        canonical::json(self)
     }
 
     /// The digest of the canonical JSON.
@@ -95,7 +94,7 @@ impl Evaluation {
     /// # Errors
     /// As [`Self::canonical_json`].
     pub fn digest(&self) -> Result<String> {
-        Ok(digest::sha256(self.canonical_json()?.as_bytes()))
+        canonical::digest(self)
     }
 }
 

@@ -1,11 +1,10 @@
 //! The rules of a policy file that its types alone cannot say; conditions are checked as they are compiled.
 
 use super::model::{Otherwise, PolicyFile, invalid};
-use crate::error::Result;
-use crate::name;
+use remit_core::{Result, name};
 use std::collections::BTreeSet;
 
-pub(super) fn check(file: &PolicyFile) -> Result<()> {
+pub(crate) fn check(file: &PolicyFile) -> Result<()> {
     let id = |field: &str, text: &str| {
         if name::is_id(text) {
             Ok(())

@@ -3,9 +3,7 @@
 use super::check::check;
 use super::condition::Condition;
 use super::milli::Milli;
-use crate::clock::Timestamp;
-use crate::digest;
-use crate::error::{Error, Result};
+use remit_core::{Error, Result, Timestamp, canonical, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -377,9 +375,7 @@ impl Policy {
         let caps = caps.map(|(i, cap)| compile(format!("caps[{i}].when"), &cap.when)).collect::<Result<_>>()?;
         let notes = file.notes.iter().enumerate();
         let notes = notes.map(|(i, note)| compile(format!("notes[{i}].when"), &note.when)).collect::<Result<_>>()?;
-        // Structs serialize their fields in a fixed order and maps are ordered by key, so this text is canonical.
-        let canonical =
-            serde_json::to_string(&file).map_err(|error| Error::internal("writing a policy").with_source(error))?;
+        let canonical = canonical::json(&file)?;
         let digest = digest::sha256(canonical.as_bytes());
         Ok(Self { file, rules, caps, notes, canonical, digest })
     }
@@ -389,7 +385,7 @@ impl Policy {
         format!("policies/{}/versions/{}", self.file.policy, self.file.version)
     }
 
-    /// The canonical JSON, over which the digest is taken.
+    /// The canonical JSON (RFC 8785), over which the digest is taken.
     pub fn canonical_json(&self) -> &str {
         &self.canonical
     }
@@ -412,6 +408,6 @@ impl Policy {
     }
 }
 
-pub(super) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
+pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Error {
     Error::invalid("POLICY_INVALID", field, why)
 }
