@@ -111,9 +111,3 @@ async fn a_task_that_changed_after_it_was_seen_is_read_again_under_the_lock() {
     .await
     .unwrap();
 }
-
-#[tokio::test]
-async fn temporary_rules() {
-    remit_store::testing::check_migrations(&SERVICE.schema).await.unwrap();
-    remit_store::testing::check_statements(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))).unwrap();
-}
