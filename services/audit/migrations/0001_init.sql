@@ -8,7 +8,7 @@ create table log_heads (
     root_hash $BYTES not null,
     frontier $BYTES not null,
     checkpoint text not null,
-    updated_at bigint not null,
+    update_time bigint not null,
     constraint log_heads_pk primary key (tenant_id),
     constraint log_heads_size check (size >= 0)
 );
@@ -75,8 +75,8 @@ create table cosignatures (
     size bigint not null,
     witness $KEY not null,
     signature text not null,
-    cosigned_at bigint not null,
-    added_at bigint not null,
+    cosign_time bigint not null,
+    create_time bigint not null,
     constraint cosignatures_pk primary key (tenant_id, size, witness)
 );
 
@@ -88,8 +88,8 @@ create table subject_keys (
     generation bigint not null,
     master_key $KEY not null,
     wrapped $BYTES,
-    created_at bigint not null,
-    destroyed_at bigint,
+    create_time bigint not null,
+    destroy_time bigint,
     constraint subject_keys_pk primary key (tenant_id, subject, generation)
 );
 create index subject_keys_by_master on subject_keys (tenant_id, master_key, subject, generation) where wrapped is not null;
@@ -105,32 +105,27 @@ create table personal_data (
 );
 create index personal_data_by_subject on personal_data (tenant_id, subject, idx);
 
--- How long a tenant keeps its entries; no row, or no keep_us, means for ever.
+-- How long a tenant keeps its entries; no row, or no duration in it, means for ever.
 create table retention_policies (
     tenant_id $KEY not null,
-    keep_us bigint,
+    name $KEY not null,
     revision bigint not null,
-    updated_at bigint not null,
-    constraint retention_policies_pk primary key (tenant_id)
+    create_time bigint not null,
+    body $BYTES not null,
+    constraint retention_policies_pk primary key (tenant_id, name)
 );
 
 -- What must not be pruned or erased.
 create table legal_holds (
     tenant_id $KEY not null,
-    hold_id $KEY not null,
-    reason text not null,
-    subject $KEY,
-    resource_prefix $KEY,
-    actor $KEY,
-    recorded_from bigint,
-    recorded_until bigint,
-    creator text not null,
-    created_at bigint not null,
-    releaser text,
-    released_at bigint,
-    release_reason text,
-    constraint legal_holds_pk primary key (tenant_id, hold_id)
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    active bigint not null,
+    body $BYTES not null,
+    constraint legal_holds_pk primary key (tenant_id, name)
 );
+create index legal_holds_active on legal_holds (tenant_id, active, name);
 
 -- Spans of entries whose content retention removed, in whole tiles less what was held. The pruning's
 -- own entry, found by event id, states the same.
@@ -139,7 +134,7 @@ create table prunings (
     start_idx bigint not null,
     end_idx bigint not null,
     event_id $KEY not null,
-    pruned_at bigint not null,
+    prune_time bigint not null,
     constraint prunings_pk primary key (tenant_id, start_idx),
     constraint prunings_span check (start_idx < end_idx)
 );

@@ -2,8 +2,8 @@
 //! monitors and verifiers can follow a log. The prefix of a tenant's log is `/tlog/{tenant}`; a bearer token
 //! of that tenant is needed, as everywhere.
 
-use crate::service::AuditLog;
-use crate::store::head;
+use crate::service::Service;
+use crate::store::heads;
 use crate::store::{entries, tiles};
 use axum::Router;
 use axum::extract::{Extension, Path, State};
@@ -16,7 +16,7 @@ use remit_tlog::Hash;
 use remit_tlog::tile::{Tile, WIDTH};
 
 /// The routes.
-pub fn router(log: AuditLog) -> Router {
+pub fn router(log: Service) -> Router {
     Router::new()
         .route("/tlog/{tenant}/checkpoint", get(checkpoint))
         .route("/tlog/{tenant}/tile/{*path}", get(tile))
@@ -49,7 +49,7 @@ fn own(caller: &HttpCaller, tenant: &str, permission: &str) -> Result<()> {
 }
 
 async fn checkpoint(
-    State(log): State<AuditLog>,
+    State(log): State<Service>,
     Extension(caller): Extension<HttpCaller>,
     Path(tenant): Path<String>,
 ) -> Response {
@@ -62,7 +62,7 @@ async fn checkpoint(
 }
 
 async fn tile(
-    State(log): State<AuditLog>,
+    State(log): State<Service>,
     Extension(caller): Extension<HttpCaller>,
     Path((tenant, path)): Path<(String, String)>,
 ) -> Response {
@@ -82,15 +82,15 @@ async fn tile(
 }
 
 /// A tile that the log has, full or of a width that it has reached.
-async fn wanted(tile: remit_tlog::Result<Tile>, log: &AuditLog, caller: &HttpCaller) -> Result<Tile> {
+async fn wanted(tile: remit_tlog::Result<Tile>, log: &Service, caller: &HttpCaller) -> Result<Tile> {
     let tile = tile.map_err(|error| Error::invalid("TILE_PATH_INVALID", "path", error.to_string()))?;
-    let size = head::size(&mut log.db.read().await?, &caller.tenant).await?;
+    let size = heads::size(&mut log.db.read().await?, &caller.tenant).await?;
     let there = Tile::of(tile.level, tile.index, size).is_some_and(|known| tile.width <= known.width);
     if there { Ok(tile) } else { Err(Error::not_found("TILE_NOT_FOUND", tile)) }
 }
 
 /// The leaves of a bundle, each after its length in two bytes.
-async fn bundle(log: &AuditLog, caller: &HttpCaller, path: &str) -> Result<Vec<u8>> {
+async fn bundle(log: &Service, caller: &HttpCaller, path: &str) -> Result<Vec<u8>> {
     let tile = wanted(Tile::parse_bundle(path), log, caller).await?;
     let (start, width) = (tile.index * WIDTH, u64::from(tile.width));
     let found =

@@ -8,6 +8,7 @@ use crate::details;
 use prost_types::Timestamp as ProtoTime;
 use remit_api::audit::v1 as api;
 use remit_api::types;
+use remit_api::wire::time::{of, stamp};
 use remit_core::{Error, Result, Timestamp, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -107,7 +108,7 @@ impl Leaf {
     ///
     /// # Errors
     /// `InvalidArgument`, naming the field below `field`, for a time outside the years 1 to 9999
-    /// (`TIME_INVALID`), unknown kinds and outcomes, and details that are not JSON (`DETAILS_INVALID`).
+    /// (`TIME_OUT_OF_RANGE`), unknown kinds and outcomes, and details that are not JSON (`DETAILS_INVALID`).
     pub fn new(event: &api::Event, field: &str) -> Result<Self> {
         let at = |name: &str| format!("{field}.{name}");
         let actor = event.actor.clone().unwrap_or_default();
@@ -182,7 +183,7 @@ impl Leaf {
 
     /// The event, without personal fields.
     pub fn to_event(&self) -> api::Event {
-        let time = |text: &str| read_time(text).ok().map(proto_time);
+        let time = |text: &str| read_time(text).ok().map(stamp);
         api::Event {
             id: self.id.clone(),
             actor: Some(types::Actor {
@@ -216,23 +217,17 @@ impl Leaf {
     }
 }
 
-/// A time as the API has it.
-pub fn proto_time(at: Timestamp) -> ProtoTime {
-    let nanos = at.0.rem_euclid(1_000_000) * 1_000;
-    ProtoTime { seconds: at.0.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
-}
-
 /// The API's time in microseconds; what is finer is cut off.
 ///
 /// # Errors
-/// `InvalidArgument` (`TIME_INVALID`) outside the years 1 to 9999.
-pub fn from_proto(time: &ProtoTime, field: impl FnOnce() -> String) -> Result<Timestamp> {
+/// `InvalidArgument` (`TIME_OUT_OF_RANGE`) outside the years 1 to 9999.
+fn from_proto(time: &ProtoTime, field: impl FnOnce() -> String) -> Result<Timestamp> {
     // 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, the range of google.protobuf.Timestamp.
     let ok = (-62_135_596_800..=253_402_300_799).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
     if ok {
-        Ok(Timestamp(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000))
+        Ok(of(time))
     } else {
-        Err(Error::invalid("TIME_INVALID", field(), "must be a time in the years 1 to 9999"))
+        Err(Error::invalid("TIME_OUT_OF_RANGE", field(), "must be a time in the years 1 to 9999"))
     }
 }
 

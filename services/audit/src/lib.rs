@@ -20,34 +20,32 @@
 //! It does not judge events or derive anything from them; it keeps no second copy for readers, who search
 //! or tail.
 
-pub mod details;
+mod details;
 pub mod export_verify;
 pub mod fsck;
-pub mod grpc;
-pub mod http;
+mod grpc;
+mod http;
 pub mod keys;
 pub mod leaf;
 pub mod prepare;
 pub mod seal;
 pub mod sequencer;
-pub mod service;
-pub mod step;
-pub mod store;
+mod service;
+mod step;
+mod store;
 pub mod witness;
 
 use futures::future::BoxFuture;
 use keys::Keys;
-use remit_api::audit::v1::audit_service_server::AuditServiceServer;
 use remit_core::{Ids, Result};
 use remit_runtime::{Config, Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
 use sequencer::Limits;
-use service::AuditLog;
+pub use service::Service;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tonic::service::Routes;
 
 /// The tables of the audit log.
 pub const SCHEMA: Schema =
@@ -88,13 +86,13 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
 ///
 /// # Errors
 /// As [`load_keys`].
-pub fn open(deps: &Deps) -> Result<AuditLog> {
+fn open(deps: &Deps) -> Result<Service> {
     let keys = Arc::new(load_keys(&deps.config, &deps.ids)?);
     let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
     let linger = deps.config.audit.linger.get();
     let limits = Limits { queued_events, queued_bytes, linger, ..Limits::default() };
     let pause = deps.config.audit.prune_every.get();
-    let log = AuditLog::new(deps.db.clone(), deps.clock.clone(), keys, limits);
+    let log = Service::new(deps.db.clone(), deps.clock.clone(), keys, limits);
     Ok(log.prune_every((!pause.is_zero()).then_some(pause)))
 }
 
@@ -103,8 +101,8 @@ pub fn open(deps: &Deps) -> Result<AuditLog> {
 /// # Errors
 /// As [`load_keys`].
 async fn build(deps: Deps) -> Result<Parts> {
-    let log = open(&deps)?;
-    let routes = Routes::new(AuditServiceServer::new(grpc::Audit::new(log.clone(), deps.shutdown)));
+    let log = open(&deps)?.until(deps.shutdown);
+    let routes = grpc::routes(log.clone());
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);
     Ok(Parts { routes, http: Some(http::router(log)), timers, ..Parts::default() })
 }

@@ -4,8 +4,8 @@
 use crate::keys::Keys;
 use crate::prepare::{Prepared, reused};
 use crate::store::entries::{self, NewEntry, Stored};
-use crate::store::head::{self, Head};
-use crate::store::personal::{self, LiveKey, Sealed};
+use crate::store::heads::{self, Head};
+use crate::store::subjects::{self, LiveKey, Sealed};
 use crate::store::tiles;
 use remit_core::{Clock, Error, Kind, Result, Tenant};
 use remit_store::{Db, Tx};
@@ -74,7 +74,7 @@ pub async fn append_in(
     event: &Prepared,
 ) -> Result<Head> {
     let step = Step { clock, keys, tenant, db };
-    let mut head = head::claim(tx, tenant, clock.now()).await?;
+    let mut head = heads::claim(tx, tenant, clock.now()).await?;
     let (new, sealed) = step.encode(tx, &[event], head.size).await?;
     if entries::insert(tx, tenant, &new).await? != 1 {
         return Err(Error::new(
@@ -83,9 +83,9 @@ pub async fn append_in(
             format!("event {} was recorded before", event.leaf.id),
         ));
     }
-    personal::insert(tx, tenant, sealed).await?;
+    subjects::insert(tx, tenant, sealed).await?;
     step.grow(tx, &mut head, &new).await?;
-    head::update(tx, tenant, &head).await?;
+    heads::update(tx, tenant, &head).await?;
     Ok(head)
 }
 
@@ -112,7 +112,7 @@ impl Step<'_> {
     async fn attempt(&self, jobs: &[Vec<Prepared>], lookup: bool) -> Result<Option<Vec<Result<Receipt>>>> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        let mut head = head::claim(&mut tx, self.tenant, now).await?;
+        let mut head = heads::claim(&mut tx, self.tenant, now).await?;
         let known = if lookup { self.known(&mut tx, jobs).await? } else { HashMap::new() };
         let (fresh, slots) = self.plan(&mut tx, jobs, &known).await?;
         let first = head.size;
@@ -126,9 +126,9 @@ impl Step<'_> {
                 }
                 return Ok(None);
             }
-            personal::insert(&mut tx, self.tenant, sealed).await?;
+            subjects::insert(&mut tx, self.tenant, sealed).await?;
             self.grow(&mut tx, &mut head, &new).await?;
-            head::update(&mut tx, self.tenant, &head).await?;
+            heads::update(&mut tx, self.tenant, &head).await?;
         }
         tx.commit().await?;
         let place = |slot: Slot| match slot {
@@ -203,9 +203,9 @@ impl Step<'_> {
             return Ok(Err(reused(&leaf.id, first, event.hash)));
         }
         if let (Some((subject, fields)), Some(sealed)) =
-            (&event.personal, personal::get(tx, self.tenant, stored.index).await?)
+            (&event.personal, subjects::get(tx, self.tenant, stored.index).await?)
         {
-            let key = personal::key(tx, self.tenant, subject, sealed.generation, self.keys.master()).await?;
+            let key = subjects::key(tx, self.tenant, subject, sealed.generation, self.keys.master()).await?;
             if let Some(key) = key {
                 let again = key.seal(self.tenant, subject, &leaf.id, fields)?;
                 if again != sealed.sealed {
@@ -225,7 +225,7 @@ impl Step<'_> {
             HashMap::new()
         } else {
             let subjects: Vec<&str> = subjects.into_iter().collect();
-            personal::keys_for(tx, self.tenant, &subjects, self.keys.master(), self.db.ids(), self.clock.now()).await?
+            subjects::keys_for(tx, self.tenant, &subjects, self.keys.master(), self.db.ids(), self.clock.now()).await?
         };
         let (mut new, mut all_sealed) = (Vec::with_capacity(fresh.len()), Vec::new());
         for (at, event) in fresh.iter().enumerate() {

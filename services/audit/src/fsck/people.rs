@@ -3,11 +3,11 @@
 use super::{FindingKind, Findings, Tree, at};
 use crate::leaf::Leaf;
 use crate::seal::SubjectKey;
-use crate::service::AuditLog;
-use crate::store::cosignatures;
+use crate::service::Service;
+use crate::store::checkpoints;
 use crate::store::entries::Full;
-use crate::store::head::{signed, unsigned};
-use crate::store::personal;
+use crate::store::heads::{signed, unsigned};
+use crate::store::subjects;
 use remit_core::{Result, Tenant, digest};
 use remit_store::{Tx, query};
 use remit_tlog::{Checkpoint, Note};
@@ -24,7 +24,7 @@ impl People {
     pub(super) async fn load(
         &mut self,
         tx: &mut Tx,
-        log: &AuditLog,
+        log: &Service,
         tenant: &Tenant,
         found: &[Full],
         findings: &mut Findings,
@@ -37,7 +37,7 @@ impl People {
                 if self.keys.contains_key(&name) {
                     continue;
                 }
-                match personal::key(tx, tenant, subject, *generation, log.keys().master()).await {
+                match subjects::key(tx, tenant, subject, *generation, log.keys().master()).await {
                     Ok(key) => {
                         self.keys.insert(name, key);
                     }
@@ -52,7 +52,7 @@ impl People {
                 }
             } else if let Some(subject) = full.columns.subject()
                 && !self.erased.contains(subject)
-                && personal::destroyed_at(tx, tenant, subject).await?.is_some()
+                && subjects::destroy_time(tx, tenant, subject).await?.is_some()
             {
                 self.erased.insert(subject.to_owned());
             }
@@ -119,13 +119,13 @@ pub(super) async fn orphans(tx: &mut Tx, tenant: &Tenant, findings: &mut Finding
 
 /// The cosigned checkpoints, checked when the tree passes their size.
 pub(super) struct Cosigned {
-    lines: std::iter::Peekable<std::vec::IntoIter<(u64, cosignatures::Line)>>,
+    lines: std::iter::Peekable<std::vec::IntoIter<(u64, checkpoints::Line)>>,
 }
 
 impl Cosigned {
     pub(super) async fn read(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64) -> Result<Self> {
         let rows = query(
-            "select size, witness, signature, cosigned_at from cosignatures
+            "select size, witness, signature, cosign_time from cosignatures
              where tenant_id = $1 and size >= $2 and size <= $3 order by size, witness",
         )
         .bind(tenant)
@@ -134,10 +134,10 @@ impl Cosigned {
         .fetch_all(tx)
         .await?;
         let line = |row: &remit_store::Row| {
-            let line = cosignatures::Line {
+            let line = checkpoints::Line {
                 witness: row.get("witness")?,
                 signature: row.get("signature")?,
-                cosigned_at: row.get("cosigned_at")?,
+                cosign_time: row.get("cosign_time")?,
             };
             Ok((unsigned(row.get("size")?), line))
         };
@@ -147,7 +147,7 @@ impl Cosigned {
 
     pub(super) fn check(
         &mut self,
-        log: &AuditLog,
+        log: &Service,
         tenant: &Tenant,
         tree: &Tree<'_>,
         findings: &mut Findings,
@@ -158,11 +158,11 @@ impl Cosigned {
             let checkpoint = Checkpoint { origin: log.keys().origin(tenant), size, root: tree.root() };
             let verified = Note::parse(&format!("{checkpoint}\n{}", line.signature)).and_then(|note| note.verify(key));
             match verified {
-                Ok(time) if i64::try_from(time) == Ok(line.cosigned_at) => {}
+                Ok(time) if i64::try_from(time) == Ok(line.cosign_time) => {}
                 Ok(time) => findings.add(
                     FindingKind::Checkpoint,
                     location,
-                    format!("the cosignature of {} is of time {time}, stored is {}", line.witness, line.cosigned_at),
+                    format!("the cosignature of {} is of time {time}, stored is {}", line.witness, line.cosign_time),
                 ),
                 Err(error) => {
                     findings.add(FindingKind::Checkpoint, location, format!("cosignature of {}: {error}", line.witness))

@@ -2,7 +2,8 @@
 
 use super::{FindingKind, Findings, spans_digest};
 use crate::store::entries;
-use crate::store::keeping::{self, Span};
+use crate::store::prunings::{self, Span};
+use remit_core::details::EntriesPruned;
 use remit_core::{Result, Tenant};
 use remit_store::Tx;
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ pub(super) struct Pruned {
 impl Pruned {
     pub(super) async fn read(tx: &mut Tx, tenant: &Tenant, findings: &mut Findings) -> Result<Self> {
         let (mut spans, mut by_event) = (BTreeMap::new(), BTreeMap::<String, Vec<Span>>::new());
-        for span in keeping::all_spans(tx, tenant).await? {
+        for span in prunings::all_spans(tx, tenant).await? {
             spans.insert(span.start, span.end);
             by_event.entry(span.event_id.clone()).or_default().push(span);
         }
@@ -54,13 +55,11 @@ impl Pruned {
                 );
                 continue;
             };
-            let details: serde_json::Value = serde_json::from_str(leaf.details()).unwrap_or_default();
+            let stated = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default().spans_digest;
             let digest = spans_digest(spans);
-            if leaf.action != keeping::PRUNE || details["spans_digest"] != digest.as_str() {
-                let message = format!(
-                    "the spans recorded for event {id} have digest {digest}, its entry states {}",
-                    details["spans_digest"]
-                );
+            if leaf.action != prunings::PRUNE || stated != digest {
+                let message =
+                    format!("the spans recorded for event {id} have digest {digest}, its entry states {stated:?}");
                 findings.add(FindingKind::Pruning, location, message);
             } else if spans.iter().any(|span| span.end > size) {
                 findings.add(FindingKind::Pruning, location, "a span ends beyond the log");

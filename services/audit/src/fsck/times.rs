@@ -2,7 +2,7 @@
 
 use super::{FindingKind, Findings};
 use crate::store::entries::Full;
-use crate::store::head::signed;
+use crate::store::heads::signed;
 use crate::store::times::{self, Times};
 use remit_core::{Result, Tenant};
 use remit_store::{Tx, query};

@@ -1,7 +1,7 @@
 //! The tree, recomputed leaf by leaf and compared with the stored tiles.
 
 use super::{FindingKind, Findings};
-use crate::store::head::unsigned;
+use crate::store::heads::unsigned;
 use crate::store::tiles;
 use remit_core::{Error, Result, Tenant};
 use remit_store::{Tx, query};

@@ -1,13 +1,12 @@
 //! Entries: inserted by the sequencer, read by everybody.
 
 use super::damaged;
-use super::head::{signed, unsigned};
-use super::times;
+use super::heads::{signed, unsigned};
+use super::times::{self, Within};
 use crate::leaf::Leaf;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::{Field, Fragment, TimeSpan};
-use remit_store::page::Order;
-use remit_store::{BulkInsert, Row, Sql, Tx, query};
+use remit_store::{BulkInsert, Order, Row, Sql, Tx, query};
 use remit_tlog::Hash;
 
 /// An entry as it is inserted.
@@ -199,9 +198,6 @@ pub const FIELDS: &[Field] = &[
     Field::bigint("index", "e.idx"),
 ];
 
-/// Where to look for entries: from one index to before another.
-pub type Within = (u64, u64);
-
 /// The statement that finds the entries `within` that pass `filter`, after the one at `after`, at most `limit`;
 /// `begun` is empty, or what explains the statement instead of running it.
 pub fn search_sql(
@@ -268,7 +264,7 @@ pub async fn places(
             (first, end.min(first + PROBE))
         }
         Order::Descending => {
-            let size = super::head::size(tx, tenant).await?;
+            let size = super::heads::size(tx, tenant).await?;
             let last = end.min(after.map_or(size, unsigned));
             (start.max(last.saturating_sub(PROBE)), last)
         }

@@ -1,10 +1,12 @@
 //! All SQL of this service, by noun.
 
-pub mod cosignatures;
+pub mod checkpoints;
 pub mod entries;
-pub mod head;
-pub mod keeping;
-pub mod personal;
+pub mod heads;
+pub mod legal_holds;
+pub mod prunings;
+pub mod retention_policies;
+pub mod subjects;
 pub mod tiles;
 pub mod times;
 

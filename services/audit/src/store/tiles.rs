@@ -1,7 +1,7 @@
 //! Tiles, stored and read.
 
 use super::damaged;
-use super::head::signed;
+use super::heads::signed;
 use super::times;
 use remit_core::{Result, Tenant};
 use remit_store::{Sql, Tx, query};

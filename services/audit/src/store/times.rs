@@ -4,12 +4,14 @@
 //! long ago may be recorded today. So for each full tile the first and last times under it are kept, and a
 //! search by time looks between the first and the last tile that its span touches.
 
-use super::entries::Within;
-use super::head::{self, signed, unsigned};
+use super::heads::{self, signed, unsigned};
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::TimeSpan;
 use remit_store::{Row, Sql, Tx, query};
 use remit_tlog::tile::WIDTH;
+
+/// Where to look for entries: from one index to before another.
+pub type Within = (u64, u64);
 
 /// Notes the times of the entries under the full tile `index` of level 0.
 pub async fn note(tx: &mut Tx, tenant: &Tenant, index: u64) -> Result<()> {
@@ -68,7 +70,7 @@ pub async fn within(tx: &mut Tx, tenant: &Tenant, recorded: TimeSpan, occurred: 
         return Ok(None);
     }
     // In this order: what is appended meanwhile is after what was the end.
-    let rest = head::size(tx, tenant).await? / WIDTH * WIDTH;
+    let rest = heads::size(tx, tenant).await? / WIDTH * WIDTH;
     let tiles = Sql::new("select min(idx) as first, max(idx) as last from tile_times where tenant_id = ");
     let tiles = touching(tiles.bind(tenant), recorded, "recorded_first", "recorded_last");
     let tiles = touching(tiles, occurred, "occurred_first", "occurred_last").query().fetch_one(tx).await?;

@@ -1,6 +1,6 @@
 //! Cosignatures of witnesses.
 
-use super::head::{signed, unsigned};
+use super::heads::{signed, unsigned};
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{Tx, query};
 
@@ -12,21 +12,21 @@ pub struct Line {
     /// The line as it stands in the note.
     pub signature: String,
     /// When the witness signed, in seconds since 1970 by its own clock.
-    pub cosigned_at: i64,
+    pub cosign_time: i64,
 }
 
 /// Stores a line; a witness that signs the same size again replaces its first.
 pub async fn put(tx: &mut Tx, tenant: &Tenant, size: u64, line: &Line, now: Timestamp) -> Result<()> {
     query(
-        "insert into cosignatures (tenant_id, size, witness, signature, cosigned_at, added_at) values ($1, $2, $3, $4, $5, $6)
+        "insert into cosignatures (tenant_id, size, witness, signature, cosign_time, create_time) values ($1, $2, $3, $4, $5, $6)
          on conflict (tenant_id, size, witness) do update
-         set signature = excluded.signature, cosigned_at = excluded.cosigned_at, added_at = excluded.added_at",
+         set signature = excluded.signature, cosign_time = excluded.cosign_time, create_time = excluded.create_time",
     )
     .bind(tenant)
     .bind(signed(size))
     .bind(&line.witness)
     .bind(&line.signature)
-    .bind(line.cosigned_at)
+    .bind(line.cosign_time)
     .bind(now)
     .execute(tx)
     .await
@@ -36,7 +36,7 @@ pub async fn put(tx: &mut Tx, tenant: &Tenant, size: u64, line: &Line, now: Time
 /// The lines for one size, by witness.
 pub async fn of_size(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec<Line>> {
     let rows = query(
-        "select witness, signature, cosigned_at from cosignatures where tenant_id = $1 and size = $2 order by witness",
+        "select witness, signature, cosign_time from cosignatures where tenant_id = $1 and size = $2 order by witness",
     )
     .bind(tenant)
     .bind(signed(size))
@@ -46,7 +46,7 @@ pub async fn of_size(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec<Line
         Ok(Line {
             witness: row.get("witness")?,
             signature: row.get("signature")?,
-            cosigned_at: row.get("cosigned_at")?,
+            cosign_time: row.get("cosign_time")?,
         })
     };
     rows.iter().map(line).collect()

@@ -1,12 +1,13 @@
 //! Exports: NDJSON that proves itself, streamed in bounded pieces.
 
-use super::AuditLog;
+use super::Service;
 use crate::export_verify::{FORMAT, Manifest, ManifestLine};
-use crate::store::head::{self, signed};
+use crate::store::heads::{self, signed};
 use crate::store::{damaged, entries, tiles};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use remit_api::audit::v1 as api;
 use remit_core::{Error, Result, Tenant};
+use remit_runtime::{Answers, Cx, answers};
 use remit_store::Tx;
 use remit_tlog::{Hash, Note};
 
@@ -32,14 +33,14 @@ fn position(value: i64, name: &str, low: u64, high: u64) -> Result<u64> {
     found.ok_or_else(|| Error::invalid("SIZE_INVALID", name, format!("must be {low} to {high}")))
 }
 
-impl AuditLog {
+impl Service {
     /// Begins or resumes an export.
     ///
     /// # Errors
     /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log.
-    pub async fn export(&self, tenant: &Tenant, request: &api::ExportRequest) -> Result<Export> {
+    pub async fn begin_export(&self, tenant: &Tenant, request: &api::ExportRequest) -> Result<Export> {
         let mut tx = self.db.snapshot().await?;
-        let now = head::size(&mut tx, tenant).await?;
+        let now = heads::size(&mut tx, tenant).await?;
         let size = if request.size == 0 { now } else { position(request.size, "size", 1, now)? };
         let end = if request.end_index == 0 { size } else { position(request.end_index, "end_index", 1, size)? };
         let start = position(request.start_index, "start_index", 0, end)?;
@@ -87,6 +88,19 @@ impl AuditLog {
         line.push(b'\n');
         export.manifest = Some(line);
         Ok(export)
+    }
+
+    /// An export as a stream of pieces.
+    pub(crate) async fn export(
+        &self,
+        cx: &Cx,
+        request: api::ExportRequest,
+    ) -> Result<Answers<api::ExportResponse>> {
+        let state = (self.clone(), self.begin_export(&cx.tenant, &request).await?);
+        Ok(answers(self.stream(state, |(log, mut export)| async move {
+            let piece = log.export_next(&mut export).await;
+            (piece, (log, export))
+        })))
     }
 
     /// The next piece of an export; none after the last.

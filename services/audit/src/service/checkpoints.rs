@@ -1,21 +1,23 @@
 //! Checkpoints and proofs.
 
-use super::{AuditLog, entry_index, entry_not_found};
-use crate::leaf::proto_time;
-use crate::store::cosignatures::{self, Line};
-use crate::store::head::{self, signed};
+use super::Service;
+use super::entries::{entry_index, entry_not_found};
+use crate::store::checkpoints::{self, Line};
+use crate::store::heads::{self, signed};
 use crate::store::{damaged, tiles};
 use remit_api::audit::v1 as api;
+use remit_api::wire::time::stamp;
+use remit_core::details::{CheckpointCosigned, Details as _};
 use remit_core::{Error, Kind, Result, Tenant, Timestamp};
-use remit_runtime::Started;
-use remit_store::{Call, Tx};
+use remit_runtime::Cx;
+use remit_store::Tx;
 use remit_tlog::proof_file::ProofFile;
 use remit_tlog::{Checkpoint, Hash, Note};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
 
-impl AuditLog {
+impl Service {
     /// The signed checkpoint at `size`, with the cosignatures of known witnesses.
     pub(crate) async fn checkpoint_at(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<api::Checkpoint> {
         let root = tiles::root(tx, tenant, size).await?;
@@ -27,7 +29,7 @@ impl AuditLog {
         let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
         let mut note = checkpoint.sign(&self.keys.signer(tenant)?);
         let mut cosigned = Vec::new();
-        for line in cosignatures::of_size(tx, tenant, size).await? {
+        for line in checkpoints::of_size(tx, tenant, size).await? {
             let Some(key) = self.keys.witnesses().iter().find(|key| key.name() == line.witness) else { continue };
             let text = format!("{}\n{}", note.text, line.signature);
             let with_line =
@@ -36,7 +38,7 @@ impl AuditLog {
             let Ok(time) = with_line.verify(key) else { continue };
             note.signatures.extend(with_line.signatures);
             let time = i64::try_from(time).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-            cosigned.push(api::Cosignature { witness: line.witness, cosign_time: Some(proto_time(Timestamp(time))) });
+            cosigned.push(api::Cosignature { witness: line.witness, cosign_time: Some(stamp(Timestamp(time))) });
         }
         Ok(api::Checkpoint {
             origin: checkpoint.origin,
@@ -52,13 +54,17 @@ impl AuditLog {
     ///
     /// # Errors
     /// `FailedPrecondition` (`NOT_COSIGNED`).
-    pub async fn checkpoint(&self, tenant: &Tenant, minimum: i32) -> Result<api::Checkpoint> {
+    pub async fn get_checkpoint(&self, cx: &Cx, request: api::GetCheckpointRequest) -> Result<api::Checkpoint> {
+        self.checkpoint(&cx.tenant, request.min_cosignatures).await
+    }
+
+    pub(crate) async fn checkpoint(&self, tenant: &Tenant, minimum: i32) -> Result<api::Checkpoint> {
         let mut tx = self.db.snapshot().await?;
-        let size = head::size(&mut tx, tenant).await?;
+        let size = heads::size(&mut tx, tenant).await?;
         if minimum <= 0 {
             return self.checkpoint_at(&mut tx, tenant, size).await;
         }
-        for size in cosignatures::sizes(&mut tx, tenant, minimum.into(), size + 1, MAX_SIZES).await? {
+        for size in checkpoints::sizes(&mut tx, tenant, minimum.into(), size + 1, MAX_SIZES).await? {
             let checkpoint = self.checkpoint_at(&mut tx, tenant, size).await?;
             if checkpoint.cosignatures.len() >= usize::try_from(minimum).unwrap_or(usize::MAX) {
                 return Ok(checkpoint);
@@ -74,14 +80,18 @@ impl AuditLog {
     ///
     /// # Errors
     /// `NotFound` (`ENTRY_NOT_FOUND`); `InvalidArgument` (`SIZE_INVALID`).
-    pub async fn inclusion(&self, tenant: &Tenant, name: &str, size: i64) -> Result<api::InclusionProof> {
-        let index = entry_index(name)?;
+    pub async fn get_inclusion_proof(
+        &self,
+        cx: &Cx,
+        request: api::GetInclusionProofRequest,
+    ) -> Result<api::InclusionProof> {
+        let (tenant, index) = (&cx.tenant, entry_index(&request.name)?);
         let mut tx = self.db.snapshot().await?;
-        let now = head::size(&mut tx, tenant).await?;
+        let now = heads::size(&mut tx, tenant).await?;
         if index >= now {
             return Err(entry_not_found(index));
         }
-        let size = at_size(size, now, index + 1, "size")?;
+        let size = at_size(request.size, now, index + 1, "size")?;
         self.inclusion_at(&mut tx, tenant, index, size).await
     }
 
@@ -109,11 +119,16 @@ impl AuditLog {
     ///
     /// # Errors
     /// `InvalidArgument` (`SIZE_INVALID`).
-    pub async fn consistency(&self, tenant: &Tenant, old: i64, new: i64) -> Result<api::ConsistencyProof> {
+    pub async fn get_consistency_proof(
+        &self,
+        cx: &Cx,
+        request: api::GetConsistencyProofRequest,
+    ) -> Result<api::ConsistencyProof> {
+        let tenant = &cx.tenant;
         let mut tx = self.db.snapshot().await?;
-        let now = head::size(&mut tx, tenant).await?;
-        let new = at_size(new, now, 1, "new_size")?;
-        let old = at_size(old, new, 1, "old_size")?;
+        let now = heads::size(&mut tx, tenant).await?;
+        let new = at_size(request.new_size, now, 1, "new_size")?;
+        let old = at_size(request.old_size, new, 1, "old_size")?;
         let tiles::Consistency { hashes, roots } = tiles::consistency(&mut tx, tenant, old, new).await?;
         Ok(api::ConsistencyProof {
             old_size: signed(old),
@@ -128,49 +143,47 @@ impl AuditLog {
     ///
     /// # Errors
     /// `InvalidArgument` (`NOTE_INVALID`); `PermissionDenied` (`WITNESS_UNKNOWN`).
-    pub async fn cosign(&self, call: &Call, text: &str) -> Result<api::Checkpoint> {
-        let tenant = &call.tenant;
+    pub async fn add_cosignature(&self, cx: &Cx, request: api::AddCosignatureRequest) -> Result<api::Checkpoint> {
+        let tenant = &cx.tenant;
         let wrong = |why: String| Error::invalid("NOTE_INVALID", "note", why);
-        let note = Note::parse(text).map_err(|error| wrong(error.to_string()))?;
+        let note = Note::parse(&request.note).map_err(|error| wrong(error.to_string()))?;
         note.verify(self.keys.signer(tenant)?.verifier()).map_err(|error| wrong(error.to_string()))?;
         let checkpoint = Checkpoint::parse(&note.text).map_err(|error| wrong(error.to_string()))?;
         let mut lines = Vec::new();
         for key in self.keys.witnesses() {
             let Ok(signature) = note.signature_by(key) else { continue };
             let time = note.verify(key).map_err(|error| wrong(error.to_string()))?;
-            let cosigned_at =
+            let cosign_time =
                 i64::try_from(time).map_err(|_| wrong("the time of the cosignature is out of range".into()))?;
-            lines.push(Line { witness: key.name().to_owned(), signature: signature.to_string(), cosigned_at });
+            lines.push(Line { witness: key.name().to_owned(), signature: signature.to_string(), cosign_time });
         }
         if lines.is_empty() {
             let message = "no witness that this server knows signed the note: add its key to audit.witnesses";
             return Err(Error::new(Kind::PermissionDenied, "WITNESS_UNKNOWN", message));
         }
-        let mut mutation = match remit_runtime::begin::<api::Checkpoint>(&self.db, call).await? {
-            Started::Replay(answer) => return Ok(answer),
-            Started::Fresh(mutation) => mutation,
-        };
-        for line in &lines {
-            cosignatures::put(mutation.tx(), tenant, checkpoint.size, line, call.now).await?;
-        }
-        let size = head::size(mutation.tx(), tenant).await?;
-        if checkpoint.size > size || checkpoint.origin != self.keys.origin(tenant) {
-            return Err(wrong(format!(
-                "the note is of {} entries of {}, this log has {size}",
-                checkpoint.size, checkpoint.origin
-            )));
-        }
-        if tiles::root(mutation.tx(), tenant, checkpoint.size).await? != checkpoint.root {
-            return Err(wrong("the root hash is not that of this log".into()));
-        }
-        let answer = self.checkpoint_at(mutation.tx(), tenant, checkpoint.size).await?;
-        let mut event = mutation.event(call.method, &format!("checkpoints/{}", checkpoint.size));
-        let witnesses: Vec<&str> = lines.iter().map(|line| line.witness.as_str()).collect();
-        event.details = serde_json::json!({ "root": checkpoint.root.to_string(), "witnesses": witnesses });
-        let grown = self.record(&mut mutation, event).await?;
-        let answer = remit_runtime::finish(mutation, answer).await?;
-        self.announce(tenant, &grown);
-        Ok(answer)
+        self.db
+            .mutate(&cx.call(&request), async |m| {
+                for line in &lines {
+                    checkpoints::put(m.tx(), tenant, checkpoint.size, line, self.db.now()).await?;
+                }
+                let size = heads::size(m.tx(), tenant).await?;
+                if checkpoint.size > size || checkpoint.origin != self.keys.origin(tenant) {
+                    return Err(wrong(format!(
+                        "the note is of {} entries of {}, this log has {size}",
+                        checkpoint.size, checkpoint.origin
+                    )));
+                }
+                if tiles::root(m.tx(), tenant, checkpoint.size).await? != checkpoint.root {
+                    return Err(wrong("the root hash is not that of this log".into()));
+                }
+                let answer = self.checkpoint_at(m.tx(), tenant, checkpoint.size).await?;
+                let mut event = m.event(cx.method, &format!("checkpoints/{}", checkpoint.size));
+                let witnesses = lines.iter().map(|line| line.witness.clone()).collect();
+                event.details = CheckpointCosigned { root: checkpoint.root.to_string(), witnesses }.json();
+                self.record(m, event).await?;
+                Ok(answer)
+            })
+            .await
     }
 }
 

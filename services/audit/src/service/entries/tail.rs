@@ -1,9 +1,10 @@
 //! Tails: entries in order, then new ones as they are committed.
 
-use super::{AuditLog, reading};
-use crate::store::head::{self, signed};
+use super::{Service, all_within};
+use crate::store::heads::{self, signed};
 use remit_api::audit::v1 as api;
 use remit_core::{Error, Result, Tenant};
+use remit_runtime::{Answers, Cx, answers};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// A tail in progress.
 pub struct Tail {
-    log: AuditLog,
+    log: Service,
     tenant: Tenant,
     prefixes: Vec<String>,
     full: bool,
@@ -33,14 +34,14 @@ pub struct Tail {
     spoke: bool,
 }
 
-impl AuditLog {
+impl Service {
     /// Begins a tail.
     ///
     /// # Errors
     /// `InvalidArgument` (`INDEX_INVALID`) if the start is beyond the log.
-    pub async fn tail(&self, tenant: &Tenant, request: api::TailRequest) -> Result<Tail> {
+    pub async fn begin_tail(&self, tenant: &Tenant, request: api::TailRequest) -> Result<Tail> {
         let grown = self.sequencer.watch(tenant);
-        let size = head::size(&mut self.db.read().await?, tenant).await?;
+        let size = heads::size(&mut self.db.read().await?, tenant).await?;
         let next = u64::try_from(request.start_index).ok().filter(|index| *index <= size);
         let next =
             next.ok_or_else(|| Error::invalid("INDEX_INVALID", "start_index", format!("must be 0 to {size}")))?;
@@ -56,6 +57,12 @@ impl AuditLog {
             announced: Instant::now(),
             spoke: false,
         })
+    }
+
+    /// A tail as a stream of messages.
+    pub(crate) async fn tail(&self, cx: &Cx, request: api::TailRequest) -> Result<Answers<api::TailResponse>> {
+        let tail = self.begin_tail(&cx.tenant, request).await?;
+        Ok(answers(self.stream(tail, |mut tail| async move { (tail.next().await, tail) })))
     }
 }
 
@@ -96,7 +103,7 @@ impl Tail {
     async fn read(&mut self, end: u64) -> Result<api::TailResponse> {
         let until = end.min(self.next + MESSAGE_ENTRIES);
         let mut tx = self.log.db.snapshot().await?;
-        let all = reading::all_within(&mut tx, &self.tenant, self.next, until, self.full).await?;
+        let all = all_within(&mut tx, &self.tenant, self.next, until, self.full).await?;
         let (mut shown, mut bytes) = (Vec::new(), 0);
         for entry in all {
             let action = entry.event.as_ref().map(|event| event.action.as_str());
@@ -131,7 +138,7 @@ impl Tail {
             }
             let woken = timeout_at((now + POLL).min(heartbeat), self.grown.changed()).await;
             if woken.is_err() {
-                let size = head::size(&mut self.log.db.read().await?, &self.tenant).await?;
+                let size = heads::size(&mut self.log.db.read().await?, &self.tenant).await?;
                 self.log.sequencer.saw(&self.tenant, size);
             }
         }

@@ -1,6 +1,6 @@
 //! Subjects' keys and what they seal.
 
-use super::head::{signed, unsigned};
+use super::heads::{signed, unsigned};
 use crate::seal::{MasterKeys, SubjectKey};
 use remit_core::{Ids, Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
@@ -65,7 +65,7 @@ pub async fn keys_for(
             .text("subject", fresh.iter().map(|(subject, _, _)| (*subject).to_owned()).collect::<Vec<_>>())
             .bigint("generation", fresh.iter().map(|(_, generation, _)| *generation).collect::<Vec<_>>())
             .text("master_key", vec![master.current().to_owned(); fresh.len()])
-            .bigint("created_at", vec![now.0; fresh.len()])
+            .bigint("create_time", vec![now.0; fresh.len()])
             .bytes("wrapped", fresh.into_iter().map(|(_, _, wrapped)| wrapped).collect::<Vec<_>>())
             .execute(tx)
             .await?;
@@ -105,8 +105,8 @@ pub async fn count_live(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<i
 }
 
 /// When a key of the subject was last destroyed.
-pub async fn destroyed_at(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Option<Timestamp>> {
-    let row = query("select max(destroyed_at) as at from subject_keys where tenant_id = $1 and subject = $2")
+pub async fn destroy_time(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Option<Timestamp>> {
+    let row = query("select max(destroy_time) as at from subject_keys where tenant_id = $1 and subject = $2")
         .bind(tenant)
         .bind(subject)
         .fetch_one(tx)
@@ -117,7 +117,7 @@ pub async fn destroyed_at(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result
 /// Destroys the live keys of a subject; returns how many.
 pub async fn destroy_keys(tx: &mut Tx, tenant: &Tenant, subject: &str, now: Timestamp) -> Result<u64> {
     query(
-        "update subject_keys set wrapped = null, destroyed_at = $3
+        "update subject_keys set wrapped = null, destroy_time = $3
          where tenant_id = $1 and subject = $2 and wrapped is not null",
     )
     .bind(tenant)

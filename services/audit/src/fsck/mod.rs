@@ -10,10 +10,10 @@ mod times;
 mod tree;
 
 use crate::leaf::Leaf;
-use crate::service::AuditLog;
+use crate::service::Service;
 use crate::store::entries::{self, Columns, Full};
-use crate::store::head::{self, RawHead};
-use crate::store::keeping;
+use crate::store::heads::{self, RawHead};
+use crate::store::prunings;
 use people::People;
 use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
@@ -86,7 +86,7 @@ fn at(index: u64) -> String {
     format!("entries/{index}")
 }
 
-impl AuditLog {
+impl Service {
     /// Checks a tenant's log in one consistent state; with `since`, a signed checkpoint from before, only
     /// what came after it, and that the log extends it.
     ///
@@ -128,7 +128,7 @@ impl AuditLog {
 }
 
 struct Check<'a> {
-    log: &'a AuditLog,
+    log: &'a Service,
     tenant: &'a Tenant,
     findings: Findings,
     report: Report,
@@ -136,8 +136,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     async fn run(&mut self, tx: &mut Tx, since: Option<Checkpoint>) -> Result<()> {
-        let raw = head::read_raw(tx, self.tenant).await?;
-        let size = raw.as_ref().map_or(0, |raw| head::unsigned(raw.size));
+        let raw = heads::read_raw(tx, self.tenant).await?;
+        let size = raw.as_ref().map_or(0, |raw| heads::unsigned(raw.size));
         self.report.size = size;
         let start = since.as_ref().map_or(0, |since| since.size);
         if start > size {
@@ -276,7 +276,7 @@ impl Check<'_> {
             Checkpoint::parse(&note.text)
         });
         match signed {
-            Ok(checkpoint) if head::signed(checkpoint.size) != raw.size || checkpoint.root != root => {
+            Ok(checkpoint) if heads::signed(checkpoint.size) != raw.size || checkpoint.root != root => {
                 let message = format!(
                     "states size {} and root {}, the entries give {} and {root}",
                     checkpoint.size, checkpoint.root, raw.size
@@ -300,8 +300,8 @@ impl Check<'_> {
 /// Checks the logs of all tenants in a database, for `remit audit fsck`.
 ///
 /// # Errors
-/// As [`AuditLog::fsck`].
-pub async fn all(log: &AuditLog, max_findings: usize) -> Result<Vec<(Tenant, Report)>> {
+/// As [`Service::fsck`].
+pub async fn all(log: &Service, max_findings: usize) -> Result<Vec<(Tenant, Report)>> {
     let mut reports = Vec::new();
     for tenant in remit_store::tenants::list(&log.db).await? {
         let report = log.fsck(&tenant, "", max_findings).await?;
@@ -310,6 +310,6 @@ pub async fn all(log: &AuditLog, max_findings: usize) -> Result<Vec<(Tenant, Rep
     Ok(reports)
 }
 
-fn spans_digest(spans: &[keeping::Span]) -> String {
-    keeping::spans_digest(spans.iter())
+fn spans_digest(spans: &[prunings::Span]) -> String {
+    prunings::spans_digest(spans.iter())
 }

@@ -60,9 +60,9 @@ fn head(row: &Row) -> Result<Head> {
 /// Locks the head row until the end of the transaction and returns it; begins the log if it is new.
 pub async fn claim(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<Head> {
     let row = query(
-        "insert into log_heads (tenant_id, size, root_hash, frontier, checkpoint, updated_at)
+        "insert into log_heads (tenant_id, size, root_hash, frontier, checkpoint, update_time)
          values ($1, 0, $2, $3, '', $4)
-         on conflict (tenant_id) do update set updated_at = excluded.updated_at
+         on conflict (tenant_id) do update set update_time = excluded.update_time
          returning size, root_hash, frontier, checkpoint",
     )
     .bind(tenant)
