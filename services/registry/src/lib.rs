@@ -47,8 +47,7 @@ const SCHEMA: Schema = Schema {
 };
 
 /// The registry, for a process that runs it.
-pub const SERVICE: ServiceDef =
-    ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
+pub const SERVICE: ServiceDef = ServiceDef { name: SCHEMA.service, schema: SCHEMA, build: start };
 
 // A function and no closure: a closure, and with it the whole start, is compiled again where the constant is used.
 fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {

@@ -67,11 +67,8 @@ pub(crate) async fn named<R: Records>(
 ) -> Result<BTreeMap<String, R::Message>> {
     let mut found = BTreeMap::new();
     for names in names.chunks(LOOKUP) {
-        let sql = Sql::new("select revision, body from ").push(R::TABLE).push(" where tenant_id = ").bind(tenant);
-        for row in sql.push(" and name in ").bind_list(names.iter().copied()).query().fetch_all(tx).await? {
-            let message = R::read(&row)?;
-            found.insert(R::name(&message).to_owned(), message);
-        }
+        let messages = R::named(tx, tenant, names).await?;
+        found.extend(messages.into_iter().map(|message| (R::name(&message).to_owned(), message)));
     }
     Ok(found)
 }
