@@ -15,8 +15,6 @@ impl Records for Alerts {
 
     const TABLE: &'static str = "alerts";
     const NOT_FOUND: &'static str = "ALERT_NOT_FOUND";
-    // The service chooses the names.
-    const EXISTS: &'static str = "INTERNAL";
     const SORT: &'static [Key] = &[Key::Int("create_time")];
     const ORDER: Order = Order::Descending;
     const FIELDS: &'static [Field] = &[

@@ -14,9 +14,8 @@ impl Records for Interpretations {
     type Message = Interpretation;
 
     const TABLE: &'static str = "interpretations";
-    // Nobody asks for one by name, and the service chooses the names.
+    // Nobody asks for one by name.
     const NOT_FOUND: &'static str = "NOT_FOUND";
-    const EXISTS: &'static str = "INTERNAL";
     const SORT: &'static [Key] = &[Key::Int("create_time")];
     const ORDER: Order = Order::Descending;
 
