@@ -284,13 +284,11 @@ async fn an_action_item_changes_only_while_it_is_open(suite: Suite) {
     let changed = items.update_action_item(change(edited.clone(), "title")).await.expect("a change").into_inner();
     assert_eq!((changed.title.as_str(), changed.owner.as_str()), ("Retrain both", "dan"));
     for (path, title) in [(Some("*"), "Retrain all"), (None, "Retrain again")] {
-        let current = items.get_action_item(GetActionItemRequest { name: later.name.clone() }).await.expect("it exists");
-        let item = ActionItem { title: title.into(), closer: None, ..current.into_inner() };
-        let request = UpdateActionItemRequest {
-            action_item: Some(item),
-            update_mask: path.and_then(mask),
-            ..Default::default()
-        };
+        let current =
+            items.get_action_item(GetActionItemRequest { name: later.name.clone() }).await.expect("it exists");
+        let item = ActionItem { title: title.into(), ..current.into_inner() };
+        let request =
+            UpdateActionItemRequest { action_item: Some(item), update_mask: path.and_then(mask), ..Default::default() };
         let all = items.update_action_item(request).await.expect("a change").into_inner();
         assert_eq!((all.title.as_str(), all.owner.as_str(), all.state()), (title, "dan", ActionItemState::Open));
     }
