@@ -32,7 +32,7 @@ pub mod seal;
 pub mod sequencer;
 mod service;
 mod step;
-mod store;
+pub mod store;
 pub mod witness;
 
 use futures::future::BoxFuture;

@@ -52,7 +52,7 @@ pub fn reason(status: &Status) -> String {
 
 /// A time as protobuf writes it.
 pub fn stamp(at: Timestamp) -> prost_types::Timestamp {
-    remit_runtime::stamp(at)
+    remit_api::wire::time::stamp(at)
 }
 
 /// Waits until `probe` says yes, for at most 20 seconds of bounded polling; panics with `what` otherwise.

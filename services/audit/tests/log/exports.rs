@@ -14,7 +14,7 @@ async fn exports_of_any_part_verify_and_resume() -> Result<()> {
     each_engine(|database| async move {
         let fixture = Fixture::new(&database).await?;
         fixture.fill(0, 260).await?;
-        let early = fixture.log.checkpoint(&fixture.tenant, 0).await?;
+        let early = fixture.checkpoint(0).await?;
         fixture.fill(260, 700).await?;
         for (start_index, end_index, size) in
             [(0, 0, 0), (0, 10, 0), (255, 513, 600), (699, 700, 700), (700, 700, 700), (3, 260, 260)]
@@ -35,7 +35,7 @@ async fn exports_of_any_part_verify_and_resume() -> Result<()> {
         assert!(verify_export(untied.as_slice(), &trusted).unwrap_err().what.contains("known_size 260"));
 
         // Interrupted after each piece and resumed, the bytes are the same, although the log has grown.
-        let mut export = fixture.log.export(&fixture.tenant, &api::ExportRequest::default()).await?;
+        let mut export = fixture.log.begin_export(&fixture.tenant, &api::ExportRequest::default()).await?;
         let first = fixture.log.export_next(&mut export).await?.unwrap();
         fixture.fill(700, 720).await?;
         let resumed = api::ExportRequest { resume_index: first.next_index, size: first.size, ..Default::default() };
@@ -55,10 +55,10 @@ async fn any_altered_byte_and_any_cut_is_found() -> Result<()> {
     fixture
         .append(vec![fixture.event("a"), fixture.personal("b", "leads/1", "x@example.com"), fixture.event("c")])
         .await?;
-    let note = fixture.log.checkpoint(&fixture.tenant, 0).await?.note;
+    let note = fixture.checkpoint(0).await?.note;
     let parsed = remit_tlog::Note::parse(&note).unwrap();
     let cosigned = format!("{note}{}", witness().sign(&parsed.text, 1_767_225_600));
-    fixture.log.cosign(&fixture.call("audit.checkpoints.cosign", ""), &cosigned).await?;
+    fixture.cosign(&cosigned).await?;
     let request = api::ExportRequest { size: 3, known_size: 2, include_sealed: true, ..Default::default() };
     let export = fixture.export(request).await?;
     let verified = verify_export(export.as_slice(), &Beforehand::default()).unwrap();
@@ -87,7 +87,7 @@ async fn a_cut_tail_and_a_second_history_fail_against_an_earlier_checkpoint() ->
     let database = TestDb::sqlite()?;
     let fixture = Fixture::new(&database).await?;
     fixture.fill(0, 20).await?;
-    let earlier = fixture.log.checkpoint(&fixture.tenant, 0).await?.note;
+    let earlier = fixture.checkpoint(0).await?.note;
     // The log as it was before its last entries: sound in itself.
     let cut = fixture.export(api::ExportRequest { size: 15, ..Default::default() }).await?;
     assert!(verify_export(cut.as_slice(), &beforehand(&fixture)).is_ok());
@@ -116,13 +116,12 @@ async fn a_cut_tail_and_a_second_history_fail_against_an_earlier_checkpoint() ->
 async fn cosignatures_are_taken_from_known_witnesses_only() -> Result<()> {
     each_engine(|database| async move {
         let fixture = &Fixture::new(&database).await?;
-        let tenant = &fixture.tenant;
         fixture.fill(0, 5).await?;
-        assert_eq!(fixture.log.checkpoint(tenant, 1).await.unwrap_err().reason(), "NOT_COSIGNED");
-        let note = fixture.log.checkpoint(tenant, 0).await?.note;
+        assert_eq!(fixture.checkpoint(1).await.unwrap_err().reason(), "NOT_COSIGNED");
+        let note = fixture.checkpoint(0).await?.note;
         let text = remit_tlog::Note::parse(&note).unwrap().text;
         let add = |note: String| async move {
-            fixture.log.cosign(&fixture.call("audit.checkpoints.cosign", ""), &note).await
+            fixture.cosign(&note).await
         };
         let key = ed25519_dalek::SigningKey::from_bytes(&[77; 32]);
         let unknown = remit_tlog::Signer::new("w1.example", remit_tlog::note::Algorithm::CosignatureV1, key).unwrap();
@@ -132,8 +131,8 @@ async fn cosignatures_are_taken_from_known_witnesses_only() -> Result<()> {
         let cosigned = add(format!("{note}{}", witness().sign(&text, 1_700_000_000))).await?;
         assert_eq!((cosigned.size, cosigned.cosignatures[0].witness.as_str()), (5, "w1.example"));
         fixture.fill(5, 8).await?;
-        assert_eq!(fixture.log.checkpoint(tenant, 1).await?, cosigned);
-        assert_eq!(fixture.log.checkpoint(tenant, 2).await.unwrap_err().reason(), "NOT_COSIGNED");
+        assert_eq!(fixture.checkpoint(1).await?, cosigned);
+        assert_eq!(fixture.checkpoint(2).await.unwrap_err().reason(), "NOT_COSIGNED");
         assert_eq!(fixture.findings().await?, []);
         Ok(())
     })

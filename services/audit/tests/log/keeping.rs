@@ -2,7 +2,7 @@ use super::Fixture;
 use remit_api::audit::v1 as api;
 use remit_api::types::TimeRange;
 use remit_audit::export_verify::{Beforehand, verify_export};
-use remit_audit::service::AuditLog;
+use remit_audit::Service;
 use remit_core::{Clock as _, Kind, Result};
 use remit_store::testing::each_engine;
 use remit_store::timers;
@@ -29,19 +29,19 @@ fn release(id: &str) -> api::ReleaseLegalHoldRequest {
 async fn retention_has_a_floor_and_etags() -> Result<()> {
     each_engine(|database| async move {
         let fixture = &Fixture::new(&database).await?;
-        let call = || fixture.call("audit.retention.update", "");
-        let low = fixture.log.update_retention(&call(), &keep(183)).await.unwrap_err();
+        let call = || fixture.cx("audit.retention.update");
+        let low = fixture.log.update_retention_policy(&call(), keep(183)).await.unwrap_err();
         assert_eq!(
             (low.reason(), low.violations()[0].field.as_str()),
             ("RETENTION_BELOW_FLOOR", "retention_policy.keep")
         );
-        assert_eq!(fixture.log.get_retention(&fixture.tenant).await?.keep, None);
-        let first = fixture.log.update_retention(&call(), &keep(184)).await?;
+        assert_eq!(fixture.retention().await?.keep, None);
+        let first = fixture.log.update_retention_policy(&call(), keep(184)).await?;
         let mut stale = keep(400);
-        stale.retention_policy.as_mut().unwrap().etag = "0".into();
-        let error = fixture.log.update_retention(&call(), &stale).await.unwrap_err();
+        stale.retention_policy.as_mut().unwrap().etag = "r1".into();
+        let error = fixture.log.update_retention_policy(&call(), stale).await.unwrap_err();
         assert_eq!((error.kind(), error.reason()), (Kind::Conflict, "ETAG_MISMATCH"));
-        assert_eq!(fixture.log.get_retention(&fixture.tenant).await?, first);
+        assert_eq!(fixture.retention().await?, first);
         Ok(())
     })
     .await
@@ -55,31 +55,34 @@ async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
         fixture.fill(0, 300).await?;
         fixture.append(vec![fixture.personal("p", "leads/1", "x@example.com")]).await?;
         fixture.fill(301, 560).await?;
-        let prune = |only| async move { fixture.log.prune(&fixture.call("audit.entries.prune", ""), only).await };
+        let prune = |validate_only| async move {
+            let request = api::PruneEntriesRequest { validate_only, ..Default::default() };
+            fixture.log.prune_entries(&fixture.cx("audit.entries.prune"), request).await
+        };
         fixture.tick(400 * DAY);
         assert_eq!(prune(true).await?, api::PruneEntriesResponse::default(), "nothing is pruned without a policy");
-        fixture.log.update_retention(&fixture.call("audit.retention.update", ""), &keep(200)).await?;
+        fixture.log.update_retention_policy(&fixture.cx("audit.retention.update"), keep(200)).await?;
         fixture.fill(600, 610).await?;
         let held = api::LegalHold { resource_prefix: "models/lead-scorer/versions/e10".into(), ..Default::default() };
-        fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), hold("h1", held)).await?;
-        let before = fixture.log.checkpoint(tenant, 0).await?;
+        fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold("h1", held)).await?;
+        let before = fixture.checkpoint(0).await?;
 
         let asked = prune(true).await?;
         // Two full tiles are past their retention; e10 and e100 to e109 are held.
         assert_eq!((asked.pruned_count, asked.held_count, asked.end_index, asked.more), (512 - 11, 11, 512, false));
-        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.note, before.note);
+        assert_eq!(fixture.checkpoint(0).await?.note, before.note);
         assert_eq!(prune(false).await?, asked);
         assert_eq!(prune(false).await?.pruned_count, 0);
         assert_eq!(fixture.findings().await?, []);
         let report = fixture.log.fsck(tenant, "", 10).await?;
         assert_eq!(report.pruned, 501);
 
-        let gone = fixture.log.get(tenant, "entries/300", api::EntryView::Full).await?;
+        let gone = fixture.get("entries/300", api::EntryView::Full).await?;
         assert!(gone.pruned && gone.event.is_none() && gone.leaf_hash.len() == 32);
-        assert_eq!(fixture.log.reveal(tenant, "entries/300").await.unwrap_err().reason(), "PERSONAL_DATA_ABSENT");
-        assert!(!fixture.log.get(tenant, "entries/105", api::EntryView::Full).await?.pruned);
+        assert_eq!(fixture.reveal("entries/300").await.unwrap_err().reason(), "PERSONAL_DATA_ABSENT");
+        assert!(!fixture.get("entries/105", api::EntryView::Full).await?.pruned);
         for index in [0, 105, 300, 511, 512, 560] {
-            let proof = fixture.log.inclusion(tenant, &format!("entries/{index}"), 0).await?;
+            let proof = fixture.inclusion(&format!("entries/{index}"), 0).await?;
             let trust = remit_tlog::client::Trust::new("remit.example/acme", fixture.log_key(), vec![], 0).unwrap();
             let leaf = remit_tlog::Hash::from_slice(&proof.leaf_hash).unwrap();
             trust.check_proof_file(leaf, &proof.tlog_proof).unwrap();
@@ -88,11 +91,11 @@ async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
         let beforehand = Beforehand { key: Some(fixture.log_key()), earlier: Some(before.note), ..Default::default() };
         let verified = verify_export(export.as_slice(), &beforehand).unwrap();
         assert_eq!((verified.pruned, verified.extends), (501, Some(before.size as u64)));
-        let mut tail = fixture.log.tail(tenant, api::TailRequest { snapshot_only: true, ..Default::default() }).await?;
+        let mut tail = fixture.log.begin_tail(tenant, api::TailRequest { snapshot_only: true, ..Default::default() }).await?;
         let first = tail.next().await?.unwrap();
         assert_eq!((first.entries.len(), first.entries[0].pruned), (500, true));
 
-        fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release("h1")).await?;
+        fixture.log.release_legal_hold(&fixture.cx("audit.legalHolds.release"), release("h1")).await?;
         assert_eq!(prune(false).await?.pruned_count, 11);
         assert_eq!(fixture.findings().await?, []);
         Ok(())
@@ -108,11 +111,11 @@ async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
         fixture.append(vec![fixture.personal("a", "leads/1", "x@example.com")]).await?;
         fixture.tick(DAY);
         let create = |request| async move {
-            fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), request).await
+            fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), request).await
         };
         let all = api::LegalHold {
             recorded: Some(TimeRange {
-                end_time: Some(remit_audit::leaf::proto_time(super::START.plus(std::time::Duration::from_secs(60)))),
+                end_time: Some(remit_api::wire::time::stamp(super::START.plus(std::time::Duration::from_secs(60)))),
                 start_time: None,
             }),
             ..Default::default()
@@ -123,12 +126,12 @@ async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
         assert_eq!(create(hold("span", api::LegalHold::default())).await.unwrap_err().reason(), "LEGAL_HOLD_EXISTS");
 
         let request = &api::EraseSubjectRequest { subject: "leads/1".into(), ..Default::default() };
-        let erase = || async move { fixture.log.erase(&fixture.call("audit.subjects.erase", ""), request).await };
+        let erase = || async move { fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), request.clone()).await };
         let error = erase().await.unwrap_err();
         assert_eq!(error.reason(), "SUBJECT_ON_HOLD");
         assert!(error.message().contains("legalHolds/person, legalHolds/span"), "{error}");
         let lift = |id: &'static str| async move {
-            fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release(id)).await
+            fixture.log.release_legal_hold(&fixture.cx("audit.legalHolds.release"), release(id)).await
         };
         lift("person").await?;
         assert_eq!(lift("person").await.unwrap_err().reason(), "LEGAL_HOLD_RELEASED");
@@ -140,16 +143,16 @@ async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
 
         let list = |show_released, page_size, page_token| {
             let request = api::ListLegalHoldsRequest { show_released, page_size, page_token };
-            async move { fixture.log.list_holds(tenant, &request).await }
+            async move { fixture.log.list_legal_holds(&fixture.cx("audit.legalHolds.list"), request).await }
         };
         let active = list(false, 0, String::new()).await?;
         assert_eq!(active.legal_holds.iter().map(|hold| hold.name.as_str()).collect::<Vec<_>>(), ["legalHolds/other"]);
         let first = list(true, 2, String::new()).await?;
         let second = list(true, 2, first.next_page_token).await?;
         assert_eq!((first.legal_holds.len(), second.legal_holds.len()), (2, 1));
-        assert_eq!(fixture.log.get_hold(tenant, "legalHolds/span").await?, released);
+        assert_eq!(fixture.hold("legalHolds/span").await?, released);
         // Each of the three holds, two releases and one erasure is one entry.
-        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.size, 1 + 3 + 2 + 1);
+        assert_eq!(fixture.checkpoint(0).await?.size, 1 + 3 + 2 + 1);
         Ok(())
     })
     .await
@@ -161,14 +164,14 @@ async fn what_is_past_its_retention_goes_by_itself() -> Result<()> {
         let fixture = &Fixture::new(&database).await?;
         let tenant = &fixture.tenant;
         let log = fixture.log.clone().prune_every(Some(Duration::from_secs(DAY)));
-        let fire = |log: AuditLog| async move {
+        let fire = |log: Service| async move {
             let report = timers::fire_due(&fixture.db, &log, tenant, fixture.clock.now()).await?;
             assert!(report.failed.is_empty(), "{:?}", report.failed);
             Ok::<_, remit_core::Error>(report.fired)
         };
         let set = |request| {
             let log = log.clone();
-            async move { log.update_retention(&fixture.call("audit.retention.update", ""), &request).await }
+            async move { log.update_retention_policy(&fixture.cx("audit.retention.update"), request).await }
         };
         let pruned = || async move { Ok::<_, remit_core::Error>(fixture.log.fsck(tenant, "", 10).await?.pruned) };
         fixture.fill(0, 600).await?;
@@ -176,15 +179,15 @@ async fn what_is_past_its_retention_goes_by_itself() -> Result<()> {
         assert_eq!(fire(log.clone()).await?, 0, "without a retention there is nothing to do");
         set(keep(200)).await?;
         let held = api::LegalHold { resource_prefix: "models/lead-scorer/versions/e10".into(), ..Default::default() };
-        fixture.log.create_hold(&fixture.call("audit.legalHolds.create", ""), hold("h1", held)).await?;
+        fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold("h1", held)).await?;
         assert_eq!((fire(log.clone()).await?, pruned().await?), (0, 0), "the first run comes after the pause");
         fixture.tick(DAY);
         assert_eq!((fire(log.clone()).await?, pruned().await?), (1, 512 - 11));
-        let size = fixture.log.checkpoint(tenant, 0).await?.size;
+        let size = fixture.checkpoint(0).await?.size;
         fixture.tick(DAY);
         assert_eq!((fire(log.clone()).await?, pruned().await?), (1, 512 - 11), "what is held stays");
-        assert_eq!(fixture.log.checkpoint(tenant, 0).await?.size, size, "a run that prunes nothing leaves no entry");
-        fixture.log.release_hold(&fixture.call("audit.legalHolds.release", ""), &release("h1")).await?;
+        assert_eq!(fixture.checkpoint(0).await?.size, size, "a run that prunes nothing leaves no entry");
+        fixture.log.release_legal_hold(&fixture.cx("audit.legalHolds.release"), release("h1")).await?;
         // A process that prunes only when asked keeps the timer for one that does.
         fixture.tick(DAY);
         assert_eq!((fire(fixture.log.clone()).await?, pruned().await?), (1, 512 - 11));

@@ -14,10 +14,11 @@ use remit_api::types;
 use remit_audit::keys::Keys;
 use remit_audit::seal::MasterKeys;
 use remit_audit::sequencer::Limits;
-use remit_audit::service::AuditLog;
+use remit_audit::Service;
 use remit_core::{Actor, ActorKind, Clock, ManualClock, Result, Tenant, Timestamp};
 use remit_store::testing::{TestDb, ids};
-use remit_store::{Call, Db};
+use remit_runtime::Cx;
+use remit_store::{Db, Options};
 use remit_tlog::note::Algorithm;
 use remit_tlog::{Signer, VerifierKey};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 pub const START: Timestamp = Timestamp(1_767_225_600_000_000);
 
 pub struct Fixture {
-    pub log: AuditLog,
+    pub log: Service,
     pub db: Db,
     pub clock: Arc<ManualClock>,
     pub tenant: Tenant,
@@ -50,14 +51,14 @@ impl Fixture {
     }
 
     pub async fn with_master(database: &TestDb, master: &str) -> Result<Self> {
-        let db = database.open(&remit_audit::SCHEMA).await?;
         let clock = Arc::new(ManualClock::new(START));
-        let log = AuditLog::new(db.clone(), clock.clone(), keys(master), Limits::default());
+        let db = database.open_with(&remit_audit::SCHEMA, Options { clock: clock.clone(), ..Default::default() }).await?;
+        let log = Service::new(db.clone(), clock.clone(), keys(master), Limits::default());
         Ok(Self { log, db, clock, tenant: Tenant::new("acme")? })
     }
 
     pub async fn append(&self, events: Vec<api::Event>) -> Result<Vec<u64>> {
-        let receipt = self.log.append(&self.tenant, events, |at| format!("events[{at}]")).await?;
+        let receipt = self.log.record_events(&self.tenant, events, |at| format!("events[{at}]")).await?;
         Ok(receipt.places.iter().map(|place| place.index).collect())
     }
 
@@ -73,7 +74,7 @@ impl Fixture {
     }
 
     pub fn event(&self, id: &str) -> api::Event {
-        let now = remit_audit::leaf::proto_time(self.clock.now());
+        let now = remit_api::wire::time::stamp(self.clock.now());
         api::Event {
             id: id.to_owned(),
             actor: Some(types::Actor {
@@ -101,9 +102,13 @@ impl Fixture {
         }
     }
 
-    pub fn call(&self, method: &'static str, request_id: &str) -> Call {
-        Call {
-            tenant: self.tenant.clone(),
+    pub fn cx(&self, method: &'static str) -> Cx {
+        self.cx_of(&self.tenant, method)
+    }
+
+    pub fn cx_of(&self, tenant: &Tenant, method: &'static str) -> Cx {
+        Cx {
+            tenant: tenant.clone(),
             actor: Actor {
                 subject: "dpo".into(),
                 kind: ActorKind::Human,
@@ -112,11 +117,49 @@ impl Fixture {
                 on_behalf_of: None,
             },
             method,
-            request_id: request_id.into(),
-            request_digest: [0; 32],
             trace_id: String::new(),
-            now: self.clock.now(),
+            deadline: None,
         }
+    }
+
+    pub async fn checkpoint(&self, min_cosignatures: i32) -> Result<api::Checkpoint> {
+        let request = api::GetCheckpointRequest { min_cosignatures };
+        self.log.get_checkpoint(&self.cx("audit.checkpoints.get"), request).await
+    }
+
+    pub async fn get(&self, name: &str, view: api::EntryView) -> Result<api::Entry> {
+        let request = api::GetEntryRequest { name: name.into(), view: view.into() };
+        self.log.get_entry(&self.cx("audit.entries.get"), request).await
+    }
+
+    pub async fn reveal(&self, name: &str) -> Result<api::PersonalData> {
+        let request = api::GetPersonalDataRequest { name: name.into() };
+        self.log.get_personal_data(&self.cx("audit.personal.reveal"), request).await
+    }
+
+    pub async fn inclusion(&self, name: &str, size: i64) -> Result<api::InclusionProof> {
+        let request = api::GetInclusionProofRequest { name: name.into(), size };
+        self.log.get_inclusion_proof(&self.cx("audit.proofs.get"), request).await
+    }
+
+    pub async fn cosign(&self, note: &str) -> Result<api::Checkpoint> {
+        let request = api::AddCosignatureRequest { note: note.into(), ..Default::default() };
+        self.log.add_cosignature(&self.cx("audit.checkpoints.cosign"), request).await
+    }
+
+    pub async fn retention(&self) -> Result<api::RetentionPolicy> {
+        let request = api::GetRetentionPolicyRequest::default();
+        self.log.get_retention_policy(&self.cx("audit.retention.get"), request).await
+    }
+
+    pub async fn hold(&self, name: &str) -> Result<api::LegalHold> {
+        let request = api::GetLegalHoldRequest { name: name.into() };
+        self.log.get_legal_hold(&self.cx("audit.legalHolds.get"), request).await
+    }
+
+    pub async fn consistency(&self, old_size: i64, new_size: i64) -> Result<api::ConsistencyProof> {
+        let request = api::GetConsistencyProofRequest { old_size, new_size };
+        self.log.get_consistency_proof(&self.cx("audit.proofs.get"), request).await
     }
 
     pub fn log_key(&self) -> VerifierKey {
@@ -124,7 +167,7 @@ impl Fixture {
     }
 
     pub async fn export(&self, request: api::ExportRequest) -> Result<Vec<u8>> {
-        let mut export = self.log.export(&self.tenant, &request).await?;
+        let mut export = self.log.begin_export(&self.tenant, &request).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = self.log.export_next(&mut export).await? {
             bytes.extend_from_slice(&piece.data);
@@ -145,8 +188,9 @@ impl Fixture {
 
     /// A second process on the same database.
     pub async fn replica(&self, database: &TestDb) -> Result<Self> {
-        let db = database.open_with(&remit_audit::SCHEMA, remit_store::Options::default()).await?;
-        let log = AuditLog::new(db.clone(), self.clock.clone(), keys(MASTER), Limits::default());
+        let options = Options { clock: self.clock.clone(), ..Default::default() };
+        let db = database.open_with(&remit_audit::SCHEMA, options).await?;
+        let log = Service::new(db.clone(), self.clock.clone(), keys(MASTER), Limits::default());
         Ok(Self { log, db, clock: self.clock.clone(), tenant: self.tenant.clone() })
     }
 }

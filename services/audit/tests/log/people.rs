@@ -3,8 +3,8 @@ use remit_api::audit::v1 as api;
 use remit_core::Result;
 use remit_store::testing::{TestDb, each_engine};
 
-fn erase(subject: &str) -> api::EraseSubjectRequest {
-    api::EraseSubjectRequest { subject: subject.into(), reason: "request 7".into(), request_id: String::new() }
+fn erase(subject: &str, request_id: &str) -> api::EraseSubjectRequest {
+    api::EraseSubjectRequest { subject: subject.into(), reason: "request 7".into(), request_id: request_id.into() }
 }
 
 #[tokio::test]
@@ -18,27 +18,27 @@ async fn personal_data_is_sealed_revealed_and_erased_and_the_log_still_verifies(
         let other = fixture.personal("a", "leads/1", "someone.else@example.com");
         assert_eq!(fixture.append(vec![other]).await.unwrap_err().reason(), "EVENT_ID_REUSED");
 
-        let entry = fixture.log.get(tenant, "entries/0", api::EntryView::Full).await?;
+        let entry = fixture.get("entries/0", api::EntryView::Full).await?;
         assert_eq!((entry.subject.as_str(), entry.personal_state()), ("leads/1", api::PersonalState::Sealed));
         assert!(!String::from_utf8_lossy(&entry.leaf_data).contains("secret"));
-        assert_eq!(fixture.log.reveal(tenant, "entries/0").await?.fields["email"], "ann.secret@example.com");
+        assert_eq!(fixture.reveal("entries/0").await?.fields["email"], "ann.secret@example.com");
 
-        let answer = fixture.log.erase(&fixture.call("audit.subjects.erase", "q1"), &erase("leads/1")).await?;
+        let answer = fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), erase("leads/1", "q1")).await?;
         assert_eq!((answer.destroyed_key_count, answer.erased_entry_count), (1, 2));
         assert_eq!((answer.first_entry.as_str(), answer.last_entry.as_str()), ("entries/0", "entries/2"));
-        let again = fixture.log.erase(&fixture.call("audit.subjects.erase", "q1"), &erase("leads/1")).await?;
+        let again = fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), erase("leads/1", "q1")).await?;
         assert_eq!(again, answer, "the same request id gets the first answer");
-        let idle = fixture.log.erase(&fixture.call("audit.subjects.erase", "q2"), &erase("leads/1")).await?;
+        let idle = fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), erase("leads/1", "q2")).await?;
         assert_eq!((idle.destroyed_key_count, idle.erased_entry_count, idle.erase_time), (0, 0, answer.erase_time));
 
-        let entry = fixture.log.get(tenant, "entries/0", api::EntryView::Full).await?;
+        let entry = fixture.get("entries/0", api::EntryView::Full).await?;
         assert_eq!(entry.personal_state(), api::PersonalState::Erased);
-        assert_eq!(fixture.log.reveal(tenant, "entries/0").await.unwrap_err().reason(), "PERSONAL_DATA_ERASED");
-        assert_eq!(fixture.log.reveal(tenant, "entries/1").await?.fields["email"], "bob@example.com");
+        assert_eq!(fixture.reveal("entries/0").await.unwrap_err().reason(), "PERSONAL_DATA_ERASED");
+        assert_eq!(fixture.reveal("entries/1").await?.fields["email"], "bob@example.com");
         assert_eq!(fixture.append(vec![event("a")]).await?, [0], "a late resend of an erased event is harmless");
         // Both erasures are entries, and the person may come back under a new key.
         assert_eq!(fixture.append(vec![event("d")]).await?, [5]);
-        assert_eq!(fixture.log.reveal(tenant, "entries/5").await?.fields["email"], "ann.secret@example.com");
+        assert_eq!(fixture.reveal("entries/5").await?.fields["email"], "ann.secret@example.com");
         assert_eq!(fixture.findings().await?, []);
         let report = fixture.log.fsck(tenant, "", 10).await?;
         assert_eq!((report.entries, report.erased), (6, 2));
@@ -54,7 +54,7 @@ async fn no_plaintext_is_left_in_the_database_file() -> Result<()> {
     let database = TestDb::sqlite()?;
     let fixture = Fixture::new(&database).await?;
     fixture.append(vec![fixture.personal("a", "leads/1", "unmistakable-plaintext")]).await?;
-    fixture.log.erase(&fixture.call("audit.subjects.erase", ""), &erase("leads/1")).await?;
+    fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), erase("leads/1", "")).await?;
     fixture.db.close().await;
     let path = database.url().trim_start_matches("sqlite:").to_owned();
     for file in [path.clone(), format!("{path}-wal")] {
@@ -73,13 +73,13 @@ async fn a_rotation_of_the_master_key_loses_nothing() -> Result<()> {
         }
         let fresh = "k2 AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
         let both = Fixture::with_master(&database, &format!("{fresh}\n{MASTER}")).await?;
-        let answer = both.log.rewrap(&both.call("audit.keys.rewrap", "")).await?;
+        let answer = both.log.rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default()).await?;
         assert_eq!((answer.master_key.as_str(), answer.rewrapped_count, answer.remaining_count), ("k2", 5, 0));
-        assert_eq!(both.log.rewrap(&both.call("audit.keys.rewrap", "")).await?.rewrapped_count, 0);
+        assert_eq!(both.log.rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default()).await?.rewrapped_count, 0);
         let new = Fixture::with_master(&database, fresh).await?;
-        assert_eq!(new.log.reveal(&new.tenant, "entries/3").await?.fields["email"], "x@example.com");
+        assert_eq!(new.reveal("entries/3").await?.fields["email"], "x@example.com");
         assert_eq!(new.findings().await?, []);
-        assert_eq!(old.log.reveal(&old.tenant, "entries/3").await.unwrap_err().reason(), "MASTER_KEY_MISSING");
+        assert_eq!(old.reveal("entries/3").await.unwrap_err().reason(), "MASTER_KEY_MISSING");
         Ok(())
     })
     .await

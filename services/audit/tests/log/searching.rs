@@ -5,9 +5,8 @@ use remit_api::audit::v1 as api;
 use remit_api::types;
 use remit_audit::store::entries;
 use remit_core::{Result, Timestamp};
-use remit_store::page::Order;
 use remit_store::testing::each_engine;
-use remit_store::{Engine, filter, query};
+use remit_store::{Engine, Order, filter, query};
 
 /// Entries, a page of them, and how many rows a plan may touch for that page.
 const SIZE: u64 = 24_000;
@@ -16,7 +15,7 @@ const MOST: u64 = 5_000;
 
 /// One entry a second; of every kind some that are frequent and some that are rare.
 fn event(fixture: &Fixture, n: u64) -> api::Event {
-    let at = |late: u64| Some(remit_audit::leaf::proto_time(Timestamp(START.0 + (n - n.min(late)) as i64 * 1_000_000)));
+    let at = |late: u64| Some(remit_api::wire::time::stamp(Timestamp(START.0 + (n - n.min(late)) as i64 * 1_000_000)));
     let actor = match n {
         n if n % 2_000 == 7 => "eve",
         n if n % 10 == 3 => "ann",
@@ -177,7 +176,7 @@ async fn no_search_reads_the_whole_log() -> Result<()> {
                     page_size: PAGE as i32,
                     ..Default::default()
                 };
-                let found = fixture.log.search(&fixture.tenant, &request).await?.entries;
+                let found = fixture.log.search(&fixture.cx("audit.entries.search"), request).await?.entries;
                 let found: Vec<u64> = found.iter().map(|entry| entry.index as u64).collect();
                 assert_eq!(found, expected[..expected.len().min(PAGE as usize)], "{text} {word}");
                 expected.reverse();

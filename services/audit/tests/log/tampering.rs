@@ -52,10 +52,10 @@ async fn each_change_of_one_row_is_found_and_named() -> Result<()> {
         let fixture = Fixture::new(&database).await?;
         fixture.fill(0, 640).await?;
         fixture.append(vec![fixture.personal("p", "leads/1", "x@example.com")]).await?;
-        let note = fixture.log.checkpoint(&fixture.tenant, 0).await?.note;
+        let note = fixture.checkpoint(0).await?.note;
         let text = remit_tlog::Note::parse(&note).unwrap().text;
         let cosigned = format!("{note}{}", witness().sign(&text, 1));
-        fixture.log.cosign(&fixture.call("audit.checkpoints.cosign", ""), &cosigned).await?;
+        fixture.cosign(&cosigned).await?;
         assert_eq!(fixture.findings().await?, []);
         all(&fixture, COPY).await?;
         for (sql, kind, location) in TAMPERINGS {

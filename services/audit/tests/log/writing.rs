@@ -20,40 +20,41 @@ async fn entries_get_gap_free_indexes_and_every_proof_holds() -> Result<()> {
         // Sizes around the borders of tiles, at which tiles and levels fill.
         for next in [1, 2, 3, 255, 256, 257, 300, 511, 512, 513, 600] {
             fixture.fill(size, next).await?;
-            let checkpoint = fixture.log.checkpoint(&fixture.tenant, 0).await?;
+            let checkpoint = fixture.checkpoint(0).await?;
             let proof = match size {
                 0 => Vec::new(),
-                old => hashes(&fixture.log.consistency(&fixture.tenant, old as i64, 0).await?.hashes),
+                old => hashes(&fixture.consistency(old as i64, 0).await?.hashes),
             };
             client.update(&checkpoint.note, &proof).unwrap();
             size = next;
             assert_eq!(client.seen().unwrap().size, size);
         }
         for index in (0..600).step_by(37).chain([254, 255, 256, 511, 512, 599]) {
-            let entry = fixture.log.get(&fixture.tenant, &format!("entries/{index}"), api::EntryView::Full).await?;
+            let entry = fixture.get(&format!("entries/{index}"), api::EntryView::Full).await?;
             let leaf = leaf_hash(&entry.leaf_data);
             assert_eq!(entry.leaf_hash, leaf.0);
             assert_eq!(entry.event.unwrap().id, format!("e{index}"));
             for at in [index + 1, 600] {
-                let proof = fixture.log.inclusion(&fixture.tenant, &entry.name, at).await?;
+                let proof = fixture.inclusion(&entry.name, at).await?;
                 assert_eq!(trust.check_proof_file(leaf, &proof.tlog_proof).unwrap().size, at as u64);
             }
-            let proof = fixture.log.inclusion(&fixture.tenant, &entry.name, 0).await?;
+            let proof = fixture.inclusion(&entry.name, 0).await?;
             client.check_inclusion(index as u64, leaf, &hashes(&proof.hashes)).unwrap();
         }
         assert_eq!(fixture.findings().await?, []);
-        let other = Tenant::new("other")?;
+        let stranger = fixture.cx_of(&Tenant::new("other")?, "audit.entries.get");
+        let request = api::GetEntryRequest { name: "entries/0".into(), ..Default::default() };
         assert_eq!(
-            fixture.log.get(&other, "entries/0", api::EntryView::Full).await.unwrap_err().reason(),
+            fixture.log.get_entry(&stranger, request).await.unwrap_err().reason(),
             "ENTRY_NOT_FOUND"
         );
-        assert_eq!(fixture.log.checkpoint(&other, 0).await?.size, 0);
+        assert_eq!(fixture.log.get_checkpoint(&stranger, api::GetCheckpointRequest::default()).await?.size, 0);
         for wrong in ["entries/600", "entries/9223372036854775807"] {
-            let error = fixture.log.inclusion(&fixture.tenant, wrong, 0).await.unwrap_err();
+            let error = fixture.inclusion(wrong, 0).await.unwrap_err();
             assert_eq!(error.reason(), "ENTRY_NOT_FOUND", "{wrong}");
         }
         for (index, at) in [("entries/5", 5), ("entries/5", 601), ("entries/5", -1)] {
-            assert_eq!(fixture.log.inclusion(&fixture.tenant, index, at).await.unwrap_err().reason(), "SIZE_INVALID");
+            assert_eq!(fixture.inclusion(index, at).await.unwrap_err().reason(), "SIZE_INVALID");
         }
         Ok(())
     })
@@ -66,12 +67,12 @@ async fn an_event_is_recorded_once_and_another_body_is_refused() -> Result<()> {
         let fixture = Fixture::new(&database).await?;
         let event = |id: &str| fixture.event(id);
         assert_eq!(fixture.append(vec![event("a"), event("b"), event("a")]).await?, [0, 1, 0]);
-        let receipt = fixture.log.append(&fixture.tenant, vec![event("c"), event("b")], |_| String::new()).await?;
+        let receipt = fixture.log.record_events(&fixture.tenant, vec![event("c"), event("b")], |_| String::new()).await?;
         let seen: Vec<(u64, bool)> = receipt.places.iter().map(|place| (place.index, place.duplicate)).collect();
         assert_eq!(seen, [(2, false), (1, true)]);
 
         let changed = api::Event { reason: "another".into(), ..event("a") };
-        let first = fixture.log.get(&fixture.tenant, "entries/0", api::EntryView::Full).await?.leaf_hash;
+        let first = fixture.get("entries/0", api::EntryView::Full).await?.leaf_hash;
         for batch in
             [vec![event("d"), changed.clone()], vec![event("d"), api::Event { reason: "x".into(), ..event("d") }]]
         {
@@ -116,10 +117,10 @@ async fn concurrent_callers_of_two_replicas_share_one_log() -> Result<()> {
         for places in futures::future::join_all(calls).await {
             indexes.extend(places?);
         }
-        let size = one.log.checkpoint(&one.tenant, 0).await?.size as u64;
+        let size = one.checkpoint(0).await?.size as u64;
         assert_eq!(indexes, (0..size).collect::<HashSet<_>>());
         assert_eq!(one.findings().await?, []);
-        assert_eq!(one.log.checkpoint(&one.tenant, 0).await?.note, two.log.checkpoint(&two.tenant, 0).await?.note);
+        assert_eq!(one.checkpoint(0).await?.note, two.checkpoint(0).await?.note);
         Ok(())
     })
     .await
@@ -142,7 +143,7 @@ async fn entries_are_found_by_any_mix_of_fields_in_pages() -> Result<()> {
         }
         fixture.append(events).await?;
         let found = |filter: &str, order: api::SearchOrder, size: i32| {
-            let (log, tenant, filter) = (fixture.log.clone(), fixture.tenant.clone(), filter.to_owned());
+            let (log, cx, filter) = (fixture.log.clone(), fixture.cx("audit.entries.search"), filter.to_owned());
             async move {
                 let (mut all, mut page_token) = (Vec::new(), String::new());
                 loop {
@@ -154,7 +155,7 @@ async fn entries_are_found_by_any_mix_of_fields_in_pages() -> Result<()> {
                         page_token,
                         ..Default::default()
                     };
-                    let page = log.search(&tenant, &request).await?;
+                    let page = log.search(&cx, request).await?;
                     assert!(page.entries.len() <= size as usize);
                     all.extend(page.entries.into_iter().map(|entry| entry.index));
                     if page.next_page_token.is_empty() {
@@ -182,7 +183,10 @@ async fn entries_are_found_by_any_mix_of_fields_in_pages() -> Result<()> {
         let bad: remit_core::Error = found("colour = red", oldest, 50).await.unwrap_err();
         assert_eq!(bad.reason(), "FILTER_INVALID");
 
-        let summary = fixture.log.summarize(&fixture.tenant, &api::SummarizeEntriesRequest::default()).await?;
+        let summary = fixture
+            .log
+            .summarize_entries(&fixture.cx("audit.entries.summarize"), api::SummarizeEntriesRequest::default())
+            .await?;
         assert_eq!(
             (summary.total_count, summary.actor_count, summary.first_index, summary.last_index, summary.size),
             (50, 1, 0, 49, 50)
@@ -201,7 +205,7 @@ async fn a_tail_goes_on_from_where_it_was_and_sees_what_others_append() -> Resul
         let replica = fixture.replica(&database).await?;
         fixture.fill(0, 10).await?;
         let mut tail =
-            fixture.log.tail(&fixture.tenant, api::TailRequest { start_index: 4, ..Default::default() }).await?;
+            fixture.log.begin_tail(&fixture.tenant, api::TailRequest { start_index: 4, ..Default::default() }).await?;
         let message = tail.next().await?.unwrap();
         let indexes = |message: &api::TailResponse| message.entries.iter().map(|entry| entry.index).collect::<Vec<_>>();
         assert_eq!((indexes(&message), message.next_index, message.size), ((4..10).collect(), 10, 10));
@@ -212,16 +216,16 @@ async fn a_tail_goes_on_from_where_it_was_and_sees_what_others_append() -> Resul
 
         let request =
             api::TailRequest { action_prefixes: vec!["kpi.".into()], snapshot_only: true, ..Default::default() };
-        let mut filtered = fixture.log.tail(&fixture.tenant, request).await?;
+        let mut filtered = fixture.log.begin_tail(&fixture.tenant, request).await?;
         let message = filtered.next().await?.unwrap();
         assert_eq!((indexes(&message), message.next_index), (vec![], 12));
         assert!(filtered.next().await?.is_none());
         let request = api::TailRequest { start_index: 12, snapshot_only: true, ..Default::default() };
-        let mut empty = fixture.log.tail(&fixture.tenant, request).await?;
+        let mut empty = fixture.log.begin_tail(&fixture.tenant, request).await?;
         assert_eq!(empty.next().await?.unwrap().next_index, 12);
         assert!(empty.next().await?.is_none());
         let beyond =
-            fixture.log.tail(&fixture.tenant, api::TailRequest { start_index: 13, ..Default::default() }).await;
+            fixture.log.begin_tail(&fixture.tenant, api::TailRequest { start_index: 13, ..Default::default() }).await;
         assert_eq!(beyond.err().unwrap().reason(), "INDEX_INVALID");
         Ok(())
     })

@@ -66,10 +66,11 @@ impl Service {
                 graded.iter().filter(|review| review.passed).map(|review| review.variant.clone()).collect();
             let action = if passed.is_empty() { review_rules::failure(handoff, &gate) } else { Action::Accept };
             review_rules::check_prompt(action, &request.next_prompt_version)?;
+            let digest = signatures::signed_digest(handoff, &gate, handoff.iteration, &graded)?;
             let signature = (action == Action::Accept).then(|| pb::Signature {
                 signer: Some(actor(&cx.actor)),
                 sign_time: Some(stamp(now)),
-                digest: signatures::signed_digest(handoff, &gate, handoff.iteration, &graded)?,
+                digest,
                 variants: passed.clone(),
                 void_time: None,
                 void_reason: String::new(),

@@ -12,7 +12,7 @@ use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
-use remit_audit::service::AuditLog;
+use remit_audit::Service;
 use remit_audit::witness::Shelf;
 use remit_core::{Error, Ids, Kind, Result, SystemClock};
 use remit_store::{Db, Options};
@@ -240,7 +240,7 @@ pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
     };
     let db = Db::open(url.expose_secret(), &remit_audit::SCHEMA, ids.clone(), options).await?;
     let keys = Arc::new(remit_audit::load_keys(&config, &ids)?);
-    let log = AuditLog::new(db, Arc::new(SystemClock), keys, Limits::default());
+    let log = Service::new(db, Arc::new(SystemClock), keys, Limits::default());
     let most = usize::try_from(arguments.max_findings).unwrap_or(fsck::MAX_FINDINGS);
     let reports = fsck::all(&log, most).await?;
     let mut findings = 0;

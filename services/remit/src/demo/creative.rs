@@ -11,7 +11,7 @@ use remit_api::handoff::v1::{
     SubmitVariantsRequest, TriggerEvent, Variant, VariantReview,
 };
 use remit_core::{Error, Result, Timestamp, digest};
-use remit_runtime::stamp;
+use remit_api::wire::time::stamp;
 
 /// How the three handoffs of a month ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::{CheckTaskRequest, CheckTaskResponse, Verdict};
 use remit_api::types::Stakes;
 use remit_core::{Error, Result, digest};
-use remit_runtime::stamp;
+use remit_api::wire::time::stamp;
 use std::collections::BTreeMap;
 
 /// How many items go into one message of a stream.

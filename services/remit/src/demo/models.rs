@@ -20,7 +20,7 @@ use remit_api::registry::v1::{
     CreateModelVersionRequest, Evaluation, Model, ModelVersion, ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_core::{Error, Result, Timestamp, digest};
-use remit_runtime::stamp;
+use remit_api::wire::time::stamp;
 use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 

@@ -114,9 +114,10 @@ impl RuleCache {
             .ok_or_else(|| Error::precondition("NO_ACTIVE_POLICY", "the tenant has no active policy"))?;
         let functions = Functions::all(tx, tenant, &[]).await?.into_iter().map(|function| {
             let digest = function::content_digest(&function)?;
-            (function.name.clone(), (function, digest))
+            Ok((function.name.clone(), (function, digest)))
         });
-        let rules = Rules { policy: self.compiled(&active)?, functions: functions.collect(), settings_revision };
+        let functions = functions.collect::<Result<_>>()?;
+        let rules = Rules { policy: self.compiled(&active)?, functions, settings_revision };
         Ok(self.0.tenants.put(tenant.clone(), rules))
     }
 }

@@ -60,7 +60,7 @@ impl Service {
                     complete(&function)?;
                     Functions::insert(m, &mut function).await?;
                 }
-                let before_digest = before.as_ref().map(function::content_digest).unwrap_or_default();
+                let before_digest = before.as_ref().map(function::content_digest).transpose()?.unwrap_or_default();
                 let after_digest = function::content_digest(&function)?;
                 let mut reopened = 0;
                 if before_digest != after_digest {

@@ -201,7 +201,7 @@ impl Service {
                     let after = terms.apply(before.map(|row| &row.task), given, now)?;
                     count(&mut answer, before.is_some(), after.is_some());
                     let Some(after) = after else { continue };
-                    let after = tasks::row(id, after, before, &rules, revision, now);
+                    let after = tasks::row(id, after, before, &rules, revision, now)?;
                     ended.extend(before.and_then(|before| tasks::ended(before, &after)));
                     tasks::record(m, &TaskName::new(id).to_string(), before, Some(&after));
                     changed.push(after);

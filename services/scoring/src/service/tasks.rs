@@ -53,7 +53,7 @@ pub(super) fn row(
     rules: &Rules,
     revision: i64,
     now: Timestamp,
-) -> TaskRow {
+) -> Result<TaskRow> {
     let digest = task::content_digest(&task)?;
     let stands = before.filter(|before| {
         before.state == api::TaskState::Decided
@@ -62,7 +62,7 @@ pub(super) fn row(
             && before.decided_function_digest == rules.function(&task.function).1
     });
     let rated = || task::rated_state(&task::summaries(&task, &rules.policy), &rules.policy);
-    TaskRow {
+    Ok(TaskRow {
         id: id.to_owned(),
         removed: false,
         state: if stands.is_some() { api::TaskState::Decided } else { rated() },
@@ -78,7 +78,7 @@ pub(super) fn row(
         create_time: before.filter(|before| !before.removed).map_or(now, |before| before.create_time),
         update_time: now,
         task,
-    }
+    })
 }
 
 /// The decision that was in force on a task before and is not after, if there is such.
@@ -161,7 +161,7 @@ impl Service {
                 let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
                 let (mut task, now) = (given, m.now());
                 task::normalize(&mut task, now);
-                let after = row(&name.task, task, None, &rules, head.revision, now);
+                let after = row(&name.task, task, None, &rules, head.revision, now)?;
                 let answer = message(&after, &rules);
                 written = Some(write(m, head, None, after, rules).await?);
                 Ok(answer)
@@ -230,7 +230,7 @@ impl Service {
                 let mut task = change(&before, m.now())?;
                 task::check(&task)?;
                 task::normalize(&mut task, m.now());
-                let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now());
+                let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;
                 let answer = message(&after, &rules);
                 written = Some(write(m, head, Some(&before), after, rules).await?);
                 Ok(answer)
