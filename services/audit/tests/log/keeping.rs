@@ -107,7 +107,6 @@ async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
 async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
     each_engine(|database| async move {
         let fixture = &Fixture::new(&database).await?;
-        let tenant = &fixture.tenant;
         fixture.append(vec![fixture.personal("a", "leads/1", "x@example.com")]).await?;
         fixture.tick(DAY);
         let create = |request| async move {

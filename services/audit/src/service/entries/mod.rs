@@ -5,8 +5,6 @@ mod prune;
 mod tail;
 mod verify;
 
-pub use export::Export;
-pub use tail::Tail;
 
 use super::Service;
 use crate::leaf::{self, Leaf};
