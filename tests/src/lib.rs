@@ -1,8 +1,8 @@
 //! Tests of the whole suite through its public API, in one binary.
 //!
 //! - `api`: the behaviour of every service, the same cases in one process on SQLite, in one process on
-//!   PostgreSQL, and in six processes on PostgreSQL;
-//! - `architecture`: the dependency rules;
+//!   PostgreSQL, and in six processes on PostgreSQL; each case is a test of its own on either engine;
+//! - `architecture`: who may know whom, and where things stand;
 //! - `audit_cli`: the commands that check a log;
 //! - `cli`: policies, inventories and plans on the command line;
 //! - `contract`: what holds for every method of the descriptor set;
