@@ -4,8 +4,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 TOOLS := .tools/bin
 ARGS ?=
+LIBS := $(patsubst libs/%,-p remit-%,$(wildcard libs/*))
+# What `make quick` runs: all of the libraries, and of the suite what starts neither PostgreSQL nor processes.
+QUICK := (not package(remit-tests) | test(/^(api|architecture|errors)::/)) & not test(/(postgres|six_processes)$$/)
 
-.PHONY: help demo test check fmt docs bench run
+.PHONY: help demo test quick check fmt docs bench run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -17,6 +20,10 @@ test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	.ci/tools nextest
 	cargo build --locked --bin remit
 	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
+
+quick: ## the libraries' tests and every API case on SQLite; no PostgreSQL, no binary; ARGS="a_part_of_a_name" picks
+	.ci/tools nextest
+	env -u REMIT_TEST_POSTGRES_URL -u REMIT_TEST_REQUIRE_POSTGRES $(TOOLS)/cargo-nextest nextest run --locked $(LIBS) -p remit-tests -E '$(QUICK)' $(ARGS)
 
 check: ## format, lints with warnings denied, docs, dependencies, proto lint, breaking changes
 	.ci/tools buf deny machete

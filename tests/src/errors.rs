@@ -79,6 +79,79 @@ fn returned(text: &str) -> BTreeSet<&str> {
     direct.chain(later).collect()
 }
 
+/// `text` with its comments blanked and its strings but for the quote that opens them, so that what is left is code.
+fn blanked(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = match (bytes[at], bytes.get(at + 1)) {
+            (b'/', Some(b'/')) => text[at..].find('\n').map_or(bytes.len(), |length| at + length),
+            (b'\'', Some(b'"')) => at + 3,
+            (b'"', _) => {
+                let mut end = at + 1;
+                while end < bytes.len() && bytes[end] != b'"' {
+                    end += if bytes[end] == b'\\' { 2 } else { 1 };
+                }
+                end + 1
+            }
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        let end = end.min(bytes.len());
+        let kept = usize::from(bytes[at] == b'"');
+        bytes[at + kept..end].fill(b' ');
+        at = end;
+    }
+    bytes
+}
+
+/// Where the bracket stands that encloses what is at `at`.
+fn enclosing(code: &[u8], at: usize) -> Option<usize> {
+    let mut depth = 0_u32;
+    code[..at].iter().enumerate().rev().find_map(|(at, byte)| match byte {
+        b')' | b']' | b'}' => {
+            depth += 1;
+            None
+        }
+        b'(' | b'[' | b'{' if depth > 0 => {
+            depth -= 1;
+            None
+        }
+        b'(' | b'[' | b'{' => Some(at),
+        _ => None,
+    })
+}
+
+/// Calls that only look at a code.
+const LOOKS: [&str; 6] = ["matches!", "contains", "starts_with", "ends_with", "strip_prefix", "contains_key"];
+
+/// The codes that `text` gives to somebody: handed to a call, returned, or the value of a field or constant; and
+/// not those that it only compares with, matches, or keeps in a list.
+fn given(text: &str) -> BTreeSet<String> {
+    let code = blanked(text);
+    let before = |at: usize| String::from_utf8_lossy(&code[at.saturating_sub(40)..at]).trim_end().to_owned();
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices('"').filter(|(at, _)| code[*at] == b'"') {
+        let Some(literal) = leading_code(&text[at..]) else { continue };
+        let after = String::from_utf8_lossy(&code[at + 1..]).trim_start().get(..2).unwrap_or_default().to_owned();
+        let compared = ["==", "!="].iter().any(|sign| after == *sign || before(at).ends_with(sign));
+        let pattern = after == "=>" || after.starts_with('|') || before(at).ends_with('|') || after == "if";
+        let inside = enclosing(&code, at);
+        let call = inside.map(before).unwrap_or_default();
+        let tuple = inside.is_some_and(|at| code[at] == b'(')
+            && !call.ends_with(|c: char| c.is_alphanumeric() || c == '!' || c == '_');
+        let list = |at: Option<usize>| at.is_some_and(|at| code[at] == b'[');
+        let listed = list(inside) || (tuple && list(inside.and_then(|at| enclosing(&code, at))));
+        let looked_at = LOOKS.iter().any(|look| call.ends_with(look));
+        if !(compared || pattern || listed || looked_at) {
+            found.insert(literal.to_owned());
+        }
+    }
+    found
+}
+
 /// The codes in the first column of the page's tables.
 fn documented(page: &str) -> Vec<&str> {
     let code = |line: &'_ str| line.strip_prefix("| `").and_then(|rest| rest.split('`').next().map(str::len));
@@ -100,11 +173,11 @@ fn every_returned_code_is_documented() {
 }
 
 #[test]
-fn every_documented_code_is_in_the_sources() {
+fn every_documented_code_is_given_by_the_sources() {
     let (page, sources) = (page(), sources());
-    let literals: BTreeSet<_> = sources.iter().flat_map(|text| text.split('"')).filter(|text| is_code(text)).collect();
-    let invented: Vec<_> = documented(&page).into_iter().filter(|code| !literals.contains(code)).collect();
-    assert!(invented.is_empty(), "docs/errors.md names codes that the sources do not have: {invented:?}");
+    let given: BTreeSet<_> = sources.iter().flat_map(|text| given(text)).collect();
+    let invented: Vec<_> = documented(&page).into_iter().filter(|code| !given.contains(*code)).collect();
+    assert!(invented.is_empty(), "docs/errors.md names codes that the sources never give: {invented:?}");
 }
 
 #[test]
@@ -120,4 +193,33 @@ fn a_code_is_found_across_line_breaks() {
     let text =
         "Error::invalid(\n    \"AXIS_MISSING\",\n x); Error::new(\n Kind::Conflict,\n \"ETAG_MISMATCH\",\n text)";
     assert_eq!(returned(text), BTreeSet::from(["AXIS_MISSING", "ETAG_MISMATCH"]));
+}
+
+#[test]
+fn a_code_that_is_only_compared_with_is_not_given() {
+    for given_here in [
+        "Error::invalid(\"CODE_GIVEN\", text)",
+        "flaw(\n    \"CODE_GIVEN\",\n    message)",
+        "Error::Fork { .. } => \"CODE_GIVEN\",",
+        "const REASON: &str = \"CODE_GIVEN\";",
+        "CheckReason { code: \"CODE_GIVEN\".into() }",
+        "Verdict::Bad => (\"CODE_GIVEN\", Severity::High),",
+        "if text != \"[\" { refuse(\"CODE_GIVEN\") }",
+    ] {
+        assert_eq!(given(given_here), BTreeSet::from(["CODE_GIVEN".to_owned()]), "{given_here}");
+    }
+    for only in [
+        "if error.reason() == \"CODE_SEEN\" {",
+        "if \"CODE_SEEN\" != reason {",
+        "\"CODE_SEEN\" => retry(),",
+        "\"OTHER_CODE\" | \"CODE_SEEN\" => retry(),",
+        "\"CODE_SEEN\" if late => retry(),",
+        "matches!(reason, \"CODE_SEEN\")",
+        "reason.contains(\"CODE_SEEN\")",
+        "const KNOWN: [&str; 1] = [\"CODE_SEEN\"];",
+        "const TEXTS: &[(&str, u8)] = &[(\"CODE_SEEN\", 1)];",
+        "// Error::invalid(\"CODE_SEEN\", text)",
+    ] {
+        assert_eq!(given(only), BTreeSet::new(), "{only}");
+    }
 }

@@ -1,12 +1,15 @@
 //! Tests of the whole suite through its public API, in one binary.
 //!
 //! - `api`: the behaviour of every service, the same cases in one process on SQLite, in one process on
-//!   PostgreSQL, and in six processes on PostgreSQL;
-//! - `architecture`: the dependency rules;
+//!   PostgreSQL, and in six processes on PostgreSQL; each case is a test of its own on either engine;
+//! - `architecture`: who may know whom, and where things stand;
 //! - `audit_cli`: the commands that check a log;
+//! - `budget`: how many statements a call may cost;
 //! - `cli`: policies, inventories and plans on the command line;
 //! - `contract`: what holds for every method of the descriptor set;
 //! - `errors`: the page of reason codes, against the sources;
+//! - `events`: the page of events, made from the types of their details;
+//! - `facts`: the page of facts, against the citations;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away;
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
@@ -18,9 +21,12 @@
 mod api;
 mod architecture;
 mod audit_cli;
+mod budget;
 mod cli;
 mod contract;
 mod errors;
+mod events;
+mod facts;
 mod faults;
 mod outbox;
 mod policies;

@@ -12,18 +12,19 @@ use remit_tlog::{Hash, Note, VerifierKey, leaf_hash};
 use std::time::Duration;
 use tonic::Code;
 
-cases![
-    an_event_is_durable_provable_and_recorded_once,
-    malformed_events_are_refused_by_field,
-    only_services_append_and_only_people_open_personal_data,
-    entries_are_searched_summarised_and_tailed,
-    exports_verify_offline_and_follow_an_earlier_checkpoint,
-    personal_data_is_erased_and_the_log_still_verifies,
-    legal_holds_and_retention_are_kept,
-    a_witness_cosigns,
-    tiles_are_served_over_http,
-    another_tenant_sees_nothing,
-];
+cases! {
+    an_event_is_durable_provable_and_recorded_once: Append, AppendBatch;
+    malformed_events_are_refused_by_field;
+    only_services_append_and_only_people_open_personal_data;
+    entries_are_searched_summarised_and_tailed;
+    exports_verify_offline_and_follow_an_earlier_checkpoint;
+    personal_data_is_erased_and_the_log_still_verifies: EraseSubject, RewrapSubjectKeys;
+    legal_holds_and_retention_are_kept:
+        UpdateRetentionPolicy, PruneEntries, CreateLegalHold, ReleaseLegalHold, AdvanceClock;
+    a_witness_cosigns: AddCosignature;
+    tiles_are_served_over_http;
+    another_tenant_sees_nothing;
+}
 
 type Client = AuditServiceClient<Connection>;
 

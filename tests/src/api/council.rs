@@ -1,7 +1,7 @@
 //! The cases of the service `council`.
 
 use super::cases;
-use crate::support::{Caller, Suite, reason};
+use crate::support::{Caller, Suite, reason, stamp};
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
@@ -11,13 +11,13 @@ use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::*;
 use std::time::Duration;
 
-cases![
-    an_edit_voids_votes_and_nobody_approves_alone,
-    a_recusal_that_leaves_no_quorum_escalates,
-    silence_never_approves,
-    a_hold_ends_by_quorum_or_for_a_time,
-    a_review_is_signed_sealed_and_rendered_alike,
-];
+cases! {
+    an_edit_voids_votes_and_nobody_approves_alone: UpdateProposal, Vote;
+    a_recusal_that_leaves_no_quorum_escalates: Recuse;
+    silence_never_approves;
+    a_hold_ends_by_quorum_or_for_a_time: EngageHold, BreakGlass, ReviewBreakGlass;
+    a_review_is_signed_sealed_and_rendered_alike: OpenReview, RecordMinutes, SignReview, SealReview;
+}
 
 pub(super) const STEERING: &str = "bodies/steering-group";
 const SEATS: [(&str, &str); 3] = [("mia", "marketing_lead"), ("lea", "legal"), ("dan", "data")];
@@ -72,6 +72,21 @@ pub(super) async fn get(suite: &Suite, proposal: &Proposal) -> Proposal {
 
 pub(super) fn resolution() -> Kind {
     Kind::Resolution(Resolution { text: "We do.".into() })
+}
+
+/// An open proposal to waive a control for a day.
+pub(super) async fn waiver(suite: &Suite) -> Proposal {
+    let grant = GrantWaiver {
+        waiver_id: "w".into(),
+        control: "C43".into(),
+        scope: Some(Scope { target: Some(Target::Task("tasks/waived".into())) }),
+        reason: "the campaign is live".into(),
+        compensating_control: "daily sampling".into(),
+        beneficiary: "dan".into(),
+        expire_time: Some(stamp(suite.now().await.plus(Duration::from_secs(86_400)))),
+        ..Default::default()
+    };
+    propose(suite, "waive", Kind::GrantWaiver(grant)).await
 }
 
 async fn an_edit_voids_votes_and_nobody_approves_alone(suite: Suite) {

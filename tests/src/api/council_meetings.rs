@@ -19,16 +19,16 @@ use remit_core::digest;
 use std::time::Duration;
 use tonic::{Response, Status};
 
-cases![
-    a_draft_is_opened_once_and_withdrawn_by_its_people,
-    an_escalated_proposal_needs_other_seats,
-    what_expired_stays_expired,
-    a_failed_execution_is_tried_again,
-    a_drill_ends_by_one_person_and_a_hold_does_not,
-    a_waiver_ends_by_one_person_or_by_time,
-    a_change_of_the_pack_voids_its_signatures,
-    a_sealed_review_refuses_every_change,
-];
+cases! {
+    a_draft_is_opened_once_and_withdrawn_by_its_people: CreateProposal, CancelProposal, OpenProposal;
+    an_escalated_proposal_needs_other_seats: CreateMember;
+    what_expired_stays_expired: RetryProposal;
+    a_failed_execution_is_tried_again;
+    a_drill_ends_by_one_person_and_a_hold_does_not: EndDrill;
+    a_waiver_ends_by_one_person_or_by_time: RevokeWaiver;
+    a_change_of_the_pack_voids_its_signatures: RefreshEvidence, RecordAttendance, DeclareRecusal, DisposeFinding;
+    a_sealed_review_refuses_every_change;
+}
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MISSED: &str = "REVIEW_MISSED.reviews.2025-11";

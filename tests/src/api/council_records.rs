@@ -14,17 +14,17 @@ use remit_core::Timestamp;
 use std::time::Duration;
 use tonic::{Code, Response, Status};
 
-cases![
-    an_open_proposal_keeps_the_rule_it_was_opened_under,
-    who_left_a_body_does_not_vote,
-    a_delegate_votes_until_the_delegation_ends,
-    a_revoked_delegation_ends_at_once,
-    an_attestation_names_who_stated_it,
-    an_action_item_changes_only_while_it_is_open,
-    the_law_sets_the_clocks_of_an_incident,
-    a_late_report_stays_late_and_closing_waits_for_it,
-    a_first_incomplete_report_stops_the_clock,
-];
+cases! {
+    an_open_proposal_keeps_the_rule_it_was_opened_under: CreateBody, UpdateBody;
+    who_left_a_body_does_not_vote: DeleteMember;
+    a_delegate_votes_until_the_delegation_ends: CreateDelegation;
+    a_revoked_delegation_ends_at_once: RevokeDelegation;
+    an_attestation_names_who_stated_it: CreateAttestation;
+    an_action_item_changes_only_while_it_is_open: CreateActionItem, UpdateActionItem, CloseActionItem;
+    the_law_sets_the_clocks_of_an_incident: CreateIncident, UpdateIncident;
+    a_late_report_stays_late_and_closing_waits_for_it: RecordSubmission, CloseIncident;
+    a_first_incomplete_report_stops_the_clock;
+}
 
 const STEERING: &str = "bodies/steering-group";
 const DAY: u64 = 86_400;

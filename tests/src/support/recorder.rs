@@ -31,7 +31,7 @@ pub struct Call {
 pub struct Recorder {
     /// Successful unary mutations that carry a request id, since the last [`Recorder::take`].
     calls: Mutex<Vec<Call>>,
-    /// Every method that succeeded at least once.
+    /// Every method that succeeded at least once, since the last [`Recorder::clear`].
     succeeded: Mutex<BTreeSet<String>>,
     next_id: AtomicU64,
 }
@@ -43,6 +43,12 @@ impl Recorder {
 
     pub fn succeeded(&self) -> BTreeSet<String> {
         self.succeeded.lock().unwrap().clone()
+    }
+
+    /// Forgets what passed so far.
+    pub fn clear(&self) {
+        self.calls.lock().unwrap().clear();
+        self.succeeded.lock().unwrap().clear();
     }
 }
 

@@ -12,16 +12,16 @@ use remit_api::registry::v1::ModelVersionState;
 use remit_core::digest;
 use tonic::Code;
 
-cases![
-    work_starts_when_brief_and_budget_are_there,
-    ai_runs_only_with_scorings_permission,
-    eighty_is_accepted_and_a_hundredth_less_is_returned,
-    only_eligible_people_decide,
-    an_edit_voids_the_signature,
-    two_failures_escalate_once_and_a_person_leads,
-    people_can_override_at_every_step,
-    a_suspended_model_is_not_published,
-];
+cases! {
+    work_starts_when_brief_and_budget_are_there: UpdateHandoff, RecordTrigger, CreateHandoff;
+    ai_runs_only_with_scorings_permission: StartRun, FailRun, SubmitVariants;
+    eighty_is_accepted_and_a_hundredth_less_is_returned: ClaimReview, PublishHandoff;
+    only_eligible_people_decide: ReleaseReview, SubmitReview;
+    an_edit_voids_the_signature: EditVariant, LinkFollowUp;
+    two_failures_escalate_once_and_a_person_leads: CompleteTriage;
+    people_can_override_at_every_step: EscalateHandoff, OverrideHandoff, CancelHandoff, SuspendHandoff, ResumeHandoff;
+    a_suspended_model_is_not_published;
+}
 
 async fn work_starts_when_brief_and_budget_are_there(suite: Suite) {
     activate(&suite, CREATIVE).await;

@@ -12,11 +12,11 @@ use remit_api::handoff::v1::principal::Who;
 use remit_api::types::WatchPhase;
 use std::time::Duration;
 
-cases![
-    a_late_review_climbs_the_ladder_and_is_never_approved,
-    what_is_not_finished_expires,
-    the_work_queue_can_be_watched
-];
+cases! {
+    a_late_review_climbs_the_ladder_and_is_never_approved;
+    what_is_not_finished_expires;
+    the_work_queue_can_be_watched;
+}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

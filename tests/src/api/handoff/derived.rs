@@ -12,7 +12,10 @@ use remit_api::types::TimeRange;
 use remit_core::digest;
 use std::time::Duration;
 
-cases![an_edited_handoff_is_an_intervention_and_not_accepted_as_it_was, an_untouched_handoff_is_accepted_as_it_was];
+cases! {
+    an_edited_handoff_is_an_intervention_and_not_accepted_as_it_was;
+    an_untouched_handoff_is_accepted_as_it_was;
+}
 
 /// The single rollup of a KPI over the month around the suite's time.
 async fn rollup(suite: &Suite, kpi: &str) -> Rollup {

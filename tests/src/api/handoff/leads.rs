@@ -10,15 +10,15 @@ use remit_api::registry::v1::ModelVersionState;
 use std::time::Duration;
 use tonic::Code;
 
-cases![
-    both_thresholds_are_strict_and_gaps_go_to_nurture,
-    a_lead_is_routed_once,
-    a_month_of_leads_is_routed_in_batches,
-    without_permission_people_take_the_leads,
-    a_lead_is_accepted_passed_on_or_goes_to_sales_ops,
-    a_late_lead_goes_to_sales_ops,
-    checks_and_briefings_are_recorded,
-];
+cases! {
+    both_thresholds_are_strict_and_gaps_go_to_nurture: RouteLead;
+    a_lead_is_routed_once: RouteLeads;
+    a_month_of_leads_is_routed_in_batches;
+    without_permission_people_take_the_leads;
+    a_lead_is_accepted_passed_on_or_goes_to_sales_ops: AcceptLead, ReassignLead;
+    a_late_lead_goes_to_sales_ops;
+    checks_and_briefings_are_recorded: ReviewRouting, AcknowledgeBriefing;
+}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -11,7 +11,10 @@ use remit_core::digest;
 use std::time::Duration;
 use tonic::Code;
 
-cases![a_call_with_nothing_to_do_keeps_its_request_id, many_calls_with_nothing_to_do_do_not_wait_for_each_other];
+cases! {
+    a_call_with_nothing_to_do_keeps_its_request_id;
+    many_calls_with_nothing_to_do_do_not_wait_for_each_other;
+}
 
 /// A handoff `h` in review, claimed by the director, and the name of an override of it with a follow-up.
 async fn prepared(suite: &Suite) -> String {

@@ -3,12 +3,13 @@
 use super::*;
 use crate::api::cases;
 
-cases![
-    an_experiment_shows_its_result_at_its_horizon_only,
-    a_limit_raises_one_alert_and_resolves_it,
-    a_mask_names_the_condition_of_a_rule,
-    a_strategic_number_asks_for_a_person,
-];
+cases! {
+    an_experiment_shows_its_result_at_its_horizon_only: CreateExperiment, CancelExperiment;
+    a_limit_raises_one_alert_and_resolves_it:
+        CreateAlertRule, UpdateAlertRule, DeleteAlertRule, EvaluateAlerts, AcknowledgeAlert;
+    a_mask_names_the_condition_of_a_rule;
+    a_strategic_number_asks_for_a_person: CreateInterpretation;
+}
 
 async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
     let mut admin = client(&suite.admin());

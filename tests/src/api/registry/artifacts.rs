@@ -3,7 +3,11 @@
 use super::*;
 use crate::api::cases;
 
-cases![nobody_approves_an_artifact_of_their_own, an_edit_voids_the_approval_of_an_automation];
+cases! {
+    nobody_approves_an_artifact_of_their_own: UpdateArtifact, ApproveArtifactVersion, SetArtifactLabel;
+    an_edit_voids_the_approval_of_an_automation:
+        CreateAutomation, UpdateAutomation, ApproveAutomation, SuspendAutomation, RetireAutomation;
+}
 
 async fn nobody_approves_an_artifact_of_their_own(suite: Suite) {
     let (author, council) = (suite.admin(), suite.service("council"));

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::{Code, Status};
 
-cases![
-    high_stakes_need_complete_tags_and_others_a_warning,
-    a_batch_is_idempotent_and_leaves_one_entry_an_output,
-    a_recall_finds_every_output_of_a_version,
-    a_chain_is_followed_from_brief_to_channel,
-    disclosure_evidence_is_exported_with_what_is_missing,
-    an_output_that_is_wrong_in_itself_is_refused,
-];
+cases! {
+    high_stakes_need_complete_tags_and_others_a_warning: RecordOutput;
+    a_batch_is_idempotent_and_leaves_one_entry_an_output: RecordOutputs;
+    a_recall_finds_every_output_of_a_version;
+    a_chain_is_followed_from_brief_to_channel;
+    disclosure_evidence_is_exported_with_what_is_missing;
+    an_output_that_is_wrong_in_itself_is_refused;
+}
 
 fn outputs(caller: &Caller) -> OutputServiceClient<Connection> {
     OutputServiceClient::new(caller.to("registry"))

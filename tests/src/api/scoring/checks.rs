@@ -17,11 +17,11 @@ use remit_api::scoring::v1::*;
 use remit_api::types::{AutonomyPattern, Stakes, TimeRange};
 use std::time::Duration;
 
-cases![
-    a_check_follows_approval_purpose_decision_suspension_and_holds,
-    an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose,
-    a_check_counts_exactly_under_concurrency,
-];
+cases! {
+    a_check_follows_approval_purpose_decision_suspension_and_holds;
+    an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose;
+    a_check_counts_exactly_under_concurrency;
+}
 
 /// An approved model version of the registry for one purpose.
 async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {

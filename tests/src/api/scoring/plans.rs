@@ -8,12 +8,12 @@ use remit_api::scoring::v1::*;
 use remit_api::types::AutonomyPattern;
 use tokio_stream::StreamExt as _;
 
-cases![
-    a_batch_decides_what_is_not_decided_and_a_plan_ranks_it,
-    a_function_caps_its_tasks_and_its_change_reopens_them,
-    a_plan_counts_gross_and_net_hours_knows_roles_and_warns,
-    a_what_if_writes_nothing,
-];
+cases! {
+    a_batch_decides_what_is_not_decided_and_a_plan_ranks_it: BatchDecide;
+    a_function_caps_its_tasks_and_its_change_reopens_them: UpdateFunction;
+    a_plan_counts_gross_and_net_hours_knows_roles_and_warns;
+    a_what_if_writes_nothing;
+}
 
 async fn a_batch_decides_what_is_not_decided_and_a_plan_ranks_it(suite: Suite) {
     let mut csv = CSV.to_owned();

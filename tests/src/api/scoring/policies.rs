@@ -12,12 +12,13 @@ use remit_policy::seed;
 use std::time::Duration;
 use tokio_stream::StreamExt as _;
 
-cases![
-    a_policy_is_linted_tried_on_the_record_and_activated_by_the_council_alone,
-    conditions_are_bounded_and_refused_by_field,
-    a_backtest_names_the_largest_moves_and_what_it_cannot_replay,
-    the_council_activates_only_with_a_fresh_backtest_against_the_active_version,
-];
+cases! {
+    a_policy_is_linted_tried_on_the_record_and_activated_by_the_council_alone:
+        CreatePolicyVersion, BacktestPolicy, ActivatePolicyVersion;
+    conditions_are_bounded_and_refused_by_field;
+    a_backtest_names_the_largest_moves_and_what_it_cannot_replay;
+    the_council_activates_only_with_a_fresh_backtest_against_the_active_version;
+}
 
 /// The default policy without its golden cases under another version, with some of its text replaced.
 fn candidate(version: &str, replaced: &[(&str, &str)]) -> String {

@@ -7,15 +7,15 @@ use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
 use remit_api::scoring::v1::*;
 use remit_api::types::AutonomyPattern;
 
-cases![
-    a_task_is_rated_decided_and_explained,
-    updates_are_guarded_and_deletion_keeps_the_record,
-    an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked,
-    an_import_changes_only_the_columns_of_its_file,
-    an_audit_window_counts_what_was_found_in_it,
-    a_function_that_changes_reopens_its_tasks,
-    signatures_suggest_ratings_and_contradicting_tags_are_remarked,
-];
+cases! {
+    a_task_is_rated_decided_and_explained: DecideTask, CreateTask, RateTask;
+    updates_are_guarded_and_deletion_keeps_the_record: UpdateTask, DeleteTask;
+    an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked: ImportTasks;
+    an_import_changes_only_the_columns_of_its_file;
+    an_audit_window_counts_what_was_found_in_it: CreateAuditWindow;
+    a_function_that_changes_reopens_its_tasks: UpdateFunction;
+    signatures_suggest_ratings_and_contradicting_tags_are_remarked;
+}
 
 async fn a_task_is_rated_decided_and_explained(suite: Suite) {
     let made = create(&suite, "variants", task("Write ad variants", (5, 1, 1))).await;

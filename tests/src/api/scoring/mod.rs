@@ -1,11 +1,10 @@
 //! The cases of the service `scoring`, and what they share.
 
-mod checks;
-mod plans;
-mod policies;
-mod tasks;
+pub(super) mod checks;
+pub(super) mod plans;
+pub(super) mod policies;
+pub(super) mod tasks;
 
-use super::Case;
 use crate::support::{Connection, Suite};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::import_tasks_request::Part;
@@ -14,10 +13,6 @@ use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::*;
 use std::collections::BTreeMap;
 use tokio_stream::StreamExt as _;
-
-pub fn cases() -> Vec<Case> {
-    [tasks::cases(), plans::cases(), policies::cases(), checks::cases()].concat()
-}
 
 fn tasks(suite: &Suite) -> TaskServiceClient<Connection> {
     TaskServiceClient::new(suite.admin().to("scoring"))

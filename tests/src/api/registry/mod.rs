@@ -16,15 +16,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::{Code, Status};
 
-cases![
-    a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word,
-    what_a_version_is_never_changes,
-    approval_needs_evidence_and_approved_artifacts,
-    an_alias_moves_in_one_step_and_keeps_its_history,
-    the_watch_gives_a_snapshot_then_changes_and_resumes,
-    bad_input_names_the_field,
-    tenants_do_not_see_each_other,
-];
+cases! {
+    a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word: CreateModel, TransitionModelVersion;
+    what_a_version_is_never_changes: UpdateModel, UpdateModelVersion;
+    approval_needs_evidence_and_approved_artifacts:
+        CreateArtifact, CreateArtifactVersion, WithdrawArtifactVersion, CreateModelVersion, AddEvaluation;
+    an_alias_moves_in_one_step_and_keeps_its_history: SetModelAlias;
+    the_watch_gives_a_snapshot_then_changes_and_resumes;
+    bad_input_names_the_field;
+    tenants_do_not_see_each_other;
+}
 
 pub(super) fn models(caller: &Caller) -> ModelServiceClient<Connection> {
     ModelServiceClient::new(caller.to("registry"))

@@ -1,14 +1,13 @@
 //! The cases of the service `handoff`.
 
-mod creative;
-mod deadlines;
-mod derived;
+pub(super) mod creative;
+pub(super) mod deadlines;
+pub(super) mod derived;
 mod erasure;
-mod gates;
-mod leads;
-mod noops;
+pub(super) mod gates;
+pub(super) mod leads;
+pub(super) mod noops;
 
-use super::Case;
 use crate::support::{Caller, Connection, Suite, eventually, stamp};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
@@ -22,14 +21,10 @@ use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_core::digest;
 
-pub fn cases() -> Vec<Case> {
-    [gates::cases(), creative::cases(), deadlines::cases(), leads::cases(), noops::cases(), derived::cases()].concat()
-}
-
 const TASK: &str = "tasks/made-by-ai";
 const MODEL: &str = "models/maker/versions/1";
-const CREATIVE: &str = "gates/creative-approval";
-const ROUTING: &str = "gates/lead-routing";
+pub(super) const CREATIVE: &str = "gates/creative-approval";
+pub(super) const ROUTING: &str = "gates/lead-routing";
 
 fn handoffs(caller: &Caller) -> HandoffServiceClient<Connection> {
     HandoffServiceClient::new(caller.to("handoff"))
@@ -59,7 +54,7 @@ fn maker(suite: &Suite) -> Caller {
 }
 
 /// Names an accountable person and activates version 1 of a template.
-async fn activate(suite: &Suite, gate: &str) -> pb::GateVersion {
+pub(super) async fn activate(suite: &Suite, gate: &str) -> pb::GateVersion {
     let mut client = gates(&suite.admin());
     let name = format!("{gate}/versions/1");
     let mut version =

@@ -1,83 +1,19 @@
-//! What holds for every method of the descriptor set, so that no method can forget it.
+//! Who may call: every method refuses whoever has no token, no permission, or is of the wrong kind.
 
+use super::wire::{methods, path, send, service_of};
 use crate::support::{Suite, Topology, is_read, permission, reason};
-use http::uri::PathAndQuery;
 use prost_reflect::MethodDescriptor;
 use prost_reflect::prost::bytes::Bytes;
-use prost_reflect::prost::bytes::{Buf as _, BufMut as _};
 use remit_core::{ActorKind, Tenant};
 use remit_runtime::auth::{Claims, Methods};
 use std::collections::BTreeSet;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-
-/// Sends and receives bytes as they are.
-#[derive(Default, Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
-fn methods() -> Vec<MethodDescriptor> {
-    let services = remit_api::pool().services().filter(|service| service.full_name().starts_with("remit."));
-    services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
-}
+use tonic::{Code, Status};
 
 /// Calls a method with an empty message and returns how it was refused.
 async fn call(channel: Channel, method: &MethodDescriptor, authorization: Option<&str>) -> Status {
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    let mut client = Grpc::new(channel);
-    client.ready().await.expect("the suite is reachable");
-    let mut request = Request::new(futures::stream::once(async { Bytes::new() }));
-    if let Some(value) = authorization {
-        request.metadata_mut().insert("authorization", value.parse().expect("a header value"));
-    }
-    let path: PathAndQuery = path.parse().expect("a method gives a path");
-    match client.streaming(request, path, Raw).await {
-        Err(status) => status,
-        Ok(answers) => match answers.into_inner().message().await {
-            Err(status) => status,
-            Ok(_) => panic!("{} answered", method.full_name()),
-        },
-    }
-}
-
-fn service_of(method: &MethodDescriptor) -> String {
-    let package = method.parent_service().full_name().split('.').nth(1).unwrap_or_default().to_owned();
-    if package == "system" { "audit".to_owned() } else { package }
+    let answer = send(channel, method, Bytes::new(), authorization).await;
+    answer.err().unwrap_or_else(|| panic!("{} answered", method.full_name()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,8 +23,7 @@ async fn every_method_refuses_whoever_may_not_call_it() {
     let rules = Methods::new(remit_api::pool(), &config.roles).expect("every method has a rule");
     for method in methods() {
         // Of a kind that may call, so that only the permission is missing.
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let kinds = &rules.get(&path).expect("every method has a rule").kinds;
+        let kinds = &rules.get(&path(&method)).expect("every method has a rule").kinds;
         let kind = kinds.first().copied().unwrap_or(ActorKind::Human);
         let stranger = format!("Bearer {}", suite.token("stranger", kind, &[], &[]));
         let channel = suite.bare(&service_of(&method));

@@ -1,0 +1,123 @@
+//! What a call costs in SQL statements, counted and not timed: a get one, a list two, a mutation six.
+//!
+//! The table stands in `docs/architecture.md`, so that a change that costs a statement shows in review:
+//! `REMIT_BLESS=1 cargo nextest run -p remit-tests budget` writes it.
+
+use crate::contract::answers::{Remit, valid};
+use crate::contract::requests::UNKNOWN;
+use crate::contract::wire::{methods, path};
+use crate::support::is_read;
+use prost_reflect::{MethodDescriptor, Value};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/architecture.md");
+const BEGIN: &str = "<!-- budget -->\n";
+const END: &str = "<!-- /budget -->";
+
+/// Methods that may cost more, how much, and why.
+const EXCEPTIONS: &[(&str, u64, &str)] = &[];
+
+/// The most statements that a call of the method may take; `None` for reads that work something out.
+fn bound(method: &MethodDescriptor) -> Option<u64> {
+    let name = method.name();
+    match () {
+        () if !is_read(method) => Some(6),
+        () if name.starts_with("Get") => Some(1),
+        () if method.input().get_field_by_name("page_size").is_some() => Some(2),
+        () => None,
+    }
+}
+
+/// What is wrong with what the calls cost.
+fn excesses(most: &BTreeMap<String, u64>, exceptions: &[(&str, u64, &str)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for method in methods() {
+        let Some(taken) = most.get(&path(&method)).copied() else { continue };
+        let exception = exceptions.iter().find(|(name, ..)| *name == method.name());
+        let within = bound(&method).is_none_or(|bound| taken <= bound);
+        match exception {
+            None if !within => found.push(format!("{} takes {taken} statements", path(&method))),
+            Some((_, bound, _)) if taken > *bound => {
+                found.push(format!("{} takes {taken} statements, and {bound} are excused", path(&method)));
+            }
+            Some(_) if within => found.push(format!("{} needs no exception", path(&method))),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The table of the page.
+fn table(most: &BTreeMap<String, u64>, exceptions: &[(&str, u64, &str)]) -> String {
+    let mut table = "| Method | Statements | Why more |\n|---|---:|---|\n".to_owned();
+    for method in methods() {
+        let Some(taken) = most.get(&path(&method)) else { continue };
+        let why = exceptions.iter().find(|(name, ..)| *name == method.name()).map_or("", |(_, _, why)| *why);
+        let service = method.parent_service().name().to_owned();
+        writeln!(table, "| `{service}.{}` | {taken} | {why} |", method.name()).expect("a string can be written to");
+    }
+    table
+}
+
+/// The page with `table` between its markers.
+fn written(page: &str, table: &str) -> String {
+    let (before, rest) = page.split_once(BEGIN).expect("docs/architecture.md has the marker of the budget");
+    let (_, after) = rest.split_once(END).expect("the budget of docs/architecture.md ends");
+    format!("{before}{BEGIN}{table}{END}{after}")
+}
+
+/// Calls every Get, every list and every Update once, after all that `Remit` makes.
+async fn exercise(remit: &Remit) {
+    for method in methods() {
+        let name = method.name();
+        let paged = method.input().get_field_by_name("page_size").is_some();
+        if !(paged || name.starts_with("Get") || name.starts_with("Update")) {
+            continue;
+        }
+        let mut request = valid(&method);
+        if let Some((_, unknown)) = UNKNOWN.iter().find(|(known, _)| *known == name) {
+            let field = method.input().fields().next().expect("a Get names something");
+            request.set_field(&field, Value::String((*unknown).to_owned()));
+        }
+        // Refused or not: what is counted is what it took.
+        let _ = remit.ask(&method, &request).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_costs_more_than_its_kind() {
+    let remit = Remit::start().await;
+    exercise(&remit).await;
+    let most = remit_runtime::statements::most();
+    remit.stop().await;
+    assert!(most.len() > 80, "only {} methods were counted", most.len());
+    let excesses = excesses(&most, EXCEPTIONS);
+    assert!(excesses.is_empty(), "{excesses:#?}");
+    let page = std::fs::read_to_string(PAGE).expect("the page exists");
+    let wanted = written(&page, &table(&most, EXCEPTIONS));
+    if std::env::var("REMIT_BLESS").is_ok_and(|value| value == "1") {
+        std::fs::write(PAGE, wanted).expect("the page can be written");
+    } else {
+        assert!(page == wanted, "docs/architecture.md does not say what calls cost: run with REMIT_BLESS=1");
+    }
+}
+
+#[test]
+fn a_statement_too_many_and_an_exception_too_many_are_found() {
+    let cost = |path: &str, taken| BTreeMap::from([(path.to_owned(), taken)]);
+    let get = "/remit.scoring.v1.TaskService/GetTask";
+    assert_eq!(excesses(&cost(get, 2), &[]), [format!("{get} takes 2 statements")]);
+    assert!(excesses(&cost(get, 1), &[]).is_empty());
+    assert!(excesses(&cost(get, 2), &[("GetTask", 2, "a reason")]).is_empty());
+    assert_eq!(excesses(&cost(get, 3), &[("GetTask", 2, "a reason")]).len(), 1);
+    assert_eq!(excesses(&cost(get, 1), &[("GetTask", 2, "a reason")]), [format!("{get} needs no exception")]);
+    assert_eq!(excesses(&cost("/remit.scoring.v1.TaskService/ListTasks", 3), &[]).len(), 1);
+    assert_eq!(excesses(&cost("/remit.scoring.v1.TaskService/CreateTask", 7), &[]).len(), 1);
+    assert!(excesses(&cost("/remit.scoring.v1.TaskService/CreateTask", 6), &[]).is_empty());
+    let page = written(&format!("a\n{BEGIN}old\n{END}\nb\n"), &table(&cost(get, 1), &[]));
+    assert!(
+        page.contains("| `TaskService.GetTask` | 1 |  |\n<!-- /budget -->\nb\n") && !page.contains("old"),
+        "{page}"
+    );
+}
