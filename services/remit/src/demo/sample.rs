@@ -128,6 +128,7 @@ const fn routine(
     }
 }
 
+/// Work of three hours every other week that stays with people.
 const fn human(
     count: usize,
     title: &'static str,
@@ -136,17 +137,7 @@ const fn human(
     reserved_category: &'static str,
     execution_kind: &'static str,
 ) -> Kind {
-    Kind {
-        count,
-        title,
-        function,
-        ratings,
-        per_week: 0.5,
-        minutes: 180.0,
-        complexity: 5,
-        reserved_category,
-        execution_kind,
-    }
+    Kind { complexity: 5, reserved_category, execution_kind, ..routine(count, title, function, ratings, 0.5, 180.0) }
 }
 
 const KINDS: &[Kind] = &[
