@@ -67,7 +67,8 @@ fn paths<'a>(mask: Option<&'a FieldMask>, allowed: &[&'a str], immutable: &[&str
             return Err(Error::invalid("UPDATE_MASK_INVALID", "update_mask", rule));
         }
     }
-    Ok(if all { allowed.to_vec() } else { named })
+    // What stands beside `*` changes nothing, and must be right all the same.
+    Ok(if all { [allowed, &named].concat() } else { named })
 }
 
 /// Copies one path; `None` if it does not lead through messages to a field.

@@ -5,7 +5,7 @@ use crate::store::prunings::PRUNE;
 use crate::store::retention_policies::{self, RetentionPolicies};
 use futures::future::BoxFuture;
 use remit_api::audit::v1 as api;
-use remit_api::wire::{self, mask, time};
+use remit_api::wire::{mask, time};
 use remit_core::details::{Details as _, RetentionChanged};
 use remit_core::{Error, Result, etag};
 use remit_runtime::Cx;
@@ -81,7 +81,7 @@ impl Service {
         cx: &Cx,
         request: api::UpdateRetentionPolicyRequest,
     ) -> Result<api::RetentionPolicy> {
-        let asked = wire::required(request.retention_policy.clone(), "retention_policy")?;
+        let asked = request.retention_policy.clone().unwrap_or_default();
         self.db
             .mutate(&cx.call(&request), async |m| {
                 let before = retention_policies::claim(m).await?;

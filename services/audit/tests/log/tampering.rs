@@ -41,7 +41,7 @@ const TAMPERINGS: &[Tampering] = &[
     ("update personal_data set subject = 'leads/2'", FindingKind::PersonalData, "entries/640"),
     ("delete from personal_data", FindingKind::PersonalData, "entries/640"),
     ("update personal_data set idx = 12", FindingKind::PersonalData, "entries/12"),
-    ("update subject_keys set wrapped = null, destroyed_at = 1", FindingKind::PersonalData, "entries/640"),
+    ("update subject_keys set wrapped = null, destroy_time = 1", FindingKind::PersonalData, "entries/640"),
     ("update subject_keys set wrapped = $1", FindingKind::PersonalData, "entries/640"),
     ("insert into prunings values ('acme', 3, 4, 'e3', 1)", FindingKind::Pruning, "entries/3"),
 ];
