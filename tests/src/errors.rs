@@ -41,7 +41,7 @@ fn sources() -> Vec<String> {
                 if !matches!(name, "tests" | "examples" | "benches" | "target") {
                     folders.push(path);
                 }
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
                 let text = std::fs::read_to_string(&path).expect("a readable source file");
                 let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
                 found.push(text[..end].to_owned());

@@ -47,14 +47,20 @@ fn every_citation_is_explained_and_every_explanation_cited() {
     let explained: BTreeSet<String> = rows.flat_map(ids).collect();
     assert!(cited.len() > 100, "only {} citations were found", cited.len());
     // A row may refer to another, which must then have a row too.
-    let needed = cited.union(&ids(&page.lines().filter(|line| line.starts_with("| ")).collect::<Vec<_>>().join("\n"))).cloned().collect::<BTreeSet<_>>();
+    let needed = cited
+        .union(&ids(&page.lines().filter(|line| line.starts_with("| ")).collect::<Vec<_>>().join("\n")))
+        .cloned()
+        .collect::<BTreeSet<_>>();
     assert_eq!(needed.difference(&explained).collect::<Vec<_>>(), Vec::<&String>::new(), "cited and not explained");
     assert_eq!(explained.difference(&needed).collect::<Vec<_>>(), Vec::<&String>::new(), "explained and not cited");
 }
 
 #[test]
 fn what_looks_like_an_id_and_is_none_does_not_count() {
-    assert_eq!(ids("see S43, A5 and (R6); not U+0000, SHA256, MapKey::U, C9999 or S"), BTreeSet::from(["S43", "A5", "R6"].map(str::to_owned)));
+    assert_eq!(
+        ids("see S43, A5 and (R6); not U+0000, SHA256, MapKey::U, C9999 or S"),
+        BTreeSet::from(["S43", "A5", "R6"].map(str::to_owned))
+    );
     let rust = cited_in(Path::new("x.rs"), "MapKey::U32(key) => 1, // held by S138\n");
     assert_eq!(rust, BTreeSet::from(["S138".to_owned()]));
 }

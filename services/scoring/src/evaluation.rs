@@ -3,9 +3,9 @@
 use crate::{pattern, task};
 use remit_api::scoring::v1 as api;
 use remit_api::wire::Word as _;
+use remit_core::{Error, Result, name};
 use remit_policy::ratings::{RECONCILE_SPREAD, Summary};
 use remit_policy::{Direction, Evaluation, Input, Policy};
-use remit_core::{Error, Result, name};
 use std::collections::BTreeMap;
 
 /// An evaluation and the inputs it was made from, in canonical JSON.

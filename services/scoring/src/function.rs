@@ -3,8 +3,8 @@
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::FunctionName;
-use remit_policy::suitability::{Seed, Signal, verdict};
 use remit_core::{Result, Timestamp, canonical};
+use remit_policy::suitability::{Seed, Signal, verdict};
 
 /// The fields that a caller may set, as in an update mask.
 pub(crate) const SETTABLE: [&str; 11] = [

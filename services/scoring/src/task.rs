@@ -4,9 +4,9 @@ use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::{AuditWindowName, FunctionName, GateName};
+use remit_core::{Error, Result, Timestamp, canonical};
 use remit_policy::ratings::{RECONCILE_SPREAD, Summary, summarize};
 use remit_policy::{Direction, Policy, stakes_of_risk};
-use remit_core::{Error, Result, Timestamp, canonical};
 use std::collections::BTreeMap;
 
 /// Working weeks a year, for hours a year on tasks and decisions.

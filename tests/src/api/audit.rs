@@ -319,7 +319,7 @@ async fn legal_holds_and_retention_are_kept(suite: Suite) {
     // By schedule, and recorded as the service's own doing.
     let runs = suite.entries("action = \"audit.entries.prune\"").await;
     let run = runs.first().and_then(|entry| entry.event.clone()).expect("a run by schedule");
-    assert_eq!((runs.len(), run.actor.as_ref().map(|actor| actor.subject.as_str())), (1, Some("audit")));
+    assert_eq!((runs.len(), run.actor.as_ref().map(|actor| actor.subject.as_str())), (1, Some("remit-audit")));
     assert!(run.details_json.contains("\"pruned\":256") && run.details_json.contains("due_time"), "{run:?}");
     let pruned = auditor(&suite).prune_entries(api::PruneEntriesRequest::default()).await.expect("pruned").into_inner();
     assert_eq!((pruned.pruned_count, pruned.held_count, pruned.end_index), (0, 0, 256));

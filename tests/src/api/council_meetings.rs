@@ -22,8 +22,8 @@ use tonic::{Response, Status};
 cases! {
     a_draft_is_opened_once_and_withdrawn_by_its_people: CreateProposal, CancelProposal, OpenProposal;
     an_escalated_proposal_needs_other_seats: CreateMember;
-    what_expired_stays_expired: RetryProposal;
-    a_failed_execution_is_tried_again;
+    what_expired_stays_expired;
+    a_failed_execution_is_tried_again: RetryProposal;
     a_drill_ends_by_one_person_and_a_hold_does_not: EndDrill;
     a_waiver_ends_by_one_person_or_by_time: RevokeWaiver;
     a_change_of_the_pack_voids_its_signatures: RefreshEvidence, RecordAttendance, DeclareRecusal, DisposeFinding;

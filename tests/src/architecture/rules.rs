@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<String, Vec<String>> {
             ("policy", named(&["core"])),
             ("tlog", vec![]),
             ("drift", vec![]),
-            ("api", vec![]),
+            ("api", named(&["core"])),
             ("store", base.clone()),
             ("runtime", [base, named(&["store", "api"])].concat()),
         ]

@@ -152,6 +152,11 @@ pub(crate) const VALID: &[(&str, &str)] = &[
         r#"{"actionItem": {"name": "actionItems/c", "title": "D", "owner": "ben", "dueTime": "2026-01-21T00:00:00Z"}}"#,
     ),
     ("ListMembers", r#"{"parent": "bodies/c"}"#),
+    (
+        "RecordOutput",
+        r#"{"outputId": "c", "output": {"assetDigest":
+            "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}}"#,
+    ),
     ("ListDelegations", r#"{"parent": "bodies/c"}"#),
     ("ListAttestations", r#"{"parent": "controls/C4"}"#),
     ("ListGateVersions", r#"{"parent": "gates/creative-approval"}"#),

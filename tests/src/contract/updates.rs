@@ -11,7 +11,10 @@ use tonic::{Code, Status};
 const WHOLE: &[(&str, &str)] = &[];
 
 /// Messages whose etag no answer of these tests shows, each with its reason.
-const UNSEEN: &[(&str, &str)] = &[];
+const UNSEEN: &[(&str, &str)] = &[("ModelState", "a part of a watch stream; it is the etag of its version")];
+
+/// Fields that a resource must have and an update cannot change.
+const FIXED: &[(&str, &[&str])] = &[("UpdateIncident", &["system", "source"])];
 
 /// One Update method with what it changes.
 struct Update {
@@ -47,7 +50,10 @@ impl Update {
     /// The fields that the request changes.
     fn changed(&self) -> Vec<FieldDescriptor> {
         let given = self.given();
-        given.fields().map(|(field, _)| field).filter(|field| field.name() != "name").collect()
+        let fixed =
+            FIXED.iter().find(|(method, _)| *method == self.method.name()).map_or(&[][..], |(_, fields)| *fields);
+        let changes = |field: &FieldDescriptor| field.name() != "name" && !fixed.contains(&field.name());
+        given.fields().map(|(field, _)| field).filter(changes).collect()
     }
 
     /// The resource as it is.
@@ -165,7 +171,8 @@ async fn what_the_mask_does_not_name_is_not_looked_at() {
         let broken: Vec<_> = others.filter_map(|other| Some((breaking(&current, &other)?, other))).collect();
         // Only the name and what the mask names.
         let mut bare = DynamicMessage::new(kind.clone());
-        for field in kind.fields().filter(|field| field.name() == "name" || *field == changed) {
+        let named = |field: &FieldDescriptor| field.name() == "name" || *field == changed;
+        for field in kind.fields().filter(|field| named(field) && current.has_field(field)) {
             bare.set_field(&field, current.get_field(&field).into_owned());
         }
         for (resource, what) in broken.into_iter().map(|(resource, other)| (resource, other.name().to_owned())) {

@@ -71,6 +71,15 @@ pub(crate) fn call(request_id: &str, body: u8) -> Call {
     }
 }
 
+/// How many things there are.
+pub(crate) async fn count(db: &Db) -> Result<i64> {
+    query("select count(*) as n from things where tenant_id = $1")
+        .bind(&tenant())
+        .fetch_one(&mut db.read().await?)
+        .await?
+        .get("n")
+}
+
 /// Adds a thing.
 pub(crate) async fn put(m: &mut Mutation, id: &str) -> Result<()> {
     query("insert into things (tenant_id, thing_id, count) values ($1, $2, 0)")

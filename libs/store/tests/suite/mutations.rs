@@ -1,19 +1,11 @@
 //! Request ids, the outbox and the feeds.
 
-use crate::{SCHEMA, answer, call, manual, put, replay, tenant};
+use crate::{SCHEMA, answer, call, count, manual, put, replay, tenant};
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_store::testing::each_engine;
 use remit_store::{Db, Mutation, Options, counted, feed, outbox, purge_requests, query, tenants};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-async fn count(db: &Db) -> Result<i64> {
-    query("select count(*) as n from things where tenant_id = $1")
-        .bind(&tenant())
-        .fetch_one(&mut db.read().await?)
-        .await?
-        .get("n")
-}
 
 #[tokio::test]
 async fn the_same_request_gets_the_first_answer() -> Result<()> {

@@ -1,11 +1,11 @@
 //! Values, transactions, errors and bulk inserts.
 
-use crate::{SCHEMA, tenant};
+use crate::{SCHEMA, count, tenant};
 use futures::TryStreamExt as _;
 use remit_core::{Kind, Result, Timestamp};
 use remit_store::classify::{Broken, violation};
 use remit_store::testing::each_engine;
-use remit_store::{BulkInsert, Db, Tx, query};
+use remit_store::{BulkInsert, Tx, query};
 
 async fn insert(tx: &mut Tx, id: &str, word: Option<&str>, count: i64) -> Result<u64> {
     query("insert into things (tenant_id, thing_id, word, count) values ($1, $2, $3, $4)")
@@ -15,14 +15,6 @@ async fn insert(tx: &mut Tx, id: &str, word: Option<&str>, count: i64) -> Result
         .bind(count)
         .execute(tx)
         .await
-}
-
-async fn count(db: &Db) -> Result<i64> {
-    query("select count(*) as n from things where tenant_id = $1")
-        .bind(&tenant())
-        .fetch_one(&mut db.read().await?)
-        .await?
-        .get("n")
 }
 
 #[tokio::test]

@@ -39,7 +39,10 @@ impl AuditService for Api {
         unary(request, async |cx, m| self.0.tail(cx, m).await).await
     }
 
-    async fn summarize_entries(&self, request: Request<api::SummarizeEntriesRequest>) -> Answer<api::SummarizeEntriesResponse> {
+    async fn summarize_entries(
+        &self,
+        request: Request<api::SummarizeEntriesRequest>,
+    ) -> Answer<api::SummarizeEntriesResponse> {
         unary(request, async |cx, m| self.0.summarize_entries(cx, m).await).await
     }
 
@@ -47,11 +50,17 @@ impl AuditService for Api {
         unary(request, async |cx, m| self.0.get_checkpoint(cx, m).await).await
     }
 
-    async fn get_inclusion_proof(&self, request: Request<api::GetInclusionProofRequest>) -> Answer<api::InclusionProof> {
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<api::GetInclusionProofRequest>,
+    ) -> Answer<api::InclusionProof> {
         unary(request, async |cx, m| self.0.get_inclusion_proof(cx, m).await).await
     }
 
-    async fn get_consistency_proof(&self, request: Request<api::GetConsistencyProofRequest>) -> Answer<api::ConsistencyProof> {
+    async fn get_consistency_proof(
+        &self,
+        request: Request<api::GetConsistencyProofRequest>,
+    ) -> Answer<api::ConsistencyProof> {
         unary(request, async |cx, m| self.0.get_consistency_proof(cx, m).await).await
     }
 
@@ -77,15 +86,24 @@ impl AuditService for Api {
         unary(request, async |cx, m| self.0.erase_subject(cx, m).await).await
     }
 
-    async fn rewrap_subject_keys(&self, request: Request<api::RewrapSubjectKeysRequest>) -> Answer<api::RewrapSubjectKeysResponse> {
+    async fn rewrap_subject_keys(
+        &self,
+        request: Request<api::RewrapSubjectKeysRequest>,
+    ) -> Answer<api::RewrapSubjectKeysResponse> {
         unary(request, async |cx, m| self.0.rewrap_subject_keys(cx, m).await).await
     }
 
-    async fn get_retention_policy(&self, request: Request<api::GetRetentionPolicyRequest>) -> Answer<api::RetentionPolicy> {
+    async fn get_retention_policy(
+        &self,
+        request: Request<api::GetRetentionPolicyRequest>,
+    ) -> Answer<api::RetentionPolicy> {
         unary(request, async |cx, m| self.0.get_retention_policy(cx, m).await).await
     }
 
-    async fn update_retention_policy(&self, request: Request<api::UpdateRetentionPolicyRequest>) -> Answer<api::RetentionPolicy> {
+    async fn update_retention_policy(
+        &self,
+        request: Request<api::UpdateRetentionPolicyRequest>,
+    ) -> Answer<api::RetentionPolicy> {
         unary(request, async |cx, m| self.0.update_retention_policy(cx, m).await).await
     }
 
@@ -101,7 +119,10 @@ impl AuditService for Api {
         unary(request, async |cx, m| self.0.get_legal_hold(cx, m).await).await
     }
 
-    async fn list_legal_holds(&self, request: Request<api::ListLegalHoldsRequest>) -> Answer<api::ListLegalHoldsResponse> {
+    async fn list_legal_holds(
+        &self,
+        request: Request<api::ListLegalHoldsRequest>,
+    ) -> Answer<api::ListLegalHoldsResponse> {
         unary(request, async |cx, m| self.0.list_legal_holds(cx, m).await).await
     }
 

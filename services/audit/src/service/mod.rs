@@ -65,7 +65,11 @@ impl Service {
     }
 
     /// A stream of what `step` makes of `state` until it makes nothing, fails, or the server shuts down.
-    fn stream<S, T, F, Fut>(&self, state: S, step: F) -> impl Stream<Item = Result<T>> + Send + 'static + use<S, T, F, Fut>
+    fn stream<S, T, F, Fut>(
+        &self,
+        state: S,
+        step: F,
+    ) -> impl Stream<Item = Result<T>> + Send + 'static + use<S, T, F, Fut>
     where
         S: Send + 'static,
         T: Send + 'static,

@@ -18,11 +18,7 @@ impl Service {
     /// # Errors
     /// `NotFound` (`ENTRY_NOT_FOUND`, `PERSONAL_DATA_ABSENT`); `FailedPrecondition` (`PERSONAL_DATA_ERASED`,
     /// `MASTER_KEY_MISSING`).
-    pub async fn get_personal_data(
-        &self,
-        cx: &Cx,
-        request: api::GetPersonalDataRequest,
-    ) -> Result<api::PersonalData> {
+    pub async fn get_personal_data(&self, cx: &Cx, request: api::GetPersonalDataRequest) -> Result<api::PersonalData> {
         let (tenant, index) = (&cx.tenant, entry_index(&request.name)?);
         let mut tx = self.db.snapshot().await?;
         let Some(stored) = entries::get(&mut tx, tenant, index).await? else {
@@ -53,11 +49,7 @@ impl Service {
     ///
     /// # Errors
     /// `FailedPrecondition` (`SUBJECT_ON_HOLD`), naming the holds.
-    pub async fn erase_subject(
-        &self,
-        cx: &Cx,
-        request: api::EraseSubjectRequest,
-    ) -> Result<api::EraseSubjectResponse> {
+    pub async fn erase_subject(&self, cx: &Cx, request: api::EraseSubjectRequest) -> Result<api::EraseSubjectResponse> {
         let (tenant, subject) = (&cx.tenant, request.subject.as_str());
         self.db
             .mutate(&cx.call(&request), async |m| {

@@ -14,8 +14,8 @@ pub(crate) struct RetentionPolicies;
 impl Records for RetentionPolicies {
     type Message = RetentionPolicy;
     const TABLE: &'static str = "retention_policies";
-    const NOT_FOUND: &'static str = "RETENTION_POLICY_NOT_FOUND";
-    const EXISTS: &'static str = "RETENTION_POLICY_EXISTS";
+    // The policy is made before it is claimed.
+    const NOT_FOUND: &'static str = "INTERNAL";
 
     fn name(_: &RetentionPolicy) -> &str {
         NAME

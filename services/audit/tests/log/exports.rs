@@ -120,9 +120,7 @@ async fn cosignatures_are_taken_from_known_witnesses_only() -> Result<()> {
         assert_eq!(fixture.checkpoint(1).await.unwrap_err().reason(), "NOT_COSIGNED");
         let note = fixture.checkpoint(0).await?.note;
         let text = remit_tlog::Note::parse(&note).unwrap().text;
-        let add = |note: String| async move {
-            fixture.cosign(&note).await
-        };
+        let add = |note: String| async move { fixture.cosign(&note).await };
         let key = ed25519_dalek::SigningKey::from_bytes(&[77; 32]);
         let unknown = remit_tlog::Signer::new("w1.example", remit_tlog::note::Algorithm::CosignatureV1, key).unwrap();
         assert_eq!(add(format!("{note}{}", unknown.sign(&text, 1))).await.unwrap_err().reason(), "WITNESS_UNKNOWN");

@@ -1,8 +1,8 @@
 use super::Fixture;
 use remit_api::audit::v1 as api;
 use remit_api::types::TimeRange;
-use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_audit::Service;
+use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_core::{Clock as _, Kind, Result};
 use remit_store::testing::each_engine;
 use remit_store::timers;
@@ -91,7 +91,8 @@ async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
         let beforehand = Beforehand { key: Some(fixture.log_key()), earlier: Some(before.note), ..Default::default() };
         let verified = verify_export(export.as_slice(), &beforehand).unwrap();
         assert_eq!((verified.pruned, verified.extends), (501, Some(before.size as u64)));
-        let mut tail = fixture.log.begin_tail(tenant, api::TailRequest { snapshot_only: true, ..Default::default() }).await?;
+        let mut tail =
+            fixture.log.begin_tail(tenant, api::TailRequest { snapshot_only: true, ..Default::default() }).await?;
         let first = tail.next().await?.unwrap();
         assert_eq!((first.entries.len(), first.entries[0].pruned), (500, true));
 
@@ -125,7 +126,8 @@ async fn legal_holds_stop_erasure_until_they_are_released() -> Result<()> {
         assert_eq!(create(hold("span", api::LegalHold::default())).await.unwrap_err().reason(), "LEGAL_HOLD_EXISTS");
 
         let request = &api::EraseSubjectRequest { subject: "leads/1".into(), ..Default::default() };
-        let erase = || async move { fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), request.clone()).await };
+        let erase =
+            || async move { fixture.log.erase_subject(&fixture.cx("audit.subjects.erase"), request.clone()).await };
         let error = erase().await.unwrap_err();
         assert_eq!(error.reason(), "SUBJECT_ON_HOLD");
         assert!(error.message().contains("legalHolds/person, legalHolds/span"), "{error}");

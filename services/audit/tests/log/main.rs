@@ -11,13 +11,13 @@ mod writing;
 use ed25519_dalek::SigningKey;
 use remit_api::audit::v1 as api;
 use remit_api::types;
+use remit_audit::Service;
 use remit_audit::keys::Keys;
 use remit_audit::seal::MasterKeys;
 use remit_audit::sequencer::Limits;
-use remit_audit::Service;
 use remit_core::{Actor, ActorKind, Clock, ManualClock, Result, Tenant, Timestamp};
-use remit_store::testing::{TestDb, ids};
 use remit_runtime::Cx;
+use remit_store::testing::{TestDb, ids};
 use remit_store::{Db, Options};
 use remit_tlog::note::Algorithm;
 use remit_tlog::{Signer, VerifierKey};
@@ -52,7 +52,8 @@ impl Fixture {
 
     pub async fn with_master(database: &TestDb, master: &str) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
-        let db = database.open_with(&remit_audit::SCHEMA, Options { clock: clock.clone(), ..Default::default() }).await?;
+        let db =
+            database.open_with(&remit_audit::SCHEMA, Options { clock: clock.clone(), ..Default::default() }).await?;
         let log = Service::new(db.clone(), clock.clone(), keys(master), Limits::default());
         Ok(Self { log, db, clock, tenant: Tenant::new("acme")? })
     }

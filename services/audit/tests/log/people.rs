@@ -73,9 +73,18 @@ async fn a_rotation_of_the_master_key_loses_nothing() -> Result<()> {
         }
         let fresh = "k2 AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
         let both = Fixture::with_master(&database, &format!("{fresh}\n{MASTER}")).await?;
-        let answer = both.log.rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default()).await?;
+        let answer = both
+            .log
+            .rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default())
+            .await?;
         assert_eq!((answer.master_key.as_str(), answer.rewrapped_count, answer.remaining_count), ("k2", 5, 0));
-        assert_eq!(both.log.rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default()).await?.rewrapped_count, 0);
+        assert_eq!(
+            both.log
+                .rewrap_subject_keys(&both.cx("audit.keys.rewrap"), api::RewrapSubjectKeysRequest::default())
+                .await?
+                .rewrapped_count,
+            0
+        );
         let new = Fixture::with_master(&database, fresh).await?;
         assert_eq!(new.reveal("entries/3").await?.fields["email"], "x@example.com");
         assert_eq!(new.findings().await?, []);

@@ -44,10 +44,7 @@ async fn entries_get_gap_free_indexes_and_every_proof_holds() -> Result<()> {
         assert_eq!(fixture.findings().await?, []);
         let stranger = fixture.cx_of(&Tenant::new("other")?, "audit.entries.get");
         let request = api::GetEntryRequest { name: "entries/0".into(), ..Default::default() };
-        assert_eq!(
-            fixture.log.get_entry(&stranger, request).await.unwrap_err().reason(),
-            "ENTRY_NOT_FOUND"
-        );
+        assert_eq!(fixture.log.get_entry(&stranger, request).await.unwrap_err().reason(), "ENTRY_NOT_FOUND");
         assert_eq!(fixture.log.get_checkpoint(&stranger, api::GetCheckpointRequest::default()).await?.size, 0);
         for wrong in ["entries/600", "entries/9223372036854775807"] {
             let error = fixture.inclusion(wrong, 0).await.unwrap_err();
@@ -67,7 +64,8 @@ async fn an_event_is_recorded_once_and_another_body_is_refused() -> Result<()> {
         let fixture = Fixture::new(&database).await?;
         let event = |id: &str| fixture.event(id);
         assert_eq!(fixture.append(vec![event("a"), event("b"), event("a")]).await?, [0, 1, 0]);
-        let receipt = fixture.log.record_events(&fixture.tenant, vec![event("c"), event("b")], |_| String::new()).await?;
+        let receipt =
+            fixture.log.record_events(&fixture.tenant, vec![event("c"), event("b")], |_| String::new()).await?;
         let seen: Vec<(u64, bool)> = receipt.places.iter().map(|place| (place.index, place.duplicate)).collect();
         assert_eq!(seen, [(2, false), (1, true)]);
 

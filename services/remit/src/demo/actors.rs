@@ -3,8 +3,8 @@
 use crate::bearer::{Bearer, Wire};
 use remit_api::system::v1::AdvanceClockRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
-use remit_core::{Actor, ActorKind, Error, Kind, Result, Timestamp};
 use remit_api::wire::time::stamp;
+use remit_core::{Actor, ActorKind, Error, Kind, Result, Timestamp};
 use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 use tonic::Status;

@@ -10,8 +10,8 @@ use remit_api::handoff::v1::{
     PublishedVariant, Reason, ReasonCode, RecordTriggerRequest, RunInputs, StartRunRequest, SubmitReviewRequest,
     SubmitVariantsRequest, TriggerEvent, Variant, VariantReview,
 };
-use remit_core::{Error, Result, Timestamp, digest};
 use remit_api::wire::time::stamp;
+use remit_core::{Error, Result, Timestamp, digest};
 
 /// How the three handoffs of a month ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use remit_api::registry::v1::{DigitalSourceType, Output, OutputEntry, OutputStag
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::{CheckTaskRequest, CheckTaskResponse, Verdict};
 use remit_api::types::Stakes;
-use remit_core::{Error, Result, digest};
 use remit_api::wire::time::stamp;
+use remit_core::{Error, Result, digest};
 use std::collections::BTreeMap;
 
 /// How many items go into one message of a stream.

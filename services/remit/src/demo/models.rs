@@ -19,8 +19,8 @@ use remit_api::registry::v1::{
     ArtifactVersion, CreateArtifactRequest, CreateArtifactVersionRequest, CreateModelRequest,
     CreateModelVersionRequest, Evaluation, Model, ModelVersion, ModelVersionState, TransitionModelVersionRequest,
 };
-use remit_core::{Error, Result, Timestamp, digest};
 use remit_api::wire::time::stamp;
+use remit_core::{Error, Result, Timestamp, digest};
 use remit_runtime::status::reason;
 use std::collections::BTreeMap;
 

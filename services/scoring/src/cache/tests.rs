@@ -6,8 +6,8 @@ use crate::store::policies::Policies;
 use crate::store::tasks::TaskRow;
 use crate::store::{self, Head};
 use remit_api::scoring::v1 as api;
-use remit_policy::{Policy, seed};
 use remit_core::{Result, Tenant, Timestamp};
+use remit_policy::{Policy, seed};
 use remit_store::testing::each_engine;
 use remit_store::{Db, Records as _, counted};
 

@@ -11,8 +11,8 @@ use remit_api::registry::v1 as registry;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::{GateName, ModelVersionName, TaskName};
-use remit_policy::{Pattern, sampling};
 use remit_core::{Result, Tenant, Timestamp};
+use remit_policy::{Pattern, sampling};
 use remit_runtime::Cx;
 use std::sync::Arc;
 

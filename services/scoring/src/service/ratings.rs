@@ -4,9 +4,9 @@ use super::Service;
 use crate::{store, task};
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
+use remit_core::{Error, Result};
 use remit_policy::ratings::{Agreement, RECONCILE_SPREAD};
 use remit_policy::signatures::suggest;
-use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use std::collections::BTreeMap;
 

@@ -7,9 +7,9 @@ use crate::store::functions::Functions;
 use crate::store::policies::{self, Policies};
 use remit_api::scoring::v1::{PolicyFormat, PolicyState};
 use remit_core::details::{Details as _, FunctionUpdated, PolicyCreated};
+use remit_core::{Result, Tenant};
 use remit_policy::suitability::seeds;
 use remit_policy::{Policy, seed};
-use remit_core::{Result, Tenant};
 use remit_store::{Mutation, Records as _};
 
 impl Service {

@@ -13,7 +13,6 @@ impl Records for Backtests {
 
     const TABLE: &'static str = "backtests";
     const NOT_FOUND: &'static str = "BACKTEST_NOT_FOUND";
-    const EXISTS: &'static str = "BACKTEST_EXISTS";
     const SORT: &'static [Key] = &[Key::Int("create_time")];
     const ORDER: Order = Order::Descending;
 

@@ -2,8 +2,8 @@
 
 use remit_api::scoring::v1::Verdict;
 use remit_api::wire::Word as _;
-use remit_policy::Pattern;
 use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_policy::Pattern;
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -6,8 +6,8 @@ use prost::Message as _;
 use remit_api::scoring::v1::Decision;
 use remit_api::types::AutonomyPattern;
 use remit_api::wire::{self, Word as _, time};
-use remit_policy::Pattern;
 use remit_core::{Result, Tenant, Timestamp};
+use remit_policy::Pattern;
 use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, filter, query};
 
 /// A decision to store.

@@ -8,8 +8,8 @@ use remit_api::scoring::v1::{Task, TaskState};
 use remit_api::types::AutonomyPattern;
 use remit_api::wire::{self, Word as _};
 use remit_core::name::TaskName;
-use remit_policy::Pattern;
 use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_policy::Pattern;
 use remit_store::{BulkInsert, Order, Row, Sql, Tx, Value, filter, query};
 
 /// A stored task: the message as callers gave it, and what the service keeps beside it.

@@ -14,8 +14,8 @@ use tonic::Code;
 
 cases! {
     work_starts_when_brief_and_budget_are_there: UpdateHandoff, RecordTrigger, CreateHandoff;
-    ai_runs_only_with_scorings_permission: StartRun, FailRun, SubmitVariants;
-    eighty_is_accepted_and_a_hundredth_less_is_returned: ClaimReview, PublishHandoff;
+    ai_runs_only_with_scorings_permission: StartRun, FailRun;
+    eighty_is_accepted_and_a_hundredth_less_is_returned: SubmitVariants, ClaimReview, PublishHandoff;
     only_eligible_people_decide: ReleaseReview, SubmitReview;
     an_edit_voids_the_signature: EditVariant, LinkFollowUp;
     two_failures_escalate_once_and_a_person_leads: CompleteTriage;

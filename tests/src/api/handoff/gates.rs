@@ -12,8 +12,8 @@ use tonic_types::StatusExt as _;
 
 cases! {
     a_tenant_starts_with_both_seed_gates_and_their_numbers;
-    a_gate_is_not_activated_before_it_is_complete: CreateGateVersion, ActivateGateVersion;
-    an_active_version_never_changes_and_is_superseded: UpdateGateVersion;
+    a_gate_is_not_activated_before_it_is_complete: CreateGateVersion;
+    an_active_version_never_changes_and_is_superseded: UpdateGateVersion, ActivateGateVersion;
     business_time_knows_weekends_holidays_and_clock_changes: CreateCalendar, UpdateCalendar;
 }
 

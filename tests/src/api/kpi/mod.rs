@@ -18,8 +18,8 @@ use tonic::Code;
 cases! {
     definitions_ship_and_every_version_is_kept: CreateKpi, UpdateKpi, RetireKpi;
     an_update_changes_what_its_mask_names;
-    an_event_counts_once_and_what_is_late_restates: StreamEvents, RecordEvents;
-    a_correction_replaces_what_it_names;
+    an_event_counts_once_and_what_is_late_restates: StreamEvents;
+    a_correction_replaces_what_it_names: RecordEvents;
     bad_events_are_refused_by_name_or_reported;
     no_data_is_not_zero_and_missing_is_not_undue;
     ratios_are_sums_over_sums_in_every_group;

@@ -25,7 +25,7 @@ async fn overload(database: Option<&str>) {
     let file = format!("sqlite:{}", dir.path().join("audit.db").display());
     let other = outside(database.unwrap_or(&file)).await;
     let mut held = other.write().await.expect("a transaction");
-    query("update log_heads set updated_at = $1 where tenant_id = 'acme'")
+    query("update log_heads set update_time = $1 where tenant_id = 'acme'")
         .bind(Timestamp(0))
         .execute(&mut held)
         .await

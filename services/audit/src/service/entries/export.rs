@@ -91,11 +91,7 @@ impl Service {
     }
 
     /// An export as a stream of pieces.
-    pub(crate) async fn export(
-        &self,
-        cx: &Cx,
-        request: api::ExportRequest,
-    ) -> Result<Answers<api::ExportResponse>> {
+    pub(crate) async fn export(&self, cx: &Cx, request: api::ExportRequest) -> Result<Answers<api::ExportResponse>> {
         let state = (self.clone(), self.begin_export(&cx.tenant, &request).await?);
         Ok(answers(self.stream(state, |(log, mut export)| async move {
             let piece = log.export_next(&mut export).await;

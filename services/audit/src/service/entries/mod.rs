@@ -5,7 +5,6 @@ mod prune;
 mod tail;
 mod verify;
 
-
 use super::Service;
 use crate::leaf::{self, Leaf};
 use crate::prepare::Prepared;

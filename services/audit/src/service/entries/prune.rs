@@ -21,11 +21,7 @@ impl Service {
     ///
     /// # Errors
     /// As the database fails.
-    pub async fn prune_entries(
-        &self,
-        cx: &Cx,
-        request: api::PruneEntriesRequest,
-    ) -> Result<api::PruneEntriesResponse> {
+    pub async fn prune_entries(&self, cx: &Cx, request: api::PruneEntriesRequest) -> Result<api::PruneEntriesResponse> {
         if !request.validate_only {
             return self.db.mutate(&cx.call(&request), async |m| self.prune_in(m, true).await).await;
         }
