@@ -92,7 +92,7 @@ pub(crate) fn unlike(answer: &Result<DynamicMessage, Status>, code: Code, reason
         Err(status) => {
             let found = reason(status);
             let fits = |wanted: &&str| found == *wanted || (wanted.starts_with('_') && found.ends_with(*wanted));
-            let same = status.code() == code && reasons.iter().any(|wanted| fits(wanted));
+            let same = status.code() == code && reasons.iter().any(fits);
             (!same)
                 .then(|| format!("{:?} {found} ({}) instead of {code:?} {reasons:?}", status.code(), status.message()))
         }

@@ -3,7 +3,7 @@
 use crate::{SCHEMA, answer, call, count, manual, put, replay, tenant};
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_store::testing::each_engine;
-use remit_store::{Db, Mutation, Options, counted, feed, outbox, purge_requests, query, tenants};
+use remit_store::{Mutation, Options, counted, feed, outbox, purge_requests, tenants};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

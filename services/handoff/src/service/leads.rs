@@ -86,7 +86,7 @@ impl Lead {
     }
 
     /// Moves the lead to Sales Ops.
-    pub(super) fn to_sales_ops(&mut self, gate: &pb::GateVersion) -> Result<()> {
+    pub(super) fn pass_to_sales_ops(&mut self, gate: &pb::GateVersion) -> Result<()> {
         self.routing.state = RoutingState::SalesOps.into();
         self.routing.owner.clear();
         self.routing.notified_group.clone_from(&gate_rules::routing(gate)?.sales_ops_group);
@@ -167,7 +167,7 @@ pub(super) async fn accept_due(m: &mut Mutation, timer: &Timer, clock: &str) -> 
             None => lead.gate(m).await?,
         };
         let owner = lead.routing.owner.clone();
-        lead.to_sales_ops(&gate)?;
+        lead.pass_to_sales_ops(&gate)?;
         lead.routing.breaches.push(pb::Breach {
             clock: ACCEPT.into(),
             round: i32::try_from(round).unwrap_or(i32::MAX),

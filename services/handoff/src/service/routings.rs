@@ -107,7 +107,7 @@ impl Service {
             }
             // Sales Ops ends the passing on, and may therefore assign beyond the limit.
             if done >= gate.iteration_limit && !from_sales_ops {
-                lead.to_sales_ops(&gate)?;
+                lead.pass_to_sales_ops(&gate)?;
             } else {
                 lead.assign(m, &gate, &request.owner).await?;
             }

@@ -148,6 +148,6 @@ mod tests {
     fn every_reason_has_a_bit_of_its_own() {
         let numbers = RoutingReason::VALUES.iter().map(|(_, number)| *number);
         let bits = numbers.filter_map(|number| RoutingReason::try_from(number).ok()).map(bit);
-        assert_eq!(bits.fold(0, |all, bit| all + bit).count_ones() as usize, RoutingReason::WORDS.len());
+        assert_eq!(bits.sum::<i64>().count_ones() as usize, RoutingReason::WORDS.len());
     }
 }
