@@ -296,6 +296,7 @@ impl Suite {
                 call.path,
                 call.request_id
             );
+            check_details(&entries[0]);
         }
     }
 
@@ -328,6 +329,16 @@ impl Suite {
             running.stop().await.expect("the suite stops");
         }
     }
+}
+
+/// What an event says beside its fields is of the type that is documented for its action, or nothing.
+fn check_details(entry: &Entry) {
+    let event = entry.event.clone().unwrap_or_default();
+    let details = serde_json::from_str(&event.details_json).unwrap_or(serde_json::Value::Null);
+    let doc = remit_core::details::all().into_iter().find(|doc| doc.actions.contains(&event.action.as_str()));
+    let fits = doc.map_or(details.is_null(), |doc| details.is_null() || (doc.fits)(&details));
+    let kind = doc.map_or("no details", |doc| doc.name);
+    assert!(fits, "the details of {} are not {kind}: {details}", event.action);
 }
 
 fn channels(urls: &BTreeMap<String, String>) -> BTreeMap<String, Channel> {
