@@ -101,7 +101,8 @@ pub async fn unary<Q, A>(
     use_case: impl AsyncFnOnce(&Cx, Q) -> Result<A>,
 ) -> Result<Response<A>, Status> {
     let (cx, message) = accept(request)?;
-    use_case(&cx, message).await.map(Response::new).map_err(to_status)
+    // Boxed, so that the types of all use cases are not part of the type of their service.
+    Box::pin(use_case(&cx, message)).await.map(Response::new).map_err(to_status)
 }
 
 /// A stream of answers.

@@ -19,7 +19,7 @@ impl Seeded {
             return Ok(());
         }
         // What a tenant gets once is not what its first call costs.
-        remit_store::counted(seed()).await.0?;
+        Box::pin(remit_store::counted(seed())).await.0?;
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
         Ok(())
     }

@@ -80,7 +80,8 @@ impl Db {
             });
         }
         let mut mutation = Mutation::new(tx, self.clone(), call.clone(), None);
-        let answer = work(&mut mutation).await?;
+        // Boxed, as in `own`: work in work in work would be one type, too deep for the compiler to lay out.
+        let answer = Box::pin(work(&mut mutation)).await?;
         mutation.commit(&answer).await?;
         Ok(answer)
     }
@@ -97,7 +98,7 @@ impl Db {
     ) -> Result<T> {
         tenants::see(self, tenant).await?;
         let mut mutation = Mutation::new(self.write().await?, self.clone(), self.own_call(tenant, action), None);
-        let done = work(&mut mutation).await?;
+        let done = Box::pin(work(&mut mutation)).await?;
         mutation.commit(&()).await?;
         Ok(done)
     }
