@@ -7,12 +7,12 @@
 //!
 //! # What it promises
 //! - An answer to `Append` comes after commit: the entry is durable, has its index and is in the tree.
-//! - Indexes have no gaps; an event id is recorded once, whoever sends it how often ([`step`]).
+//! - Indexes have no gaps; an event id is recorded once, whoever sends it how often (`step`).
 //! - Nothing is dropped: beyond its bounds the queue refuses, and the caller keeps what it has
-//!   ([`sequencer`]).
+//!   (`sequencer`).
 //! - Whoever changes anything afterwards is found: by [`fsck`] in the store, by [`export_verify`] and
 //!   [`remit_tlog::client`] offline, by [`witness`] if the tail is cut or history forked.
-//! - Erasing a person destroys the key of their data, and every proof remains ([`seal`]).
+//! - Erasing a person destroys the key of their data, and every proof remains (`seal`).
 //!
 //! `docs/audit.md` follows an entry through its life and specifies every byte that is hashed.
 //!

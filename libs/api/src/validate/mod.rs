@@ -183,8 +183,21 @@ fn check_item(
     rules::check_value(value, rules, enumeration, path, found);
     match value {
         Value::Message(inner) if descends(&inner.descriptor()) => walk(inner, path, found),
+        Value::Message(inner) if is_time(&inner.descriptor()) => {
+            if !rules::fits_the_calendar(inner) {
+                let description = "must be a time in the years 1 to 9999".to_owned();
+                found.push(Violation { field: path.to_owned(), description });
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
+}
+
+/// Times are checked wherever they stand: one outside the calendar would be stored and then break every answer that
+/// shows it as JSON.
+fn is_time(descriptor: &MessageDescriptor) -> bool {
+    descriptor.full_name() == "google.protobuf.Timestamp"
 }
 
 /// Well-known types have no rules of their own inside.

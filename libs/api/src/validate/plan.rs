@@ -98,7 +98,7 @@ fn make_field(field: FieldDescriptor) -> Result<Option<FieldPlan>, String> {
         || plan.unique
         || [&plan.rules, &plan.items, &plan.keys, &plan.values].into_iter().any(|rules| !rules.is_empty());
     // A message is entered even if the field itself has no rule: there may be some inside.
-    let enters = matches!(plan.value_kind(), Kind::Message(inner) if super::descends(&inner));
+    let enters = matches!(plan.value_kind(), Kind::Message(inner) if super::descends(&inner) || super::is_time(&inner));
     Ok((has_rules || enters).then_some(plan))
 }
 

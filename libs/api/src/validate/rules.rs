@@ -240,3 +240,13 @@ fn is_uuid(text: &str) -> bool {
 pub(super) fn text_of(value: &Value) -> String {
     value.to_string()
 }
+
+/// Whether a `google.protobuf.Timestamp` is one of those that exist: of the years 1 to 9999.
+pub(super) fn fits_the_calendar(time: &DynamicMessage) -> bool {
+    let number = |name| match time.get_field_by_name(name).as_deref() {
+        Some(Value::I64(number)) => *number,
+        Some(Value::I32(number)) => i64::from(*number),
+        _ => 0,
+    };
+    (-62_135_596_800..=253_402_300_799).contains(&number("seconds")) && (0..1_000_000_000).contains(&number("nanos"))
+}

@@ -101,3 +101,24 @@ fn a_mask_that_names_a_oneof_names_its_fields() {
     };
     assert!(refused("condition") && refused("cross_layer") && !refused("disabled"));
 }
+
+#[test]
+fn a_time_that_no_calendar_has_is_refused_wherever_it_stands() {
+    let refused = |seconds: i64, nanos: i32| {
+        let due_time = Some(prost_types::Timestamp { seconds, nanos });
+        let item =
+            crate::council::v1::ActionItem { title: "t".into(), owner: "ada".into(), due_time, ..Default::default() };
+        let request = crate::council::v1::CreateActionItemRequest {
+            action_item_id: "a".into(),
+            action_item: Some(item),
+            request_id: "r".into(),
+        };
+        let status = check::<crate::council::v1::CreateActionItemRequest>(&request.encode_to_vec().into());
+        status.err().map(|status| status.message().to_owned())
+    };
+    assert_eq!(refused(1_767_225_600, 0), None);
+    for (seconds, nanos) in [(253_402_300_800, 0), (-62_135_596_801, 0), (1 << 62, 0), (0, -5), (0, 2_000_000_000)] {
+        let message = refused(seconds, nanos).unwrap_or_default();
+        assert!(message.contains("action_item.due_time: must be a time"), "{seconds} {nanos}: {message}");
+    }
+}
