@@ -16,11 +16,8 @@ pub(crate) fn record(method: &str, count: u64) {
     if count == 0 {
         return;
     }
+    let method = format!("/{method}");
     let mut most = MOST.lock().unwrap_or_else(PoisonError::into_inner);
-    match most.get_mut(method) {
-        Some(before) => *before = count.max(*before),
-        None => {
-            most.insert(method.to_owned(), count);
-        }
-    }
+    let before = most.entry(method).or_default();
+    *before = count.max(*before);
 }

@@ -3,13 +3,13 @@
 //!
 //! Etags are in `remit_core::etag`, names and ids in `remit_core::name`, page tokens in `remit_store::page`.
 
-pub mod actor;
+mod actor;
 pub mod mask;
 pub mod range;
 pub mod time;
 mod words;
 
-pub use actor::{actor, actor_of};
+pub use actor::actor;
 pub use words::Word;
 
 use remit_core::{Error, Result};

@@ -11,17 +11,11 @@ mod kpi;
 mod registry;
 mod scoring;
 
-#[allow(unused_imports)]
 pub use audit::*;
-#[allow(unused_imports)]
 pub use council::*;
-#[allow(unused_imports)]
 pub use handoff::*;
-#[allow(unused_imports)]
 pub use kpi::*;
-#[allow(unused_imports)]
 pub use registry::*;
-#[allow(unused_imports)]
 pub use scoring::*;
 
 use serde::Serialize;

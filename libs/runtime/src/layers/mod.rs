@@ -118,7 +118,6 @@ impl Shared {
         let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(Trace::parse);
         let trace = parent.map_or_else(Trace::begin, Trace::child);
         let method = self.methods.get(request.uri().path());
-        let path = method.map(|_| request.uri().path().to_owned()).unwrap_or_default();
         let streaming = method.is_none_or(|method| method.streaming);
         let scope = Scope { trace, deadline: self.bounds.of(request.headers(), streaming) };
         let name = method.map_or("_OTHER", |method| method.name.as_str()).to_owned();
@@ -128,7 +127,9 @@ impl Shared {
             Finish { metrics: self.metrics.clone(), method: name, began: Instant::now(), permit: None, done: false };
         let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span);
         let (answer, statements) = remit_store::counted(work).await;
-        crate::statements::record(&path, statements);
+        if let Some(method) = method {
+            crate::statements::record(&method.name, statements);
+        }
         let (mut parts, body) = answer
             .unwrap_or_else(|error| {
                 let status = SCOPE.sync_scope(scope, || to_status(error));
