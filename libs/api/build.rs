@@ -93,6 +93,13 @@ fn requests(module: &str, message: &DescriptorProto) -> String {
              fn request_id(&self) -> &str {{ &self.request_id }}\n}}\n"
         );
     }
+    if has("mandate") && name.ends_with("Request") {
+        code += &format!(
+            "impl crate::wire::Mandated for {module}::{name} {{\n    fn mandate(&self) -> &str {{ &self.mandate }}\n    \
+             fn bare(&self) -> Self {{ Self {{ mandate: String::new(), request_id: String::new(), ..self.clone() }} }}\n    \
+             fn set_mandate(&mut self, mandate: String) {{ self.mandate = mandate; }}\n}}\n"
+        );
+    }
     if has("page_size") && has("page_token") {
         code += &format!(
             "impl crate::wire::Paged for {module}::{name} {{\n    fn page_size(&self) -> i32 {{ self.page_size }}\n    \

@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub mod actor;
+pub mod authority;
 pub mod calendar;
 pub mod canonical;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod etag;
 pub mod event;
 pub mod ids;
 pub mod lifecycle;
+pub mod mandate;
 pub mod name;
 pub mod quorum;
 pub mod routing;

@@ -78,14 +78,14 @@ pub struct Move<'a> {
     pub to: State,
     /// Who asks.
     pub caller: ActorKind,
-    /// The proposal named; empty if none.
-    pub proposal: &'a str,
     /// Why; empty if not said.
     pub reason: &'a str,
     /// How many purposes are named.
     pub purposes: usize,
     /// How many conditions are named.
     pub conditions: usize,
+    /// Whether the content that was decided about is named.
+    pub content_pinned: bool,
     /// Whether the version was ever approved.
     pub ever_approved: bool,
     /// How many of its evaluations passed.
@@ -97,9 +97,9 @@ pub struct Move<'a> {
 }
 
 impl Move<'_> {
-    /// Whether the move has to come from an approved proposal. Suspension never has to: stopping must be
-    /// fast, starting must be agreed.
-    pub fn needs_proposal(&self) -> bool {
+    /// Whether the move takes effect only by a mandate of the council. Suspension never does: stopping must be fast,
+    /// starting must be agreed.
+    pub fn needs_mandate(&self) -> bool {
         match self.to {
             State::Suspended => false,
             State::Approved | State::Restricted => true,
@@ -108,19 +108,21 @@ impl Move<'_> {
         }
     }
 
-    /// Decides about the move.
+    /// Decides whether the move can be asked for at all. Whether a mandate is behind it is the caller's to verify.
     ///
     /// # Errors
-    /// `FailedPrecondition`: `TRANSITION_NOT_ALLOWED` (naming the allowed states), `PROPOSAL_REQUIRED`,
-    /// `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`. `PermissionDenied`:
-    /// `SERVICE_REQUIRED` if a person asks for what only a proposal can do; `HUMAN_OR_SERVICE_REQUIRED` if an AI
-    /// system asks for anything. `InvalidArgument` (`FIELD_REQUIRED`, `FIELD_NOT_ALLOWED`) for a reason or
-    /// purposes that are missing or out of place.
-    pub fn check(&self) -> Result<()> {
+    /// `FailedPrecondition`: `TRANSITION_NOT_ALLOWED` (naming the allowed states). `PermissionDenied`:
+    /// `HUMAN_OR_SERVICE_REQUIRED` if an AI system asks for anything. `InvalidArgument` (`FIELD_REQUIRED`,
+    /// `FIELD_NOT_ALLOWED`) for a reason, purposes or a content digest that are missing or out of place.
+    pub fn check_asked(&self) -> Result<()> {
         self.check_table()?;
-        self.check_caller()?;
-        self.check_fields()?;
-        if self.to.may_run() { self.check_evidence() } else { Ok(()) }
+        if self.caller == ActorKind::Ai {
+            return Err(Error::denied(
+                "HUMAN_OR_SERVICE_REQUIRED",
+                "an AI system cannot change the state of a model version",
+            ));
+        }
+        self.check_fields()
     }
 
     fn check_table(&self) -> Result<()> {
@@ -136,41 +138,13 @@ impl Move<'_> {
         ))
     }
 
-    fn check_caller(&self) -> Result<()> {
-        if self.caller == ActorKind::Ai {
-            return Err(Error::denied(
-                "HUMAN_OR_SERVICE_REQUIRED",
-                "an AI system cannot change the state of a model version",
-            ));
-        }
-        if !self.needs_proposal() {
-            return Ok(());
-        }
-        if self.caller != ActorKind::Service {
-            return Err(Error::denied(
-                "SERVICE_REQUIRED",
-                format!(
-                    "{} from {} to {} is done by an approved proposal: make one in the council",
-                    self.version, self.from, self.to
-                ),
-            ));
-        }
-        if self.proposal.is_empty() {
-            return Err(Error::precondition(
-                "PROPOSAL_REQUIRED",
-                format!("{} from {} to {} needs the name of the approved proposal", self.version, self.from, self.to),
-            ));
-        }
-        Ok(())
-    }
-
     fn check_fields(&self) -> Result<()> {
         let stops = matches!(self.to, State::Restricted | State::Suspended | State::Retired);
-        if stops && self.reason.trim().is_empty() && self.proposal.is_empty() {
+        if stops && self.reason.trim().is_empty() && !self.needs_mandate() {
             return Err(Error::invalid(
                 "FIELD_REQUIRED",
                 "reason",
-                format!("is required for {} without a proposal", self.to),
+                format!("is required for {} without a mandate", self.to),
             ));
         }
         if self.to.may_run() && self.purposes == 0 {
@@ -180,6 +154,13 @@ impl Move<'_> {
                 format!("must name at least one purpose for {}", self.to),
             ));
         }
+        if self.to.may_run() && !self.content_pinned {
+            return Err(Error::invalid(
+                "FIELD_REQUIRED",
+                "content_digest",
+                format!("must say which content is to be {}", self.to),
+            ));
+        }
         if !self.to.may_run() && self.purposes + self.conditions > 0 {
             let field = if self.purposes > 0 { "purposes" } else { "conditions" };
             return Err(Error::invalid("FIELD_NOT_ALLOWED", field, format!("must be empty for {}", self.to)));
@@ -187,7 +168,14 @@ impl Move<'_> {
         Ok(())
     }
 
-    fn check_evidence(&self) -> Result<()> {
+    /// Decides whether the version may run as far as its record goes.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`.
+    pub fn check_evidence(&self) -> Result<()> {
+        if !self.to.may_run() {
+            return Ok(());
+        }
         if self.prohibited {
             return Err(Error::precondition(
                 "AI_ACT_PROHIBITED",
@@ -218,7 +206,6 @@ impl Move<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::error::Kind;
 
     fn ready(from: State, to: State) -> Move<'static> {
         Move {
@@ -226,10 +213,10 @@ mod tests {
             from,
             to,
             caller: ActorKind::Service,
-            proposal: "proposals/p",
             reason: "because",
             purposes: usize::from(to.may_run()),
             conditions: 0,
+            content_pinned: true,
             ever_approved: true,
             passed_evaluations: 1,
             prohibited: false,
@@ -241,7 +228,7 @@ mod tests {
     fn the_table_decides_and_the_refusal_names_what_is_allowed() {
         for from in State::ALL {
             for to in State::ALL {
-                let answer = ready(from, to).check();
+                let answer = ready(from, to).check_asked();
                 assert_eq!(answer.is_ok(), from.next().contains(&to), "{from} to {to}: {answer:?}");
                 if let Err(error) = answer {
                     assert_eq!(error.reason(), "TRANSITION_NOT_ALLOWED");
@@ -254,28 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn only_a_service_with_a_proposal_lets_a_version_run_again() {
+    fn nobody_lets_a_version_run_again_without_a_mandate() {
         for from in State::ALL {
             for to in [State::Approved, State::Restricted] {
-                if !from.next().contains(&to) {
-                    continue;
-                }
-                let person = Move { caller: ActorKind::Human, ..ready(from, to) };
-                assert_eq!(person.check().unwrap_err().reason(), "SERVICE_REQUIRED");
-                let alone = Move { proposal: "", ..ready(from, to) };
-                assert_eq!(alone.check().unwrap_err().reason(), "PROPOSAL_REQUIRED");
+                assert!(ready(from, to).needs_mandate(), "{from} to {to}");
+                let blind = Move { content_pinned: false, ..ready(from, to) };
+                assert!(blind.check_asked().is_err(), "{from} to {to}");
             }
         }
-        let back = Move { caller: ActorKind::Human, ..ready(State::Suspended, State::Evaluating) };
-        assert_eq!(back.check().unwrap_err().kind(), Kind::PermissionDenied);
+        assert!(ready(State::Suspended, State::Evaluating).needs_mandate());
+        assert!(!ready(State::Proposed, State::Evaluating).needs_mandate());
     }
 
     #[test]
     fn a_person_suspends_at_once_and_says_why() {
-        let stop = Move { caller: ActorKind::Human, proposal: "", ..ready(State::Approved, State::Suspended) };
-        assert!(stop.check().is_ok());
-        assert_eq!(Move { reason: " ", ..stop.clone() }.check().unwrap_err().reason(), "FIELD_REQUIRED");
-        assert!(Move { caller: ActorKind::Ai, ..stop }.check().is_err());
+        let stop = Move { caller: ActorKind::Human, ..ready(State::Approved, State::Suspended) };
+        assert!(stop.check_asked().is_ok() && !stop.needs_mandate());
+        assert_eq!(Move { reason: " ", ..stop.clone() }.check_asked().unwrap_err().reason(), "FIELD_REQUIRED");
+        let ai = Move { caller: ActorKind::Ai, ..stop };
+        assert_eq!(ai.check_asked().unwrap_err().reason(), "HUMAN_OR_SERVICE_REQUIRED");
     }
 
     #[test]
@@ -284,26 +268,23 @@ mod tests {
         let cases = [
             (Move { passed_evaluations: 0, ..approve.clone() }, "EVALUATION_REQUIRED"),
             (Move { prohibited: true, ..approve.clone() }, "AI_ACT_PROHIBITED"),
-            (Move { purposes: 0, ..approve.clone() }, "FIELD_REQUIRED"),
         ];
         for (asked, reason) in cases {
-            assert_eq!(asked.check().unwrap_err().reason(), reason);
+            assert_eq!(asked.check_evidence().unwrap_err().reason(), reason);
         }
         let lacking = ["artifacts/p/versions/1".to_owned()];
         let asked = Move { unapproved_artifacts: &lacking, ..approve };
-        assert!(asked.check().unwrap_err().message().contains("artifacts/p/versions/1"));
+        assert!(asked.check_evidence().unwrap_err().message().contains("artifacts/p/versions/1"));
     }
 
     #[test]
     fn a_version_that_never_ran_is_withdrawn_by_a_person() {
         let withdraw = Move {
             caller: ActorKind::Human,
-            proposal: "",
             ever_approved: false,
             ..ready(State::Proposed, State::Retired)
         };
-        assert!(withdraw.check().is_ok());
-        let retire = Move { ever_approved: true, from: State::Approved, ..withdraw };
-        assert_eq!(retire.check().unwrap_err().reason(), "SERVICE_REQUIRED");
+        assert!(withdraw.check_asked().is_ok() && !withdraw.needs_mandate());
+        assert!(Move { ever_approved: true, from: State::Approved, ..withdraw }.needs_mandate());
     }
 }

@@ -12,10 +12,11 @@
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What it takes to approve. All conditions that are set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// At least this many approvals; 0 sets no such condition.
     pub min_approvals: u32,
@@ -68,7 +69,7 @@ impl Rule {
 }
 
 /// A member's seat.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seat {
     /// The member.
     pub subject: String,
@@ -77,7 +78,8 @@ pub struct Seat {
 }
 
 /// What a voter chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Choice {
     /// In favour.
     Approve,
@@ -90,7 +92,7 @@ pub enum Choice {
 }
 
 /// A vote that was cast and counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
     /// The member whose seat voted.
     pub seat: String,
@@ -121,7 +123,7 @@ impl Delegation {
 }
 
 /// One vote of a body, as it stands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ballot {
     /// The rule, pinned when voting was opened.
     pub rule: Rule,

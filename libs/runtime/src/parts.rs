@@ -1,6 +1,6 @@
 //! What a service is given, and what it gives.
 
-use crate::{Config, Peers};
+use crate::{Config, Mandates, Peers};
 use futures::future::BoxFuture;
 use remit_core::{Clock, Ids, Result, Tenant};
 use remit_store::{Db, Schema, Signal, TimerHandler, tenants};
@@ -19,6 +19,8 @@ pub struct Deps {
     pub ids: Arc<Ids>,
     /// The way to the other services.
     pub peers: Peers,
+    /// The keys of the council's mandates.
+    pub mandates: Arc<Mandates>,
     /// The configuration.
     pub config: Arc<Config>,
     /// Cancelled when the process begins to drain: streams end, background tasks return.

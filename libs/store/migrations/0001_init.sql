@@ -26,6 +26,16 @@ create table remit_requests (
 );
 create index remit_requests_age on remit_requests (tenant_id, recorded_at);
 
+-- The nonces of mandates that were used, each once.
+create table remit_mandates (
+    tenant_id $KEY not null,
+    nonce $KEY not null,
+    proposal text not null,
+    permission text not null,
+    redeemed_at bigint not null,
+    constraint remit_mandates_pk primary key (tenant_id, nonce)
+);
+
 -- Audit events on their way to the audit service, numbered from 1 without gaps in commit order.
 create table remit_outbox_heads (
     tenant_id $KEY not null,

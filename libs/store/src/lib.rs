@@ -40,6 +40,7 @@ pub mod feed;
 pub mod filter;
 pub mod lease;
 pub mod maintenance;
+pub mod mandates;
 mod migrate;
 mod mutation;
 mod names;

@@ -4,14 +4,12 @@ use crate::time::{Month, days};
 use remit_api::council::v1::{Body, ChangeClass, ClassRule, QuorumRule};
 use remit_api::wire::required;
 use remit_api::wire::time::{duration, stamp};
+use remit_core::authority::{self, AUTOMATION_COUNCIL, Act, STEERING_GROUP};
 use remit_core::quorum::Rule;
 use remit_core::{Error, Result, Timestamp};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The body that holds the monthly review (S62).
-pub(crate) const STEERING_GROUP: &str = "bodies/steering-group";
-/// The body that approves cross-functional automations (S73).
-const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
 /// On which day of the following month evidence is cut off, unless the body says otherwise (A25).
 const CUT_OFF_DAY: i32 = 3;
 
@@ -93,6 +91,21 @@ pub(crate) fn rule(quorum: &QuorumRule) -> Rule {
     }
 }
 
+/// The rule of a body, raised to the floor under what it decides.
+///
+/// # Errors
+/// `FailedPrecondition` (`NO_JURISDICTION`) if the body does not decide such an act.
+pub(crate) fn rule_for(body: &Body, kind: &str, quorum: QuorumRule) -> Result<QuorumRule> {
+    let act = authority::act(kind).filter(|act| jurisdiction(body).contains(act.kind));
+    let Some(act) = act else {
+        return Err(Error::precondition("NO_JURISDICTION", format!("{} does not decide {kind}", body.name)));
+    };
+    let raised = act.floor.raise(&rule(&quorum));
+    let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let group_minimums = raised.group_minimums.into_iter().map(|(group, n)| (group, count(n))).collect();
+    Ok(QuorumRule { min_approvals: count(raised.min_approvals), group_minimums, ..quorum })
+}
+
 /// The rule and the voting period of a change class in a body.
 pub(crate) fn class_rule(body: &Body, class: ChangeClass) -> (QuorumRule, Duration) {
     let own = body.class_rules.iter().find(|rule| rule.change_class() == class);
@@ -100,6 +113,12 @@ pub(crate) fn class_rule(body: &Body, class: ChangeClass) -> (QuorumRule, Durati
     let period = own.and_then(|rule| rule.voting_period.as_ref()).map(duration);
     let usual = if class == ChangeClass::Emergency { days(1) } else { days(14) };
     (quorum, period.unwrap_or(usual))
+}
+
+/// The kinds of act that a body decides.
+pub(crate) fn jurisdiction(body: &Body) -> BTreeSet<String> {
+    let own = |act: &&Act| act.body.is_empty() || act.body == body.name;
+    authority::ACTS.iter().filter(own).map(|act| act.kind.to_owned()).collect()
 }
 
 /// When the evidence of a month is cut off.

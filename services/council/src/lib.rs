@@ -25,6 +25,7 @@ mod proposal;
 mod review;
 mod scope;
 mod service;
+mod steps;
 mod store;
 mod time;
 mod waiver;

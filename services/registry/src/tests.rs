@@ -38,7 +38,10 @@ async fn registry(db: &TestDb) -> Result<Service> {
 
 async fn registry_at(db: &TestDb, clock: Arc<dyn Clock>) -> Result<Service> {
     let db = db.open_with(&SCHEMA, Options { clock, ..Default::default() }).await?;
-    Ok(Service { db, shutdown: Default::default() })
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
+    let mandates = Mandates::open(&config, true).await?;
+    Ok(Service { db, mandates, shutdown: Default::default() })
 }
 
 async fn artifact(registry: &Service, id: &str, kind: ArtifactKind) -> Result<String> {

@@ -73,7 +73,7 @@ async fn build(deps: Deps) -> Result<Parts> {
         tracing::error!(%error, "checks of an earlier process are not in the database yet");
     }
     let waiting = counter.clone();
-    let service = service::Service::new(deps.db.clone(), settings, caches, rules, counter.clone());
+    let service = service::Service::new(deps.db.clone(), settings, caches, rules, counter.clone(), deps.mandates);
     Ok(Parts {
         routes: grpc::routes(service),
         tasks: vec![Box::pin(counter.run(deps.shutdown.clone()))],

@@ -20,6 +20,23 @@ pub trait Repeatable: prost::Message {
     fn request_id(&self) -> &str;
 }
 
+/// A request that takes effect by a mandate of the council (see `remit_core::mandate`).
+pub trait Mandated: Repeatable + Clone {
+    /// The mandate; empty if none is shown.
+    fn mandate(&self) -> &str;
+    /// The request without its mandate and its request id: what a mandate is bound to.
+    fn bare(&self) -> Self;
+    /// Shows a mandate.
+    fn set_mandate(&mut self, mandate: String);
+    /// The digest that a mandate names.
+    fn bare_digest(&self) -> String
+    where
+        Self: Sized,
+    {
+        digest(&self.bare())
+    }
+}
+
 /// A request for a page of a list (AIP-158).
 pub trait Paged: prost::Message {
     /// The page size asked for; 0 for the default.

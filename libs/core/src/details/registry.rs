@@ -107,7 +107,7 @@ super::details! {
         from: String,
         /// The state after.
         to: String,
-        /// The proposal that approved it; empty if a person did.
+        /// The proposal that approved it.
         proposal: String,
     }
 
@@ -131,8 +131,6 @@ super::details! {
         from: String,
         /// The version after.
         to: String,
-        /// The proposal that decided it; empty if a person did.
-        proposal: String,
     }
 
     /// An automation was registered.

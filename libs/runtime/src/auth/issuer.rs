@@ -74,23 +74,32 @@ impl Signer {
     pub fn development(config: &Config) -> Result<Self> {
         let dir = config.issuer_dir();
         let (key, jwks) = (dir.join("issuer.key"), dir.join("jwks.json"));
-        create_dir(dir)?;
+        let what = "an issuer for development: whoever reads this key can sign in as anybody; \
+                    in production set auth.issuers to the identity provider of the organisation";
+        Self::kept(&key, &jwks, DEVELOPMENT_ISSUER, &config.auth.audience, what)
+    }
+
+    /// Signs as `issuer` with the key in the file `key`, which is created if it is not there, and said to be `what`;
+    /// the key set `jwks` is written to match.
+    ///
+    /// # Errors
+    /// As [`Signer::development`].
+    pub fn kept(key: &Path, jwks: &Path, issuer: &str, audience: &str, what: &str) -> Result<Self> {
+        for dir in [key, jwks].into_iter().filter_map(Path::parent) {
+            create_dir(dir)?;
+        }
         if !key.exists() {
             let seed: [u8; 32] = rand::random();
             let pem = SigningKey::from_bytes(&seed)
                 .to_pkcs8_pem(LineEnding::LF)
-                .map_err(|error| Error::internal("the issuer's key could not be encoded").with_source(error))?;
-            create_once(&key, pem.as_bytes(), 0o600)?;
-            tracing::warn!(
-                key = %key.display(),
-                "created an issuer for development: whoever reads this key can sign in as anybody; \
-                 in production set auth.issuers to the identity provider of the organisation"
-            );
+                .map_err(|error| Error::internal("a signing key could not be encoded").with_source(error))?;
+            create_once(key, pem.as_bytes(), 0o600)?;
+            tracing::warn!(key = %key.display(), "created {what}");
         }
-        let signer = Self::from_file(&key, DEVELOPMENT_ISSUER, &config.auth.audience)?;
+        let signer = Self::from_file(key, issuer, audience)?;
         let text = serde_json::json!({ "keys": [signer.jwk()] }).to_string();
-        if fs::read_to_string(&jwks).ok().as_deref() != Some(&text) {
-            replace(&jwks, text.as_bytes())?;
+        if fs::read_to_string(jwks).ok().as_deref() != Some(&text) {
+            replace(jwks, text.as_bytes())?;
         }
         Ok(signer)
     }
@@ -170,7 +179,16 @@ impl Signer {
     /// # Errors
     /// `Internal` if signing fails.
     pub fn sign<C: Serialize>(&self, claims: &C) -> Result<String> {
+        self.sign_as("JWT", claims)
+    }
+
+    /// Signs claims as a token of the type `typ` (RFC 8725, section 3.11).
+    ///
+    /// # Errors
+    /// `Internal` if signing fails.
+    pub fn sign_as<C: Serialize>(&self, typ: &str, claims: &C) -> Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(typ.to_owned());
         header.kid = Some(self.kid.clone());
         jsonwebtoken::encode(&header, claims, &self.key)
             .map_err(|error| Error::internal("the token could not be signed").with_source(error))

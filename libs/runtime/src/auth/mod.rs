@@ -9,5 +9,6 @@ mod tokens;
 mod tests;
 
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
 pub use tokens::{Authenticator, Identity};

@@ -26,6 +26,7 @@ pub struct Config {
     pub database: Database,
     pub server: Server,
     pub auth: Auth,
+    pub mandates: MandateKeys,
     pub roles: BTreeMap<String, Vec<String>>,
     pub peers: BTreeMap<String, String>,
     pub clock: ClockConfig,
@@ -112,6 +113,16 @@ pub struct Issuer {
     /// The actor kinds it may speak for; all if empty.
     #[serde(default)]
     pub kinds: Vec<remit_core::ActorKind>,
+}
+
+/// The section `[mandates]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MandateKeys {
+    pub key: PathBuf,
+    pub jwks: String,
+    pub lifetime: Span,
 }
 
 /// The section `[clock]`.

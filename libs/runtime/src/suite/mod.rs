@@ -11,7 +11,7 @@ use crate::layers::{Ended, Stack};
 use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
 use crate::system::System;
-use crate::{Channel, Config, Deps, Parts, Peers, ServiceDef, Tenants, telemetry, timers, upkeep};
+use crate::{Channel, Config, Deps, Mandates, Parts, Peers, ServiceDef, Tenants, telemetry, timers, upkeep};
 use futures::future::BoxFuture;
 use ops::Ops;
 use rand::Rng as _;
@@ -80,6 +80,8 @@ impl Suite {
         let data = (embedded || config.clock.manual).then(|| DataDir::open(&config.data.dir)).transpose()?;
         let (auth, signer) = Authenticator::open(&config).await?;
         let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles)?);
+        let signs = chosen.iter().any(|service| service.name == "council");
+        let mandates = Mandates::open(&config, signs).await?;
         let (clock, manual) = clock(&config)?;
         let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::rng().fill_bytes(bytes))));
 
@@ -101,6 +103,7 @@ impl Suite {
                 clock: clock.clone(),
                 ids: ids.clone(),
                 peers: peers.clone(),
+                mandates: mandates.clone(),
                 config: config.clone(),
                 shutdown: drain.clone(),
             };
@@ -156,6 +159,7 @@ impl Suite {
         let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
+        tasks.spawn(mandates.keep_fresh(drain.clone()));
         tasks.spawn(ops.clone().run(stop.clone(), drain.clone()));
 
         let addr = bound.as_ref().map(Bound::addr);

@@ -1,7 +1,7 @@
 //! Bodies, their members and delegations.
 
 use super::{Service, insert, save};
-use crate::body::{self, STEERING_GROUP};
+use crate::body;
 use crate::store::{Bodies, Delegations, Members, delegations, seats};
 use crate::time::{Month, at, days};
 use remit_api::council::v1::{
@@ -11,6 +11,7 @@ use remit_api::council::v1::{
 };
 use remit_api::wire::time::{parse, stamp};
 use remit_api::wire::{self, mask, required};
+use remit_core::authority::STEERING_GROUP;
 use remit_core::name::{BodyName, DelegationName, MemberName};
 use remit_core::{Error, Kind, Result, Tenant, etag, name};
 use remit_runtime::Cx;

@@ -1,42 +1,31 @@
 //! Carrying out what was approved, exactly once.
 //!
 //! APPROVED becomes EXECUTING before the first peer is called, so that a crash leaves a mark that the
-//! worker finds. Every call to a peer carries a request id made of the proposal's name and the step:
-//! whoever executes, and however often, the peer acts once. What the council does itself (waivers,
+//! worker finds. The mandates of its steps are signed in that transaction: whoever executes, and however
+//! often, shows the same ones, and the peer acts once. What the council does itself (waivers,
 //! holds) shares the transaction in which EXECUTING becomes EXECUTED.
 
 use super::holds::lift_hold;
 use super::waivers::grant_waiver;
 use super::{Service, save};
-use crate::ask::Ask;
 use crate::proposal::{act, kind_of, moved};
-use crate::store::{ActionItems, Proposals};
+use crate::steps::{cut, steps};
+use crate::store::{ActionItems, Bodies, Proposals, seats};
 use crate::time::days;
-use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryFutureExt as _};
+use remit_api::council::v1 as api;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{ActionItem, ActionItemState, ChangeClass, Execution, Proposal, ProposalState};
-use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
-use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
-use remit_api::registry::v1::model_service_client::ModelServiceClient;
-use remit_api::registry::v1::{
-    ApproveArtifactVersionRequest, ApproveAutomationRequest, ModelVersionState, SetModelAliasRequest,
-    TransitionModelVersionRequest,
-};
-use remit_api::scoring::v1::ActivatePolicyVersionRequest;
-use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
 use remit_core::details::{ActionItemCreated, Details as _};
-use remit_core::name::{self, ActionItemName};
-use remit_core::{Error, Kind, Outcome, Result, Tenant, digest};
+use remit_core::name::ActionItemName;
+use remit_core::{Error, Kind, Outcome, Result, Tenant};
 use remit_runtime::{Cx, foreign};
 use remit_store::{Mutation, Records as _};
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::{Response, Status};
 
 /// How often the worker looks for work that was left behind.
 const POLL: Duration = Duration::from_secs(1);
@@ -46,119 +35,6 @@ const INLINE: Duration = Duration::from_secs(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Within how many days an emergency change is to be looked at afterwards.
 const EMERGENCY_REVIEW_DAYS: u64 = 7;
-
-/// One call to a peer: its name, and the call, which is made when it is awaited.
-type Step<'a> = (&'static str, BoxFuture<'a, Result<(), Status>>);
-
-fn step<'a, A: 'a>(
-    name: &'static str,
-    call: impl Future<Output = Result<Response<A>, Status>> + Send + 'a,
-) -> Step<'a> {
-    (name, call.map_ok(drop).boxed())
-}
-
-/// The request id of a step: the same for every attempt.
-fn request_id(proposal: &str, step: &str) -> String {
-    let readable = format!("{proposal}:{step}");
-    if readable.len() <= 100 {
-        return readable;
-    }
-    digest::sha256(readable.as_bytes())
-}
-
-/// At most `limit` bytes of `text`, cut between characters.
-fn cut(text: &str, limit: usize) -> String {
-    let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    text[..end].to_owned()
-}
-
-/// What the peers must do, in order.
-fn steps<'a>(ask: Ask<'a>, proposal: &Proposal) -> Vec<Step<'a>> {
-    let name = &proposal.name;
-    let reason = cut(&format!("{}: {}", proposal.title, proposal.rationale), 2_000);
-    let to = |version: &str, state: ModelVersionState| TransitionModelVersionRequest {
-        name: version.to_owned(),
-        state: state.into(),
-        proposal: name.clone(),
-        reason: reason.clone(),
-        request_id: request_id(name, "transition"),
-        ..TransitionModelVersionRequest::default()
-    };
-    let models = move || ModelServiceClient::new(ask.channel("registry"));
-    let transition = |request: TransitionModelVersionRequest| {
-        step("registry.TransitionModelVersion", async move { models().transition_model_version(ask.of(request)).await })
-    };
-    match act(proposal) {
-        Some(Act::ActivatePolicy(a)) => {
-            let request = ActivatePolicyVersionRequest {
-                name: a.policy_version.clone(),
-                proposal: name.clone(),
-                backtest_digest: a.backtest_digest.clone(),
-                request_id: request_id(name, "activate"),
-            };
-            vec![step("scoring.ActivatePolicyVersion", async move {
-                PolicyServiceClient::new(ask.channel("scoring")).activate_policy_version(ask.of(request)).await
-            })]
-        }
-        Some(Act::PromoteModel(a)) => {
-            let mut steps = vec![transition(TransitionModelVersionRequest {
-                purposes: a.purposes.clone(),
-                conditions: a.conditions.clone(),
-                content_digest: a.content_digest.clone(),
-                ..to(&a.model_version, ModelVersionState::Approved)
-            })];
-            if a.alias != "-" {
-                let request = SetModelAliasRequest {
-                    model: name::parent(&a.model_version).to_owned(),
-                    alias: if a.alias.is_empty() { "champion".to_owned() } else { a.alias.clone() },
-                    version: a.model_version.clone(),
-                    proposal: name.clone(),
-                    reason: reason.clone(),
-                    request_id: request_id(name, "alias"),
-                    ..SetModelAliasRequest::default()
-                };
-                steps.push(step(
-                    "registry.SetModelAlias",
-                    async move { models().set_model_alias(ask.of(request)).await },
-                ));
-            }
-            steps
-        }
-        Some(Act::SuspendModel(a)) => vec![transition(to(&a.model_version, ModelVersionState::Suspended))],
-        Some(Act::RetireModel(a)) => vec![transition(to(&a.model_version, ModelVersionState::Retired))],
-        Some(Act::RestrictModel(a)) => vec![transition(TransitionModelVersionRequest {
-            purposes: a.purposes.clone(),
-            conditions: a.conditions.clone(),
-            ..to(&a.model_version, ModelVersionState::Restricted)
-        })],
-        Some(Act::ApproveAutomation(a)) => {
-            let request = ApproveAutomationRequest {
-                name: a.automation.clone(),
-                proposal: name.clone(),
-                content_digest: a.content_digest.clone(),
-                conditions: a.conditions.clone(),
-                reason,
-                request_id: request_id(name, "approve"),
-            };
-            vec![step("registry.ApproveAutomation", async move {
-                AutomationServiceClient::new(ask.channel("registry")).approve_automation(ask.of(request)).await
-            })]
-        }
-        Some(Act::ApproveArtifact(a)) => {
-            let request = ApproveArtifactVersionRequest {
-                name: a.artifact_version.clone(),
-                content_digest: a.content_digest.clone(),
-                proposal: name.clone(),
-                reason,
-                request_id: request_id(name, "approve"),
-            };
-            vec![step("registry.ApproveArtifactVersion", async move {
-                ArtifactServiceClient::new(ask.channel("registry")).approve_artifact_version(ask.of(request)).await
-            })]
-        }
-        Some(Act::GrantWaiver(_) | Act::LiftHold(_) | Act::Resolution(_)) | None => Vec::new(),
-    }
-}
 
 /// Whether the same call may succeed later without anybody changing anything.
 fn is_transient(error: &Error) -> bool {
@@ -212,11 +88,13 @@ impl Service {
         let Some(_running) = Running::start(self, tenant, name) else { return Ok(()) };
         let Some(proposal) = self.start_execution(tenant, name).await? else { return Ok(()) };
         let mut completed = Vec::new();
-        for (step, call) in steps(self.ask(tenant), &proposal) {
+        let mandates = proposal.execution.iter().flat_map(|execution| &execution.mandates);
+        for (step, mandate) in steps(&proposal).into_iter().zip(mandates) {
+            let call = step.call(self.ask(tenant), name, &mandate.nonce, mandate.token.clone());
             if let Err(error) = call.await.map_err(foreign) {
                 return self.end_execution(tenant, name, completed, Some(error)).await;
             }
-            completed.push(step.to_owned());
+            completed.push(mandate.step.clone());
         }
         match self.end_execution(tenant, name, completed.clone(), None).await {
             // The council's own part was refused, and its transaction is undone.
@@ -238,6 +116,8 @@ impl Service {
                     let now = Some(stamp(m.now()));
                     execution.start_time = now;
                     (execution.end_time, execution.error) = (None, String::new());
+                    // Anew for every start: one that failed for good may have outlived its mandates.
+                    execution.mandates = self.mandates_of(m, &before).await?;
                     proposal.state = ProposalState::Executing.into();
                     proposal.update_time = now;
                     let details = moved(&proposal).json();
@@ -249,6 +129,27 @@ impl Service {
             Ok(Some(proposal))
         };
         self.db.own(tenant, "council.proposals.start", start).await
+    }
+
+    /// Signs the mandates of a proposal that was approved.
+    async fn mandates_of(&self, m: &mut Mutation, proposal: &Proposal) -> Result<Vec<api::Mandate>> {
+        let steps = steps(proposal);
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (tenant, now, lifetime) = (m.tenant().clone(), m.now(), self.mandates.lifetime);
+        let body = Bodies::get(m.tx(), &tenant, &proposal.body).await?;
+        let seats = seats(m.tx(), &tenant, &proposal.body).await?;
+        let mut mandates = Vec::new();
+        for step in steps {
+            let nonce = m.new_id();
+            let mandate = step.mandate(proposal, &body, &seats, nonce.clone(), (&tenant, now, lifetime));
+            // What nobody would accept is not worth signing.
+            mandate.check_decision()?;
+            let token = self.mandates.sign(&mandate)?;
+            mandates.push(api::Mandate { step: step.name().to_owned(), nonce, token });
+        }
+        Ok(mandates)
     }
 
     async fn end_execution(
@@ -359,6 +260,7 @@ async fn act_on(m: &mut Mutation, proposal: &Proposal) -> Result<String> {
         Some(Act::RestrictModel(a)) => a.model_version.clone(),
         Some(Act::ApproveAutomation(a)) => a.automation.clone(),
         Some(Act::ApproveArtifact(a)) => a.artifact_version.clone(),
+        Some(Act::ActivateGate(a)) => a.gate_version.clone(),
         Some(Act::Resolution(_)) | None => String::new(),
     };
     if proposal.change_class() == ChangeClass::Emergency {
@@ -386,23 +288,4 @@ async fn plan_emergency_review(m: &mut Mutation, proposal: &Proposal) -> Result<
     event.details = ActionItemCreated { origin: item.origin, kind: kind_of(proposal).to_owned() }.json();
     m.record_event(event);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{cut, request_id};
-
-    #[test]
-    fn a_step_has_one_request_id_that_fits() {
-        assert_eq!(request_id("proposals/p", "alias"), "proposals/p:alias");
-        let long = format!("proposals/{}", "p".repeat(100));
-        assert!(request_id(&long, "alias").len() <= 100);
-        assert_ne!(request_id(&long, "alias"), request_id(&long, "transition"));
-    }
-
-    #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut("aé", 3), "aé");
-    }
 }

@@ -2,7 +2,6 @@
 
 use super::action_items::close;
 use super::{Service, insert, save};
-use crate::body::STEERING_GROUP;
 use crate::scope;
 use crate::store::{ActionItems, BreakGlassUses, Holds, seats};
 use crate::time::days;
@@ -14,6 +13,7 @@ use remit_api::council::v1::{
 };
 use remit_api::wire::time::{duration, stamp};
 use remit_api::wire::{self, required};
+use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{BreakGlassReviewed, Details as _, GlassBroken, HoldEngaged, HoldLifted};
 use remit_core::name::{ActionItemName, BreakGlassUseName, HoldName, IncidentName};
 use remit_core::{Error, Result, name};

@@ -9,6 +9,7 @@ mod holds;
 mod incidents;
 mod proposals;
 mod reviews;
+mod subjects;
 mod timers;
 mod waivers;
 
@@ -18,7 +19,7 @@ use prost::Message;
 use remit_api::wire::{self, Repeatable};
 use remit_core::{AuditEvent, Error, Outcome, Result, Tenant};
 use remit_runtime::watch::{self, Watched};
-use remit_runtime::{Cx, Deps, Peers, Seeded};
+use remit_runtime::{Cx, Deps, Mandates, Peers, Seeded};
 use remit_store::{Db, Mutation, Page, Records};
 use remit_tlog::VerifierKey;
 use std::collections::HashSet;
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     /// The witnesses of the audit log, and how many of them must vouch for it before a review is sealed.
     witnesses: Arc<[VerifierKey]>,
     seal_min_cosignatures: usize,
+    mandates: Arc<Mandates>,
 }
 
 impl Service {
@@ -56,6 +58,7 @@ impl Service {
             running: Arc::default(),
             witnesses: witnesses.collect::<Result<_>>()?,
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
+            mandates: deps.mandates.clone(),
         })
     }
 

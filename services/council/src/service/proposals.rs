@@ -2,8 +2,10 @@
 
 use super::holds::check_liftable;
 use super::{Service, insert, save};
-use crate::body::class_rule;
-use crate::proposal::{self, ballot, check_open, check_state, content_digest, decide, moved, settle, tally, void};
+use crate::body::{class_rule, rule_for};
+use crate::proposal::{
+    self, ballot, check_open, check_state, content_digest, decide, kind_of, moved, settle, tally, void,
+};
 use crate::store::{Bodies, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
@@ -15,7 +17,7 @@ use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, mask, required};
 use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
-use remit_core::{Error, Kind, Result, etag, name};
+use remit_core::{Error, Kind, Result, canonical, etag, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
 
@@ -37,6 +39,7 @@ async fn check_action(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
 async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<()> {
     let (now, tenant) = (m.now(), m.tenant().clone());
     let (quorum, period) = class_rule(body, proposal.change_class());
+    let quorum = rule_for(body, kind_of(proposal), quorum)?;
     let seats = seats(m.tx(), &tenant, &body.name).await?;
     void(proposal, "NEW_ROUND");
     proposal.round += 1;
@@ -85,8 +88,10 @@ impl Service {
     /// Creates a proposal, open at once if asked.
     pub(crate) async fn create_proposal(&self, cx: &Cx, request: CreateProposalRequest) -> Result<Proposal> {
         let name = ProposalName::new(name::id(&request.proposal_id, "proposal_id")?).to_string();
-        let given = required(request.proposal.clone(), "proposal")?;
+        let mut given = required(request.proposal.clone(), "proposal")?;
         BodyName::parse(&given.body, "proposal.body")?;
+        proposal::check_action(given.action.as_ref(), self.db.now())?;
+        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
         let create = async |m: &mut Mutation| {
             let body = Bodies::get(m.tx(), &cx.tenant, &given.body).await?;
             let class = match given.change_class() {
@@ -133,8 +138,9 @@ impl Service {
     /// Changes the content of a proposal and voids the votes on it.
     pub(crate) async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
         const ALLOWED: &[&str] = &["title", "rationale", "evidence", "action"];
-        let given = required(request.proposal.as_ref(), "proposal")?;
+        let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
+        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
         let update = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -142,7 +148,7 @@ impl Service {
                 return Err(Error::denied("NOT_THE_PROPOSER", format!("only the proposer may change {}", before.name)));
             }
             check_state(&before, &[ProposalState::Draft, ProposalState::Open])?;
-            let mut proposal = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            let mut proposal = mask::apply(&before, &given, request.update_mask.as_ref(), ALLOWED, &[])?;
             if proposal.action != before.action {
                 check_action(m, &proposal).await?;
             }
@@ -207,17 +213,24 @@ impl Service {
                 content_digest: request.content_digest.clone(),
                 create_time: Some(stamp(now)),
                 round: before.round,
-                void_reason: String::new(),
+                event: m.new_id(),
+                ..CastVote::default()
             });
             settle(&mut proposal, &seats, now);
             close(m, &before, &proposal).await?;
             let ProposalMoved { kind, body, state, round, content_digest } = moved(&proposal);
             let choice = request.choice().word().to_owned();
             let (seat, role_group) = (seat.subject.clone(), seat.role_group.clone());
-            let details = VoteCast { kind, body, state, round, content_digest, choice, seat, role_group };
+            let details = VoteCast { kind, body, state, round, content_digest, choice, seat, role_group }.json();
+            let mut id = String::new();
+            if let Some(vote) = proposal.votes.last_mut() {
+                vote.event_digest = canonical::digest(&details)?;
+                id.clone_from(&vote.event);
+            }
             save::<Proposals>(m, &before, &mut proposal, |event| {
+                event.id = id;
                 event.reason.clone_from(&request.comment);
-                event.details = details.json();
+                event.details = details;
             })
             .await?;
             Ok(proposal)

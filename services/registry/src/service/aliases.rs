@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub(super) struct Why<'a> {
     /// The proposal behind it; empty if none.
     pub proposal: &'a str,
+    /// The mandate behind it; empty if none.
+    pub mandate: &'a str,
     /// The reason given.
     pub reason: &'a str,
 }
@@ -33,6 +35,7 @@ pub(super) async fn point(
         from_version: from.unwrap_or_default(),
         to_version: to.to_owned(),
         proposal: why.proposal.to_owned(),
+        mandate: why.mandate.to_owned(),
         reason: why.reason.to_owned(),
         actor: Some(actor(m.actor())),
         record_time: Some(stamp(m.now())),

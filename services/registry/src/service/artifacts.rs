@@ -1,7 +1,7 @@
 //! Artifacts, their labels, and their versions.
 
 use super::aliases::{Why, check_expected, check_owner, list, point};
-use super::{Service, check_content, check_move, check_proposal, first_number};
+use super::{Service, check_content, check_move, first_number};
 use crate::fields;
 use crate::store::artifacts::{self, ArtifactVersions, Artifacts};
 use crate::store::{aliases, models, next_number};
@@ -129,7 +129,6 @@ impl Service {
         name::id(&req.label, "label")?;
         ArtifactVersionName::parse(&req.version, "version")?;
         check_owner(&req.version, &req.artifact, "version")?;
-        check_proposal(cx, &req.proposal, "a label that is moved")?;
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let mut artifact = Artifacts::claim(m, &req.artifact).await?;
@@ -151,7 +150,7 @@ impl Service {
                 list(&mut version.labels, &req.label, true);
                 version.update_time = now;
                 ArtifactVersions::save(m, &mut version).await?;
-                let why = Why { proposal: &req.proposal, reason: &req.reason };
+                let why = Why { proposal: "", mandate: "", reason: &req.reason };
                 let change = point(m, &req.artifact, &mut artifact.labels, (&req.label, &req.version), why).await?;
                 artifact.update_time = now;
                 Artifacts::save(m, &mut artifact).await?;
@@ -161,7 +160,6 @@ impl Service {
                         label: change.alias,
                         from: change.from_version,
                         to: change.to_version,
-                        proposal: change.proposal,
                     }
                     .json();
                 });
@@ -269,24 +267,18 @@ impl Service {
         req: ApproveArtifactVersionRequest,
     ) -> Result<ArtifactVersion> {
         ArtifactVersionName::parse(&req.name, "name")?;
-        check_proposal(cx, &req.proposal, "an approval")?;
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let mut version = ArtifactVersions::claim(m, &req.name).await?;
                 let (from, to) = (version.state(), ArtifactVersionState::Approved);
                 check_move(&req.name, from, to, next(from))?;
-                let creator = version.creator.as_ref().map(|creator| creator.subject.as_str());
-                if cx.actor.is_human() && creator == Some(cx.actor.subject.as_str()) {
-                    return Err(Error::denied(
-                        "SELF_APPROVAL",
-                        format!("{} was written by {}, who cannot approve it", req.name, cx.actor.subject),
-                    ));
-                }
+                let mandate = self.mandates.redeem(m, &req).await?;
                 check_content(&req.name, &req.content_digest, &version.content_digest)?;
                 let now = Some(time::stamp(m.now()));
                 version.state = to.into();
                 version.state_reason.clone_from(&req.reason);
-                version.proposal.clone_from(&req.proposal);
+                version.proposal.clone_from(&mandate.sub);
+                version.mandate.clone_from(&req.mandate);
                 version.approver = Some(actor(&cx.actor));
                 version.approve_time = now;
                 version.update_time = now;
@@ -295,7 +287,7 @@ impl Service {
                     let (from, to) = (from.word().to_owned(), to.word().to_owned());
                     event.reason.clone_from(&req.reason);
                     event.after_digest.clone_from(&version.content_digest);
-                    event.details = ArtifactVersionApproved { from, to, proposal: req.proposal.clone() }.json();
+                    event.details = ArtifactVersionApproved { from, to, proposal: mandate.sub }.json();
                 });
                 Ok(version)
             })
@@ -320,7 +312,7 @@ impl Service {
                 let now = Some(time::stamp(m.now()));
                 let cleared_labels = std::mem::take(&mut version.labels);
                 if let Some(mut artifact) = artifact.filter(|_| !cleared_labels.is_empty()) {
-                    let why = Why { proposal: "", reason: "the version is withdrawn" };
+                    let why = Why { proposal: "", mandate: "", reason: "the version is withdrawn" };
                     for label in &cleared_labels {
                         point(m, owner, &mut artifact.labels, (label, ""), why).await?;
                     }

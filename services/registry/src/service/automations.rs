@@ -75,7 +75,6 @@ async fn check_versions(m: &mut Mutation, automation: &Automation) -> Result<()>
 struct Step {
     name: String,
     to: AutomationState,
-    proposal: String,
     reason: String,
     conditions: Vec<String>,
     content_digest: String,
@@ -155,6 +154,7 @@ impl Service {
                 if approval_voided {
                     automation.conditions.clear();
                     automation.proposal.clear();
+                    automation.mandate.clear();
                     automation.state_reason = "edited since the approval".to_owned();
                     automation.set_state(AutomationState::Proposed);
                 }
@@ -175,37 +175,42 @@ impl Service {
     pub(crate) async fn approve_automation(&self, cx: &Cx, req: ApproveAutomationRequest) -> Result<Automation> {
         let call = cx.call(&req);
         let step = Step {
-            name: req.name,
+            name: req.name.clone(),
             to: AutomationState::Approved,
-            proposal: req.proposal,
-            reason: req.reason,
-            conditions: req.conditions,
-            content_digest: req.content_digest,
+            reason: req.reason.clone(),
+            conditions: req.conditions.clone(),
+            content_digest: req.content_digest.clone(),
         };
-        self.step(&call, step).await
+        self.step(&call, step, Some(&req)).await
     }
 
     /// Stops an automation.
     pub(crate) async fn suspend_automation(&self, cx: &Cx, req: SuspendAutomationRequest) -> Result<Automation> {
-        self.step(&cx.call(&req), stop(req.name, AutomationState::Suspended, req.reason)).await
+        self.step(&cx.call(&req), stop(req.name, AutomationState::Suspended, req.reason), None).await
     }
 
     /// Retires an automation.
     pub(crate) async fn retire_automation(&self, cx: &Cx, req: RetireAutomationRequest) -> Result<Automation> {
-        self.step(&cx.call(&req), stop(req.name, AutomationState::Retired, req.reason)).await
+        self.step(&cx.call(&req), stop(req.name, AutomationState::Retired, req.reason), None).await
     }
 
-    async fn step(&self, call: &Call, step: Step) -> Result<Automation> {
+    /// Moves an automation; an approval shows the request that carries its mandate.
+    async fn step(&self, call: &Call, step: Step, approval: Option<&ApproveAutomationRequest>) -> Result<Automation> {
         AutomationName::parse(&step.name, "name")?;
         self.db
             .mutate(call, async |m| {
                 let mut automation = Automations::claim(m, &step.name).await?;
                 let from = automation.state();
                 check_move(&step.name, from, step.to, next(from))?;
+                let (proposal, mandate) = match approval {
+                    Some(request) => (self.mandates.redeem(m, request).await?.sub, request.mandate.clone()),
+                    None => Default::default(),
+                };
                 check_content(&step.name, &step.content_digest, &automation.content_digest)?;
                 automation.set_state(step.to);
                 automation.conditions.clone_from(&step.conditions);
-                automation.proposal.clone_from(&step.proposal);
+                automation.proposal.clone_from(&proposal);
+                automation.mandate = mandate;
                 automation.state_reason.clone_from(&step.reason);
                 automation.update_time = Some(time::stamp(m.now()));
                 Automations::save(m, &mut automation).await?;
@@ -215,7 +220,7 @@ impl Service {
                     event.details = AutomationMoved {
                         from: from.word().to_owned(),
                         to: step.to.word().to_owned(),
-                        proposal: step.proposal,
+                        proposal,
                         conditions: step.conditions,
                     }
                     .json();
@@ -227,5 +232,5 @@ impl Service {
 }
 
 fn stop(name: String, to: AutomationState, reason: String) -> Step {
-    Step { name, to, reason, proposal: String::new(), conditions: Vec::new(), content_digest: String::new() }
+    Step { name, to, reason, conditions: Vec::new(), content_digest: String::new() }
 }

@@ -8,9 +8,10 @@ mod models;
 mod outputs;
 
 use remit_api::wire::Word;
-use remit_core::{ActorKind, Error, Result, name};
-use remit_runtime::Cx;
+use remit_core::{Error, Result, name};
+use remit_runtime::Mandates;
 use remit_store::Db;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The registry: its database, and when to end.
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Service {
     /// The database.
     pub db: Db,
+    /// The keys of the council's mandates.
+    pub mandates: Arc<Mandates>,
     /// Cancelled when the process begins to drain: watch streams end.
     pub shutdown: CancellationToken,
 }
@@ -61,18 +64,4 @@ fn check_content(name: &str, decided: &str, found: &str) -> Result<()> {
     }
     let message = format!("{name} has content {found}, the decision was about {decided}");
     Err(Error::precondition("CONTENT_CHANGED", message))
-}
-
-/// A service acts for a proposal and names it; a person acts in person.
-///
-/// # Errors
-/// `FailedPrecondition` (`PROPOSAL_REQUIRED`).
-fn check_proposal(cx: &Cx, proposal: &str, what: &str) -> Result<()> {
-    if cx.actor.kind == ActorKind::Service && proposal.is_empty() {
-        return Err(Error::precondition(
-            "PROPOSAL_REQUIRED",
-            format!("{what} by a service needs the name of the approved proposal"),
-        ));
-    }
-    Ok(())
 }

@@ -21,6 +21,7 @@ use remit_core::details::{
     ModelVersionMoved, RegistryUpdated,
 };
 use remit_core::lifecycle::{Move, State};
+use remit_core::mandate::Mandate;
 use remit_core::name::{self, ModelAliasName, ModelName, ModelVersionName};
 use remit_core::{Error, Kind, Result, etag};
 use remit_runtime::Cx;
@@ -154,7 +155,8 @@ impl Service {
                         versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
                     }
                 }
-                let why = Why { proposal: &req.proposal, reason: &req.reason };
+                let mandate = self.mandates.redeem(m, &req).await?;
+                let why = Why { proposal: &mandate.sub, mandate: &req.mandate, reason: &req.reason };
                 let mut moved = Vec::new();
                 for (alias, from, to) in &moves {
                     if let Some(version) = versions.get_mut(from) {
@@ -179,7 +181,7 @@ impl Service {
                 m.record(&req.model, |event| {
                     event.model_version.clone_from(&req.version);
                     event.reason.clone_from(&req.reason);
-                    event.details = ModelAliasesMoved { proposal: req.proposal.clone(), aliases: moved }.json();
+                    event.details = ModelAliasesMoved { proposal: mandate.sub, aliases: moved }.json();
                 });
                 Ok(model)
             })
@@ -349,7 +351,8 @@ impl Service {
                 let mut version = ModelVersions::claim(m, &req.name).await?;
                 etag::check(&req.etag, &version.etag, &req.name)?;
                 let from = version.state();
-                check_transition(m, &req, &version, to).await?;
+                let mandate = self.check_transition(m, &req, &version, to).await?;
+                let proposal = mandate.map(|mandate| mandate.sub).unwrap_or_default();
                 let mut change = ModelVersionTransition {
                     version: req.name.clone(),
                     sequence: 0,
@@ -357,7 +360,8 @@ impl Service {
                     to_state: req.state,
                     purposes: req.purposes.clone(),
                     conditions: req.conditions.clone(),
-                    proposal: req.proposal.clone(),
+                    proposal: proposal.clone(),
+                    mandate: if proposal.is_empty() { String::new() } else { req.mandate.clone() },
                     reason: req.reason.clone(),
                     actor: Some(actor(&cx.actor)),
                     record_time: Some(time::stamp(m.now())),
@@ -366,7 +370,8 @@ impl Service {
                 version.state = req.state;
                 version.purposes.clone_from(&req.purposes);
                 version.conditions.clone_from(&req.conditions);
-                version.proposal.clone_from(&req.proposal);
+                version.proposal = proposal;
+                version.mandate.clone_from(&change.mandate);
                 version.state_reason.clone_from(&req.reason);
                 version.state_time = change.record_time;
                 let cleared = match model {
@@ -393,6 +398,40 @@ impl Service {
             .await
     }
 
+    /// Decides about a move with what is known of the version, read in the same transaction; returns the mandate that it
+    /// used up, if it needed one.
+    async fn check_transition(
+        &self,
+        m: &mut Mutation,
+        req: &TransitionModelVersionRequest,
+        version: &ModelVersion,
+        to: State,
+    ) -> Result<Option<Mandate>> {
+        let from = inventory::lifecycle(version.state())
+            .ok_or_else(|| Error::internal(format!("{} is in no state", version.name)))?;
+        let unapproved = if to.may_run() { unapproved(m, version).await? } else { Vec::new() };
+        let asked = Move {
+            version: &req.name,
+            from,
+            to,
+            caller: m.actor().kind,
+            reason: &req.reason,
+            purposes: req.purposes.len(),
+            conditions: req.conditions.len(),
+            content_pinned: !req.content_digest.is_empty(),
+            ever_approved: to == State::Retired && models::ever_approved(m, &req.name).await?,
+            passed_evaluations: version.evaluations.iter().filter(|evaluation| evaluation.passed).count(),
+            prohibited: version.ai_act_class() == AiActClass::Prohibited,
+            unapproved_artifacts: &unapproved,
+        };
+        asked.check_asked()?;
+        let shown = asked.needs_mandate() || !req.mandate.is_empty();
+        let mandate = if shown { Some(self.mandates.redeem(m, req).await?) } else { None };
+        asked.check_evidence()?;
+        check_content(&req.name, &req.content_digest, &version.content_digest)?;
+        Ok(mandate)
+    }
+
     /// Lists the state changes of a version.
     pub(crate) async fn list_model_version_transitions(
         &self,
@@ -417,33 +456,6 @@ impl Service {
     }
 }
 
-/// Decides about a move with what is known of the version, read in the same transaction.
-async fn check_transition(
-    m: &mut Mutation,
-    req: &TransitionModelVersionRequest,
-    version: &ModelVersion,
-    to: State,
-) -> Result<()> {
-    let from = inventory::lifecycle(version.state())
-        .ok_or_else(|| Error::internal(format!("{} is in no state", version.name)))?;
-    let unapproved = if to.may_run() { unapproved(m, version).await? } else { Vec::new() };
-    Move {
-        version: &req.name,
-        from,
-        to,
-        caller: m.actor().kind,
-        proposal: &req.proposal,
-        reason: &req.reason,
-        purposes: req.purposes.len(),
-        conditions: req.conditions.len(),
-        ever_approved: to == State::Retired && models::ever_approved(m, &req.name).await?,
-        passed_evaluations: version.evaluations.iter().filter(|evaluation| evaluation.passed).count(),
-        prohibited: version.ai_act_class() == AiActClass::Prohibited,
-        unapproved_artifacts: &unapproved,
-    }
-    .check()?;
-    check_content(&req.name, &req.content_digest, &version.content_digest)
-}
 
 /// Clears the aliases of a version that is retired; returns them.
 async fn clear_aliases(m: &mut Mutation, mut model: Model, version: &mut ModelVersion) -> Result<Vec<String>> {
@@ -451,7 +463,7 @@ async fn clear_aliases(m: &mut Mutation, mut model: Model, version: &mut ModelVe
     if cleared.is_empty() {
         return Ok(cleared);
     }
-    let why = Why { proposal: &version.proposal, reason: "the version is retired" };
+    let why = Why { proposal: &version.proposal, mandate: &version.mandate, reason: "the version is retired" };
     for alias in &cleared {
         let name = model.name.clone();
         let _: AliasChange = point(m, &name, &mut model.aliases, (alias, ""), why).await?;

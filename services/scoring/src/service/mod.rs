@@ -22,7 +22,7 @@ use crate::store;
 use prost::Message;
 use remit_api::wire::Repeatable;
 use remit_core::{Error, Result, Tenant};
-use remit_runtime::{Cx, Seeded};
+use remit_runtime::{Cx, Mandates, Seeded};
 use remit_store::{Db, Mutation, Tx};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(crate) struct Service {
     rules: RuleCache,
     counter: Counter,
     seeded: Seeded,
+    mandates: Arc<Mandates>,
 }
 
 /// How long work in groups waits when too many audit events wait for delivery.
@@ -48,8 +49,15 @@ fn full(error: &Error) -> bool {
 }
 
 impl Service {
-    pub(crate) fn new(db: Db, settings: Settings, caches: Caches, rules: RuleCache, counter: Counter) -> Self {
-        Self { db, settings, caches, rules, counter, seeded: Seeded::default() }
+    pub(crate) fn new(
+        db: Db,
+        settings: Settings,
+        caches: Caches,
+        rules: RuleCache,
+        counter: Counter,
+        mandates: Arc<Mandates>,
+    ) -> Self {
+        Self { db, settings, caches, rules, counter, seeded: Seeded::default(), mandates }
     }
 
     /// A mutation of a tenant that has what ships with the service.

@@ -9,7 +9,7 @@ use remit_api::scoring::v1 as api;
 use remit_api::scoring::v1::policy_ref::Policy as Reference;
 use remit_api::wire::{Word as _, time};
 use remit_core::details::{Details as _, PolicyActivated, PolicyCreated};
-use remit_core::name::{PolicyVersionName, ProposalName};
+use remit_core::name::PolicyVersionName;
 use remit_core::{Error, Result, Tenant};
 use remit_policy::Policy;
 use remit_runtime::Cx;
@@ -145,7 +145,6 @@ impl Service {
         request: api::ActivatePolicyVersionRequest,
     ) -> Result<api::PolicyVersion> {
         self.seed(&cx.tenant).await?;
-        ProposalName::parse(&request.proposal, "proposal")?;
         // Before the transaction, which must not wait for it; what lint says of a version never changes.
         let version = find(&mut self.db.read().await?, &cx.tenant, &request.name, "name").await?;
         let policy = self.rules.compiled(&version)?;
@@ -156,6 +155,7 @@ impl Service {
                 let mut version = Policies::claim(m, &request.name).await?;
                 let tenant = m.tenant().clone();
                 activatable(&version, &report)?;
+                let mandate = self.mandates.redeem(m, &request).await?;
                 let mut active = find_active(m.tx(), &tenant).await?;
                 let digest = &request.backtest_digest;
                 let backtest = Backtests::all(m.tx(), &tenant, &[("digest", digest.into())]).await?.pop();
@@ -166,7 +166,8 @@ impl Service {
                     Policies::save(m, active).await?;
                 }
                 version.set_state(api::PolicyState::Active);
-                version.proposal.clone_from(&request.proposal);
+                version.proposal.clone_from(&mandate.sub);
+                version.mandate.clone_from(&request.mandate);
                 version.backtest_digest.clone_from(digest);
                 version.activate_time = Some(time::stamp(m.now()));
                 Policies::save(m, &mut version).await?;
@@ -175,7 +176,7 @@ impl Service {
                     event.before_digest = active.as_ref().map(|active| active.digest.clone()).unwrap_or_default();
                     event.after_digest.clone_from(&version.digest);
                     event.details = PolicyActivated {
-                        proposal: request.proposal.clone(),
+                        proposal: mandate.sub,
                         backtest: backtest.name,
                         backtest_digest: digest.clone(),
                         superseded: active.map(|active| active.name),

@@ -5,7 +5,7 @@ use crate::SERVICE;
 use remit_api::scoring::v1 as api;
 use remit_core::Actor;
 use remit_runtime::auth::Signer;
-use remit_runtime::{Config, Peers};
+use remit_runtime::{Config, Mandates, Peers};
 use remit_store::counted;
 use remit_store::testing::{TestDb, each_engine};
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ async fn home(database: &TestDb) -> Home {
     let settings = Settings { stale_after: second, deny_after: second, first_state_wait: second };
     let caches = Caches::new(db.clone(), rules.clone(), peers, settings, CancellationToken::new());
     let counter = Counter::open(db.clone(), &dir.path().join("checks"), 10).unwrap();
+    let mandates = Mandates::open(&config, false).await.unwrap();
     let cx = Cx {
         tenant: Tenant::new("acme").unwrap(),
         actor: Actor::service("test"),
@@ -35,7 +36,7 @@ async fn home(database: &TestDb) -> Home {
         trace_id: String::new(),
         deadline: None,
     };
-    Home { service: Service::new(db, settings, caches, rules, counter), cx, _dir: dir }
+    Home { service: Service::new(db, settings, caches, rules, counter, mandates), cx, _dir: dir }
 }
 
 fn rating(rater: &str, score: i32) -> api::Rating {

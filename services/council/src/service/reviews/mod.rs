@@ -7,7 +7,6 @@ pub(super) use collect::open_pending;
 
 use self::collect::{collected_evidence, pending};
 use super::{Service, record, save};
-use crate::body::STEERING_GROUP;
 use crate::export;
 use crate::review::Pack;
 use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
@@ -24,6 +23,7 @@ use remit_api::council::v1::{
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Repeatable, Word as _};
+use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{ActionItemCarried, Details as _, ReviewEdited, ReviewSealed};
 use remit_core::name::{ActionItemName, BodyName, ProposalName, ReviewName};
 use remit_core::quorum::{Choice, Seat};

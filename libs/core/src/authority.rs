@@ -1,0 +1,210 @@
+//! What needs a mandate, who gives it, and under which rule it is never given.
+//!
+//! This is the one list. The council opens votes by it, the services that act verify mandates by it, the contract's
+//! methods are held to it by a test, and `docs/authority.md` is generated from it.
+//!
+//! A tenant's constitution may let other bodies decide an act. The floor stays under whatever rule they have: it is
+//! counted again by the service that acts, from the votes that the mandate carries.
+
+use crate::quorum::{Rule, Standing};
+
+/// The steering group (A18), which decides unless the constitution says otherwise.
+pub const STEERING_GROUP: &str = "bodies/steering-group";
+/// The automation council (S73), which approves cross-functional automations.
+pub const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
+
+/// The least that any rule asks for an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    /// At least this many approvals.
+    pub min_approvals: u32,
+    /// At least one approval from a seat of each of these role groups.
+    pub groups: &'static [&'static str],
+}
+
+impl Floor {
+    /// A rule raised to the floor: what a vote under this rule is counted by.
+    #[must_use]
+    pub fn raise(&self, rule: &Rule) -> Rule {
+        let mut raised = rule.clone();
+        raised.min_approvals = raised.min_approvals.max(self.min_approvals);
+        for &group in self.groups {
+            let least = raised.group_minimums.entry(group.to_owned()).or_insert(1);
+            *least = (*least).max(1);
+        }
+        raised
+    }
+
+    /// What a decided vote lacks of the floor, in words; empty if it meets it.
+    pub fn missing(&self, standing: &Standing) -> Vec<String> {
+        let mut missing = Vec::new();
+        if standing.approvals < self.min_approvals {
+            missing.push(format!("{} approvals, {} given", self.min_approvals, standing.approvals));
+        }
+        let lacks = |group: &&&str| standing.approvals_by_group.get(**group).copied().unwrap_or(0) == 0;
+        missing.extend(self.groups.iter().filter(lacks).map(|group| format!("1 approval from {group}")));
+        missing
+    }
+}
+
+/// Something that takes effect only by a decision of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act {
+    /// Its name: the field of `remit.council.v1.Action`.
+    pub kind: &'static str,
+    /// What it does, in a few words.
+    pub what: &'static str,
+    /// The body that decides it in a new constitution; empty if every body may for itself.
+    pub body: &'static str,
+    /// The least that any rule asks.
+    pub floor: Floor,
+    /// The permissions of the methods that carry it out with a mandate; empty if the council does so itself.
+    pub permissions: &'static [&'static str],
+}
+
+const fn floor(min_approvals: u32, groups: &'static [&'static str]) -> Floor {
+    Floor { min_approvals, groups }
+}
+
+/// Two people, one of them from Legal: the least under every decision to loosen (A18).
+const TWO_WITH_LEGAL: Floor = floor(2, &["legal"]);
+const TWO: Floor = floor(2, &[]);
+const ONE: Floor = floor(1, &[]);
+
+/// Every act.
+pub const ACTS: &[Act] = &[
+    Act {
+        kind: "activate_policy",
+        what: "puts a decision policy in force",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &["scoring.policies.activate"],
+    },
+    Act {
+        kind: "promote_model",
+        what: "approves a model version and moves an alias to it, or lifts its suspension",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &["registry.versions.transition", "registry.aliases.set"],
+    },
+    Act {
+        kind: "suspend_model",
+        what: "stops a model version",
+        body: STEERING_GROUP,
+        floor: ONE,
+        permissions: &["registry.versions.transition"],
+    },
+    Act {
+        kind: "retire_model",
+        what: "retires a model version for good",
+        body: STEERING_GROUP,
+        floor: TWO,
+        permissions: &["registry.versions.transition"],
+    },
+    Act {
+        kind: "restrict_model",
+        what: "limits a model version to some purposes, or lets a suspended one run within them",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &["registry.versions.transition"],
+    },
+    Act {
+        kind: "approve_automation",
+        what: "approves an automation that crosses functions (S73)",
+        body: AUTOMATION_COUNCIL,
+        floor: floor(3, &["sales_ops", "legal", "product"]),
+        permissions: &["registry.automations.approve"],
+    },
+    Act {
+        kind: "approve_artifact",
+        what: "approves a version of a prompt, guardrail, corpus, style guide or playbook",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &["registry.artifact_versions.approve"],
+    },
+    Act {
+        kind: "activate_gate",
+        what: "puts a gate version in force that is not only stricter than the one before",
+        body: STEERING_GROUP,
+        floor: TWO,
+        permissions: &["handoff.gates.activate"],
+    },
+    Act {
+        kind: "grant_waiver",
+        what: "exempts from a control for a bounded time",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &[],
+    },
+    Act { kind: "lift_hold", what: "lifts a hold", body: STEERING_GROUP, floor: TWO_WITH_LEGAL, permissions: &[] },
+    Act {
+        kind: "amend_body",
+        what: "makes a body, or changes its role groups, rules, schedule or jurisdiction",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &[],
+    },
+    Act {
+        kind: "seat_member",
+        what: "gives a person a seat in a body",
+        body: STEERING_GROUP,
+        floor: TWO,
+        permissions: &[],
+    },
+    Act {
+        kind: "unseat_member",
+        what: "takes a person's seat in a body",
+        body: STEERING_GROUP,
+        floor: TWO,
+        permissions: &[],
+    },
+    Act { kind: "resolution", what: "records a decision in words", body: "", floor: ONE, permissions: &[] },
+];
+
+/// The act of this kind.
+pub fn act(kind: &str) -> Option<&'static Act> {
+    ACTS.iter().find(|act| act.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_act_is_named_once_and_asks_for_somebody() {
+        let kinds: BTreeSet<_> = ACTS.iter().map(|act| act.kind).collect();
+        assert_eq!(kinds.len(), ACTS.len());
+        for act in ACTS {
+            assert!(act.floor.min_approvals >= 1, "{}", act.kind);
+            assert!(u32::try_from(act.floor.groups.len()).unwrap() <= act.floor.min_approvals, "{}", act.kind);
+        }
+    }
+
+    #[test]
+    fn a_rule_is_raised_to_the_floor_and_never_lowered() {
+        let weak = Rule { min_approvals: 1, ..Rule::default() };
+        let raised = act("promote_model").unwrap().floor.raise(&weak);
+        assert_eq!((raised.min_approvals, raised.group_minimums.get("legal")), (2, Some(&1)));
+        let strong = Rule { min_approvals: 5, group_minimums: [("legal".to_owned(), 3)].into(), ..Rule::default() };
+        assert_eq!(act("promote_model").unwrap().floor.raise(&strong), strong);
+    }
+
+    #[test]
+    fn what_the_floor_lacks_is_said() {
+        let standing = |approvals: u32, groups: &[&str]| Standing {
+            eligible: 5,
+            approvals,
+            rejections: 0,
+            abstentions: 0,
+            approvals_by_group: groups.iter().map(|&group| (group.to_owned(), 1)).collect(),
+            missing: Vec::new(),
+            outcome: crate::quorum::Outcome::Approved,
+        };
+        let floor = act("approve_automation").unwrap().floor;
+        assert!(floor.missing(&standing(3, &["sales_ops", "legal", "product"])).is_empty());
+        assert_eq!(floor.missing(&standing(3, &["sales_ops", "product"])), ["1 approval from legal"]);
+        assert_eq!(floor.missing(&standing(2, &["sales_ops", "legal", "product"])), ["3 approvals, 2 given"]);
+    }
+}

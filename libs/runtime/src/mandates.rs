@@ -1,0 +1,169 @@
+//! Mandates on the wire: signed by the council, verified and used up by the service that acts.
+//!
+//! The key that signs them is the council's alone. It is not the key of service tokens, so that a leaked service token
+//! gains nothing, and no configuration lets another key in beside those of `mandates.jwks`.
+
+use crate::auth::{KeySet, Signer};
+use crate::config::Config;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Validation};
+use remit_api::wire::Mandated;
+use remit_core::mandate::{ISSUER, Mandate, TYP};
+use remit_core::{Error, Result};
+use remit_store::{Mutation, mandates};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often a key set behind a file is looked at, and one behind a URL at most.
+const LOOK: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+}
+
+/// Signs mandates in the council's process, and verifies them in every process.
+pub struct Mandates {
+    keys: KeySet,
+    signer: Option<Signer>,
+    refresh: Duration,
+    /// How long a mandate is valid.
+    pub lifetime: Duration,
+}
+
+impl std::fmt::Debug for Mandates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mandates(signs: {})", self.signer.is_some())
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::denied("MANDATE_INVALID", message)
+}
+
+impl Mandates {
+    /// Opens the keys; `signs` in the process that runs the council, whose key is made if it is not there.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`ISSUER_KEY_FAILED`) for a key that cannot be read or written; `InvalidArgument`
+    /// (`CONFIG_INVALID`) for a key set that would come in the clear; `FailedPrecondition` (`JWKS_INVALID`) for a file
+    /// that is no key set.
+    pub async fn open(config: &Config, signs: bool) -> Result<Arc<Self>> {
+        let own = config.mandates.key.as_os_str().is_empty();
+        let key = if own { config.issuer_dir().join("council.key") } else { config.mandates.key.clone() };
+        let jwks = if config.mandates.jwks.is_empty() {
+            config.issuer_dir().join("council-jwks.json").display().to_string()
+        } else {
+            config.mandates.jwks.clone()
+        };
+        let signer = match (signs, own) {
+            (false, _) => None,
+            (true, true) => Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "the council's key for mandates")?),
+            (true, false) => Some(Signer::from_file(&key, ISSUER, "mandates")?),
+        };
+        let keys = KeySet::new(ISSUER, &jwks, &[])?;
+        // The council writes the file when it first starts, which may be later than this.
+        if !keys.is_file() || std::path::Path::new(&jwks).exists() {
+            match keys.reload().await {
+                Err(error) if keys.is_file() => return Err(error),
+                Err(error) => tracing::warn!(error = error.message(), "the council's keys will be fetched again"),
+                Ok(_) => {}
+            }
+        }
+        let (refresh, lifetime) = (config.auth.jwks_refresh.get(), config.mandates.lifetime.get());
+        Ok(Arc::new(Self { keys, signer, refresh, lifetime }))
+    }
+
+    /// Keeps the keys up to date until `shutdown`.
+    pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let wait = if self.keys.is_file() || !self.keys.is_loaded() { LOOK } else { self.refresh };
+            if self.keys.may_reload(wait)
+                && let Err(error) = self.keys.reload().await
+            {
+                tracing::warn!(error = error.message(), "the council's keys stay as they were");
+            }
+        }
+    }
+
+    /// Signs a mandate.
+    ///
+    /// # Errors
+    /// `Internal` in a process that does not run the council.
+    pub fn sign(&self, mandate: &Mandate) -> Result<String> {
+        let signer = self.signer.as_ref().ok_or_else(|| Error::internal("only the council signs mandates"))?;
+        signer.sign_as(TYP, mandate)
+    }
+
+    /// Verifies the signature of a mandate.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`MANDATE_INVALID`).
+    pub async fn verify(&self, token: &str) -> Result<Mandate> {
+        let head = token.split('.').next().and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
+        let head = head.and_then(|head| serde_json::from_slice::<Head>(&head).ok());
+        let Some(Head { alg, typ, kid: Some(kid) }) = head else {
+            return Err(invalid("the mandate is not a signed JSON Web Token with a key id"));
+        };
+        if typ.as_deref() != Some(TYP) {
+            return Err(invalid(format!("the token is not a mandate: its type must be {TYP}")));
+        }
+        let key = match self.keys.find(&kid) {
+            Some(key) => key,
+            None => {
+                // A file is read in no time. What lies behind a URL is fetched in the background, and not by whoever
+                // happens to show a mandate.
+                if self.keys.is_file() && self.keys.may_reload(Duration::from_millis(100)) {
+                    let _ = self.keys.reload().await;
+                }
+                self.keys.find(&kid).ok_or_else(|| invalid("the mandate is signed by a key that is not the council's"))?
+            }
+        };
+        if format!("{:?}", key.algorithm) != alg || !matches!(key.algorithm, Algorithm::EdDSA | Algorithm::ES256) {
+            return Err(invalid("the mandate's algorithm is not that of its key"));
+        }
+        let mut check = Validation::new(key.algorithm);
+        // Times and audience are checked with the rest, by the clock that the service works with.
+        check.required_spec_claims.clear();
+        check.validate_exp = false;
+        check.validate_aud = false;
+        let mandate = jsonwebtoken::decode::<Mandate>(token, &key.decoding, &check)
+            .map_err(|_| invalid("the mandate's signature is wrong, or it says nothing that a mandate says"))?
+            .claims;
+        if mandate.iss != ISSUER {
+            return Err(invalid("the mandate is not issued by the council"));
+        }
+        Ok(mandate)
+    }
+
+    /// Verifies that the request shows a mandate for exactly itself, and uses it up in the same transaction.
+    ///
+    /// # Errors
+    /// `PermissionDenied`: `MANDATE_REQUIRED` if none is shown, `MANDATE_USED` if it was used before, `MANDATE_INVALID`,
+    /// and what [`Mandate::check`] says.
+    pub async fn redeem<Q: Mandated>(&self, m: &mut Mutation, request: &Q) -> Result<Mandate> {
+        if request.mandate().is_empty() {
+            let method = m.call().method;
+            let what = format!("{method} takes effect only by a decision of the council: make a proposal there");
+            return Err(Error::denied("MANDATE_REQUIRED", what));
+        }
+        let mandate = self.verify(request.mandate()).await?;
+        if mandate.aud != m.db().service() {
+            return Err(Error::denied("MANDATE_ACTION", format!("the mandate is for the service {}", mandate.aud)));
+        }
+        mandate.check(m.tenant(), m.call().method, &request.bare_digest(), m.now())?;
+        if !mandates::redeem(m, &mandate).await? {
+            return Err(Error::denied("MANDATE_USED", format!("the mandate of {} was used before", mandate.sub)));
+        }
+        Ok(mandate)
+    }
+}

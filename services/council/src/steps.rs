@@ -1,0 +1,248 @@
+//! What the services that act are asked to do for a proposal: one request a step, each with a mandate of its own.
+
+use crate::ask::Ask;
+use crate::proposal::{act, ballot, kind_of};
+use remit_api::council::v1::action::Kind as Act;
+use remit_api::council::v1::{Body, Proposal};
+use remit_api::handoff::v1::ActivateGateVersionRequest;
+use remit_api::handoff::v1::gate_service_client::GateServiceClient;
+use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
+use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::{
+    ApproveArtifactVersionRequest, ApproveAutomationRequest, ModelVersionState, SetModelAliasRequest,
+    TransitionModelVersionRequest,
+};
+use remit_api::scoring::v1::ActivatePolicyVersionRequest;
+use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
+use remit_api::wire::Mandated as _;
+use remit_core::mandate::{ISSUER, Mandate, VoteEvidence};
+use remit_core::quorum::Seat;
+use remit_core::{Tenant, Timestamp, digest, name};
+use std::time::Duration;
+use tonic::Status;
+
+/// How far the clocks of the council and of a service that acts may differ.
+const LEEWAY: i64 = 300;
+
+/// One request to a service that acts.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    ActivatePolicy(ActivatePolicyVersionRequest),
+    TransitionModel(TransitionModelVersionRequest),
+    SetAlias(SetModelAliasRequest),
+    ApproveAutomation(ApproveAutomationRequest),
+    ApproveArtifact(ApproveArtifactVersionRequest),
+    ActivateGate(ActivateGateVersionRequest),
+}
+
+/// At most `limit` bytes of `text`, cut between characters.
+pub(crate) fn cut(text: &str, limit: usize) -> String {
+    let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+/// What the services must do, in order; nothing where the council acts itself.
+pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
+    let reason = cut(&format!("{}: {}", proposal.title, proposal.rationale), 2_000);
+    let to = |version: &str, state: ModelVersionState| TransitionModelVersionRequest {
+        name: version.to_owned(),
+        state: state.into(),
+        reason: reason.clone(),
+        ..TransitionModelVersionRequest::default()
+    };
+    match act(proposal) {
+        Some(Act::ActivatePolicy(a)) => vec![Step::ActivatePolicy(ActivatePolicyVersionRequest {
+            name: a.policy_version.clone(),
+            backtest_digest: a.backtest_digest.clone(),
+            ..Default::default()
+        })],
+        Some(Act::PromoteModel(a)) => {
+            let mut steps = vec![Step::TransitionModel(TransitionModelVersionRequest {
+                purposes: a.purposes.clone(),
+                conditions: a.conditions.clone(),
+                content_digest: a.content_digest.clone(),
+                ..to(&a.model_version, ModelVersionState::Approved)
+            })];
+            if a.alias != "-" {
+                steps.push(Step::SetAlias(SetModelAliasRequest {
+                    model: name::parent(&a.model_version).to_owned(),
+                    alias: if a.alias.is_empty() { "champion".to_owned() } else { a.alias.clone() },
+                    version: a.model_version.clone(),
+                    reason,
+                    ..Default::default()
+                }));
+            }
+            steps
+        }
+        Some(Act::SuspendModel(a)) => vec![Step::TransitionModel(to(&a.model_version, ModelVersionState::Suspended))],
+        Some(Act::RetireModel(a)) => vec![Step::TransitionModel(to(&a.model_version, ModelVersionState::Retired))],
+        Some(Act::RestrictModel(a)) => vec![Step::TransitionModel(TransitionModelVersionRequest {
+            purposes: a.purposes.clone(),
+            conditions: a.conditions.clone(),
+            content_digest: a.content_digest.clone(),
+            ..to(&a.model_version, ModelVersionState::Restricted)
+        })],
+        Some(Act::ApproveAutomation(a)) => vec![Step::ApproveAutomation(ApproveAutomationRequest {
+            name: a.automation.clone(),
+            content_digest: a.content_digest.clone(),
+            conditions: a.conditions.clone(),
+            reason,
+            ..Default::default()
+        })],
+        Some(Act::ApproveArtifact(a)) => vec![Step::ApproveArtifact(ApproveArtifactVersionRequest {
+            name: a.artifact_version.clone(),
+            content_digest: a.content_digest.clone(),
+            reason,
+            ..Default::default()
+        })],
+        Some(Act::ActivateGate(a)) => vec![Step::ActivateGate(ActivateGateVersionRequest {
+            name: a.gate_version.clone(),
+            content_digest: a.content_digest.clone(),
+            reason,
+            ..Default::default()
+        })],
+        Some(Act::GrantWaiver(_) | Act::LiftHold(_) | Act::Resolution(_)) | None => Vec::new(),
+    }
+}
+
+/// The request id of a step: the same for every attempt with the same mandate.
+fn request_id(proposal: &str, nonce: &str) -> String {
+    digest::sha256(format!("{proposal}:{nonce}").as_bytes())
+}
+
+impl Step {
+    /// The method that it calls, such as `registry.TransitionModelVersion`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::ActivatePolicy(_) => "scoring.ActivatePolicyVersion",
+            Self::TransitionModel(_) => "registry.TransitionModelVersion",
+            Self::SetAlias(_) => "registry.SetModelAlias",
+            Self::ApproveAutomation(_) => "registry.ApproveAutomation",
+            Self::ApproveArtifact(_) => "registry.ApproveArtifactVersion",
+            Self::ActivateGate(_) => "handoff.ActivateGateVersion",
+        }
+    }
+
+    fn permission(&self) -> &'static str {
+        match self {
+            Self::ActivatePolicy(_) => "scoring.policies.activate",
+            Self::TransitionModel(_) => "registry.versions.transition",
+            Self::SetAlias(_) => "registry.aliases.set",
+            Self::ApproveAutomation(_) => "registry.automations.approve",
+            Self::ApproveArtifact(_) => "registry.artifact_versions.approve",
+            Self::ActivateGate(_) => "handoff.gates.activate",
+        }
+    }
+
+    fn request_digest(&self) -> String {
+        match self {
+            Self::ActivatePolicy(request) => request.bare_digest(),
+            Self::TransitionModel(request) => request.bare_digest(),
+            Self::SetAlias(request) => request.bare_digest(),
+            Self::ApproveAutomation(request) => request.bare_digest(),
+            Self::ApproveArtifact(request) => request.bare_digest(),
+            Self::ActivateGate(request) => request.bare_digest(),
+        }
+    }
+
+    /// The mandate for this step of a proposal that was approved. Rule, electorate, votes and content are those of the
+    /// proposal; `seats` are the members who are active now.
+    pub(crate) fn mandate(
+        &self,
+        proposal: &Proposal,
+        body: &Body,
+        seats: &[Seat],
+        nonce: String,
+        (tenant, now, lifetime): (&Tenant, Timestamp, Duration),
+    ) -> Mandate {
+        let permission = self.permission();
+        let counted = |vote: &&remit_api::council::v1::CastVote| {
+            vote.void_reason.is_empty() && vote.round == proposal.round
+        };
+        let evidence = proposal.votes.iter().filter(counted).map(|vote| VoteEvidence {
+            seat: vote.seat.clone(),
+            event: vote.event.clone(),
+            digest: vote.event_digest.clone(),
+        });
+        let seconds = now.micros().div_euclid(1_000_000);
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        Mandate {
+            iss: ISSUER.to_owned(),
+            aud: permission.split('.').next().unwrap_or_default().to_owned(),
+            sub: proposal.name.clone(),
+            jti: nonce,
+            iat: seconds,
+            nbf: seconds.saturating_sub(LEEWAY),
+            exp: seconds.saturating_add(lifetime),
+            tenant: tenant.clone(),
+            permission: permission.to_owned(),
+            request_digest: self.request_digest(),
+            kind: kind_of(proposal).to_owned(),
+            content_digest: proposal.content_digest.clone(),
+            body: proposal.body.clone(),
+            jurisdiction: crate::body::jurisdiction(body),
+            round: proposal.round,
+            ballot: ballot(proposal, seats),
+            evidence: evidence.collect(),
+        }
+    }
+
+    /// Asks the service to act, showing the mandate.
+    ///
+    /// # Errors
+    /// What the service answers.
+    pub(crate) async fn call(self, ask: Ask<'_>, proposal: &str, nonce: &str, token: String) -> Result<(), Status> {
+        let id = request_id(proposal, nonce);
+        match self {
+            Self::ActivatePolicy(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = PolicyServiceClient::new(ask.channel("scoring"));
+                client.activate_policy_version(ask.of(request)).await.map(drop)
+            }
+            Self::TransitionModel(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = ModelServiceClient::new(ask.channel("registry"));
+                client.transition_model_version(ask.of(request)).await.map(drop)
+            }
+            Self::SetAlias(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = ModelServiceClient::new(ask.channel("registry"));
+                client.set_model_alias(ask.of(request)).await.map(drop)
+            }
+            Self::ApproveAutomation(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = AutomationServiceClient::new(ask.channel("registry"));
+                client.approve_automation(ask.of(request)).await.map(drop)
+            }
+            Self::ApproveArtifact(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = ArtifactServiceClient::new(ask.channel("registry"));
+                client.approve_artifact_version(ask.of(request)).await.map(drop)
+            }
+            Self::ActivateGate(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = GateServiceClient::new(ask.channel("handoff"));
+                client.activate_gate_version(ask.of(request)).await.map(drop)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, request_id};
+
+    #[test]
+    fn a_step_has_one_request_id_that_fits() {
+        assert_eq!(request_id("proposals/p", "n"), request_id("proposals/p", "n"));
+        assert!(request_id(&"p".repeat(300), "n").len() <= 100);
+        assert_ne!(request_id("proposals/p", "n"), request_id("proposals/p", "m"));
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+    }
+}
