@@ -4,6 +4,8 @@
 use super::cases;
 use super::registry::{self, approved, create_artifact, create_model, create_version, evaluate, transition};
 use crate::support::{Caller, Suite, reason};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -52,24 +54,32 @@ const FORGERIES: &[Forgery] = &[
 ];
 
 /// Shows every forgery, then the mandate itself, then the mandate again. Nothing takes effect but by the mandate.
-pub(super) async fn hold<Q: Mandated, A: std::fmt::Debug>(
+pub(super) async fn hold<Q: Mandated + Send + Sync, A: std::fmt::Debug + Send + 'static>(
     suite: &Suite,
     kind: &str,
     permission: &str,
     request: Q,
-    call: impl AsyncFn(Q) -> Result<Response<A>, Status>,
+    call: impl Fn(Q) -> BoxFuture<'static, Result<Response<A>, Status>> + Sync,
 ) {
-    let refused = async |what: &str, request: Q, expected: &str| {
-        let status = call(request).await.expect_err(what);
-        let got = (status.code(), reason(&status));
-        assert_eq!(got, (Code::PermissionDenied, expected.to_owned()), "{permission}, {what}: {}", status.message());
+    let refused = |what: String, request: Q, expected: &'static str| {
+        let (answer, permission) = (call(request), permission.to_owned());
+        async move {
+            let status = answer.await.expect_err(&what);
+            let got = (status.code(), reason(&status));
+            assert_eq!(
+                got,
+                (Code::PermissionDenied, expected.to_owned()),
+                "{permission}, {what}: {}",
+                status.message()
+            );
+        }
     };
-    refused("no mandate", request.bare(), "MANDATE_REQUIRED").await;
+    refused("no mandate".into(), request.bare(), "MANDATE_REQUIRED").await;
     for (what, spoil, expected) in FORGERIES {
         // A floor of one vote has nothing below it.
         let one = authority::act(kind).is_some_and(|act| act.floor.min_approvals == 1);
         if !(one && *what == "by a rule below the floor") {
-            refused(what, suite.mandated_but(kind, permission, request.bare(), spoil), expected).await;
+            refused((*what).into(), suite.mandated_but(kind, permission, request.bare(), spoil), expected).await;
         }
     }
     let good = suite.mandated(kind, permission, request.bare());
@@ -78,19 +88,19 @@ pub(super) async fn hold<Q: Mandated, A: std::fmt::Debug>(
     let flipped = if parts[1].as_bytes()[40] == b'A' { "B" } else { "A" };
     parts[1].replace_range(40..41, flipped);
     tampered.set_mandate(parts.join("."));
-    refused("tampered with", tampered, "MANDATE_INVALID").await;
+    refused("tampered with".into(), tampered, "MANDATE_INVALID").await;
     let mut foreign = request.bare();
     let tenant = Tenant::new(suite.tenant_id()).expect("valid");
     let now = suite.now().await;
     let mandate = Mandate::sample(&tenant, kind, permission, foreign.bare_digest(), now);
     foreign.set_mandate(suite.signer().sign_as(TYP, &mandate).expect("signed"));
-    refused("signed by the issuer of tokens", foreign, "MANDATE_INVALID").await;
+    refused("signed by the issuer of tokens".into(), foreign, "MANDATE_INVALID").await;
     let mut token = request.bare();
     token.set_mandate(suite.token("remit-council", remit_core::ActorKind::Service, &["service"], &[]));
-    refused("a token instead", token, "MANDATE_INVALID").await;
+    refused("a token instead".into(), token, "MANDATE_INVALID").await;
 
     call(good.clone()).await.unwrap_or_else(|status| panic!("{permission} with its mandate: {status:?}"));
-    refused("used before", good, "MANDATE_USED").await;
+    refused("used before".into(), good, "MANDATE_USED").await;
 }
 
 fn models(caller: &Caller) -> ModelServiceClient<crate::support::Connection> {
@@ -104,7 +114,10 @@ async fn a_transition_needs_its_mandate(suite: Suite) {
     transition(&suite.admin(), &name, ModelVersionState::Evaluating).await.unwrap();
     let request = registry::decided(&suite, &name, ModelVersionState::Approved).await;
     let client = models(&suite.service("council"));
-    let call = async |request| client.clone().transition_model_version(request).await;
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.transition_model_version(request).await }.boxed()
+    };
     hold(&suite, "promote_model", "registry.versions.transition", request, call).await;
     // Each refusal is on record too, with its reason; the version has moved as often as it was decided.
     let moved = suite.entries("action = \"registry.versions.transition\" AND outcome = \"SUCCESS\"").await;
@@ -117,7 +130,10 @@ async fn an_alias_needs_its_mandate(suite: Suite) {
     let request =
         SetModelAliasRequest { model: "models/m".into(), alias: "champion".into(), version, ..Default::default() };
     let client = models(&suite.service("council"));
-    let call = async |request| client.clone().set_model_alias(request).await;
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.set_model_alias(request).await }.boxed()
+    };
     hold(&suite, "promote_model", "registry.aliases.set", request, call).await;
 }
 
@@ -129,7 +145,10 @@ async fn an_artifact_needs_its_mandate(suite: Suite) {
         ..Default::default()
     };
     let client = ArtifactServiceClient::new(suite.admin().to("registry"));
-    let call = async |request| client.clone().approve_artifact_version(request).await;
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.approve_artifact_version(request).await }.boxed()
+    };
     hold(&suite, "approve_artifact", "registry.artifact_versions.approve", request, call).await;
 }
 
@@ -146,7 +165,10 @@ async fn an_automation_needs_its_mandate(suite: Suite) {
     let made = client.clone().create_automation(create).await.unwrap().into_inner();
     let request =
         ApproveAutomationRequest { name: made.name, content_digest: made.content_digest, ..Default::default() };
-    let call = async |request| client.clone().approve_automation(request).await;
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.approve_automation(request).await }.boxed()
+    };
     hold(&suite, "approve_automation", "registry.automations.approve", request, call).await;
 }
 
