@@ -9,8 +9,8 @@ use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::{EngageHoldRequest, GrantWaiver, Hold, Scope, scope};
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, Model, ModelVersion, ModelVersionState,
-    TransitionModelVersionRequest,
+    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, GetModelVersionRequest, Model, ModelVersion,
+    ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
@@ -185,10 +185,13 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
     decide(&suite, "t").await;
     let version = approved(&suite, "writer", "ad-copy").await;
     let mut council = ModelServiceClient::new(suite.service("council").to("registry"));
+    let found = council.get_model_version(GetModelVersionRequest { name: version.clone() }).await.unwrap().into_inner();
     let restricted = TransitionModelVersionRequest {
         conditions: vec!["no names of people".into()],
+        content_digest: found.content_digest,
         ..transition(&version, ModelVersionState::Restricted, "ad-copy")
     };
+    let restricted = suite.mandated("restrict_model", "registry.versions.transition", restricted);
     council.transition_model_version(restricted).await.unwrap();
     let request = CheckTaskRequest {
         task: "tasks/t".into(),
