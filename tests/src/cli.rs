@@ -1,8 +1,10 @@
 //! The command line as people and pipelines use it: the binary itself, its output and its exit codes.
 
 use crate::support::{Process, Site};
-use remit_core::ActorKind;
+use remit_core::mandate::{ISSUER, Mandate, TYP, VoteEvidence};
+use remit_core::{ActorKind, Tenant, Timestamp, canonical};
 use remit_policy::seed;
+use remit_runtime::auth::Signer;
 use std::path::{Path, PathBuf};
 
 /// Runs the binary to its end; its exit code and what it printed.
@@ -166,4 +168,41 @@ rater: workshop
     assert_eq!((code, printed.contains("3 decisions: 3 unchanged")), (0, true), "{printed}");
     let (code, printed) = call(&["policy", "test", "seed-004-inverted-sum/1"]);
     assert_eq!((code, printed.contains("golden cases passed")), (0, true), "{printed}");
+}
+
+#[test]
+fn a_mandate_is_verified_without_a_server() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = dir.path();
+    let (key, jwks) = (dir.join("council.key"), dir.join("council-jwks.json"));
+    let signer = Signer::kept(&key, &jwks, ISSUER, "mandates", "a key").expect("a key can be made");
+    let tenant = Tenant::new("acme").expect("a tenant");
+    let details = serde_json::json!({"choice": "APPROVE", "seat": "seat-0"});
+    let permission = "registry.versions.transition";
+    let mut mandate = Mandate::sample(&tenant, "promote_model", permission, "sha256:00".into(), Timestamp(0));
+    let digest = canonical::digest(&details).expect("JSON");
+    mandate.evidence.push(VoteEvidence { seat: "seat-0".into(), event: "e1".into(), digest });
+    let sign = |name: &str, mandate: &Mandate| write(dir, name, &signer.sign_as(TYP, mandate).expect("signed"));
+    let token = sign("mandate", &mandate);
+    let log = |details: &serde_json::Value| {
+        format!("{{}}\n{{\"index\":0,\"entry\":{{\"id\":\"e1\",\"details\":{details}}}}}\n")
+    };
+    let whole = write(dir, "whole", &log(&details));
+    let altered = write(dir, "altered", &log(&serde_json::json!({"choice": "REJECT", "seat": "seat-0"})));
+    let empty = write(dir, "empty", "{}\n");
+    let verify = |token: &Path, export: &Path| {
+        run(dir, &["mandate", "verify", text(token), "--keys", text(&jwks), "--export", text(export)])
+    };
+    let (code, printed) = verify(&token, &whole);
+    assert_eq!(code, 0, "{printed}");
+    assert!(words(&printed).contains("in the log 1 votes"), "{printed}");
+    for (export, reason) in [(&altered, "VOTE_ALTERED"), (&empty, "VOTE_MISSING")] {
+        let (code, printed) = verify(&token, export);
+        assert_eq!(code, 3, "{printed}");
+        assert!(printed.contains(reason), "{printed}");
+    }
+    mandate.ballot.votes.truncate(1);
+    let (code, printed) = verify(&sign("short", &mandate), &whole);
+    assert_eq!(code, 4, "{printed}");
+    assert!(printed.contains("MANDATE_INVALID"), "{printed}");
 }

@@ -81,6 +81,16 @@ impl Mandates {
         Ok(Arc::new(Self { keys, signer, refresh, lifetime }))
     }
 
+    /// Verifies with the key set in the file or behind the URL `jwks`, outside of any suite.
+    ///
+    /// # Errors
+    /// As [`Mandates::open`], and `Unavailable` (`JWKS_UNAVAILABLE`) if the key set cannot be read.
+    pub async fn trusting(jwks: &str) -> Result<Self> {
+        let keys = KeySet::new(ISSUER, jwks, &[])?;
+        keys.reload().await?;
+        Ok(Self { keys, signer: None, refresh: Duration::MAX, lifetime: Duration::ZERO })
+    }
+
     /// Keeps the keys up to date until `shutdown`.
     pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) {
         loop {

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check what the council decided, without a server.
+    #[command(subcommand)]
+    Mandate(MandateCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -47,6 +50,27 @@ pub(crate) enum Command {
     /// What a person does by hand on a running suite.
     #[command(flatten)]
     Client(cli::Command),
+}
+
+/// What to do with mandates.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MandateCommand {
+    /// Verify a mandate: its signature, that its votes meet its rule, and on request that they are in the log.
+    Verify(VerifyMandate),
+}
+
+/// Arguments of `remit mandate verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyMandate {
+    /// The file with the mandate, as `mandate` of a resource shows it; `-` for standard input.
+    #[arg(value_name = "FILE")]
+    pub mandate: PathBuf,
+    /// The council's key set: `council-jwks.json`, or wherever mandates.jwks points.
+    #[arg(long, value_name = "FILE")]
+    pub keys: PathBuf,
+    /// An export of the audit log that holds the votes.
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
 }
 
 /// Arguments of `remit serve`.

@@ -1,18 +1,21 @@
 //! Whatever needs approval takes effect only with a mandate for exactly that: each such method is shown every mandate
 //! that is none.
 
-use super::cases;
 use super::registry::{self, approved, create_artifact, create_model, create_version, evaluate, transition};
+use super::{cases, council};
 use crate::support::{Caller, Suite, reason};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use remit_api::council::v1::PromoteModel;
+use remit_api::council::v1::action::Kind;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::*;
 use remit_api::wire::Mandated;
 use remit_core::mandate::{Mandate, TYP};
-use remit_core::{Tenant, authority};
+use remit_core::{Tenant, authority, canonical};
+use remit_runtime::Mandates;
 use tonic::{Code, Response, Status};
 
 cases! {
@@ -21,6 +24,7 @@ cases! {
     an_artifact_needs_its_mandate: ApproveArtifactVersion;
     an_automation_needs_its_mandate: ApproveAutomation;
     a_mandate_is_taken_once_however_many_show_it_at_once: SetModelAlias;
+    what_was_decided_is_proved_offline: Vote;
 }
 
 /// One way to show something that is no mandate for this request, and how it is refused.
@@ -191,4 +195,36 @@ async fn a_mandate_is_taken_once_however_many_show_it_at_once(suite: Suite) {
         }
     }
     assert_eq!(taken, 1);
+}
+
+async fn what_was_decided_is_proved_offline(suite: Suite) {
+    council::with_members(&suite).await;
+    create_model(&suite, "m").await.unwrap();
+    let version = create_version(&suite, "m", &[]).await;
+    evaluate(&suite, &version, true).await;
+    transition(&suite.admin(), &version, ModelVersionState::Evaluating).await.unwrap();
+    let promotion =
+        PromoteModel { model_version: version.clone(), purposes: vec!["lead-scoring".into()], ..Default::default() };
+    let proposal = council::propose(&suite, "p", Kind::PromoteModel(promotion)).await;
+    for who in ["mia", "lea"] {
+        council::approve(&council::seat(&suite, who), &proposal).await.unwrap();
+    }
+    let executed = council::get(&suite, &proposal).await;
+    let shown = executed.execution.expect("it was carried out").mandates;
+    let get = GetModelVersionRequest { name: version };
+    let made = models(&suite.admin()).get_model_version(get).await.unwrap().into_inner();
+    assert_eq!((shown.len(), made.mandate.as_str()), (2, shown[0].token.as_str()), "the effect keeps its mandate");
+
+    // With nothing but the council's public key and the log.
+    let keys = suite.issuer_dir().join("council-jwks.json");
+    let keys = Mandates::trusting(keys.to_str().expect("a path is text")).await.expect("the keys are there");
+    let mandate = keys.verify(&made.mandate).await.expect("the council signed it");
+    mandate.check_decision().expect("the votes carry it");
+    assert_eq!((mandate.kind.as_str(), mandate.evidence.len()), ("promote_model", 2));
+    for vote in mandate.evidence {
+        let entries = suite.entries(&format!("id = \"{}\"", vote.event)).await;
+        let details: serde_json::Value = serde_json::from_str(&entries[0].event.clone().unwrap().details_json).unwrap();
+        assert_eq!(entries[0].event.clone().unwrap().action, "council.proposals.vote");
+        assert_eq!(canonical::digest(&details).unwrap(), vote.digest, "the vote of {} is in the log", vote.seat);
+    }
 }

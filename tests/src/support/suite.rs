@@ -189,7 +189,7 @@ impl Suite {
     }
 
     /// Where the suite keeps its keys.
-    pub(super) fn issuer_dir(&self) -> PathBuf {
+    pub fn issuer_dir(&self) -> PathBuf {
         self.0.home.dir.path().join("data")
     }
 

@@ -114,7 +114,7 @@ async fn channel(connection: &Connection) -> Result<Channel> {
 ///
 /// # Errors
 /// `InvalidArgument` (`FILE_UNREADABLE`).
-pub(super) fn text(path: &Path) -> Result<String> {
+pub(crate) fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| unreadable(path, error))
 }
 
@@ -127,7 +127,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A file that cannot be read.
-pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::invalid("FILE_UNREADABLE", path.display().to_string(), error.to_string())
 }
 

@@ -21,7 +21,7 @@ mod target;
 mod task;
 mod values;
 
-pub(crate) use connect::{Connection, refused};
+pub(crate) use connect::{Connection, refused, text, unreadable};
 pub(crate) use output::print_raw;
 
 use clap::{Args, Subcommand};

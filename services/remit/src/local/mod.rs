@@ -3,10 +3,11 @@
 mod config;
 mod demo;
 mod doctor;
+mod mandate;
 mod serve;
 mod token;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, MandateCommand};
 use clap::CommandFactory as _;
 use futures::future::{LocalBoxFuture, ready};
 use remit_core::Result;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, Result<()>> {
         Command::Token(args) => Box::pin(ready(token::run(&args))),
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::Doctor(args) => Box::pin(doctor::run(args)),
+        Command::Mandate(MandateCommand::Verify(args)) => Box::pin(mandate::run(args)),
         Command::Config(command) => Box::pin(ready(config::run(command))),
         Command::Client(command) => crate::cli::run(command),
         Command::Completions { shell } => {
