@@ -1,5 +1,6 @@
 //! Compiles every proto file under `proto/remit` with protox, so that no system `protoc` is needed.
 
+use prost_reflect::{DescriptorPool, Value};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 use std::error::Error;
 use std::fs;
@@ -17,15 +18,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     // prost_types drops extension options on decoding, and the rules and permissions are extensions:
     // the bytes that protox encodes are the only complete form.
-    fs::write(out.join("remit.fds"), {
-        let mut lean = protox::Compiler::new([&root])?;
-        lean.include_imports(true).include_source_info(false).open_files(&files)?;
-        lean.encode_file_descriptor_set()
-    })?;
+    let mut lean = protox::Compiler::new([&root])?;
+    lean.include_imports(true).include_source_info(false).open_files(&files)?;
+    let bytes = lean.encode_file_descriptor_set();
+    let pool = DescriptorPool::decode(bytes.as_slice())?;
+    fs::write(out.join("remit.fds"), bytes)?;
 
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "buf.validate");
-    fs::write(out.join("shared.rs"), shared(&set))?;
+    fs::write(out.join("shared.rs"), shared(&set, &pool))?;
     let mut prost = tonic_prost_build::Config::new();
     prost.enable_type_names();
     // Equal messages must encode to equal bytes: request and content digests are taken over them.
@@ -51,7 +52,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 /// Implements, for every type that has it, what messages of the contract have in common: see `src/wire`.
-fn shared(set: &FileDescriptorSet) -> String {
+fn shared(set: &FileDescriptorSet, pool: &DescriptorPool) -> String {
     let mut code = String::new();
     for file in set.file.iter().filter(|file| file.package().starts_with("remit.")) {
         let module = file.package().split('.').map(rust_name).collect::<Vec<_>>().join("::");
@@ -64,6 +65,7 @@ fn shared(set: &FileDescriptorSet) -> String {
                 code += &words(&inner, enumeration);
             }
             code += &requests(&module, message);
+            code += &updatable(pool, &format!("{}.{}", file.package(), message.name())).unwrap_or_default();
         }
     }
     code
@@ -110,6 +112,21 @@ fn requests(module: &str, message: &DescriptorProto) -> String {
         );
     }
     code
+}
+
+/// What an update may change of the resource that it holds.
+fn updatable(pool: &DescriptorPool, request: &str) -> Option<String> {
+    let request = pool.get_message_by_name(request)?;
+    let mask = request.get_field_by_name("update_mask")?.options();
+    let policy = mask.get_extension(&pool.get_extension_by_name("remit.options.v1.updatable")?).into_owned();
+    let fields = policy.as_message()?.get_field_by_name("fields")?.into_owned();
+    let fields: Vec<&str> = fields.as_list()?.iter().filter_map(Value::as_str).collect();
+    let resource = request.fields().next()?.kind().as_message()?.clone();
+    let module = resource.package_name().split('.').map(rust_name).collect::<Vec<_>>().join("::");
+    Some(format!(
+        "impl crate::wire::Updatable for {module}::{} {{\n    const UPDATABLE: &'static [&'static str] = &{fields:?};\n}}\n",
+        resource.name()
+    ))
 }
 
 /// A segment of a package as prost names its module.

@@ -1,4 +1,5 @@
-//! What a call costs in SQL statements, counted and not timed: a get one, a list two, a mutation six.
+//! What a call costs in SQL statements, counted and not timed: a get one, a list two, a mutation six, and what has to
+//! be worked out a dozen.
 //!
 //! The table stands in `docs/architecture.md`, so that a change that costs a statement shows in review:
 //! `REMIT_BLESS=1 cargo nextest run -p remit-tests budget` writes it.
@@ -34,14 +35,17 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("GetInfo", 24, "outbox, feeds and timers of every service in the process are counted"),
 ];
 
-/// The most statements that a call of the method may take; `None` for reads that work something out.
-fn bound(method: &MethodDescriptor) -> Option<u64> {
+/// What a read may take that works something out. It reads what it needs together, however many things that is.
+const WORKED_OUT: u64 = 13;
+
+/// The most statements that a call of the method may take.
+fn bound(method: &MethodDescriptor) -> u64 {
     let name = method.name();
     match () {
-        () if !is_read(method) => Some(6),
-        () if name.starts_with("Get") => Some(1),
-        () if method.input().get_field_by_name("page_size").is_some() => Some(2),
-        () => None,
+        () if !is_read(method) => 6,
+        () if name.starts_with("Get") => 1,
+        () if method.input().get_field_by_name("page_size").is_some() => 2,
+        () => WORKED_OUT,
     }
 }
 
@@ -51,7 +55,7 @@ fn excesses(most: &BTreeMap<String, u64>, exceptions: &[(&str, u64, &str)]) -> V
     for method in methods() {
         let Some(taken) = most.get(&path(&method)).copied() else { continue };
         let exception = exceptions.iter().find(|(name, ..)| *name == method.name());
-        let within = bound(&method).is_none_or(|bound| taken <= bound);
+        let within = taken <= bound(&method);
         match exception {
             None if !within => found.push(format!("{} takes {taken} statements", path(&method))),
             Some((_, bound, _)) if taken > *bound => {
@@ -131,6 +135,7 @@ fn a_statement_too_many_and_an_exception_too_many_are_found() {
     assert_eq!(excesses(&cost("/remit.scoring.v1.TaskService/ListTasks", 3), &[]).len(), 1);
     assert_eq!(excesses(&cost("/remit.scoring.v1.TaskService/CreateTask", 7), &[]).len(), 1);
     assert!(excesses(&cost("/remit.scoring.v1.TaskService/CreateTask", 6), &[]).is_empty());
+    assert_eq!(excesses(&cost("/remit.kpi.v1.KpiService/SummarizeKpis", 179), &[]).len(), 1);
     let page = written(&format!("a\n{BEGIN}old\n{END}\nb\n"), &table(&cost(get, 1), &[]));
     assert!(
         page.contains("| `TaskService.GetTask` | 1 |  |\n<!-- /budget -->\nb\n") && !page.contains("old"),

@@ -105,6 +105,30 @@ impl Error {
         self
     }
 
+    /// The same about a message that stands in `field` of a request: a rule names the fields of what it looks at,
+    /// and a caller wants to know where in the request they are.
+    #[must_use]
+    pub fn within(mut self, field: &str) -> Self {
+        for violation in &mut self.violations {
+            let named = self.message.strip_prefix(violation.field.as_str()).filter(|rest| rest.starts_with(": "));
+            if let Some(rest) = named {
+                self.message = format!("{field}.{}{rest}", violation.field);
+            }
+            violation.field = format!("{field}.{}", violation.field);
+        }
+        self
+    }
+
+    /// The same about a `field` of a request that holds a document: where in it stands in the descriptions.
+    #[must_use]
+    pub fn inside(mut self, field: &str) -> Self {
+        for violation in &mut self.violations {
+            violation.description = format!("{}: {}", violation.field, violation.description);
+            field.clone_into(&mut violation.field);
+        }
+        self
+    }
+
     /// Says how long to wait before resending.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
@@ -147,5 +171,26 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_by_its_path_in_the_request() {
+        let error = Error::invalid("CALENDAR_INVALID", "hours[0]", "is empty").within("calendar");
+        assert_eq!(
+            (error.message(), error.violations()[0].field.as_str()),
+            ("calendar.hours[0]: is empty", "calendar.hours[0]")
+        );
+        let error = Error::invalid("POLICY_INVALID", "rules[1].when", "is no condition").inside("source");
+        let violation = &error.violations()[0];
+        assert_eq!(
+            (violation.field.as_str(), violation.description.as_str()),
+            ("source", "rules[1].when: is no condition")
+        );
+        assert_eq!(error.message(), "rules[1].when: is no condition");
     }
 }

@@ -86,7 +86,8 @@ impl Db {
         Ok(answer)
     }
 
-    /// A mutation that nobody asked for: the service's own work, under its own name ([`Actor::service`]).
+    /// A mutation that nobody asked for: the service's own work, under its own name ([`Actor::service`]). Where it
+    /// follows from a call in progress, its events bear the trace id of that call ([`crate::Options::trace`]).
     ///
     /// # Errors
     /// What `work` returns, and nothing has happened then; else as [`Db::mutate`].
@@ -110,7 +111,7 @@ impl Db {
             method: action,
             request_id: String::new(),
             request_digest: [0; 32],
-            trace_id: String::new(),
+            trace_id: (self.shared.options.trace)(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::query::{Order, Sql};
 use crate::tx::Tx;
 use crate::value::{Row, Value};
 use prost::Message;
-use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag};
+use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag, name};
 use std::collections::HashSet;
 use std::future::Future;
 
@@ -325,7 +325,7 @@ pub trait Records: 'static {
     /// Returns one page of records and the token of the next one.
     ///
     /// # Errors
-    /// `InvalidArgument` for a wrong filter, page size or page token; else as [`crate::classify`] says.
+    /// `InvalidArgument` for a wrong filter or page token; else as [`crate::classify`] says.
     fn list(
         db: &Db,
         tenant: &Tenant,
@@ -336,6 +336,32 @@ pub trait Records: 'static {
             let (rows, token) =
                 rows(db, tenant, page, Self::TABLE, "revision, body", (&keys, Self::ORDER), Self::FIELDS).await?;
             Ok((rows.iter().map(Self::read).collect::<Result<_>>()?, token))
+        }
+    }
+
+    /// Returns one page of the records inside a parent of `P`, whose names have the form `pattern`, `models/*`; or
+    /// inside all of them, for `models/-` (AIP-159).
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`NAME_INVALID`) for a parent of another form; `NotFound` with the reason of `P`, if there is
+    /// no such parent; else as [`Records::list`].
+    fn list_in<P: Records>(
+        db: &Db,
+        tenant: &Tenant,
+        page: Page<'_>,
+        pattern: &str,
+    ) -> impl Future<Output = Result<(Vec<Self::Message>, String)>> + Send {
+        async move {
+            let parent = page.parent;
+            if parent == pattern.replace('*', "-") {
+                return Self::list(db, tenant, Page { parent: "", ..page }).await;
+            }
+            name::ids::<1>(parent, pattern, "parent")?;
+            let found = Self::list(db, tenant, page).await?;
+            if found.0.is_empty() {
+                P::get(&mut db.read().await?, tenant, parent).await?;
+            }
+            Ok(found)
         }
     }
 
@@ -397,7 +423,7 @@ fn columns(keys: &[Key]) -> Vec<&'static str> {
 /// together differ from row to row.
 ///
 /// # Errors
-/// `InvalidArgument` for a wrong filter, page size or page token; else as [`crate::classify`] says.
+/// `InvalidArgument` for a wrong filter or page token; else as [`crate::classify`] says.
 pub async fn rows(
     db: &Db,
     tenant: &Tenant,
@@ -407,7 +433,7 @@ pub async fn rows(
     order: (&[Key], Order),
     fields: &[Field],
 ) -> Result<(Vec<Row>, String)> {
-    let size = page::size(page.size)?;
+    let size = page::size(page.size);
     let only = format!("{:?}", page.only);
     let keyset = db.keyset(tenant, page.method, &[page.parent, page.filter, &only]);
     let after = keyset.after(page.token)?;

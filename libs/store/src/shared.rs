@@ -26,6 +26,8 @@ pub struct Options {
     pub outbox_limit: i64,
     /// The time that mutations work with.
     pub clock: Arc<dyn Clock>,
+    /// The trace id of the call in progress, empty outside of any: of what a service does on its own because of a call.
+    pub trace: fn() -> String,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             migrate: true,
             outbox_limit: 1_000_000,
             clock: Arc::new(SystemClock),
+            trace: String::new,
         }
     }
 }

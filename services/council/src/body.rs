@@ -74,10 +74,10 @@ pub(crate) fn check(body: &Body) -> Result<()> {
             return Err(Error::invalid("QUORUM_INVALID", "body.class_rules", "has two rules for one change class"));
         }
         if let Some(quorum) = &class.quorum {
-            rule(quorum).check(&body.role_groups, "body.class_rules.quorum")?;
+            rule(quorum).check(&body.role_groups, &format!("body.class_rules[{at}].quorum"))?;
         }
     }
-    Month::of(Timestamp(0), &body.zone).map(drop)
+    Month::of(Timestamp(0), &body.zone).map(drop).map_err(|error| error.within("body"))
 }
 
 /// A quorum rule as the counting of votes reads it.

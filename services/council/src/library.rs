@@ -69,6 +69,18 @@ pub(crate) fn controls() -> Result<&'static [Control]> {
     Ok(PARSED.get_or_init(|| parsed))
 }
 
+/// Checks that the library has a control, named by `field`.
+///
+/// # Errors
+/// `InvalidArgument` (`NAME_INVALID`), `NotFound` (`CONTROL_NOT_FOUND`).
+pub(crate) fn check(name: &str, field: &str) -> Result<()> {
+    ControlName::parse(name, field)?;
+    if controls()?.iter().any(|control| control.name() == name) {
+        return Ok(());
+    }
+    Err(Error::not_found("CONTROL_NOT_FOUND", name))
+}
+
 fn parse(line: &str) -> Result<Control> {
     let broken = || Error::internal(format!("the control library has a broken line: {line}"));
     let fields = split(line);

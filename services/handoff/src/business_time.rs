@@ -29,7 +29,7 @@ pub(crate) fn calendar(message: &pb::Calendar) -> Result<Calendar> {
             return Err(Error::invalid("CALENDAR_INVALID", field(), "must be there once"));
         }
     }
-    Calendar::new(&message.time_zone, &hours, holidays)
+    Calendar::new(&message.time_zone, &hours, holidays).map_err(|error| error.within("calendar"))
 }
 
 /// The duration of a service level, if its form is right.

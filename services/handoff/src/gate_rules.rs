@@ -34,7 +34,7 @@ pub(crate) fn check(gate: &pb::GateVersion) -> Result<()> {
     if let Some(checklist) = &gate.checklist
         && !checklist.items.is_empty()
     {
-        build_checklist(checklist)?;
+        build_checklist(checklist).map_err(|error| error.within("gate_version"))?;
     }
     if let Some(Rules::Creative(rules)) = &gate.rules
         && rules.review_top_n > rules.variants_required

@@ -48,6 +48,6 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 
 async fn build(deps: Deps) -> Result<Parts> {
     let service = service::Service::new(deps);
-    let routes = grpc::routes(&service);
+    let routes = grpc::routes(service);
     Ok(Parts { routes, timers: Some(Arc::new(service::Timers)), ..Parts::default() })
 }

@@ -10,7 +10,9 @@ use remit_api::handoff::v1::HandoffState;
 use remit_api::kpi::v1::Event;
 use remit_api::types::ActorKind;
 use remit_api::wire::Word as _;
-use remit_core::details::{self, Details, LeadRouted, ReviewDecided, RoutingReviewed, VariantEdited};
+use remit_core::details::{
+    self, Details, HandoffOverridden, LeadRouted, ReviewDecided, RoutingReviewed, VariantEdited,
+};
 use remit_core::name;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -39,6 +41,9 @@ pub struct Memory {
     /// The gate that it is governed by.
     #[prost(string, tag = "6")]
     pub gate: String,
+    /// Whether an AI run ever began.
+    #[prost(bool, tag = "7")]
+    pub ran: bool,
 }
 
 /// The resources whose memory the entries need.
@@ -137,6 +142,8 @@ impl Seen<'_> {
             gate.clone_into(&mut memory.gate);
         }
         let gate = memory.gate.clone();
+        let running = HandoffState::AiRunning.word();
+        memory.ran |= moved.from == running || moved.to == running;
         let by_machine = self.audited.actor.as_ref().is_some_and(|actor| actor.kind() != ActorKind::Human);
         match action {
             "handoff.handoffs.create" => memory.created = self.audited.occurred_at,
@@ -148,7 +155,10 @@ impl Seen<'_> {
             "handoff.variants.edit" if !self.details::<VariantEdited>().override_name.is_empty() => {
                 self.overridden(memory, events);
             }
-            "handoff.handoffs.override" => self.overridden(memory, events),
+            // Taking over before AI did anything, or correcting a person's work, overrides no AI result.
+            "handoff.handoffs.override" if !self.details::<HandoffOverridden>().override_name.is_empty() => {
+                self.overridden(memory, events);
+            }
             _ => {}
         }
         if moved.to == moved.from {
@@ -208,7 +218,8 @@ impl Seen<'_> {
         let finished = self.event("human_intervention_rate", Some(intervention), gate);
         memory.finished.clone_from(&finished.event_id);
         memory.finish_time = finished.occurred_at;
-        events.push(finished);
+        // What people did alone is no work of AI.
+        events.extend(Some(finished).filter(|_| memory.ran));
         events.push(self.event("handoff_throughput", None, gate));
         events.push(self.escalation(memory, gate));
         let seconds = |time: prost_types::Timestamp| time.seconds as f64 + f64::from(time.nanos) / 1e9;
@@ -253,7 +264,7 @@ mod tests {
     use super::*;
     use remit_api::types::Actor;
     use remit_core::details::{
-        Graded, HandoffCreated, HandoffMoved, HandoffOverridden, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
+        Graded, HandoffCreated, HandoffMoved, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
     };
 
     fn entry(index: i64, resource: &str, details: impl Details, action: &str) -> Entry {
@@ -306,13 +317,14 @@ mod tests {
             totals: vec![graded("a", 85.0, true), graded("b", 60.0, false)],
             ..ReviewDecided::default()
         };
+        let rolled_back = HandoffOverridden { override_name: "overrides/1".to_owned(), ..HandoffOverridden::default() };
         vec![
             step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default()),
             step(1, "handoff.runs.fail", Some(AiRunning), Triggered, HandoffMoved::default()),
             step(2, "handoff.variants.submit", Some(AiRunning), InReview, VariantsSubmitted::default()),
             step(3, "handoff.reviews.submit", Some(InReview), Accepted, decided),
             step(4, "handoff.handoffs.publish", Some(Accepted), Published, HandoffPublished::default()),
-            step(5, "handoff.handoffs.override", Some(Published), Cancelled, HandoffOverridden::default()),
+            step(5, "handoff.handoffs.override", Some(Published), Cancelled, rolled_back),
         ]
     }
 
@@ -338,6 +350,25 @@ mod tests {
         assert_eq!(values("denied_action_rate"), [Some(0.0)]);
         let edited = derive(&life(1), &mut BTreeMap::new());
         assert_eq!(of(&edited, "acceptance_rate")[0].value, Some(0.0));
+    }
+
+    #[test]
+    fn a_takeover_before_ai_did_anything_is_no_intervention() {
+        use HandoffState::{AiRunning, Draft, HumanLed, Published, Triggered};
+        let work = |from: HandoffState, override_name: &str| {
+            let taken = HandoffOverridden { override_name: override_name.to_owned(), ..HandoffOverridden::default() };
+            let entries = [
+                step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default()),
+                step(1, "handoff.handoffs.override", Some(from), HumanLed, taken),
+                step(2, "handoff.handoffs.publish", Some(HumanLed), Published, HandoffPublished::default()),
+            ];
+            let events = derive(&entries, &mut BTreeMap::new());
+            assert_eq!(of(&events, "handoff_throughput").len(), 1);
+            of(&events, "human_intervention_rate").iter().map(|event| event.value).collect::<Vec<_>>()
+        };
+        assert_eq!(work(Triggered, ""), [], "nor is it work of AI");
+        assert_eq!(work(AiRunning, "overrides/1"), [Some(1.0)]);
+        assert_eq!(work(AiRunning, ""), [Some(0.0)], "a correction of a person's work");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use prost_types::FieldMask;
 use remit_core::{Error, Result, digest};
-use remit_store::Page;
 
 /// Requires a digest.
 ///
@@ -37,17 +36,6 @@ pub(crate) fn names<N>(names: &[String], field: &str, parse: fn(&str, &str) -> R
 /// What `parse` returns.
 pub(crate) fn optional<N>(name: &str, field: &str, parse: fn(&str, &str) -> Result<N>) -> Result<()> {
     if name.is_empty() { Ok(()) } else { parse(name, field).map(|_| ()) }
-}
-
-/// The page of a list that takes `all` as its parent for the versions of everything.
-///
-/// # Errors
-/// What `parse` returns for another parent of a wrong form.
-pub(crate) fn within<'a, N>(page: Page<'a>, all: &str, parse: fn(&str, &str) -> Result<N>) -> Result<Page<'a>> {
-    if page.parent == all {
-        return Ok(Page { parent: "", ..page });
-    }
-    parse(page.parent, "parent").map(|_| page)
 }
 
 /// The paths of an update mask as it was given.

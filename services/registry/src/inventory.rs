@@ -12,24 +12,6 @@ use remit_core::{Error, Result};
 
 /// How many bytes the parameters of a version may take.
 const MOST_PARAMETERS: usize = 65_536;
-/// What of a version can be updated.
-pub(crate) const MUTABLE: &[&str] = &["known_issues", "review_by", "labels"];
-/// What of a version never changes.
-pub(crate) const IMMUTABLE: &[&str] = &[
-    "provider",
-    "base_model",
-    "artifact_digest",
-    "artifact_uri",
-    "parameters",
-    "artifacts",
-    "intended_use",
-    "limitations",
-    "oversight_measures",
-    "data_provenance",
-    "owner",
-    "ai_act_class",
-    "ai_act_role",
-];
 
 /// The state that the table of moves knows; `None` for the one that means nothing.
 pub(crate) fn lifecycle(state: ModelVersionState) -> Option<State> {

@@ -55,6 +55,6 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 }
 
 async fn build(deps: Deps) -> Result<Parts> {
-    let routes = grpc::routes(&Service { db: deps.db, mandates: deps.mandates, shutdown: deps.shutdown });
+    let routes = grpc::routes(Service { db: deps.db, mandates: deps.mandates, shutdown: deps.shutdown });
     Ok(Parts { routes, ..Parts::default() })
 }

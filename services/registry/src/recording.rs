@@ -7,7 +7,7 @@ use remit_api::registry::v1::{
     ArtifactVersion, ArtifactVersionState, ModelVersion, Output, OutputEntry, OutputWarning,
 };
 use remit_api::types::Actor;
-use remit_api::wire::{self, Word as _, required, time};
+use remit_api::wire::{self, Word as _, range, required, time};
 use remit_core::name::{self, ArtifactVersionName, DecisionName, HandoffName, ModelVersionName, OutputName, TaskName};
 use remit_core::{Error, Result, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,12 +80,17 @@ fn check(id: &str, output: &Output, now: Timestamp) -> Result<Timestamp> {
     if output.parents.iter().any(|parent| name::last(parent) == id) {
         return Err(Error::invalid("PARENT_IS_SELF", "output.parents", "must not name the output itself"));
     }
+    let made = time::past(output.occurred_time.as_ref(), now, "output.occurred_time")?;
     for (at, review) in output.reviews.iter().enumerate() {
         if let Some(when) = &review.review_time {
-            time::parse(when, &format!("output.reviews[{at}].review_time"))?;
+            let field = format!("output.reviews[{at}].review_time");
+            let when = time::parse(when, &field)?;
+            if output.occurred_time.is_some() {
+                range::in_order(made, when, "the output's occurred_time", &field)?;
+            }
         }
     }
-    time::past(output.occurred_time.as_ref(), now, "output.occurred_time")
+    Ok(made)
 }
 
 fn warning(reason: &str, field: &str, message: String) -> OutputWarning {

@@ -6,21 +6,6 @@ use remit_core::name::FunctionName;
 use remit_core::{Result, Timestamp, canonical};
 use remit_policy::suitability::{Seed, Signal, verdict};
 
-/// The fields that a caller may set, as in an update mask.
-pub(crate) const SETTABLE: [&str; 11] = [
-    "title",
-    "compressible",
-    "tooling_adopted",
-    "senior_strategy_role",
-    "market_premium",
-    "maturity",
-    "execution_kind",
-    "status",
-    "evidence_level",
-    "strategy_owner",
-    "notes",
-];
-
 fn signal(signal: api::Signal) -> Signal {
     match signal {
         api::Signal::Unspecified => None,

@@ -15,34 +15,6 @@ pub(crate) const WEEKS_PER_YEAR: f64 = 52.0;
 /// At most this many people rate one task.
 pub(crate) const MAX_RATERS: usize = 50;
 
-/// The fields that a caller may set, as in an update mask.
-pub(crate) const SETTABLE: [&str; 24] = [
-    "title",
-    "description",
-    "function",
-    "role",
-    "frequency_per_week",
-    "minutes_per_instance",
-    "complexity",
-    "brand_impacting",
-    "regulated_domain",
-    "reserved_category",
-    "execution_kind",
-    "stakes",
-    "pilot_evidence",
-    "disclosure",
-    "gate",
-    "purpose",
-    "strategy_owner",
-    "execution_owner",
-    "audit_window",
-    "labels",
-    "ratings",
-    "tolerated_variability",
-    "environment_validity",
-    "feedback_delay",
-];
-
 /// Checks what the field rules of the contract cannot say.
 pub(crate) fn check(task: &api::Task) -> Result<()> {
     if !task.function.is_empty() {
@@ -58,6 +30,14 @@ pub(crate) fn check(task: &api::Task) -> Result<()> {
         return Err(Error::invalid("TOO_MANY_RATERS", "task.ratings", format!("must be at most {MAX_RATERS}")));
     }
     Ok(())
+}
+
+/// Gives ratings that a caller sends again without their time the time that they have.
+pub(crate) fn keep_times(task: &mut api::Task, before: &api::Task) {
+    for rating in task.ratings.iter_mut().filter(|rating| rating.rate_time.is_none()) {
+        let again = |old: &&api::Rating| api::Rating { rate_time: None, ..(*old).clone() } == *rating;
+        rating.rate_time = before.ratings.iter().find(again).and_then(|old| old.rate_time);
+    }
 }
 
 /// Keeps what a caller may set, with the ratings in the order of their raters, one for each.

@@ -121,6 +121,20 @@ async fn an_edit_voids_votes_and_nobody_approves_alone(suite: Suite) {
     approve(&seat(&suite, "lea"), &edited).await.expect("a vote");
     assert_eq!(get(&suite, &edited).await.state(), ProposalState::Executed);
     assert_eq!(refused(approve(&seat(&suite, "dan"), &edited).await), "PROPOSAL_NOT_OPEN");
+
+    // What the council does because of a vote is part of the trace of that vote.
+    let events = suite.entries(&format!("resource = \"{}\"", edited.name)).await;
+    let events: Vec<_> = events.into_iter().filter_map(|entry| entry.event).collect();
+    let traces = |action: &str| -> Vec<&str> {
+        events.iter().filter(|event| event.action == action).map(|event| event.trace_id.as_str()).collect()
+    };
+    let votes = traces("council.proposals.vote");
+    let deciding = *votes.last().expect("the votes are recorded");
+    assert!(deciding.len() == 32 && deciding != votes[0], "each call has a trace of its own: {votes:?}");
+    assert_eq!(
+        (traces("council.proposals.start"), traces("council.proposals.execute")),
+        (vec![deciding], vec![deciding])
+    );
 }
 
 async fn a_recusal_that_leaves_no_quorum_escalates(suite: Suite) {

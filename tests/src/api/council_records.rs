@@ -177,6 +177,9 @@ async fn a_delegate_votes_until_the_delegation_ends(suite: Suite) {
     ] {
         assert_eq!(refusal(lea.create_delegation(wrong).await), "DELEGATION_INVALID");
     }
+    let mut empty = delegation("d", "ed", hour);
+    empty.delegation.as_mut().expect("a delegation").start_time = Some(stamp(hour));
+    assert_eq!(refusal(lea.create_delegation(empty).await), "TIME_RANGE_INVALID");
     let first = propose(&suite, STEERING, "first").await;
     assert_eq!(refusal(approve(&person(&suite, "ed", "legal"), &first).await), "NOT_ELIGIBLE");
     let made = lea.create_delegation(delegation("d", "ed", hour)).await.expect("a delegation").into_inner();
@@ -376,6 +379,16 @@ async fn the_law_sets_the_clocks_of_an_incident(suite: Suite) {
     assert_eq!(refusal(lea.create_incident(report("none", none.clone())).await), "INCIDENT_EXISTS");
     let future = incident(Seriousness::Serious, now.plus(Duration::from_secs(301)));
     assert_eq!(refusal(lea.create_incident(report("future", future)).await), "TIME_OUT_OF_RANGE");
+    // Nobody is aware of what has not happened.
+    let occurred = |second: i64| Some(stamp(Timestamp(aware.0 + second * 1_000_000)));
+    let early = Incident { occur_time: occurred(1), ..incident(Seriousness::Serious, aware) };
+    let early = lea.create_incident(report("early", early)).await.expect_err("a report from before it happened");
+    assert_eq!(reason(&early), "TIME_RANGE_INVALID");
+    assert!(early.message().starts_with("incident.aware_time: "), "{}", early.message());
+    let at_once = Incident { occur_time: occurred(0), ..incident(Seriousness::Serious, aware) };
+    let at_once = lea.create_incident(report("at-once", at_once)).await.expect("an incident").into_inner();
+    let handed = submission(&at_once, ClockKind::AiAct73, Timestamp(aware.0 - 1_000_000), false);
+    assert_eq!(refusal(lea.record_submission(handed).await), "TIME_RANGE_INVALID");
     let mut machine = IncidentServiceClient::new(suite.service("scoring").to("council"));
     let unaware = Incident { aware_time: None, ..incident(Seriousness::NotSerious, aware) };
     let made = machine.create_incident(report("machine", unaware)).await.expect("a service may report").into_inner();

@@ -1,5 +1,6 @@
 //! A suite with one of everything, asked by descriptor.
 
+use super::paths::astray;
 use super::requests::{MADE, VALID};
 use super::wire::{methods, path, send, service_of};
 use crate::api::furnish;
@@ -18,6 +19,8 @@ pub(crate) struct Remit {
     access: Methods,
     /// Every etag seen in an answer, with the message that had it.
     etags: Mutex<Vec<(String, String)>>,
+    /// Every field in a refusal that the request does not have.
+    strays: Mutex<Vec<String>>,
 }
 
 impl Remit {
@@ -26,7 +29,7 @@ impl Remit {
         let config = remit_runtime::Config::from_toml("").expect("the defaults are valid");
         let access = Methods::new(remit_api::pool(), &config.roles).expect("every method has a rule");
         furnish(&suite).await;
-        let remit = Self { suite, access, etags: Mutex::default() };
+        let remit = Self { suite, access, etags: Mutex::default(), strays: Mutex::default() };
         for (name, json) in MADE {
             let method = named(name);
             let made = remit.ask(&method, &message(&method, json)).await;
@@ -48,7 +51,10 @@ impl Remit {
         let subject = if human { "contract" } else { "remit-contract" };
         let token = format!("Bearer {}", self.suite.token(subject, kind, roles, &["legal", "marketing_lead"]));
         let channel = self.suite.bare(&service_of(method));
-        let bytes = send(channel, method, request.encode_to_vec().into(), Some(&token)).await?;
+        let bytes =
+            send(channel, method, request.encode_to_vec().into(), Some(&token)).await.inspect_err(|status| {
+                self.strays.lock().expect("nobody panicked while holding it").extend(astray(method, status));
+            })?;
         let answer = DynamicMessage::decode(method.output(), bytes).expect("an answer of the method's type");
         etags_in(&answer, &mut self.etags.lock().expect("nobody panicked while holding it"));
         Ok(answer)
@@ -59,8 +65,20 @@ impl Remit {
         self.etags.lock().expect("nobody panicked while holding it").clone()
     }
 
+    /// How many audit entries match a filter.
+    pub(crate) async fn entries(&self, filter: &str) -> usize {
+        self.suite.entries(filter).await.len()
+    }
+
+    /// Who is named as actor in the audit log.
+    pub(crate) async fn actors(&self) -> Vec<remit_api::types::Actor> {
+        self.suite.entries("").await.into_iter().filter_map(|entry| entry.event?.actor).collect()
+    }
+
+    /// Ends the suite. Whatever was refused in it named fields of its request.
     pub(crate) async fn stop(self) {
         self.suite.stop().await;
+        nothing(self.strays.into_inner().expect("nobody panicked while holding it"));
     }
 }
 

@@ -3,8 +3,8 @@
 use super::answers::{Remit, nothing, unlike, valid};
 use super::requests::UNKNOWN;
 use super::wire::methods;
-use prost_reflect::{FieldDescriptor, Kind, MethodDescriptor, Value};
-use tonic::Code;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, Value};
+use tonic::{Code, Status};
 
 /// Gets of what has no name, each with its reason.
 const NAMELESS: &[(&str, &str)] = &[
@@ -29,6 +29,23 @@ fn every_get_has_an_unknown_name() {
     nothing(missing.map(|(get, _)| format!("requests::UNKNOWN has no name for {}", get.name())).collect());
 }
 
+type Answer = Result<DynamicMessage, Status>;
+
+/// What is wrong with the answer to a name that nothing has.
+pub(super) fn not_missing(answer: &Answer) -> Option<String> {
+    unlike(answer, Code::NotFound, &["_NOT_FOUND"])
+}
+
+/// What is wrong with the answer to what is no name.
+pub(super) fn not_refused(answer: &Answer) -> Option<String> {
+    unlike(answer, Code::InvalidArgument, &["NAME_INVALID"])
+}
+
+/// What is wrong with the answer to an id that is none; `ruled` if a rule of the proto file says so too.
+pub(super) fn not_an_id(answer: &Answer, ruled: bool) -> Option<String> {
+    unlike(answer, Code::InvalidArgument, &[if ruled { "FIELD_INVALID" } else { "ID_INVALID" }])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_not_found() {
     let remit = Remit::start().await;
@@ -37,7 +54,7 @@ async fn what_is_not_there_is_not_found() {
         let unknown = UNKNOWN.iter().find(|(known, _)| *known == get.name()).map_or("", |(_, name)| *name);
         let mut request = valid(&get);
         request.set_field(&field, Value::String(unknown.to_owned()));
-        let found = unlike(&remit.ask(&get, &request).await, Code::NotFound, &["_NOT_FOUND"]);
+        let found = not_missing(&remit.ask(&get, &request).await);
         broken.extend(found.map(|what| format!("{} of {unknown}: {what}", get.name())));
     }
     nothing(broken);
@@ -52,7 +69,7 @@ async fn what_is_no_name_is_refused() {
         for bad in ["this is not a name", "strangers/of-this-collection", "tasks/a/b/c/d/e/f"] {
             let mut request = valid(&get);
             request.set_field(&field, Value::String(bad.to_owned()));
-            let found = unlike(&remit.ask(&get, &request).await, Code::InvalidArgument, &["NAME_INVALID"]);
+            let found = not_refused(&remit.ask(&get, &request).await);
             broken.extend(found.map(|what| format!("{} of {bad:?}: {what}", get.name())));
         }
     }
@@ -77,8 +94,8 @@ async fn a_bad_id_is_refused() {
         assert!(request.fields().count() > 0, "requests::MADE has no request for {}", method.name());
         request.set_field(&id, Value::String("bad id!".to_owned()));
         let ruled = remit_api::validate::violations(&request).expect("the rules can be applied");
-        let wanted = if ruled.iter().any(|rule| rule.field == id.name()) { "FIELD_INVALID" } else { "ID_INVALID" };
-        let found = unlike(&remit.ask(&method, &request).await, Code::InvalidArgument, &[wanted]);
+        let ruled = ruled.iter().any(|rule| rule.field == id.name());
+        let found = not_an_id(&remit.ask(&method, &request).await, ruled);
         broken.extend(found.map(|what| format!("{}: {what}", method.name())));
         tried += 1;
     }

@@ -3,7 +3,7 @@
 use super::answers::{Remit, holds, nothing, unlike, valid};
 use super::wire::methods;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
-use tonic::Code;
+use tonic::{Code, Status};
 
 const RANGE: &str = "remit.type.v1.TimeRange";
 
@@ -38,6 +38,11 @@ fn range(start: &str, end: &str) -> DynamicMessage {
     DynamicMessage::deserialize(kind, &mut serde_json::Deserializer::from_str(&json)).expect("a range")
 }
 
+/// What is wrong with the answer to a range that is empty or turned round.
+pub(super) fn not_refused(answer: &Result<DynamicMessage, Status>) -> Option<String> {
+    unlike(answer, Code::InvalidArgument, &["TIME_RANGE_INVALID"])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_is_empty_or_turned_round_is_refused() {
     let remit = Remit::start().await;
@@ -56,7 +61,7 @@ async fn a_range_that_is_empty_or_turned_round_is_refused() {
                 set(&mut request, &place, range(start, end));
                 let answer = remit.ask(&method, &request).await;
                 let shown: Vec<_> = place.iter().map(FieldDescriptor::name).collect();
-                let found = unlike(&answer, Code::InvalidArgument, &["TIME_RANGE_INVALID"]);
+                let found = not_refused(&answer);
                 broken.extend(found.map(|what| format!("{} {}: {what}", method.name(), shown.join("."))));
                 tried += 1;
             }

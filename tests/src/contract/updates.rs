@@ -2,7 +2,7 @@
 
 use super::answers::{Remit, named, nothing, unlike, valid};
 use super::wire::methods;
-use crate::support::reason;
+use crate::support::{permission, reason};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage as _, Value};
 use std::collections::BTreeSet;
 use tonic::{Code, Status};
@@ -12,9 +12,6 @@ const WHOLE: &[(&str, &str)] = &[];
 
 /// Messages whose etag no answer of these tests shows, each with its reason.
 const UNSEEN: &[(&str, &str)] = &[("ModelState", "a part of a watch stream; it is the etag of its version")];
-
-/// Fields that a resource must have and an update cannot change.
-const FIXED: &[(&str, &[&str])] = &[("UpdateIncident", &["system", "source"])];
 
 /// One Update method with what it changes.
 struct Update {
@@ -49,11 +46,23 @@ impl Update {
 
     /// The fields that the request changes.
     fn changed(&self) -> Vec<FieldDescriptor> {
-        let given = self.given();
-        let fixed =
-            FIXED.iter().find(|(method, _)| *method == self.method.name()).map_or(&[][..], |(_, fields)| *fields);
-        let changes = |field: &FieldDescriptor| field.name() != "name" && !fixed.contains(&field.name());
-        given.fields().map(|(field, _)| field).filter(changes).collect()
+        self.given().fields().map(|(field, _)| field).filter(|field| self.may_change(field)).collect()
+    }
+
+    /// What an update may change, as the option of its mask says.
+    fn updatable(&self) -> Vec<String> {
+        let option = remit_api::pool().get_extension_by_name("remit.options.v1.updatable").expect("the option exists");
+        let mask = self.method.input().get_field_by_name("update_mask").map(|mask| mask.options());
+        let policy = mask.map(|options| options.get_extension(&option).into_owned());
+        let fields = policy.as_ref().and_then(Value::as_message).and_then(|policy| policy.get_field_by_name("fields"));
+        let fields = fields.as_deref().and_then(Value::as_list).unwrap_or_default();
+        fields.iter().filter_map(|field| field.as_str().map(str::to_owned)).collect()
+    }
+
+    fn may_change(&self, field: &FieldDescriptor) -> bool {
+        let oneof = field.containing_oneof();
+        let means = |name: &String| *name == field.name() || oneof.as_ref().is_some_and(|oneof| oneof.name() == name);
+        self.updatable().iter().any(means)
     }
 
     /// The resource as it is.
@@ -74,7 +83,12 @@ impl Update {
         current
     }
 
-    async fn send(&self, remit: &Remit, resource: DynamicMessage, mask: &[&str]) -> Result<DynamicMessage, Status> {
+    async fn send(&self, remit: &Remit, resource: DynamicMessage, mask: &[&str]) -> Answer {
+        self.send_as(remit, resource, mask, "").await
+    }
+
+    /// The same under a request id.
+    async fn send_as(&self, remit: &Remit, resource: DynamicMessage, mask: &[&str], request_id: &str) -> Answer {
         let mut request = DynamicMessage::new(self.method.input());
         request.set_field(&self.resource, Value::Message(resource));
         if let Some(field) = self.method.input().get_field_by_name("update_mask").filter(|_| !mask.is_empty()) {
@@ -84,8 +98,48 @@ impl Update {
             paths.set_field_by_name("paths", Value::List(list));
             request.set_field(&field, Value::Message(paths));
         }
+        if !request_id.is_empty() {
+            request.set_field_by_name("request_id", Value::String(request_id.to_owned()));
+        }
         remit.ask(&self.method, &request).await
     }
+}
+
+type Answer = Result<DynamicMessage, Status>;
+
+/// What is wrong with the answer to a mask that names what cannot be updated.
+pub(super) fn not_refused(answer: &Answer) -> Option<String> {
+    unlike(answer, Code::InvalidArgument, &["UPDATE_MASK_INVALID"])
+}
+
+/// What is wrong with the answer to an etag that is not current.
+pub(super) fn not_stale(answer: &Answer) -> Option<String> {
+    unlike(answer, Code::Aborted, &["ETAG_MISMATCH"])
+}
+
+/// How an update that should have been made was refused.
+pub(super) fn not_made(answer: &Answer) -> Option<String> {
+    answer.as_ref().err().map(|status| format!("{:?} {}: {}", status.code(), reason(status), status.message()))
+}
+
+/// What is wrong with the answer to an update that changes nothing of `before`, after which there are so many more
+/// audit entries.
+pub(super) fn not_the_same(before: &DynamicMessage, answer: &Answer, entries: usize) -> Option<String> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(_) => return not_made(answer),
+    };
+    let other = before.descriptor().fields().find(|field| before.get_field(field) != answer.get_field(field));
+    let other = other.map(|field| {
+        let name = field.name().to_owned();
+        format!("{name} was {} and is {}", before.get_field(&field), answer.get_field(&field))
+    });
+    other.or_else(|| (entries > 0).then(|| format!("{entries} audit entries for nothing")))
+}
+
+/// Whether an etag is a revision, `r3`.
+pub(super) fn is_revision(etag: &str) -> bool {
+    etag.strip_prefix('r').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Runs a rule on every Update and gives a line for each that breaks it.
@@ -107,10 +161,10 @@ async fn each(remit: &Remit, rule: impl AsyncFn(&Remit, &Update) -> Option<Strin
 }
 
 /// Whether `answer` has what `wanted` has in the fields that an update changes.
-fn differs(update: &Update, answer: Result<DynamicMessage, Status>, wanted: &DynamicMessage) -> Option<String> {
+fn differs(update: &Update, answer: Answer, wanted: &DynamicMessage) -> Option<String> {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(status) => return Some(format!("{:?} {}: {}", status.code(), reason(&status), status.message())),
+        Err(_) => return not_made(&answer),
     };
     // The parts of a message that the service works out are not asked for.
     let kept = |field: &&FieldDescriptor| !matches!(field.kind(), Kind::Message(_)) || field.is_list();
@@ -138,7 +192,65 @@ async fn a_mask_with_an_unknown_field_is_refused() {
     let remit = Remit::start().await;
     let broken = each(&remit, async |remit, update| {
         let answer = update.send(remit, update.given(), &["no_such_field"]).await;
-        unlike(&answer, Code::InvalidArgument, &["UPDATE_MASK_INVALID"])
+        not_refused(&answer)
+    });
+    nothing(broken.await);
+    remit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_change_is_refused_by_name_and_else_not_looked_at() {
+    let remit = Remit::start().await;
+    let broken = each(&remit, async |remit, update| {
+        let current = update.unguarded(remit).await;
+        let kind = current.descriptor();
+        let fixed = kind.fields().filter(|field| !update.may_change(field));
+        for field in fixed.filter(|field| !["name", "etag"].contains(&field.name())) {
+            let bad = breaking(&current, &field);
+            // The mask comes first, whether the field is right or not.
+            let given = bad.clone().unwrap_or_else(|| current.clone());
+            let named = not_refused(&update.send(remit, given, &[field.name()]).await);
+            let ignored = match bad {
+                Some(bad) => not_made(&update.send(remit, bad, &[]).await),
+                None => None,
+            };
+            let found = named.map(|what| format!("{} named: {what}", field.name()));
+            let found = found.or_else(|| ignored.map(|what| format!("{} not named: {what}", field.name())));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    });
+    nothing(broken.await);
+    remit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_changes_nothing_leaves_no_trace() {
+    let remit = Remit::start().await;
+    let broken = each(&remit, async |remit, update| {
+        let made = update.send(remit, update.given(), &[]).await;
+        let Ok(first) = &made else { return not_made(&made) };
+        let action = format!("action = \"{}\"", permission(&update.method));
+        let before = remit.entries(&action).await;
+        let mut again = update.given();
+        if let Some(etag) = first.get_field_by_name("etag") {
+            again.set_field_by_name("etag", etag.into_owned());
+        }
+        let changed = update.changed();
+        for mask in [&[][..], &["*"], &[changed[0].name()]] {
+            let answer = update.send(remit, again.clone(), mask).await;
+            let found = not_the_same(first, &answer, remit.entries(&action).await - before);
+            if found.is_some() {
+                return found.map(|what| format!("{mask:?}: {what}"));
+            }
+        }
+        // Its request id is kept like any other.
+        let id = format!("nothing-{}", update.method.name());
+        let kept = update.send_as(remit, again.clone(), &[], &id).await;
+        let other = update.send_as(remit, again, &["*"], &id).await;
+        not_made(&kept).or_else(|| unlike(&other, Code::AlreadyExists, &["REQUEST_ID_REUSED"]))
     });
     nothing(broken.await);
     remit.stop().await;
@@ -196,7 +308,7 @@ async fn an_etag_that_is_not_current_is_refused() {
         let mut given = update.given();
         given.set_field_by_name("etag", Value::String("r999999".to_owned()));
         let answer = update.send(&remit, given, &[]).await;
-        let found = unlike(&answer, Code::Aborted, &["ETAG_MISMATCH"]);
+        let found = not_stale(&answer);
         broken.extend(found.map(|what| format!("{}: {what}", update.method.name())));
         let current = update.current(&remit).await;
         let fresh = update.send(&remit, current, &[update.changed()[0].name()]).await;
@@ -224,9 +336,7 @@ async fn etags_are_revisions() {
     let remit = Remit::start().await;
     read_all(&remit).await;
     let seen: BTreeSet<_> = remit.etags().into_iter().collect();
-    let revision =
-        |etag: &str| etag.strip_prefix('r').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    let odd = seen.iter().filter(|(_, etag)| !revision(etag)).map(|(kind, etag)| format!("{kind}: {etag:?}"));
+    let odd = seen.iter().filter(|(_, etag)| !is_revision(etag)).map(|(kind, etag)| format!("{kind}: {etag:?}"));
     let with_etag = remit_api::pool().all_messages().filter(|message| {
         let own = message.full_name().starts_with("remit.") && !message.name().ends_with("Request");
         own && message.get_field_by_name("etag").is_some()

@@ -1,6 +1,7 @@
 //! A connection that writes down every mutation that passes, so that what must hold for all of them is
 //! checked for all of them: a repeat gives the first answer, and each leaves one audit entry.
 
+use crate::contract::paths::astray;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt as _, StreamBody};
 use prost_reflect::prost::Message as _;
@@ -33,12 +34,19 @@ pub struct Recorder {
     calls: Mutex<Vec<Call>>,
     /// Every method that succeeded at least once, since the last [`Recorder::clear`].
     succeeded: Mutex<BTreeSet<String>>,
+    /// Fields in refusals that their requests do not have.
+    strays: Mutex<Vec<String>>,
     next_id: AtomicU64,
 }
 
 impl Recorder {
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    /// What was refused since the last time by a field that its request does not have.
+    pub fn strays(&self) -> Vec<String> {
+        std::mem::take(&mut self.strays.lock().unwrap())
     }
 
     pub fn succeeded(&self) -> BTreeSet<String> {
@@ -49,6 +57,7 @@ impl Recorder {
     pub fn clear(&self) {
         self.calls.lock().unwrap().clear();
         self.succeeded.lock().unwrap().clear();
+        self.strays.lock().unwrap().clear();
     }
 }
 
@@ -95,6 +104,9 @@ impl Link {
         let collected = body.collect().await.map_err(|status| Box::new(status) as BoxError)?;
         let trailers = collected.trailers().cloned();
         let bytes = collected.to_bytes();
+        if let Some(status) = tonic::Status::from_header_map(trailers.as_ref().unwrap_or(&parts.headers)) {
+            self.recorder.strays.lock().unwrap().extend(astray(&method, &status));
+        }
         let ok = trailers.as_ref().is_some_and(|trailers| header(trailers, "grpc-status") == "0");
         if ok {
             self.recorder.succeeded.lock().unwrap().insert(path.clone());

@@ -277,8 +277,11 @@ impl Suite {
     }
 
     /// Holds what every mutation promises against all that were recorded since the last time: the same
-    /// request under the same id gives the same answer, and there is one audit entry for it.
+    /// request under the same id gives the same answer, and there is one audit entry for it. And what was refused
+    /// was refused by fields that the requests have.
     pub async fn check_recorded(&self, exceptions: &[(&str, &str)]) {
+        let strays = self.recorder().strays();
+        assert!(strays.is_empty(), "{strays:#?}");
         let calls = self.recorder().take();
         self.settle().await;
         for call in &calls {

@@ -13,6 +13,7 @@
 mod plan;
 mod rules;
 
+use crate::wire::mask;
 use plan::{FieldPlan, MessagePlan, plan_of};
 use prost::Name;
 use prost::bytes::Bytes;
@@ -21,8 +22,10 @@ use std::collections::HashSet;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// The reason of every refusal that this module gives.
+/// The reason of a refusal by the rules of the proto files.
 pub const REASON: &str = "FIELD_INVALID";
+/// The reason of a refusal of text that no column can hold.
+pub const NUL: &str = "TEXT_HAS_NUL";
 const DOMAIN: &str = "remit";
 /// More violations than this are counted, not listed.
 const MAX_VIOLATIONS: usize = 50;
@@ -39,8 +42,9 @@ pub struct Violation {
 /// Checks the encoded request `bytes` of type `M`.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` with `google.rpc.BadRequest` and the reason [`REASON`], naming every field that
-/// breaks a rule.
+/// `INVALID_ARGUMENT` with `google.rpc.BadRequest`, naming every field that breaks a rule. The reason is that of the
+/// mask ([`mask::REASON`]) where an update names what it cannot change, [`REASON`] for the rules of the proto file,
+/// and [`NUL`] for text with the character U+0000.
 pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
     if !M::NAME.ends_with("Request") {
         return Ok(());
@@ -48,14 +52,63 @@ pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
     let name = M::full_name();
     let Some(descriptor) = crate::pool().get_message_by_name(&name) else { return Ok(()) };
     let plan = plan_of(&descriptor).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
-    if plan.is_empty() {
+    // Text with U+0000 has a zero byte, and few messages have one.
+    let has_zero = bytes.contains(&0);
+    if plan.is_empty() && !has_zero {
         return Ok(());
     }
     let message = DynamicMessage::decode(descriptor, bytes.clone())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let asked = mask::Asked::of(&message);
+    if let Some(description) = asked.as_ref().and_then(mask::Asked::refused) {
+        return Err(refusal(mask::REASON, &[Violation { field: mask::FIELD.to_owned(), description }]));
+    }
     let mut found = violations(&message).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
-    found.retain(|violation| !unmasked(&message, &violation.field));
-    if found.is_empty() { Ok(()) } else { Err(refusal(&found)) }
+    // What an update leaves as it is need not be right (AIP-134).
+    let counts = |violation: &Violation| asked.as_ref().is_none_or(|asked| !asked.leaves(&violation.field));
+    found.retain(counts);
+    if !found.is_empty() {
+        return Err(refusal(REASON, &found));
+    }
+    if has_zero {
+        nuls(&Value::Message(message.clone()), &mut String::new(), &mut found);
+        found.retain(counts);
+    }
+    if found.is_empty() { Ok(()) } else { Err(refusal(NUL, &found)) }
+}
+
+/// Every text with the character U+0000, which PostgreSQL cannot store.
+fn nuls(value: &Value, path: &mut String, found: &mut Vec<Violation>) {
+    let length = path.len();
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            found.push(Violation { field: path.clone(), description: "must not contain U+0000".to_owned() });
+        }
+        Value::Message(message) => {
+            for (field, value) in message.fields() {
+                path.push_str(if length == 0 { "" } else { "." });
+                path.push_str(field.name());
+                nuls(value, path, found);
+                path.truncate(length);
+            }
+        }
+        Value::List(items) => {
+            for (at, item) in items.iter().enumerate() {
+                path.push_str(&format!("[{at}]"));
+                nuls(item, path, found);
+                path.truncate(length);
+            }
+        }
+        Value::Map(entries) => {
+            for (key, item) in entries {
+                path.push_str(&format!("[{}]", key_text(key)));
+                nuls(&key_value(key), path, found);
+                nuls(item, path, found);
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Every violation in `message`, in the order of the fields.
@@ -68,28 +121,9 @@ pub fn violations(message: &DynamicMessage) -> Result<Vec<Violation>, String> {
     Ok(found)
 }
 
-/// Whether `field` is one of the resource that an update names in its mask, and not one that the mask names
-/// (AIP-134): what does not change need not be right.
-fn unmasked(message: &DynamicMessage, field: &str) -> bool {
-    let Some(mask) = message.get_field_by_name("update_mask") else { return false };
-    let Some(paths) = mask.as_message().and_then(|mask| mask.get_field_by_name("paths")) else { return false };
-    let paths: Vec<&str> = paths.as_list().into_iter().flatten().filter_map(Value::as_str).collect();
-    if paths.is_empty() || paths.contains(&"*") {
-        return false;
-    }
-    let Some((resource, inside)) = field.split_once('.') else { return false };
-    let first = inside.split(['.', '[']).next().unwrap_or_default();
-    // A path may name a oneof, which stands for its fields.
-    let resource = message.descriptor().get_field_by_name(resource).map(|field| field.kind());
-    let field = resource.as_ref().and_then(|kind| kind.as_message()?.get_field_by_name(first));
-    let oneof = field.and_then(|field| field.containing_oneof());
-    let named = |path: &str| path == first || oneof.as_ref().is_some_and(|oneof| oneof.name() == path);
-    !["name", "etag"].contains(&first) && !paths.iter().any(|path| path.split('.').next().is_some_and(named))
-}
-
-fn refusal(found: &[Violation]) -> Status {
+fn refusal(reason: &str, found: &[Violation]) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info(REASON, DOMAIN, []);
+    details.set_error_info(reason, DOMAIN, []);
     for violation in found.iter().take(MAX_VIOLATIONS) {
         details.add_bad_request_violation(&violation.field, &violation.description);
     }

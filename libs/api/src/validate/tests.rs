@@ -90,6 +90,54 @@ fn an_update_is_checked_in_what_it_names() {
 }
 
 #[test]
+fn what_an_update_cannot_change_is_refused_by_its_mask_and_else_not_looked_at() {
+    use crate::council::v1::{Incident, UpdateIncidentRequest};
+    let reason = |paths: &[&str], title: &str| {
+        let request = UpdateIncidentRequest {
+            // Without its system and its source, which never change.
+            incident: Some(Incident {
+                name: "incidents/a".into(),
+                title: title.into(),
+                description: "d".into(),
+                impact: "i".into(),
+                severity: 1,
+                category: 1,
+                ..Default::default()
+            }),
+            update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).into()).collect() }),
+            ..Default::default()
+        };
+        let status = check::<UpdateIncidentRequest>(&request.encode_to_vec().into()).err()?;
+        let details = status.get_error_details();
+        Some((details.error_info()?.reason.clone(), details.bad_request()?.field_violations[0].field.clone()))
+    };
+    let refused = |reason: &str, field: &str| Some((reason.to_owned(), field.to_owned()));
+    assert_eq!((reason(&[], "t"), reason(&["*"], "t"), reason(&["title"], "t")), (None, None, None));
+    assert_eq!(reason(&["system"], "t"), refused("UPDATE_MASK_INVALID", "update_mask"));
+    // The mask comes first, also where a field that it names is wrong.
+    assert_eq!(reason(&["title", "system"], ""), refused("UPDATE_MASK_INVALID", "update_mask"));
+    assert_eq!(reason(&["title"], ""), refused("FIELD_INVALID", "incident.title"));
+    assert_eq!(reason(&["title"], "a\0b"), refused("TEXT_HAS_NUL", "incident.title"));
+    assert_eq!(reason(&["severity"], "a\0b"), None, "what is not named is not looked at");
+}
+
+#[test]
+fn text_with_nul_is_refused_wherever_it_stands() {
+    let event = crate::kpi::v1::Event {
+        event_id: "e".into(),
+        kpi: "kpis/x".into(),
+        occurred_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+        dimensions: std::collections::BTreeMap::from([("channel".into(), "a\0b".into())]),
+        ..Default::default()
+    };
+    let request = crate::kpi::v1::RecordEventsRequest { events: vec![event], ..Default::default() };
+    let status = check::<crate::kpi::v1::RecordEventsRequest>(&request.encode_to_vec().into()).unwrap_err();
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, NUL);
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "events[0].dimensions[\"channel\"]");
+}
+
+#[test]
 fn a_mask_that_names_a_oneof_names_its_fields() {
     use crate::kpi::v1::{AlertRule, CrossLayerCondition, UpdateAlertRuleRequest, alert_rule::Condition};
     let condition = CrossLayerCondition { min_change_ratio: 7.0, ..Default::default() };

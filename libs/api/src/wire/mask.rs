@@ -1,9 +1,25 @@
 //! Update masks (AIP-134, AIP-161).
 
+use super::Updatable;
 use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use remit_core::{Error, Result};
+
+/// The reason for a mask that names what an update cannot change.
+pub const REASON: &str = "UPDATE_MASK_INVALID";
+/// The field of that refusal.
+pub const FIELD: &str = "update_mask";
+
+/// The resource as an update wants it; `None` where that is as it is: the update is then answered with the resource
+/// as it is, and nothing is written or recorded.
+///
+/// # Errors
+/// As [`apply`].
+pub fn update<M: Updatable>(current: &M, given: &M, mask: Option<&FieldMask>) -> Result<Option<M>> {
+    let wanted = apply(current, given, mask, M::UPDATABLE)?;
+    Ok((wanted != *current).then_some(wanted))
+}
 
 /// The fields of `current` that `mask` names, as `given` has them: the resource as the caller wants it.
 ///
@@ -11,24 +27,100 @@ use remit_core::{Error, Result};
 /// `brief.audience`, or name a oneof, which stands for its fields. What the mask does not name stays as it is, whatever `given` says.
 ///
 /// # Errors
-/// `InvalidArgument`, naming `update_mask`: `FIELD_IMMUTABLE` for a path in `immutable`, `UPDATE_MASK_INVALID` for
-/// any other that is not in `allowed`.
+/// `InvalidArgument` (`UPDATE_MASK_INVALID`), naming `update_mask`, for a path that is not in `allowed`.
 pub fn apply<M: Message + Name + Default>(
     current: &M,
     given: &M,
     mask: Option<&FieldMask>,
     allowed: &[&str],
-    immutable: &[&str],
 ) -> Result<M> {
-    let paths = paths(mask, allowed, immutable)?;
+    let named: Vec<&str> = mask.into_iter().flat_map(|mask| mask.paths.iter().map(String::as_str)).collect();
+    let wrong = |rule: String| Error::invalid(REASON, FIELD, rule);
     let (mut target, source) = (dynamic(current)?, dynamic(given)?);
-    for path in paths {
-        copy(&mut target, &source, path).ok_or_else(|| {
-            let rule = format!("{path} is not a field; use {}", allowed.join(", "));
-            Error::invalid("UPDATE_MASK_INVALID", "update_mask", rule)
-        })?;
+    check(&target.descriptor(), &named, allowed).map_err(wrong)?;
+    for path in if is_all(&named) { allowed } else { named.as_slice() } {
+        copy(&mut target, &source, path).ok_or_else(|| wrong(format!("{path} is not a field")))?;
     }
     target.transcode_to().map_err(|_| broken::<M>())
+}
+
+/// What the mask of an update request asks for.
+pub(crate) struct Asked {
+    /// The field of the request that holds the resource, and its type.
+    resource: FieldDescriptor,
+    kind: MessageDescriptor,
+    named: Vec<String>,
+    allowed: Vec<String>,
+}
+
+impl Asked {
+    /// Of a request that has a mask.
+    pub(crate) fn of(request: &DynamicMessage) -> Option<Self> {
+        let mask = request.descriptor().get_field_by_name(FIELD)?;
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_list().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let allowed = texts(&updatable(&mask)?);
+        let value = request.get_field(&mask);
+        let named = texts(value.as_message()?.get_field_by_name("paths")?.as_ref());
+        let resource = request.descriptor().fields().next()?;
+        let kind = resource.kind().as_message()?.clone();
+        Some(Self { resource, kind, named, allowed })
+    }
+
+    /// What is wrong with the mask, if anything is. It comes before the rules of the fields, which are about what
+    /// the mask names.
+    pub(crate) fn refused(&self) -> Option<String> {
+        let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
+        let allowed: Vec<&str> = self.allowed.iter().map(String::as_str).collect();
+        check(&self.kind, &named, &allowed).err()
+    }
+
+    /// Whether `path` leads into a part of the resource that the update leaves as it is: that need not be right.
+    pub(crate) fn leaves(&self, path: &str) -> bool {
+        let inside = path.strip_prefix(self.resource.name()).and_then(|rest| rest.strip_prefix('.'));
+        let Some(first) = inside.and_then(|inside| inside.split(['.', '[']).next()) else { return false };
+        let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
+        let counts = if is_all(&named) { &self.allowed } else { &self.named };
+        // A path may name a oneof, which stands for its fields.
+        let oneof = self.kind.get_field_by_name(first).and_then(|field| field.containing_oneof());
+        let means = |path: &str| path == first || oneof.as_ref().is_some_and(|oneof| oneof.name() == path);
+        !["name", "etag"].contains(&first) && !counts.iter().any(|path| path.split('.').next().is_some_and(means))
+    }
+}
+
+/// The fields that the option of an `update_mask` lists.
+fn updatable(mask: &FieldDescriptor) -> Option<Value> {
+    let extension = crate::pool().get_extension_by_name("remit.options.v1.updatable")?;
+    let options = mask.options();
+    let policy = options.get_extension(&extension);
+    Some(policy.as_message()?.get_field_by_name("fields")?.into_owned())
+}
+
+/// Whether these paths mean all that may change.
+fn is_all(paths: &[&str]) -> bool {
+    paths.is_empty() || paths.contains(&"*")
+}
+
+/// Checks that each path names something of `allowed`, or something inside it; what stands beside `*` changes nothing,
+/// and must be right all the same.
+fn check(resource: &MessageDescriptor, paths: &[&str], allowed: &[&str]) -> Result<(), String> {
+    for path in paths.iter().filter(|path| **path != "*") {
+        let first = path.split('.').next().unwrap_or_default();
+        if !allowed.contains(&first) || !leads(resource, path) {
+            return Err(format!("{path} cannot be updated; use {}", allowed.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path leads through messages to a field, or to a oneof.
+fn leads(message: &MessageDescriptor, path: &str) -> bool {
+    let Some((first, rest)) = path.split_once('.') else {
+        return message.get_field_by_name(path).is_some() || message.oneofs().any(|oneof| oneof.name() == path);
+    };
+    let field = message.get_field_by_name(first).filter(|field| !field.is_list() && !field.is_map());
+    field.is_some_and(|field| matches!(field.kind(), Kind::Message(inner) if leads(&inner, rest)))
 }
 
 /// The mask of those of `allowed` that `given` sets. Where it sets none, the mask is empty, which [`apply`]
@@ -52,25 +144,6 @@ fn dynamic<M: Message + Name>(message: &M) -> Result<DynamicMessage> {
     DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|_| broken::<M>())
 }
 
-/// The paths that a mask names.
-fn paths<'a>(mask: Option<&'a FieldMask>, allowed: &[&'a str], immutable: &[&str]) -> Result<Vec<&'a str>> {
-    let mut named: Vec<&str> = mask.into_iter().flat_map(|mask| mask.paths.iter().map(String::as_str)).collect();
-    let all = named.is_empty() || named.contains(&"*");
-    named.retain(|path| *path != "*");
-    for path in &named {
-        let first = path.split('.').next().unwrap_or_default();
-        if immutable.contains(&first) {
-            return Err(Error::invalid("FIELD_IMMUTABLE", "update_mask", format!("{path} cannot change")));
-        }
-        if !allowed.contains(&first) {
-            let rule = format!("{path} cannot be updated; use {}", allowed.join(", "));
-            return Err(Error::invalid("UPDATE_MASK_INVALID", "update_mask", rule));
-        }
-    }
-    // What stands beside `*` changes nothing, and must be right all the same.
-    Ok(if all { [allowed, &named].concat() } else { named })
-}
-
 /// Copies one path; `None` if it does not lead through messages to a field.
 fn copy(target: &mut DynamicMessage, source: &DynamicMessage, path: &str) -> Option<()> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
@@ -88,6 +161,10 @@ fn copy(target: &mut DynamicMessage, source: &DynamicMessage, path: &str) -> Opt
         return Some(());
     };
     let Value::Message(inner) = source.get_field(&field).into_owned() else { return None };
+    if !source.has_field(&field) && !target.has_field(&field) {
+        // Nothing inside nothing: not even an empty message.
+        return Some(());
+    }
     copy(target.get_field_mut(&field).as_message_mut()?, &inner, rest)
 }
 
@@ -110,23 +187,17 @@ mod tests {
     #[test]
     fn only_what_the_mask_names_changes() {
         let (current, given) = (handoff("handoffs/a", "email", "x", "y"), handoff("handoffs/b", "web", "z", "w"));
-        let apply =
-            |paths: Option<FieldMask>| apply(&current, &given, paths.as_ref(), &["channel", "brief"], &["name"]);
+        let apply = |paths: Option<FieldMask>| apply(&current, &given, paths.as_ref(), &["channel", "brief"]);
         let all = handoff("handoffs/a", "web", "z", "w");
         assert_eq!(apply(None).unwrap(), all);
         assert_eq!(apply(mask(&[])).unwrap(), all);
         assert_eq!(apply(mask(&["*"])).unwrap(), all);
         assert_eq!(apply(mask(&["channel"])).unwrap(), handoff("handoffs/a", "web", "x", "y"));
         assert_eq!(apply(mask(&["brief.audience"])).unwrap(), handoff("handoffs/a", "email", "z", "y"));
-        for (path, reason) in [
-            ("name", "FIELD_IMMUTABLE"),
-            ("state", "UPDATE_MASK_INVALID"),
-            ("no_such_field", "UPDATE_MASK_INVALID"),
-            ("brief.no_such_field", "UPDATE_MASK_INVALID"),
-            ("channel.x", "UPDATE_MASK_INVALID"),
-        ] {
+        for path in ["name", "state", "no_such_field", "brief.no_such_field", "channel.x"] {
             let error = apply(mask(&[path])).unwrap_err();
-            assert_eq!((error.reason(), error.violations()[0].field.as_str()), (reason, "update_mask"), "{path}");
+            let found = (error.reason(), error.violations()[0].field.as_str());
+            assert_eq!(found, ("UPDATE_MASK_INVALID", "update_mask"), "{path}");
             assert!(apply(mask(&["*", path])).is_err(), "{path}");
         }
     }
@@ -139,12 +210,9 @@ mod tests {
         let current = rule(Condition::Guard(GuardCondition { kpi: "kpis/k".to_owned(), ..Default::default() }));
         let given = rule(Condition::CrossLayer(CrossLayerCondition::default()));
         for paths in [&["condition"][..], &["cross_layer"], &[]] {
-            assert_eq!(
-                apply(&current, &given, mask(paths).as_ref(), &["condition", "cross_layer"], &[]).unwrap(),
-                given
-            );
+            assert_eq!(apply(&current, &given, mask(paths).as_ref(), &["condition", "cross_layer"]).unwrap(), given);
         }
-        assert!(apply(&current, &given, mask(&["condition.guard"]).as_ref(), &["condition"], &[]).is_err());
+        assert!(apply(&current, &given, mask(&["condition.guard"]).as_ref(), &["condition"]).is_err());
     }
 
     #[test]
@@ -157,7 +225,39 @@ mod tests {
     #[test]
     fn what_is_named_and_not_given_is_cleared() {
         let (current, given) = (handoff("handoffs/a", "email", "x", "y"), handoff("", "", "", ""));
-        let cleared = apply(&current, &given, mask(&["brief"]).as_ref(), &["channel", "brief"], &[]).unwrap();
+        let cleared = apply(&current, &given, mask(&["brief"]).as_ref(), &["channel", "brief"]).unwrap();
         assert_eq!(cleared, handoff("handoffs/a", "email", "", ""));
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_is_none() {
+        let current = handoff("handoffs/a", "email", "x", "y");
+        let given = handoff("", "email", "x", "z");
+        assert_eq!(update(&current, &given, mask(&["channel"]).as_ref()).unwrap(), None);
+        assert_eq!(update(&current, &given, mask(&["brief.audience"]).as_ref()).unwrap(), None);
+        let bare = handoff("handoffs/a", "email", "", "");
+        assert_eq!(update(&bare, &bare, mask(&["brief.audience"]).as_ref()).unwrap(), None);
+        let changed = update(&current, &given, mask(&["brief"]).as_ref()).unwrap();
+        assert_eq!(changed, Some(handoff("handoffs/a", "email", "x", "z")));
+    }
+
+    #[test]
+    fn every_update_says_what_may_change() {
+        let requests = crate::pool().all_messages().filter(|message| message.get_field_by_name(FIELD).is_some());
+        let mut found = 0;
+        for request in requests {
+            let mask = request.get_field_by_name(FIELD).unwrap();
+            let fields = updatable(&mask).unwrap();
+            let fields: Vec<&str> = fields.as_list().unwrap().iter().map(|field| field.as_str().unwrap()).collect();
+            assert!(!fields.is_empty(), "{} says nothing of its mask", request.full_name());
+            let resource = request.fields().next().unwrap().kind();
+            let resource = resource.as_message().unwrap();
+            for field in fields {
+                assert!(leads(resource, field) && !field.contains('.'), "{}: {field}", request.full_name());
+                assert!(!["name", "etag"].contains(&field), "{}: {field}", request.full_name());
+            }
+            found += 1;
+        }
+        assert!(found >= 16, "only {found} updates");
     }
 }

@@ -49,6 +49,12 @@ pub trait Paged: prost::Message {
     fn filter(&self) -> &str;
 }
 
+/// A resource that an update can change (AIP-134).
+pub trait Updatable: prost::Message + prost::Name + Default + Clone + PartialEq {
+    /// The fields and oneofs that may change, as the proto file of the update says.
+    const UPDATABLE: &'static [&'static str];
+}
+
 /// Requires a message that the rules of the proto file require already.
 ///
 /// # Errors

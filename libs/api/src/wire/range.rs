@@ -38,6 +38,14 @@ pub fn open(range: Option<&TimeRange>, field: &str) -> Result<(Option<Timestamp>
     }
 }
 
+/// Requires that what stands in `field` is not before `first`, which is what `before` names.
+///
+/// # Errors
+/// `InvalidArgument` (`TIME_RANGE_INVALID`), naming `field`.
+pub fn in_order(first: Timestamp, then: Timestamp, before: &str, field: &str) -> Result<()> {
+    if then < first { Err(wrong(field, &format!("is {then}; must not be before {before}, {first}"))) } else { Ok(()) }
+}
+
 /// A range for a message.
 pub fn message(range: &Range<Timestamp>) -> TimeRange {
     TimeRange { start_time: Some(time::stamp(range.start)), end_time: Some(time::stamp(range.end)) }
@@ -47,6 +55,13 @@ pub fn message(range: &Range<Timestamp>) -> TimeRange {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_comes_later_is_not_earlier() {
+        assert!(in_order(Timestamp(1), Timestamp(1), "a", "b").is_ok());
+        let error = in_order(Timestamp(2), Timestamp(1), "a", "b").unwrap_err();
+        assert_eq!((error.reason(), error.violations()[0].field.as_str()), ("TIME_RANGE_INVALID", "b"));
+    }
 
     #[test]
     fn a_range_starts_before_it_ends() {

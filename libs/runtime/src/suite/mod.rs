@@ -241,6 +241,7 @@ async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>, clock: Arc<d
         migrate: config.database.migrate,
         outbox_limit: config.relay.max_depth,
         clock,
+        trace: crate::context::trace_id,
         ..Options::default()
     };
     Db::open(url.expose_secret(), &service.schema, ids, options).await

@@ -240,8 +240,6 @@ async fn a_list_of_any_length_selects_its_members() -> Result<()> {
 }
 
 #[test]
-fn page_sizes_are_bounded() -> Result<()> {
-    assert_eq!((page::size(0)?, page::size(1)?, page::size(1_000_000)?), (50, 1, 1_000));
-    assert_eq!(page::size(-1).unwrap_err().violations()[0].field, "page_size");
-    Ok(())
+fn page_sizes_are_bounded() {
+    assert_eq!((page::size(0), page::size(1), page::size(1_000_000), page::size(-1)), (50, 1, 1_000, 50));
 }

@@ -81,14 +81,16 @@ impl Service {
         cx: &Cx,
         request: api::UpdateRetentionPolicyRequest,
     ) -> Result<api::RetentionPolicy> {
-        let asked = request.retention_policy.clone().unwrap_or_default();
+        let mut asked = request.retention_policy.clone().unwrap_or_default();
+        asked.keep = asked.keep.map(|keep| prost_types::Duration { nanos: 0, ..keep });
         self.db
             .mutate(&cx.call(&request), async |m| {
                 let before = retention_policies::claim(m).await?;
                 etag::check(&asked.etag, &before.etag, &before.name)?;
-                let mut policy = mask::apply(&before, &asked, request.update_mask.as_ref(), &["keep"], &[])?;
+                let Some(mut policy) = mask::update(&before, &asked, request.update_mask.as_ref())? else {
+                    return Ok(before);
+                };
                 check(&policy)?;
-                policy.keep = policy.keep.map(|keep| prost_types::Duration { nanos: 0, ..keep });
                 policy.update_time = Some(time::stamp(m.now()));
                 RetentionPolicies::save(m, &mut policy).await?;
                 if policy.keep.is_some() {

@@ -27,15 +27,12 @@ struct Api(Service);
 /// All gRPC services of the council.
 pub(crate) fn routes(service: Service) -> Routes {
     let api = Api(service);
-    let mut routes = Routes::builder();
-    routes
-        .add_service(BodyServiceServer::new(api.clone()))
+    Routes::new(BodyServiceServer::new(api.clone()))
         .add_service(ProposalServiceServer::new(api.clone()))
         .add_service(HoldServiceServer::new(api.clone()))
         .add_service(WaiverServiceServer::new(api.clone()))
         .add_service(IncidentServiceServer::new(api.clone()))
         .add_service(ActionItemServiceServer::new(api.clone()))
         .add_service(ControlServiceServer::new(api.clone()))
-        .add_service(ReviewServiceServer::new(api));
-    routes.routes()
+        .add_service(ReviewServiceServer::new(api))
 }

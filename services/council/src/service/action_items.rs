@@ -70,14 +70,15 @@ impl Service {
     }
 
     pub(crate) async fn update_action_item(&self, cx: &Cx, request: UpdateActionItemRequest) -> Result<ActionItem> {
-        const ALLOWED: &[&str] = &["title", "description", "owner", "due_time"];
         let given = required(request.action_item.as_ref(), "action_item")?;
         ActionItemName::parse(&given.name, "action_item.name")?;
         let update = async |m: &mut Mutation| {
             let before = ActionItems::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
             check_open(&before)?;
-            let mut item = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            let Some(mut item) = mask::update(&before, given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             item.update_time = Some(stamp(m.now()));
             save::<ActionItems>(m, &before, &mut item, |_| {}).await?;
             Ok(item)

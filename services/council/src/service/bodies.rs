@@ -9,8 +9,9 @@ use remit_api::council::v1::{
     GetBodyRequest, ListBodiesRequest, ListBodiesResponse, ListDelegationsRequest, ListDelegationsResponse,
     ListMembersRequest, ListMembersResponse, Member, RevokeDelegationRequest, UpdateBodyRequest,
 };
+use remit_api::types::TimeRange;
 use remit_api::wire::time::{parse, stamp};
-use remit_api::wire::{self, mask, required};
+use remit_api::wire::{self, mask, range, required};
 use remit_core::authority::STEERING_GROUP;
 use remit_core::name::{BodyName, DelegationName, MemberName};
 use remit_core::{Error, Kind, Result, Tenant, etag, name};
@@ -73,22 +74,14 @@ impl Service {
     }
 
     pub(crate) async fn update_body(&self, cx: &Cx, request: UpdateBodyRequest) -> Result<Body> {
-        const ALLOWED: &[&str] = &[
-            "display_name",
-            "purpose",
-            "role_groups",
-            "quorum",
-            "class_rules",
-            "holds_reviews",
-            "zone",
-            "cut_off_day",
-        ];
         let given = required(request.body.as_ref(), "body")?;
         BodyName::parse(&given.name, "body.name")?;
         let update = async |m: &mut Mutation| {
             let before = Bodies::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
-            let mut body = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            let Some(mut body) = mask::update(&before, given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             body::check(&body)?;
             body.update_time = Some(stamp(m.now()));
             save::<Bodies>(m, &before, &mut body, |_| {}).await?;
@@ -125,8 +118,10 @@ impl Service {
     }
 
     pub(crate) async fn list_members(&self, cx: &Cx, request: ListMembersRequest) -> Result<ListMembersResponse> {
-        self.get::<Bodies>(cx, &request.parent).await?;
-        let (members, next_page_token) = self.list::<Members>(cx, cx.page(&request)).await?;
+        self.seed(&cx.tenant).await?;
+        let page = cx.page(&request);
+        let (members, next_page_token) =
+            Members::list_in::<Bodies>(&self.db, &cx.tenant, page, BodyName::PATTERN).await?;
         Ok(ListMembersResponse { members, next_page_token })
     }
 
@@ -160,9 +155,11 @@ impl Service {
             if given.delegate == me {
                 return wrong("delegation.delegate", "must be another person");
             }
-            if until <= from.max(now) {
-                return wrong("delegation.expire_time", "must be after start_time and in the future");
+            if until <= now {
+                return wrong("delegation.expire_time", "must be in the future");
             }
+            let span = TimeRange { start_time: Some(stamp(from)), end_time: given.expire_time };
+            range::closed(Some(&span), "delegation")?;
             if until > from.plus(days(366)) {
                 return wrong("delegation.expire_time", "must be at most 366 days after start_time");
             }
@@ -194,8 +191,10 @@ impl Service {
         cx: &Cx,
         request: ListDelegationsRequest,
     ) -> Result<ListDelegationsResponse> {
-        self.get::<Bodies>(cx, &request.parent).await?;
-        let (delegations, next_page_token) = self.list::<Delegations>(cx, cx.page(&request)).await?;
+        self.seed(&cx.tenant).await?;
+        let page = cx.page(&request);
+        let (delegations, next_page_token) =
+            Delegations::list_in::<Bodies>(&self.db, &cx.tenant, page, BodyName::PATTERN).await?;
         Ok(ListDelegationsResponse { delegations, next_page_token })
     }
 

@@ -10,16 +10,15 @@ use remit_api::council::v1::{
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, required};
-use remit_core::name::ControlName;
 use remit_core::{Error, Result, name};
 use remit_runtime::Cx;
-use remit_store::{Mutation, Page, Value};
+use remit_store::{Mutation, Value};
 
 impl Service {
     /// Lists the library.
     pub(crate) async fn list_controls(&self, cx: &Cx, request: ListControlsRequest) -> Result<ListControlsResponse> {
         let library = library::controls()?;
-        let size = remit_store::page::size(request.page_size)?;
+        let size = remit_store::page::size(request.page_size);
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[library::VERSION]);
         let from = match keyset.after(&request.page_token)?.as_deref() {
             Some([Value::Int(Some(at))]) => usize::try_from(*at).unwrap_or(usize::MAX),
@@ -35,10 +34,7 @@ impl Service {
     }
 
     pub(crate) async fn create_attestation(&self, cx: &Cx, request: CreateAttestationRequest) -> Result<Attestation> {
-        ControlName::parse(&request.parent, "parent")?;
-        if !library::controls()?.iter().any(|control| control.name() == request.parent) {
-            return Err(Error::not_found("CONTROL_NOT_FOUND", &request.parent));
-        }
+        library::check(&request.parent, "parent")?;
         let id = name::id(&request.attestation_id, "attestation_id")?;
         let name = format!("{}/attestations/{id}", request.parent);
         let given = required(request.attestation.clone(), "attestation")?;
@@ -64,8 +60,12 @@ impl Service {
         cx: &Cx,
         request: ListAttestationsRequest,
     ) -> Result<ListAttestationsResponse> {
-        let parent = if request.parent == "controls/-" { "" } else { request.parent.as_str() };
-        let page = Page { parent, ..cx.page(&request) };
+        let mut page = cx.page(&request);
+        if page.parent == "controls/-" {
+            page.parent = "";
+        } else {
+            library::check(page.parent, "parent")?;
+        }
         let (attestations, next_page_token) = self.list::<Attestations>(cx, page).await?;
         Ok(ListAttestationsResponse { attestations, next_page_token })
     }

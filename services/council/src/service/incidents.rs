@@ -7,8 +7,8 @@ use remit_api::council::v1::{
     ClockKind, CloseIncidentRequest, CreateIncidentRequest, GetIncidentRequest, Incident, IncidentState,
     ListIncidentsRequest, ListIncidentsResponse, RecordSubmissionRequest, UpdateIncidentRequest,
 };
-use remit_api::wire::time::{past, stamp};
-use remit_api::wire::{self, Word as _, mask, required};
+use remit_api::wire::time::{self, past, stamp};
+use remit_api::wire::{self, Word as _, mask, range, required};
 use remit_core::details::{Details as _, IncidentReported};
 use remit_core::name::IncidentName;
 use remit_core::{Error, Result, etag, name};
@@ -68,8 +68,14 @@ impl Service {
         let given = required(request.incident.clone(), "incident")?;
         let create = async |m: &mut Mutation| {
             let now = m.now();
-            let aware = past(given.aware_time.as_ref(), now, "incident.aware_time")?;
-            past(given.occur_time.as_ref(), now, "incident.occur_time")?;
+            let mut aware = past(given.aware_time.as_ref(), now, "incident.aware_time")?;
+            if given.occur_time.is_some() {
+                let occurred = past(given.occur_time.as_ref(), now, "incident.occur_time")?;
+                if given.aware_time.is_some() {
+                    range::in_order(occurred, aware, "occur_time", "incident.aware_time")?;
+                }
+                aware = aware.max(occurred);
+            }
             let mut incident = Incident {
                 name,
                 aware_time: Some(stamp(aware)),
@@ -108,25 +114,15 @@ impl Service {
     }
 
     pub(crate) async fn update_incident(&self, cx: &Cx, request: UpdateIncidentRequest) -> Result<Incident> {
-        const ALLOWED: &[&str] = &[
-            "title",
-            "description",
-            "impact",
-            "stakeholders",
-            "severity",
-            "category",
-            "high_risk_system",
-            "seriousness",
-            "personal_data_breach",
-            "owner",
-        ];
         let given = required(request.incident.as_ref(), "incident")?;
         IncidentName::parse(&given.name, "incident.name")?;
         let update = async |m: &mut Mutation| {
             let before = Incidents::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
             check_open(&before)?;
-            let mut incident = mask::apply(&before, given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            let Some(mut incident) = mask::update(&before, given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             wind(&mut incident, m.now());
             commit(m, &before, incident, "").await
         };
@@ -139,7 +135,9 @@ impl Service {
         let submission = required(request.submission.clone(), "submission")?;
         let record = async |m: &mut Mutation| {
             let before = Incidents::claim(m, &request.name).await?;
-            past(submission.submit_time.as_ref(), m.now(), "submission.submit_time")?;
+            let submitted = past(submission.submit_time.as_ref(), m.now(), "submission.submit_time")?;
+            let aware = time::of(&before.aware_time.unwrap_or_default());
+            range::in_order(aware, submitted, "the incident's aware_time", "submission.submit_time")?;
             let mut incident = before.clone();
             let kind = submission.clock();
             let Some(clock) = incident.clocks.iter_mut().find(|clock| clock.kind() == kind) else {

@@ -139,7 +139,6 @@ impl Service {
 
     /// Changes the content of a proposal and voids the votes on it.
     pub(crate) async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
-        const ALLOWED: &[&str] = &["title", "rationale", "evidence", "action"];
         let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
         let pinned = self.pin_content(&cx.tenant, given.action.as_mut()).await;
@@ -150,7 +149,9 @@ impl Service {
                 return Err(Error::denied("NOT_THE_PROPOSER", format!("only the proposer may change {}", before.name)));
             }
             check_state(&before, &[ProposalState::Draft, ProposalState::Open])?;
-            let mut proposal = mask::apply(&before, &given, request.update_mask.as_ref(), ALLOWED, &[])?;
+            let Some(mut proposal) = mask::update(&before, &given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             if proposal.action != before.action {
                 pinned?;
                 check_action(m, &proposal).await?;

@@ -17,8 +17,8 @@ use tonic::service::Routes;
 struct Api(Service);
 
 /// Everything that this service answers.
-pub(crate) fn routes(service: &Service) -> Routes {
-    let api = Api(service.clone());
+pub(crate) fn routes(service: Service) -> Routes {
+    let api = Api(service);
     Routes::new(HandoffServiceServer::new(api.clone()))
         .add_service(GateServiceServer::new(api.clone()))
         .add_service(CalendarServiceServer::new(api.clone()))

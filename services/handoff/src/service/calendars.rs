@@ -12,15 +12,12 @@ use remit_core::{Error, Result, Tenant, Timestamp, etag};
 use remit_runtime::Cx;
 use remit_store::{Records as _, Tx};
 
-/// The fields that can be changed.
-const FIELDS: &[&str] = &["display_name", "time_zone", "hours", "holidays"];
-
 /// The calendar of a business clock.
 ///
 /// # Errors
 /// `NotFound` (`CALENDAR_NOT_FOUND`).
 pub(super) async fn load(tx: &mut Tx, tenant: &Tenant, name: &str) -> Result<Calendar> {
-    CalendarName::parse(name, "calendar")?;
+    CalendarName::parse(name, "service_level.calendar")?;
     business_time::calendar(&Calendars::get(tx, tenant, name).await?)
 }
 
@@ -80,7 +77,9 @@ impl Service {
         self.mutate(call, async |m| {
             let before = Calendars::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &given.name)?;
-            let mut calendar = mask::apply(&before, &given, request.update_mask.as_ref(), FIELDS, &[])?;
+            let Some(mut calendar) = mask::update(&before, &given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             business_time::calendar(&calendar)?;
             calendar.update_time = Some(stamp(m.now()));
             Calendars::save(m, &mut calendar).await?;
@@ -103,7 +102,8 @@ impl Service {
         let (due, zone) = match level.clock() {
             pb::ClockKind::Business => {
                 let calendar = load(&mut self.db.read().await?, &cx.tenant, &level.calendar).await?;
-                (calendar.after(start, duration)?, calendar.zone().clone())
+                let due = calendar.after(start, duration).map_err(|error| error.within("service_level"))?;
+                (due, calendar.zone().clone())
             }
             pb::ClockKind::Elapsed => (duration.after(start), jiff::tz::TimeZone::UTC),
             pb::ClockKind::Unspecified => return Err(no_clock()),

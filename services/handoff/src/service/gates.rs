@@ -6,7 +6,7 @@ use crate::store::gates::{self, GateVersions, Gates};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::GateState as State;
 use remit_api::wire::time::stamp;
-use remit_api::wire::{actor, mask, required};
+use remit_api::wire::{Updatable as _, actor, mask, required};
 use remit_core::details::{Details as _, GateActivated};
 use remit_core::name::{self, GateName, GateVersionName};
 use remit_core::{Error, Kind, Result, Tenant, etag};
@@ -15,31 +15,6 @@ use remit_store::{Mutation, Records as _, Tx};
 
 /// What stands for the number of the version in force.
 const ACTIVE: &str = "active";
-
-/// The fields that can be changed, in the order of the message.
-const FIELDS: &[&str] = &[
-    "display_name",
-    "description",
-    "triggers",
-    "owner",
-    "delegates",
-    "accountable_person",
-    "service_level",
-    "remind_after",
-    "expire_after",
-    "checklist",
-    "iteration_limit",
-    "escalation_ladder",
-    "kpis",
-    "brand_impacting",
-    "risk",
-    "stakes",
-    "expansion_guardrails",
-    "compression_criteria",
-    "sampling",
-    "creative",
-    "routing",
-];
 
 /// The version that a name means, the one in force for `active`.
 async fn find(tx: &mut Tx, tenant: &Tenant, name: &str, field: &str) -> Result<pb::GateVersion> {
@@ -152,14 +127,14 @@ impl Service {
             return Err(Error::invalid("GATE_INVALID", "gate_version", "is required without a base"));
         }
         let given = given.unwrap_or_default();
-        let set = mask::set(&given, FIELDS)?;
+        let set = mask::set(&given, pb::GateVersion::UPDATABLE)?;
         self.mutate(call, async |m| {
             let gate = claim_or_insert(m, pb::Gate { name, ..Default::default() }).await?;
             let version = if request.base.is_empty() {
                 given
             } else {
                 let base = find(m.tx(), &cx.tenant, &request.base, "base").await?;
-                if set.paths.is_empty() { base } else { mask::apply(&base, &given, Some(&set), FIELDS, &[])? }
+                if set.paths.is_empty() { base } else { mask::update(&base, &given, Some(&set))?.unwrap_or(base) }
             };
             gate_rules::check(&version)?;
             let version = pb::GateVersion { author: Some(actor(m.actor())), ..version };
@@ -185,7 +160,9 @@ impl Service {
                 return Err(Error::precondition("GATE_VERSION_IMMUTABLE", message));
             }
             etag::check(&given.etag, &before.etag, &given.name)?;
-            let mut version = mask::apply(&before, &given, request.update_mask.as_ref(), FIELDS, &[])?;
+            let Some(mut version) = mask::update(&before, &given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
             gate_rules::check(&version)?;
             version.digest = gate_rules::content_digest(&version);
             version.update_time = Some(stamp(m.now()));
@@ -292,8 +269,9 @@ impl Service {
         request: pb::ListGateVersionsRequest,
     ) -> Result<pb::ListGateVersionsResponse> {
         self.seed(&cx.tenant).await?;
-        GateName::parse(&request.parent, "parent")?;
-        let (gate_versions, next_page_token) = GateVersions::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        let page = cx.page(&request);
+        let (gate_versions, next_page_token) =
+            GateVersions::list_in::<Gates>(&self.db, &cx.tenant, page, GateName::PATTERN).await?;
         Ok(pb::ListGateVersionsResponse { gate_versions, next_page_token })
     }
 }

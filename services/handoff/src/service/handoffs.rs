@@ -10,7 +10,7 @@ use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
 use remit_api::handoff::v1::{HandoffState as State, OverrideKind, TriageCause, VariantFate};
 use remit_api::wire::time::{self, stamp};
-use remit_api::wire::{self, Word as _, actor, mask, required};
+use remit_api::wire::{self, Updatable as _, Word as _, actor, mask, required};
 use remit_core::details::{
     Details as _, HandoffCreated, HandoffMoved, HandoffOverridden, HandoffPublished, HandoffUpdated, Released,
     TriggerRecorded,
@@ -19,9 +19,6 @@ use remit_core::name::{self, HandoffName, TaskName};
 use remit_core::{Error, Result, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
-
-/// The fields that can be changed.
-const FIELDS: &[&str] = &["display_name", "task", "brief", "parents", "channel"];
 
 impl Service {
     /// Creates a handoff under the gate's active version.
@@ -89,13 +86,14 @@ impl Service {
     pub(crate) async fn update_handoff(&self, cx: &Cx, request: pb::UpdateHandoffRequest) -> Result<pb::Handoff> {
         let call = cx.call(&request);
         let given = required(request.handoff, "handoff")?;
+        HandoffName::parse(&given.name, "handoff.name")?;
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &given.name).await?;
             etag::check(&given.etag, &held.handoff.etag, &given.name)?;
             if machine::is_final(held.state()) {
                 return Err(held.wrong_state("be edited", "nothing"));
             }
-            let mut wanted = mask::apply(&held.handoff, &given, request.update_mask.as_ref(), FIELDS, &[])?;
+            let mut wanted = mask::apply(&held.handoff, &given, request.update_mask.as_ref(), pb::Handoff::UPDATABLE)?;
             wanted.brief = briefs::with_digest(wanted.brief);
             let before = &held.handoff;
             let changes = [
@@ -106,6 +104,9 @@ impl Service {
                 ("channel", wanted.channel != before.channel),
             ];
             let fields: Vec<&str> = changes.iter().filter(|(_, changed)| *changed).map(|(field, _)| *field).collect();
+            if fields.is_empty() {
+                return Ok(held.handoff);
+            }
             let frozen = fields.iter().find(|field| matches!(**field, "task" | "brief"));
             if let (Some(field), true) = (frozen, held.state() != State::Draft) {
                 let change = format!("change its {field}");

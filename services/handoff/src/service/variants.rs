@@ -106,7 +106,7 @@ impl Service {
         request: pb::ListVariantsRequest,
     ) -> Result<pb::ListVariantsResponse> {
         HandoffName::parse(&request.parent, "parent")?;
-        let size = page::size(request.page_size)?;
+        let size = page::size(request.page_size);
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[&request.parent]);
         let after = keyset.after(&request.page_token)?;
         let mut tx = self.db.read().await?;

@@ -336,53 +336,22 @@ fn check_thresholds(kpi: &Kpi) -> Result<()> {
     }
 }
 
-/// The fields that a new version may change.
-const CHANGEABLE: [&str; 12] = [
-    "display_name",
-    "description",
-    "layer",
-    "direction",
-    "target",
-    "thresholds",
-    "guards",
-    "cadence",
-    "dimensions",
-    "percentiles",
-    "allowed_lateness",
-    "owner",
-];
-/// The fields that never change.
-const FIXED: [&str; 5] = ["kind", "unit", "currency_code", "time_zone", "edges"];
-
-/// The definition `current` with the fields that `mask` names taken from `wanted`. A mask that means the whole
-/// definition asks for its fixed fields too, which must then be as they are.
+/// The definition `current` with the fields that `mask` names taken from `wanted`, `None` if it stays as it is. What
+/// never changes is not looked at.
 ///
 /// # Errors
-/// `InvalidArgument` (`KPI_FIELD_FIXED`, `FIELD_IMMUTABLE`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the
-/// field.
-pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> Result<Kpi> {
-    let fixed = |field: &str, why: &str| Err(Error::invalid("KPI_FIELD_FIXED", format!("kpi.{field}"), why));
-    let next = mask::apply(current, wanted, mask, &CHANGEABLE, &FIXED)?;
-    if mask.is_none_or(|mask| mask.paths.is_empty() || mask.paths.iter().any(|path| path == "*")) {
-        let same = [
-            current.kind == wanted.kind,
-            current.unit == wanted.unit,
-            current.currency_code == wanted.currency_code,
-            current.time_zone == wanted.time_zone,
-            current.edges == wanted.edges || wanted.edges.is_empty(),
-        ];
-        if let Some((field, _)) = FIXED.into_iter().zip(same).find(|(_, same)| !same) {
-            return fixed(field, "never changes: create another KPI instead");
-        }
-    }
+/// `InvalidArgument` (`KPI_DIMENSION_FIXED`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the field.
+pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> Result<Option<Kpi>> {
+    let Some(next) = mask::update(current, wanted, mask)? else { return Ok(None) };
     for before in &current.dimensions {
         let after = next.dimensions.iter().find(|after| after.key == before.key);
         if after.is_none_or(|after| after.max_values != 0 && after.max_values < before.max_values) {
             let why = format!("{} must stay, with at least {} values: history uses it", before.key, before.max_values);
-            return fixed("dimensions", &why);
+            return Err(Error::invalid("KPI_DIMENSION_FIXED", "kpi.dimensions", why));
         }
     }
-    complete(next)
+    let next = complete(next)?;
+    Ok((next != *current).then_some(next))
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub(super) fn operational() -> Vec<Seed> {
 pub(super) fn derived() -> Vec<Seed> {
     vec![
         seed(
-            ("human_intervention_rate", "Human intervention rate", "AI-run work that was finished and had at least one override (edit, reject, takeover, rollback) over all that was finished; planned sign-offs are no overrides (S48, A17)."),
+            ("human_intervention_rate", "Human intervention rate", "AI-run work that was finished and had at least one override (edit, reject, takeover, rollback) over all of it that was finished; taking over before an AI run began, correcting a person's work and planned sign-offs are no overrides (S48, A17)."),
             Operational, Ratio, Proportion, Lower,
         ).limits(0.10, 0.20, 0.30).by(&["gate"]).derived_from_log(),
         seed(

@@ -12,10 +12,6 @@ use remit_core::{Result, etag};
 use remit_runtime::Cx;
 use remit_store::Records as _;
 
-/// The fields that may change; `condition` stands for those after `disabled`.
-const CHANGEABLE: [&str; 9] =
-    ["display_name", "severity", "condition", "disabled", "threshold", "pacing", "anomaly", "guard", "cross_layer"];
-
 impl Service {
     /// Creates a rule.
     ///
@@ -70,7 +66,9 @@ impl Service {
         self.mutate(cx, &request, async |m| {
             let current = AlertRules::claim(m, &wanted.name).await?;
             etag::check(&wanted.etag, &current.etag, &current.name)?;
-            let mut next = mask::apply(&current, wanted, request.update_mask.as_ref(), &CHANGEABLE, &[])?;
+            let Some(mut next) = mask::update(&current, wanted, request.update_mask.as_ref())? else {
+                return Ok(current);
+            };
             if next.condition != current.condition {
                 watchdog::check(m.tx(), &cx.tenant, next.condition.as_ref()).await?;
             }

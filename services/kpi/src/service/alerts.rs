@@ -4,6 +4,7 @@ use super::Service;
 use super::watchdog::{self, Finding};
 use crate::store::alert_rules;
 use crate::store::alerts::Alerts;
+use crate::store::kpis::Kpis;
 use futures::future::BoxFuture;
 use remit_api::kpi::v1::{
     AcknowledgeAlertRequest, Alert, AlertState, EvaluateAlertsRequest, EvaluateAlertsResponse, GetAlertRequest,
@@ -120,12 +121,13 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
     let now = m.now();
     let firing = Alerts::in_states(m.tx(), &tenant, &[AlertState::Firing.word()]).await?;
     let firing: HashMap<String, String> = firing.into_iter().map(|alert| (alert.rule, alert.name)).collect();
+    let known = Kpis::all(m.tx(), &tenant, &[]).await?.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect();
     let mut response = EvaluateAlertsResponse::default();
     for mut rule in rules.into_iter().filter(|rule| !rule.disabled) {
         response.evaluated_count += 1;
         rule.evaluate_time = Some(stamp(now));
         alert_rules::save_evaluated(m, &rule).await?;
-        match (watchdog::judge(m.tx(), &tenant, &rule, now.0).await?, firing.get(&rule.name)) {
+        match (watchdog::judge(m.tx(), &tenant, &known, &rule, now.0).await?, firing.get(&rule.name)) {
             (Finding::Holds(found), None) => {
                 let mut alert = Alert {
                     name: AlertName::new(m.new_id()).to_string(),

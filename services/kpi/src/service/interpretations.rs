@@ -10,7 +10,7 @@ use remit_api::wire::{self, range, time::stamp};
 use remit_core::Result;
 use remit_core::name::{InterpretationName, KpiName};
 use remit_runtime::Cx;
-use remit_store::{Page, Records as _};
+use remit_store::Records as _;
 
 impl Service {
     /// Writes down an interpretation.
@@ -46,15 +46,10 @@ impl Service {
         cx: &Cx,
         request: ListInterpretationsRequest,
     ) -> Result<ListInterpretationsResponse> {
-        let mut page = cx.page(&request);
-        if page.parent == "kpis/-" {
-            page = Page { parent: "", ..page };
-            self.ready(&cx.tenant).await?;
-        } else {
-            KpiName::parse(page.parent, "parent")?;
-            Kpis::get(&mut self.read(cx).await?, &cx.tenant, page.parent).await?;
-        }
-        let (interpretations, next_page_token) = Interpretations::list(&self.db, &cx.tenant, page).await?;
+        self.ready(&cx.tenant).await?;
+        let page = cx.page(&request);
+        let (interpretations, next_page_token) =
+            Interpretations::list_in::<Kpis>(&self.db, &cx.tenant, page, KpiName::PATTERN).await?;
         Ok(ListInterpretationsResponse { interpretations, next_page_token })
     }
 }

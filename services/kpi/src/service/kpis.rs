@@ -67,13 +67,10 @@ impl Service {
         cx: &Cx,
         request: ListKpiVersionsRequest,
     ) -> Result<ListKpiVersionsResponse> {
-        KpiName::parse(&request.parent, "parent")?;
         self.ready(&cx.tenant).await?;
-        let (versions, next_page_token) = KpiVersions::list(&self.db, &cx.tenant, cx.page(&request)).await?;
-        if versions.is_empty() {
-            // A definition has one version at least, so that only a later page of it can be empty.
-            Kpis::get(&mut self.db.read().await?, &cx.tenant, &request.parent).await?;
-        }
+        let page = cx.page(&request);
+        let (versions, next_page_token) =
+            KpiVersions::list_in::<Kpis>(&self.db, &cx.tenant, page, KpiName::PATTERN).await?;
         Ok(ListKpiVersionsResponse { versions: versions.into_iter().map(shown).collect(), next_page_token })
     }
 
@@ -88,11 +85,10 @@ impl Service {
         self.mutate(cx, &request, async |m| {
             let current = claim(m, &wanted.name).await?;
             etag::check(&wanted.etag, &current.etag, &current.name)?;
-            let next = revise(&current, wanted, request.update_mask.as_ref())?;
-            if next == current {
-                return Ok(current);
+            match revise(&current, wanted, request.update_mask.as_ref())? {
+                Some(next) => put(m, &current, next, "").await,
+                None => Ok(current),
             }
-            put(m, &current, next, "").await
         })
         .await
     }

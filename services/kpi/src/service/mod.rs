@@ -47,13 +47,10 @@ impl Service {
             if !store::seeded(m).await? {
                 return Ok(());
             }
-            for mut kpi in seed::kpis(m.now())? {
-                store::kpis::Kpis::insert(m, &mut kpi).await?;
-                store::kpis::keep_version(m, &kpi).await?;
-            }
-            for mut rule in seed::alert_rules(m.now()) {
-                store::alert_rules::AlertRules::insert(m, &mut rule).await?;
-            }
+            let mut kpis = seed::kpis(m.now())?;
+            store::kpis::Kpis::insert_all(m, &mut kpis).await?;
+            store::kpis::keep_versions(m, &kpis).await?;
+            store::alert_rules::AlertRules::insert_all(m, &mut seed::alert_rules(m.now())).await?;
             alerts::schedule(m).await
         };
         self.seeded.ensure(tenant, async || self.db.own(tenant, "kpi.definitions.seed", seed).await).await

@@ -6,7 +6,7 @@ use super::query::{self, Cell, Question};
 use crate::calendar::Span;
 use crate::definition::Definition;
 use crate::store::{interpretations, kpis};
-use remit_api::kpi::v1::{KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
+use remit_api::kpi::v1::{Interpretation, KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
 use remit_api::wire::range;
 use remit_core::{Result, Tenant};
 use remit_runtime::Cx;
@@ -26,18 +26,30 @@ pub(crate) struct Moved {
     pub(crate) improvement: Option<f64>,
 }
 
-/// Reads a KPI in two periods.
+impl Moved {
+    fn of(definition: Definition, current: Cell, previous: Cell) -> Self {
+        let change = Change::of(&definition, &current, &previous, DEFAULT_ALPHA);
+        let improvement = change.improvement(definition.direction);
+        Self { definition, current, previous, improvement }
+    }
+}
+
+/// Reads KPIs in two periods each, the present one and the one before.
 ///
 /// # Errors
-/// As the database says.
-pub(crate) async fn moved(tx: &mut Tx, tenant: &Tenant, definition: Definition, spans: (Span, Span)) -> Result<Moved> {
-    let question = Question::whole(&definition, spans.0, "", ("range", "filter"))?;
-    let current = query::whole(tx, tenant, &definition, &question).await?;
-    let question = Question::whole(&definition, spans.1, "", ("range", "filter"))?;
-    let previous = query::whole(tx, tenant, &definition, &question).await?;
-    let change = Change::of(&definition, &current, &previous, DEFAULT_ALPHA);
-    let improvement = change.improvement(definition.direction);
-    Ok(Moved { definition, current, previous, improvement })
+/// `InvalidArgument` (`TIME_RANGE_INVALID`); else as the database says.
+pub(crate) async fn moved(tx: &mut Tx, tenant: &Tenant, asked: Vec<(Definition, (Span, Span))>) -> Result<Vec<Moved>> {
+    let spans: Vec<(&Definition, Span)> =
+        asked.iter().flat_map(|(definition, spans)| [(definition, spans.0), (definition, spans.1)]).collect();
+    spans.iter().try_for_each(|(_, span)| query::on_borders(*span, "range"))?;
+    let mut cells = query::wholes(tx, tenant, &spans).await?.into_iter();
+    let mut all = Vec::with_capacity(asked.len());
+    for (definition, _) in asked {
+        if let (Some(current), Some(previous)) = (cells.next(), cells.next()) {
+            all.push(Moved::of(definition, current, previous));
+        }
+    }
+    Ok(all)
 }
 
 /// Whether operational KPIs get better while strategic ones fall (S141): more of the first improved than
@@ -88,14 +100,15 @@ impl Service {
         let span = range::closed(request.range.as_ref(), "range")?.into();
         let now = self.db.now().0;
         let mut tx = self.snapshot(cx).await?;
-        let mut all = Vec::new();
+        let mut asked = Vec::new();
         let mut previous_range = None;
         for kpi in kpis::active(&mut tx, &cx.tenant).await? {
             let definition = Definition::new(kpi)?;
             let previous = definition.calendar.preceding(span);
             previous_range.get_or_insert(range::message(&previous.into()));
-            all.push(moved(&mut tx, &cx.tenant, definition, (span, previous)).await?);
+            asked.push((definition, (span, previous)));
         }
+        let mut all = moved(&mut tx, &cx.tenant, asked).await?;
         all.sort_by(|a, b| {
             let key = |moved: &Moved| (moved.definition.kpi.layer, moved.definition.id.clone());
             key(a).cmp(&key(b))
@@ -105,9 +118,13 @@ impl Service {
             .filter_map(|moved| moved.improvement.map(|change| (moved.definition.kpi.name.clone(), change)))
             .collect();
         let cross = CrossLayer::of(&all, 0.0);
+        let strategic = all.iter().filter(|moved| moved.definition.kpi.layer() == Layer::Strategic);
+        let strategic: Vec<&str> = strategic.map(|moved| moved.definition.kpi.name.as_str()).collect();
+        let mut notes = interpretations::newest(&mut tx, &cx.tenant, &strategic, span).await?;
         let mut kpis = Vec::with_capacity(all.len());
         for moved in all {
-            kpis.push(summary(&mut tx, &cx.tenant, moved, span, now, &improvements).await?);
+            let note = notes.remove(&moved.definition.kpi.name);
+            kpis.push(summary(&mut tx, &cx.tenant, moved, note, (span, now), &improvements).await?);
         }
         Ok(SummarizeKpisResponse {
             kpis,
@@ -123,8 +140,8 @@ async fn summary(
     tx: &mut Tx,
     tenant: &Tenant,
     moved: Moved,
-    span: Span,
-    now: i64,
+    interpretation: Option<Interpretation>,
+    (span, now): (Span, i64),
     improvements: &BTreeMap<String, f64>,
 ) -> Result<KpiSummary> {
     let definition = &moved.definition;
@@ -133,8 +150,6 @@ async fn summary(
     let both = vec![moved.current, moved.previous];
     let mut shown = query::present(tx, tenant, definition, &question, both, now).await?.into_iter();
     let strategic = definition.kpi.layer() == Layer::Strategic;
-    let interpretation =
-        if strategic { interpretations::newest(tx, tenant, &definition.kpi.name, span).await? } else { None };
     let better = moved.improvement.is_some_and(|change| change > 0.0);
     let worse = |guard: &&String| improvements.get(*guard).is_some_and(|change| *change < 0.0);
     let violated = definition.kpi.guards.iter().filter(worse).cloned();

@@ -5,16 +5,17 @@ use super::summaries::{CrossLayer, Moved, moved};
 use crate::calendar::{Calendar, Span};
 use crate::definition::Definition;
 use crate::dimensions::Filter;
-use crate::store::kpis::{active, definition};
+use crate::store::kpis::definition;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::{
-    AlertRule, AnomalyCondition, CrossLayerCondition, Granularity, GuardCondition, Kind, PacingCondition,
-    ThresholdCondition,
+    AlertRule, AnomalyCondition, CrossLayerCondition, Granularity, GuardCondition, Kind, Kpi, KpiState,
+    PacingCondition, ThresholdCondition,
 };
 use remit_core::{Error, Result, Tenant};
 use remit_drift::individuals_chart;
 use remit_store::Tx;
+use std::collections::BTreeMap;
 
 /// What a rule found.
 #[derive(Debug)]
@@ -52,16 +53,16 @@ const LEAST_CHANGE: f64 = 0.02;
 pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condition>) -> Result<()> {
     let invalid =
         |field: &str, why: &str| Err(Error::invalid("ALERT_RULE_INVALID", format!("alert_rule.{field}"), why));
-    let (kpi, filter) = match condition {
+    let (kind, kpi, filter) = match condition {
         None => return invalid("condition", "is required"),
         Some(Condition::CrossLayer(_)) => return Ok(()),
-        Some(Condition::Threshold(c)) => (&c.kpi, c.filter.as_str()),
-        Some(Condition::Pacing(c)) => (&c.kpi, c.filter.as_str()),
-        Some(Condition::Anomaly(c)) => (&c.kpi, c.filter.as_str()),
-        Some(Condition::Guard(c)) => (&c.kpi, ""),
+        Some(Condition::Threshold(c)) => ("threshold", &c.kpi, c.filter.as_str()),
+        Some(Condition::Pacing(c)) => ("pacing", &c.kpi, c.filter.as_str()),
+        Some(Condition::Anomaly(c)) => ("anomaly", &c.kpi, c.filter.as_str()),
+        Some(Condition::Guard(c)) => ("guard", &c.kpi, ""),
     };
-    let definition = definition(tx, tenant, kpi, "alert_rule.condition.kpi").await?;
-    Filter::parse(filter, &definition.keys, "alert_rule.condition.filter")?;
+    let definition = definition(tx, tenant, kpi, &format!("alert_rule.{kind}.kpi")).await?;
+    Filter::parse(filter, &definition.keys, &format!("alert_rule.{kind}.filter"))?;
     match condition {
         Some(Condition::Pacing(_)) if !matches!(definition.kind, Kind::Sum | Kind::Count | Kind::Distinct) => {
             invalid("pacing.kpi", "must be of kind SUM, COUNT or DISTINCT: only totals have a pace")
@@ -79,12 +80,18 @@ pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condi
     }
 }
 
-/// Judges a rule at `now`.
+/// Judges a rule at `now`; `known` has the definitions by name.
 ///
 /// # Errors
 /// As the database says.
-pub(crate) async fn judge(tx: &mut Tx, tenant: &Tenant, rule: &AlertRule, now: i64) -> Result<Finding> {
-    let mut judge = Judge { tx, tenant, now };
+pub(crate) async fn judge(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    known: &BTreeMap<String, Kpi>,
+    rule: &AlertRule,
+    now: i64,
+) -> Result<Finding> {
+    let mut judge = Judge { tx, tenant, known, now };
     match &rule.condition {
         Some(Condition::Threshold(condition)) => judge.threshold(condition).await,
         Some(Condition::Pacing(condition)) => judge.pacing(condition).await,
@@ -98,12 +105,16 @@ pub(crate) async fn judge(tx: &mut Tx, tenant: &Tenant, rule: &AlertRule, now: i
 struct Judge<'a> {
     tx: &'a mut Tx,
     tenant: &'a Tenant,
+    known: &'a BTreeMap<String, Kpi>,
     now: i64,
 }
 
 impl Judge<'_> {
     async fn definition(&mut self, kpi: &str) -> Result<Definition> {
-        definition(self.tx, self.tenant, kpi, "kpi").await
+        match self.known.get(kpi) {
+            Some(known) => Definition::new(known.clone()),
+            None => definition(self.tx, self.tenant, kpi, "kpi").await,
+        }
     }
 
     /// The last `n` periods that are over, oldest first.
@@ -230,18 +241,22 @@ impl Judge<'_> {
         let definition = self.definition(&condition.kpi).await?;
         let guards = definition.kpi.guards.clone();
         let least = least(condition.min_change_ratio);
-        let watched = self.moved(definition, condition.granularity()).await?;
-        let Some(improvement) = watched.improvement else { return Ok(Finding::Unknown) };
+        let watched = self.moved(vec![definition], condition.granularity()).await?.pop();
+        let Some((watched, improvement)) = watched.and_then(|moved| moved.improvement.map(|by| (moved, by))) else {
+            return Ok(Finding::Unknown);
+        };
         if improvement < least {
             return Ok(Finding::Clear);
         }
-        let mut violated = Vec::new();
+        let mut definitions = Vec::with_capacity(guards.len());
         for guard in guards {
-            // A guard that was retired or never created guards nothing.
-            let Ok(definition) = self.definition(&guard).await else { continue };
-            let change = self.moved(definition, condition.granularity()).await?.improvement;
-            if let Some(change) = change.filter(|change| *change <= -least) {
-                violated.push(format!("{guard} by {:.1}%", -change * 100.0));
+            // A guard that was never created guards nothing.
+            definitions.extend(self.definition(&guard).await.ok());
+        }
+        let mut violated = Vec::new();
+        for guard in self.moved(definitions, condition.granularity()).await? {
+            if let Some(change) = guard.improvement.filter(|change| *change <= -least) {
+                violated.push(format!("{} by {:.1}%", guard.definition.kpi.name, -change * 100.0));
             }
         }
         if violated.is_empty() {
@@ -262,18 +277,21 @@ impl Judge<'_> {
         }))
     }
 
-    /// A KPI in the last complete period and the one before.
-    async fn moved(&mut self, definition: Definition, granularity: Granularity) -> Result<Moved> {
-        let spans = self.complete(&definition.calendar, granularity, 2);
-        let span = |index: usize| spans.get(index).copied().unwrap_or(Span { start: 0, end: 0 });
-        moved(self.tx, self.tenant, definition, (span(1), span(0))).await
+    /// KPIs in the last complete period and the one before.
+    async fn moved(&mut self, definitions: Vec<Definition>, granularity: Granularity) -> Result<Vec<Moved>> {
+        let asked = definitions.into_iter().map(|definition| {
+            let last = definition.calendar.before(granularity, definition.calendar.period(granularity, self.now));
+            let before = definition.calendar.before(granularity, last);
+            (definition, (last, before))
+        });
+        let asked = asked.collect();
+        moved(self.tx, self.tenant, asked).await
     }
 
     async fn cross_layer(&mut self, condition: &CrossLayerCondition) -> Result<Finding> {
-        let mut all = Vec::new();
-        for kpi in active(self.tx, self.tenant).await? {
-            all.push(self.moved(Definition::new(kpi)?, condition.granularity()).await?);
-        }
+        let active = self.known.values().filter(|kpi| kpi.state() == KpiState::Active);
+        let definitions = active.map(|kpi| Definition::new(kpi.clone())).collect::<Result<_>>()?;
+        let all = self.moved(definitions, condition.granularity()).await?;
         let Some(span) = all.first().map(|moved| moved.current.span) else { return Ok(Finding::Unknown) };
         let cross = CrossLayer::of(&all, least(condition.min_change_ratio));
         if !cross.conflicts() {

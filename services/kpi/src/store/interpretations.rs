@@ -1,11 +1,13 @@
 //! What people wrote about numbers. Nothing here is ever changed.
 
+use super::chunks;
 use crate::calendar::Span;
 use remit_api::kpi::v1::Interpretation;
 use remit_api::wire::{decode, time};
 use remit_core::{Result, Tenant, Timestamp, name};
 use remit_store::record::Key;
-use remit_store::{Order, Records, Tx, Value, query};
+use remit_store::{Order, Records, Sql, Tx, Value};
+use std::collections::BTreeMap;
 
 /// Interpretations of KPIs, newest first.
 pub(crate) struct Interpretations;
@@ -38,18 +40,34 @@ impl Records for Interpretations {
     }
 }
 
-/// The newest interpretation of `kpis/{kpi}` that speaks of some of `span`.
-pub(crate) async fn newest(tx: &mut Tx, tenant: &Tenant, kpi: &str, span: Span) -> Result<Option<Interpretation>> {
-    let row = query(
-        "select body from interpretations
-         where tenant_id = $1 and parent = $2 and start_time < $4 and end_time > $3
-         order by create_time desc, name desc limit 1",
-    )
-    .bind(tenant)
-    .bind(kpi)
-    .bind(span.start)
-    .bind(span.end)
-    .fetch_optional(tx)
-    .await?;
-    row.map(|row| decode(&row.get::<Vec<u8>>("body")?)).transpose()
+/// The newest interpretation of each of these KPIs that speaks of some of `span`, by the name of the KPI.
+pub(crate) async fn newest(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpis: &[&str],
+    span: Span,
+) -> Result<BTreeMap<String, Interpretation>> {
+    let mut found = BTreeMap::new();
+    for chunk in chunks(kpis) {
+        let rows = Sql::new(
+            "select parent, body from (select parent, body,
+             row_number() over (partition by parent order by create_time desc, name desc) as place
+             from interpretations where tenant_id = ",
+        )
+        .bind(tenant)
+        .push(" and parent in ")
+        .bind_list(chunk)
+        .push(" and start_time < ")
+        .bind(span.end)
+        .push(" and end_time > ")
+        .bind(span.start)
+        .push(") placed where place = 1")
+        .query()
+        .fetch_all(tx)
+        .await?;
+        for row in rows {
+            found.insert(row.get("parent")?, decode(&row.get::<Vec<u8>>("body")?)?);
+        }
+    }
+    Ok(found)
 }

@@ -89,10 +89,19 @@ impl Records for KpiVersions {
     }
 }
 
+fn as_version(kpi: &Kpi) -> Kpi {
+    Kpi { name: KpiVersionName::new(last(&kpi.name), kpi.version.to_string()).to_string(), ..kpi.clone() }
+}
+
 /// Keeps a definition as it is now among its versions.
 pub(crate) async fn keep_version(m: &mut Mutation, kpi: &Kpi) -> Result<()> {
-    let name = KpiVersionName::new(last(&kpi.name), kpi.version.to_string()).to_string();
-    KpiVersions::insert(m, &mut Kpi { name, ..kpi.clone() }).await
+    KpiVersions::insert(m, &mut as_version(kpi)).await
+}
+
+/// Keeps new definitions among their versions.
+pub(crate) async fn keep_versions(m: &mut Mutation, kpis: &[Kpi]) -> Result<()> {
+    let mut versions: Vec<Kpi> = kpis.iter().map(as_version).collect();
+    KpiVersions::insert_all(m, &mut versions).await.map(drop)
 }
 
 /// A version as callers see it.

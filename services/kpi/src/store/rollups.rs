@@ -1,10 +1,11 @@
 //! Rollups by grain, bucket and series.
 
+use super::chunks;
 use crate::calendar::Span;
 use crate::summary::{Shape, Summary};
 use futures::TryStreamExt as _;
 use remit_core::{Result, Tenant};
-use remit_store::{BulkInsert, Tx, query};
+use remit_store::{BulkInsert, Sql, Tx, query};
 use std::collections::BTreeMap;
 
 /// The stored lengths of buckets.
@@ -125,6 +126,37 @@ pub(crate) async fn scan(
     while let Some(row) = rows.try_next().await? {
         let body: Vec<u8> = row.get("body")?;
         each((row.get("bucket")?, row.get("series_id")?), Summary::decode(&body, shape)?);
+    }
+    Ok(())
+}
+
+/// Gives every rollup of these KPIs whose bucket begins within `span` to `each`, as stored, with the id of its KPI.
+pub(crate) async fn scan_all(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpi_ids: &[&str],
+    grain: Grain,
+    span: Span,
+    mut each: impl FnMut(&str, &[u8]) -> Result<()>,
+) -> Result<()> {
+    for chunk in chunks(kpi_ids) {
+        let mut rows = Sql::new("select kpi_id, body from rollups where tenant_id = ")
+            .bind(tenant)
+            .push(" and kpi_id in ")
+            .bind_list(chunk)
+            .push(" and grain = ")
+            .bind(grain.code())
+            .push(" and bucket >= ")
+            .bind(span.start)
+            .push(" and bucket < ")
+            .bind(span.end)
+            .push(" order by kpi_id, bucket, series_id")
+            .query()
+            .stream(tx);
+        while let Some(row) = rows.try_next().await? {
+            let (kpi_id, body): (String, Vec<u8>) = (row.get("kpi_id")?, row.get("body")?);
+            each(&kpi_id, &body)?;
+        }
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ use tonic::service::Routes;
 struct Api(Service);
 
 /// The gRPC services of the registry.
-pub(crate) fn routes(service: &Service) -> Routes {
-    let api = Api(service.clone());
+pub(crate) fn routes(service: Service) -> Routes {
+    let api = Api(service);
     Routes::new(ModelServiceServer::new(api.clone()))
         .add_service(ArtifactServiceServer::new(api.clone()))
         .add_service(AutomationServiceServer::new(api.clone()))

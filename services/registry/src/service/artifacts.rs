@@ -23,8 +23,6 @@ use remit_runtime::Cx;
 use remit_store::Records as _;
 use std::collections::BTreeMap;
 
-/// What of an artifact can be updated.
-const MUTABLE: &[&str] = &["display_name", "description", "owner"];
 /// How many affected model versions a withdrawal names.
 const MOST_AFFECTED: i64 = 1_000;
 
@@ -109,7 +107,9 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Artifacts::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let mut artifact = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &["kind"])?;
+                let Some(mut artifact) = mask::update(&before, given, req.update_mask.as_ref())? else {
+                    return Ok(before);
+                };
                 check(&artifact)?;
                 artifact.update_time = Some(time::stamp(m.now()));
                 Artifacts::save(m, &mut artifact).await?;
@@ -252,8 +252,9 @@ impl Service {
         cx: &Cx,
         req: ListArtifactVersionsRequest,
     ) -> Result<ListArtifactVersionsResponse> {
-        let page = fields::within(cx.page(&req), "artifacts/-", ArtifactName::parse)?;
-        let (artifact_versions, next_page_token) = ArtifactVersions::list(&self.db, &cx.tenant, page).await?;
+        let page = cx.page(&req);
+        let (artifact_versions, next_page_token) =
+            ArtifactVersions::list_in::<Artifacts>(&self.db, &cx.tenant, page, ArtifactName::PATTERN).await?;
         Ok(ListArtifactVersionsResponse { artifact_versions, next_page_token })
     }
 

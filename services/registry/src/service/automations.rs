@@ -18,9 +18,6 @@ use remit_runtime::Cx;
 use remit_store::{Call, Mutation, Records as _};
 
 /// What of an automation can be updated.
-const MUTABLE: &[&str] =
-    &["display_name", "description", "functions", "tasks", "model_versions", "gates", "data_flow", "owner"];
-
 /// What is approved: everything that a caller writes but the owner.
 fn approved_part(automation: &Automation) -> Automation {
     Automation {
@@ -142,7 +139,9 @@ impl Service {
                 if before.state() == AutomationState::Retired {
                     return Err(Error::precondition("AUTOMATION_RETIRED", format!("{} is RETIRED", before.name)));
                 }
-                let mut automation = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &[])?;
+                let Some(mut automation) = mask::update(&before, given, req.update_mask.as_ref())? else {
+                    return Ok(before);
+                };
                 check(&automation)?;
                 // Versions do not go away: those that were there before need no look.
                 if automation.model_versions != before.model_versions {

@@ -32,7 +32,6 @@ use std::collections::BTreeMap;
 /// The feed of model states.
 const STATES_FEED: &str = "model-states";
 /// What of a model can be updated.
-const MUTABLE: &[&str] = &["display_name", "description", "owner", "external", "labels"];
 const MOST_EVALUATIONS: usize = 100;
 
 fn check(model: &Model) -> Result<()> {
@@ -119,7 +118,9 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Models::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let mut model = mask::apply(&before, given, req.update_mask.as_ref(), MUTABLE, &[])?;
+                let Some(mut model) = mask::update(&before, given, req.update_mask.as_ref())? else {
+                    return Ok(before);
+                };
                 check(&model)?;
                 model.update_time = Some(time::stamp(m.now()));
                 Models::save(m, &mut model).await?;
@@ -255,8 +256,9 @@ impl Service {
         cx: &Cx,
         req: ListModelVersionsRequest,
     ) -> Result<ListModelVersionsResponse> {
-        let page = fields::within(cx.page(&req), "models/-", ModelName::parse)?;
-        let (model_versions, next_page_token) = ModelVersions::list(&self.db, &cx.tenant, page).await?;
+        let page = cx.page(&req);
+        let (model_versions, next_page_token) =
+            ModelVersions::list_in::<Models>(&self.db, &cx.tenant, page, ModelName::PATTERN).await?;
         Ok(ListModelVersionsResponse { model_versions, next_page_token })
     }
 
@@ -269,7 +271,7 @@ impl Service {
                 let before = ModelVersions::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
                 let update_mask = req.update_mask.as_ref();
-                let mut version = mask::apply(&before, given, update_mask, inventory::MUTABLE, inventory::IMMUTABLE)?;
+                let Some(mut version) = mask::update(&before, given, update_mask)? else { return Ok(before) };
                 inventory::check_mutable(&version)?;
                 save(m, &mut version).await?;
                 m.record(&version.name, |event| {

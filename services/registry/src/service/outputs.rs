@@ -250,7 +250,7 @@ impl Service {
         fields::optional(&req.artifact_version, "artifact_version", ArtifactVersionName::parse)?;
         let filter = filter::parse(&req.filter, Outputs::FIELDS)?;
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[&req.filter, &req.artifact_version]);
-        let (size, after) = (page::size(req.page_size)?, keyset.after(&req.page_token)?);
+        let (size, after) = (page::size(req.page_size), keyset.after(&req.page_token)?);
         let scope = Scope { artifact_version: req.artifact_version, ..Scope::default() };
         let (mut tx, window) = (self.db.read().await?, (after.as_deref(), size + 1));
         let found = outputs::list(&mut tx, &cx.tenant, &scope, &filter, Outputs::ORDER, window).await?;

@@ -17,11 +17,8 @@ struct Api(Service);
 
 pub(crate) fn routes(service: Service) -> Routes {
     let api = Api(service);
-    let mut routes = Routes::builder();
-    routes
-        .add_service(PolicyServiceServer::new(api.clone()))
+    Routes::new(PolicyServiceServer::new(api.clone()))
         .add_service(TaskServiceServer::new(api.clone()))
         .add_service(FunctionServiceServer::new(api.clone()))
-        .add_service(DecisionServiceServer::new(api));
-    routes.routes()
+        .add_service(DecisionServiceServer::new(api))
 }

@@ -276,7 +276,7 @@ impl Service {
         cx: &Cx,
         request: api::ListDecisionsRequest,
     ) -> Result<api::ListDecisionsResponse> {
-        let size = page::size(request.page_size)?;
+        let size = page::size(request.page_size);
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[&request.filter]);
         let after = keyset.after(&request.page_token)?;
         let mut tx = self.db.read().await?;

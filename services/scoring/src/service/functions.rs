@@ -52,7 +52,11 @@ impl Service {
                     before.clone().unwrap_or_else(|| api::Function { name: given.name.clone(), ..Default::default() });
                 // Of what is created everything counts (AIP-134).
                 let mask = request.update_mask.as_ref().filter(|_| before.is_some());
-                let mut function = mask::apply(&current, &given, mask, &function::SETTABLE, &[])?;
+                let mut function = match mask::update(&current, &given, mask)? {
+                    Some(function) => function,
+                    None if before.is_some() => return Ok(current),
+                    None => current,
+                };
                 function::complete(&mut function, m.now());
                 if before.is_some() {
                     Functions::save(m, &mut function).await?;

@@ -7,7 +7,7 @@ use crate::{store, task};
 use prost_types::FieldMask;
 use remit_api::scoring::v1 as api;
 use remit_api::scoring::v1::import_tasks_request::Part;
-use remit_api::wire::mask;
+use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::{Cx, foreign};
@@ -32,7 +32,7 @@ struct Terms {
 
 impl Terms {
     fn of(existing: api::ExistingTask, given: &BTreeSet<String>) -> Self {
-        let settable = |column: &&String| task::SETTABLE.contains(&column.as_str());
+        let settable = |column: &&String| api::Task::UPDATABLE.contains(&column.as_str());
         let axis = |column: &String| match column.strip_prefix("axis:") {
             Some(axis) => Some(axis.to_owned()),
             None => SEEDED_AXES.contains(&column.as_str()).then(|| column.clone()),
@@ -55,7 +55,7 @@ impl Terms {
         if self.existing == api::ExistingTask::Skip {
             return Ok(None);
         }
-        let mut task = mask::apply(before, given, Some(&self.fields), &task::SETTABLE, &[])?;
+        let mut task = mask::apply(before, given, Some(&self.fields), api::Task::UPDATABLE)?;
         for new in &given.ratings {
             let old = before.ratings.iter().find(|old| old.rater == new.rater);
             let rating = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));

@@ -49,7 +49,7 @@ impl Service {
         request: api::PlanAutomationRequest,
     ) -> Result<api::PlanAutomationResponse> {
         self.seed(&cx.tenant).await?;
-        let size = usize::try_from(page::size(request.page_size)?).unwrap_or(usize::MAX);
+        let size = usize::try_from(page::size(request.page_size)).unwrap_or(usize::MAX);
         let assumptions = Assumptions::of(&request.assumptions.unwrap_or_default());
         let terms = format!("{assumptions:?}");
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[&request.filter, &terms]);

@@ -25,10 +25,12 @@ pub(super) async fn find(tx: &mut Tx, tenant: &Tenant, name: &str, field: &str) 
     Policies::get(tx, tenant, name).await
 }
 
-/// Reads a policy file. Hundreds of conditions take a while to compile, which must not hold up other calls.
-async fn parse(source: Vec<u8>) -> Result<Arc<Policy>> {
+/// Reads a policy file that stands in `field`. Hundreds of conditions take a while to compile, which must not hold up
+/// other calls.
+async fn parse(source: Vec<u8>, field: &str) -> Result<Arc<Policy>> {
     let parsed = tokio::task::spawn_blocking(move || Policy::parse(&source)).await;
-    parsed.map_err(|error| Error::internal("reading a policy ended early").with_source(error))?.map(Arc::new)
+    let parsed = parsed.map_err(|error| Error::internal("reading a policy ended early").with_source(error))?;
+    parsed.map(Arc::new).map_err(|error| error.inside(field))
 }
 
 /// A policy as a draft.
@@ -72,8 +74,10 @@ impl Service {
         field: &str,
     ) -> Result<Arc<Policy>> {
         match reference.and_then(|reference| reference.policy) {
-            Some(Reference::Name(name)) => self.rules.compiled(&find(tx, tenant, &name, field).await?),
-            Some(Reference::Source(source)) => parse(source).await,
+            Some(Reference::Name(name)) => {
+                self.rules.compiled(&find(tx, tenant, &name, &format!("{field}.name")).await?)
+            }
+            Some(Reference::Source(source)) => parse(source, &format!("{field}.source")).await,
             None => Err(Error::invalid("POLICY_MISSING", field, "must name a policy or send one")),
         }
     }
@@ -83,7 +87,7 @@ impl Service {
         cx: &Cx,
         request: api::CreatePolicyVersionRequest,
     ) -> Result<api::PolicyVersion> {
-        let policy = parse(request.source.clone()).await?;
+        let policy = parse(request.source.clone(), "source").await?;
         let report = self.rules.linted(policy.clone()).await?;
         self.mutate(cx, &request, async |m| {
             let mut version = version(&policy, request.source.clone(), request.format(), m);

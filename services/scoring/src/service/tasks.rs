@@ -8,7 +8,7 @@ use crate::table::{SEEDED_AXES, Writer};
 use crate::{evaluation, pattern, task};
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
-use remit_api::wire::{Repeatable, mask, time};
+use remit_api::wire::{Repeatable, Updatable as _, mask, time};
 use remit_core::name::{DecisionName, TaskName};
 use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag, name};
 use remit_policy::signatures::remarks;
@@ -182,7 +182,7 @@ impl Service {
 
     pub(crate) async fn list_tasks(&self, cx: &Cx, request: api::ListTasksRequest) -> Result<api::ListTasksResponse> {
         self.seed(&cx.tenant).await?;
-        let size = page::size(request.page_size)?;
+        let size = page::size(request.page_size);
         let keyset = self.db.keyset(&cx.tenant, cx.method, &[&request.filter]);
         let after = keyset.after(&request.page_token)?;
         let mut tx = self.db.snapshot().await?;
@@ -197,7 +197,9 @@ impl Service {
         let name = TaskName::parse(&given.name, "task.name")?;
         self.change_task(cx, &request, name, |before, _| {
             etag::check(&given.etag, &etag::of(before.revision), &given.name)?;
-            mask::apply(&before.task, &given, request.update_mask.as_ref(), &task::SETTABLE, &[])
+            let mut task = mask::apply(&before.task, &given, request.update_mask.as_ref(), api::Task::UPDATABLE)?;
+            task::keep_times(&mut task, &before.task);
+            Ok(task)
         })
         .await
     }
@@ -230,6 +232,9 @@ impl Service {
                 let mut task = change(&before, m.now())?;
                 task::check(&task)?;
                 task::normalize(&mut task, m.now());
+                if task == before.task {
+                    return Ok(message(&before, &rules));
+                }
                 let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;
                 let answer = message(&after, &rules);
                 written = Some(write(m, head, Some(&before), after, rules).await?);

@@ -3,6 +3,7 @@
 use super::super::cases;
 use super::{
     CREATIVE, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish, triggered,
+    variants,
 };
 use crate::support::{Suite, eventually};
 use remit_api::handoff::v1 as pb;
@@ -15,6 +16,7 @@ use std::time::Duration;
 cases! {
     an_edited_handoff_is_an_intervention_and_not_accepted_as_it_was;
     an_untouched_handoff_is_accepted_as_it_was;
+    what_people_take_over_before_ai_began_is_no_intervention;
 }
 
 /// The single rollup of a KPI over the month around the suite's time.
@@ -100,4 +102,33 @@ async fn an_untouched_handoff_is_accepted_as_it_was(suite: Suite) {
     let handoff = published(&suite, false).await;
     assert_eq!((handoff.override_count, handoff.reviews[0].edits_before), (0, 0));
     check(&suite, &handoff, 1.0, 0.0).await;
+}
+
+async fn what_people_take_over_before_ai_began_is_no_intervention(suite: Suite) {
+    activate(&suite, CREATIVE).await;
+    permit(&suite).await;
+    triggered(&suite, "h").await;
+    let wanda = suite.human("wanda", &["operator"], &["creative_director"]);
+    let take = pb::OverrideHandoffRequest {
+        name: name("h"),
+        kind: pb::OverrideKind::Takeover.into(),
+        reason: Some(pb::Reason { code: pb::ReasonCode::OffStrategy.into(), text: "I write it".into() }),
+        ..Default::default()
+    };
+    let led = handoffs(&wanda).override_handoff(take).await.unwrap().into_inner();
+    assert_eq!((led.human_led, led.override_count), (true, 0));
+    let submit = pb::SubmitVariantsRequest { name: name("h"), variants: variants(1, 2), ..Default::default() };
+    handoffs(&wanda).submit_variants(submit).await.unwrap();
+    let carl = director(&suite);
+    claim(&carl, "h").await.unwrap();
+    let review = pb::SubmitReviewRequest {
+        name: name("h"),
+        variants: vec![grades(1, 1, [90.0, 95.0, 90.0]), grades(1, 2, [40.0; 3])],
+        ..Default::default()
+    };
+    handoffs(&carl).submit_review(review).await.unwrap();
+    publish(&suite, "h", "v01", &content(1, 1)).await.unwrap();
+    eventually("the publication is counted", || async { rollup(&suite, "handoff_cycle_time").await.n == 1 }).await;
+    let rate = rollup(&suite, "human_intervention_rate").await;
+    assert_eq!((rate.n, rate.value), (0, None), "it was finished without AI");
 }

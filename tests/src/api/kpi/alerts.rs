@@ -170,6 +170,7 @@ async fn a_mask_names_the_condition_of_a_rule(suite: Suite) {
         alert_rule: Some(AlertRule {
             name: name.clone(),
             condition: Some(Condition::Pacing(condition)),
+            disabled: path == "disabled",
             ..Default::default()
         }),
         update_mask: Some(FieldMask { paths: vec![path.to_owned()] }),
@@ -190,7 +191,7 @@ async fn a_mask_names_the_condition_of_a_rule(suite: Suite) {
     assert_eq!(changed, expected);
     // What the mask does not name need not be right.
     let named = admin.update_alert_rule(update(PacingCondition::default(), "disabled")).await.unwrap().into_inner();
-    assert_eq!((named.condition, named.etag.as_str()), (changed.condition, "r3"));
+    assert_eq!((named.condition, named.disabled, named.etag.as_str()), (changed.condition, true, "r3"));
 }
 
 async fn a_strategic_number_asks_for_a_person(suite: Suite) {

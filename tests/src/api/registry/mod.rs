@@ -259,7 +259,7 @@ async fn what_a_version_is_never_changes(suite: Suite) {
         update_mask: mask(&[path]),
         request_id: String::new(),
     };
-    assert_eq!(refusal(models(&person).update_model_version(update("provider")).await), "FIELD_IMMUTABLE");
+    assert_eq!(refusal(models(&person).update_model_version(update("provider")).await), "UPDATE_MASK_INVALID");
     assert_eq!(refusal(models(&person).update_model_version(update("state")).await), "UPDATE_MASK_INVALID");
     let before =
         models(&person).get_model_version(GetModelVersionRequest { name: name.clone() }).await.unwrap().into_inner();

@@ -141,7 +141,7 @@ impl Service {
     /// Finds entries.
     ///
     /// # Errors
-    /// `InvalidArgument` (`FILTER_INVALID`, `PAGE_TOKEN_INVALID`, `PAGE_SIZE_INVALID`).
+    /// `InvalidArgument` (`FILTER_INVALID`, `PAGE_TOKEN_INVALID`).
     pub async fn search(&self, cx: &Cx, request: api::SearchRequest) -> Result<api::SearchResponse> {
         let tenant = &cx.tenant;
         let filter = filter::parse(&request.filter, entries::FIELDS)?;
@@ -149,7 +149,7 @@ impl Service {
             api::SearchOrder::OldestFirst => (Order::Ascending, "oldest"),
             api::SearchOrder::NewestFirst | api::SearchOrder::Unspecified => (Order::Descending, "newest"),
         };
-        let size = page::size(request.page_size)?;
+        let size = page::size(request.page_size);
         let keyset = self.db.keyset(tenant, cx.method, &[&request.filter, word]);
         let after = match keyset.after(&request.page_token)?.as_deref() {
             Some([Value::Int(Some(index))]) => Some(*index),

@@ -22,6 +22,7 @@ impl Service {
     /// # Errors
     /// As the database fails.
     pub async fn prune_entries(&self, cx: &Cx, request: api::PruneEntriesRequest) -> Result<api::PruneEntriesResponse> {
+        // A dry run leaves nothing, and so claims no request id.
         if !request.validate_only {
             return self.db.mutate(&cx.call(&request), async |m| self.prune_in(m, true).await).await;
         }
