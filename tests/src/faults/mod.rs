@@ -1,6 +1,7 @@
 //! What goes wrong outside of the program: kills, locks, taken ports, absent and newer databases.
 
 mod audit;
+mod mandates;
 mod scoring;
 
 use crate::support::{Process, eventually, free_port};
