@@ -4,6 +4,8 @@ use crate::config::Config;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
+use prost_reflect::prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use remit_core::ActorKind;
 use serde_json::json;
 use std::path::Path;
@@ -239,6 +241,40 @@ fn every_method_is_granted_to_some_role_and_people_decide() {
         let reader = method.authorize(&actor("viewer", ActorKind::Human)).is_ok();
         assert!(method.read || !reader, "{} changes state and viewers may call it", method.name);
     }
+}
+
+/// The contract, with no kinds of actor for the methods of this name.
+fn without_kinds(method: &str) -> DescriptorPool {
+    fn each(message: &mut Value, field: &str, mut change: impl FnMut(&mut Value)) {
+        let list = message.as_message_mut().unwrap().get_field_by_name_mut(field).unwrap();
+        list.as_list_mut().unwrap().iter_mut().for_each(|item| change(item));
+    }
+    let pool = remit_api::pool();
+    let policy = pool.get_extension_by_name("remit.options.v1.method_policy").unwrap();
+    let kind = pool.get_message_by_name("google.protobuf.FileDescriptorSet").unwrap();
+    let mut set = Value::Message(DynamicMessage::decode(kind, remit_api::FILE_DESCRIPTOR_SET).unwrap());
+    each(&mut set, "file", |file| {
+        each(file, "service", |service| {
+            each(service, "method", |item| {
+                let item = item.as_message_mut().unwrap();
+                if item.get_field_by_name("name").unwrap().as_str() == Some(method) {
+                    let options = item.get_field_by_name_mut("options").unwrap().as_message_mut().unwrap();
+                    options.get_extension_mut(&policy).as_message_mut().unwrap().clear_field_by_name("actor_kinds");
+                }
+            });
+        });
+    });
+    DescriptorPool::decode(set.as_message().unwrap().encode_to_vec().as_slice()).unwrap()
+}
+
+#[test]
+fn a_method_that_changes_state_without_saying_for_whom_stops_the_start() {
+    let roles = Config::from_toml("").unwrap().roles;
+    let error = Methods::new(&without_kinds("RateTask"), &roles).unwrap_err();
+    assert_eq!(error.reason(), "METHOD_WITHOUT_POLICY");
+    assert!(error.message().contains("TaskService/RateTask"), "{error}");
+    // Reads may be for any kind of actor.
+    assert!(Methods::new(&without_kinds("GetPersonalData"), &roles).is_ok());
 }
 
 #[test]
