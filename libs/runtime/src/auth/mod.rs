@@ -10,4 +10,4 @@ mod tests;
 
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub use permissions::{Method, Methods};
-pub use tokens::{Authenticator, Identity};
+pub use tokens::{Authenticator, Identity, Signers};
