@@ -12,6 +12,7 @@ pub mod cx;
 pub mod layers;
 pub mod parts;
 pub mod peers;
+mod refusals;
 pub mod relay;
 mod seeded;
 mod serve;
