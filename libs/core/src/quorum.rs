@@ -246,8 +246,8 @@ impl Ballot {
     ///
     /// # Errors
     /// `PermissionDenied` with `ACTOR_KIND_NOT_ALLOWED` for anybody but a person, `ON_BEHALF_NOT_ALLOWED`
-    /// for one who does not act for herself, `PROPOSER_CANNOT_VOTE`, `BENEFICIARY_CANNOT_VOTE`, `NOT_ELIGIBLE`, `RECUSED` or
-    /// `VETO_NOT_ALLOWED`; `FailedPrecondition` with `ALREADY_VOTED` if the seat or the person voted.
+    /// for one who does not act for herself, `PROPOSER_CANNOT_VOTE`, `BENEFICIARY_CANNOT_VOTE`, `NOT_ELIGIBLE`,
+    /// `RECUSED` or `VETO_NOT_ALLOWED`; `FailedPrecondition` with `ALREADY_VOTED` if the seat or the person voted.
     pub fn admit(
         &self,
         voter: &Actor,

@@ -1,5 +1,5 @@
-//! Who speaks: the suite's own services by their key, everybody else for themselves; and whoever is refused a change is on
-//! record.
+//! Who speaks: the suite's own services by their key, everybody else for themselves; and whoever is refused a change is
+//! on record.
 
 use super::cases;
 use crate::support::{Caller, Connection, Suite, eventually, reason, stamp};

@@ -31,7 +31,8 @@ impl Methods {
     ///
     /// # Errors
     /// `FailedPrecondition` (`METHOD_WITHOUT_POLICY`) naming the method without an access rule, or the one that changes
-    /// state and does not list the kinds of actor that may; `InvalidArgument` (`CONFIG_INVALID`) naming a role whose pattern is malformed.
+    /// state and does not list the kinds of actor that may; `InvalidArgument` (`CONFIG_INVALID`) naming a role whose
+    /// pattern is malformed.
     pub fn new(pool: &DescriptorPool, roles: &BTreeMap<String, Vec<String>>) -> Result<Self> {
         for (role, patterns) in roles {
             if let Some(bad) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
