@@ -1,7 +1,9 @@
 //! Compiles every proto file under `proto/remit` with protox, so that no system `protoc` is needed.
 
 use prost_reflect::{DescriptorPool, Value};
-use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +56,9 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 /// Implements, for every type that has it, what messages of the contract have in common: see `src/wire`.
 fn shared(set: &FileDescriptorSet, pool: &DescriptorPool) -> String {
     let mut code = String::new();
-    for file in set.file.iter().filter(|file| file.package().starts_with("remit.")) {
+    let ours = || set.file.iter().filter(|file| file.package().starts_with("remit."));
+    let named: BTreeSet<String> = ours().flat_map(resources).collect();
+    for file in ours() {
         let module = file.package().split('.').map(rust_name).collect::<Vec<_>>().join("::");
         for enumeration in &file.enum_type {
             code += &words(&module, enumeration);
@@ -64,7 +68,7 @@ fn shared(set: &FileDescriptorSet, pool: &DescriptorPool) -> String {
             for enumeration in &message.enum_type {
                 code += &words(&inner, enumeration);
             }
-            code += &requests(&module, message);
+            code += &requests(&module, message, &named);
             code += &updatable(pool, &format!("{}.{}", file.package(), message.name())).unwrap_or_default();
         }
     }
@@ -84,7 +88,31 @@ fn words(module: &str, enumeration: &EnumDescriptorProto) -> String {
     )
 }
 
-fn requests(module: &str, message: &DescriptorProto) -> String {
+/// The full names of the messages of a file that are resources: those that have a name.
+fn resources(file: &FileDescriptorProto) -> impl Iterator<Item = String> {
+    let named = |message: &&DescriptorProto| text_field(message, "name").is_some();
+    file.message_type.iter().filter(named).map(|message| format!(".{}.{}", file.package(), message.name()))
+}
+
+/// The field of this name, if it is one text that is always there.
+fn text_field<'a>(message: &'a DescriptorProto, name: &str) -> Option<&'a FieldDescriptorProto> {
+    let one = |field: &&FieldDescriptorProto| field.label() != Label::Repeated && field.oneof_index.is_none();
+    message.field.iter().filter(one).find(|field| field.name() == name && field.r#type() == Type::String)
+}
+
+/// Fields by which a request names a resource where it has neither `name` nor `parent`, nor the resource itself.
+const NAMES: [&str; 8] = ["model", "artifact", "hold", "body", "task", "gate", "kpi", "subject"];
+
+/// How to get at what names the resource of a request, the surest first.
+fn names(message: &DescriptorProto, named: &BTreeSet<String>) -> Vec<String> {
+    let text = |name: &str| text_field(message, name).map(|field| format!("self.{}.as_str()", field.name()));
+    let inner = message.field.iter().filter(|field| field.label() != Label::Repeated && field.oneof_index.is_none());
+    let inner = inner.filter(|field| named.contains(field.type_name()));
+    let inner = inner.map(|field| format!("self.{}.as_ref().map_or(\"\", |inner| inner.name.as_str())", field.name()));
+    ["name", "parent"].into_iter().filter_map(text).chain(inner).chain(NAMES.into_iter().filter_map(text)).collect()
+}
+
+fn requests(module: &str, message: &DescriptorProto, named: &BTreeSet<String>) -> String {
     let has = |field: &str| message.field.iter().any(|own| own.name() == field);
     let text = |field: &str| if has(field) { format!("&self.{field}") } else { "\"\"".to_owned() };
     let name = message.name();
@@ -92,7 +120,10 @@ fn requests(module: &str, message: &DescriptorProto) -> String {
     if has("request_id") && name.ends_with("Request") {
         code += &format!(
             "impl crate::wire::Repeatable for {module}::{name} {{\n    \
-             fn request_id(&self) -> &str {{ &self.request_id }}\n}}\n"
+             fn request_id(&self) -> &str {{ &self.request_id }}\n    \
+             fn resource(&self) -> &str {{\n        let names: &[&str] = &[{}];\n        \
+             names.iter().copied().find(|name| !name.is_empty()).unwrap_or_default()\n    }}\n}}\n",
+            names(message, named).join(", ")
         );
     }
     if has("mandate") && name.ends_with("Request") {

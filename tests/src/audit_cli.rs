@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 struct Bench {
     dir: tempfile::TempDir,
     url: String,
-    signer: Signer,
+    services: Signer,
     token: String,
 }
 
@@ -34,8 +34,9 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir_all(dir.path().join("data")).expect("a directory can be made");
         let toml = format!("[data]\ndir = \"{}\"\n", dir.path().join("data").display());
-        let signer = Signer::development(&Config::from_toml(&toml).expect("a valid configuration"));
-        let signer = signer.expect("a development issuer");
+        let config = Config::from_toml(&toml).expect("a valid configuration");
+        let signer = Signer::development(&config).expect("a development issuer");
+        let services = Signer::services(&config).expect("a key of the suite's own");
         let actor = Actor {
             subject: "dpo".into(),
             kind: ActorKind::Human,
@@ -45,7 +46,7 @@ impl Bench {
         };
         let tenant = Tenant::new("acme").expect("a tenant");
         let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token");
-        let bench = Self { url: format!("127.0.0.1:{}", free_port()), dir, signer, token };
+        let bench = Self { url: format!("127.0.0.1:{}", free_port()), dir, services, token };
         bench.configure(&[]);
         bench
     }
@@ -84,15 +85,9 @@ impl Bench {
 
     /// Appends the events `{prefix}{from}` to `{prefix}{to - 1}`.
     async fn append(&self, prefix: &str, numbers: std::ops::Range<usize>) {
-        let actor = Actor {
-            subject: "remit-registry".into(),
-            kind: ActorKind::Service,
-            roles: vec!["service".into()],
-            role_groups: vec![],
-            on_behalf_of: None,
-        };
+        let actor = Actor::service("registry");
         let tenant = Tenant::new("acme").expect("a tenant");
-        let token = self.signer.token(&tenant, &actor, Duration::from_secs(60)).expect("a token");
+        let token = self.services.token(&tenant, &actor, Duration::from_secs(60)).expect("a token");
         let mut client = self.client(&token);
         let at = Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 0 });
         let event = |n: usize| api::Event {

@@ -164,7 +164,11 @@ async fn smuggle(db: &Db, tenant: &Tenant, event: &AuditEvent) {
 fn auditor<T>(running: &Running, message: T) -> Request<T> {
     let actor =
         Actor { subject: "dpo".into(), kind: ActorKind::Human, roles: vec!["admin".into()], ..event("e").actor };
-    let token = running.signer().token(&Tenant::new("acme").expect("a tenant"), &actor, Duration::from_secs(60));
+    let token = running.signer().expect("a development issuer").token(
+        &Tenant::new("acme").expect("a tenant"),
+        &actor,
+        Duration::from_secs(60),
+    );
     let mut request = Request::new(message);
     let header = format!("Bearer {}", token.expect("a token")).parse().expect("a header");
     request.metadata_mut().insert("authorization", header);

@@ -76,6 +76,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_tells_the_resource_that_it_is_about() {
+        use wire::Repeatable as _;
+        let vote = council::v1::VoteRequest { name: "proposals/p".into(), ..Default::default() };
+        assert_eq!(vote.resource(), "proposals/p");
+        let hold = council::v1::Hold { name: "holds/h".into(), ..Default::default() };
+        let engage = council::v1::EngageHoldRequest { hold: Some(hold), ..Default::default() };
+        assert_eq!(engage.resource(), "holds/h");
+        let glass = council::v1::BreakGlassRequest { hold: "holds/h".into(), ..Default::default() };
+        assert_eq!(glass.resource(), "holds/h");
+        let gate = handoff::v1::GateVersion { name: "gates/g/versions/2".into(), ..Default::default() };
+        let update = handoff::v1::UpdateGateVersionRequest { gate_version: Some(gate), ..Default::default() };
+        assert_eq!(update.resource(), "gates/g/versions/2");
+        let alias = registry::v1::SetModelAliasRequest { model: "models/m".into(), ..Default::default() };
+        assert_eq!(alias.resource(), "models/m");
+        assert_eq!(kpi::v1::EvaluateAlertsRequest::default().resource(), "");
+    }
+
+    #[test]
     fn messages_become_canonical_json() {
         let message =
             system::v1::AdvanceClockRequest { time: Some(prost_types::Timestamp { seconds: 0, nanos: 5_000_000 }) };

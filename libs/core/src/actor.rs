@@ -39,6 +39,12 @@ impl fmt::Display for Tenant {
     }
 }
 
+/// The suite's own services. Each has an identity of its own, and the actions of its events begin with its name.
+pub const SERVICES: [&str; 6] = ["audit", "council", "handoff", "kpi", "registry", "scoring"];
+
+/// What the subjects of the suite's own services begin with, and those of nobody else.
+pub const SERVICE_PREFIX: &str = "remit-";
+
 /// What kind of actor a token speaks for. Only people own, approve, vote, waive or lift a hold (S138).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -84,12 +90,19 @@ impl Actor {
     /// One of the suite's own services: `remit-scoring`. The same name stands in its tokens and in the log.
     pub fn service(name: &str) -> Self {
         Self {
-            subject: format!("remit-{name}"),
+            subject: format!("{SERVICE_PREFIX}{name}"),
             kind: ActorKind::Service,
             roles: vec!["service".to_owned()],
             role_groups: Vec::new(),
             on_behalf_of: None,
         }
+    }
+
+    /// The service of the suite whose subject this is. A subject alone proves nothing: only a token of the suite's own
+    /// issuer does.
+    pub fn service_named(subject: &str) -> Option<&'static str> {
+        let name = subject.strip_prefix(SERVICE_PREFIX)?;
+        SERVICES.into_iter().find(|service| *service == name)
     }
 
     /// Whether the actor is a person.
@@ -101,6 +114,16 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_subjects_of_services_name_services() {
+        for service in SERVICES {
+            assert_eq!(Actor::service_named(&Actor::service(service).subject), Some(service));
+        }
+        for other in ["audit", "remit-", "remit-crm", "remit-auditor", "Remit-audit", "x-remit-audit"] {
+            assert_eq!(Actor::service_named(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_tenant_has_1_to_63_lowercase_letters_digits_and_hyphens() {

@@ -21,7 +21,7 @@ pub mod name;
 pub mod quorum;
 pub mod routing;
 
-pub use actor::{Actor, ActorKind, Tenant};
+pub use actor::{Actor, ActorKind, SERVICE_PREFIX, SERVICES, Tenant};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{Error, FieldViolation, Kind, Result};
 pub use event::{AuditEvent, Outcome, PersonalData};

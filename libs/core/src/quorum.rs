@@ -247,9 +247,9 @@ impl Ballot {
     /// own, else the only one delegated to the voter.
     ///
     /// # Errors
-    /// `PermissionDenied` with `ACTOR_KIND_NOT_ALLOWED` for anybody but a person,
-    /// `PROPOSER_CANNOT_VOTE`, `BENEFICIARY_CANNOT_VOTE`, `NOT_ELIGIBLE`, `RECUSED` or
-    /// `VETO_NOT_ALLOWED`; `FailedPrecondition` with `ALREADY_VOTED` if the seat or the person voted.
+    /// `PermissionDenied` with `ACTOR_KIND_NOT_ALLOWED` for anybody but a person, `ON_BEHALF_NOT_ALLOWED`
+    /// for one who does not act for herself, `PROPOSER_CANNOT_VOTE`, `BENEFICIARY_CANNOT_VOTE`, `NOT_ELIGIBLE`,
+    /// `RECUSED` or `VETO_NOT_ALLOWED`; `FailedPrecondition` with `ALREADY_VOTED` if the seat or the person voted.
     pub fn admit(
         &self,
         voter: &Actor,
@@ -260,6 +260,11 @@ impl Ballot {
     ) -> Result<&Seat> {
         if !voter.is_human() {
             return Err(Error::denied("ACTOR_KIND_NOT_ALLOWED", "only a person may vote"));
+        }
+        // Tokens of people that say so are refused already; the rule must not depend on that.
+        if let Some(other) = &voter.on_behalf_of {
+            let what = format!("a vote is a person's own act: {} may not vote on behalf of {other}", voter.subject);
+            return Err(Error::denied("ON_BEHALF_NOT_ALLOWED", what));
         }
         let me = voter.subject.as_str();
         if self.recused.contains(me) {

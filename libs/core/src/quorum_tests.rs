@@ -116,6 +116,8 @@ fn each_refusal_has_its_reason() {
     assert_eq!(approve(&ballot, &person("lea", "data")), "NOT_ELIGIBLE");
     let bot = Actor { kind: ActorKind::Service, ..person("lea", "legal") };
     assert_eq!(approve(&ballot, &bot), "ACTOR_KIND_NOT_ALLOWED");
+    let for_the_proposer = Actor { on_behalf_of: Some("mia".into()), ..person("lea", "legal") };
+    assert_eq!(approve(&ballot, &for_the_proposer), "ON_BEHALF_NOT_ALLOWED");
     assert_eq!(approve(&ballot, &person("lea", "legal")), "OK");
     ballot.votes.push(vote("lea", Choice::Approve));
     assert_eq!(approve(&ballot, &person("lea", "legal")), "ALREADY_VOTED");

@@ -21,6 +21,8 @@ pub struct Caller {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
+    /// Which of the suite's own services acts, by its own key; none for everybody else.
+    pub service: Option<&'static str>,
     /// The permission of the method, which is also the action of its audit entry.
     pub method: &'static str,
 }
@@ -32,6 +34,9 @@ pub struct Cx {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
+    /// Which of the suite's own services acts, by its own key; none for everybody else. What only the suite may do or
+    /// say asks for this, and never for a role or a kind of actor.
+    pub service: Option<&'static str>,
     /// The permission of the method, which is also the action of its audit entry.
     pub method: &'static str,
     /// The W3C trace id, 32 hexadecimal digits.
@@ -44,15 +49,17 @@ impl Cx {
     /// The call as the store records it, for [`remit_store::Db::mutate`]. The digest of the request as it came
     /// tells a repeat from another request under the same id.
     pub fn call<M: Repeatable>(&self, request: &M) -> Call {
-        self.call_as(request.request_id(), request)
+        let resource = request.resource().to_owned();
+        Call { resource, ..self.call_as(request.request_id(), request) }
     }
 
-    /// The call under a request id that stands elsewhere, or under none (empty).
+    /// The call under a request id that stands elsewhere, or under none (empty); it names no resource.
     pub fn call_as<M: Message>(&self, request_id: &str, body: &M) -> Call {
         Call {
             tenant: self.tenant.clone(),
             actor: self.actor.clone(),
             method: self.method,
+            resource: String::new(),
             request_id: request_id.to_owned(),
             request_digest: Sha256::digest(body.encode_to_vec()).into(),
             trace_id: self.trace_id.clone(),
@@ -84,6 +91,7 @@ pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
     let cx = Cx {
         tenant: caller.tenant,
         actor: caller.actor,
+        service: caller.service,
         method: caller.method,
         trace_id: scope.map(|scope| scope.trace.id()).unwrap_or_default(),
         deadline: scope.and_then(|scope| scope.deadline),

@@ -13,6 +13,7 @@ pub mod layers;
 pub mod mandates;
 pub mod parts;
 pub mod peers;
+mod refusals;
 pub mod relay;
 mod seeded;
 mod serve;

@@ -64,7 +64,7 @@ impl Mandates {
         let signer = match (signs, own) {
             (false, _) => None,
             (true, true) => {
-                Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "the council's key for mandates")?)
+                Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "created the council's key for mandates")?)
             }
             (true, false) => Some(Signer::from_file(&key, ISSUER, "mandates")?),
         };

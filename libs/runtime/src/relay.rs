@@ -243,7 +243,9 @@ impl Relay {
 /// stands between says, may be different tomorrow.
 fn is_final(error: &Error) -> bool {
     match error.kind() {
-        Kind::InvalidArgument => error.violations().iter().any(|violation| violation.field.starts_with("events[")),
+        Kind::InvalidArgument | Kind::PermissionDenied => {
+            error.violations().iter().any(|violation| violation.field.starts_with("events["))
+        }
         Kind::AlreadyExists => error.reason() == "EVENT_ID_REUSED",
         _ => false,
     }
@@ -302,5 +304,20 @@ pub fn to_proto(event: &AuditEvent) -> audit::Event {
             subject: personal.subject.clone(),
             fields: personal.fields.clone().into_iter().collect(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_is_not_ours_to_report_is_refused_for_good_and_a_missing_role_is_not() {
+        let at = |field: &str| Error::denied("ACTION_RESERVED", "not yours").with_violation(field, "not yours");
+        let refused = at("events[2].action");
+        assert!(is_final(&refused));
+        assert_eq!(culprit(&refused), Some(2));
+        assert!(!is_final(&Error::denied("PERMISSION_MISSING", "the role service grants nothing")));
+        assert!(!is_final(&Error::new(Kind::Unavailable, "SHUTTING_DOWN", "later")));
     }
 }

@@ -6,6 +6,7 @@ use crate::feed::{self, Change};
 use crate::tx::Tx;
 use crate::{outbox, query, tenants};
 use prost::Message;
+use remit_core::details::{ActionRefused, Details as _};
 use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Call {
     pub actor: Actor,
     /// The permission of the method, which is also the audit action: `registry.versions.suspend`.
     pub method: &'static str,
+    /// The name of the resource that the request is about; empty if it names none.
+    pub resource: String,
     /// The caller's request id; empty if the caller does not ask for repetition to be harmless.
     pub request_id: String,
     /// The digest of the request, by which another body under the same id is noticed.
@@ -26,6 +29,10 @@ pub struct Call {
     /// The W3C trace id; empty if none.
     pub trace_id: String,
 }
+
+/// The most characters of a resource's name and of a refusal's message in an event.
+const MAX_RESOURCE: usize = 500;
+const MAX_MESSAGE: usize = 1_000;
 
 /// Done once the mutation is durable.
 type Hook = Box<dyn FnOnce() + Send>;
@@ -62,9 +69,9 @@ impl Db {
     ///
     /// # Errors
     /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; what `work` returns,
-    /// and nothing has happened then; `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for
-    /// delivery; else as [`crate::classify`] says. After `Unavailable` the outcome is unknown: repeat the call
-    /// with the same request id.
+    /// and nothing has happened then, but that a `PermissionDenied` is on record ([`Db::refuse`]);
+    /// `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for delivery; else as [`crate::classify`]
+    /// says. After `Unavailable` the outcome is unknown: repeat the call with the same request id.
     pub async fn mutate<R: Message + Default>(
         &self,
         call: &Call,
@@ -81,9 +88,55 @@ impl Db {
         }
         let mut mutation = Mutation::new(tx, self.clone(), call.clone(), None);
         // Boxed, as in `own`: work in work in work would be one type, too deep for the compiler to lay out.
-        let answer = Box::pin(work(&mut mutation)).await?;
-        mutation.commit(&answer).await?;
-        Ok(answer)
+        match Box::pin(work(&mut mutation)).await {
+            Ok(answer) => {
+                mutation.commit(&answer).await?;
+                Ok(answer)
+            }
+            Err(error) => {
+                if error.kind() == Kind::PermissionDenied {
+                    // Gives the connection back, of which the record needs one.
+                    drop(mutation);
+                    self.refuse(call, &error, 0).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Records that a rule refused what `call` asked, in a transaction of its own: an event with the method's action,
+    /// the outcome `DENIED` and the reason of `error`, about the resource that the request names. `unrecorded` refusals
+    /// like it came before and were only counted.
+    ///
+    /// What cannot be recorded is logged and nothing else: a full outbox must not turn a refusal into another error.
+    pub async fn refuse(&self, call: &Call, error: &Error, unrecorded: u64) {
+        if let Err(failure) = self.record_refusal(call, error, unrecorded).await {
+            tracing::error!(
+                service = self.service(),
+                tenant = %call.tenant,
+                actor = call.actor.subject,
+                method = call.method,
+                refused = error.reason(),
+                reason = failure.reason(),
+                "a refusal could not be recorded: {failure}"
+            );
+        }
+    }
+
+    async fn record_refusal(&self, call: &Call, error: &Error, unrecorded: u64) -> Result<()> {
+        tenants::see(self, &call.tenant).await?;
+        // Nothing has happened under the request id, which stays free for another try.
+        let call = Call { request_id: String::new(), ..call.clone() };
+        let resource = cut(&call.resource, MAX_RESOURCE);
+        let resource = if resource.is_empty() { self.service().to_owned() } else { resource };
+        let message = cut(error.message(), MAX_MESSAGE);
+        let mut mutation = Mutation::new(self.write().await?, self.clone(), call, None);
+        mutation.record(&resource, |event| {
+            event.outcome = Outcome::Denied;
+            error.reason().clone_into(&mut event.reason);
+            event.details = ActionRefused { message, unrecorded }.json();
+        });
+        mutation.commit(&()).await
     }
 
     /// A mutation that nobody asked for: the service's own work, under its own name ([`Actor::service`]). Where it
@@ -109,11 +162,17 @@ impl Db {
             tenant: tenant.clone(),
             actor: Actor::service(self.service()),
             method: action,
+            resource: String::new(),
             request_id: String::new(),
             request_digest: [0; 32],
             trace_id: (self.shared.options.trace)(),
         }
     }
+}
+
+/// The first characters of a text, without those that an event may not have.
+fn cut(text: &str, most: usize) -> String {
+    text.chars().filter(|letter| *letter != '\0').take(most).collect()
 }
 
 /// Claims the request id, or returns the answer that was given under it.

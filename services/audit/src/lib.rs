@@ -10,6 +10,8 @@
 //! - Indexes have no gaps; an event id is recorded once, whoever sends it how often (`step`).
 //! - Nothing is dropped: beyond its bounds the queue refuses, and the caller keeps what it has
 //!   (`sequencer`).
+//! - Who vouches for an entry is who sent it: a service of the suite, known by its key, for its own actions, and any
+//!   other program for what it did itself (`sender`).
 //! - Whoever changes anything afterwards is found: by [`fsck`] in the store, by [`export_verify`] and
 //!   [`remit_tlog::client`] offline, by [`witness`] if the tail is cut or history forked.
 //! - Erasing a person destroys the key of their data, and every proof remains (`seal`).
@@ -29,6 +31,7 @@ pub mod keys;
 pub mod leaf;
 pub mod prepare;
 pub mod seal;
+mod sender;
 pub mod sequencer;
 mod service;
 mod step;

@@ -13,9 +13,12 @@ use remit_api::wire::Word as _;
 use remit_core::details::{
     self, Details, HandoffOverridden, LeadRouted, ReviewDecided, RoutingReviewed, VariantEdited,
 };
-use remit_core::name;
+use remit_core::{SERVICES, name};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+
+/// The service whose entries say what became of handoffs and leads.
+const HANDOFF: &str = "handoff";
 
 /// A quarter hour in seconds.
 const QUARTER_HOUR: i64 = 900;
@@ -61,9 +64,12 @@ pub fn derive(entries: &[Entry], memory: &mut BTreeMap<String, Memory>) -> Vec<E
     let mut events = Vec::new();
     let mut actions: BTreeMap<(String, i64), Tally> = BTreeMap::new();
     for entry in entries {
-        let Some(audited) = &entry.event else { continue };
+        // What a program of another issuer says of itself is none of the suite's work.
+        let Some(audited) = entry.event.as_ref().filter(|event| SERVICES.contains(&event.service.as_str())) else {
+            continue;
+        };
         tally(&mut actions, entry.index, audited);
-        if audited.outcome() != Outcome::Success {
+        if audited.outcome() != Outcome::Success || audited.service != HANDOFF {
             continue;
         }
         let details: Json = serde_json::from_str(&audited.details_json).unwrap_or_default();
@@ -350,6 +356,32 @@ mod tests {
         assert_eq!(values("denied_action_rate"), [Some(0.0)]);
         let edited = derive(&life(1), &mut BTreeMap::new());
         assert_eq!(of(&edited, "acceptance_rate")[0].value, Some(0.0));
+    }
+
+    #[test]
+    fn only_kpis_that_nobody_else_records_are_derived() {
+        let shipped = crate::seed::kpis(remit_core::Timestamp(1)).unwrap();
+        let derived: Vec<&str> = shipped.iter().filter(|kpi| kpi.derived).map(|kpi| kpi.name.as_str()).collect();
+        for event in derive(&life(0), &mut BTreeMap::new()) {
+            assert!(derived.contains(&event.kpi.as_str()), "{} is derived, and callers may record it", event.kpi);
+        }
+    }
+
+    #[test]
+    fn what_others_say_of_themselves_derives_nothing() {
+        let by = |service: &str| -> Vec<Entry> {
+            let mut entries = life(0);
+            for event in entries.iter_mut().filter_map(|entry| entry.event.as_mut()) {
+                service.clone_into(&mut event.service);
+            }
+            entries
+        };
+        let mut memory = BTreeMap::new();
+        assert_eq!(derive(&by("crm"), &mut memory), []);
+        // Another service of the suite counts with its actions, and says nothing of handoffs.
+        let events = derive(&by("registry"), &mut memory);
+        assert!(events.iter().all(|event| event.kpi == "kpis/denied_action_rate"), "{events:#?}");
+        assert!(memory.is_empty() && !events.is_empty());
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn cx(kind: ActorKind, subject: &str) -> Cx {
     Cx {
         tenant: Tenant::new("acme").unwrap(),
         actor: Actor { subject: subject.into(), kind, roles: vec![], role_groups: vec![], on_behalf_of: None },
+        service: None,
         method: "registry.test.run",
         trace_id: String::new(),
         deadline: None,

@@ -30,7 +30,8 @@ impl Cli {
 pub(crate) enum Command {
     /// Serve the suite, or some of its services.
     Serve(Serve),
-    /// Issue a token from the development key of a data directory.
+    /// Issue a token for a person or a program from the development key of a data directory; none speaks for the
+    /// suite's own services, which have a key of their own.
     Token(Token),
     /// Run the main job from end to end on real or bundled data.
     Demo(Demo),
@@ -97,7 +98,7 @@ pub(crate) enum KindArg {
     Human,
     /// An AI system.
     Ai,
-    /// A program that is not an AI system.
+    /// A program that is not an AI system; never one of the suite's own services.
     Service,
 }
 

@@ -63,6 +63,9 @@ pub struct Bench {
     dir: TempDir,
 }
 
+/// How long the tokens of a bench live.
+const LONG: Duration = Duration::from_secs(12 * 3_600);
+
 impl Bench {
     /// Starts all services in this process.
     pub async fn start(engine: Engine) -> Self {
@@ -97,7 +100,10 @@ impl Bench {
             role_groups: Vec::new(),
             on_behalf_of: None,
         };
-        let token = self.signer.token(&self.tenant, &actor, Duration::from_secs(12 * 3_600)).unwrap();
+        self.bearing(&self.signer.token(&self.tenant, &actor, LONG).unwrap()).await
+    }
+
+    async fn bearing(&self, token: &str) -> Connection {
         InterceptedService::new(channel(self.addr).await, Bearer(format!("Bearer {token}").parse().unwrap()))
     }
 
@@ -106,7 +112,8 @@ impl Bench {
     }
 
     pub async fn service(&self, name: &str) -> Connection {
-        self.connect(&format!("remit-{name}"), ActorKind::Service, "service").await
+        let token = self.running.service_signer().token(&self.tenant, &Actor::service(name), LONG).unwrap();
+        self.bearing(&token).await
     }
 
     /// The request with a mandate for exactly itself, signed by the suite's own council key.

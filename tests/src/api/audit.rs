@@ -173,7 +173,7 @@ async fn entries_are_searched_summarised_and_tailed(suite: Suite) {
     append(&suite, 0..20).await;
     let mut denied = event(&suite, "d").await;
     denied.outcome = api::Outcome::Denied.into();
-    denied.action = "scoring.tasks.check".into();
+    denied.action = "registry.aliases.set".into();
     recorder(&suite).append(api::AppendRequest { event: Some(denied), prove: false }).await.expect("recorded");
 
     let search = |filter: &str, page_size, page_token: String| {

@@ -13,6 +13,7 @@ mod council;
 mod council_meetings;
 mod council_records;
 mod handoff;
+mod identity;
 mod kpi;
 mod mandates;
 mod registry;
@@ -69,6 +70,7 @@ pub(crate) use cases;
 /// The cases of every module.
 const ALL: &[&[Case]] = &[
     audit::CASES,
+    identity::CASES,
     scoring::tasks::CASES,
     scoring::plans::CASES,
     scoring::policies::CASES,

@@ -68,6 +68,58 @@ async fn what_is_for_people_refuses_services_and_ai() {
     suite.stop().await;
 }
 
+/// All that AI may change: it runs, delivers, records and reports, and calls for people. A method that is added here
+/// gives AI more to do, and that is for people to decide.
+const OPEN_TO_AI: &[&str] = &[
+    "CreateIncident",
+    "EscalateHandoff",
+    "FailRun",
+    "RecordEvents",
+    "RecordOutput",
+    "RecordOutputs",
+    "RouteLead",
+    "RouteLeads",
+    "StartRun",
+    "StreamEvents",
+    "SubmitVariants",
+];
+
+#[test]
+fn what_ai_may_change_is_a_list() {
+    let config = remit_runtime::Config::from_toml("").expect("the defaults are valid");
+    let rules = Methods::new(remit_api::pool(), &config.roles).expect("every method has a rule");
+    let mut open = Vec::new();
+    for method in methods().iter().filter(|method| !is_read(method)) {
+        let kinds = &rules.get(&path(method)).expect("every method has a rule").kinds;
+        assert!(!kinds.is_empty(), "{} changes state and does not say for whom", method.full_name());
+        if kinds.contains(&ActorKind::Ai) {
+            open.push(method.name().to_owned());
+        }
+    }
+    open.sort();
+    assert_eq!(open, OPEN_TO_AI);
+}
+
+/// No role opens to AI what is not on the list: tried on every other method that changes state.
+#[tokio::test(flavor = "multi_thread")]
+async fn ai_is_refused_every_other_change_whatever_its_roles() {
+    let suite = Suite::start(Topology::Sqlite).await.expect("SQLite needs no server");
+    let token = format!("Bearer {}", suite.token("bot", ActorKind::Ai, &["admin", "operator", "service"], &["legal"]));
+    for method in methods().iter().filter(|method| !is_read(method) && !OPEN_TO_AI.contains(&method.name())) {
+        let status = call(suite.bare(&service_of(method)), method, Some(&token)).await;
+        let refused = (status.code(), reason(&status));
+        assert_eq!(refused, (Code::PermissionDenied, "ACTOR_KIND_NOT_ALLOWED".to_owned()), "{}", method.full_name());
+    }
+    suite.stop().await;
+}
+
+#[test]
+fn the_services_that_have_an_identity_are_those_that_there_are() {
+    let mut services: Vec<_> = remit::services().iter().map(|service| service.name).collect();
+    services.sort_unstable();
+    assert_eq!(services, remit_core::SERVICES);
+}
+
 #[test]
 fn permissions_are_service_collection_verb_and_mutations_can_be_repeated() {
     for method in methods() {
@@ -165,6 +217,16 @@ async fn every_bad_token_is_refused_with_its_own_reason() {
         ("not yet valid", "TOKEN_NOT_YET_VALID", sign(&Claims { nbf: now + 300, ..claims() })),
         ("wrong audience", "TOKEN_AUDIENCE", sign(&Claims { aud: "another".to_owned(), ..claims() })),
         ("wrong issuer", "TOKEN_ISSUER", sign(&Claims { iss: "another".to_owned(), ..claims() })),
+        ("a service's name", "TOKEN_CLAIMS", sign(&Claims { sub: "remit-council".to_owned(), ..claims() })),
+        ("a person for another", "TOKEN_CLAIMS", sign(&Claims { on_behalf_of: Some("mia".into()), ..claims() })),
+        ("a service's name and role", "TOKEN_CLAIMS", {
+            let (sub, kind, roles) = ("remit-council".to_owned(), ActorKind::Service, vec!["service".to_owned()]);
+            sign(&Claims { sub, kind, roles, ..claims() })
+        }),
+        ("the suite for a person", "TOKEN_CLAIMS", {
+            let claims = Claims { iss: suite.services().issuer().to_owned(), ..claims() };
+            suite.services().sign(&claims).expect("claims can be signed")
+        }),
     ];
     for (what, expected, token) in cases {
         let status = call(suite.bare("audit"), &method, Some(&format!("Bearer {token}"))).await;

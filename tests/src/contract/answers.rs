@@ -45,11 +45,13 @@ impl Remit {
         request: &DynamicMessage,
     ) -> Result<DynamicMessage, Status> {
         let kinds = &self.access.get(&path(method)).expect("every method has a rule").kinds;
-        let human = kinds.is_empty() || kinds.contains(&ActorKind::Human);
-        let kind = if human { ActorKind::Human } else { kinds[0] };
-        let roles: &[&str] = if human { &["admin", "auditor"] } else { &["service", "platform"] };
-        let subject = if human { "contract" } else { "remit-contract" };
-        let token = format!("Bearer {}", self.suite.token(subject, kind, roles, &["legal", "marketing_lead"]));
+        let token = if kinds.is_empty() || kinds.contains(&ActorKind::Human) {
+            let (roles, groups) = (["admin", "auditor"], ["legal", "marketing_lead"]);
+            self.suite.token("contract", ActorKind::Human, &roles, &groups)
+        } else {
+            self.suite.service_token("council")
+        };
+        let token = format!("Bearer {token}");
         let channel = self.suite.bare(&service_of(method));
         let bytes =
             send(channel, method, request.encode_to_vec().into(), Some(&token)).await.inspect_err(|status| {

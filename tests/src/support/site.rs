@@ -22,6 +22,7 @@ pub struct Site {
     processes: BTreeMap<&'static str, (&'static str, u16)>,
     toml: String,
     signer: Signer,
+    services: Signer,
     tenant: Tenant,
     recorder: Arc<Recorder>,
 }
@@ -34,13 +35,16 @@ impl Site {
         let issuer = dir.path().join("issuer");
         std::fs::create_dir_all(&issuer).expect("a directory can be made");
         let signing = Config::from_toml(&format!("[data]\ndir = \"{}\"\n", issuer.display()));
-        // Made before the processes, which would otherwise all make one.
-        let signer = Signer::development(&signing.expect("a valid configuration")).expect("a development issuer");
+        let signing = signing.expect("a valid configuration");
+        // Made before the processes, which would otherwise all make them.
+        let signer = Signer::development(&signing).expect("a development issuer");
+        let services = Signer::services(&signing).expect("a key of the suite's own");
         let site = Self {
             dir,
             processes: processes.iter().map(|(name, service)| (*name, (*service, free_port()))).collect(),
             toml: format!("{toml}[auth]\nissuer_dir = \"{}\"\n[telemetry]\nlog = \"warn\"\n", issuer.display()),
             signer,
+            services,
             tenant: Tenant::new("acme").expect("a valid tenant"),
             recorder: Arc::default(),
         };
@@ -101,7 +105,10 @@ impl Site {
 
     /// The connection of an actor to a process.
     pub fn to(&self, process: &str, subject: &str, kind: ActorKind, roles: &[&str]) -> Connection {
-        let token = self.token(subject, kind, roles);
+        self.bearing(&self.token(subject, kind, roles), process)
+    }
+
+    fn bearing(&self, token: &str, process: &str) -> Connection {
         let bearer = Bearer(format!("Bearer {token}").parse().expect("a token is a header value"));
         let endpoint = Endpoint::from_shared(self.url(process)).expect("a valid URL").tcp_nodelay(true);
         let link = Link { channel: endpoint.connect_lazy(), recorder: self.recorder.clone() };
@@ -130,6 +137,7 @@ impl Site {
 
     /// The connection of one of Remit's own services.
     pub fn service(&self, name: &str, process: &str) -> Connection {
-        self.to(process, &format!("remit-{name}"), ActorKind::Service, &["service"])
+        let token = self.services.token(&self.tenant, &Actor::service(name), Duration::from_secs(3_600));
+        self.bearing(&token.expect("a token can be signed"), process)
     }
 }

@@ -39,6 +39,7 @@ struct Inner {
     channels: BTreeMap<String, Channel>,
     recorder: Arc<Recorder>,
     signer: Arc<Signer>,
+    services: Arc<Signer>,
     tenant: Tenant,
     home: Arc<Home>,
 }
@@ -114,12 +115,14 @@ impl Suite {
         };
         let issuer = Config::from_toml(&toml).expect("the test's configuration is valid");
         let signer = Signer::development(&issuer).expect("the development issuer can sign");
+        let services = Signer::services(&issuer).expect("the suite's own key can sign");
         let home = Home { running: Mutex::new(running), _processes: Mutex::new(processes), _database: database, dir };
         let suite = Self(Arc::new(Inner {
             channels: channels(&urls),
             urls,
             recorder: Arc::default(),
             signer: Arc::new(signer),
+            services: Arc::new(services),
             tenant: Tenant::new("t0").expect("a valid tenant"),
             home: Arc::new(home),
         }));
@@ -135,6 +138,7 @@ impl Suite {
             channels: inner.channels.clone(),
             recorder: inner.recorder.clone(),
             signer: inner.signer.clone(),
+            services: inner.services.clone(),
             tenant: Tenant::new(id).expect("a valid tenant"),
             home: inner.home.clone(),
         }))
@@ -193,6 +197,17 @@ impl Suite {
         self.0.home.dir.path().join("data")
     }
 
+    /// Somebody with this token.
+    pub fn bearing(&self, token: &str) -> Caller {
+        let header = format!("Bearer {token}").parse().expect("a token is a header value");
+        Caller { suite: self.clone(), bearer: Bearer(header) }
+    }
+
+    /// The signer of the suite's own services, for tokens that must be refused.
+    pub fn services(&self) -> &Signer {
+        &self.0.services
+    }
+
     /// The signer of the development issuer, for tokens that must be refused.
     pub fn signer(&self) -> &Signer {
         &self.0.signer
@@ -200,9 +215,7 @@ impl Suite {
 
     /// Somebody with a token.
     pub fn caller(&self, subject: &str, kind: ActorKind, roles: &[&str], groups: &[&str]) -> Caller {
-        let token = self.token(subject, kind, roles, groups);
-        let header = format!("Bearer {token}").parse().expect("a token is a header value");
-        Caller { suite: self.clone(), bearer: Bearer(header) }
+        self.bearing(&self.token(subject, kind, roles, groups))
     }
 
     /// A person with roles and groups.
@@ -220,9 +233,20 @@ impl Suite {
         self.caller("platform", ActorKind::Service, &["platform"], &[])
     }
 
-    /// One of Remit's own services, as the others see it.
+    /// One of Remit's own services, as the others see it: by the suite's own key.
     pub fn service(&self, name: &str) -> Caller {
-        self.caller(&format!("remit-{name}"), ActorKind::Service, &["service"], &[])
+        self.bearing(&self.service_token(name))
+    }
+
+    /// A token of one of Remit's own services.
+    pub fn service_token(&self, name: &str) -> String {
+        let token = self.0.services.token(&self.0.tenant, &Actor::service(name), Duration::from_secs(3_600));
+        token.expect("a token can be signed")
+    }
+
+    /// A program that has every role and is none of Remit's own services.
+    pub fn program(&self, subject: &str) -> Caller {
+        self.caller(subject, ActorKind::Service, &["admin", "service"], &[])
     }
 
     /// The time that the suite works with.
@@ -366,8 +390,9 @@ fn spawn(toml: &str, dir: &std::path::Path) -> (BTreeMap<String, String>, Vec<Pr
     let issuer = dir.join("data");
     std::fs::create_dir_all(&issuer).expect("the issuer's directory can be made");
     let config = Config::from_toml(toml).expect("the test's configuration is valid");
-    // Made before the processes, which would otherwise all make one.
+    // Made before the processes, which would otherwise all make them.
     Signer::development(&config).expect("the development issuer's key can be made");
+    Signer::services(&config).expect("the suite's own key can be made");
     let processes = ports.map(|(service, port)| {
         let own = toml
             .replace(&format!("dir = \"{}\"", issuer.display()), &format!("dir = \"{}\"", dir.join(service).display()));

@@ -18,6 +18,8 @@ use remit_core::{Error, Result};
 pub trait Repeatable: prost::Message {
     /// The id; empty if a repetition shall be a request of its own.
     fn request_id(&self) -> &str;
+    /// The name of the resource that it is about, or of the one that it belongs to; empty if it names none.
+    fn resource(&self) -> &str;
 }
 
 /// A request that takes effect by a mandate of the council (see `remit_core::mandate`).

@@ -8,6 +8,7 @@ mod audit;
 mod council;
 mod handoff;
 mod kpi;
+mod refusal;
 mod registry;
 mod scoring;
 
@@ -15,6 +16,7 @@ pub use audit::*;
 pub use council::*;
 pub use handoff::*;
 pub use kpi::*;
+pub use refusal::*;
 pub use registry::*;
 pub use scoring::*;
 
@@ -56,7 +58,7 @@ pub struct Doc {
 
 /// Every type of details, service by service.
 pub fn all() -> Vec<&'static Doc> {
-    [handoff::DOCS, scoring::DOCS, registry::DOCS, kpi::DOCS, council::DOCS, audit::DOCS].concat()
+    [handoff::DOCS, scoring::DOCS, registry::DOCS, kpi::DOCS, council::DOCS, audit::DOCS, refusal::DOCS].concat()
 }
 
 /// Defines types of details with their documentation. Unknown fields are refused when they are read, so that

@@ -1,4 +1,5 @@
-//! Signing tokens: those of a development issuer, and those with which services call each other.
+//! Signing tokens: those of a development issuer, and those with which the suite's services call each other. Each has
+//! a key of its own, so that whoever may mint tokens for people and programs cannot speak for a service.
 
 use crate::config::Config;
 use base64::Engine as _;
@@ -17,6 +18,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The `iss` of the development issuer.
 pub const DEVELOPMENT_ISSUER: &str = "remit-development";
+
+/// Where a development key and its key set are kept, in the issuer's directory.
+const DEVELOPMENT_FILES: [&str; 2] = ["issuer.key", "jwks.json"];
+
+/// The same for the key of the suite's own services, where none is configured.
+pub(super) const SERVICES_FILES: [&str; 2] = ["services.key", "services-jwks.json"];
 
 /// The claims of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,7 +44,7 @@ pub struct Claims {
     /// Role groups, which count in a quorum.
     #[serde(default)]
     pub role_groups: Vec<String>,
-    /// On whose behalf a service acts.
+    /// On whose behalf a program or an AI acts; a person acts for herself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
     /// Issued at, in seconds since 1970.
@@ -72,19 +79,51 @@ impl Signer {
     /// # Errors
     /// `FailedPrecondition` (`ISSUER_KEY_FAILED`) naming the file that cannot be written or read.
     pub fn development(config: &Config) -> Result<Self> {
-        let dir = config.issuer_dir();
-        let (key, jwks) = (dir.join("issuer.key"), dir.join("jwks.json"));
-        let what = "an issuer for development: whoever reads this key can sign in as anybody; \
-                    in production set auth.issuers to the identity provider of the organisation";
-        Self::kept(&key, &jwks, DEVELOPMENT_ISSUER, &config.auth.audience, what)
+        Self::kept_beside(
+            config,
+            DEVELOPMENT_FILES,
+            DEVELOPMENT_ISSUER,
+            "created an issuer for development: whoever reads this key can sign in as anybody; \
+             in production set auth.issuers to the identity provider of the organisation",
+        )
     }
 
-    /// Signs as `issuer` with the key in the file `key`, which is created if it is not there, and said to be `what`;
-    /// the key set `jwks` is written to match.
+    /// Signs for the suite's own services, as `auth.service_issuer`: with `auth.service_key`, or in development with
+    /// a key that is created beside the development issuer's; `services-jwks.json` beside it is written to match.
     ///
     /// # Errors
-    /// As [`Signer::development`].
-    pub fn kept(key: &Path, jwks: &Path, issuer: &str, audience: &str, what: &str) -> Result<Self> {
+    /// `InvalidArgument` (`CONFIG_INVALID`) if there is no key and none may be made; `FailedPrecondition`
+    /// (`ISSUER_KEY_FAILED`) naming the file that cannot be written or read.
+    pub fn services(config: &Config) -> Result<Self> {
+        let auth = &config.auth;
+        if !auth.service_key.as_os_str().is_empty() {
+            return Self::from_file(&auth.service_key, &auth.service_issuer, &auth.audience);
+        }
+        if !auth.development {
+            let what = "must name the key that signs service tokens, as auth.development is false";
+            return Err(Error::invalid("CONFIG_INVALID", "auth.service_key", what));
+        }
+        Self::kept_beside(
+            config,
+            SERVICES_FILES,
+            &auth.service_issuer,
+            "created a key for the suite's own services: whoever reads it can speak for every service; \
+             in production set auth.service_key",
+        )
+    }
+
+    /// Signs as `issuer` with a key kept in the issuer's directory.
+    fn kept_beside(config: &Config, files: [&str; 2], issuer: &str, created: &str) -> Result<Self> {
+        let [key, jwks] = files.map(|file| config.issuer_dir().join(file));
+        Self::kept(&key, &jwks, issuer, &config.auth.audience, created)
+    }
+
+    /// Signs as `issuer` with the key in the file `key`, which is created if it is not there; the log then says what was
+    /// `created`. The key set `jwks` is written to match.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`ISSUER_KEY_FAILED`) naming the file that cannot be written or read.
+    pub fn kept(key: &Path, jwks: &Path, issuer: &str, audience: &str, created: &str) -> Result<Self> {
         for dir in [key, jwks].into_iter().filter_map(Path::parent) {
             create_dir(dir)?;
         }
@@ -94,10 +133,10 @@ impl Signer {
                 .to_pkcs8_pem(LineEnding::LF)
                 .map_err(|error| Error::internal("a signing key could not be encoded").with_source(error))?;
             create_once(key, pem.as_bytes(), 0o600)?;
-            tracing::warn!(key = %key.display(), "created {what}");
+            tracing::warn!(key = %key.display(), "{created}");
         }
         let signer = Self::from_file(key, issuer, audience)?;
-        let text = serde_json::json!({ "keys": [signer.jwk()] }).to_string();
+        let text = signer.jwks().to_string();
         if fs::read_to_string(jwks).ok().as_deref() != Some(&text) {
             replace(jwks, text.as_bytes())?;
         }
@@ -145,6 +184,11 @@ impl Signer {
             "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
             "kid": self.kid, "x": URL_SAFE_NO_PAD.encode(self.public),
         })
+    }
+
+    /// A key set with this one public key.
+    pub fn jwks(&self) -> serde_json::Value {
+        serde_json::json!({ "keys": [self.jwk()] })
     }
 
     /// The `iss` of its tokens.

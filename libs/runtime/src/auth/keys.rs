@@ -32,6 +32,8 @@ pub(crate) struct KeySet {
 }
 
 enum Source {
+    /// Known from the start, and the same until the process ends.
+    Fixed,
     File(PathBuf),
     Url(String, reqwest::Client),
 }
@@ -67,6 +69,22 @@ impl KeySet {
         Ok(Self { issuer: issuer.to_owned(), kinds: kinds.to_vec(), source, keys, state })
     }
 
+    /// An issuer whose keys are `set`, a JWK set, as long as the process runs.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`JWKS_INVALID`) if it is not a key set with a usable key.
+    pub fn fixed(issuer: &str, set: &serde_json::Value, kinds: &[ActorKind]) -> Result<Self> {
+        let keys = parse(set.to_string().as_bytes())
+            .map_err(|why| Error::precondition("JWKS_INVALID", format!("the key set of issuer {issuer} {why}")))?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            kinds: kinds.to_vec(),
+            source: Source::Fixed,
+            keys: ArcSwap::from_pointee(keys),
+            state: Mutex::new(State { loaded: true, ..State::default() }),
+        })
+    }
+
     /// The key with this id.
     pub fn find(&self, kid: &str) -> Option<Arc<Key>> {
         self.keys.load().get(kid).cloned()
@@ -100,6 +118,7 @@ impl KeySet {
     /// if it is not a key set with a usable key. The keys known so far stay in force.
     pub async fn reload(&self) -> Result<bool> {
         let text = match &self.source {
+            Source::Fixed => return Ok(false),
             Source::File(path) => {
                 let failed = |error: std::io::Error| unavailable(&path.display().to_string(), error);
                 let meta = tokio::fs::metadata(path).await.map_err(failed)?;
@@ -131,6 +150,7 @@ impl KeySet {
 
     fn source_name(&self) -> String {
         match &self.source {
+            Source::Fixed => "in memory".to_owned(),
             Source::File(path) => path.display().to_string(),
             Source::Url(url, _) => url.clone(),
         }

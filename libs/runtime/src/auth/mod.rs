@@ -11,4 +11,4 @@ mod tests;
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
-pub use tokens::{Authenticator, Identity};
+pub use tokens::{Authenticator, Identity, Signers};

@@ -11,7 +11,7 @@ pub struct Method {
     pub name: String,
     /// The permission, such as `audit.entries.append`.
     pub permission: &'static str,
-    /// The kinds of actor that may call; empty means any.
+    /// The kinds of actor that may call; empty means any, and only a method that reads may leave it so.
     pub kinds: Vec<ActorKind>,
     /// Whether requests or responses are streamed.
     pub streaming: bool,
@@ -30,8 +30,9 @@ impl Methods {
     /// Reads every method of the `remit.` packages, and which roles grant its permission.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`METHOD_WITHOUT_POLICY`) naming the method without an access rule, or
-    /// `InvalidArgument` (`CONFIG_INVALID`) naming a role whose pattern is malformed.
+    /// `FailedPrecondition` (`METHOD_WITHOUT_POLICY`) naming the method without an access rule, or the one that changes
+    /// state and does not list the kinds of actor that may; `InvalidArgument` (`CONFIG_INVALID`) naming a role whose
+    /// pattern is malformed.
     pub fn new(pool: &DescriptorPool, roles: &BTreeMap<String, Vec<String>>) -> Result<Self> {
         for (role, patterns) in roles {
             if let Some(bad) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
@@ -49,14 +50,19 @@ impl Methods {
                         format!("{name} has no method_policy with a permission"),
                     )
                 })?;
-                let granted = roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.0)));
                 let options = method.options();
                 let level = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
+                let read = level == Some(1);
+                if !read && policy.1.is_empty() {
+                    let what = format!("{name} changes state and its method_policy lists no actor_kinds");
+                    return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
+                }
+                let granted = roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.0)));
                 let entry = Method {
                     permission: leak(&policy.0),
                     kinds: policy.1,
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
-                    read: level == Some(1),
+                    read,
                     roles: granted.map(|(role, _)| role.clone()).collect(),
                     name,
                 };

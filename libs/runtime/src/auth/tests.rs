@@ -4,6 +4,8 @@ use crate::config::Config;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
+use prost_reflect::prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use remit_core::ActorKind;
 use serde_json::json;
 use std::path::Path;
@@ -14,7 +16,15 @@ fn config(dir: &Path, more: &str) -> Config {
 }
 
 async fn open(dir: &Path) -> (Arc<Authenticator>, Arc<Signer>) {
-    Authenticator::open(&config(dir, "")).await.unwrap()
+    let (auth, signers) = Authenticator::open(&config(dir, "")).await.unwrap();
+    (auth, signers.development.unwrap())
+}
+
+/// One of the suite's own services, as `signer` would have it.
+fn own(signer: &Signer, subject: &str) -> Claims {
+    let mut claims = Claims::sample(signer.issuer(), "remit");
+    (claims.sub, claims.kind, claims.roles) = (subject.to_owned(), ActorKind::Service, vec!["service".to_owned()]);
+    claims
 }
 
 async fn reason(auth: &Authenticator, token: &str) -> &'static str {
@@ -79,6 +89,9 @@ async fn every_fault_of_a_token_has_its_reason() {
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(""))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("a\nb"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["roles"] = json!(vec!["r"; 33]))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["on_behalf_of"] = json!("bob"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("remit-council"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(" Remit-crm"))),
     ];
     for (wanted, change) in faults {
         let claims = claims(change);
@@ -187,16 +200,80 @@ async fn an_issuer_speaks_only_for_its_kinds() {
         "[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\nkinds = [\"human\"]\n",
         file.display().to_string()
     );
-    let (auth, services) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    assert!(signers.development.is_none(), "beside real issuers there is none for development");
     let mut sample = Claims::sample("https://idp.example", "remit");
     assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "ok");
     sample.kind = ActorKind::Service;
     assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "TOKEN_CLAIMS");
-    // Beside real issuers, the local key signs for services only.
-    let mut own = Claims::sample(services.issuer(), "remit");
-    assert_eq!(reason(&auth, &services.sign(&own).unwrap()).await, "TOKEN_CLAIMS");
-    own.kind = ActorKind::Service;
-    assert_eq!(reason(&auth, &services.sign(&own).unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn the_suites_own_services_are_known_by_its_key_and_by_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, signers) = Authenticator::open(&config(dir.path(), "")).await.unwrap();
+    let (services, development) = (signers.services, signers.development.unwrap());
+    assert_ne!(services.jwk()["kid"], development.jwk()["kid"]);
+    let found = async |token: String| auth.verify(Some(&format!("Bearer {token}"))).await.unwrap().1.clone();
+
+    let council = found(services.sign(&own(&services, "remit-council")).unwrap()).await;
+    assert_eq!((council.service, council.actor.subject.as_str()), (Some("council"), "remit-council"));
+    assert_eq!(council.actor.roles, ["service"]);
+    // The suite's issuer speaks for its services, each by name, and for nobody else.
+    for subject in ["alice", "council", "remit-", "remit-crm", "remit-council2"] {
+        let token = services.sign(&own(&services, subject)).unwrap();
+        assert_eq!(reason(&auth, &token).await, "TOKEN_CLAIMS", "{subject}");
+    }
+    for kind in [ActorKind::Human, ActorKind::Ai] {
+        let token = services.sign(&Claims { kind, ..own(&services, "remit-council") }).unwrap();
+        assert_eq!(reason(&auth, &token).await, "TOKEN_CLAIMS", "{kind:?}");
+    }
+    // A program of another issuer is a program, whatever roles it claims, and cannot be called like a service.
+    let program = Claims { roles: vec!["service".into(), "operator".into()], ..own(&development, "crm") };
+    let program = found(development.sign(&program).unwrap()).await;
+    assert_eq!((program.service, program.actor.roles), (None, vec!["operator".to_owned()]));
+    let posing = development.sign(&own(&development, "remit-council")).unwrap();
+    assert_eq!(reason(&auth, &posing).await, "TOKEN_CLAIMS");
+    let by_the_wrong_key = development.sign(&own(&services, "remit-council")).unwrap();
+    assert_eq!(reason(&auth, &by_the_wrong_key).await, "TOKEN_UNKNOWN_KEY");
+}
+
+#[tokio::test]
+async fn a_configured_key_of_the_suite_is_trusted_without_being_listed_and_rotates_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    // Made as in development, and used as in production.
+    let made = Signer::services(&config(dir.path(), "")).unwrap();
+    let idp = dir.path().join("idp.json");
+    let signer = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
+    std::fs::write(&idp, signer.jwks().to_string()).unwrap();
+    let issuer = |issuer: &str, jwks: &Path| {
+        format!("[[auth.issuers]]\nissuer = {issuer:?}\njwks = {:?}\n", jwks.display().to_string())
+    };
+    let key = dir.path().join("services.key");
+    let base = format!("auth.development = false\nauth.service_key = {:?}\n", key.display().to_string());
+    let more = format!("{base}{}", issuer("https://idp.example", &idp));
+    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    assert_eq!(signers.services.jwk(), made.jwk());
+    let token = signers.services.sign(&own(&signers.services, "remit-audit")).unwrap();
+    assert_eq!(reason(&auth, &token).await, "ok");
+    let posing = signer.sign(&own(&signer, "remit-audit")).unwrap();
+    assert_eq!(reason(&auth, &posing).await, "TOKEN_CLAIMS");
+
+    let old = Signer::from_key(&SigningKey::from_bytes(&[2; 32]), "remit", "remit").unwrap();
+    let both = dir.path().join("both.json");
+    std::fs::write(&both, json!({ "keys": [made.jwk(), old.jwk()] }).to_string()).unwrap();
+    let more = format!("{more}{}", issuer("remit", &both));
+    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    for signer in [&*signers.services, &old] {
+        let token = signer.sign(&own(signer, "remit-audit")).unwrap();
+        assert_eq!(auth.verify(Some(&format!("Bearer {token}"))).await.unwrap().1.service, Some("audit"));
+    }
+
+    let without = format!("auth.development = false\n{}", issuer("https://idp.example", &idp));
+    let error = Authenticator::open(&config(dir.path(), &without)).await.unwrap_err();
+    assert!(error.message().contains("auth.development") && error.message().starts_with("auth.service_key"), "{error}");
+    let error = Authenticator::open(&config(dir.path(), &issuer("remit", &idp))).await.unwrap_err();
+    assert!(error.message().starts_with("auth.issuers"), "{error}");
 }
 
 #[tokio::test]
@@ -204,12 +281,15 @@ async fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).await;
-    let key = dir.path().join("issuer.key");
-    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = Authenticator::open(&config(dir.path(), "")).await.unwrap_err();
-    assert_eq!(error.reason(), "ISSUER_KEY_FAILED");
-    assert!(error.message().contains("chmod 600"));
+    for key in ["issuer.key", "services.key"] {
+        let key = dir.path().join(key);
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Authenticator::open(&config(dir.path(), "")).await.unwrap_err();
+        assert_eq!(error.reason(), "ISSUER_KEY_FAILED");
+        assert!(error.message().contains("chmod 600"));
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -239,6 +319,40 @@ fn every_method_is_granted_to_some_role_and_people_decide() {
         let reader = method.authorize(&actor("viewer", ActorKind::Human)).is_ok();
         assert!(method.read || !reader, "{} changes state and viewers may call it", method.name);
     }
+}
+
+/// The contract, with no kinds of actor for the methods of this name.
+fn without_kinds(method: &str) -> DescriptorPool {
+    fn each(message: &mut Value, field: &str, mut change: impl FnMut(&mut Value)) {
+        let list = message.as_message_mut().unwrap().get_field_by_name_mut(field).unwrap();
+        list.as_list_mut().unwrap().iter_mut().for_each(|item| change(item));
+    }
+    let pool = remit_api::pool();
+    let policy = pool.get_extension_by_name("remit.options.v1.method_policy").unwrap();
+    let kind = pool.get_message_by_name("google.protobuf.FileDescriptorSet").unwrap();
+    let mut set = Value::Message(DynamicMessage::decode(kind, remit_api::FILE_DESCRIPTOR_SET).unwrap());
+    each(&mut set, "file", |file| {
+        each(file, "service", |service| {
+            each(service, "method", |item| {
+                let item = item.as_message_mut().unwrap();
+                if item.get_field_by_name("name").unwrap().as_str() == Some(method) {
+                    let options = item.get_field_by_name_mut("options").unwrap().as_message_mut().unwrap();
+                    options.get_extension_mut(&policy).as_message_mut().unwrap().clear_field_by_name("actor_kinds");
+                }
+            });
+        });
+    });
+    DescriptorPool::decode(set.as_message().unwrap().encode_to_vec().as_slice()).unwrap()
+}
+
+#[test]
+fn a_method_that_changes_state_without_saying_for_whom_stops_the_start() {
+    let roles = Config::from_toml("").unwrap().roles;
+    let error = Methods::new(&without_kinds("RateTask"), &roles).unwrap_err();
+    assert_eq!(error.reason(), "METHOD_WITHOUT_POLICY");
+    assert!(error.message().contains("TaskService/RateTask"), "{error}");
+    // Reads may be for any kind of actor.
+    assert!(Methods::new(&without_kinds("GetPersonalData"), &roles).is_ok());
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Verification of bearer tokens, with a bounded memory of those verified.
 
-use super::issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+use super::issuer::{Claims, DEVELOPMENT_ISSUER, SERVICES_FILES, Signer};
 use super::keys::{Key, KeySet};
 use crate::config::Config;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
-use remit_core::{Actor, ActorKind, Error, Kind, Result, Tenant};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -23,13 +23,29 @@ pub struct Identity {
     pub tenant: Tenant,
     /// The caller.
     pub actor: Actor,
+    /// Which of the suite's own services the caller is; none for everybody else, programs of other issuers included.
+    pub service: Option<&'static str>,
     /// When the token expires, in seconds since 1970.
     pub expires: u64,
 }
 
+/// Who signs tokens in this process.
+#[derive(Debug, Clone)]
+pub struct Signers {
+    /// Signs for the suite's own services.
+    pub services: Arc<Signer>,
+    /// Signs for people and programs while there is no identity provider; none where one is configured.
+    pub development: Option<Arc<Signer>>,
+}
+
+/// The role that only identities of the suite itself can have.
+const SERVICE_ROLE: &str = "service";
+
 /// Verifies tokens.
 pub struct Authenticator {
     sets: Vec<KeySet>,
+    /// The issuer of the suite itself, which speaks for its services and for nobody else.
+    suite: String,
     algorithms: Vec<Algorithm>,
     audience: String,
     max_lifetime: u64,
@@ -82,6 +98,11 @@ struct Received {
     iat: Option<f64>,
 }
 
+/// The path of a file in the issuer's directory, as a source of keys.
+fn file(config: &Config, name: &str) -> String {
+    config.issuer_dir().join(name).display().to_string()
+}
+
 fn refuse(reason: &'static str, message: impl Into<String>) -> Error {
     Error::new(Kind::Unauthenticated, reason, message)
 }
@@ -91,34 +112,41 @@ fn now() -> f64 {
 }
 
 impl Authenticator {
-    /// Reads the key sets of all configured issuers, or creates the development issuer's.
+    /// Reads the key sets of all configured issuers and of the suite's own; where no issuer is configured, creates the
+    /// development issuer's.
     ///
     /// # Errors
     /// `FailedPrecondition` (`JWKS_INVALID`) or `Unavailable` (`JWKS_UNAVAILABLE`) for a key set in a
-    /// file; one behind a URL is tried again later.
-    pub async fn open(config: &Config) -> Result<(Arc<Self>, Arc<Signer>)> {
+    /// file; one behind a URL is tried again later. As [`Signer::services`] and [`Signer::development`].
+    pub async fn open(config: &Config) -> Result<(Arc<Self>, Signers)> {
         let auth = &config.auth;
         let mut sets = Vec::new();
         for issuer in &auth.issuers {
             sets.push(KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds)?);
         }
-        let signer = if auth.service_key.as_os_str().is_empty() {
-            if !sets.is_empty() && !auth.development {
-                let what = "must name the key that signs service tokens, as auth.development is false";
-                return Err(Error::invalid("CONFIG_INVALID", "auth.service_key", what));
-            }
+        let development = if sets.is_empty() {
             let signer = Signer::development(config)?;
-            let jwks = config.issuer_dir().join("jwks.json");
-            // Beside real issuers the development key signs for services only.
-            let kinds: &[ActorKind] = if sets.is_empty() { &[] } else { &[ActorKind::Service] };
-            sets.push(KeySet::new(DEVELOPMENT_ISSUER, &jwks.display().to_string(), kinds)?);
-            signer
+            sets.push(KeySet::new(DEVELOPMENT_ISSUER, &file(config, "jwks.json"), &[])?);
+            Some(Arc::new(signer))
         } else {
-            Signer::from_file(&auth.service_key, &auth.service_issuer, &auth.audience)?
+            None
         };
+        let services = Signer::services(config)?;
+        let listed = sets.iter().any(|set| set.issuer == auth.service_issuer);
+        let kinds = &[ActorKind::Service];
+        if auth.service_key.as_os_str().is_empty() {
+            if listed {
+                let what = "may name auth.service_issuer only together with auth.service_key";
+                return Err(Error::invalid("CONFIG_INVALID", "auth.issuers", what));
+            }
+            let [_, jwks] = SERVICES_FILES;
+            sets.push(KeySet::new(services.issuer(), &file(config, jwks), kinds)?);
+        } else if !listed {
+            sets.push(KeySet::fixed(services.issuer(), &services.jwks(), kinds)?);
+        }
         let verifier = Self::with_sets(config, sets)?;
         verifier.load().await?;
-        Ok((Arc::new(verifier), Arc::new(signer)))
+        Ok((Arc::new(verifier), Signers { services: Arc::new(services), development }))
     }
 
     fn with_sets(config: &Config, sets: Vec<KeySet>) -> Result<Self> {
@@ -131,6 +159,7 @@ impl Authenticator {
         };
         Ok(Self {
             sets,
+            suite: auth.service_issuer.clone(),
             algorithms: auth.algorithms.iter().map(known).collect::<Result<_>>()?,
             audience: auth.audience.clone(),
             max_lifetime: auth.max_lifetime.get().as_secs(),
@@ -267,6 +296,26 @@ impl Authenticator {
         })
     }
 
+    /// Which of the suite's services a token speaks for. Nobody else may look like one in the log.
+    fn service(&self, set: &KeySet, claims: &Received) -> Result<Option<&'static str>> {
+        let wrong = |what: String| Err(refuse("TOKEN_CLAIMS", what));
+        if set.issuer != self.suite {
+            if claims.sub.trim_start().to_ascii_lowercase().starts_with(SERVICE_PREFIX) {
+                let what =
+                    format!("the token's sub begins with {SERVICE_PREFIX}, which is for the suite's own services");
+                return wrong(what);
+            }
+            return Ok(None);
+        }
+        match Actor::service_named(&claims.sub) {
+            Some(service) if claims.kind == ActorKind::Service => Ok(Some(service)),
+            _ => {
+                let names = SERVICES.map(|service| format!("{SERVICE_PREFIX}{service}")).join(", ");
+                wrong(format!("the suite's own issuer may speak for its services only: {names}"))
+            }
+        }
+    }
+
     fn claims(&self, set: &KeySet, body: serde_json::Value) -> Result<Identity> {
         let wrong = |what: String| refuse("TOKEN_CLAIMS", what);
         let claims: Received =
@@ -304,10 +353,19 @@ impl Authenticator {
         if claims.on_behalf_of.as_deref().is_some_and(|other| !text(other, 200)) {
             return Err(wrong("the token's on_behalf_of must be 1 to 200 characters".to_owned()));
         }
+        if claims.kind == ActorKind::Human && claims.on_behalf_of.is_some() {
+            return Err(wrong("the token is a person's, who acts for herself: it may not say on_behalf_of".to_owned()));
+        }
         for (name, list) in [("roles", &claims.roles), ("role_groups", &claims.role_groups)] {
             if list.len() > 32 || list.iter().any(|item| !text(item, 63)) {
                 return Err(wrong(format!("the token's {name} must be at most 32 of 1 to 63 characters")));
             }
+        }
+        let service = self.service(set, &claims)?;
+        let mut roles = claims.roles;
+        if service.is_none() {
+            // A role that anybody's issuer may write into a token would be no proof of anything.
+            roles.retain(|role| role != SERVICE_ROLE);
         }
         let tenant = Tenant::new(claims.tenant).map_err(|error| wrong(format!("the token's {}", error.message())))?;
         Ok(Identity {
@@ -315,10 +373,11 @@ impl Authenticator {
             actor: Actor {
                 subject: claims.sub,
                 kind: claims.kind,
-                roles: claims.roles,
+                roles,
                 role_groups: claims.role_groups,
                 on_behalf_of: claims.on_behalf_of,
             },
+            service,
             expires: claims.exp as u64,
         })
     }

@@ -276,6 +276,9 @@ impl Config {
             let ok = matches!(algorithm.as_str(), "EdDSA" | "ES256" | "RS256");
             need(ok, "auth.algorithms", "may hold only EdDSA, ES256 and RS256")?;
         }
+        let own = &self.auth.service_issuer;
+        let ok = !own.is_empty() && own != crate::auth::DEVELOPMENT_ISSUER;
+        need(ok, "auth.service_issuer", "must not be empty, nor the name of the development issuer")?;
         let trusted = self.auth.development || !self.auth.issuers.is_empty();
         need(trusted, "auth.issuers", "must name an issuer, or auth.development be true")?;
         need(!self.clock.manual || self.clock.allow_manual, "clock.manual", "needs clock.allow_manual = true")?;

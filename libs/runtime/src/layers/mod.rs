@@ -8,10 +8,11 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Authenticator, Method, Methods};
+use crate::auth::{Authenticator, Identity, Method, Methods};
 use crate::config::Config;
 use crate::context::{SCOPE, Scope, Trace};
 use crate::cx::Caller;
+use crate::refusals::Refusals;
 use crate::status::{DOMAIN, to_status};
 use body::{Finish, Guarded};
 pub(crate) use deadline::exceeded as deadline_exceeded;
@@ -64,6 +65,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     most: usize,
     ended: Ended,
+    refusals: Refusals,
     /// By the service's short name, `audit` for every path under `/remit.audit.`.
     routes: HashMap<String, Routes>,
     base: Routes,
@@ -74,12 +76,14 @@ struct Shared {
 pub struct Stack(Arc<Shared>);
 
 impl Stack {
-    /// Puts the layers around `routes` (by service name) and `base` (health, reflection, system).
-    pub fn new(
+    /// Puts the layers around `routes` (by service name) and `base` (health, reflection, system); `refusals` records
+    /// whom they refuse.
+    pub(crate) fn new(
         config: &Config,
         methods: Arc<Methods>,
         auth: Arc<Authenticator>,
         ended: Ended,
+        refusals: Refusals,
         routes: HashMap<String, Routes>,
         base: Routes,
     ) -> Self {
@@ -92,6 +96,7 @@ impl Stack {
             permits: Arc::new(Semaphore::new(most)),
             most,
             ended,
+            refusals,
             routes: routes.into_iter().map(|(name, routes)| (name, routes.prepare())).collect(),
             base: base.prepare(),
         }))
@@ -160,11 +165,14 @@ impl Shared {
             let token = request.headers().get(http::header::AUTHORIZATION).cloned();
             let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await?;
             let method = method.ok_or_else(|| unknown_method(path))?;
-            method.authorize(&verified.1.actor)?;
+            if let Err(error) = method.authorize(&verified.1.actor) {
+                self.refusals.note(&verified.1, method, &error, scope.trace.id());
+                return Err(error);
+            }
             let permit = self.permits.clone().try_acquire_owned().map_err(|_| overloaded(self.most))?;
             finish.permit = Some(permit);
-            let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
-            request.extensions_mut().insert(Caller { tenant, actor, method: method.permission });
+            let Identity { tenant, actor, service, .. } = verified.1.clone();
+            request.extensions_mut().insert(Caller { tenant, actor, service, method: method.permission });
         }
         let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
         let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();

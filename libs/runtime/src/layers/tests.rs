@@ -117,12 +117,14 @@ async fn fixture(more: &str) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let text = format!("data.dir = {:?}\nserver.listen = \"127.0.0.1:0\"\n{more}", dir.path().display().to_string());
     let config = Config::from_toml(&text).unwrap();
-    let (auth, signer) = Authenticator::open(&config).await.unwrap();
+    let (auth, signers) = Authenticator::open(&config).await.unwrap();
     let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles).unwrap());
     let routes = HashMap::from([("audit".to_owned(), Routes::new(OddTail))]);
     let ended = Ended::default();
     let base = Routes::new(SystemServiceServer::new(Odd));
-    let stack = Stack::new(&config, methods, auth, ended.clone(), routes, base);
+    let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new());
+    let stack = Stack::new(&config, methods, auth, ended.clone(), refusals, routes, base);
+    let signer = signers.development.unwrap();
     Fixture { stack, ended, signer, config, _dir: dir }
 }
 

@@ -4,10 +4,11 @@ mod ops;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Authenticator, Methods, Signer};
+use crate::auth::{Authenticator, Methods, Signer, Signers};
 use crate::clock::KeptClock;
 use crate::layers::http_auth::{self, Gate};
 use crate::layers::{Ended, Stack};
+use crate::refusals::Refusals;
 use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
 use crate::system::System;
@@ -39,7 +40,7 @@ pub struct Running {
     addr: Option<SocketAddr>,
     channel: Channel,
     peers: Peers,
-    signer: Arc<Signer>,
+    signers: Signers,
     clock: Arc<dyn Clock>,
     databases: Arc<BTreeMap<&'static str, Db>>,
     stop: CancellationToken,
@@ -78,7 +79,7 @@ impl Suite {
         let embedded =
             chosen.iter().any(|service| config.database_url(service.name).expose_secret().starts_with("sqlite:"));
         let data = (embedded || config.clock.manual).then(|| DataDir::open(&config.data.dir)).transpose()?;
-        let (auth, signer) = Authenticator::open(&config).await?;
+        let (auth, signers) = Authenticator::open(&config).await?;
         let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles)?);
         let signs = chosen.iter().any(|service| service.name == "council");
         let mandates = Mandates::open(&config, signs).await?;
@@ -91,7 +92,8 @@ impl Suite {
         }
         let databases = Arc::new(databases);
         let names: Vec<&str> = chosen.iter().map(|service| service.name).collect();
-        let peers = Peers::new(&names, &config.peers, signer.clone(), config.auth.service_lifetime.get())?;
+        let lifetime = config.auth.service_lifetime.get();
+        let peers = Peers::new(&names, &config.peers, signers.services.clone(), lifetime)?;
 
         let (stop, drain, ended) = (CancellationToken::new(), CancellationToken::new(), Ended::default());
         let mut parts: BTreeMap<&'static str, Parts> = BTreeMap::new();
@@ -156,7 +158,8 @@ impl Suite {
         }
         let gate = Gate { auth: auth.clone(), methods: methods.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
-        let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), routes, base);
+        let refusals = Refusals::new(databases.clone(), tasks.clone());
+        let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), refusals, routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));
@@ -181,7 +184,7 @@ impl Suite {
             tracing::warn!(time = %clock.now(), "the clock is moved by hand: times in the records are what somebody said");
         }
         let channel = Channel::local(BoxCloneSyncService::new(stack));
-        Ok(Running { addr, channel, peers, signer, clock, databases, stop, server: Some(server), tasks, _data: data })
+        Ok(Running { addr, channel, peers, signers, clock, databases, stop, server: Some(server), tasks, _data: data })
     }
 }
 
@@ -263,9 +266,20 @@ impl Running {
         &self.peers
     }
 
-    /// Signs the tokens of the development issuer, or of the configured service key.
-    pub fn signer(&self) -> &Arc<Signer> {
-        &self.signer
+    /// Signs the tokens of the development issuer.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`NO_DEVELOPMENT_ISSUER`) where tokens come from an identity provider.
+    pub fn signer(&self) -> Result<&Arc<Signer>> {
+        self.signers.development.as_ref().ok_or_else(|| {
+            let what = "tokens come from your identity provider: auth.issuers names one in this configuration";
+            Error::precondition("NO_DEVELOPMENT_ISSUER", what)
+        })
+    }
+
+    /// Signs the tokens of the suite's own services.
+    pub fn service_signer(&self) -> &Arc<Signer> {
+        &self.signers.services
     }
 
     /// The time that the process works with.

@@ -20,7 +20,8 @@ fn as_actor<T>(running: &Running, role: &str, message: T) -> Request<T> {
         role_groups: Vec::new(),
         on_behalf_of: None,
     };
-    let token = running.signer().token(&Tenant::new("acme").unwrap(), &actor, Duration::from_secs(60)).unwrap();
+    let token =
+        running.signer().unwrap().token(&Tenant::new("acme").unwrap(), &actor, Duration::from_secs(60)).unwrap();
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request

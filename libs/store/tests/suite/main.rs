@@ -65,6 +65,7 @@ pub(crate) fn call(request_id: &str, body: u8) -> Call {
             on_behalf_of: None,
         },
         method: "suite.things.create",
+        resource: "things/1".to_owned(),
         request_id: request_id.to_owned(),
         request_digest: [body; 32],
         trace_id: String::new(),

@@ -1,9 +1,10 @@
 //! Request ids, the outbox and the feeds.
 
 use crate::{SCHEMA, answer, call, count, manual, put, replay, tenant};
-use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
+use remit_core::details::{ActionRefused, Details as _};
+use remit_core::{Actor, Error, Kind, Outcome, Result, Tenant, Timestamp};
 use remit_store::testing::each_engine;
-use remit_store::{Mutation, Options, counted, feed, outbox, purge_requests, tenants};
+use remit_store::{Call, Db, Mutation, Options, counted, feed, outbox, purge_requests, tenants};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,6 +83,59 @@ async fn a_failed_request_leaves_nothing_and_can_be_repeated() -> Result<()> {
         db.mutate(&call("r1", 1), work).await?;
         assert!(done.load(Ordering::SeqCst));
         assert_eq!(count(&db).await?, 1);
+        Ok(())
+    })
+    .await
+}
+
+/// Fails as a rule does that refuses the caller.
+async fn refused(db: &Db, request_id: &str) -> Error {
+    let work = async |m: &mut Mutation| {
+        put(m, "a").await?;
+        m.record("things/a", |_| {});
+        Err(Error::denied("NOT_YOURS", "ana may not touch\0 things/1"))
+    };
+    db.mutate::<()>(&call(request_id, 1), work).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_an_event_and_nothing_else() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        assert_eq!(refused(&db, "r1").await.reason(), "NOT_YOURS");
+        assert_eq!(count(&db).await?, 0);
+        let unnamed = Call { resource: String::new(), ..call("", 1) };
+        db.refuse(&unnamed, &Error::denied("NOT_YOURS", "no"), 7).await;
+        let events = outbox::read_batch(&mut db.read().await?, &tenant(), 10).await?;
+        let events: Vec<_> = events.into_iter().map(|pending| pending.event).collect();
+        let said: Vec<_> = events.iter().map(|event| (event.resource.as_str(), event.outcome)).collect();
+        assert_eq!(said, [("things/1", Outcome::Denied), ("suite", Outcome::Denied)]);
+        for (event, unrecorded) in events.iter().zip([0, 7]) {
+            assert_eq!((event.action.as_str(), event.reason.as_str()), ("suite.things.create", "NOT_YOURS"));
+            assert_eq!((event.actor.subject.as_str(), event.request_id.as_str()), ("ana", ""));
+            assert_eq!(ActionRefused::read(&event.details).map(|details| details.unrecorded), Some(unrecorded));
+        }
+        assert!(events[0].details.to_string().contains("ana may not touch things/1"), "{}", events[0].details);
+        // The request id is free, since nothing has happened under it.
+        db.mutate(&call("r1", 2), async |m| put(m, "a").await).await?;
+        assert_eq!(count(&db).await?, 1);
+        // Other failures are no attempts at what is forbidden.
+        let closed = async |_: &mut Mutation| Err(Error::precondition("CLOSED", "it is closed"));
+        assert_eq!(db.mutate::<()>(&call("r2", 1), closed).await.unwrap_err().reason(), "CLOSED");
+        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 2);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_outbox_turns_no_refusal_into_another_error() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open_with(&SCHEMA, Options { outbox_limit: 1, ..Options::default() }).await?;
+        for _ in 0..3 {
+            assert_eq!(refused(&db, "r1").await.reason(), "NOT_YOURS");
+        }
+        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 1);
         Ok(())
     })
     .await

@@ -57,7 +57,11 @@ impl Pruned {
             };
             let stated = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default().spans_digest;
             let digest = spans_digest(spans);
-            if leaf.action != prunings::PRUNE || stated != digest {
+            // An entry that somebody else vouches for makes no deletion lawful, whatever it says.
+            if leaf.service != crate::SCHEMA.service {
+                let message = format!("is recorded as pruned by event {id}, whose entry is of {}", leaf.service);
+                findings.add(FindingKind::Pruning, location, message);
+            } else if leaf.action != prunings::PRUNE || stated != digest {
                 let message =
                     format!("the spans recorded for event {id} have digest {digest}, its entry states {stated:?}");
                 findings.add(FindingKind::Pruning, location, message);

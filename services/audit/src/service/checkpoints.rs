@@ -8,7 +8,7 @@ use crate::store::{damaged, tiles};
 use remit_api::audit::v1 as api;
 use remit_api::wire::time::stamp;
 use remit_core::details::{CheckpointCosigned, Details as _};
-use remit_core::{Error, Kind, Result, Tenant, Timestamp};
+use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::Cx;
 use remit_store::Tx;
 use remit_tlog::proof_file::ProofFile;
@@ -158,8 +158,10 @@ impl Service {
             lines.push(Line { witness: key.name().to_owned(), signature: signature.to_string(), cosign_time });
         }
         if lines.is_empty() {
+            // Before the mutation, which would record the refusal: the log would grow with each try, and a witness that
+            // is not configured yet would never be done with it.
             let message = "no witness that this server knows signed the note: add its key to audit.witnesses";
-            return Err(Error::new(Kind::PermissionDenied, "WITNESS_UNKNOWN", message));
+            return Err(Error::denied("WITNESS_UNKNOWN", message));
         }
         self.db
             .mutate(&cx.call(&request), async |m| {

@@ -10,7 +10,8 @@ use remit_store::{BulkInsert, Row, Sql, Tx, query};
 pub const PRUNE: &str = "audit.entries.prune";
 
 fn prunable(sql: Sql, tenant: &Tenant, end: u64) -> Sql {
-    sql.bind(tenant).push(" and idx < ").bind(signed(end)).push(" and action <> ").bind(PRUNE)
+    let free = sql.bind(tenant).push(" and idx < ").bind(signed(end));
+    free.push(" and not (action = ").bind(PRUNE).push(" and service = ").bind(crate::SCHEMA.service).push(")")
 }
 
 /// How many entries below `end` could be pruned, and how many of them holds keep.

@@ -5,7 +5,7 @@ use remit_audit::Service;
 use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_core::{Clock as _, Kind, Result};
 use remit_store::testing::each_engine;
-use remit_store::timers;
+use remit_store::{query, timers};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
@@ -98,6 +98,36 @@ async fn pruning_removes_content_and_keeps_every_proof() -> Result<()> {
 
         fixture.log.release_legal_hold(&fixture.cx("audit.legalHolds.release"), release("h1")).await?;
         assert_eq!(prune(false).await?.pruned_count, 11);
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}
+
+/// An entry that somebody else vouches for makes no deletion lawful, even where it says what a pruning would say.
+#[tokio::test]
+async fn a_pruning_that_the_log_did_not_record_itself_accounts_for_nothing() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        fixture.fill(0, 520).await?;
+        let spans_digest = remit_core::digest::sha256(b"3-4\n");
+        let details_json = remit_core::details::EntriesPruned { spans_digest, ..Default::default() };
+        let forged = |service: &str| api::Event {
+            action: "audit.entries.prune".into(),
+            service: service.into(),
+            details_json: remit_core::details::Details::json(&details_json).to_string(),
+            ..fixture.event(&format!("by-{service}"))
+        };
+        fixture.append(vec![forged("crm"), forged("audit")]).await?;
+        let mut tx = fixture.db.write().await?;
+        query("delete from entries where idx = 3").execute(&mut tx).await?;
+        query("insert into prunings values ('acme', 3, 4, 'by-crm', 1)").execute(&mut tx).await?;
+        tx.commit().await?;
+        assert_eq!(fixture.findings().await?, [(api::FindingKind::Pruning, "entries/3".to_owned())]);
+        // Only the service that makes them vouches for them: this is what is left of a real one.
+        let mut tx = fixture.db.write().await?;
+        query("update prunings set event_id = 'by-audit' where start_idx = 3").execute(&mut tx).await?;
+        tx.commit().await?;
         assert_eq!(fixture.findings().await?, []);
         Ok(())
     })

@@ -117,6 +117,7 @@ impl Fixture {
                 role_groups: vec![],
                 on_behalf_of: None,
             },
+            service: None,
             method,
             trace_id: String::new(),
             deadline: None,

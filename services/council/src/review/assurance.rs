@@ -2,7 +2,7 @@
 //! complies with anything is for people to say (R22).
 
 use super::pack::Assurance;
-use super::sources::{Frame, Got, Sources};
+use super::sources::{Frame, Got, Sources, done};
 use super::tone::Assessed;
 use crate::library::{ATTESTATION, Control};
 use crate::time::{at, days};
@@ -93,14 +93,9 @@ fn find(key: &str, sources: &Sources, frame: &Frame<'_>, drift: &[DriftResult]) 
             Err(why) => Found::Unavailable(why.clone()),
         },
         "audit.summary" => counted(&sources.entries, |entries| entries.total_count, "audit entries in the month"),
-        "audit.erasures" => kept(
-            &sources.entries,
-            |entries| {
-                let erased = entries.counts.iter().filter(|count| count.action == "audit.subjects.erase");
-                erased.map(|count| count.count).sum()
-            },
-            "erasures in the month",
-        ),
+        "audit.erasures" => {
+            kept(&sources.entries, |entries| done(entries, "audit.subjects.erase"), "erasures in the month")
+        }
         "scoring.decisions" => {
             counted(&sources.decisions, |found| found.tasks_decided, "tasks with a decision in force")
         }

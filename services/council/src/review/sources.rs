@@ -3,7 +3,7 @@
 
 use crate::store::{ActionItems, Attestations, BreakGlassUses, Holds, Incidents, Members, Proposals, Reviews, Waivers};
 use crate::time::{Month, at};
-use remit_api::audit::v1::{Checkpoint, SummarizeEntriesResponse, VerifyLogResponse};
+use remit_api::audit::v1::{Checkpoint, Outcome, SummarizeEntriesResponse, VerifyLogResponse};
 use remit_api::council::v1::{
     ActionItem, Attestation, BreakGlassUse, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
 };
@@ -22,6 +22,12 @@ use tonic::{Response, Status};
 pub(super) const AT_ONCE: usize = 16;
 /// The largest answer of a peer, in bytes.
 pub(super) const LARGEST: usize = 64 << 20;
+
+/// How often the log says that an action was done. What was refused is in the log too, and was not done.
+pub(crate) fn done(entries: &SummarizeEntriesResponse, action: &str) -> i64 {
+    let same = entries.counts.iter().filter(|one| one.action == action && one.outcome() == Outcome::Success);
+    same.map(|one| one.count).sum()
+}
 
 /// What frames the evidence.
 pub(crate) struct Frame<'a> {

@@ -17,7 +17,7 @@ use crate::ask::Ask;
 use futures::{Stream, StreamExt as _};
 use prost::Message;
 use remit_api::wire::{self, Repeatable};
-use remit_core::{AuditEvent, Error, Outcome, Result, Tenant};
+use remit_core::{AuditEvent, Error, Result, Tenant};
 use remit_runtime::watch::{self, Watched};
 use remit_runtime::{Cx, Deps, Mandates, Peers, Seeded};
 use remit_store::{Db, Mutation, Page, Records};
@@ -75,20 +75,6 @@ impl Service {
     ) -> Result<A> {
         self.seed(&cx.tenant).await?;
         self.db.mutate(&cx.call(request), work).await
-    }
-
-    /// Records that a rule refused what the caller asked, so that the attempt is on record too.
-    async fn refused(&self, cx: &Cx, resource: &str, error: &Error) -> Result<()> {
-        let denied = |event: &mut AuditEvent| {
-            event.outcome = Outcome::Denied;
-            error.reason().clone_into(&mut event.reason);
-        };
-        self.db
-            .mutate(&cx.call_as("", &()), async |m| {
-                m.record(resource, denied);
-                Ok(())
-            })
-            .await
     }
 
     /// Returns one record of the caller's tenant.

@@ -242,8 +242,9 @@ impl Service {
         let voted = self.mutate(cx, &request, cast).await;
         match &voted {
             Ok(proposal) => self.execute_now(cx, proposal).await,
-            Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::FailedPrecondition) => {
-                self.refused(cx, &request.name, error).await?;
+            // A vote too late or cast twice is on record like one that was never allowed.
+            Err(error) if error.kind() == Kind::FailedPrecondition => {
+                self.db.refuse(&cx.call(&request), error, 0).await;
             }
             Err(_) => {}
         }

@@ -218,7 +218,8 @@ impl Service {
                 clocks::stop_review(m, &mut held, false).await?;
             }
             let gate = held.gate(m).await?;
-            triages::schedule(m, &mut held, &gate, TriageCause::Person, request.reason.clone()).await?;
+            let cause = if cx.actor.is_human() { TriageCause::Person } else { TriageCause::Machine };
+            triages::schedule(m, &mut held, &gate, cause, request.reason.clone()).await?;
             held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
         })
         .await

@@ -42,6 +42,7 @@ impl Suite {
         let cx = Cx {
             tenant: Tenant::new("acme").unwrap(),
             actor: Actor::service("platform"),
+            service: None,
             method: "kpi.events.record",
             trace_id: String::new(),
             deadline: None,

@@ -121,7 +121,7 @@ mod tests {
         let toml = format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", dir.path().display());
         let running = Suite::start(Config::from_toml(&toml).unwrap(), vec![remit_audit::SERVICE]).await.unwrap();
         let urls = [("audit".to_owned(), format!("http://{}", running.addr().unwrap()))];
-        let (signer, tenant) = (running.signer().clone(), Tenant::new("demo").unwrap());
+        let (signer, tenant) = (running.signer().unwrap().clone(), Tenant::new("demo").unwrap());
         let mint: Mint = Box::new(move |actor| signer.token(&tenant, actor, Duration::from_secs(60)));
         let actors = Actors::connect(urls.into(), &mint).unwrap();
 

@@ -84,7 +84,7 @@ async fn story(running: &Running, data: &Data, out: &Path) -> Result<()> {
     let urls: BTreeMap<_, _> =
         running.services().into_iter().map(|service| (service.to_owned(), format!("http://{addr}"))).collect();
     let tenant = Tenant::new(TENANT)?;
-    let signer = running.signer().clone();
+    let signer = running.signer()?.clone();
     let mint: Mint = Box::new(move |actor| signer.token(&tenant, actor, TOKEN_LIFETIME));
     let actors = Actors::connect(urls, &mint)?;
     let terminal = Terminal::new();
@@ -106,7 +106,7 @@ async fn keep(running: Running, out: &Path) -> Result<()> {
         role_groups: Vec::new(),
         on_behalf_of: None,
     };
-    let token = running.signer().token(&Tenant::new(TENANT)?, &auditor, TOKEN_LIFETIME)?;
+    let token = running.signer()?.token(&Tenant::new(TENANT)?, &auditor, TOKEN_LIFETIME)?;
     say(&looking(&format!("http://{addr}"), &token, &out.join("data")));
     running.until(interrupted()?).await
 }

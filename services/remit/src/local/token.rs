@@ -2,7 +2,7 @@
 
 use crate::args::{KindArg, Token};
 use crate::cli::print_raw;
-use remit_core::{Actor, ActorKind, Error, Result, Tenant};
+use remit_core::{Actor, ActorKind, Error, Result, SERVICE_PREFIX, Tenant};
 use remit_runtime::auth::Signer;
 use remit_runtime::config::Span;
 
@@ -10,13 +10,16 @@ pub(super) fn run(args: &Token) -> Result<()> {
     print_raw(format!("{}\n", issue(args)?).as_bytes())
 }
 
-/// Issues a token from the development key.
+/// The role of the suite's own services.
+const SERVICE_ROLE: &str = "service";
+
+/// Issues a token from the development key, which speaks for people and programs, and never for the suite's services.
 fn issue(args: &Token) -> Result<String> {
     let config = args.settings.load()?;
-    if !config.auth.development {
+    if !config.auth.development || !config.auth.issuers.is_empty() {
         return Err(Error::precondition(
             "NO_DEVELOPMENT_ISSUER",
-            "tokens come from your identity provider: auth.development is false in this configuration",
+            "tokens come from your identity provider: in this configuration auth.development is false, or auth.issuers names one",
         ));
     }
     let lifetime: Span = args
@@ -34,6 +37,16 @@ fn issue(args: &Token) -> Result<String> {
             "--role",
             format!("{role} is not configured; there are {}", known.join(", ")),
         ));
+    }
+    let reserved = |field: &str, what: &str| {
+        let what = format!("{what} is for the suite's own services, whose tokens they sign themselves");
+        Error::invalid("SUITE_RESERVED", field, what)
+    };
+    if args.subject.trim_start().to_ascii_lowercase().starts_with(SERVICE_PREFIX) {
+        return Err(reserved("--subject", &format!("what begins with {SERVICE_PREFIX}")));
+    }
+    if args.roles.iter().any(|role| role == SERVICE_ROLE) {
+        return Err(reserved("--role", SERVICE_ROLE));
     }
     let actor = Actor {
         subject: args.subject.clone(),
@@ -68,7 +81,11 @@ mod tests {
     use std::path::Path;
 
     fn token(dir: &Path) -> Result<String> {
-        let args = ["remit", "token", "--subject", "ada", "--role", "operator", "--data-dir", dir.to_str().unwrap()];
+        token_of(dir, "ada", "operator")
+    }
+
+    fn token_of(dir: &Path, subject: &str, role: &str) -> Result<String> {
+        let args = ["remit", "token", "--subject", subject, "--role", role, "--data-dir", dir.to_str().unwrap()];
         match Cli::parse_from(args).command {
             Command::Token(args) => issue(&args),
             other => unreachable!("{other:?}"),
@@ -85,5 +102,20 @@ mod tests {
         let toml = format!("[data]\ndir = \"{}\"\n", dir.path().display());
         Signer::development(&Config::from_toml(&toml).unwrap()).unwrap();
         assert_eq!(token(dir.path()).unwrap().split('.').count(), 3);
+    }
+
+    #[test]
+    fn no_token_speaks_for_the_suite_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = format!("[data]\ndir = \"{}\"\n", dir.path().display());
+        Signer::development(&Config::from_toml(&toml).unwrap()).unwrap();
+        for (subject, role, field) in [
+            ("remit-audit", "operator", "--subject"),
+            (" Remit-crm", "operator", "--subject"),
+            ("crm", "service", "--role"),
+        ] {
+            let error = token_of(dir.path(), subject, role).unwrap_err();
+            assert_eq!((error.reason(), error.violations()[0].field.as_str()), ("SUITE_RESERVED", field), "{subject}");
+        }
     }
 }

@@ -21,7 +21,7 @@ struct Home {
 async fn home(database: &TestDb) -> Home {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
-    let signer = Arc::new(Signer::development(&config).unwrap());
+    let signer = Arc::new(Signer::services(&config).unwrap());
     let peers = Peers::new(&[], &BTreeMap::new(), signer, Duration::from_secs(60)).unwrap();
     let db = database.open(&SERVICE.schema).await.unwrap();
     let (rules, second) = (RuleCache::new(), Duration::from_secs(1));
@@ -32,6 +32,7 @@ async fn home(database: &TestDb) -> Home {
     let cx = Cx {
         tenant: Tenant::new("acme").unwrap(),
         actor: Actor::service("test"),
+        service: None,
         method: "scoring.tasks.test",
         trace_id: String::new(),
         deadline: None,

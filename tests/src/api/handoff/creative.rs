@@ -21,6 +21,7 @@ cases! {
     two_failures_escalate_once_and_a_person_leads: CompleteTriage;
     people_can_override_at_every_step: EscalateHandoff, OverrideHandoff, CancelHandoff, SuspendHandoff, ResumeHandoff;
     a_suspended_model_is_not_published;
+    ai_calls_for_people: EscalateHandoff;
 }
 
 async fn work_starts_when_brief_and_budget_are_there(suite: Suite) {
@@ -346,4 +347,26 @@ async fn a_suspended_model_is_not_published(suite: Suite) {
     let refused = publish(&suite, "h", "v01", &content(1, 1)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "TASK_NOT_PERMITTED"));
     assert!(refused.message().contains("MODEL_SUSPENDED"), "{}", refused.message());
+}
+
+/// Work may become more human at any time, and that is the only thing about it that AI decides.
+async fn ai_calls_for_people(suite: Suite) {
+    activate(&suite, CREATIVE).await;
+    permit(&suite).await;
+    triggered(&suite, "h").await;
+    start(&suite, "h", "prompts/1").await.unwrap();
+    let mut ai = handoffs(&maker(&suite));
+    let escalate = pb::EscalateHandoffRequest {
+        name: name("h"),
+        reason: "the brief contradicts the style guide".into(),
+        ..Default::default()
+    };
+    let escalated = ai.escalate_handoff(escalate).await.unwrap().into_inner();
+    assert_eq!(escalated.state(), State::Escalated);
+    assert_eq!(escalated.triage.unwrap().cause(), pb::TriageCause::Machine);
+    let complete = pb::CompleteTriageRequest { name: name("h"), outcome: "go on".into(), ..Default::default() };
+    assert_eq!(reason(&ai.complete_triage(complete).await.unwrap_err()), "ACTOR_KIND_NOT_ALLOWED");
+    let resume = pb::ResumeHandoffRequest { name: name("h"), ..Default::default() };
+    assert_eq!(reason(&ai.resume_handoff(resume).await.unwrap_err()), "ACTOR_KIND_NOT_ALLOWED");
+    assert_eq!(summary(&suite).await.escalations[0].key, "MACHINE");
 }

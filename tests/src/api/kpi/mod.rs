@@ -5,11 +5,13 @@ pub mod alerts;
 use super::cases;
 use crate::support::{Caller, Connection, Suite, eventually, reason, stamp};
 use prost_types::FieldMask;
+use remit_api::audit::v1 as audit;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::*;
-use remit_api::types::{TimeRange, WatchPhase};
+use remit_api::types::{Actor, ActorKind, TimeRange, WatchPhase};
 use remit_core::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +28,7 @@ cases! {
     drift_is_a_comparison_of_two_rollups;
     a_watch_shows_the_snapshot_and_then_the_changes;
     the_audit_log_is_counted_once;
+    derived_kpis_follow_from_the_suites_own_entries_and_from_nobody_else: Append;
 }
 
 type Client = KpiServiceClient<Connection>;
@@ -426,6 +429,53 @@ async fn the_audit_log_is_counted_once(suite: Suite) {
             let found = whole(&mut admin, "denied_action_rate", day - 31 * DAY, day + 31 * DAY).await;
             assert!(found.denominator.unwrap_or(0.0) <= entries as f64, "an entry was counted twice");
             found.denominator == Some(entries as f64)
+        }
+    })
+    .await;
+}
+
+async fn derived_kpis_follow_from_the_suites_own_entries_and_from_nobody_else(suite: Suite) {
+    let (now, day) = (suite.now().await.0, today(&suite).await);
+    let derived = || vec![event("human_intervention_rate", "e", now, Some(0.0), &[])];
+    for caller in
+        [suite.admin(), suite.platform(), suite.program("crm"), suite.service("handoff"), suite.service("kpi")]
+    {
+        let mut kpi = client(&caller);
+        let request = RecordEventsRequest { events: derived(), ..Default::default() };
+        assert_eq!(reason(&kpi.record_events(request).await.unwrap_err()), "KPI_DERIVED");
+        let request = StreamEventsRequest { events: derived(), skip_invalid: true, ..Default::default() };
+        let total = kpi.stream_events(futures::stream::iter([request])).await.unwrap().into_inner();
+        assert_eq!((total.accepted_count, total.errors[0].reason.as_str()), (0, "KPI_DERIVED"));
+    }
+    // What a program says of itself is in the log and counts for nothing that the suite derives from it.
+    let mut log = AuditServiceClient::new(suite.program("crm").to("audit"));
+    for n in 0..3 {
+        let actor = Actor { subject: "crm".to_owned(), kind: ActorKind::Service.into(), ..Default::default() };
+        let said = audit::Event {
+            id: format!("crm-{n}"),
+            actor: Some(actor),
+            action: "crm.handoffs.publish".to_owned(),
+            resource: "handoffs/h".to_owned(),
+            outcome: audit::Outcome::Denied.into(),
+            occurred_at: at(now),
+            recorded_at: at(now),
+            ..Default::default()
+        };
+        log.append(audit::AppendRequest { event: Some(said), prove: false }).await.expect("it is recorded");
+    }
+    let mut admin = client(&suite.admin());
+    for i in 0..2 {
+        record(&mut admin, vec![event("contacts", &format!("c{i}"), now, None, &[])]).await;
+    }
+    let entries = suite.entries("").await;
+    let own = entries.iter().filter(|entry| entry.event.as_ref().is_some_and(|event| event.service != "crm")).count();
+    assert_eq!((entries.len(), own), (5, 2));
+    eventually("the tail has read the log", || {
+        let mut admin = admin.clone();
+        async move {
+            let found = whole(&mut admin, "denied_action_rate", day - 31 * DAY, day + 31 * DAY).await;
+            assert_eq!(found.value.unwrap_or(0.0), 0.0, "a refusal that no service made was counted");
+            found.denominator == Some(own as f64)
         }
     })
     .await;

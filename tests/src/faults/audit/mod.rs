@@ -194,20 +194,21 @@ impl Replicas {
                 Replica { url: format!("http://{url}"), config }
             })
             .collect();
-        let bearer = |subject: &str, kind, role: &str| {
-            let actor = Actor {
-                subject: subject.into(),
-                kind,
-                roles: vec![role.into()],
-                role_groups: vec![],
-                on_behalf_of: None,
-            };
+        let person = |subject: &str, role: &str| Actor {
+            subject: subject.into(),
+            kind: ActorKind::Human,
+            roles: vec![role.into()],
+            role_groups: vec![],
+            on_behalf_of: None,
+        };
+        let bearer = |signer: &Signer, actor: Actor| {
             let tenant = Tenant::new("acme").expect("a valid tenant");
             let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
             Bearer(format!("Bearer {token}").parse().expect("a token is a header value"))
         };
+        let services = Signer::services(&config).expect("a key of the suite's own");
         let (service, auditor) =
-            (bearer("remit-registry", ActorKind::Service, "service"), bearer("dpo", ActorKind::Human, "auditor"));
+            (bearer(&services, Actor::service("registry")), bearer(&signer, person("dpo", "auditor")));
         Self { logs, replicas, bearer: service, auditor }
     }
 

@@ -8,6 +8,7 @@ mod verify;
 use super::Service;
 use crate::leaf::{self, Leaf};
 use crate::prepare::Prepared;
+use crate::sender::Sender;
 use crate::step::{Place, Receipt};
 use crate::store::entries::{self, Stored};
 use crate::store::heads::{self, signed};
@@ -18,7 +19,7 @@ use remit_core::name::EntryName;
 use remit_core::{Error, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
-use remit_store::{Order, Tx, Value, filter};
+use remit_store::{Call, Order, Tx, Value, filter};
 use remit_tlog::tile::Tile;
 
 /// The longest batch.
@@ -83,21 +84,48 @@ impl Service {
         self.sequencer.append(tenant, prepared).await
     }
 
+    /// Completes events with what is known of their sender, who may vouch for each of them; whose attempt to say what
+    /// is not theirs to say is recorded.
+    ///
+    /// # Errors
+    /// As [`Sender::admit`].
+    async fn admit(&self, cx: &Cx, events: &mut [api::Event], field: impl Fn(usize) -> String) -> Result<()> {
+        let sender = Sender { actor: &cx.actor, service: cx.service };
+        for (at, event) in events.iter_mut().enumerate() {
+            if let Err(error) = sender.admit(event, &field(at)) {
+                let resource = "entries".to_owned();
+                self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, 0).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Records one event.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER`, `ACTION_RESERVED`); as
+    /// [`Service::record_events`].
     pub(crate) async fn append(&self, cx: &Cx, request: api::AppendRequest) -> Result<api::AppendResponse> {
-        let events = vec![request.event.unwrap_or_default()];
+        let mut events = vec![request.event.unwrap_or_default()];
+        self.admit(cx, &mut events, |_| "event".to_owned()).await?;
         let receipt = self.record_events(&cx.tenant, events, |_| "event".to_owned()).await?;
         let answer = self.places(&cx.tenant, receipt, request.prove).await?.into_iter().next();
         answer.ok_or_else(|| Error::internal("an event had no place"))
     }
 
     /// Records events, all or none.
+    ///
+    /// # Errors
+    /// As [`Service::append`].
     pub(crate) async fn append_batch(
         &self,
         cx: &Cx,
         request: api::AppendBatchRequest,
     ) -> Result<api::AppendBatchResponse> {
-        let receipt = self.record_events(&cx.tenant, request.events, |at| format!("events[{at}]")).await?;
+        let (mut events, field) = (request.events, |at: usize| format!("events[{at}]"));
+        self.admit(cx, &mut events, field).await?;
+        let receipt = self.record_events(&cx.tenant, events, field).await?;
         Ok(api::AppendBatchResponse { results: self.places(&cx.tenant, receipt, request.prove).await? })
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::pack::Unit::{Count, Text};
 use super::super::pack::{Assurance, Block, Cell};
-use super::super::sources::{Frame, Sources};
+use super::super::sources::{Frame, Sources, done};
 use super::super::tone::{Assessed, Tone};
 use super::{at, count, facts, note, table, text, texts, time, with};
 use crate::proposal::kind_of;
@@ -115,10 +115,7 @@ pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let columns = texts(["incident", "title", "state", "aware"]);
     let mut blocks = vec![table("Incidents with personal data", &columns, rows)];
     blocks.extend(with("audit.summary", &sources.entries, |entries| {
-        let of = |action: &str| {
-            let same = entries.counts.iter().filter(|count| count.action == action);
-            same.map(|count| count.count).sum::<i64>()
-        };
+        let of = |action: &str| done(entries, action);
         vec![facts(
             "From the audit log",
             vec![
