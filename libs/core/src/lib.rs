@@ -19,6 +19,7 @@ pub mod name;
 pub mod quorum;
 pub mod routing;
 pub mod strictness;
+pub mod unique;
 
 pub use actor::{Actor, ActorKind, Tenant};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
