@@ -4,8 +4,13 @@
 //! tree, so that evaluating it cannot fail, allocates nothing and takes a time bounded by its length. Accepted are
 //! the variables, literals, lists of literals, `&& || ! ?: == != < <= > >= in + -` and parentheses; macros, loops
 //! and functions are not. A property test holds the result equal to the `cel` crate's own interpreter.
+//!
+//! Of an attribute that an input lacks nothing is known: a condition that depends on it is neither true nor false but
+//! open (Kleene's logic of three values), and who asks decides what is stricter. A comparison with the very value that
+//! stands for lacking, `complexity == 0` or `feedback_delay == 'UNKNOWN'`, is never open: it asks whether the attribute
+//! is there, and an author who writes it has said what is meant.
 
-use super::input::{Input, Type, VARIABLES};
+use super::input::{Input, Lack, Type, VARIABLES};
 use cel::Program;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators as op};
 use std::cmp::Ordering;
@@ -39,6 +44,8 @@ enum Node {
     Text(String),
     Axis(usize),
     Variable(usize),
+    /// Whether the input lacks the variable.
+    Lacks(usize),
     Not(Box<Node>),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
@@ -60,8 +67,10 @@ enum Test {
     GreaterOrEqual,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Value<'a> {
+    /// It depends on something that the input lacks.
+    Open,
     Bool(bool),
     Int(i64),
     Double(f64),
@@ -102,8 +111,30 @@ impl Condition {
         &self.variables
     }
 
-    pub(crate) fn holds(&self, scope: &Scope<'_>) -> bool {
-        self.root.eval(scope) == Value::Bool(true)
+    /// Whether it holds; none if that depends on something that the input lacks.
+    pub(crate) fn decide(&self, scope: &Scope<'_>) -> Option<bool> {
+        self.root.truth(scope)
+    }
+
+    /// Whether it holds, or would if what the input lacks had some value: what is stricter of a bound.
+    pub(crate) fn may_hold(&self, scope: &Scope<'_>) -> bool {
+        self.decide(scope) != Some(false)
+    }
+
+    /// The variables that it names and the input lacks.
+    pub(crate) fn lacking<'a>(&'a self, input: &'a Input) -> impl Iterator<Item = &'a str> {
+        let lacks =
+            move |name: &&str| VARIABLES.iter().any(|variable| variable.name == *name && variable.lack.is(input, name));
+        self.variables.iter().map(String::as_str).filter(lacks)
+    }
+
+    /// The variables that an input may lack and of which it does not say what that means.
+    pub(crate) fn unhandled(&self) -> impl Iterator<Item = &str> {
+        let unhandled = move |name: &&str| {
+            let at = VARIABLES.iter().position(|variable| variable.name == *name && variable.lack != Lack::Never);
+            at.is_some_and(|at| !self.root.asks_for(at))
+        };
+        self.variables.iter().map(String::as_str).filter(unhandled)
     }
 
     /// The literals that numbers and texts are compared with, for choosing inputs that tell outcomes apart.
@@ -116,30 +147,44 @@ impl Condition {
 
 impl Node {
     fn eval<'a>(&'a self, scope: &Scope<'a>) -> Value<'a> {
-        let truth = |node: &'a Self| node.eval(scope) == Value::Bool(true);
+        let known = |truth: Option<bool>| truth.map_or(Value::Open, Value::Bool);
         match self {
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::Int(*value),
             Self::Double(value) => Value::Double(*value),
             Self::Text(value) => Value::Text(value),
             Self::Axis(i) => Value::Int(i64::from(scope.ratings.get(*i).copied().unwrap_or_default())),
-            Self::Variable(i) => scope.variable(VARIABLES[*i].name),
-            Self::Not(inner) => Value::Bool(!truth(inner)),
-            Self::And(a, b) => Value::Bool(truth(a) && truth(b)),
-            Self::Or(a, b) => Value::Bool(truth(a) || truth(b)),
-            Self::If(test, yes, no) => {
-                if truth(test) {
-                    yes.eval(scope)
-                } else {
-                    no.eval(scope)
+            Self::Variable(i) => scope.variable(*i),
+            Self::Lacks(i) => Value::Bool(scope.variable(*i) == Value::Open),
+            Self::Not(inner) => known(inner.truth(scope).map(|truth| !truth)),
+            Self::And(a, b) => known(match a.truth(scope) {
+                Some(false) => Some(false),
+                Some(true) => b.truth(scope),
+                None => b.truth(scope).filter(|truth| !truth),
+            }),
+            Self::Or(a, b) => known(match a.truth(scope) {
+                Some(true) => Some(true),
+                Some(false) => b.truth(scope),
+                None => b.truth(scope).filter(|truth| *truth),
+            }),
+            Self::If(test, yes, no) => match test.truth(scope) {
+                Some(true) => yes.eval(scope),
+                Some(false) => no.eval(scope),
+                None => {
+                    let (yes, no) = (yes.eval(scope), no.eval(scope));
+                    if yes == no { yes } else { Value::Open }
                 }
-            }
-            Self::Compare(test, a, b) => Value::Bool(test.holds(&a.eval(scope), &b.eval(scope))),
-            Self::In(item, items) => {
-                let item = item.eval(scope);
-                Value::Bool(items.iter().any(|other| other.eval(scope) == item))
-            }
+            },
+            Self::Compare(test, a, b) => match (a.eval(scope), b.eval(scope)) {
+                (Value::Open, _) | (_, Value::Open) => Value::Open,
+                (a, b) => Value::Bool(test.holds(&a, &b)),
+            },
+            Self::In(item, items) => match item.eval(scope) {
+                Value::Open => Value::Open,
+                item => Value::Bool(items.iter().any(|other| other.eval(scope) == item)),
+            },
             Self::InLabels(item) => match item.eval(scope) {
+                Value::Open => Value::Open,
                 Value::Text(label) => Value::Bool(scope.input.labels.iter().any(|other| other == label)),
                 _ => Value::Bool(false),
             },
@@ -148,7 +193,7 @@ impl Node {
                     Value::Int(if *minus { a.saturating_sub(b) } else { a.saturating_add(b) })
                 }
                 (Value::Double(a), Value::Double(b)) => Value::Double(if *minus { a - b } else { a + b }),
-                (other, _) => other,
+                _ => Value::Open,
             },
             Self::Negative(inner) => match inner.eval(scope) {
                 Value::Int(value) => Value::Int(value.saturating_neg()),
@@ -158,22 +203,43 @@ impl Node {
         }
     }
 
+    fn truth(&self, scope: &Scope<'_>) -> Option<bool> {
+        match self.eval(scope) {
+            Value::Bool(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    fn children(&self) -> Vec<&Self> {
+        match self {
+            Self::Not(a) | Self::Negative(a) | Self::InLabels(a) => vec![a.as_ref()],
+            Self::And(a, b) | Self::Or(a, b) | Self::Compare(_, a, b) | Self::Sum(_, a, b) => {
+                vec![a.as_ref(), b.as_ref()]
+            }
+            Self::If(a, b, c) => vec![a.as_ref(), b.as_ref(), c.as_ref()],
+            Self::In(a, items) => std::iter::once(a.as_ref()).chain(items).collect(),
+            Self::Bool(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Text(_)
+            | Self::Axis(_)
+            | Self::Variable(_)
+            | Self::Lacks(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it asks anywhere if the input lacks the variable.
+    fn asks_for(&self, variable: usize) -> bool {
+        matches!(self, Self::Lacks(at) if *at == variable)
+            || self.children().into_iter().any(|child| child.asks_for(variable))
+    }
+
     fn literals(&self, numbers: &mut Vec<f64>, texts: &mut Vec<String>) {
         match self {
             Self::Int(value) => numbers.push(*value as f64),
             Self::Double(value) => numbers.push(*value),
             Self::Text(value) => texts.push(value.clone()),
-            Self::Bool(_) | Self::Axis(_) | Self::Variable(_) => {}
-            Self::Not(a) | Self::Negative(a) | Self::InLabels(a) => a.literals(numbers, texts),
-            Self::And(a, b) | Self::Or(a, b) | Self::Compare(_, a, b) | Self::Sum(_, a, b) => {
-                a.literals(numbers, texts);
-                b.literals(numbers, texts);
-            }
-            Self::If(a, b, c) => [a, b, c].into_iter().for_each(|node| node.literals(numbers, texts)),
-            Self::In(a, items) => {
-                a.literals(numbers, texts);
-                items.iter().for_each(|node| node.literals(numbers, texts));
-            }
+            _ => self.children().into_iter().for_each(|child| child.literals(numbers, texts)),
         }
     }
 }
@@ -199,9 +265,12 @@ impl Test {
 }
 
 impl<'a> Scope<'a> {
-    fn variable(&self, name: &str) -> Value<'a> {
-        let input = self.input;
-        match name {
+    fn variable(&self, at: usize) -> Value<'a> {
+        let (input, variable) = (self.input, &VARIABLES[at]);
+        if variable.lack.is(input, variable.name) {
+            return Value::Open;
+        }
+        match variable.name {
             "score" => Value::Double(self.score),
             "band" => Value::Text(self.band),
             "frequency_per_week" => Value::Double(input.frequency_per_week),
@@ -300,7 +369,7 @@ impl Checker<'_> {
                     if kind == Type::Texts || !(ordered || matches!(test, Test::Equal | Test::NotEqual)) {
                         return Err("only numbers can be compared by size".into());
                     }
-                    Ok((Type::Bool, Node::Compare(test, Box::new(a), Box::new(b))))
+                    Ok((Type::Bool, compared(test, a, b)))
                 }
                 None => Err(format!("{function} is not known")),
             },
@@ -357,7 +426,34 @@ impl Checker<'_> {
             self.in_domain(&item, &node)?;
             items.push(node);
         }
-        Ok((Type::Bool, Node::In(Box::new(item), items)))
+        let lacks = items.iter().find_map(|literal| marker(&item, literal));
+        items.retain(|literal| marker(&item, literal).is_none());
+        let among = Node::In(Box::new(item), items);
+        let node = match lacks {
+            Some(at) => Node::Or(Box::new(Node::Lacks(at)), Box::new(among)),
+            None => among,
+        };
+        Ok((Type::Bool, node))
+    }
+}
+
+/// The variable, if the literal is what stands for lacking it.
+fn marker(variable: &Node, literal: &Node) -> Option<usize> {
+    let Node::Variable(at) = variable else { return None };
+    let lacking = match (VARIABLES[*at].lack, literal) {
+        (Lack::Zero, Node::Int(number)) => *number == 0,
+        (Lack::Zero, Node::Double(number)) => *number == 0.0,
+        (Lack::Word(word), Node::Text(text)) => text == word,
+        _ => false,
+    };
+    lacking.then_some(*at)
+}
+
+fn compared(test: Test, a: Node, b: Node) -> Node {
+    match (test, marker(&a, &b).or_else(|| marker(&b, &a))) {
+        (Test::Equal, Some(at)) => Node::Lacks(at),
+        (Test::NotEqual, Some(at)) => Node::Not(Box::new(Node::Lacks(at))),
+        _ => Node::Compare(test, Box::new(a), Box::new(b)),
     }
 }
 
@@ -434,6 +530,72 @@ mod tests {
         }
     }
 
+    fn decide(source: &str, input: &Input) -> Option<bool> {
+        let condition = Condition::compile(source, &AXES, &["A"]).expect(source);
+        condition.decide(&Scope { input, ratings: &[3, 3], score: 6.0, band: "A" })
+    }
+
+    #[test]
+    fn what_depends_on_something_lacking_is_open() {
+        let lacking = Input::default();
+        for source in [
+            "minutes_per_instance > 60.0",
+            "minutes_per_instance <= 60.0",
+            "minutes_per_instance + 1.0 > 0.0",
+            "complexity != 3",
+            "!(complexity == 3)",
+            "function_id == 'x'",
+            "function_id in ['x', 'y']",
+            "function_id in labels",
+            "feedback_delay in ['MONTHS', 'YEARS']",
+            "complexity > 3 && risk == 3",
+            "complexity > 3 || risk == 4",
+            "complexity > 3 ? true : false",
+        ] {
+            assert_eq!(decide(source, &lacking), None, "{source}");
+        }
+        for (source, truth) in [
+            ("complexity > 3 && risk == 4", false),
+            ("risk == 4 && complexity > 3", false),
+            ("complexity > 3 || risk == 3", true),
+            ("complexity > 3 ? risk == 3 : risk < 4", true),
+            ("complexity == 0", true),
+            ("0.0 == minutes_per_instance", true),
+            ("frequency_per_week != 0.0", false),
+            ("function_id == ''", true),
+            ("feedback_delay in ['UNKNOWN', 'MONTHS']", true),
+            ("'x' in labels", false),
+            ("stakes == 'HIGH'", true),
+        ] {
+            assert_eq!(decide(source, &lacking), Some(truth), "{source}");
+        }
+        let tagged = Input { complexity: 3, feedback_delay: "MONTHS".into(), ..Input::default() };
+        assert_eq!(decide("complexity == 0", &tagged), Some(false));
+        assert_eq!(decide("feedback_delay in ['UNKNOWN', 'MONTHS']", &tagged), Some(true));
+        assert_eq!(decide("feedback_delay in ['UNKNOWN', 'YEARS']", &tagged), Some(false));
+        assert_eq!(decide("feedback_delay != 'UNKNOWN'", &tagged), Some(true));
+    }
+
+    #[test]
+    fn a_condition_says_what_it_lacks_and_what_it_forgot() {
+        let names = |source: &str| {
+            let condition = Condition::compile(source, &AXES, &["A"]).expect(source);
+            let input = Input { complexity: 2, ..Input::default() };
+            let lacking: Vec<String> = condition.lacking(&input).map(str::to_owned).collect();
+            (lacking.join(" "), condition.unhandled().map(str::to_owned).collect::<Vec<_>>().join(" "))
+        };
+        let both = |lacking: &str, unhandled: &str| (lacking.to_owned(), unhandled.to_owned());
+        assert_eq!(
+            names("complexity > 3 && minutes_per_instance > 60.0"),
+            both("minutes_per_instance", "complexity minutes_per_instance")
+        );
+        assert_eq!(
+            names("complexity > 3 && (minutes_per_instance > 60.0 || minutes_per_instance == 0.0)"),
+            both("minutes_per_instance", "complexity")
+        );
+        assert_eq!(names("feedback_delay in ['UNKNOWN', 'YEARS'] && risk > 2"), both("feedback_delay", ""));
+    }
+
     fn expression() -> impl Strategy<Value = String> {
         let number =
             prop_oneof![Just("risk"), Just("predictability"), Just("complexity"), Just("3"), Just("-1"), Just("5")];
@@ -465,8 +627,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_condition_means_what_cel_means(
-            source in expression(), risk in 1i32..=5, predictability in 1i32..=5, complexity in 0i32..=5,
-            frequency in 0u8..6, brand in any::<bool>(), label in any::<bool>(), stakes in 0usize..3,
+            source in expression(), risk in 1i32..=5, predictability in 1i32..=5, complexity in 1i32..=5,
+            frequency in 1u8..6, brand in any::<bool>(), label in any::<bool>(), stakes in 0usize..3,
         ) {
             let Ok(condition) = Condition::compile(&source, &AXES, &[]) else { return Ok(()) };
             let input = Input {
@@ -486,7 +648,25 @@ mod tests {
             context.add_variable_from_value("labels", input.labels.clone());
             let theirs = Program::compile(&source).unwrap().execute(&context).unwrap();
             let scope = Scope { input: &input, ratings: &[predictability, risk], score: 0.0, band: "" };
-            prop_assert_eq!(theirs, cel::Value::Bool(condition.holds(&scope)), "{}", source);
+            let ours = condition.decide(&scope).map(cel::Value::Bool);
+            prop_assert_eq!(Some(theirs), ours, "{}", source);
+        }
+
+        /// What a condition says of an input that lacks something, it says whatever that is.
+        #[test]
+        fn what_is_decided_without_an_attribute_holds_for_every_value_of_it(
+            source in expression(), risk in 1i32..=5, predictability in 1i32..=5, brand in any::<bool>(),
+        ) {
+            let Ok(condition) = Condition::compile(&source, &AXES, &[]) else { return Ok(()) };
+            let decide = |complexity: i32, frequency_per_week: f64| {
+                let input = Input { complexity, frequency_per_week, brand_impacting: brand, ..Input::default() };
+                condition.decide(&Scope { input: &input, ratings: &[predictability, risk], score: 0.0, band: "" })
+            };
+            if let Some(truth) = decide(0, 0.0) {
+                for (complexity, frequency) in (1..=5).flat_map(|c| [0.1, 2.5, 2.6].map(|f| (c, f))) {
+                    prop_assert_eq!(decide(complexity, frequency), Some(truth), "{}", source);
+                }
+            }
         }
     }
 }

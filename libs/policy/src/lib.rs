@@ -20,12 +20,13 @@ pub mod sampling;
 pub mod seed;
 pub mod signatures;
 mod space;
+pub mod strictness;
 pub mod suitability;
 #[cfg(test)]
 mod tests;
 
 pub use condition::Condition;
-pub use evaluate::{AppliedCap, Contribution, Evaluation, MatchedRule};
+pub use evaluate::{AppliedCap, CLAIMED_CAP, Contribution, Evaluation, MatchedRule};
 pub use golden::CaseResult;
 pub use input::{
     EXECUTION_KINDS, FEEDBACK_DELAYS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES,
