@@ -3,7 +3,7 @@
 //! A policy is a file ([`PolicyFile`]): axes that people rate, bands over their weighted sum, an optional decision
 //! table, caps, notes, sampling and golden cases. [`Policy`] is the compiled form. [`Policy::evaluate`] explains its
 //! outcome; [`lint`] proves over the whole input space that a policy is complete, free of overlap and monotone;
-//! [`diff`] compares two. Nothing here reads a clock, a file or a database, and the same input under the same policy
+//! [`diff`] compares two, and [`strictness`] says which is looser. Nothing here reads a clock, a file or a database, and the same input under the same policy
 //! gives the same bytes on every platform: scores are integers in thousandths.
 
 mod check;

@@ -11,13 +11,13 @@ use remit_api::council::v1::{EngageHoldRequest, GetWaiverRequest, GrantWaiver, H
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, ApproveAutomationRequest, Automation, CreateAutomationRequest, CreateModelRequest,
-    CreateModelVersionRequest, Model, ModelVersion, ModelVersionState, SuspendAutomationRequest,
-    TransitionModelVersionRequest, UpdateModelVersionRequest,
+    AddEvaluationRequest, ApproveAutomationRequest, Automation, AutomationState, CreateAutomationRequest,
+    CreateModelRequest, CreateModelVersionRequest, Model, ModelVersion, ModelVersionState, SuspendAutomationRequest,
+    TransitionModelVersionRequest, UpdateModelVersionRequest, WatchAutomationsRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
-use remit_api::types::{AutonomyPattern, Stakes, TimeRange};
+use remit_api::types::{AutonomyPattern, Stakes, TimeRange, WatchPhase};
 use std::time::Duration;
 
 cases! {
@@ -350,6 +350,13 @@ async fn an_automation_that_is_not_approved_stops_its_tasks(suite: Suite) {
         .await;
     let stop = SuspendAutomationRequest { name: proposed.name, reason: "leads go astray".into(), ..Default::default() };
     people.suspend_automation(stop).await.unwrap();
+    let watch = WatchAutomationsRequest::default();
+    let mut watch = people.watch_automations(watch).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!((first.phase(), first.item.unwrap().state()), (WatchPhase::Snapshot, AutomationState::Suspended));
+    assert_eq!(watch.message().await.unwrap().unwrap().phase(), WatchPhase::SnapshotDone);
+    let wrong = WatchAutomationsRequest { cursor: "yesterday".into() };
+    assert_eq!(reason(&people.watch_automations(wrong).await.unwrap_err()), "CURSOR_INVALID");
     eventually("what somebody has stopped stops", || async {
         lead(&check(&suite, &request).await) == "AUTOMATION_SUSPENDED"
     })

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod changes;
+mod unknown;
+
 use super::lint::{Severity, lint};
 use super::*;
 use proptest::prelude::*;
@@ -55,6 +58,11 @@ review_by: 2027-01-01
 axes:
   - { name: predictability, direction: HIGHER_FAVOURS_AI }
   - { name: risk, direction: HIGHER_FAVOURS_HUMAN }
+";
+
+const OPEN: &str = "bands:
+  - { name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }
+  - { name: B, pattern: AI_FIRST_DRAFT, at_most: 6 }
 ";
 
 #[test]
@@ -238,158 +246,6 @@ fn a_key_that_stands_twice_is_refused_with_its_name_and_line() {
     refused(&json, &["\"1\" stands twice", "line 1"]);
 }
 
-const OPEN: &str = "bands:
-  - { name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }
-  - { name: B, pattern: AI_FIRST_DRAFT, at_most: 6 }
-";
-
-fn rated(predictability: i32, risk: i32) -> Input {
-    let ratings = [("predictability".to_owned(), predictability), ("risk".to_owned(), risk)].into();
-    Input { ratings, ..Input::default() }
-}
-
-#[test]
-fn a_cap_on_something_unknown_applies_and_says_what_is_unknown() {
-    let text = format!(
-        "{HEAD}{OPEN}caps:
-  - {{ id: long, when: minutes_per_instance > 60.0, at_most: HUMAN_IN_THE_LOOP, requires: [SIGN_OFF], reason: r }}
-  - {{ id: tagged, when: complexity > 3 && complexity != 0, at_most: HUMAN_ONLY, reason: r }}
-notes:
-  - {{ when: minutes_per_instance > 60.0, text: long }}"
-    );
-    let policy = policy(&text);
-    let run = |minutes_per_instance: f64| policy.evaluate(&Input { minutes_per_instance, ..rated(5, 1) }).unwrap();
-    let unknown = run(0.0);
-    assert_eq!((unknown.base_pattern, unknown.pattern), (Pattern::HumanOnTheLoop, Pattern::HumanInTheLoop));
-    assert_eq!(
-        (unknown.unknown, unknown.requirements),
-        (vec!["minutes_per_instance".to_owned()], vec!["SIGN_OFF".to_owned()])
-    );
-    assert_eq!(unknown.caps.len(), 1, "who asks whether complexity is tagged has said what is meant");
-    assert_eq!(unknown.caps[0].unknown, ["minutes_per_instance"]);
-    assert!(unknown.notes.is_empty(), "a note says nothing of what is unknown");
-    let (short, long) = (run(60.0), run(61.0));
-    assert_eq!((short.pattern, short.caps.len(), short.unknown.len()), (Pattern::HumanOnTheLoop, 0, 0));
-    assert_eq!((long.pattern, long.caps[0].unknown.len(), long.notes.len()), (Pattern::HumanInTheLoop, 0, 1));
-}
-
-#[test]
-fn of_rules_on_something_unknown_the_more_human_one_decides() {
-    let run = |hit: &str, otherwise: &str, rules: &[(&str, &str)], minutes_per_instance: f64| {
-        let rules: String = rules
-            .iter()
-            .enumerate()
-            .map(|(i, (when, pattern))| {
-                format!("    - {{ id: r{i}, when: \"{when}\", pattern: {pattern}, requires: [R{i}] }}\n")
-            })
-            .collect();
-        let text = format!("{HEAD}{OPEN}table:\n  hit_policy: {hit}\n{otherwise}  rules:\n{rules}");
-        let found = policy(&text).evaluate(&Input { minutes_per_instance, ..rated(5, 1) }).unwrap();
-        let decided = found.rules.iter().filter(|rule| rule.decided).map(|rule| rule.id.clone()).collect::<Vec<_>>();
-        (found.pattern, decided.join(" "), found.requirements.join(" "), found.unknown.join(" "))
-    };
-    let outcome = |pattern, decided: &str, requirements: &str, unknown: &str| {
-        (pattern, decided.to_owned(), requirements.to_owned(), unknown.to_owned())
-    };
-    let minutes = "minutes_per_instance";
-    let both = [("minutes_per_instance > 60.0", "HUMAN_ONLY"), ("minutes_per_instance <= 60.0", "HUMAN_ON_THE_LOOP")];
-    assert_eq!(run("UNIQUE", "", &both, 30.0), outcome(Pattern::HumanOnTheLoop, "r1", "R1", ""));
-    assert_eq!(run("UNIQUE", "", &both, 0.0), outcome(Pattern::HumanOnly, "r0", "R0", minutes));
-    let bands = "  otherwise: BANDS\n";
-    let loose = [("minutes_per_instance < 60.0", "HUMAN_ON_THE_LOOP"), ("risk == 1", "HUMAN_IN_THE_LOOP")];
-    assert_eq!(run("FIRST", bands, &loose, 30.0), outcome(Pattern::HumanOnTheLoop, "r0", "R0", ""));
-    assert_eq!(run("FIRST", bands, &loose, 0.0), outcome(Pattern::HumanInTheLoop, "r1", "R1", minutes));
-    let strict = [("minutes_per_instance > 60.0", "HUMAN_ONLY"), ("risk == 1", "HUMAN_IN_THE_LOOP")];
-    for hit in ["FIRST", "PRIORITY", "COLLECT"] {
-        let found = run(hit, bands, &strict, 0.0);
-        assert_eq!((found.0, found.1.as_str(), found.3.as_str()), (Pattern::HumanOnly, "r0", minutes), "{hit}");
-    }
-    let late = [("risk == 1", "HUMAN_IN_THE_LOOP"), ("minutes_per_instance > 60.0", "HUMAN_ONLY")];
-    assert_eq!(run("FIRST", bands, &late, 0.0), outcome(Pattern::HumanInTheLoop, "r0", "R0", ""), "it cannot be first");
-    let alone = [("minutes_per_instance > 60.0", "HUMAN_IN_THE_LOOP")];
-    assert_eq!(run("UNIQUE", bands, &alone, 30.0).0, Pattern::HumanOnTheLoop);
-    assert_eq!(run("UNIQUE", bands, &alone, 0.0), outcome(Pattern::HumanInTheLoop, "r0", "R0", minutes));
-}
-
-#[test]
-fn lint_says_where_a_policy_is_blind() {
-    let warned = |text: &str| {
-        let report = lint(&policy(&format!("{HEAD}{OPEN}{text}")));
-        let of_it = report.findings.into_iter().filter(|finding| finding.code == "UNKNOWN_NOT_HANDLED");
-        of_it.map(|finding| (finding.severity, finding.field, finding.message)).collect::<Vec<_>>()
-    };
-    let cap = |when: &str| format!("caps: [{{ id: c, when: \"{when}\", at_most: HUMAN_ONLY, reason: r }}]");
-    for handled in [
-        "minutes_per_instance > 60.0 || minutes_per_instance == 0.0",
-        "complexity != 0 && complexity > 3",
-        "feedback_delay in ['UNKNOWN', 'YEARS']",
-        "stakes == 'HIGH' && brand_impacting",
-    ] {
-        assert_eq!(warned(&cap(handled)).len(), 0, "{handled}");
-    }
-    for (blind, name) in [
-        ("minutes_per_instance > 60.0", "minutes_per_instance with 0.0"),
-        ("complexity > 3", "complexity with 0 "),
-        ("feedback_delay == 'YEARS'", "feedback_delay"),
-        ("function_id == 'x'", "''"),
-    ] {
-        let found = warned(&cap(blind));
-        assert_eq!((found.len(), found[0].0, found[0].1.as_str()), (1, Severity::Warning, "caps[0].when"), "{blind}");
-        let (variable, absent) = name.split_once(" with ").unwrap_or((name, name));
-        assert!(found[0].2.contains(variable) && found[0].2.contains(absent), "{}", found[0].2);
-    }
-    let rule = "table: { otherwise: BANDS, rules: [{ id: a, when: 'complexity > 3', pattern: HUMAN_ONLY }] }";
-    assert_eq!(warned(rule)[0].1, "table.rules[0].when");
-}
-
-/// S72, A24: people look at some results of whatever runs on its own.
-#[test]
-fn sampling_of_nothing_is_found() {
-    let found = |ratios: &str| {
-        let report = lint(&policy(&format!("{HEAD}{OPEN}sampling: {{ axis: risk, ratios: {{ {ratios} }} }}")));
-        let of_it = report.findings.into_iter().filter(|finding| finding.code == "SAMPLING_ZERO");
-        of_it.map(|finding| (finding.severity, finding.field)).collect::<Vec<_>>()
-    };
-    assert!(found("1: 0.001, 2: 0.1, 3: 0.5, 4: 1, 5: 1").is_empty());
-    assert_eq!(found("1: 0, 2: 0.1, 3: 0.5, 4: 1, 5: 1"), [(Severity::Warning, "sampling.ratios.1".to_owned())]);
-    let (low, high) =
-        ((Severity::Warning, "sampling.ratios.2".to_owned()), (Severity::Error, "sampling.ratios.3".to_owned()));
-    assert_eq!(found("1: 0, 2: 0, 3: 0, 4: 1, 5: 1")[..2], [high, (Severity::Warning, "sampling.ratios.1".to_owned())]);
-    assert!(found("1: 0, 2: 0, 3: 0, 4: 1, 5: 1").contains(&low));
-    let mirrored =
-        format!("{HEAD}{OPEN}sampling: {{ axis: predictability, ratios: {{ 1: 1, 2: 1, 3: 1, 4: 0, 5: 0 }} }}");
-    assert!(lint(&policy(&mirrored)).passed(), "4 and 5 of predictability speak for AI");
-}
-
-/// Nothing takes effect on anyone's word: what others entered counts toward people only.
-#[test]
-fn ratings_that_others_entered_never_make_work_more_automatic() {
-    let text = format!("{HEAD}{OPEN}sampling: {{ axis: risk, ratios: {{ 1: 0.1, 2: 0.5, 3: 1, 4: 1, 5: 1 }} }}");
-    let policy = policy(&text);
-    let run = |signed: Option<&[(&str, i32)]>| {
-        let signed_ratings = signed.map(|own| own.iter().map(|(axis, rating)| ((*axis).to_owned(), *rating)).collect());
-        policy.evaluate(&Input { signed_ratings, ..rated(5, 1) }).unwrap()
-    };
-    let own = run(None);
-    assert_eq!((own.pattern, own.claimed, own.caps.len()), (Pattern::HumanOnTheLoop, false, 0));
-    for partly in [&[][..], &[("risk", 1)][..]] {
-        let claimed = run(Some(partly));
-        assert_eq!((claimed.base_pattern, claimed.pattern), (Pattern::HumanOnTheLoop, Pattern::HumanInTheLoop));
-        assert_eq!((claimed.claimed, claimed.caps[0].id.as_str()), (true, CLAIMED_CAP));
-        assert_eq!(claimed.sampling_ratio, Milli::whole(1));
-    }
-    let same = run(Some(&[("predictability", 5), ("risk", 1)]));
-    assert_eq!((same.pattern, same.claimed, same.caps.len()), (Pattern::HumanOnTheLoop, false, 0));
-    let cautious = run(Some(&[("predictability", 5), ("risk", 2)]));
-    assert_eq!((cautious.pattern, cautious.claimed), (Pattern::HumanOnTheLoop, false));
-    assert_eq!(cautious.sampling_ratio, Milli(500), "what the people rate is looked at as they rate it");
-    let outvoted = run(Some(&[("predictability", 2), ("risk", 4)]));
-    assert_eq!((outvoted.pattern, outvoted.claimed), (Pattern::AiFirstDraft, true));
-    // Written only where it is known, so that inputs on record read as they were.
-    let old = serde_json::to_string(&rated(5, 1)).unwrap();
-    assert!(!old.contains("signed_ratings"), "{old}");
-}
-
 /// S95 as an optional cap: a policy may ask for it, and lint proves it monotone like any other.
 #[test]
 fn a_policy_may_cap_work_that_nobody_learns_from_soon() {
@@ -459,80 +315,6 @@ fn a_diff_shows_text_and_outcomes() {
     assert_eq!(paths, ["/bands/0/above", "/bands/1/at_most"]);
     assert_eq!((diff.toward_ai(), diff.toward_human()), (10, 0));
     assert_eq!(super::diff::diff(&base, &base), super::diff::Diff::default());
-}
-
-fn change(replaced: &[(&str, &str)]) -> strictness::Strictness {
-    let text = replaced.iter().fold(seed::INVERTED_SUM.to_owned(), |text, (from, to)| {
-        assert!(text.contains(from), "the default policy has no {from}");
-        text.replace(from, to)
-    });
-    strictness::compare(&inverted(), &policy(&text))
-}
-
-#[test]
-fn a_change_is_tighter_looser_both_or_neither_over_all_inputs() {
-    use remit_core::strictness::Direction::{Loosens, Mixed, Same, Tightens};
-    let cells = |found: &strictness::Strictness| (found.direction, found.loosened, found.tightened, found.cells);
-    assert_eq!(cells(&change(&[])), (Same, 0, 0, 125));
-    assert_eq!(cells(&change(&[("title: Inverted sum", "title: T")])), (Same, 0, 0, 125));
-    // Of the ten combinations with the score 12 two are bounded by risk or judgment.
-    let lower = change(&[("above: 12", "above: 11"), ("at_most: 12", "at_most: 11")]);
-    assert_eq!(cells(&lower), (Loosens, 8, 0, 125));
-    assert!(lower.loosening[0].ends_with("HUMAN_IN_THE_LOOP becomes HUMAN_ON_THE_LOOP"), "{:?}", lower.loosening);
-    let higher = change(&[("above: 12", "above: 13"), ("at_most: 12", "at_most: 13")]);
-    assert_eq!((higher.direction, higher.loosened, higher.loosening.len()), (Tightens, 0, 0));
-    let brand = "  - id: brand-impacting
-    when: brand_impacting
-    at_most: HUMAN_IN_THE_LOOP
-    requires: [SIGN_OFF]
-    reason: brand-impacting results need a person's sign-off (S69, S79)
-";
-    let without = change(&[(brand, "")]);
-    assert_eq!((without.direction, without.tightened, without.cells), (Loosens, 0, 250));
-    assert_eq!(without.loosened, 125, "where it moves no pattern it takes a sign-off away");
-    let both = change(&[(brand, ""), ("above: 12", "above: 13"), ("at_most: 12", "at_most: 13")]);
-    assert_eq!(both.direction, Mixed);
-    assert!(both.direction.loosens());
-    let redundant = "  - id: high-risk
-    when: risk >= 4
-    at_most: HUMAN_IN_THE_LOOP
-    reason: high risk pulls people closer (S132)
-";
-    assert_eq!(change(&[(redundant, "")]).direction, Same, "lint says that it changes nothing");
-    // What an input needs besides its pattern, how much is looked at, and how long it all stands.
-    assert_eq!(change(&[("requires: [PER_INSTANCE_REVIEW]", "requires: []")]).direction, Loosens);
-    assert_eq!(
-        change(&[("requires: [PER_INSTANCE_REVIEW]", "requires: [PER_INSTANCE_REVIEW, X]")]).direction,
-        Tightens
-    );
-    let sampled = change(&[("1: 0.05", "1: 0.01")]);
-    assert_eq!(sampled.direction, Loosens);
-    assert!(sampled.loosening[0].ends_with("people look at 0.01 of the results, not 0.05"), "{:?}", sampled.loosening);
-    assert_eq!(change(&[("2: 0.10", "2: 0.2")]).direction, Tightens);
-    assert_eq!(change(&[("review_by: 2027-06-30", "review_by: 2028-06-30")]).direction, Loosens);
-    assert_eq!(change(&[("review_by: 2027-06-30", "review_by: 2026-12-31")]).direction, Tightens);
-    assert_eq!(change(&[("backtest_max_age_days: 14", "backtest_max_age_days: 30")]).direction, Loosens);
-    // Other axes have no outcome in common: nobody can say that it is not looser.
-    assert_eq!(
-        change(&[("  - name: risk\n", "  - name: hazard\n"), ("axis: risk", "axis: hazard"), ("risk ", "hazard ")])
-            .direction,
-        Mixed
-    );
-}
-
-/// A bound that no longer holds where something is unknown is looser, also where all that is known stays.
-#[test]
-fn what_is_unknown_is_part_of_what_is_compared() {
-    use remit_core::strictness::Direction::{Loosens, Tightens};
-    let capped = |when: &str| {
-        policy(&format!("{HEAD}{OPEN}caps: [{{ id: c, when: \"{when}\", at_most: HUMAN_ONLY, reason: r }}]"))
-    };
-    let (blind, open) =
-        (capped("minutes_per_instance > 60.0"), capped("minutes_per_instance > 60.0 && minutes_per_instance != 0.0"));
-    let found = strictness::compare(&blind, &open);
-    assert_eq!((found.direction, found.tightened), (Loosens, 0));
-    assert!(found.loosening.iter().all(|cell| cell.contains("minutes_per_instance=0:")), "{:?}", found.loosening);
-    assert_eq!(strictness::compare(&open, &blind).direction, Tightens);
 }
 
 fn input() -> impl Strategy<Value = Input> {
