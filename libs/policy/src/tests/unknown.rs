@@ -3,6 +3,7 @@
 use super::{HEAD, OPEN, policy};
 use crate::lint::{Severity, lint};
 use crate::*;
+use proptest::prelude::*;
 
 fn rated(predictability: i32, risk: i32) -> Input {
     let ratings = [("predictability".to_owned(), predictability), ("risk".to_owned(), risk)].into();
@@ -149,4 +150,76 @@ fn ratings_that_others_entered_never_make_work_more_automatic() {
     // Written only where it is known, so that inputs on record read as they were.
     let old = serde_json::to_string(&rated(5, 1)).unwrap();
     assert!(!old.contains("signed_ratings"), "{old}");
+}
+
+fn when() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        Just("minutes_per_instance > 60.0"),
+        Just("minutes_per_instance <= 60.0"),
+        Just("!(minutes_per_instance < 30.0)"),
+        Just("complexity >= 4 && minutes_per_instance > 60.0"),
+        Just("risk >= 3 || complexity > 2"),
+        Just("complexity != 3"),
+        Just("risk == 1"),
+        Just("brand_impacting"),
+    ]
+}
+
+proptest! {
+    /// Whatever the policy, as long as it does not ask whether something is there.
+    #[test]
+    fn what_is_unknown_is_never_more_automatic_than_any_value_of_it(
+        hit in 0usize..4,
+        bands in any::<bool>(),
+        rules in prop::collection::vec((when(), 0usize..4), 1..4),
+        caps in prop::collection::vec((when(), 0usize..4), 0..3),
+        predictability in 1i32..=5,
+        risk in 1i32..=5,
+        brand_impacting in any::<bool>(),
+    ) {
+        let hit = ["UNIQUE", "FIRST", "PRIORITY", "COLLECT"][hit];
+        let otherwise = if bands { "BANDS" } else { "AI_FIRST_DRAFT" };
+        let mut text = format!("{HEAD}{OPEN}table:\n  hit_policy: {hit}\n  otherwise: {otherwise}\n  rules:\n");
+        for (i, (when, pattern)) in rules.iter().enumerate() {
+            let pattern = Pattern::ALL[*pattern].as_str();
+            text.push_str(&format!("    - {{ id: r{i}, when: \"{when}\", pattern: {pattern} }}\n"));
+        }
+        if !caps.is_empty() {
+            text.push_str("caps:\n");
+        }
+        for (i, (when, at_most)) in caps.iter().enumerate() {
+            let at_most = Pattern::ALL[*at_most].as_str();
+            text.push_str(&format!("  - {{ id: c{i}, when: \"{when}\", at_most: {at_most}, reason: r }}\n"));
+        }
+        let policy = policy(&text);
+        let run = |complexity: i32, minutes_per_instance: f64| {
+            let input = Input { complexity, minutes_per_instance, brand_impacting, ..rated(predictability, risk) };
+            policy.evaluate(&input).ok().map(|found| found.pattern)
+        };
+        for complexity in 1..=5 {
+            for minutes in [1.0, 30.0, 60.0, 61.0] {
+                // Rules that overlap are an error of the policy, which lint finds.
+                let Some(known) = run(complexity, minutes) else { continue };
+                for lacking in [run(0, 0.0), run(complexity, 0.0), run(0, minutes)] {
+                    prop_assert!(lacking <= Some(known), "{:?} for {:?} of\n{}", lacking, known, text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_claim_goes_beyond_what_people_rated_in_person(
+        all in (1i32..=5, 1i32..=5),
+        own in (prop::option::of(1i32..=5), prop::option::of(1i32..=5)),
+    ) {
+        let policy = policy(&format!("{HEAD}{OPEN}"));
+        let axes = [("predictability", own.0), ("risk", own.1)];
+        let signed = axes.into_iter().filter_map(|(axis, rating)| Some((axis.to_owned(), rating?))).collect();
+        let found = policy.evaluate(&Input { signed_ratings: Some(signed), ..rated(all.0, all.1) }).unwrap();
+        let most = match own {
+            (Some(predictability), Some(risk)) => policy.evaluate(&rated(predictability, risk)).unwrap().pattern,
+            _ => Pattern::HumanInTheLoop,
+        };
+        prop_assert!(found.pattern <= most && found.pattern <= found.base_pattern);
+    }
 }
