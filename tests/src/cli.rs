@@ -68,6 +68,9 @@ fn policies_are_checked_as_files_without_a_server() {
     assert_eq!(code, 0, "{printed}");
     assert!(words(&printed).contains("/bands/0/above 12 11"), "{printed}");
     assert!(printed.contains("10 combinations of ratings move toward AI, 0 toward people"), "{printed}");
+    assert!(printed.contains("LOOSENS: looser: loosens 8 of 125 inputs, tightens 0"), "{printed}");
+    let (_, printed) = run(&["diff", text(&changed), text(&inverted)]);
+    assert!(printed.contains("TIGHTENS: tighter: loosens 0 of 125 inputs, tightens 8"), "{printed}");
     let policy = remit_policy::Policy::parse(seed::INVERTED_SUM.as_bytes()).expect("it parses");
     let json = write(dir, "inverted.json", policy.canonical_json());
     let (code, printed) = run(&["diff", text(&inverted), text(&json)]);
@@ -120,7 +123,7 @@ v3,Positioning,0.1,600,1,5,5,z
         "columns: { Key: id, What: title, Times: frequency_per_week, Minutes: minutes_per_instance, P: predictability,
   R: risk, H: human_judgment, Remarks: '-' }
 defaults: { function: paid_media, complexity: '2' }
-rater: workshop
+rater: ada
 ";
     let mapping = write(dir, "mapping.yaml", mapping);
     let (code, printed) = call(&["task", "import", text(&inventory)]);

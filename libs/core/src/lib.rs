@@ -20,6 +20,8 @@ pub mod mandate;
 pub mod name;
 pub mod quorum;
 pub mod routing;
+pub mod strictness;
+pub mod unique;
 
 pub use actor::{Actor, ActorKind, SERVICE_PREFIX, SERVICES, Tenant};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

@@ -49,6 +49,10 @@ fn is_unknown(text: &String) -> bool {
 pub struct Input {
     /// Axis to rating.
     pub ratings: BTreeMap<String, i32>,
+    /// The same from the ratings alone that the raters gave themselves; an axis that nobody rated in person is left
+    /// out. None if all ratings are their raters' own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_ratings: Option<BTreeMap<String, i32>>,
     /// Instances a week.
     pub frequency_per_week: f64,
     /// Minutes that a person needs for one instance.
@@ -92,6 +96,7 @@ impl Default for Input {
     fn default() -> Self {
         Self {
             ratings: BTreeMap::new(),
+            signed_ratings: None,
             frequency_per_week: 0.0,
             minutes_per_instance: 0.0,
             complexity: 0,
@@ -168,37 +173,72 @@ pub(crate) enum Type {
     Texts,
 }
 
+/// How an input says that it lacks an attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Lack {
+    /// It always has it: what nobody gave has a value of its own.
+    Never,
+    /// By the number 0.
+    Zero,
+    /// By this text.
+    Word(&'static str),
+}
+
+impl Lack {
+    /// Whether `input` lacks the attribute of this name.
+    pub(crate) fn is(self, input: &Input, name: &str) -> bool {
+        let zero = |number: f64| self == Self::Zero && number == 0.0;
+        let word = |text: &str| matches!(self, Self::Word(lacking) if text == lacking);
+        match name {
+            "frequency_per_week" => zero(input.frequency_per_week),
+            "minutes_per_instance" => zero(input.minutes_per_instance),
+            "complexity" => zero(f64::from(input.complexity)),
+            "function_id" => word(&input.function),
+            "function_maturity" => word(&input.function_maturity),
+            "tolerated_variability" => word(&input.tolerated_variability),
+            "environment_validity" => word(&input.environment_validity),
+            "feedback_delay" => word(&input.feedback_delay),
+            _ => false,
+        }
+    }
+}
+
 /// A variable that conditions may name besides the axes.
 pub(crate) struct Variable {
     pub name: &'static str,
     pub kind: Type,
     /// The values that a text can have; empty if any.
     pub domain: &'static [&'static str],
+    pub lack: Lack,
+}
+
+const fn variable(name: &'static str, kind: Type, domain: &'static [&'static str], lack: Lack) -> Variable {
+    Variable { name, kind, domain, lack }
 }
 
 /// The variables besides the axes, which are integers by their own names.
-pub(crate) const VARIABLES: [Variable; 20] = [
-    Variable { name: "score", kind: Type::Double, domain: &[] },
-    Variable { name: "band", kind: Type::Text, domain: &[] },
-    Variable { name: "frequency_per_week", kind: Type::Double, domain: &[] },
-    Variable { name: "minutes_per_instance", kind: Type::Double, domain: &[] },
-    Variable { name: "complexity", kind: Type::Int, domain: &[] },
-    Variable { name: "brand_impacting", kind: Type::Bool, domain: &[] },
-    Variable { name: "regulated_domain", kind: Type::Bool, domain: &[] },
-    Variable { name: "pilot_evidence", kind: Type::Bool, domain: &[] },
-    Variable { name: "reserved", kind: Type::Bool, domain: &[] },
-    Variable { name: "reserved_category", kind: Type::Text, domain: &RESERVED_CATEGORIES },
-    Variable { name: "execution_kind", kind: Type::Text, domain: &EXECUTION_KINDS },
-    Variable { name: "stakes", kind: Type::Text, domain: &STAKES },
+pub(crate) static VARIABLES: [Variable; 20] = [
+    variable("score", Type::Double, &[], Lack::Never),
+    variable("band", Type::Text, &[], Lack::Never),
+    variable("frequency_per_week", Type::Double, &[], Lack::Zero),
+    variable("minutes_per_instance", Type::Double, &[], Lack::Zero),
+    variable("complexity", Type::Int, &[], Lack::Zero),
+    variable("brand_impacting", Type::Bool, &[], Lack::Never),
+    variable("regulated_domain", Type::Bool, &[], Lack::Never),
+    variable("pilot_evidence", Type::Bool, &[], Lack::Never),
+    variable("reserved", Type::Bool, &[], Lack::Never),
+    variable("reserved_category", Type::Text, &RESERVED_CATEGORIES, Lack::Never),
+    variable("execution_kind", Type::Text, &EXECUTION_KINDS, Lack::Never),
+    variable("stakes", Type::Text, &STAKES, Lack::Never),
     // Not `function`, which CEL reserves.
-    Variable { name: "function_id", kind: Type::Text, domain: &[] },
-    Variable { name: "function_status", kind: Type::Text, domain: &FUNCTION_STATUSES },
-    Variable { name: "function_suitability", kind: Type::Text, domain: &SUITABILITIES },
-    Variable { name: "function_maturity", kind: Type::Text, domain: &MATURITIES },
-    Variable { name: "labels", kind: Type::Texts, domain: &[] },
-    Variable { name: "tolerated_variability", kind: Type::Text, domain: &VARIABILITIES },
-    Variable { name: "environment_validity", kind: Type::Text, domain: &VALIDITIES },
-    Variable { name: "feedback_delay", kind: Type::Text, domain: &FEEDBACK_DELAYS },
+    variable("function_id", Type::Text, &[], Lack::Word("")),
+    variable("function_status", Type::Text, &FUNCTION_STATUSES, Lack::Never),
+    variable("function_suitability", Type::Text, &SUITABILITIES, Lack::Never),
+    variable("function_maturity", Type::Text, &MATURITIES, Lack::Word(UNKNOWN)),
+    variable("labels", Type::Texts, &[], Lack::Never),
+    variable("tolerated_variability", Type::Text, &VARIABILITIES, Lack::Word(UNKNOWN)),
+    variable("environment_validity", Type::Text, &VALIDITIES, Lack::Word(UNKNOWN)),
+    variable("feedback_delay", Type::Text, &FEEDBACK_DELAYS, Lack::Word(UNKNOWN)),
 ];
 
 /// The variables that a condition may name besides the axes, each with the values that it can have; none if any.

@@ -4,16 +4,16 @@
 //! functions is monotone, so it is enough, and exact enough to name the culprit, to check the base and then the base
 //! with each cap alone, each over just the variables it names.
 
-use super::condition::{Condition, Scope};
+use super::condition::Condition;
+use super::evaluate::Matches;
 use super::golden::CaseResult;
+use super::input::{Lack, Type, VARIABLES, Variable};
 use super::model::{Direction, HitPolicy, Pattern, Policy};
-use super::space::{Ratings, Setting, settings};
+use super::space::{MAX_EVALUATIONS, MAX_INPUTS, Ratings, Setting, scope, settings};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many inputs one part of a policy may have: a bound on memory.
-const MAX_INPUTS: usize = 2_000_000;
-/// How many conditions are evaluated in all: a bound on time, a few seconds.
-const MAX_EVALUATIONS: usize = 5_000_000;
+/// From this rating on, counted toward people, somebody has to look at results: A24 samples half of them at 3.
+const LOOKED_AT: i32 = 3;
 /// How many counter-examples are kept.
 const MAX_EXAMPLES: usize = 50;
 
@@ -103,6 +103,7 @@ pub fn lint(policy: &Policy) -> Report {
     };
     linter.directions();
     linter.sampling();
+    linter.unknowns();
     linter.bands();
     linter.base();
     for cap in 0..policy.file.caps.len() {
@@ -146,8 +147,9 @@ impl Linter<'_> {
     }
 
     fn sampling(&mut self) {
-        let Some(sampling) = &self.policy.file.sampling else { return };
-        let Some(axis) = self.policy.file.axes.iter().find(|axis| axis.name == sampling.axis) else { return };
+        let policy = self.policy;
+        let Some(sampling) = &policy.file.sampling else { return };
+        let Some(axis) = policy.file.axes.iter().find(|axis| axis.name == sampling.axis) else { return };
         let ratios: Vec<_> = sampling.ratios.values().collect();
         let wrong = ratios.windows(2).any(|pair| match axis.direction {
             Direction::HigherFavoursHuman => pair[0] > pair[1],
@@ -156,6 +158,38 @@ impl Linter<'_> {
         if wrong {
             let text = format!("people would look at fewer results where {} speaks more for people", axis.name);
             self.find("SAMPLING_NOT_MONOTONE", Severity::Error, "sampling.ratios", text);
+        }
+        // Work on the loop of which nobody ever sees a result is not on anybody's loop (S72, A24).
+        let scale = axis.lowest..=axis.highest;
+        for rating in scale.filter(|rating| sampling.ratios.get(rating).is_some_and(|ratio| ratio.0 == 0)) {
+            let toward_people = match axis.direction {
+                Direction::HigherFavoursHuman => rating,
+                Direction::HigherFavoursAi => axis.lowest + axis.highest - rating,
+            };
+            let severity = if toward_people >= LOOKED_AT { Severity::Error } else { Severity::Warning };
+            let text = format!(
+                "nobody would ever look at a result where {} is {rating}: an error there stays until somebody outside \
+                 finds it",
+                axis.name
+            );
+            self.find("SAMPLING_ZERO", severity, format!("sampling.ratios.{rating}"), text);
+        }
+    }
+
+    /// Where a rule or a cap depends on what tasks may lack, and does not say what that means.
+    fn unknowns(&mut self) {
+        let policy = self.policy;
+        let rules = policy.rules.iter().enumerate().map(|(i, rule)| (format!("table.rules[{i}].when"), rule));
+        let caps = policy.caps.iter().enumerate().map(|(i, cap)| (format!("caps[{i}].when"), cap));
+        for (field, condition) in rules.chain(caps) {
+            for name in condition.unhandled() {
+                let text = format!(
+                    "does not say what holds for tasks without {name}: the more human outcome is taken for them; \
+                     compare it with {} to say what is meant",
+                    absent(name)
+                );
+                self.find("UNKNOWN_NOT_HANDLED", Severity::Warning, field.clone(), text);
+            }
         }
     }
 
@@ -229,12 +263,12 @@ impl Linter<'_> {
             if let Some(table) = &policy.file.table {
                 for index in 0..self.ratings.len() {
                     let ratings = self.ratings.get(index);
-                    let matches = self.matches(setting, &ratings);
-                    matched.extend(matches.iter().copied());
-                    decided.extend(matches.first().copied());
+                    let Matches { sure, open } = self.matches(setting, &ratings);
+                    matched.extend(sure.iter().copied());
+                    decided.extend(sure.first().copied());
                     let example = || format!("{} {}", self.named(&ratings), setting.labels.join(" "));
-                    match matches.as_slice() {
-                        [] if table.otherwise.is_none() => {
+                    match sure.as_slice() {
+                        [] if open.is_empty() && table.otherwise.is_none() => {
                             missing.get_or_insert_with(example);
                         }
                         [a, b, ..] if table.hit_policy == HitPolicy::Unique => {
@@ -267,10 +301,8 @@ impl Linter<'_> {
         }
     }
 
-    fn matches(&self, setting: &Setting, ratings: &[i32]) -> Vec<usize> {
-        let policy = self.policy;
-        let scope = scope(policy, setting, ratings);
-        (0..policy.rules.len()).filter(|i| policy.rules[*i].holds(&scope)).collect()
+    fn matches(&self, setting: &Setting, ratings: &[i32]) -> Matches {
+        self.policy.matches(&scope(self.policy, setting, ratings))
     }
 
     /// One cap on top of the base: reachability, effect, monotonicity.
@@ -284,8 +316,9 @@ impl Linter<'_> {
             let base = self.outcomes(setting);
             let mut capped = base.patterns.clone();
             for (index, pattern) in capped.iter_mut().enumerate() {
-                if condition.holds(&scope(policy, setting, &self.ratings.get(index))) {
-                    holds = true;
+                let found = condition.decide(&scope(policy, setting, &self.ratings.get(index)));
+                holds |= found == Some(true);
+                if found != Some(false) {
                     moves |= pattern.is_some_and(|pattern| pattern > at_most);
                     *pattern = pattern.map(|pattern| pattern.min(at_most));
                 }
@@ -306,7 +339,8 @@ impl Linter<'_> {
             let field = format!("notes[{i}]");
             let settings = self.settings(&field, [condition].into_iter());
             let holds = settings.iter().any(|setting| {
-                (0..self.ratings.len()).any(|index| condition.holds(&scope(policy, setting, &self.ratings.get(index))))
+                (0..self.ratings.len())
+                    .any(|index| condition.decide(&scope(policy, setting, &self.ratings.get(index))) == Some(true))
             });
             if !holds && !settings.is_empty() {
                 self.find("NOTE_UNREACHABLE", Severity::Warning, field, "the condition never holds");
@@ -318,18 +352,8 @@ impl Linter<'_> {
         let policy = self.policy;
         let outcome = |index: usize| {
             let ratings = self.ratings.get(index);
-            let by_band = || policy.band(policy.score(&ratings)).map(|band| band.pattern);
-            let Some(table) = &policy.file.table else { return by_band() };
-            let matches = self.matches(setting, &ratings);
-            match (matches.as_slice(), table.hit_policy) {
-                ([], _) => match table.otherwise {
-                    None => None,
-                    Some(otherwise) => otherwise.pattern().or_else(by_band),
-                },
-                ([_, _, ..], HitPolicy::Unique) => None,
-                ([first, ..], HitPolicy::Unique | HitPolicy::First) => Some(table.rules[*first].pattern),
-                (all, HitPolicy::Priority | HitPolicy::Collect) => all.iter().map(|i| table.rules[*i].pattern).min(),
-            }
+            let by_band = policy.band(policy.score(&ratings)).map(|band| band.pattern);
+            policy.base_pattern(&self.matches(setting, &ratings), by_band)
         };
         Base { patterns: (0..self.ratings.len()).map(outcome).collect() }
     }
@@ -402,10 +426,12 @@ impl Linter<'_> {
     }
 }
 
-fn scope<'a>(policy: &'a Policy, setting: &'a Setting, ratings: &'a [i32]) -> Scope<'a> {
-    let risk = policy.file.axes.iter().position(|axis| axis.name == "risk").and_then(|i| ratings.get(i)).copied();
-    let input = setting.input(risk);
-    let score = policy.score(ratings);
-    let band = policy.band(score).map(|band| band.name.as_str()).unwrap_or_default();
-    Scope { input, ratings, score: score.to_f64(), band }
+/// How a condition asks whether the attribute of this name is there.
+fn absent(name: &str) -> &'static str {
+    match VARIABLES.iter().find(|variable| variable.name == name) {
+        Some(Variable { lack: Lack::Zero, kind: Type::Double, .. }) => "0.0",
+        Some(Variable { lack: Lack::Zero, .. }) => "0",
+        Some(Variable { lack: Lack::Word("UNKNOWN"), .. }) => "'UNKNOWN'",
+        _ => "''",
+    }
 }

@@ -3,6 +3,7 @@
 use super::check::check;
 use super::condition::Condition;
 use super::milli::Milli;
+use remit_core::unique::UniqueKeys;
 use remit_core::{Error, Result, Timestamp, canonical, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -344,16 +345,21 @@ impl Policy {
     /// Reads, checks and compiles a policy in YAML, of which JSON is a part.
     ///
     /// # Errors
-    /// `InvalidArgument` (`POLICY_INVALID`), naming the field of the file.
+    /// `InvalidArgument` (`POLICY_INVALID`), naming the field of the file; a key that stands twice in one map is named
+    /// with its line.
     pub fn parse(source: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(source).map_err(|_| invalid("source", "must be UTF-8"))?;
         if text.len() > 262_144 {
             return Err(invalid("source", "must be at most 256 KiB"));
         }
         let file = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|error| invalid("source", error.to_string()))?
+            serde_json::from_str(text)
+                .and_then(|_: UniqueKeys| serde_json::from_str(text))
+                .map_err(|error| invalid("source", error.to_string()))?
         } else {
-            serde_norway::from_str(text).map_err(|error| invalid("source", error.to_string()))?
+            serde_norway::from_str(text)
+                .and_then(|_: UniqueKeys| serde_norway::from_str(text))
+                .map_err(|error| invalid("source", error.to_string()))?
         };
         Self::compile(file)
     }

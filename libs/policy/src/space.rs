@@ -4,10 +4,15 @@
 //! every truth value, every value of a closed set, and for numbers and open texts every literal they are compared
 //! with, its neighbours, and something else. Between two such values no comparison with a literal changes.
 
-use super::condition::Condition;
+use super::condition::{Condition, Scope};
 use super::input::{Input, Type, VARIABLES, stakes_of_risk};
 use super::model::Policy;
 use std::collections::BTreeSet;
+
+/// How many inputs one part of a policy may have: a bound on memory.
+pub(crate) const MAX_INPUTS: usize = 2_000_000;
+/// How many conditions are evaluated in all: a bound on time, a few seconds.
+pub(crate) const MAX_EVALUATIONS: usize = 5_000_000;
 
 /// All ratings of a policy's axes as numbers from 0 to `len`, the last axis fastest.
 pub(crate) struct Ratings {
@@ -63,6 +68,15 @@ impl Setting {
         let risk = usize::try_from(risk.unwrap_or(5)).unwrap_or(5).clamp(1, 5);
         inputs.get(risk - 1).unwrap_or(&self.input)
     }
+}
+
+/// What conditions see under a setting at these ratings.
+pub(crate) fn scope<'a>(policy: &'a Policy, setting: &'a Setting, ratings: &'a [i32]) -> Scope<'a> {
+    let risk = policy.file.axes.iter().position(|axis| axis.name == "risk").and_then(|i| ratings.get(i)).copied();
+    let input = setting.input(risk);
+    let score = policy.score(ratings);
+    let band = policy.band(score).map(|band| band.name.as_str()).unwrap_or_default();
+    Scope { input, ratings, score: score.to_f64(), band }
 }
 
 /// Every choice of the variables that `conditions` name, or none if there are more than `limit`.
@@ -136,7 +150,8 @@ fn choices(name: &str, numbers: &[f64], texts: &BTreeSet<String>) -> Vec<Choice>
             values.into_iter().map(Choice::Double).collect()
         }
         (Type::Text, _) if variable.domain.is_empty() => {
-            texts.iter().cloned().chain(["something-else".to_owned()]).map(Choice::Text).collect()
+            let others = [String::new(), "something-else".to_owned()];
+            texts.iter().filter(|text| !text.is_empty()).cloned().chain(others).map(Choice::Text).collect()
         }
         (Type::Text, "stakes") => {
             variable.domain.iter().chain([&FROM_RISK]).map(|text| Choice::Text((*text).to_owned())).collect()

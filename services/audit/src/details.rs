@@ -1,9 +1,7 @@
 //! The details of an event: any JSON that two readers cannot understand differently.
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use remit_core::unique::UniqueKeys;
 use serde_json::value::RawValue;
-use std::collections::HashSet;
-use std::fmt;
 
 /// Checks a JSON text and drops the white space between its tokens; all else stays as it was sent, the
 /// order of keys and the form of numbers included. Empty text and `null` are no details.
@@ -15,7 +13,7 @@ pub fn canonical(text: &str) -> Result<Option<Box<RawValue>>, String> {
     if text.trim_ascii().is_empty() || text.trim_ascii() == "null" {
         return Ok(None);
     }
-    serde_json::from_str::<Checked>(text).map_err(|error| format!("must be JSON: {error}"))?;
+    serde_json::from_str::<UniqueKeys>(text).map_err(|error| format!("must be JSON: {error}"))?;
     let mut compact = String::with_capacity(text.len());
     let (mut inside, mut escaped) = (false, false);
     for c in text.chars() {
@@ -29,66 +27,6 @@ pub fn canonical(text: &str) -> Result<Option<Box<RawValue>>, String> {
         escaped = inside && c == '\\' && !escaped;
     }
     RawValue::from_string(compact).map(Some).map_err(|error| format!("must be JSON: {error}"))
-}
-
-/// Any JSON value without a key twice in one object.
-struct Checked;
-
-impl<'de> Deserialize<'de> for Checked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CheckedVisitor)
-    }
-}
-
-struct CheckedVisitor;
-
-impl<'de> Visitor<'de> for CheckedVisitor {
-    type Value = Checked;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_unit<E>(self) -> Result<Checked, E> {
-        Ok(Checked)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Checked, A::Error> {
-        while seq.next_element::<Checked>()?.is_some() {}
-        Ok(Checked)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checked, A::Error> {
-        let mut keys = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            map.next_value::<Checked>()?;
-            if keys.contains(&key) {
-                return Err(A::Error::custom(format!("the key {key:?} stands twice in one object")));
-            }
-            keys.insert(key);
-        }
-        Ok(Checked)
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! - An output with high or unknown stakes is recorded with complete version tags or not at all
 //!   (`provenance`).
 //! - Every change of a version's state or aliases reaches the watchers of `WatchModelStates` with the
-//!   commit that made it.
+//!   commit that made it, and every change of an automation those of `WatchAutomations`.
 //!
 //! # What it does not do
 //! It does not judge proposals (the council does), decide about tasks (scoring does), or keep assets: it

@@ -39,7 +39,8 @@ pub(crate) fn evaluate(
             Err(Error::precondition("TASK_NEEDS_RECONCILIATION", text))
         }
         _ => {
-            let input = input(task, function, &summaries);
+            let mut input = input(task, function, &summaries);
+            input.signed_ratings = task::signed_medians(task, policy);
             let inputs_json = serde_json::to_string(&input)
                 .map_err(|error| Error::internal("writing the inputs of a decision").with_source(error))?;
             Ok(Evaluated { evaluation: policy.evaluate(&input)?, inputs_json })
@@ -47,7 +48,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Everything that a policy may look at in a task of a function.
+/// Everything that a policy may look at in a task of a function. Whose ratings these are, [`evaluate`] adds.
 pub(crate) fn input(
     task: &api::Task,
     function: Option<&api::Function>,
@@ -59,6 +60,7 @@ pub(crate) fn input(
     let kind = of(function.map(|function| function.execution_kind().word()), unknown.execution_kind);
     Input {
         ratings: summaries.iter().map(|(axis, summary)| (axis.clone(), summary.median)).collect(),
+        signed_ratings: None,
         frequency_per_week: task.frequency_per_week,
         minutes_per_instance: task.minutes_per_instance,
         complexity: task.complexity,
@@ -105,7 +107,12 @@ pub(crate) fn message(found: &Evaluation) -> Result<api::Evaluation> {
         rules: found
             .rules
             .iter()
-            .map(|rule| api::MatchedRule { id: rule.id.clone(), pattern: number(rule.pattern), decided: rule.decided })
+            .map(|rule| api::MatchedRule {
+                id: rule.id.clone(),
+                pattern: number(rule.pattern),
+                decided: rule.decided,
+                unknown: rule.unknown.clone(),
+            })
             .collect(),
         caps: found
             .caps
@@ -117,6 +124,7 @@ pub(crate) fn message(found: &Evaluation) -> Result<api::Evaluation> {
                 after: number(cap.after),
                 moved_toward_human: cap.after < cap.before,
                 reason: cap.reason.clone(),
+                unknown: cap.unknown.clone(),
             })
             .collect(),
         notes: found.notes.clone(),
@@ -126,5 +134,7 @@ pub(crate) fn message(found: &Evaluation) -> Result<api::Evaluation> {
         policy: found.policy.clone(),
         policy_digest: found.policy_digest.clone(),
         digest: found.digest()?,
+        unknown: found.unknown.clone(),
+        claimed: found.claimed,
     })
 }

@@ -2,8 +2,10 @@
 
 use crate::pattern;
 use remit_api::scoring::v1 as api;
+use remit_api::types::StrictnessChange;
 use remit_core::Result;
-use remit_policy::{Policy, diff as compare, lint as check};
+use remit_core::strictness::Direction;
+use remit_policy::{Policy, diff as compare, lint as check, strictness};
 
 /// Checks a policy file over its whole input space and runs its golden cases.
 ///
@@ -80,6 +82,7 @@ pub(crate) fn lint_message(policy: &Policy) -> api::LintReport {
 
 pub(crate) fn diff_message(base: &Policy, candidate: &Policy) -> api::DiffPoliciesResponse {
     let found = compare::diff(base, candidate);
+    let strictness = strictness::compare(base, candidate);
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     api::DiffPoliciesResponse {
         base_digest: base.digest().to_owned(),
@@ -92,5 +95,19 @@ pub(crate) fn diff_message(base: &Policy, candidate: &Policy) -> api::DiffPolici
             .map(|change| api::PolicyChange { path: change.path, before: change.before, after: change.after })
             .collect(),
         shifts: pattern::shifts(found.shifts.into_iter().map(|(shift, n)| (shift, count(n)))),
+        strictness_change: strictness_change(strictness.direction).into(),
+        cells: count(strictness.cells),
+        cells_loosened: count(strictness.loosened),
+        cells_tightened: count(strictness.tightened),
+        loosening: strictness.loosening,
+    }
+}
+
+fn strictness_change(direction: Direction) -> StrictnessChange {
+    match direction {
+        Direction::Same => StrictnessChange::Same,
+        Direction::Tightens => StrictnessChange::Tightens,
+        Direction::Loosens => StrictnessChange::Loosens,
+        Direction::Mixed => StrictnessChange::Mixed,
     }
 }

@@ -16,6 +16,7 @@ mod function;
 mod grpc;
 mod pattern;
 mod plan;
+mod rating;
 mod render;
 mod replay;
 mod service;

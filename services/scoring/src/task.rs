@@ -1,5 +1,6 @@
 //! What is read out of a task: what its raters say together, how far it has come, what a decision depends on.
 
+use crate::rating;
 use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::{Word as _, time};
@@ -51,6 +52,7 @@ pub(crate) fn normalize(task: &mut api::Task, now: Timestamp) {
     task.labels.sort();
     task.summaries.clear();
     task.remarks.clear();
+    task.claimed_ratings = 0;
     task.name.clear();
     task.state = 0;
     task.decision.clear();
@@ -69,11 +71,28 @@ fn direction(policy: &Policy, axis: &str) -> Direction {
 
 /// All ratings of a task, axis by axis.
 pub(crate) fn scores(task: &api::Task) -> BTreeMap<&str, Vec<i32>> {
+    by_axis(task.ratings.iter())
+}
+
+fn by_axis<'a>(ratings: impl Iterator<Item = &'a api::Rating>) -> BTreeMap<&'a str, Vec<i32>> {
     let mut scores: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for (axis, score) in task.ratings.iter().flat_map(|rating| &rating.scores) {
+    for (axis, score) in ratings.flat_map(|rating| &rating.scores) {
         scores.entry(axis).or_default().push(*score);
     }
     scores
+}
+
+/// The ratings that the raters gave themselves.
+fn signed(task: &api::Task) -> impl Iterator<Item = &api::Rating> {
+    task.ratings.iter().filter(|rating| rating.entered_by.is_empty())
+}
+
+/// The medians of the ratings that the raters gave themselves, axis by axis; none if all ratings are of that kind.
+pub(crate) fn signed_medians(task: &api::Task, policy: &Policy) -> Option<BTreeMap<String, i32>> {
+    rating::claimed(task).next()?;
+    let median =
+        |(axis, scores): (&str, Vec<i32>)| Some((axis.to_owned(), summarize(&scores, direction(policy, axis))?.median));
+    Some(by_axis(signed(task)).into_iter().filter_map(median).collect())
 }
 
 /// What the raters say together, axis by axis.
@@ -95,11 +114,14 @@ pub(crate) fn rated_state(summaries: &BTreeMap<String, Summary>, policy: &Policy
     }
 }
 
-/// The task's own stakes, or those of its median risk.
+/// The task's own stakes, or those of its median risk; of two medians, that of all ratings and that of the raters' own,
+/// the higher one.
 pub(crate) fn stakes(task: &api::Task, summaries: &BTreeMap<String, Summary>) -> Stakes {
     match task.stakes() {
         Stakes::Unspecified => {
-            let risk = summaries.get("risk").map(|summary| summary.median);
+            let own: Vec<i32> = signed(task).filter_map(|rating| rating.scores.get("risk")).copied().collect();
+            let own = summarize(&own, Direction::HigherFavoursHuman).map(|own| own.median);
+            let risk = summaries.get("risk").map(|summary| own.map_or(summary.median, |own| own.max(summary.median)));
             Stakes::parse(stakes_of_risk(risk)).unwrap_or(Stakes::High)
         }
         given => given,
@@ -141,6 +163,11 @@ pub(crate) fn content_digest(task: &api::Task) -> Result<String> {
         if !value.is_empty() {
             content[name] = value.into();
         }
+    }
+    // So that a rater who confirms what was entered for her changes what a decision depends on.
+    let claimed: Vec<&str> = rating::claimed(task).map(|rating| rating.rater.as_str()).collect();
+    if !claimed.is_empty() {
+        content["claimed"] = claimed.into();
     }
     canonical::digest(&content)
 }

@@ -74,6 +74,7 @@ const ALL: &[&[Case]] = &[
     scoring::tasks::CASES,
     scoring::plans::CASES,
     scoring::policies::CASES,
+    scoring::ratings::CASES,
     scoring::checks::CASES,
     registry::CASES,
     registry::artifacts::CASES,

@@ -165,11 +165,16 @@ fn has(answer: &CheckTaskResponse, code: &str) -> bool {
     answer.reasons.iter().any(|reason| reason.code == code)
 }
 
-/// What the answer says must follow from the age that it names: older is more human, at the bounds that are set.
+/// What the answer says must follow from the ages that it names: older is more human, at the bounds that are set. Of what
+/// comes from the registry the oldest decides.
 fn follows_its_age(answer: &CheckTaskResponse) -> i64 {
-    let models = answer.caches.iter().find(|cache| cache.source == "models").expect("the cache is named");
-    let age = models.age.as_ref().expect("the registry was heard of once");
-    let exceeds = |bound: i64| (age.seconds, age.nanos) > (bound, 0);
+    let sources = ["models", "automations"];
+    let known: Vec<_> = answer.caches.iter().filter(|cache| sources.contains(&cache.source.as_str())).collect();
+    assert_eq!(known.len(), sources.len(), "the caches are named");
+    let heard = |cache: &CacheState| cache.age.as_ref().map(|age| (age.seconds, age.nanos));
+    let age = known.iter().map(|cache| heard(cache).expect("the registry was heard of once")).max();
+    let age = age.expect("there are caches");
+    let exceeds = |bound: i64| age > (bound, 0);
     if exceeds(DENY_S) {
         assert!(answer.verdict() == Verdict::Deny && has(answer, "STATE_UNAVAILABLE"), "{answer:#?}");
     } else if exceeds(STALE_S) {
@@ -180,8 +185,10 @@ fn follows_its_age(answer: &CheckTaskResponse) -> i64 {
     } else {
         assert!(!has(answer, "STATE_STALE") && !has(answer, "STATE_UNAVAILABLE"), "{answer:#?}");
     }
-    assert_eq!(models.stale, exceeds(STALE_S));
-    age.seconds
+    for cache in known {
+        assert_eq!(cache.stale, heard(cache) > Some((STALE_S, 0)), "{}", cache.source);
+    }
+    age.0
 }
 
 /// Checks until one is denied for the age of its state; every answer on the way follows from its age, and both

@@ -43,6 +43,14 @@ super::details! {
         seed: bool,
     }
 
+    /// A task was rated.
+    TaskRated for ["scoring.tasks.rate"] {
+        /// Whose rating it is: the subject of the rater's token.
+        rater: String,
+        /// Who entered it for the rater: the subject of that token; empty if it is the rater's own.
+        entered_by: String,
+    }
+
     /// A task was decided.
     TaskDecided for ["scoring.decisions.create"] {
         /// The task, `tasks/{task}`.
@@ -57,6 +65,8 @@ super::details! {
         caps: Vec<String>,
         /// The digest of the policy.
         policy_digest: String,
+        /// Whether it rests on ratings that others entered for the raters.
+        claimed: bool,
     }
 
     /// A platform asked whether AI may do a task. Recorded for the first check of an outcome in an hour and for every

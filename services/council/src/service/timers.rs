@@ -6,7 +6,7 @@ use super::holds::rearm_hold;
 use super::incidents::sound_clock;
 use super::proposals::expire_proposal;
 use super::reviews::open_pending;
-use super::waivers::expire_waiver;
+use super::waivers::{expire_waiver, forget_waiver};
 use crate::store::Bodies;
 use crate::time::Month;
 use futures::FutureExt as _;
@@ -22,6 +22,7 @@ impl TimerHandler for Service {
             match timer.kind.as_str() {
                 "proposal.expire" => expire_proposal(mutation, payload).await,
                 "waiver.expire" => expire_waiver(mutation, payload).await,
+                "waiver.forget" => forget_waiver(mutation, payload).await,
                 "hold.rearm" => rearm_hold(mutation, payload).await,
                 "incident.clock" => sound_clock(mutation, payload).await,
                 "review.open" => open_by_schedule(mutation, timer, payload).await,

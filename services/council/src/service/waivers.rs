@@ -15,6 +15,10 @@ use remit_core::name::WaiverName;
 use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
+use std::time::Duration;
+
+/// How long watchers are told of a waiver that is over by time: a check that it would have covered says so (R13).
+const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
 
 fn timer_id(waiver: &str) -> String {
     format!("waiver.expire:{waiver}")
@@ -66,7 +70,14 @@ pub(super) async fn expire_waiver(m: &mut Mutation, name: &str) -> Result<()> {
     waiver.update_time = Some(stamp(m.now()));
     Waivers::save(m, &mut waiver).await?;
     m.record_event(m.event("council.waivers.expire", name));
-    Ok(())
+    let (tenant, until) = (m.tenant().clone(), waiver::end_of(&waiver).plus(TOLD_AFTER_END));
+    let timer = format!("waiver.forget:{name}");
+    timers::schedule(m.tx(), &tenant, &timer, "waiver.forget", until, name.as_bytes()).await
+}
+
+/// Tells watchers no longer of a waiver that has been over for long. Its record stays.
+pub(super) async fn forget_waiver(m: &mut Mutation, name: &str) -> Result<()> {
+    m.change(Waivers::FEED, name, None).await
 }
 
 impl Service {

@@ -46,7 +46,9 @@ impl Records for Waivers {
         waiver.etag = etag;
     }
     async fn publish(m: &mut Mutation, waiver: &Waiver) -> Result<()> {
-        let body = (waiver.state() == WaiverState::Active).then(|| waiver.encode_to_vec());
-        m.change(Self::FEED, &waiver.name, body).await
+        // One that is over by time stays a while, so that whoever would still rely on it is told that it has ended. One
+        // that a person has ended is gone: that it would match is no news.
+        let told = waiver.state() != WaiverState::Revoked;
+        m.change(Self::FEED, &waiver.name, told.then(|| waiver.encode_to_vec())).await
     }
 }

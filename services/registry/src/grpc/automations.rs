@@ -5,8 +5,9 @@ use remit_api::registry::v1::automation_service_server::AutomationService;
 use remit_api::registry::v1::{
     ApproveAutomationRequest, Automation, CreateAutomationRequest, GetAutomationRequest, ListAutomationsRequest,
     ListAutomationsResponse, RetireAutomationRequest, SuspendAutomationRequest, UpdateAutomationRequest,
+    WatchAutomationsRequest, WatchAutomationsResponse,
 };
-use remit_runtime::unary;
+use remit_runtime::{Answers, answers, unary};
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -55,5 +56,14 @@ impl AutomationService for Api {
         request: Request<RetireAutomationRequest>,
     ) -> Result<Response<Automation>, Status> {
         unary(request, async |cx, m| self.0.retire_automation(cx, m).await).await
+    }
+
+    type WatchAutomationsStream = Answers<WatchAutomationsResponse>;
+
+    async fn watch_automations(
+        &self,
+        request: Request<WatchAutomationsRequest>,
+    ) -> Result<Response<Self::WatchAutomationsStream>, Status> {
+        unary(request, async |cx, m| Ok(answers(self.0.watch_automations(cx, m)?))).await
     }
 }

@@ -5,16 +5,18 @@ use crate::fields;
 use crate::store::automations::Automations;
 use crate::store::models::ModelVersions;
 use crate::store::named;
+use futures::{Stream, StreamExt as _};
 use remit_api::registry::v1::{
     ApproveAutomationRequest, Automation, AutomationState, CreateAutomationRequest, GetAutomationRequest,
     ListAutomationsRequest, ListAutomationsResponse, RetireAutomationRequest, SuspendAutomationRequest,
-    UpdateAutomationRequest,
+    UpdateAutomationRequest, WatchAutomationsRequest, WatchAutomationsResponse,
 };
 use remit_api::wire::{self, Word as _, mask, required, required_text, time};
 use remit_core::details::{AutomationCreated, AutomationMoved, AutomationUpdated, Details as _};
 use remit_core::name::{self, AutomationName, GateName, ModelVersionName, TaskName};
 use remit_core::{Error, Result, etag};
 use remit_runtime::Cx;
+use remit_runtime::watch::{self, Watched};
 use remit_store::{Call, Mutation, Records as _};
 
 /// What of an automation can be updated.
@@ -193,6 +195,17 @@ impl Service {
         self.step(&cx.call(&req), stop(req.name, AutomationState::Retired, req.reason), None).await
     }
 
+    /// Streams all automations.
+    pub(crate) fn watch_automations(
+        &self,
+        cx: &Cx,
+        req: WatchAutomationsRequest,
+    ) -> Result<impl Stream<Item = Result<WatchAutomationsResponse>> + Send + 'static + use<>> {
+        let shutdown = self.shutdown.clone();
+        let items = watch::stream(self.db.clone(), cx.tenant.clone(), Automations::FEED, &req.cursor, shutdown)?;
+        Ok(items.map(|item| item.and_then(watched)))
+    }
+
     /// Moves an automation; an approval shows the request that carries its mandate.
     async fn step(&self, call: &Call, step: Step, approval: Option<&ApproveAutomationRequest>) -> Result<Automation> {
         AutomationName::parse(&step.name, "name")?;
@@ -234,4 +247,14 @@ impl Service {
 
 fn stop(name: String, to: AutomationState, reason: String) -> Step {
     Step { name, to, reason, conditions: Vec::new(), content_digest: String::new() }
+}
+
+fn watched(watched: Watched) -> Result<WatchAutomationsResponse> {
+    let deleted = watched.is_deletion();
+    let item = match &watched.body {
+        Some(body) => Some(wire::decode(body)?),
+        None if deleted => Some(Automation { name: watched.key, ..Automation::default() }),
+        None => None,
+    };
+    Ok(WatchAutomationsResponse { phase: watched.phase.into(), cursor: watched.cursor, item, deleted })
 }

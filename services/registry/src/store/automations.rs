@@ -23,6 +23,7 @@ impl Records for Automations {
         Field::timestamp("create_time", "create_time"),
         Field::timestamp("update_time", "update_time"),
     ];
+    const FEED: &'static str = "automations";
 
     fn name(automation: &Automation) -> &str {
         &automation.name

@@ -10,6 +10,7 @@ use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
     ExistingTask, ExportTasksRequest, ImportTasksConfig, ImportTasksRequest, ImportTasksResponse,
 };
+use remit_core::unique::UniqueKeys;
 use remit_core::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -30,7 +31,8 @@ pub(crate) struct Import {
     /// What to do with tasks that exist.
     #[arg(long, value_enum, default_value = "update")]
     existing: Existing,
-    /// Who rated, where the file does not say; the caller if absent.
+    /// Who rated, where the file does not say; the caller if absent. Ratings of anybody but the caller are marked as
+    /// entered by the caller.
     #[arg(long, default_value = "")]
     rater: String,
     /// A file (YAML or JSON) that maps columns: `columns` (of the file to ours, `-` drops one), `defaults` (ours to a
@@ -79,6 +81,7 @@ impl Mapping {
         }
         // JSON is a part of YAML.
         serde_norway::from_str(&content)
+            .and_then(|_: UniqueKeys| serde_norway::from_str(&content))
             .map_err(|error| Error::invalid("MAPPING_INVALID", path.display().to_string(), error.to_string()))
     }
 }
@@ -201,6 +204,14 @@ mod tests {
             let error = read(wrong).unwrap_err();
             assert_eq!(error.reason(), "MAPPING_INVALID", "{wrong}");
             assert!(error.message().contains("mapping.yaml"), "{}", error.message());
+        }
+        for (twice, told) in [
+            ("columns:\n  Task ID: id\n  What: title\n  Task ID: role\n", ["\"Task ID\" stands twice", "line 4"]),
+            ("rater: ada\nrater: bob\n", ["\"rater\" stands twice", "line 2"]),
+            ("{\"defaults\": {\"role\": \"a\", \"role\": \"b\"}}", ["\"role\" stands twice", "line 1"]),
+        ] {
+            let error = read(twice).unwrap_err();
+            assert!(told.iter().all(|told| error.message().contains(told)), "{}", error.message());
         }
     }
 }

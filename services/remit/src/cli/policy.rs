@@ -13,6 +13,8 @@ use remit_api::scoring::v1::{
     Backtest, BacktestPolicyRequest, CreatePolicyVersionRequest, DiffPoliciesRequest, DiffPoliciesResponse,
     GetPolicyVersionRequest, LintPolicyRequest, LintReport, ListPolicyVersionsRequest, PolicyFormat, PolicyRef,
 };
+use remit_api::types::StrictnessChange;
+use remit_api::wire::Word as _;
 use remit_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -206,11 +208,32 @@ fn show_diff(out: Output, answer: &DiffPoliciesResponse) -> Result<()> {
     }
     out.list(&answer.changes, &[("FIELD", "path", ""), ("BEFORE", "before", ""), ("AFTER", "after", "")])?;
     out.part(&answer.shifts, SHIFT_COLUMNS)?;
+    let looser: Vec<_> = answer.loosening.iter().map(|text| serde_json::json!({"looser": text})).collect();
+    if !looser.is_empty() {
+        out.values(looser, &[("LOOSER", "looser", "")])?;
+    }
     let text = format!(
-        "{} combinations of ratings move toward AI, {} toward people, before caps",
-        answer.toward_ai, answer.toward_human
+        "{} combinations of ratings move toward AI, {} toward people, before caps\n{}",
+        answer.toward_ai,
+        answer.toward_human,
+        strictness(answer)
     );
     out.text(&text, || json(answer))
+}
+
+/// Whether the candidate is tighter or looser, in a line.
+fn strictness(answer: &DiffPoliciesResponse) -> String {
+    let (loosened, tightened, cells) = (answer.cells_loosened, answer.cells_tightened, answer.cells);
+    let counts = format!("loosens {loosened} of {cells} inputs, tightens {tightened}");
+    let what = match answer.strictness_change() {
+        StrictnessChange::Same => "the same strictness",
+        StrictnessChange::Tightens => "tighter",
+        StrictnessChange::Loosens => "looser",
+        StrictnessChange::Mixed if cells == 0 => return "MIXED: the two cannot be compared input by input".to_owned(),
+        StrictnessChange::Mixed => "tighter and looser, which counts as looser",
+        StrictnessChange::Unspecified => "of unknown strictness, which counts as looser",
+    };
+    format!("{}: {what}: {counts}", answer.strictness_change().word())
 }
 
 async fn backtest(session: &Session, name: String, filter: String) -> Result<()> {

@@ -38,16 +38,16 @@ pub(crate) enum Command {
         /// The task.
         name: String,
     },
-    /// Rate a task.
+    /// Rate a task in person, or enter the rating of somebody else.
     Rate {
         /// The task.
         name: String,
         /// An axis and its rating from 1 to 5, such as risk=2; repeat for each axis.
         #[arg(long = "score", value_name = "AXIS=N", value_parser = score, required = true)]
         scores: Vec<(String, i32)>,
-        /// Who rates.
-        #[arg(long)]
-        rater: String,
+        /// The person whose rating you enter; it is marked as entered by you. Left out, the rating is your own.
+        #[arg(long = "for", value_name = "PERSON", default_value = "")]
+        entered_for: String,
         /// Why.
         #[arg(long, default_value = "")]
         comment: String,
@@ -139,6 +139,7 @@ const COLUMNS: &[Column] = &[
     ("STATE", "state", "TASK_STATE_"),
     ("PATTERN", "pattern", "AUTONOMY_PATTERN_"),
     ("HOURS/YEAR", "hoursPerYear", ""),
+    ("RATINGS ENTERED", "claimedRatings", ""),
 ];
 const REASON_COLUMNS: &[Column] = &[
     ("REASON", "code", ""),
@@ -152,6 +153,7 @@ const DECISION_COLUMNS: &[Column] = &[
     ("PATTERN", "evaluation.pattern", "AUTONOMY_PATTERN_"),
     ("BAND", "evaluation.band", ""),
     ("SCORE", "evaluation.score", ""),
+    ("CLAIMED", "evaluation.claimed", ""),
     ("POLICY", "evaluation.policy", "policies/"),
 ];
 
@@ -200,10 +202,14 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             let request = GetTaskRequest { name: named("tasks", &name) };
             session.show(tasks.get_task(request).await)
         }
-        Command::Rate { name, scores, rater, comment } => {
-            let rating = Rating { rater, scores: scores.into_iter().collect(), comment, rate_time: None };
-            let request =
-                RateTaskRequest { name: named("tasks", &name), rating: Some(rating), request_id: session.request_id() };
+        Command::Rate { name, scores, entered_for, comment } => {
+            let rating = Rating { scores: scores.into_iter().collect(), comment, ..Default::default() };
+            let request = RateTaskRequest {
+                name: named("tasks", &name),
+                rating: Some(rating),
+                request_id: session.request_id(),
+                entered_for,
+            };
             session.show(tasks.rate_task(request).await)
         }
         Command::Decide { name: Some(name), .. } => {

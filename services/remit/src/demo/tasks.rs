@@ -157,6 +157,7 @@ async fn rate(actors: &Actors, tasks: &[InventoryTask]) -> Result<()> {
                     name: format!("tasks/{}", task.id),
                     rating: Some(Rating { rater: rater.to_owned(), scores, ..Default::default() }),
                     request_id: format!("demo-rate-{rater}-{}", task.id),
+                    entered_for: String::new(),
                 },
             ));
         }

@@ -1,5 +1,6 @@
 //! The rule of a check: facts to reasons, and reasons to an answer.
 
+mod registered;
 #[cfg(test)]
 mod tests;
 
@@ -14,16 +15,28 @@ use remit_api::wire::time;
 use remit_core::Timestamp;
 use remit_policy::Pattern;
 use std::cmp::Reverse;
+use std::time::Duration;
 
-/// The codes whose effect a waiver can take away. Holds, missing approvals and unknown states cannot be waived.
-const WAIVABLE: [&str; 6] = [
+/// The codes whose effect a waiver can take away. Holds, missing approvals, a review date that is long past and unknown
+/// states cannot be waived.
+const WAIVABLE: [&str; 8] = [
     "PURPOSE_NOT_APPROVED",
     "GATE_MISMATCH",
     "DECISION_OUTDATED",
+    "MODEL_PAST_REVIEW_DATE",
     "MODEL_RESTRICTED",
+    "POLICY_PAST_REVIEW_DATE",
     "POLICY_SUPERSEDED",
     "STAKES_HIGHER",
 ];
+
+/// How long after its review date an approval still lets AI act with a person deciding on each result; then it ends.
+/// The seed asks for dates (S108) and says nothing of what they do: a month, in which a monthly review falls, is our
+/// reading.
+const REVIEW_GRACE: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long a waiver that is over is named where it would have matched (R13).
+const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
 
 /// Everything that an answer depends on.
 pub(crate) struct Facts<'a> {
@@ -32,8 +45,12 @@ pub(crate) struct Facts<'a> {
     pub entry: Option<&'a Entry>,
     pub scope: &'a Scope<'a>,
     pub active_policy_digest: &'a str,
+    /// When people should look at the active policy again; none if no policy is known.
+    pub policy_review_by: Option<Timestamp>,
     pub function_digest: &'a str,
     pub model: Option<&'a registry::ModelState>,
+    /// The cross-functional automations that do the task.
+    pub automations: &'a [registry::Automation],
     /// Those in scope that are engaged.
     pub holds: &'a [council::Hold],
     /// Those in scope.
@@ -109,6 +126,16 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Whether the request is about work of a cross-functional automation: of one that names tasks these are meant, of
+    /// one that names none whatever its model versions do.
+    pub(crate) fn is_done_by(&self, automation: &registry::Automation) -> bool {
+        if automation.tasks.is_empty() {
+            automation.model_versions.iter().any(|version| version == self.model_version)
+        } else {
+            automation.tasks.iter().any(|task| task == self.task)
+        }
+    }
+
     /// Whether what has this scope is about the request.
     pub(crate) fn covers(&self, scope: Option<&council::Scope>) -> bool {
         match scope.and_then(|scope| scope.target.as_ref()) {
@@ -160,10 +187,11 @@ impl<'a> Reasons<'a> {
         if WAIVABLE.contains(&code) {
             let scope = self.facts.scope;
             for candidate in self.facts.waivers.iter().filter(|w| w.control == code && scope.covers(w.scope.as_ref())) {
-                let expired = candidate.expire_time.as_ref().is_none_or(|end| time::of(end) <= self.facts.now);
-                if candidate.state() == council::WaiverState::Active && !expired {
+                let end = candidate.expire_time.as_ref().map_or(Timestamp(0), time::of);
+                let now = self.facts.now;
+                if candidate.state() == council::WaiverState::Active && now < end {
                     waiver = &candidate.name;
-                } else if candidate.state() != council::WaiverState::Revoked {
+                } else if candidate.state() != council::WaiverState::Revoked && now < end.plus(TOLD_AFTER_END) {
                     self.found.push(Reason {
                         code: "WAIVER_EXPIRED",
                         effect: Effect::Info,
@@ -190,7 +218,8 @@ pub(crate) fn assess<'a>(facts: &'a Facts<'a>) -> Assessment<'a> {
         reasons.deny("HOLD_ENGAGED", &hold.name, format!("a hold is engaged: {}", hold.reason));
     }
     let mut pattern = decision(facts, &mut reasons);
-    model(facts, purpose, &mut reasons);
+    registered::model(facts, purpose, &mut reasons);
+    registered::automations(facts, &mut reasons);
     if !own_purpose.is_empty() && own_purpose != purpose {
         reasons.deny("PURPOSE_MISMATCH", &request.task, format!("the task's purpose is {own_purpose}, not {purpose}"));
     }
@@ -230,8 +259,10 @@ pub(crate) fn assess<'a>(facts: &'a Facts<'a>) -> Assessment<'a> {
 }
 
 fn freshness<'a>(facts: &'a Facts<'a>, reasons: &mut Reasons<'a>) {
-    let Ages { inventory, models, holds, .. } = facts.ages;
-    for (source, age) in [("inventory", inventory.age), ("models", models.age), ("holds", holds.age)] {
+    let Ages { inventory, models, automations, holds, .. } = facts.ages;
+    for (source, age) in
+        [("inventory", inventory.age), ("models", models.age), ("automations", automations.age), ("holds", holds.age)]
+    {
         match age {
             None => reasons.deny("STATE_UNAVAILABLE", source, format!("no {source} state is known yet: ask again")),
             Some(age) if age > facts.settings.deny_after => {
@@ -242,39 +273,6 @@ fn freshness<'a>(facts: &'a Facts<'a>, reasons: &mut Reasons<'a>) {
                 reasons.restrict("STATE_STALE", Pattern::HumanInTheLoop, source, text);
             }
             Some(_) => {}
-        }
-    }
-}
-
-fn model<'a>(facts: &'a Facts<'a>, purpose: &str, reasons: &mut Reasons<'a>) {
-    use registry::ModelVersionState as State;
-    let version = &facts.request.model_version;
-    let Some(model) = facts.model else {
-        if facts.ages.models.age.is_some() {
-            reasons.deny("MODEL_VERSION_UNKNOWN", version, format!("the registry has no {version}"));
-        }
-        return;
-    };
-    match model.state() {
-        State::Approved | State::Restricted => {
-            if !model.approved_purposes.iter().any(|approved| approved == purpose) {
-                let text = format!("{version} is not approved for {purpose}");
-                reasons.deny("PURPOSE_NOT_APPROVED", version, text);
-            }
-            if model.state() == State::Restricted {
-                let text = format!("{version} is restricted: a person decides on the result");
-                reasons.restrict("MODEL_RESTRICTED", Pattern::HumanInTheLoop, version, text);
-            }
-            if !model.conditions.is_empty() {
-                reasons.info("MODEL_CONDITIONS", version, "the approval has conditions");
-            }
-        }
-        State::Suspended => {
-            reasons.deny("MODEL_SUSPENDED", version, format!("{version} is suspended: {}", model.state_reason));
-        }
-        State::Retired => reasons.deny("MODEL_RETIRED", version, format!("{version} is retired")),
-        State::Proposed | State::Evaluating | State::Unspecified => {
-            reasons.deny("MODEL_NOT_APPROVED", version, format!("{version} is not approved"));
         }
     }
 }
@@ -302,6 +300,10 @@ fn decision<'a>(facts: &'a Facts<'a>, reasons: &mut Reasons<'a>) -> Pattern {
     if decision.policy_digest != facts.active_policy_digest {
         let text = "decided under a policy that is no longer active: a person decides on the result";
         reasons.restrict("POLICY_SUPERSEDED", Pattern::HumanInTheLoop, &decision.policy, text);
+    }
+    if facts.policy_review_by.is_some_and(|by| by < facts.now) {
+        let text = "the active policy is past its review date: a person decides on the result until it is reviewed";
+        reasons.restrict("POLICY_PAST_REVIEW_DATE", Pattern::HumanInTheLoop, &decision.policy, text);
     }
     if decision.pattern == Pattern::HumanOnly {
         reasons.deny("HUMAN_ONLY", &decision.name, "the task is for people alone");

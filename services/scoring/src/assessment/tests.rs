@@ -3,24 +3,27 @@
 use super::*;
 use crate::cache::{Freshness, InForce};
 use remit_api::council::v1::{HoldState, WaiverState};
-use remit_api::registry::v1::{ModelState, ModelVersionState};
+use remit_api::registry::v1::{Automation, AutomationState, ModelState, ModelVersionState};
 use std::time::Duration;
 
 const TASK: &str = "tasks/t";
 const MODEL: &str = "models/m/versions/1";
-const NOW: Timestamp = Timestamp(1_000_000_000);
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// The facts of an answer, all in order; a test spoils one of them.
 struct Case {
     request: api::CheckTaskRequest,
     entry: Option<Entry>,
     policy_digest: String,
+    policy_review_by: Option<Timestamp>,
     function_digest: String,
     model: Option<ModelState>,
+    automations: Vec<Automation>,
     holds: Vec<council::Hold>,
     waivers: Vec<council::Waiver>,
     inventory_age: Option<Duration>,
     models_age: Option<Duration>,
+    automations_age: Option<Duration>,
     holds_age: Option<Duration>,
 }
 
@@ -51,6 +54,7 @@ fn case() -> Case {
             outdated: false,
         }),
         policy_digest: "p1".into(),
+        policy_review_by: Some(NOW),
         function_digest: "f1".into(),
         model: Some(ModelState {
             name: MODEL.into(),
@@ -58,10 +62,12 @@ fn case() -> Case {
             approved_purposes: vec!["lead-scoring".into()],
             ..Default::default()
         }),
+        automations: vec![],
         holds: vec![],
         waivers: vec![],
         inventory_age: Some(Duration::ZERO),
         models_age: Some(Duration::ZERO),
+        automations_age: Some(Duration::ZERO),
         holds_age: Some(Duration::ZERO),
     }
 }
@@ -70,18 +76,21 @@ impl Case {
     fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
         let fresh = |age| Freshness { revision: String::new(), age };
         let (inventory, models) = (fresh(self.inventory_age), fresh(self.models_age));
-        let (holds, waivers) = (fresh(self.holds_age), fresh(Some(Duration::ZERO)));
+        let (automations, holds) = (fresh(self.automations_age), fresh(self.holds_age));
+        let waivers = fresh(Some(Duration::ZERO));
         look(assess(&Facts {
             now: NOW,
             request: &self.request,
             entry: self.entry.as_ref(),
             scope: &Scope::of(&self.request, self.entry.as_ref()),
             active_policy_digest: &self.policy_digest,
+            policy_review_by: self.policy_review_by,
             function_digest: &self.function_digest,
             model: self.model.as_ref(),
+            automations: &self.automations,
             holds: &self.holds,
             waivers: &self.waivers,
-            ages: &Ages { inventory, models, holds, waivers },
+            ages: &Ages { inventory, models, automations, holds, waivers },
             settings: &Settings {
                 stale_after: Duration::from_secs(20),
                 deny_after: Duration::from_secs(300),
@@ -161,6 +170,81 @@ fn every_denial_has_its_code() {
     spoil(|c| c.models_age = None).denied("STATE_UNAVAILABLE");
     spoil(|c| c.inventory_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
     spoil(|c| c.holds_age = Some(Duration::from_secs(301))).denied("STATE_UNAVAILABLE");
+    spoil(|c| c.automations_age = None).denied("STATE_UNAVAILABLE");
+    spoil(|c| c.model.as_mut().unwrap().review_by = Some(time::stamp(ago(30)))).denied("MODEL_REVIEW_OVERDUE");
+    spoil(|c| c.automations = vec![automation(AutomationState::Proposed)]).denied("AUTOMATION_NOT_APPROVED");
+    spoil(|c| c.automations = vec![automation(AutomationState::Unspecified)]).denied("AUTOMATION_NOT_APPROVED");
+    spoil(|c| c.automations = vec![automation(AutomationState::Suspended)]).denied("AUTOMATION_SUSPENDED");
+    spoil(|c| c.automations = vec![automation(AutomationState::Retired)]).denied("AUTOMATION_OUT_OF_SERVICE");
+}
+
+/// So many days before now.
+fn ago(days: i64) -> Timestamp {
+    Timestamp(NOW.0 - days * 86_400_000_000)
+}
+
+fn automation(state: AutomationState) -> Automation {
+    Automation { name: "automations/a".into(), tasks: vec![TASK.into()], state: state.into(), ..Default::default() }
+}
+
+/// S73: the functions concerned approve what works across their borders.
+#[test]
+fn an_automation_stops_its_tasks_until_it_is_approved() {
+    use AutomationState::{Approved, Proposed, Retired, Suspended};
+    let denied = |states: &[AutomationState]| {
+        let mut case = case();
+        case.automations = states.iter().map(|state| automation(*state)).collect();
+        case.assess(|found| if found.denied { found.lead } else { "" })
+    };
+    assert_eq!(denied(&[]), "");
+    assert_eq!(denied(&[Approved]), "");
+    assert_eq!(denied(&[Approved, Proposed]), "", "a successor that is being proposed stops nothing");
+    assert_eq!(denied(&[Approved, Retired]), "", "the work has moved to the one that is approved");
+    assert_eq!(denied(&[Approved, Suspended]), "AUTOMATION_SUSPENDED", "a stop is a stop");
+    assert_eq!(denied(&[Retired, Proposed]), "AUTOMATION_OUT_OF_SERVICE");
+
+    let scope = Scope { task: TASK, function: "", model_version: MODEL, gate: "" };
+    let does = |tasks: &[&str], versions: &[&str]| {
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        scope.is_done_by(&Automation { tasks: texts(tasks), model_versions: texts(versions), ..Default::default() })
+    };
+    assert!(does(&[TASK], &[]) && does(&["tasks/x", TASK], &["models/x/versions/1"]) && does(&[], &[MODEL]));
+    assert!(!does(&["tasks/x"], &[MODEL]) && !does(&[], &["models/x/versions/1"]) && !does(&[], &[]));
+}
+
+/// S108: first a person decides, then the approval ends.
+#[test]
+fn what_is_past_its_review_date_becomes_more_human_and_then_ends() {
+    let model = |by: Timestamp| {
+        let mut case = case();
+        case.model.as_mut().unwrap().review_by = Some(time::stamp(by));
+        case
+    };
+    assert_eq!(model(Timestamp(NOW.0 + 1)).assess(|found| found.lead), "DECISION_PATTERN");
+    model(NOW).restricted("MODEL_PAST_REVIEW_DATE");
+    model(Timestamp(ago(30).0 + 1)).restricted("MODEL_PAST_REVIEW_DATE");
+    model(ago(30)).denied("MODEL_REVIEW_OVERDUE");
+    let mut restricted = model(ago(40));
+    restricted.model.as_mut().unwrap().set_state(ModelVersionState::Restricted);
+    restricted.denied("MODEL_REVIEW_OVERDUE");
+
+    let policy = |by: Timestamp| {
+        let mut case = case();
+        case.policy_review_by = Some(by);
+        case
+    };
+    assert_eq!(policy(NOW).assess(|found| found.lead), "DECISION_PATTERN");
+    policy(Timestamp(NOW.0 - 1)).restricted("POLICY_PAST_REVIEW_DATE");
+    policy(ago(400)).restricted("POLICY_PAST_REVIEW_DATE");
+
+    // A waiver may give time while a person decides, and none once the approval has ended.
+    let later = Timestamp(NOW.0 + 1_000_000);
+    let mut waived = model(NOW);
+    waived.waivers = vec![waiver("MODEL_PAST_REVIEW_DATE", later, WaiverState::Active)];
+    assert_eq!(waived.assess(|found| (found.denied, found.pattern)), (false, Pattern::HumanOnTheLoop));
+    let mut ended = model(ago(30));
+    ended.waivers = vec![waiver("MODEL_REVIEW_OVERDUE", later, WaiverState::Active)];
+    ended.denied("MODEL_REVIEW_OVERDUE");
 }
 
 #[test]
@@ -254,6 +338,11 @@ fn a_waiver_is_listed_until_it_expires_and_then_said_to_have_expired() {
             assert!(found.denied && found.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED"));
         });
     }
+    let told = |expires: Timestamp| {
+        with(waiver("PURPOSE_NOT_APPROVED", expires, WaiverState::Expired))
+            .assess(|found| found.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED"))
+    };
+    assert_eq!((told(Timestamp(ago(30).0 + 1)), told(ago(30))), (true, false), "after a month it is history");
     let denied = |waiver| with(waiver).assess(|found| found.denied);
     assert!(denied(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked)));
     assert!(denied(waiver("GATE_MISMATCH", later, WaiverState::Active)), "a waiver is for one rule");

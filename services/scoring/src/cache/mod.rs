@@ -20,6 +20,7 @@ use remit_api::council::v1 as council;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::waiver_service_client::WaiverServiceClient;
 use remit_api::registry::v1 as registry;
+use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_core::Tenant;
 use remit_runtime::{Peers, foreign};
@@ -55,6 +56,7 @@ struct Shared {
 pub(crate) struct TenantCache {
     pub inventory: Inventory,
     pub models: Feed<registry::ModelState>,
+    pub automations: Feed<registry::Automation>,
     pub holds: Feed<council::Hold>,
     pub waivers: Feed<council::Waiver>,
     /// Seconds from the start of the process to the last check.
@@ -66,11 +68,12 @@ pub(crate) struct TenantCache {
 pub(crate) struct Ages {
     pub inventory: Freshness,
     pub models: Freshness,
+    pub automations: Freshness,
     pub holds: Freshness,
     pub waivers: Freshness,
 }
 
-/// Follows a watch stream of a peer. The three have one shape, but their messages no trait in common.
+/// Follows a watch stream of a peer. They have one shape, but their messages no trait in common.
 macro_rules! follow {
     ($caches:ident, $tenant:ident, $cache:ident.$feed:ident, $peer:ident, $client:ident.$method:ident, $request:ident) => {
         let (peers, tenant) = ($caches.0.peers.clone(), $tenant.clone());
@@ -150,6 +153,7 @@ impl Caches {
         let cache = Arc::new(TenantCache {
             inventory: Inventory::default(),
             models: Feed::default(),
+            automations: Feed::default(),
             holds: Feed::default(),
             waivers: Feed::default(),
             used: AtomicU64::new(now),
@@ -157,6 +161,14 @@ impl Caches {
         });
         self.follow_inventory(tenant.clone(), cache.clone());
         follow!(self, tenant, cache.models, registry, ModelServiceClient.watch_model_states, WatchModelStatesRequest);
+        follow!(
+            self,
+            tenant,
+            cache.automations,
+            registry,
+            AutomationServiceClient.watch_automations,
+            WatchAutomationsRequest
+        );
         follow!(self, tenant, cache.holds, council, HoldServiceClient.watch_holds, WatchHoldsRequest);
         follow!(self, tenant, cache.waivers, council, WaiverServiceClient.watch_waivers, WatchWaiversRequest);
         cache
@@ -188,6 +200,7 @@ impl TenantCache {
         let all = async {
             self.inventory.ready().await;
             self.models.ready().await;
+            self.automations.ready().await;
             self.holds.ready().await;
             self.waivers.ready().await;
         };
@@ -197,13 +210,18 @@ impl TenantCache {
 
     /// Whether everything has a first state.
     pub(crate) fn is_ready(&self) -> bool {
-        self.inventory.is_ready() && self.models.is_ready() && self.holds.is_ready() && self.waivers.is_ready()
+        self.inventory.is_ready()
+            && self.models.is_ready()
+            && self.automations.is_ready()
+            && self.holds.is_ready()
+            && self.waivers.is_ready()
     }
 
     pub(crate) fn ages(&self) -> Ages {
         Ages {
             inventory: self.inventory.freshness(),
             models: self.models.freshness(),
+            automations: self.automations.freshness(),
             holds: self.holds.freshness(),
             waivers: self.waivers.freshness(),
         }

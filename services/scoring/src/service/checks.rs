@@ -63,6 +63,10 @@ impl Service {
             holds.values().filter(apply).cloned().collect()
         });
         holds.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut automations: Vec<registry::Automation> = cache.automations.with(|automations| {
+            automations.values().filter(|automation| scope.is_done_by(automation)).cloned().collect()
+        });
+        automations.sort_by(|a, b| a.name.cmp(&b.name));
         let ages = cache.ages();
         let stale = |freshness: &Freshness| freshness.age.is_none_or(|age| age > self.settings.stale_after);
         let mut waivers: Vec<council::Waiver> = if stale(&ages.waivers) {
@@ -81,7 +85,9 @@ impl Service {
             scope: &scope,
             active_policy_digest: rules.map_or("", |rules| rules.policy.digest()),
             function_digest: rules.map_or("", |rules| rules.function(function).1),
+            policy_review_by: rules.map(|rules| rules.policy.review_by()),
             model: model.as_ref(),
+            automations: &automations,
             holds: &holds,
             waivers: &waivers,
             ages: &ages,
@@ -121,6 +127,7 @@ impl Service {
             caches: vec![
                 state("inventory", &ages.inventory),
                 state("models", &ages.models),
+                state("automations", &ages.automations),
                 state("holds", &ages.holds),
                 state("waivers", &ages.waivers),
             ],

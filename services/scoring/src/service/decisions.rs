@@ -93,6 +93,7 @@ async fn put_in_force(
             band: new.band,
             caps: new.caps,
             policy_digest: new.policy_digest.clone(),
+            claimed: evaluation.is_some_and(|evaluation| evaluation.claimed),
         }
         .json();
         m.record_event(event);

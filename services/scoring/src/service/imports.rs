@@ -3,13 +3,13 @@
 use super::{Service, tasks};
 use crate::cache::Written;
 use crate::table::{Parsed, SEEDED_AXES, bad};
-use crate::{store, task};
+use crate::{rating, store, task};
 use prost_types::FieldMask;
 use remit_api::scoring::v1 as api;
 use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
-use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_runtime::{Cx, foreign};
 use remit_store::Call;
 use sha2::{Digest as _, Sha256};
@@ -21,8 +21,9 @@ const MAX_BYTES: usize = 64 << 20;
 /// How many tasks one transaction of an import writes.
 const GROUP: usize = 500;
 
-/// What an import may change in a task that exists.
+/// What an import may change in a task that exists, and who imports.
 struct Terms {
+    by: Actor,
     existing: api::ExistingTask,
     /// The settable fields that the file has a column or a default for.
     fields: FieldMask,
@@ -31,13 +32,14 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(existing: api::ExistingTask, given: &BTreeSet<String>) -> Self {
+    fn of(by: Actor, existing: api::ExistingTask, given: &BTreeSet<String>) -> Self {
         let settable = |column: &&String| api::Task::UPDATABLE.contains(&column.as_str());
         let axis = |column: &String| match column.strip_prefix("axis:") {
             Some(axis) => Some(axis.to_owned()),
             None => SEEDED_AXES.contains(&column.as_str()).then(|| column.clone()),
         };
         Self {
+            by,
             existing,
             fields: FieldMask { paths: given.iter().filter(settable).cloned().collect() },
             axes: given.iter().filter_map(axis).collect(),
@@ -49,6 +51,7 @@ impl Terms {
     fn apply(&self, present: Option<&api::Task>, given: &api::Task, now: Timestamp) -> Result<Option<api::Task>> {
         let Some(before) = present else {
             let mut task = given.clone();
+            task.ratings = rating::replace(&[], std::mem::take(&mut task.ratings), &self.by, now)?;
             task::normalize(&mut task, now);
             return Ok(Some(task));
         };
@@ -58,24 +61,19 @@ impl Terms {
         let mut task = mask::apply(before, given, Some(&self.fields), api::Task::UPDATABLE)?;
         for new in &given.ratings {
             let old = before.ratings.iter().find(|old| old.rater == new.rater);
-            let rating = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));
-            task.ratings.retain(|other| other.rater != new.rater);
-            task.ratings.push(rating);
+            let given = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));
+            rating::put(&mut task.ratings, given, &self.by, now)?;
         }
         task::normalize(&mut task, now);
         Ok((*before != task).then_some(task))
     }
 
     fn rated_again(&self, old: &api::Rating, new: &api::Rating) -> api::Rating {
-        let mut rating = old.clone();
+        let mut rating = api::Rating { entered_by: String::new(), ..old.clone() };
         rating.scores.retain(|axis, _| !self.axes.contains(axis));
         rating.scores.extend(new.scores.clone());
         if self.comments {
             rating.comment.clone_from(&new.comment);
-        }
-        // The time of an unchanged rating stays, so that importing twice changes nothing.
-        if rating != *old {
-            rating.rate_time = None;
         }
         rating
     }
@@ -114,10 +112,11 @@ impl Service {
         call.request_digest = Sha256::new().chain_update(call.request_digest).chain_update(&file).finalize().into();
         let rater = if config.rater.is_empty() { &cx.actor.subject } else { &config.rater };
         let mut parsed = Parsed::read(&file, &config, rater)?;
-        let terms = Terms::of(config.existing(), &parsed.given);
+        let terms = Terms::of(cx.actor.clone(), config.existing(), &parsed.given);
         if terms.existing == api::ExistingTask::Refuse {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
+        self.refuse_ratings(&cx.tenant, &mut parsed, &terms).await?;
         let mut answer = api::ImportTasksResponse {
             rows: parsed.rows,
             bad_rows: parsed.bad_rows,
@@ -155,6 +154,31 @@ impl Service {
             for row in rows.iter().filter(|row| !row.removed) {
                 if let Some((_, line)) = parsed.tasks.remove(&row.id) {
                     parsed.refuse(line, bad("id", "TASK_EXISTS", format!("{} exists", row.name())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the rows whose ratings are not the importer's to give, so that they are reported with their lines.
+    async fn refuse_ratings(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
+        let rated = parsed.tasks.iter().filter(|(_, (task, _))| !task.ratings.is_empty());
+        let rated: Vec<String> = rated.map(|(id, _)| id.clone()).collect();
+        for group in rated.chunks(GROUP) {
+            let ids: Vec<&str> = group.iter().map(String::as_str).collect();
+            let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
+            let present: BTreeMap<&str, _> =
+                rows.iter().filter(|row| !row.removed).map(|row| (row.id.as_str(), &row.task)).collect();
+            for id in group {
+                let Some((given, line)) = parsed.tasks.get(id) else { continue };
+                let before = present.get(id.as_str()).copied();
+                match terms.apply(before, given, self.db.now()) {
+                    Err(error) if error.kind() == Kind::PermissionDenied => {
+                        let line = *line;
+                        parsed.tasks.remove(id);
+                        parsed.refuse(line, bad("rater", error.reason(), error.message()));
+                    }
+                    other => drop(other?),
                 }
             }
         }

@@ -5,12 +5,13 @@ use crate::cache::{Rules, Written};
 use crate::store::tasks::TaskRow;
 use crate::store::{self, Head};
 use crate::table::{SEEDED_AXES, Writer};
-use crate::{evaluation, pattern, task};
+use crate::{evaluation, pattern, rating, task};
 use futures::TryStreamExt as _;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Repeatable, Updatable as _, mask, time};
+use remit_core::details::{Details as _, TaskRated};
 use remit_core::name::{DecisionName, TaskName};
-use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag, name};
+use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp, etag, name};
 use remit_policy::signatures::remarks;
 use remit_runtime::{Answers, Cx, produce};
 use remit_store::{Mutation, page};
@@ -104,6 +105,7 @@ fn message(row: &TaskRow, rules: &Rules) -> api::Task {
         name: row.name(),
         summaries: summaries.collect(),
         remarks: remarks.collect(),
+        claimed_ratings: i32::try_from(rating::claimed(&row.task).count()).unwrap_or(i32::MAX),
         state: row.state.into(),
         decision: decision.map(|name| name.to_string()).unwrap_or_default(),
         pattern: pattern::number(row.pattern),
@@ -118,8 +120,21 @@ fn message(row: &TaskRow, rules: &Rules) -> api::Task {
 
 /// Records the change of a task.
 pub(super) fn record(m: &mut Mutation, name: &str, before: Option<&TaskRow>, after: Option<&TaskRow>) {
+    record_with(m, name, before, after, |_| ());
+}
+
+fn record_with(
+    m: &mut Mutation,
+    name: &str,
+    before: Option<&TaskRow>,
+    after: Option<&TaskRow>,
+    fill: impl FnOnce(&mut AuditEvent),
+) {
     let digest = |row: Option<&TaskRow>| row.map(|row| row.content_digest.clone()).unwrap_or_default();
-    m.record(name, |event| (event.before_digest, event.after_digest) = (digest(before), digest(after)));
+    m.record(name, |event| {
+        (event.before_digest, event.after_digest) = (digest(before), digest(after));
+        fill(event);
+    });
 }
 
 /// Writes a task that was changed under the lock of `head`, and ends the decision that no longer stands.
@@ -129,12 +144,13 @@ async fn write(
     before: Option<&TaskRow>,
     after: TaskRow,
     rules: Arc<Rules>,
+    fill: impl FnOnce(&mut AuditEvent),
 ) -> Result<Written> {
     let (tenant, now) = (m.tenant().clone(), m.now());
     store::tasks::put(m.tx(), &tenant, std::slice::from_ref(&after)).await?;
     let ended = before.and_then(|before| ended(before, &after));
     store::decisions::end(m.tx(), &tenant, ended.as_slice(), now).await?;
-    record(m, &after.name(), before, Some(&after).filter(|after| !after.removed));
+    record_with(m, &after.name(), before, Some(&after).filter(|after| !after.removed), fill);
     Ok(Written { head, changes: 1, rules, tasks: vec![(after, None)] })
 }
 
@@ -160,10 +176,11 @@ impl Service {
                 }
                 let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
                 let (mut task, now) = (given, m.now());
+                task.ratings = rating::replace(&[], std::mem::take(&mut task.ratings), &cx.actor, now)?;
                 task::normalize(&mut task, now);
                 let after = row(&name.task, task, None, &rules, head.revision, now)?;
                 let answer = message(&after, &rules);
-                written = Some(write(m, head, None, after, rules).await?);
+                written = Some(write(m, head, None, after, rules, |_| ()).await?);
                 Ok(answer)
             })
             .await?;
@@ -195,25 +212,29 @@ impl Service {
     pub(crate) async fn update_task(&self, cx: &Cx, request: api::UpdateTaskRequest) -> Result<api::Task> {
         let given = request.task.clone().unwrap_or_default();
         let name = TaskName::parse(&given.name, "task.name")?;
-        self.change_task(cx, &request, name, |before, _| {
+        let change = |before: &TaskRow, now: Timestamp| -> Result<api::Task> {
             etag::check(&given.etag, &etag::of(before.revision), &given.name)?;
             let mut task = mask::apply(&before.task, &given, request.update_mask.as_ref(), api::Task::UPDATABLE)?;
+            let ratings = std::mem::take(&mut task.ratings);
+            task.ratings = rating::replace(&before.task.ratings, ratings, &cx.actor, now)?;
             task::keep_times(&mut task, &before.task);
             Ok(task)
-        })
-        .await
+        };
+        self.change_task(cx, &request, name, change, |_| ()).await
     }
 
     pub(crate) async fn rate_task(&self, cx: &Cx, request: api::RateTaskRequest) -> Result<api::Task> {
         let name = TaskName::parse(&request.name, "name")?;
-        let rating = request.rating.clone().unwrap_or_default();
-        self.change_task(cx, &request, name, |before, now| {
+        let rater = rating::rater(&request, &cx.actor)?;
+        let entered_by = if rater == cx.actor.subject { String::new() } else { cx.actor.subject.clone() };
+        let details = TaskRated { rater: rater.clone(), entered_by }.json();
+        let given = api::Rating { rater, entered_by: String::new(), ..request.rating.clone().unwrap_or_default() };
+        let change = |before: &TaskRow, now: Timestamp| -> Result<api::Task> {
             let mut task = before.task.clone();
-            task.ratings.retain(|other| other.rater != rating.rater);
-            task.ratings.push(api::Rating { rate_time: Some(time::stamp(now)), ..rating });
+            rating::put(&mut task.ratings, given, &cx.actor, now)?;
             Ok(task)
-        })
-        .await
+        };
+        self.change_task(cx, &request, name, change, |event| event.details = details).await
     }
 
     async fn change_task<Q: Repeatable>(
@@ -222,6 +243,7 @@ impl Service {
         request: &Q,
         name: TaskName,
         change: impl FnOnce(&TaskRow, Timestamp) -> Result<api::Task>,
+        fill: impl FnOnce(&mut AuditEvent),
     ) -> Result<api::Task> {
         let (seen, mut written) = (self.see(&cx.tenant, &name.task).await?, None);
         let changed = self
@@ -237,7 +259,7 @@ impl Service {
                 }
                 let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;
                 let answer = message(&after, &rules);
-                written = Some(write(m, head, Some(&before), after, rules).await?);
+                written = Some(write(m, head, Some(&before), after, rules, fill).await?);
                 Ok(answer)
             })
             .await?;
@@ -262,7 +284,7 @@ impl Service {
                 ..before.clone()
             };
             let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
-            written = Some(write(m, head, Some(&before), after, rules).await?);
+            written = Some(write(m, head, Some(&before), after, rules, |_| ()).await?);
             Ok(())
         })
         .await?;

@@ -48,7 +48,7 @@ fn rating(rater: &str, score: i32) -> api::Rating {
 
 fn rate(rater: &str, id: &str) -> api::RateTaskRequest {
     let rating = Some(rating(rater, 3));
-    api::RateTaskRequest { name: "tasks/t".into(), rating, request_id: id.into() }
+    api::RateTaskRequest { name: "tasks/t".into(), rating, request_id: id.into(), entered_for: rater.into() }
 }
 
 /// One statement before the transaction, and six in it: the request id, the head, the task, the answer, and the

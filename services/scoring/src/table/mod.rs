@@ -15,8 +15,8 @@ use remit_core::name;
 /// How a task's own column is written.
 type Text = fn(&api::Task) -> String;
 
-/// The columns of a task itself, in order. The others are `id` before them, and `rater`, `comment`, the axes and `state`
-/// after them.
+/// The columns of a task itself, in order. The others are `id` before them, and `rater`, `comment`, the axes and those
+/// for people after them.
 const OWN: [(&str, Text); 23] = [
     ("title", |task| task.title.clone()),
     ("description", |task| task.description.clone()),
@@ -46,13 +46,14 @@ const OWN: [(&str, Text); 23] = [
 /// The axes that have a column of their own name; any other is `axis:name`.
 pub(crate) const SEEDED_AXES: [&str; 3] = ["predictability", "risk", "human_judgment"];
 
-/// A column that an export has for people and an import ignores.
-const STATE: &str = "state";
+/// Columns that an export has for people and an import passes over: how far a task has come, and who entered a rating
+/// for its rater. Who enters the ratings of a file is who imports it.
+const FOR_PEOPLE: [&str; 2] = ["state", "entered_by"];
 
 /// The columns besides `axis:name`, in the order of an export.
 fn columns() -> impl Iterator<Item = &'static str> {
     let own = OWN.iter().map(|(column, _)| *column);
-    ["id"].into_iter().chain(own).chain(["rater", "comment"]).chain(SEEDED_AXES).chain([STATE])
+    ["id"].into_iter().chain(own).chain(["rater", "comment"]).chain(SEEDED_AXES).chain(FOR_PEOPLE)
 }
 
 /// Whether there is such a column, apart from those of other axes.

@@ -1,6 +1,6 @@
 //! Reading tasks and ratings from CSV.
 
-use super::{OWN, SEEDED_AXES, STATE, is_column};
+use super::{FOR_PEOPLE, OWN, SEEDED_AXES, is_column};
 use crate::task::MAX_RATERS;
 use csv::{ReaderBuilder, StringRecord};
 use remit_api::scoring::v1 as api;
@@ -192,7 +192,7 @@ fn columns(headers: &StringRecord, config: &api::ImportTasksConfig) -> Result<Ve
     for header in headers {
         let header = header.trim();
         let ours = config.columns.get(header).map_or(header, String::as_str);
-        if ours == "-" || ours == STATE {
+        if ours == "-" || FOR_PEOPLE.contains(&ours) {
             columns.push(String::new());
             continue;
         }

@@ -42,7 +42,7 @@ impl Writer {
         fields.extend(OWN.iter().map(|(_, text)| text(task)));
         fields.extend([rating.rater.clone(), rating.comment.clone()]);
         fields.extend(SEEDED_AXES.iter().map(|axis| score(axis)));
-        fields.push(task.state().word().to_owned());
+        fields.extend([task.state().word().to_owned(), rating.entered_by.clone()]);
         fields.extend(self.axes.iter().map(|axis| score(axis)));
         self.record(fields)
     }

@@ -128,7 +128,8 @@ async fn permit(suite: &Suite) {
         strategy_owner: "ada".into(),
         execution_owner: "ben".into(),
         ratings: vec![scoring::Rating {
-            rater: "ada".into(),
+            // The creator's own: what is entered for others bounds how far AI may go alone.
+            rater: "admin".into(),
             scores: scores.map(|(axis, score)| (axis.to_owned(), score)).into(),
             ..Default::default()
         }],

@@ -6,21 +6,26 @@ use crate::api::council::{approve, propose, seat, with_members};
 use crate::support::{Suite, eventually, reason, stamp};
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
-use remit_api::council::v1::{EngageHoldRequest, GrantWaiver, Hold, Scope, scope};
+use remit_api::council::v1::waiver_service_client::WaiverServiceClient;
+use remit_api::council::v1::{EngageHoldRequest, GetWaiverRequest, GrantWaiver, Hold, Scope, WaiverState, scope};
+use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, GetModelVersionRequest, Model, ModelVersion,
-    ModelVersionState, TransitionModelVersionRequest,
+    AddEvaluationRequest, ApproveAutomationRequest, Automation, AutomationState, CreateAutomationRequest,
+    CreateModelRequest, CreateModelVersionRequest, GetModelVersionRequest, Model, ModelVersion, ModelVersionState,
+    SuspendAutomationRequest, TransitionModelVersionRequest, UpdateModelVersionRequest, WatchAutomationsRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
-use remit_api::types::{AutonomyPattern, Stakes, TimeRange};
+use remit_api::types::{AutonomyPattern, Stakes, TimeRange, WatchPhase};
 use std::time::Duration;
 
 cases! {
     a_check_follows_approval_purpose_decision_suspension_and_holds;
     an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose;
     a_check_counts_exactly_under_concurrency;
+    an_approval_past_its_review_date_becomes_more_human_and_then_ends;
+    an_automation_that_is_not_approved_stops_its_tasks: CreateAutomation, SuspendAutomation;
 }
 
 /// An approved model version of the registry for one purpose.
@@ -215,7 +220,7 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
     assert!(sampling.drawn && sampling.ratio == 1.0, "a person decides on every result");
     assert_eq!(sampling.input, format!("remit-sampling-v1\n{}\ntasks/t\nrun-1", suite.tenant_id()));
     let sources: Vec<&str> = answer.caches.iter().map(|cache| cache.source.as_str()).collect();
-    assert_eq!(sources, ["inventory", "models", "holds", "waivers"]);
+    assert_eq!(sources, ["inventory", "models", "automations", "holds", "waivers"]);
 
     let other = CheckTaskRequest { gate: "gates/other".into(), ..request.clone() };
     assert_eq!(lead(&check(&suite, &other).await), "GATE_MISMATCH");
@@ -257,6 +262,111 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
     assert!(waived.reasons.iter().any(|reason| reason.code == "GATE_MISMATCH" && reason.waiver == "waivers/w"));
     suite.advance(Duration::from_secs(3_601)).await;
     eventually("the waiver has ended", || async { check(&suite, &other).await.verdict() == Verdict::Deny }).await;
-    let ended = check(&suite, &other).await;
-    assert!(ended.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED" && reason.resource == "waivers/w"));
+    // It is said for a month, also once the council has noticed that the waiver is over.
+    let waivers = WaiverServiceClient::new(suite.admin().to("council"));
+    let over = GetWaiverRequest { name: "waivers/w".into() };
+    eventually("the council knows that the waiver is over", || {
+        let (mut waivers, over) = (waivers.clone(), over.clone());
+        async move { waivers.get_waiver(over).await.unwrap().into_inner().state() == WaiverState::Expired }
+    })
+    .await;
+    let told = async || {
+        let ended = check(&suite, &other).await;
+        ended.reasons.iter().any(|reason| reason.code == "WAIVER_EXPIRED" && reason.resource == "waivers/w")
+    };
+    assert!(told().await);
+    suite.advance(Duration::from_secs(29 * 86_400)).await;
+    assert!(told().await);
+    suite.advance(Duration::from_secs(86_400)).await;
+    eventually("the waiver is history", || async { !told().await }).await;
+}
+
+/// A task that AI does on its own, and the request that asks for it.
+async fn on_the_loop(suite: &Suite) -> CheckTaskRequest {
+    create(suite, "t", Task { purpose: "ad-copy".into(), ..task("T", (5, 1, 1)) }).await;
+    decide(suite, "t").await;
+    let model_version = approved(suite, "writer", "ad-copy").await;
+    let request =
+        CheckTaskRequest { task: "tasks/t".into(), model_version, run_id: "run-1".into(), ..Default::default() };
+    eventually("AI may act on its own", || async {
+        pattern(&check(suite, &request).await) == AutonomyPattern::HumanOnTheLoop
+    })
+    .await;
+    request
+}
+
+fn pattern(answer: &CheckTaskResponse) -> AutonomyPattern {
+    answer.obligations.as_ref().map_or(AutonomyPattern::Unspecified, Obligations::pattern)
+}
+
+async fn an_approval_past_its_review_date_becomes_more_human_and_then_ends(suite: Suite) {
+    let request = on_the_loop(&suite).await;
+    let review_by = Some(stamp(suite.now().await.plus(Duration::from_secs(3_600))));
+    let mut people = ModelServiceClient::new(suite.human("dara", &["admin"], &[]).to("registry"));
+    let dated = UpdateModelVersionRequest {
+        model_version: Some(ModelVersion { name: request.model_version.clone(), review_by, ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["review_by".into()] }),
+        ..Default::default()
+    };
+    people.update_model_version(dated).await.unwrap();
+    assert_eq!(pattern(&check(&suite, &request).await), AutonomyPattern::HumanOnTheLoop);
+    suite.advance(Duration::from_secs(3_601)).await;
+    eventually("a person decides", || async {
+        let answer = check(&suite, &request).await;
+        answer.verdict() == Verdict::Permit
+            && pattern(&answer) == AutonomyPattern::HumanInTheLoop
+            && answer.reasons.iter().any(|reason| reason.code == "MODEL_PAST_REVIEW_DATE")
+    })
+    .await;
+    suite.advance(Duration::from_secs(30 * 86_400)).await;
+    eventually("the approval has ended", || async {
+        let answer = check(&suite, &request).await;
+        (answer.verdict(), lead(&answer)) == (Verdict::Deny, "MODEL_REVIEW_OVERDUE")
+    })
+    .await;
+}
+
+async fn an_automation_that_is_not_approved_stops_its_tasks(suite: Suite) {
+    let request = on_the_loop(&suite).await;
+    let mut people = AutomationServiceClient::new(suite.human("dara", &["admin"], &[]).to("registry"));
+    let mut council = AutomationServiceClient::new(suite.service("council").to("registry"));
+    let automation = Automation {
+        display_name: "Lead scoring".into(),
+        owner: "dara".into(),
+        functions: vec!["sales_ops".into(), "legal".into(), "product".into()],
+        tasks: vec!["tasks/t".into()],
+        ..Default::default()
+    };
+    let propose =
+        CreateAutomationRequest { automation_id: "a".into(), automation: Some(automation), ..Default::default() };
+    let proposed = people.create_automation(propose).await.unwrap().into_inner();
+    eventually("what nobody has approved stops", || async {
+        lead(&check(&suite, &request).await) == "AUTOMATION_NOT_APPROVED"
+    })
+    .await;
+    let answer = check(&suite, &request).await;
+    assert_eq!((answer.verdict(), answer.reasons[0].resource.as_str()), (Verdict::Deny, "automations/a"));
+
+    let approve = ApproveAutomationRequest {
+        name: proposed.name.clone(),
+        content_digest: proposed.content_digest,
+        ..Default::default()
+    };
+    let approve = suite.mandated("approve_automation", "registry.automations.approve", approve);
+    council.approve_automation(approve).await.unwrap();
+    eventually("what all have approved runs", || async { check(&suite, &request).await.verdict() == Verdict::Permit })
+        .await;
+    let stop = SuspendAutomationRequest { name: proposed.name, reason: "leads go astray".into(), ..Default::default() };
+    people.suspend_automation(stop).await.unwrap();
+    let watch = WatchAutomationsRequest::default();
+    let mut watch = people.watch_automations(watch).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!((first.phase(), first.item.unwrap().state()), (WatchPhase::Snapshot, AutomationState::Suspended));
+    assert_eq!(watch.message().await.unwrap().unwrap().phase(), WatchPhase::SnapshotDone);
+    let wrong = WatchAutomationsRequest { cursor: "yesterday".into() };
+    assert_eq!(reason(&people.watch_automations(wrong).await.unwrap_err()), "CURSOR_INVALID");
+    eventually("what somebody has stopped stops", || async {
+        lead(&check(&suite, &request).await) == "AUTOMATION_SUSPENDED"
+    })
+    .await;
 }

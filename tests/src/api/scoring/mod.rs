@@ -3,6 +3,7 @@
 pub(super) mod checks;
 pub(super) mod plans;
 pub(super) mod policies;
+pub(super) mod ratings;
 pub(super) mod tasks;
 
 use crate::support::{Connection, Suite};
@@ -40,7 +41,8 @@ fn task(title: &str, scores: (i32, i32, i32)) -> Task {
         frequency_per_week: 20.0,
         minutes_per_instance: 30.0,
         complexity: 2,
-        ratings: vec![rating("ada", scores)],
+        // Its creator's own: what is entered for others bounds how far AI may go alone.
+        ratings: vec![rating("admin", scores)],
         ..Default::default()
     }
 }
@@ -71,10 +73,10 @@ async fn export(suite: &Suite) -> String {
 }
 
 const CSV: &str = "id,title,function,role,frequency_per_week,minutes_per_instance,complexity,brand_impacting,reserved_category,predictability,risk,human_judgment,rater,labels
-variants,\"Headlines, snippets\",paid_media,Ops,50,20,2,,,5,1,1,ada,a;b
+variants,\"Headlines, snippets\",paid_media,Ops,50,20,2,,,5,1,1,admin,a;b
 variants,\"Headlines, snippets\",,,,,,,,4,1,2,bob,
-setup,Campaign setup,paid_media,Ops,5,60,3,no,,4,2,2,ada,
-strategy,Positioning,brand_building,CMO,0.1,600,5,yes,POSITIONING,1,5,5,ada,
+setup,Campaign setup,paid_media,Ops,5,60,3,no,,4,2,2,admin,
+strategy,Positioning,brand_building,CMO,0.1,600,5,yes,POSITIONING,1,5,5,admin,
 ";
 
 async fn batch(suite: &Suite, request: BatchDecideRequest) -> BatchDecideResponse {

@@ -18,7 +18,7 @@ cases! {
 async fn a_batch_decides_what_is_not_decided_and_a_plan_ranks_it(suite: Suite) {
     let mut csv = CSV.to_owned();
     for n in 0..1_200 {
-        csv += &format!("bulk-{n:04},Bulk {n},paid_media,Ops,{},30,2,,,5,1,1,ada,\n", n % 40);
+        csv += &format!("bulk-{n:04},Bulk {n},paid_media,Ops,{},30,2,,,5,1,1,admin,\n", n % 40);
     }
     csv += "open,Unrated,,,,,,,,,,,,\n";
     import(&suite, &csv, ImportTasksConfig::default()).await.unwrap();

@@ -4,6 +4,7 @@ use super::{CSV, create, decide, decisions, export, import, rating, task, tasks}
 use crate::api::cases;
 use crate::support::{Suite, reason};
 use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
+use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::*;
 use remit_api::types::AutonomyPattern;
 
@@ -31,9 +32,10 @@ async fn a_task_is_rated_decided_and_explained(suite: Suite) {
     assert_eq!(stored.decision, decision.name);
 
     // Raters two apart must talk before anything is decided; the decision is out of force meanwhile.
+    let mut bob = TaskServiceClient::new(suite.human("bob", &["operator"], &[]).to("scoring"));
     let request =
         RateTaskRequest { name: "tasks/variants".into(), rating: Some(rating("bob", (3, 1, 1))), ..Default::default() };
-    let rated = tasks(&suite).rate_task(request).await.unwrap().into_inner();
+    let rated = bob.rate_task(request).await.unwrap().into_inner();
     assert_eq!(rated.state(), TaskState::NeedsReconciliation);
     assert!(rated.decision.is_empty());
     let request = DecideTaskRequest { name: "tasks/variants".into(), ..Default::default() };
@@ -46,7 +48,7 @@ async fn a_task_is_rated_decided_and_explained(suite: Suite) {
 
     let request =
         RateTaskRequest { name: "tasks/variants".into(), rating: Some(rating("bob", (4, 1, 1))), ..Default::default() };
-    let rated = tasks(&suite).rate_task(request).await.unwrap().into_inner();
+    let rated = bob.rate_task(request).await.unwrap().into_inner();
     let predictability = rated.summaries.iter().find(|s| s.axis == "predictability").unwrap();
     assert_eq!((predictability.median, predictability.spread, predictability.raters), (4, 1, 2));
     let again = decide(&suite, "variants").await;
@@ -97,7 +99,7 @@ async fn updates_are_guarded_and_deletion_keeps_the_record(suite: Suite) {
 
 async fn an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked(suite: Suite) {
     let bad = format!(
-        "{CSV}x y,Bad id,,,,,,,,,,,,\nlow,Low,,,,,,,,0,9,x,,\nneg,Neg,,,-1,,,,,,,,,\nshort,row\nsetup,Campaign setup,,,,,,,,4,2,2,ada,\nkind,Kind,,,,,,maybe,,,,,,\n"
+        "{CSV}x y,Bad id,,,,,,,,,,,,\nlow,Low,,,,,,,,0,9,x,,\nneg,Neg,,,-1,,,,,,,,,\nshort,row\nsetup,Campaign setup,,,,,,,,4,2,2,admin,\nkind,Kind,,,,,,maybe,,,,,,\n"
     );
     let refused = import(&suite, &bad, ImportTasksConfig::default()).await.unwrap();
     assert_eq!((refused.rows, refused.bad_rows, refused.committed), (10, 6, false));

@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod changes;
+mod unknown;
+
 use super::lint::{Severity, lint};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const INVERTED_DIGEST: &str = "sha256:207a5b0a776d7777a20b309cb10a5a948b8fab2c54b0679a351efd997e05726d";
+const INVERTED_DIGEST: &str = "sha256:6668405268dd1669dc959e3e4356d8d5f7b2128e616a147053c91be9d37da520";
 const LITERAL_DIGEST: &str = "sha256:5d821742ca671517e4dfe1179575b19b4eaa905360995ac5e7e87899721e5e54";
 
 fn inverted() -> Policy {
@@ -29,6 +32,7 @@ fn the_inverted_sum_passes_with_10_automated_43_hybrid_and_72_human_led() {
     assert!(report.cases.len() >= 30 && report.cases.iter().all(CaseResult::passed));
     let redundant: Vec<&str> =
         report.findings.iter().filter(|f| f.code == "CAP_REDUNDANT").map(|f| f.field.as_str()).collect();
+    assert!(report.findings.iter().all(|finding| finding.severity == Severity::Info), "{:#?}", report.findings);
     assert_eq!(redundant, ["caps[2]", "caps[3]"], "A1: at default weights the risk and judgment caps are redundant");
 }
 
@@ -54,6 +58,11 @@ review_by: 2027-01-01
 axes:
   - { name: predictability, direction: HIGHER_FAVOURS_AI }
   - { name: risk, direction: HIGHER_FAVOURS_HUMAN }
+";
+
+const OPEN: &str = "bands:
+  - { name: A, pattern: HUMAN_ON_THE_LOOP, above: 6 }
+  - { name: B, pattern: AI_FIRST_DRAFT, at_most: 6 }
 ";
 
 #[test]
@@ -210,6 +219,31 @@ fn bad_files_are_refused_by_field() {
     refused(&HEAD.replace("name: risk", "name: predictability"), "axes[1].name");
     refused(&HEAD.replace("name: risk", "name: score"), "axes[1].name");
     refused(&HEAD.replace("policy: p", "policy: p/q"), "policy");
+}
+
+/// The last of two would win in silence, and the first reader would have seen another policy.
+#[test]
+fn a_key_that_stands_twice_is_refused_with_its_name_and_line() {
+    let bands = "bands: [{ name: A, pattern: HUMAN_ONLY }]\n";
+    let refused = |text: &str, told: &[&str]| {
+        let error = Policy::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.reason(), "POLICY_INVALID");
+        for told in told {
+            assert!(error.message().contains(told), "{} does not say {told}", error.message());
+        }
+    };
+    // HEAD ends on line 8, so that the second 1 stands on line 17.
+    let ratios = "sampling:\n  axis: risk\n  ratios:\n    1: 0.05\n    2: 0.1\n    3: 0.5\n    4: 1\n    1: 0\n";
+    refused(&format!("{HEAD}{bands}{ratios}"), &["\"1\" stands twice", "line 17"]);
+    refused(
+        &format!("{HEAD}{bands}sampling: {{ axis: risk, ratios: {{ 1: 0.05, 2: 1, 0x1: 0 }} }}"),
+        &["\"1\" stands"],
+    );
+    refused(&format!("{HEAD}{bands}{bands}"), &["\"bands\" stands twice", "line 10"]);
+    let case = "cases: [{ name: c, given: { ratings: { risk: 5, predictability: 1, risk: 1 } } }]";
+    refused(&format!("{HEAD}{bands}{case}"), &["\"risk\" stands twice"]);
+    let json = inverted().canonical_json().replace("\"ratios\":{", "\"ratios\":{\"1\":0,");
+    refused(&json, &["\"1\" stands twice", "line 1"]);
 }
 
 /// S95 as an optional cap: a policy may ask for it, and lint proves it monotone like any other.
