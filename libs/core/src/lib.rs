@@ -20,6 +20,7 @@ pub mod mandate;
 pub mod name;
 pub mod quorum;
 pub mod routing;
+pub mod strictness;
 
 pub use actor::{Actor, ActorKind, Tenant};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
