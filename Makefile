@@ -51,4 +51,4 @@ fmt: ## format Rust and proto files
 docs: ## regenerate the parts of docs/ that come from the code: configuration, events, the statement budget
 	.ci/tools nextest
 	cargo run --quiet --locked --bin remit -- config reference --write docs/configuration.md
-	REMIT_BLESS=1 $(TOOLS)/cargo-nextest nextest run --locked -p remit-tests -E 'test(/^(events|budget)::/)'
+	REMIT_BLESS=1 $(TOOLS)/cargo-nextest nextest run --locked -p remit-tests -E 'test(/^(events|budget|authority)::/)'

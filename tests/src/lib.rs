@@ -4,6 +4,7 @@
 //!   PostgreSQL, and in six processes on PostgreSQL; each case is a test of its own on either engine;
 //! - `architecture`: who may know whom, and where things stand;
 //! - `audit_cli`: the commands that check a log;
+//! - `authority`: the page on who may do what, made from what decides, and its threats against the tests;
 //! - `budget`: how many statements a call may cost;
 //! - `cli`: policies, inventories and plans on the command line;
 //! - `contract`: what holds for every method of the descriptor set;
@@ -21,6 +22,7 @@
 mod api;
 mod architecture;
 mod audit_cli;
+mod authority;
 mod budget;
 mod cli;
 mod contract;

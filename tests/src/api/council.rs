@@ -41,15 +41,19 @@ pub(super) fn seat(suite: &Suite, subject: &str) -> Caller {
     suite.human(subject, &["admin"], &[group])
 }
 
-pub(super) async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
+/// What the steering group is asked.
+pub(super) fn asked(id: &str, kind: Kind) -> CreateProposalRequest {
     let proposal = Proposal {
         title: "Shall we?".into(),
         body: STEERING.into(),
         action: Some(Action { kind: Some(kind) }),
         ..Default::default()
     };
-    let request =
-        CreateProposalRequest { proposal_id: id.into(), proposal: Some(proposal), open: true, ..Default::default() };
+    CreateProposalRequest { proposal_id: id.into(), proposal: Some(proposal), open: true, ..Default::default() }
+}
+
+pub(super) async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
+    let request = asked(id, kind);
     let mut client = ProposalServiceClient::new(suite.human("pat", &["admin"], &[]).to("council"));
     client.create_proposal(request).await.expect("a proposal is opened").into_inner()
 }

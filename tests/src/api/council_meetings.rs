@@ -2,7 +2,7 @@
 //! drills, waivers, and the work on a review before its seal.
 
 use super::cases;
-use super::council::{STEERING, approve, get, propose, resolution, seat, with_members};
+use super::council::{STEERING, approve, asked, get, propose, resolution, seat, with_members};
 use super::registry::{create_model, create_version, evaluate, transition};
 use crate::support::{Connection, Suite, eventually, reason, stamp};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -195,13 +195,14 @@ async fn a_failed_execution_is_tried_again(suite: Suite) {
         (execution.attempts, execution.error.split(':').next().unwrap_or_default().to_owned())
     };
     let version = "models/m/versions/1";
-    let failed = decided(&suite, "p", promote(version, "")).await;
-    assert_eq!(failed.state(), ProposalState::Failed);
-    assert_eq!(error(&failed), (1, "MODEL_VERSION_NOT_FOUND".into()));
-
+    let mut pat = proposals(&suite, "pat");
+    assert_eq!(refusal(pat.create_proposal(asked("p", promote(version, ""))).await), "MODEL_VERSION_NOT_FOUND");
     create_model(&suite, "m").await.expect("a model");
     assert_eq!(create_version(&suite, "m", &[]).await, version);
-    let mut pat = proposals(&suite, "pat");
+    let failed = decided(&suite, "p", promote(version, "")).await;
+    assert_eq!(failed.state(), ProposalState::Failed);
+    assert_eq!(error(&failed), (1, "TRANSITION_NOT_ALLOWED".into()), "it was never evaluated");
+
     let again = pat.retry_proposal(retry(&failed)).await.expect("a retry").into_inner();
     assert_eq!(again.state(), ProposalState::Approved);
     let failed = ended(&suite, &failed).await;

@@ -90,8 +90,9 @@ impl Service {
         let name = ProposalName::new(name::id(&request.proposal_id, "proposal_id")?).to_string();
         let mut given = required(request.proposal.clone(), "proposal")?;
         BodyName::parse(&given.body, "proposal.body")?;
-        proposal::check_action(given.action.as_ref(), self.db.now())?;
-        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
+        // Asked before the transaction, which must not wait for it; refused within, so that a repeat is answered from the
+        // record whatever has become of the subject.
+        let pinned = self.pin_content(&cx.tenant, given.action.as_mut()).await;
         let create = async |m: &mut Mutation| {
             let body = Bodies::get(m.tx(), &cx.tenant, &given.body).await?;
             let class = match given.change_class() {
@@ -114,6 +115,7 @@ impl Service {
                 ..Proposal::default()
             };
             check_action(m, &proposal).await?;
+            pinned?;
             proposal.content_digest = content_digest(&proposal);
             if request.open {
                 open(m, &mut proposal, &body).await?;
@@ -140,7 +142,7 @@ impl Service {
         const ALLOWED: &[&str] = &["title", "rationale", "evidence", "action"];
         let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
-        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
+        let pinned = self.pin_content(&cx.tenant, given.action.as_mut()).await;
         let update = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -150,6 +152,7 @@ impl Service {
             check_state(&before, &[ProposalState::Draft, ProposalState::Open])?;
             let mut proposal = mask::apply(&before, &given, request.update_mask.as_ref(), ALLOWED, &[])?;
             if proposal.action != before.action {
+                pinned?;
                 check_action(m, &proposal).await?;
             }
             proposal.content_digest = content_digest(&proposal);

@@ -148,6 +148,7 @@ impl Service {
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let mut model = Models::claim(m, &req.model).await?;
+                let mandate = self.mandates.redeem(m, "promote_model", &req).await?;
                 let moves = moves(&model, &req)?;
                 let mut versions = BTreeMap::new();
                 for name in moves.iter().flat_map(|(_, from, to)| [to, from]).filter(|name| !name.is_empty()) {
@@ -155,7 +156,6 @@ impl Service {
                         versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
                     }
                 }
-                let mandate = self.mandates.redeem(m, &req).await?;
                 let why = Why { proposal: &mandate.sub, mandate: &req.mandate, reason: &req.reason };
                 let mut moved = Vec::new();
                 for (alias, from, to) in &moves {
@@ -426,7 +426,7 @@ impl Service {
         };
         asked.check_asked()?;
         let shown = asked.needs_mandate() || !req.mandate.is_empty();
-        let mandate = if shown { Some(self.mandates.redeem(m, req).await?) } else { None };
+        let mandate = if shown { Some(self.mandates.redeem(m, asked.act(), req).await?) } else { None };
         asked.check_evidence()?;
         check_content(&req.name, &req.content_digest, &version.content_digest)?;
         Ok(mandate)
@@ -455,7 +455,6 @@ impl Service {
         Ok(items.map(|item| item.and_then(watched)))
     }
 }
-
 
 /// Clears the aliases of a version that is retired; returns them.
 async fn clear_aliases(m: &mut Mutation, mut model: Model, version: &mut ModelVersion) -> Result<Vec<String>> {

@@ -9,8 +9,8 @@ use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::{EngageHoldRequest, GrantWaiver, Hold, Scope, scope};
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, Model, ModelVersion, ModelVersionState,
-    TransitionModelVersionRequest,
+    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, GetModelVersionRequest, Model, ModelVersion,
+    ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
@@ -43,7 +43,8 @@ async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {
         model_version: Some(message),
         ..Default::default()
     };
-    let name = people.create_model_version(request).await.unwrap().into_inner().name;
+    let made = people.create_model_version(request).await.unwrap().into_inner();
+    let name = made.name;
     let evaluation = remit_api::registry::v1::Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -54,7 +55,12 @@ async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {
     let request = AddEvaluationRequest { name: name.clone(), evaluation: Some(evaluation), ..Default::default() };
     people.add_evaluation(request).await.unwrap();
     people.transition_model_version(transition(&name, ModelVersionState::Evaluating, "")).await.unwrap();
-    council.transition_model_version(transition(&name, ModelVersionState::Approved, purpose)).await.unwrap();
+    let approval = TransitionModelVersionRequest {
+        content_digest: made.content_digest,
+        ..transition(&name, ModelVersionState::Approved, purpose)
+    };
+    let approval = suite.mandated("promote_model", "registry.versions.transition", approval);
+    council.transition_model_version(approval).await.unwrap();
     name
 }
 
@@ -63,7 +69,6 @@ fn transition(name: &str, state: ModelVersionState, purpose: &str) -> Transition
         name: name.into(),
         state: state.into(),
         purposes: if purpose.is_empty() { vec![] } else { vec![purpose.into()] },
-        proposal: if purpose.is_empty() { String::new() } else { "proposals/p1".into() },
         reason: "test".into(),
         ..Default::default()
     }
@@ -180,10 +185,13 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
     decide(&suite, "t").await;
     let version = approved(&suite, "writer", "ad-copy").await;
     let mut council = ModelServiceClient::new(suite.service("council").to("registry"));
+    let found = council.get_model_version(GetModelVersionRequest { name: version.clone() }).await.unwrap().into_inner();
     let restricted = TransitionModelVersionRequest {
         conditions: vec!["no names of people".into()],
+        content_digest: found.content_digest,
         ..transition(&version, ModelVersionState::Restricted, "ad-copy")
     };
+    let restricted = suite.mandated("restrict_model", "registry.versions.transition", restricted);
     council.transition_model_version(restricted).await.unwrap();
     let request = CheckTaskRequest {
         task: "tasks/t".into(),
