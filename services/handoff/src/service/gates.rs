@@ -213,7 +213,7 @@ impl Service {
         self.mutate(cx.call(&request), async |m| {
             let mut version = claim(m, &request.name, "name").await?;
             let shown = !request.mandate.is_empty();
-            let mut mandate = if shown { Some(self.mandates.redeem(m, &request).await?) } else { None };
+            let mut mandate = if shown { Some(self.mandates.redeem(m, "activate_gate", &request).await?) } else { None };
             etag::check(&request.etag, &version.etag, &request.name)?;
             match version.state() {
                 State::Draft => {}
@@ -233,7 +233,7 @@ impl Service {
             let changes = gate_changes::compare(last.as_ref(), &version);
             let change = gate_changes::direction(&changes);
             if change.loosens() && mandate.is_none() {
-                mandate = Some(self.mandates.redeem(m, &request).await?);
+                mandate = Some(self.mandates.redeem(m, "activate_gate", &request).await?);
             }
             if mandate.is_some() {
                 check_content(&version, &request.content_digest)?;

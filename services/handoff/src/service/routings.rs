@@ -244,7 +244,7 @@ fn check_reviewer(
         return Ok(());
     }
     principal::check_of_gate(gate, actor, now)?;
-    if routing.owner == actor.subject {
+    if !routing.owner.is_empty() && [Some(&actor.subject), actor.on_behalf_of.as_ref()].contains(&Some(&routing.owner)) {
         let message = format!("{} has the lead of {} and may not check its routing", actor.subject, routing.name);
         return Err(Error::denied("REVIEWER_NOT_ELIGIBLE", message));
     }

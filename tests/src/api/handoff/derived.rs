@@ -2,7 +2,7 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish, triggered,
+    CREATIVE, PROMPT, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish, triggered,
 };
 use crate::support::{Suite, eventually};
 use remit_api::handoff::v1 as pb;
@@ -34,7 +34,7 @@ async fn published(suite: &Suite, edited: bool) -> pb::Handoff {
     activate(suite, CREATIVE).await;
     permit(suite).await;
     triggered(suite, "h").await;
-    deliver(suite, "h", 1, "prompts/1").await;
+    deliver(suite, "h", 1, PROMPT).await;
     let carl = director(suite);
     let mut seen = content(1, 1);
     if edited {
