@@ -9,7 +9,7 @@ use crate::{business_time, gate_rules};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
 use remit_api::types::{Stakes, StrictnessChange};
-use remit_api::wire::time;
+use remit_api::wire::{Word as _, time};
 use remit_core::Timestamp;
 use remit_core::calendar::IsoDuration;
 use remit_core::strictness::Direction;
@@ -76,7 +76,9 @@ pub(crate) fn compare(before: Option<&pb::GateVersion>, after: &pb::GateVersion)
     found.set("kpis", &before.kpis, &after.kpis);
     found.stricter("brand_impacting", &before.brand_impacting, &after.brand_impacting);
     found.stricter("risk", &risk(before), &risk(after));
-    found.stricter("stakes", &stakes(before), &stakes(after));
+    let (was, is) = (stakes(before), stakes(after));
+    let direction = Direction::more_is_stricter(&i32::from(was), &i32::from(is));
+    found.push("stakes", direction, format!("from {} to {}", was.word(), is.word()));
     found.text("expansion_guardrails", &before.expansion_guardrails, &after.expansion_guardrails);
     found.text("compression_criteria", &before.compression_criteria, &after.compression_criteria);
     let (was, is) = (gate_rules::sampling(before), gate_rules::sampling(after));
@@ -196,11 +198,8 @@ fn risk(gate: &pb::GateVersion) -> i32 {
 }
 
 /// What is not said has the highest stakes.
-fn stakes(gate: &pb::GateVersion) -> i32 {
-    match gate.stakes() {
-        Stakes::Unspecified => Stakes::High as i32,
-        known => known as i32,
-    }
+fn stakes(gate: &pb::GateVersion) -> Stakes {
+    if gate.stakes() == Stakes::Unspecified { Stakes::High } else { gate.stakes() }
 }
 
 /// A gate opens when all its triggers have happened.
@@ -238,7 +237,11 @@ fn people(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVersion
         match after.get(delegate) {
             None => found.push("delegates", Direction::Tightens, format!("{delegate} no longer decides")),
             Some(is) => {
-                found.push("delegates", Direction::more_is_looser(was, is), format!("{delegate} decides until another time"));
+                found.push(
+                    "delegates",
+                    Direction::more_is_looser(was, is),
+                    format!("{delegate} decides until another time"),
+                );
             }
         }
     }
@@ -248,8 +251,7 @@ fn people(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVersion
 }
 
 fn checklist(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVersion) {
-    let (before, after) =
-        (before.checklist.clone().unwrap_or_default(), after.checklist.clone().unwrap_or_default());
+    let (before, after) = (before.checklist.clone().unwrap_or_default(), after.checklist.clone().unwrap_or_default());
     found.stricter("checklist.pass_mark", &before.pass_mark, &after.pass_mark);
     let weight = |item: &pb::ChecklistItem| if item.weight == 0.0 { 1.0 } else { item.weight };
     let grade = |list: &pb::Checklist, item: &pb::ChecklistItem| match (item.must_pass, item.pass_grade == 0.0) {

@@ -110,7 +110,10 @@ pub(crate) fn judge(name: &str, pattern: Pattern, work: Work, step: Step, done: 
         }
         R::Refined if !done.refined => {
             let what = "edit each variant that goes out, or adopt it as written with the review that signs it";
-            refused("DRAFT_NOT_REFINED", format!("{name} is {word}, and no person has made the draft their own: {what}"))
+            refused(
+                "DRAFT_NOT_REFINED",
+                format!("{name} is {word}, and no person has made the draft their own: {what}"),
+            )
         }
         R::Signed if step == Step::Publish && !done.signed => {
             refused("SIGNATURE_REQUIRED", format!("{name} is {word} and has no reviewer's signature that holds"))

@@ -96,11 +96,7 @@ impl Scoring {
     /// Asks through `peers`.
     pub(crate) fn new(peers: &Peers) -> Self {
         let (client, tasks) = (peers.channel("scoring"), peers.channel("scoring"));
-        Self {
-            peers: peers.clone(),
-            client: DecisionServiceClient::new(client),
-            tasks: TaskServiceClient::new(tasks),
-        }
+        Self { peers: peers.clone(), client: DecisionServiceClient::new(client), tasks: TaskServiceClient::new(tasks) }
     }
 
     /// Refuses a task that the inventory does not have, so that a misspelt one is found at once.
@@ -226,19 +222,15 @@ fn read(answer: scoring::CheckTaskResponse) -> Permission {
         denials.push("NOT_PERMITTED: scoring gave no permission".to_owned());
     }
     let obligations = answer.obligations.unwrap_or_default();
-    let pattern =
-        if permitted { pattern_rules::within(obligations.pattern(), &obligations.requirements) } else { AutonomyPattern::HumanOnly };
+    let pattern = if permitted {
+        pattern_rules::within(obligations.pattern(), &obligations.requirements)
+    } else {
+        AutonomyPattern::HumanOnly
+    };
     let sampling = obligations.sampling.clone().unwrap_or_default();
     let mut words = obligations.requirements.clone();
     words.extend(obligations.conditions.iter().map(|condition| format!("CONDITION: {condition}")));
-    Permission {
-        denials,
-        holds,
-        pattern,
-        sampling_rate: sampling.ratio,
-        obligations: words,
-        policy: answer.policy,
-    }
+    Permission { denials, holds, pattern, sampling_rate: sampling.ratio, obligations: words, policy: answer.policy }
 }
 
 #[cfg(test)]
@@ -280,7 +272,10 @@ mod tests {
         let reasons = vec![reason("HOLD_ENGAGED"), reason("MODEL_SUSPENDED")];
         let permission = read(scoring::CheckTaskResponse { verdict: 2, reasons, ..Default::default() });
         assert_eq!(permission.holds, ["HOLD_ENGAGED: because"]);
-        assert_eq!(permission.require("q").err().map(|error| error.reason().to_owned()).as_deref(), Some("HOLD_ENGAGED"));
+        assert_eq!(
+            permission.require("q").err().map(|error| error.reason().to_owned()).as_deref(),
+            Some("HOLD_ENGAGED")
+        );
     }
 
     #[test]

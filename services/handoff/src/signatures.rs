@@ -98,3 +98,29 @@ pub(crate) fn check(
     }
     Ok(digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variant_that_goes_out_is_somebodys_own() {
+        let variant = |id: &str, edits| pb::Variant { variant: id.into(), edits, ..Default::default() };
+        let review = |id: &str, adopted| pb::VariantReview { variant: id.into(), adopted, ..Default::default() };
+        let handoff = pb::Handoff {
+            variants: vec![variant("edited", 1), variant("adopted", 0), variant("neither", 0)],
+            reviews: vec![
+                pb::Review { variants: vec![review("neither", true)], ..Default::default() },
+                pb::Review { variants: vec![review("adopted", true), review("neither", false)], ..Default::default() },
+            ],
+            ..Default::default()
+        };
+        let out = |ids: &[&str]| {
+            let published = |id: &&str| pb::PublishedVariant { variant: (*id).to_owned(), ..Default::default() };
+            is_refined(&handoff, &ids.iter().map(published).collect::<Vec<_>>())
+        };
+        assert!(out(&["edited"]) && out(&["adopted"]) && out(&["edited", "adopted"]));
+        assert!(!out(&["neither"]), "what an earlier review adopted is not what the last one signed");
+        assert!(!out(&["edited", "neither"]) && !out(&["unknown"]));
+    }
+}

@@ -59,14 +59,14 @@ impl Service {
             permission.denials.push(format!("{}: {}", refused.reason(), refused.message()));
         }
         // What a person decides about each time is checked each time; the rest as often as gate or scoring ask.
-        let sampled = requirement(pattern, Work::Leads, Step::Deliver) == Requirement::Sampled;
+        let decided = requirement(pattern, Work::Leads, Step::Deliver) == Requirement::Decided;
         let rate = gate_rules::sampling_rate(&gate).max(permission.sampling_rate);
         Ok(Gate {
             rules,
             denials: permission.denials,
             policy: permission.policy,
             pattern,
-            sampling_rate: if sampled { rate } else { 1.0 },
+            sampling_rate: if decided { 1.0 } else { rate },
             gate,
         })
     }

@@ -4,10 +4,10 @@
 use super::clocks::{self, kinds};
 use super::leads::{self, Lead};
 use super::{calendars, work};
+use crate::gate_rules;
 use crate::principal::words;
 use crate::store::clocks::DECIDE;
 use crate::store::{Routings, routings};
-use crate::gate_rules;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingState};
 use remit_api::wire::time::stamp;

@@ -1,8 +1,8 @@
 //! Gate definitions.
 
 use super::{Service, calendars};
-use crate::{gate_changes, gate_rules};
 use crate::store::gates::{self, GateVersions, Gates};
+use crate::{gate_changes, gate_rules};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::GateState as State;
 use remit_api::wire::time::stamp;
@@ -213,7 +213,8 @@ impl Service {
         self.mutate(cx.call(&request), async |m| {
             let mut version = claim(m, &request.name, "name").await?;
             let shown = !request.mandate.is_empty();
-            let mut mandate = if shown { Some(self.mandates.redeem(m, "activate_gate", &request).await?) } else { None };
+            let mut mandate =
+                if shown { Some(self.mandates.redeem(m, "activate_gate", &request).await?) } else { None };
             etag::check(&request.etag, &version.etag, &request.name)?;
             match version.state() {
                 State::Draft => {}
@@ -260,7 +261,8 @@ impl Service {
                 event.reason = request.reason;
                 event.after_digest = version.digest.clone();
                 let accountable_person = version.accountable_person.clone();
-                let changes = changes.iter().map(|change| format!("{}: {}", change.field, change.description)).collect();
+                let changes =
+                    changes.iter().map(|change| format!("{}: {}", change.field, change.description)).collect();
                 let change = change.as_str().to_owned();
                 event.details = GateActivated { superseded, accountable_person, proposal, change, changes }.json();
             });

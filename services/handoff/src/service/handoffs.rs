@@ -97,7 +97,8 @@ impl Service {
         // Only another task is a question; most updates have none.
         HandoffName::parse(&given.name, "handoff.name")?;
         let before = Handoffs::find(&mut self.db.read().await?, &cx.tenant, &given.name).await?;
-        let another = before.is_some_and(|before| before.task != given.task) && TaskName::parse(&given.task, "").is_ok();
+        let another =
+            before.is_some_and(|before| before.task != given.task) && TaskName::parse(&given.task, "").is_ok();
         let known = if another { self.scoring.require_task(&cx.tenant, &given.task).await } else { Ok(()) };
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &given.name).await?;

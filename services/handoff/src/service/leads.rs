@@ -3,10 +3,10 @@
 use super::clocks::{self, kinds};
 use super::held::fill;
 use super::{decisions, work};
-use crate::{gate_rules, lead_rules};
 use crate::principal::{self, group, person};
 use crate::store::clocks::ACCEPT;
 use crate::store::{GateVersions, Routings, routings};
+use crate::{gate_rules, lead_rules};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingState};
 use remit_api::wire::time::stamp;
@@ -46,7 +46,13 @@ impl Lead {
     }
 
     /// Refuses who does not have the lead, and a lead that nobody has yet.
-    pub(super) fn check_holder(&self, gate: &pb::GateVersion, actor: &Actor, now: Timestamp, wanted: &str) -> Result<()> {
+    pub(super) fn check_holder(
+        &self,
+        gate: &pb::GateVersion,
+        actor: &Actor,
+        now: Timestamp,
+        wanted: &str,
+    ) -> Result<()> {
         let routing = &self.routing;
         lead_rules::check_decided(routing)?;
         let (has, holder) = match routing.state() {

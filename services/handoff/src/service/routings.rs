@@ -137,8 +137,7 @@ impl Service {
                 return Err(Error::precondition("ROUTING_CHECKED", message));
             }
             let held = lead.routing.state() == RoutingState::Held;
-            let mut details =
-                RoutingReviewed { sampled: lead.routing.sampled, held, outsider, ..Default::default() };
+            let mut details = RoutingReviewed { sampled: lead.routing.sampled, held, outsider, ..Default::default() };
             if held && (confirmed || request.reason.is_some()) {
                 decisions::decided(m, &mut lead).await?;
             }
@@ -244,7 +243,8 @@ fn check_reviewer(
         return Ok(());
     }
     principal::check_of_gate(gate, actor, now)?;
-    if !routing.owner.is_empty() && [Some(&actor.subject), actor.on_behalf_of.as_ref()].contains(&Some(&routing.owner)) {
+    if !routing.owner.is_empty() && [Some(&actor.subject), actor.on_behalf_of.as_ref()].contains(&Some(&routing.owner))
+    {
         let message = format!("{} has the lead of {} and may not check its routing", actor.subject, routing.name);
         return Err(Error::denied("REVIEWER_NOT_ELIGIBLE", message));
     }

@@ -52,7 +52,12 @@ impl Service {
 
     /// Lets a handoff show which holds stop it. What a step was refused for is not written with the step, because a
     /// refusal changes nothing; a hold is a state of the work, and is written beside it.
-    pub(super) async fn show_holds(&self, tenant: &Tenant, name: &str, answer: Option<&Result<Permission>>) -> Result<()> {
+    pub(super) async fn show_holds(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        answer: Option<&Result<Permission>>,
+    ) -> Result<()> {
         let Some(Ok(permission)) = answer else { return Ok(()) };
         let shown = Handoffs::find(&mut self.db.read().await?, tenant, name).await?.map(|handoff| handoff.holds);
         if shown.is_none_or(|shown| shown == permission.holds) || permission.holds.is_empty() {
@@ -77,14 +82,14 @@ impl Service {
         let handoff = Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
         // Judged inside the mutation, so that a repeated request gets its first answer whatever the others say by now.
         let asked = self.permission(&cx.tenant, &handoff, &inputs.model_version, handoff.iteration + 1);
-        let (permission, approved) =
-            futures::join!(asked, self.registry.require_approved(&cx.tenant, &inputs));
+        let (permission, approved) = futures::join!(asked, self.registry.require_approved(&cx.tenant, &inputs));
         let permission = Some(permission);
         self.show_holds(&cx.tenant, &request.name, permission.as_ref()).await?;
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             held.go(Action::Start)?;
-            let permission = permitted(&mut held.handoff, permission, &format!("{} may not do it", inputs.model_version))?;
+            let permission =
+                permitted(&mut held.handoff, permission, &format!("{} may not do it", inputs.model_version))?;
             judge(&request.name, permission.pattern, Work::Creative, Step::Start, Done::default())?;
             approved?;
             let wanted = &held.handoff.next_prompt_version;

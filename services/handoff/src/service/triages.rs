@@ -7,8 +7,8 @@ use crate::{gate_rules, principal};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::TriageCause;
 use remit_api::wire::time::{span, stamp};
-use remit_core::details::TriageCompleted;
 use remit_core::Result;
+use remit_core::details::TriageCompleted;
 use remit_runtime::Cx;
 use remit_store::Mutation;
 

@@ -2,8 +2,9 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, MODEL, PROMPT, REVISED, activate, claim, content, create, decide, deliver, director, get, grades, handoffs,
-    maker, move_model, name, permit, publish, requester, start, summary, trigger, triggered, until_denied, variants,
+    CREATIVE, MODEL, PROMPT, REVISED, activate, claim, content, create, decide, deliver, director, get, grades,
+    handoffs, maker, move_model, name, permit, publish, requester, start, summary, trigger, triggered, until_denied,
+    variants,
 };
 use crate::support::{Suite, reason};
 use remit_api::handoff::v1 as pb;

@@ -2,7 +2,8 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, PROMPT, activate, claim, create, decide, deliver, director, get, handoffs, name, permit, summary, triggered,
+    CREATIVE, PROMPT, activate, claim, create, decide, deliver, director, get, handoffs, name, permit, summary,
+    triggered,
 };
 use crate::support::Suite;
 use futures::StreamExt as _;

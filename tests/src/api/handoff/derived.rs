@@ -2,7 +2,8 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, PROMPT, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish, triggered,
+    CREATIVE, PROMPT, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish,
+    triggered,
 };
 use crate::support::{Suite, eventually};
 use remit_api::handoff::v1 as pb;

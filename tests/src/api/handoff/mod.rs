@@ -76,8 +76,7 @@ pub(super) async fn activate(suite: &Suite, gate: &str) -> pb::GateVersion {
 pub(super) async fn completed(suite: &Suite, gate: &str) -> pb::GateVersion {
     let mut client = gates(&suite.admin());
     let name = format!("{gate}/versions/1");
-    let mut version =
-        client.get_gate_version(pb::GetGateVersionRequest { name }).await.unwrap().into_inner();
+    let mut version = client.get_gate_version(pb::GetGateVersionRequest { name }).await.unwrap().into_inner();
     version.accountable_person = "ada".into();
     if let Some(Rules::Routing(rules)) = &mut version.rules {
         rules.sales_owners = ["sam", "sue", "sid", "sky"].map(str::to_owned).to_vec();

@@ -3,8 +3,8 @@
 use super::super::cases;
 use super::leads::{accept, batch, lead, reassign, route, route_batches, seller, summary};
 use super::{
-    CREATIVE, MODEL, PROMPT, ROUTING, TASK, activate, claim, content, deliver, director, grades, handoffs, name, permit,
-    permit_as, publish, routing, triggered,
+    CREATIVE, MODEL, PROMPT, ROUTING, TASK, activate, claim, content, deliver, director, grades, handoffs, name,
+    permit, permit_as, publish, routing, triggered,
 };
 use crate::support::{Caller, Suite, eventually, reason};
 use futures::StreamExt as _;
@@ -61,12 +61,11 @@ async fn review(
 /// The kinds of work that wait for people, with what they are about.
 async fn waiting(suite: &Suite) -> Vec<(pb::WorkKind, String)> {
     let watched = handoffs(&suite.admin()).watch_work(pb::WatchWorkRequest::default()).await.unwrap().into_inner();
-    let items = watched.map(Result::unwrap).take_while(|message| {
-        futures::future::ready(message.phase() == remit_api::types::WatchPhase::Snapshot)
-    });
-    let named = |message: pb::WatchWorkResponse| {
-        futures::future::ready(message.item.map(|item| (item.kind(), item.resource)))
-    };
+    let items = watched
+        .map(Result::unwrap)
+        .take_while(|message| futures::future::ready(message.phase() == remit_api::types::WatchPhase::Snapshot));
+    let named =
+        |message: pb::WatchWorkResponse| futures::future::ready(message.item.map(|item| (item.kind(), item.resource)));
     items.filter_map(named).collect().await
 }
 
@@ -229,11 +228,7 @@ async fn a_first_draft_of_a_lead_is_no_routing(suite: Suite) {
 /// The best variant passes, and is adopted or not.
 async fn sign(caller: &Caller, id: &str, content_digest: &str, adopted: bool) -> pb::Handoff {
     claim(caller, id).await.unwrap();
-    let best = pb::VariantReview {
-        content_digest: content_digest.to_owned(),
-        adopted,
-        ..grades(1, 1, [95.0; 3])
-    };
+    let best = pb::VariantReview { content_digest: content_digest.to_owned(), adopted, ..grades(1, 1, [95.0; 3]) };
     let poor = [50.0, 95.0, 50.0];
     let request = pb::SubmitReviewRequest {
         name: name(id),

@@ -3,8 +3,8 @@
 use super::super::cases;
 use super::leads::{accept, lead, reassign, route};
 use super::{
-    CREATIVE, PROMPT, ROUTING, activate, claim, content, create, decide, deliver, director, get, handoffs, name, permit,
-    requester, routing, summary, triggered,
+    CREATIVE, PROMPT, ROUTING, activate, claim, content, create, decide, deliver, director, get, handoffs, name,
+    permit, requester, routing, summary, triggered,
 };
 use crate::support::{Caller, Suite, reason};
 use remit_api::handoff::v1 as pb;
@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 cases! {
     a_stranger_stops_work_and_moves_none_of_it: CancelHandoff, ResumeHandoff, SuspendHandoff, EscalateHandoff;
     an_outsiders_override_is_named_and_counted: OverrideHandoff;
-    a_lead_and_a_briefing_are_for_the_people_of_the_gate: AcceptLead, ReassignLead, AcknowledgeBriefing;
+    a_lead_and_a_briefing_are_for_the_people_of_the_gate: ReviewRouting, AcknowledgeBriefing;
 }
 
 /// Somebody with every permission of the daily work, and none of the gate's people.
@@ -122,11 +122,8 @@ async fn an_outsiders_override_is_named_and_counted(suite: Suite) {
     // Who leads the work now may give it up.
     assert_eq!(cancel(&eve, "h").await.unwrap().state(), State::Cancelled);
     // What an outsider led is reviewed like any other work.
-    let request = pb::SubmitVariantsRequest {
-        name: name("untouched"),
-        variants: super::variants(1, 1),
-        ..Default::default()
-    };
+    let request =
+        pb::SubmitVariantsRequest { name: name("untouched"), variants: super::variants(1, 1), ..Default::default() };
     handoffs(&eve).submit_variants(request).await.unwrap();
     refused(claim(&eve, "untouched").await, "REVIEWER_NOT_ELIGIBLE");
     claim(&carl, "untouched").await.unwrap();

@@ -20,9 +20,9 @@ use tonic::Code;
 
 cases! {
     a_run_starts_only_with_what_exists_and_is_approved: StartRun;
-    a_prompt_that_was_withdrawn_since_is_not_published: PublishHandoff;
+    a_guardrail_that_was_withdrawn_since_is_not_published;
     high_stakes_ask_for_their_version_tags_before_the_run: StartRun;
-    a_held_gate_takes_no_variants: SubmitVariants;
+    a_held_gate_takes_no_variants: OverrideHandoff;
     work_names_a_task_that_is_there: CreateHandoff, UpdateHandoff;
 }
 
@@ -44,7 +44,10 @@ async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
     let refusals = [
         (pb::RunInputs { prompt_version: "whatever".into(), ..inputs() }, "ARTIFACT_VERSION_NOT_FOUND"),
         (pb::RunInputs { prompt_version: missing.into(), ..inputs() }, "ARTIFACT_VERSION_NOT_FOUND"),
-        (pb::RunInputs { prompt_version: "artifacts/prompt/labels/latest".into(), ..inputs() }, "ARTIFACT_VERSION_NOT_FOUND"),
+        (
+            pb::RunInputs { prompt_version: "artifacts/prompt/labels/latest".into(), ..inputs() },
+            "ARTIFACT_VERSION_NOT_FOUND",
+        ),
         (pb::RunInputs { guardrail_version: missing.into(), ..inputs() }, "ARTIFACT_VERSION_NOT_FOUND"),
         (pb::RunInputs { style_guide_version: missing.into(), ..inputs() }, "ARTIFACT_VERSION_NOT_FOUND"),
         (pb::RunInputs { prompt_version: draft.name.clone(), ..inputs() }, "ARTIFACT_NOT_APPROVED"),
@@ -61,7 +64,7 @@ async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
     assert_eq!(running.state(), State::AiRunning);
 }
 
-async fn a_prompt_that_was_withdrawn_since_is_not_published(suite: Suite) {
+async fn a_guardrail_that_was_withdrawn_since_is_not_published(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
