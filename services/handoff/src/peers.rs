@@ -1,9 +1,11 @@
-//! What this service asks others: may this model version do this task, is there such a task, and are these the prompts
-//! and guardrails that people approved? Always outside a mutation, which must not wait for another service.
+//! What this service asks others: may this model version do this task, is there such a task or KPI, and are these the
+//! prompts and guardrails that people approved? Always outside a mutation, which must not wait for another service.
 
 use crate::pattern_rules;
 use futures::future::try_join_all;
 use remit_api::handoff::v1::RunInputs;
+use remit_api::kpi::v1::GetKpiRequest;
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::{ArtifactKind, ArtifactVersion, ArtifactVersionState, GetArtifactVersionRequest};
 use remit_api::scoring::v1 as scoring;
@@ -192,6 +194,40 @@ impl Registry {
             Error::new(Kind::Unavailable, "REGISTRY_UNAVAILABLE", what).with_source(cause)
         })?;
         Ok(answer.into_inner())
+    }
+}
+
+/// Asks kpi.
+#[derive(Clone)]
+pub(crate) struct Kpis {
+    peers: Peers,
+    client: KpiServiceClient<Channel>,
+}
+
+impl Kpis {
+    /// Asks through `peers`.
+    pub(crate) fn new(peers: &Peers) -> Self {
+        Self { peers: peers.clone(), client: KpiServiceClient::new(peers.channel("kpi")) }
+    }
+
+    /// The KPIs among these names that are not there: a gate that is judged by one of them is judged by nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` (`KPI_UNAVAILABLE`) if there was no answer.
+    pub(crate) async fn unknown(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<String>> {
+        let answers = names.iter().map(|name| async move {
+            let message = GetKpiRequest { name: name.clone() };
+            let request = self.peers.request("handoff", tenant, message);
+            match self.client.clone().get_kpi(request).await.map_err(foreign) {
+                Ok(_) => Ok(None),
+                Err(cause) if is_answer(&cause) => Ok(Some(name.clone())),
+                Err(cause) => {
+                    let what = "kpi could not be asked for the KPIs that the gate names";
+                    Err(Error::new(Kind::Unavailable, "KPI_UNAVAILABLE", what).with_source(cause))
+                }
+            }
+        });
+        Ok(try_join_all(answers).await?.into_iter().flatten().collect())
     }
 }
 

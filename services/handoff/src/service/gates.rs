@@ -133,10 +133,18 @@ async fn unknown_calendars(tx: &mut Tx, tenant: &Tenant, gate: &pb::GateVersion)
     Ok(found)
 }
 
-/// Everything that keeps a version from being activated.
-async fn defects(tx: &mut Tx, tenant: &Tenant, gate: &pb::GateVersion) -> Result<Vec<pb::GateDefect>> {
+/// Everything that keeps a version from being activated. `unknown` are those of its KPIs that are not there.
+async fn defects(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    gate: &pb::GateVersion,
+    unknown: &[String],
+) -> Result<Vec<pb::GateDefect>> {
     let mut defects = gate_rules::defects(gate);
     defects.extend(unknown_calendars(tx, tenant, gate).await?);
+    let unknown =
+        unknown.iter().map(|kpi| pb::GateDefect { field: "kpis".into(), description: format!("{kpi} does not exist") });
+    defects.extend(unknown);
     Ok(defects)
 }
 
@@ -210,6 +218,11 @@ impl Service {
         cx: &Cx,
         request: pb::ActivateGateVersionRequest,
     ) -> Result<pb::GateVersion> {
+        // Asked outside the mutation and judged inside.
+        self.seed(&cx.tenant).await?;
+        let asked = find(&mut self.db.read().await?, &cx.tenant, &request.name, "name").await?;
+        let draft = asked.state() == State::Draft;
+        let unknown = if draft { self.kpis.unknown(&cx.tenant, &asked.kpis).await } else { Ok(Vec::new()) };
         self.mutate(cx.call(&request), async |m| {
             let mut version = claim(m, &request.name, "name").await?;
             let shown = !request.mandate.is_empty();
@@ -224,7 +237,11 @@ impl Service {
                     return Err(Error::precondition("GATE_VERSION_SUPERSEDED", message));
                 }
             }
-            complete(&request.name, defects(m.tx(), &cx.tenant, &version).await?)?;
+            if version.digest != asked.digest {
+                let message = format!("{} was edited while it was looked at: activate it again", request.name);
+                return Err(Error::new(Kind::Conflict, "ETAG_MISMATCH", message));
+            }
+            complete(&request.name, defects(m.tx(), &cx.tenant, &version, &unknown?).await?)?;
             let mut gate = Gates::claim(m, name::parent(&version.name)).await?;
             let superseded = Some(gate.active_version).filter(|name| !name.is_empty());
             let last = match &superseded {
@@ -278,12 +295,13 @@ impl Service {
         request: pb::CheckGateVersionRequest,
     ) -> Result<pb::CheckGateVersionResponse> {
         self.seed(&cx.tenant).await?;
+        let version = find(&mut self.db.read().await?, &cx.tenant, &request.name, "name").await?;
+        let unknown = self.kpis.unknown(&cx.tenant, &version.kpis).await?;
         let mut tx = self.db.read().await?;
-        let version = find(&mut tx, &cx.tenant, &request.name, "name").await?;
         let active = gates::active(&mut tx, &cx.tenant, name::parent(&version.name)).await?;
         let changes = gate_changes::compare(active.as_ref(), &version);
         Ok(pb::CheckGateVersionResponse {
-            defects: defects(&mut tx, &cx.tenant, &version).await?,
+            defects: defects(&mut tx, &cx.tenant, &version, &unknown).await?,
             change: gate_changes::wire(gate_changes::direction(&changes)).into(),
             changes: changes.iter().map(gate_changes::Change::message).collect(),
         })

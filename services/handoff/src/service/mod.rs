@@ -23,7 +23,7 @@ mod work;
 
 pub(crate) use timers::Timers;
 
-use crate::peers::{Registry, Scoring};
+use crate::peers::{Kpis, Registry, Scoring};
 use prost::Message;
 use remit_core::Result;
 use remit_runtime::{Deps, Mandates, Seeded};
@@ -37,6 +37,7 @@ pub(crate) struct Service {
     db: Db,
     scoring: Scoring,
     registry: Registry,
+    kpis: Kpis,
     mandates: Arc<Mandates>,
     seeded: Seeded,
     shutdown: CancellationToken,
@@ -48,6 +49,7 @@ impl Service {
         Self {
             scoring: Scoring::new(&deps.peers),
             registry: Registry::new(&deps.peers),
+            kpis: Kpis::new(&deps.peers),
             mandates: deps.mandates,
             db: deps.db,
             seeded: Seeded::default(),

@@ -94,6 +94,23 @@ async fn a_gate_is_not_activated_before_it_is_complete(suite: Suite) {
     let activation = pb::ActivateGateVersionRequest { name: draft.name, ..Default::default() };
     let refused = client.activate_gate_version(activation).await.unwrap_err();
     assert!(refused.message().contains("service_level.calendar"), "{}", refused.message());
+    let misspelt = pb::CreateGateVersionRequest {
+        gate_id: "mine".into(),
+        gate_version: Some(pb::GateVersion {
+            accountable_person: "ada".into(),
+            kpis: vec!["kpis/checklist_score".into(), "kpis/cheklist_score".into()],
+            ..Default::default()
+        }),
+        base: format!("{CREATIVE}/versions/1"),
+        ..Default::default()
+    };
+    let draft = client.create_gate_version(misspelt).await.unwrap().into_inner();
+    let activation = pb::ActivateGateVersionRequest { name: draft.name, ..Default::default() };
+    let refused = client.activate_gate_version(activation).await.unwrap_err();
+    assert_eq!(reason(&refused), "GATE_INCOMPLETE");
+    let named = refused.get_details_bad_request().unwrap().field_violations;
+    let named: Vec<_> = named.iter().map(|wrong| (wrong.field.as_str(), wrong.description.as_str())).collect();
+    assert_eq!(named, [("gate_version.kpis", "kpis/cheklist_score does not exist")]);
 
     let bad = pb::CreateGateVersionRequest {
         gate_id: "mine".into(),
