@@ -79,6 +79,11 @@ impl IsoDuration {
         Ok(duration)
     }
 
+    /// What is left of a duration, in microseconds of the time that it counts. Less than nothing is nothing.
+    pub fn of_micros(left: i64) -> Self {
+        Self { weeks: 0, days: 0, time: SignedDuration::from_micros(left.max(0)) }
+    }
+
     /// The duration as elapsed time, with days of 24 hours.
     pub fn elapsed(self) -> SignedDuration {
         SignedDuration::from_hours(24 * (7 * self.weeks + self.days)).saturating_add(self.time)

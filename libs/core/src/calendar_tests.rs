@@ -148,6 +148,21 @@ proptest! {
         prop_assert_eq!(i64::try_from(calendar.between(start, end).unwrap().as_secs()).unwrap(), minutes * 60);
     }
 
+    /// A clock that stood still for a while is due when it has run as long as it would have, wherever it stood.
+    #[test]
+    fn what_was_left_of_a_clock_is_left_of_it(hour in 0i64..24 * 90, minutes in 2i64..600, pause in 0i64..20_000) {
+        let calendar = berlin(&["2026-05-25"]);
+        let start = Timestamp(at("2026-01-01T00:00:00+00:00[UTC]").0 + hour * 3_600_000_000);
+        let whole = IsoDuration::parse(&format!("PT{minutes}M"), "d").unwrap();
+        let due = calendar.after(start, whole).unwrap();
+        let stopped = Timestamp(start.0 + (due.0 - start.0) / 2);
+        let left = i64::try_from(calendar.between(stopped, due).unwrap().as_micros()).unwrap();
+        let resumed = Timestamp(stopped.0 + pause * 60_000_000);
+        let again = calendar.after(resumed, IsoDuration::of_micros(left)).unwrap();
+        let ran = calendar.between(start, stopped).unwrap() + calendar.between(resumed, again).unwrap();
+        prop_assert_eq!(ran, calendar.between(start, due).unwrap());
+    }
+
     /// A later start is never due earlier.
     #[test]
     fn due_times_keep_the_order_of_starts(hour in 0i64..24 * 365, gap in 0i64..10_000, days in 0i64..4, minutes in 1i64..600) {

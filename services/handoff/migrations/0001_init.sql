@@ -135,6 +135,7 @@ create table overrides (
     reason $KEY not null,
     model_version $KEY not null,
     followed_up bigint not null,
+    outsider bigint not null,
     constraint overrides_pk primary key (tenant_id, name)
 );
 create index overrides_by_create_time on overrides (tenant_id, create_time, name);
@@ -165,6 +166,7 @@ create index routings_by_create_time on routings (tenant_id, create_time, name);
 create table assignments (
     tenant_id $KEY not null,
     routing $KEY not null,
+    clock $KEY not null,
     round bigint not null,
     clock_id $KEY not null,
     owner $KEY not null,
@@ -174,7 +176,7 @@ create table assignments (
     end_time bigint,
     met bigint,
     detect_time bigint,
-    constraint assignments_pk primary key (tenant_id, routing, round)
+    constraint assignments_pk primary key (tenant_id, routing, clock, round)
 );
 create index assignments_by_clock on assignments (tenant_id, clock_id, routing);
 create index assignments_by_assign_time on assignments (tenant_id, assign_time, routing);

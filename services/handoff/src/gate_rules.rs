@@ -4,6 +4,8 @@ use crate::business_time;
 use prost::Message as _;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
+use remit_api::handoff::v1::principal::Who;
+use remit_api::types::Stakes;
 use remit_core::acceptance::{Checklist, ChecklistItem};
 use remit_core::calendar::IsoDuration;
 use remit_core::name::CalendarName;
@@ -63,6 +65,11 @@ pub(crate) fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
     require(gate.iteration_limit > 0, "iteration_limit", "say how many iterations, or reassignments, there may be");
     require(!gate.escalation_ladder.is_empty(), "escalation_ladder", "say who is called when it takes too long");
     require(!gate.kpis.is_empty(), "kpis", "name the KPIs by which the gate is judged");
+    require(
+        !is_one_person_alone(gate),
+        "accountable_person",
+        "must not be the only person who owns the gate and decides at it: name another owner, a delegate or a rung",
+    );
     let reminder_first = match (&gate.remind_after, &gate.service_level) {
         (Some(remind), Some(level)) if remind.clock == level.clock => {
             let length = |level| business_time::duration(level, "").map(IsoDuration::elapsed).ok();
@@ -76,6 +83,19 @@ pub(crate) fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
         Some(Rules::Creative(rules)) => {
             let criteria = gate.checklist.as_ref().is_some_and(|list| !list.items.is_empty() && list.pass_mark > 0.0);
             require(criteria, "checklist", "name the acceptance criteria: graded items and a pass mark above 0");
+            let items = gate.checklist.iter().flat_map(|list| &list.items);
+            let checkable = items.clone().count() != 1 && items.clone().all(says_what_is_graded);
+            require(
+                !criteria || checkable,
+                "checklist.items",
+                "must be at least two criteria, each with a sentence that says what a reviewer grades",
+            );
+            let high = gate.brand_impacting || matches!(gate.stakes(), Stakes::High | Stakes::Unspecified);
+            require(
+                !criteria || !high || items.clone().any(|item| item.must_pass),
+                "checklist.items",
+                "must have one that alone can fail a variant: the work shapes the brand or has high stakes",
+            );
             require(rules.variants_required > 0, "creative.variants_required", "must be at least 1");
             require(rules.review_top_n > 0, "creative.review_top_n", "must be at least 1");
             require(rules.triage_minutes > 0, "creative.triage_minutes", "say how long the triage lasts");
@@ -101,6 +121,21 @@ pub(crate) fn defects(gate: &pb::GateVersion) -> Vec<pb::GateDefect> {
         }
     }
     found
+}
+
+/// How many words a criterion has at least: fewer name a topic and say nothing that can be graded.
+const LEAST_WORDS: usize = 3;
+
+/// Whether a criterion says what a reviewer grades.
+fn says_what_is_graded(item: &pb::ChecklistItem) -> bool {
+    item.description.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count() >= LEAST_WORDS
+}
+
+/// Whether one person owns the gate, answers for it, and is the only one who decides at it.
+fn is_one_person_alone(gate: &pb::GateVersion) -> bool {
+    let mut people = principals(gate).into_iter().filter_map(|(_, principal)| principal.who.as_ref()).peekable();
+    people.peek().is_some()
+        && people.all(|who| matches!(who, Who::Subject(subject) if *subject == gate.accountable_person))
 }
 
 /// The checklist of the rules.
@@ -151,10 +186,15 @@ pub(crate) fn routing_rules(rules: &pb::RoutingRules) -> RoutingRules {
     }
 }
 
+/// The sampling rates of a gate; those of the template where it says nothing (A24).
+pub(crate) fn sampling(gate: &pb::GateVersion) -> pb::SamplingRates {
+    gate.sampling.unwrap_or(pb::SamplingRates { risk1_ratio: 0.05, risk2_ratio: 0.10, risk3_ratio: 0.50 })
+}
+
 /// The share of automatic decisions that people check, by the gate's risk; what is unrated or unsaid
 /// is checked as the template says, and from risk 4 on in full (A24).
 pub(crate) fn sampling_rate(gate: &pb::GateVersion) -> f64 {
-    let rates = gate.sampling.unwrap_or(pb::SamplingRates { risk1_ratio: 0.05, risk2_ratio: 0.10, risk3_ratio: 0.50 });
+    let rates = sampling(gate);
     match gate.risk {
         1 => rates.risk1_ratio,
         2 => rates.risk2_ratio,
@@ -173,6 +213,8 @@ pub(crate) fn content_digest(gate: &pb::GateVersion) -> String {
     content.activated_by = None;
     content.activate_time = None;
     content.etag.clear();
+    content.mandate.clear();
+    content.proposal.clear();
     content.create_time = None;
     content.update_time = None;
     digest::sha256(&content.encode_to_vec())
@@ -286,6 +328,22 @@ mod tests {
             change(&mut gate);
             assert_eq!(missing(&gate), [field]);
         }
+        let alone: Change = |gate| {
+            let person = |subject: &str| pb::Principal { who: Some(Who::Subject(subject.to_owned())) };
+            gate.owner = Some(person("carla"));
+            gate.delegates.clear();
+            gate.escalation_ladder.truncate(1);
+            gate.escalation_ladder[0].principal = Some(person("carla"));
+        };
+        let mut gate = ready(templates::creative());
+        alone(&mut gate);
+        assert_eq!(missing(&gate), ["accountable_person"]);
+        gate.accountable_person = "dora".into();
+        assert!(missing(&gate).is_empty(), "somebody else answers for it");
+        let mut gate = ready(templates::creative());
+        alone(&mut gate);
+        gate.escalation_ladder[0].principal = Some(crate::principal::group("cmo"));
+        assert!(missing(&gate).is_empty(), "somebody else is called");
         let empty = missing(&pb::GateVersion::default());
         assert_eq!(
             empty,
@@ -300,6 +358,24 @@ mod tests {
                 "rules"
             ]
         );
+    }
+
+    #[test]
+    fn a_criterion_says_what_is_graded() {
+        let with = |change: fn(&mut pb::Checklist)| {
+            let mut gate = ready(templates::creative());
+            change(gate.checklist.as_mut().unwrap());
+            missing(&gate)
+        };
+        assert!(with(|_| {}).is_empty());
+        assert_eq!(with(|list| list.items.truncate(1)), ["checklist.items", "checklist.items"]);
+        assert_eq!(with(|list| list.items[0].description = "good".into()), ["checklist.items"]);
+        assert_eq!(with(|list| list.items[0].description = "- - - -".into()), ["checklist.items"]);
+        assert_eq!(with(|list| list.items.iter_mut().for_each(|item| item.must_pass = false)), ["checklist.items"]);
+        let mut gate = ready(templates::creative());
+        gate.checklist.as_mut().unwrap().items.iter_mut().for_each(|item| item.must_pass = false);
+        (gate.brand_impacting, gate.stakes) = (false, Stakes::Low.into());
+        assert!(missing(&gate).is_empty(), "no item need decide alone where little is at stake");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The decision about one lead: what was sent is checked, the gate's rules are applied, nothing is written.
 
 use crate::gate_rules;
+use crate::pattern_rules::{Done, Requirement, Step, Work, judge, requirement};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingReason as Reason, RoutingState};
+use remit_api::types::AutonomyPattern;
 use remit_api::wire::Word as _;
 use remit_api::wire::time::{self, stamp};
 use remit_core::name::{self, RoutingName};
@@ -18,6 +20,8 @@ pub(crate) struct Gate {
     /// Why the model version may not score leads; empty if it may.
     pub(crate) denials: Vec<String>,
     pub(crate) policy: String,
+    /// What people have to do about each lead.
+    pub(crate) pattern: AutonomyPattern,
     /// The share of decisions that people check: the gate's or scoring's, whichever is more.
     pub(crate) sampling_rate: f64,
 }
@@ -58,7 +62,8 @@ pub(crate) fn check<'a>(
     Ok(Checked { lead, score, confidence, occurred_at, digest: canonical::digest(&content)? })
 }
 
-/// Applies the rules to one lead.
+/// Applies the rules to one lead. Where the pattern asks for a person's decision, the lead is held and the rules only
+/// propose; leads that AI may not route at all are people's from the start, and go to nurture.
 pub(crate) fn decide(
     gate: &Gate,
     batch: &pb::RouteLeadsRequest,
@@ -76,6 +81,8 @@ pub(crate) fn decide(
         permitted: gate.denials.is_empty(),
     };
     let route = gate_rules::routing_rules(&gate.rules).route(&signals);
+    let asked = requirement(gate.pattern, Work::Leads, Step::Deliver);
+    let held = gate.denials.is_empty() && asked == Requirement::Decided;
     let owner = if route.to_sales {
         rules::assign(&lead.lead_id, &lead.recommended_owner, &gate.rules.sales_owners)
     } else {
@@ -86,6 +93,8 @@ pub(crate) fn decide(
         Some(_) => (Destination::Sales, RoutingState::Assigned),
         None => (Destination::Nurture, RoutingState::Nurture),
     };
+    let state = if held { RoutingState::Held } else { state };
+    let owner = owner.filter(|_| !held);
     let assignment = owner.map(|owner| pb::Assignment {
         owner: owner.to_owned(),
         assign_time: Some(stamp(now)),
@@ -109,7 +118,9 @@ pub(crate) fn decide(
         task: batch.task.clone(),
         gate_version: gate.gate.name.clone(),
         denial_reasons: gate.denials.clone(),
-        notified_group: if owner.is_some() { String::new() } else { gate.rules.sdr_group.clone() },
+        notified_group: if owner.is_some() || held { String::new() } else { gate.rules.sdr_group.clone() },
+        pattern: gate.pattern.into(),
+        held: held.then(|| wait(gate, now, due)),
         sampled: rules::sampled("routing", &[&gate.gate.name, &lead.lead_id], gate.sampling_rate),
         assignments: assignment.into_iter().collect(),
         input_digest: checked.digest.clone(),
@@ -118,6 +129,26 @@ pub(crate) fn decide(
         update_time: Some(stamp(now)),
         ..Default::default()
     }
+}
+
+/// What a lead that is held from now on waits for.
+fn wait(gate: &Gate, now: Timestamp, due: Timestamp) -> pb::HeldLead {
+    pb::HeldLead {
+        responsible: gate.gate.owner.clone(),
+        offered_at: Some(stamp(now)),
+        due_time: Some(stamp(due)),
+        round: 1,
+        ..Default::default()
+    }
+}
+
+/// Whether the pattern of a lead lets a person in sales take it on.
+///
+/// # Errors
+/// `FailedPrecondition` (`ROUTING_HELD`) for one that waits for a person's decision.
+pub(crate) fn check_decided(routing: &pb::Routing) -> Result<()> {
+    let done = Done { decided: routing.state() != RoutingState::Held, ..Done::default() };
+    judge(&routing.name, routing.pattern(), Work::Leads, Step::Accept, done).map(drop)
 }
 
 fn reason_of(reason: RoutingReason) -> Reason {

@@ -8,16 +8,21 @@
 //!   an eligible person over exactly what is published, and an edit voids that signature.
 //! - No timer approves anything: a deadline that runs out is recorded once, with when it was due and when
 //!   that was noticed, and calls the next person.
-//! - AI runs and routes only with scoring's clear yes; without one a handoff waits and leads go to people.
+//! - AI runs and routes only with scoring's clear yes; without one a handoff waits and leads go to people. What people
+//!   have to do before its result is out follows from the pattern by one table (`pattern_rules.rs`).
+//! - A gate is loosened only by a mandate of the council (`gate_changes.rs`), and its work belongs to its people
+//!   (`principal.rs`).
 
 #![warn(unreachable_pub)]
 
 mod briefs;
 mod business_time;
+mod gate_changes;
 mod gate_rules;
 mod grpc;
 mod lead_rules;
 mod machine;
+mod pattern_rules;
 mod peers;
 mod principal;
 mod review_rules;

@@ -1,16 +1,32 @@
-//! The one question that this service asks another: may this model version do this task?
+//! What this service asks others: may this model version do this task, is there such a task or KPI, and are these the
+//! prompts and guardrails that people approved? Always outside a mutation, which must not wait for another service.
 
+use crate::pattern_rules;
+use futures::future::try_join_all;
+use remit_api::handoff::v1::RunInputs;
+use remit_api::kpi::v1::GetKpiRequest;
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
+use remit_api::registry::v1::{ArtifactKind, ArtifactVersion, ArtifactVersionState, GetArtifactVersionRequest};
 use remit_api::scoring::v1 as scoring;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
+use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::types::{AutonomyPattern, Stakes};
+use remit_api::wire::Word as _;
+use remit_core::name::ArtifactVersionName;
 use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::{Channel, Peers, foreign};
+use tonic::Status;
+
+/// The reason of scoring under a hold of the council.
+const HOLD: &str = "HOLD_ENGAGED";
 
 /// Asks scoring.
 #[derive(Clone)]
 pub(crate) struct Scoring {
     peers: Peers,
     client: DecisionServiceClient<Channel>,
+    tasks: TaskServiceClient<Channel>,
 }
 
 /// What is asked.
@@ -32,7 +48,9 @@ pub(crate) struct Question<'a> {
 pub(crate) struct Permission {
     /// Why not; empty if AI may act.
     pub(crate) denials: Vec<String>,
-    /// How much people are to be involved.
+    /// Those of them that are holds of the council.
+    pub(crate) holds: Vec<String>,
+    /// How much people are to be involved, with all that the obligations say of it.
     pub(crate) pattern: AutonomyPattern,
     /// The share of results that people are to check, 0 to 1.
     pub(crate) sampling_rate: f64,
@@ -43,12 +61,32 @@ pub(crate) struct Permission {
 }
 
 impl Permission {
-    /// The error for a denial.
+    /// The answer of a scoring that could not be asked: nothing is permitted.
+    pub(crate) fn none(error: &Error) -> Self {
+        Self {
+            denials: vec![format!("{}: {}", error.reason(), error.message())],
+            holds: Vec::new(),
+            pattern: AutonomyPattern::HumanOnly,
+            sampling_rate: 1.0,
+            obligations: Vec::new(),
+            policy: String::new(),
+        }
+    }
+
+    /// Refuses what is denied.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `HOLD_ENGAGED` under a hold of the council, else `TASK_NOT_PERMITTED` with scoring's reasons.
     pub(crate) fn require(&self, question: &str) -> Result<()> {
         if self.denials.is_empty() {
             return Ok(());
         }
-        let mut error = Error::precondition("TASK_NOT_PERMITTED", format!("{question}: {}", self.denials.join("; ")));
+        let message = format!("{question}: {}", self.denials.join("; "));
+        let mut error = if self.holds.is_empty() {
+            Error::precondition("TASK_NOT_PERMITTED", message)
+        } else {
+            Error::precondition("HOLD_ENGAGED", message)
+        };
         for denial in &self.denials {
             error = error.with_violation("model_version", denial);
         }
@@ -59,7 +97,17 @@ impl Permission {
 impl Scoring {
     /// Asks through `peers`.
     pub(crate) fn new(peers: &Peers) -> Self {
-        Self { peers: peers.clone(), client: DecisionServiceClient::new(peers.channel("scoring")) }
+        let (client, tasks) = (peers.channel("scoring"), peers.channel("scoring"));
+        Self { peers: peers.clone(), client: DecisionServiceClient::new(client), tasks: TaskServiceClient::new(tasks) }
+    }
+
+    /// Refuses a task that the inventory does not have, so that a misspelt one is found at once.
+    ///
+    /// # Errors
+    /// `NotFound` (`TASK_NOT_FOUND`); `Unavailable` (`SCORING_UNAVAILABLE`) if there was no answer.
+    pub(crate) async fn require_task(&self, tenant: &Tenant, task: &str) -> Result<()> {
+        let request = self.peers.request("handoff", tenant, scoring::GetTaskRequest { name: task.to_owned() });
+        self.tasks.clone().get_task(request).await.map_err(no_answer).map(drop)
     }
 
     /// Asks whether AI may act. Only a clear yes is one.
@@ -76,47 +124,149 @@ impl Scoring {
             stakes: question.stakes.into(),
         };
         let request = self.peers.request("handoff", tenant, message);
-        let answer = self.client.clone().check_task(request).await.map_err(|status| {
-            let cause = foreign(status);
-            // An answer that names what is wrong with the question is an answer.
-            if matches!(cause.kind(), Kind::InvalidArgument | Kind::NotFound | Kind::FailedPrecondition) {
-                return cause;
-            }
-            Error::new(
-                Kind::Unavailable,
-                "SCORING_UNAVAILABLE",
-                "scoring could not be asked, and unknown never means yes",
-            )
-            .with_source(cause)
-        })?;
+        let answer = self.client.clone().check_task(request).await.map_err(no_answer)?;
         Ok(read(answer.into_inner()))
     }
 }
 
+/// Whether an error is an answer: one that names what is wrong with the question is.
+fn is_answer(error: &Error) -> bool {
+    matches!(error.kind(), Kind::InvalidArgument | Kind::NotFound | Kind::FailedPrecondition)
+}
+
+fn no_answer(status: Status) -> Error {
+    let cause = foreign(status);
+    if is_answer(&cause) {
+        return cause;
+    }
+    Error::new(Kind::Unavailable, "SCORING_UNAVAILABLE", "scoring could not be asked, and unknown never means yes")
+        .with_source(cause)
+}
+
+/// Asks the registry.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    peers: Peers,
+    client: ArtifactServiceClient<Channel>,
+}
+
+impl Registry {
+    /// Asks through `peers`.
+    pub(crate) fn new(peers: &Peers) -> Self {
+        Self { peers: peers.clone(), client: ArtifactServiceClient::new(peers.channel("registry")) }
+    }
+
+    /// Refuses a run with a prompt, guardrail or style guide that is not there, is something else, or is not approved.
+    ///
+    /// # Errors
+    /// `NotFound` (`ARTIFACT_VERSION_NOT_FOUND`); `FailedPrecondition` (`ARTIFACT_KIND`, `ARTIFACT_NOT_APPROVED`);
+    /// `Unavailable` (`REGISTRY_UNAVAILABLE`) if there was no answer. Each names the field.
+    pub(crate) async fn require_approved(&self, tenant: &Tenant, inputs: &RunInputs) -> Result<()> {
+        let named = [
+            ("inputs.prompt_version", &inputs.prompt_version, ArtifactKind::Prompt),
+            ("inputs.guardrail_version", &inputs.guardrail_version, ArtifactKind::Guardrail),
+            ("inputs.style_guide_version", &inputs.style_guide_version, ArtifactKind::StyleGuide),
+        ];
+        let questions = named.into_iter().filter(|(_, name, _)| !name.is_empty());
+        let answers = questions.map(|(field, name, kind)| async move {
+            let found = self.artifact_version(tenant, name).await;
+            found.and_then(|found| approved(name, &found, kind)).map_err(|error| {
+                let what = error.message().to_owned();
+                error.with_violation(field, what)
+            })
+        });
+        try_join_all(answers).await.map(drop)
+    }
+
+    async fn artifact_version(&self, tenant: &Tenant, name: &str) -> Result<ArtifactVersion> {
+        // A label may point elsewhere tomorrow, and what is no name at all names nothing.
+        if ArtifactVersionName::parse(name, "name").is_err() {
+            return Err(Error::not_found("ARTIFACT_VERSION_NOT_FOUND", name));
+        }
+        let message = GetArtifactVersionRequest { name: name.to_owned() };
+        let request = self.peers.request("handoff", tenant, message);
+        let answer = self.client.clone().get_artifact_version(request).await.map_err(|status| {
+            let cause = foreign(status);
+            if is_answer(&cause) {
+                return cause;
+            }
+            let what = "the registry could not be asked, and unknown never means yes";
+            Error::new(Kind::Unavailable, "REGISTRY_UNAVAILABLE", what).with_source(cause)
+        })?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// Asks kpi.
+#[derive(Clone)]
+pub(crate) struct Kpis {
+    peers: Peers,
+    client: KpiServiceClient<Channel>,
+}
+
+impl Kpis {
+    /// Asks through `peers`.
+    pub(crate) fn new(peers: &Peers) -> Self {
+        Self { peers: peers.clone(), client: KpiServiceClient::new(peers.channel("kpi")) }
+    }
+
+    /// The KPIs among these names that are not there: a gate that is judged by one of them is judged by nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` (`KPI_UNAVAILABLE`) if there was no answer.
+    pub(crate) async fn unknown(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<String>> {
+        let answers = names.iter().map(|name| async move {
+            let message = GetKpiRequest { name: name.clone() };
+            let request = self.peers.request("handoff", tenant, message);
+            match self.client.clone().get_kpi(request).await.map_err(foreign) {
+                Ok(_) => Ok(None),
+                Err(cause) if is_answer(&cause) => Ok(Some(name.clone())),
+                Err(cause) => {
+                    let what = "kpi could not be asked for the KPIs that the gate names";
+                    Err(Error::new(Kind::Unavailable, "KPI_UNAVAILABLE", what).with_source(cause))
+                }
+            }
+        });
+        Ok(try_join_all(answers).await?.into_iter().flatten().collect())
+    }
+}
+
+fn approved(name: &str, found: &ArtifactVersion, kind: ArtifactKind) -> Result<()> {
+    if found.kind() != kind {
+        let message = format!("{name} is a {}, not a {}", found.kind().word(), kind.word());
+        return Err(Error::precondition("ARTIFACT_KIND", message));
+    }
+    if found.state() != ArtifactVersionState::Approved {
+        let message = format!("{name} is {}, and AI runs only with what is APPROVED", found.state().word());
+        return Err(Error::precondition("ARTIFACT_NOT_APPROVED", message));
+    }
+    Ok(())
+}
+
 fn read(answer: scoring::CheckTaskResponse) -> Permission {
-    let mut denials: Vec<String> = answer
-        .reasons
-        .iter()
-        .filter(|reason| reason.effect() == scoring::ReasonEffect::Deny && reason.waiver.is_empty())
-        .map(|reason| format!("{}: {}", reason.code, reason.message))
-        .collect();
+    let denying =
+        |reason: &&scoring::CheckReason| reason.effect() == scoring::ReasonEffect::Deny && reason.waiver.is_empty();
+    let words = |reason: &scoring::CheckReason| format!("{}: {}", reason.code, reason.message);
+    let mut denials: Vec<String> = answer.reasons.iter().filter(denying).map(words).collect();
+    let mut holds: Vec<String> =
+        answer.reasons.iter().filter(denying).filter(|reason| reason.code == HOLD).map(words).collect();
     let permitted = answer.verdict() == scoring::Verdict::Permit;
     if permitted {
         denials.clear();
+        holds.clear();
     } else if denials.is_empty() {
         denials.push("NOT_PERMITTED: scoring gave no permission".to_owned());
     }
     let obligations = answer.obligations.unwrap_or_default();
+    let pattern = if permitted {
+        pattern_rules::within(obligations.pattern(), &obligations.requirements)
+    } else {
+        AutonomyPattern::HumanOnly
+    };
     let sampling = obligations.sampling.clone().unwrap_or_default();
     let mut words = obligations.requirements.clone();
     words.extend(obligations.conditions.iter().map(|condition| format!("CONDITION: {condition}")));
-    Permission {
-        denials,
-        pattern: obligations.pattern(),
-        sampling_rate: sampling.ratio,
-        obligations: words,
-        policy: answer.policy,
-    }
+    Permission { denials, holds, pattern, sampling_rate: sampling.ratio, obligations: words, policy: answer.policy }
 }
 
 #[cfg(test)]
@@ -143,8 +293,42 @@ mod tests {
         };
         let answer = scoring::CheckTaskResponse { verdict: 2, reasons: vec![reason], ..Default::default() };
         let error = read(answer).require("handoffs/h").err();
-        assert!(
-            error.is_some_and(|error| error.message().contains("MODEL_SUSPENDED: models/m/versions/1 is suspended"))
+        assert!(error.is_some_and(|error| error.reason() == "TASK_NOT_PERMITTED"
+            && error.message().contains("MODEL_SUSPENDED: models/m/versions/1 is suspended")));
+    }
+
+    #[test]
+    fn a_hold_is_named_as_what_it_is() {
+        let reason = |code: &str| scoring::CheckReason {
+            code: code.into(),
+            effect: scoring::ReasonEffect::Deny.into(),
+            message: "because".into(),
+            ..Default::default()
+        };
+        let reasons = vec![reason("HOLD_ENGAGED"), reason("MODEL_SUSPENDED")];
+        let permission = read(scoring::CheckTaskResponse { verdict: 2, reasons, ..Default::default() });
+        assert_eq!(permission.holds, ["HOLD_ENGAGED: because"]);
+        assert_eq!(
+            permission.require("q").err().map(|error| error.reason().to_owned()).as_deref(),
+            Some("HOLD_ENGAGED")
         );
+    }
+
+    #[test]
+    fn only_what_is_approved_and_of_its_kind_is_run_with() {
+        let version = |kind: ArtifactKind, state: ArtifactVersionState| ArtifactVersion {
+            kind: kind.into(),
+            state: state.into(),
+            ..Default::default()
+        };
+        let reason = |found: &ArtifactVersion| {
+            approved("artifacts/a/versions/1", found, ArtifactKind::Prompt).err().map(|error| error.reason().to_owned())
+        };
+        let (prompt, guide) = (ArtifactKind::Prompt, ArtifactKind::StyleGuide);
+        assert_eq!(reason(&version(prompt, ArtifactVersionState::Approved)), None);
+        for state in [ArtifactVersionState::Draft, ArtifactVersionState::Withdrawn, ArtifactVersionState::Unspecified] {
+            assert_eq!(reason(&version(prompt, state)).as_deref(), Some("ARTIFACT_NOT_APPROVED"), "{state:?}");
+        }
+        assert_eq!(reason(&version(guide, ArtifactVersionState::Approved)).as_deref(), Some("ARTIFACT_KIND"));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn check_variants(variants: &[pb::Variant], required: Option<usize>) 
     Ok(())
 }
 
-/// Whether the present variants need complete version tags before they go out (S71).
+/// Refuses AI's work with high stakes and without complete version tags (S71): before the run, and before it goes out.
 pub(crate) fn check_tags(handoff: &pb::Handoff, gate: &pb::GateVersion) -> Result<()> {
     let high = matches!(gate.stakes(), Stakes::High | Stakes::Unspecified);
     if !high || handoff.human_led {

@@ -16,7 +16,7 @@ pub(crate) fn signed_digest(
         .iter()
         .map(|review| {
             let grades: Vec<_> = review.grades.iter().map(|grade| json!([grade.item, grade.grade])).collect();
-            json!([review.variant, review.content_digest, grades, review.total, review.passed])
+            json!([review.variant, review.content_digest, grades, review.total, review.passed, review.adopted])
         })
         .collect();
     let signed = json!({
@@ -33,6 +33,17 @@ pub(crate) fn signed_digest(
 pub(crate) fn content_digest(handoff: &pb::Handoff) -> String {
     let lines = handoff.variants.iter().map(|variant| format!("{} {}\n", variant.variant, variant.content_digest));
     digest::sha256(lines.collect::<String>().as_bytes())
+}
+
+/// Whether a person has made each of these variants of AI their own: edited it, or adopted it as written with the review
+/// that signs it.
+pub(crate) fn is_refined(handoff: &pb::Handoff, variants: &[pb::PublishedVariant]) -> bool {
+    let signed = handoff.reviews.last();
+    variants.iter().all(|published| {
+        let edited = handoff.variants.iter().any(|own| own.variant == published.variant && own.edits > 0);
+        let review = signed.and_then(|review| review.variants.iter().find(|own| own.variant == published.variant));
+        edited || review.is_some_and(|review| review.adopted)
+    })
 }
 
 /// Voids the signature that holds, if any.
@@ -86,4 +97,30 @@ pub(crate) fn check(
         }
     }
     Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variant_that_goes_out_is_somebodys_own() {
+        let variant = |id: &str, edits| pb::Variant { variant: id.into(), edits, ..Default::default() };
+        let review = |id: &str, adopted| pb::VariantReview { variant: id.into(), adopted, ..Default::default() };
+        let handoff = pb::Handoff {
+            variants: vec![variant("edited", 1), variant("adopted", 0), variant("neither", 0)],
+            reviews: vec![
+                pb::Review { variants: vec![review("neither", true)], ..Default::default() },
+                pb::Review { variants: vec![review("adopted", true), review("neither", false)], ..Default::default() },
+            ],
+            ..Default::default()
+        };
+        let out = |ids: &[&str]| {
+            let published = |id: &&str| pb::PublishedVariant { variant: (*id).to_owned(), ..Default::default() };
+            is_refined(&handoff, &ids.iter().map(published).collect::<Vec<_>>())
+        };
+        assert!(out(&["edited"]) && out(&["adopted"]) && out(&["edited", "adopted"]));
+        assert!(!out(&["neither"]), "what an earlier review adopted is not what the last one signed");
+        assert!(!out(&["edited", "neither"]) && !out(&["unknown"]));
+    }
 }

@@ -2,12 +2,14 @@
 //! that is none.
 
 use super::registry::{self, approved, create_artifact, create_model, create_version, evaluate, transition};
-use super::{cases, council};
+use super::{cases, council, handoff};
 use crate::support::{Caller, Suite, reason};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use remit_api::council::v1::PromoteModel;
 use remit_api::council::v1::action::Kind;
+use remit_api::handoff::v1::ActivateGateVersionRequest;
+use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -23,6 +25,7 @@ cases! {
     an_alias_needs_its_mandate: SetModelAlias;
     an_artifact_needs_its_mandate: ApproveArtifactVersion;
     an_automation_needs_its_mandate: ApproveAutomation;
+    a_gate_needs_its_mandate: ActivateGateVersion;
     a_mandate_is_taken_once_however_many_show_it_at_once: SetModelAlias;
     what_was_decided_is_proved_offline: Vote;
 }
@@ -174,6 +177,22 @@ async fn an_automation_needs_its_mandate(suite: Suite) {
         async move { client.approve_automation(request).await }.boxed()
     };
     hold(&suite, "approve_automation", "registry.automations.approve", request, call).await;
+}
+
+async fn a_gate_needs_its_mandate(suite: Suite) {
+    let complete = handoff::completed(&suite, handoff::CREATIVE).await;
+    let request = ActivateGateVersionRequest {
+        name: complete.name,
+        content_digest: complete.digest,
+        reason: "agreed".into(),
+        ..Default::default()
+    };
+    let client = GateServiceClient::new(suite.service("council").to("handoff"));
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.activate_gate_version(request).await }.boxed()
+    };
+    hold(&suite, "activate_gate", "handoff.gates.activate", request, call).await;
 }
 
 async fn a_mandate_is_taken_once_however_many_show_it_at_once(suite: Suite) {

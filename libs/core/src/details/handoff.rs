@@ -238,10 +238,12 @@ all! {
 
         /// A person overrode a result.
         HandoffOverridden for ["handoff.handoffs.override"] {
-            /// The override; empty where no result of AI was overridden.
+            /// The override; empty where no result of AI was overridden and the person is one of the gate's.
             override_name: String,
             /// The reason in words.
             text: String,
+            /// Whether the person is none of the people of the gate.
+            outsider: bool,
         }
 
         /// A review was about to be late.
@@ -278,6 +280,12 @@ all! {
             detect_time: String,
         }
 
+        /// A hold of the council stopped a step of AI's work: the handoff shows it until a step is permitted again.
+        HandoffHeld for ["handoff.handoffs.hold"] {
+            /// The holds, each in words.
+            holds: Vec<String>,
+        }
+
         /// A handoff was not finished in time.
         HandoffExpired for ["handoff.handoffs.expire"] {
             /// The timer.
@@ -306,6 +314,8 @@ all! {
             notified_group: String,
             /// Whether a person shall check the decision.
             sampled: bool,
+            /// The pattern under which scoring permitted the model version, such as `HUMAN_IN_THE_LOOP`.
+            pattern: String,
         }
 
         /// A lead was accepted.
@@ -334,14 +344,20 @@ all! {
             override_name: String,
             /// The reason in words; empty where the person confirmed the destination.
             text: String,
+            /// Whether the lead was held for this decision.
+            held: bool,
+            /// Whether the person is none of the people of the gate.
+            outsider: bool,
         }
 
-        /// A lead was not accepted in time.
-        LeadLate for ["handoff.routings.breach"] {
-            /// Who had it.
+        /// A lead was not accepted in time, or nobody decided about a held one.
+        LeadLate for ["handoff.routings.breach", "handoff.decisions.breach"] {
+            /// Who had it; empty for a held one.
             owner: String,
-            /// The number of the assignment, counted from 1.
+            /// The number of the assignment, or of the wait for a decision, counted from 1.
             round: i64,
+            /// Who was called; empty if the ladder was at its end.
+            called: String,
             /// The timer.
             timer: String,
             /// When the timer was due.
@@ -378,6 +394,12 @@ all! {
             superseded: Option<String>,
             /// Who answers for the outcomes.
             accountable_person: String,
+            /// The proposal that decided it, `proposals/{proposal}`; empty if none was needed.
+            proposal: String,
+            /// Whether it is stricter or looser than the one before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`.
+            change: String,
+            /// In which fields, each with what was and what is.
+            changes: Vec<String>,
         }
 
         /// An override was linked to what was done about its cause.

@@ -1,26 +1,20 @@
 //! Batches of leads: one question to scoring, one transaction, one audit event a lead.
 
-use super::{Service, briefings, calendars, clocks, gates, leads, work};
+use super::{Service, briefings, calendars, decisions, gates, leads};
 use crate::lead_rules::{Checked, Gate, check, decide, reason_words};
+use crate::pattern_rules::{Done, Requirement, Step, Work, judge, requirement};
 use crate::peers::{Permission, Question};
-use crate::principal::group;
 use crate::store::Routings;
 use crate::{gate_rules, templates};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::Destination;
+use remit_api::handoff::v1::RoutingState;
 use remit_api::handoff::v1::gate_version::Rules;
-use remit_api::types::AutonomyPattern;
-use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _};
 use remit_core::details::{Details as _, LeadRouted, OfRouting as _};
 use remit_core::name::{ModelVersionName, TaskName};
 use remit_core::{Error, Kind, PersonalData, Result, Tenant};
 use remit_store::{Mutation, Records as _};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
-
-/// How long a notification of nurtured leads stays in the work queue.
-const NOTICE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What became of the leads of a batch.
 pub(super) struct Batch {
@@ -56,26 +50,23 @@ impl Service {
         let mut permission = match self.scoring.check(tenant, &question).await {
             Ok(permission) => permission,
             // Leads do not wait for scoring: people take them.
-            Err(error) => Permission {
-                denials: vec![format!("{}: {}", error.reason(), error.message())],
-                pattern: AutonomyPattern::HumanOnly,
-                sampling_rate: 1.0,
-                obligations: Vec::new(),
-                policy: String::new(),
-            },
+            Err(error) => Permission::none(&error),
         };
         let pattern = permission.pattern;
         if permission.denials.is_empty()
-            && matches!(pattern, AutonomyPattern::HumanOnly | AutonomyPattern::AiFirstDraft)
+            && let Err(refused) = judge(wanted, pattern, Work::Leads, Step::Start, Done::default())
         {
-            permission.denials.push(format!("{}: AI may not route leads by itself", pattern.word()));
+            permission.denials.push(format!("{}: {}", refused.reason(), refused.message()));
         }
+        // What a person decides about each time is checked each time; the rest as often as gate or scoring ask.
+        let decided = requirement(pattern, Work::Leads, Step::Deliver) == Requirement::Decided;
         let rate = gate_rules::sampling_rate(&gate).max(permission.sampling_rate);
         Ok(Gate {
             rules,
             denials: permission.denials,
             policy: permission.policy,
-            sampling_rate: if pattern == AutonomyPattern::HumanInTheLoop { 1.0 } else { rate },
+            pattern,
+            sampling_rate: if decided { 1.0 } else { rate },
             gate,
         })
     }
@@ -129,17 +120,19 @@ pub(super) async fn route(m: &mut Mutation, gate: &Gate, batch: &pb::RouteLeadsR
         }
     }
     if !new.is_empty() {
-        let fresh = |to: Destination| -> Vec<&pb::Routing> {
-            routings.iter().filter(|routing| new.contains(&routing.name) && routing.destination() == to).collect()
+        let fresh = |state: RoutingState| -> Vec<&pb::Routing> {
+            routings.iter().filter(|routing| new.contains(&routing.name) && routing.state() == state).collect()
         };
-        let assigned = fresh(Destination::Sales);
+        decisions::start(m, &fresh(RoutingState::Held), due).await?;
+        let assigned = fresh(RoutingState::Assigned);
         for routing in &assigned {
             leads::put_work(m, routing).await?;
         }
         if !assigned.is_empty() {
             leads::start_clock(m, &assigned, due).await?;
         }
-        notify(m, gate, fresh(Destination::Nurture).into_iter().map(|routing| routing.name.clone()).collect()).await?;
+        let nurtured = fresh(RoutingState::Nurture).into_iter().map(|routing| routing.name.clone()).collect();
+        leads::notify(m, &gate.gate, nurtured).await?;
         briefings::schedule(m, &gate.gate).await?;
     }
     Ok(Batch { routings, errors, repeated })
@@ -155,6 +148,7 @@ fn record(m: &mut Mutation, gate: &Gate, checked: &Checked<'_>, routing: &pb::Ro
         owner: routing.owner.clone(),
         notified_group: routing.notified_group.clone(),
         sampled: routing.sampled,
+        pattern: routing.pattern().word().to_owned(),
         ..Default::default()
     };
     details.set_placed(leads::placed(routing));
@@ -170,24 +164,4 @@ fn record(m: &mut Mutation, gate: &Gate, checked: &Checked<'_>, routing: &pb::Ro
         event.personal = Some(PersonalData { subject: format!("leads/{}", checked.lead.lead_id), fields });
     }
     m.record_event(event);
-}
-
-/// Tells the SDR group of the leads of a batch that went to nurture (S44).
-async fn notify(m: &mut Mutation, gate: &Gate, nurtured: Vec<String>) -> Result<()> {
-    if nurtured.is_empty() {
-        return Ok(());
-    }
-    let resource = format!("notifications/{}", m.new_id());
-    let item = pb::WorkItem {
-        resource: resource.clone(),
-        kind: pb::WorkKind::SdrNotification.into(),
-        responsible: Some(group(&gate.rules.sdr_group)),
-        offered_at: Some(stamp(m.now())),
-        gate_version: gate.gate.name.clone(),
-        routings: nurtured,
-        ..Default::default()
-    };
-    work::put(m, &item).await?;
-    let until = m.now().plus(NOTICE);
-    clocks::schedule(m, "notice", &resource, clocks::kinds::NOTICE, until).await
 }

@@ -6,7 +6,7 @@ use super::{Service, calendars, gates, work};
 use crate::principal::group;
 use crate::store::summaries::{self, Span};
 use crate::store::{Briefings, GateVersions, routings};
-use crate::{gate_rules, templates};
+use crate::{gate_rules, principal, templates};
 use jiff::civil::Date;
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_version::Rules;
@@ -73,6 +73,7 @@ async fn compile(tx: &mut Tx, tenant: &Tenant, gate: &pb::GateVersion, day: Date
         end_time: ends.end_time,
         routed_count: counts.routed,
         nurtured_count: counts.nurtured,
+        held_count: counts.held,
         high_intent_count: counts.high_intent,
         high_intent_nurtured_count: counts.high_intent_nurtured,
         data_quality_count: counts.data_quality,
@@ -158,6 +159,8 @@ impl Service {
                 let message = format!("{} was acknowledged by {}", request.name, by.subject);
                 return Err(Error::precondition("BRIEFING_ACKNOWLEDGED", message));
             }
+            let gate = GateVersions::get(m.tx(), &cx.tenant, &briefing.gate_version).await?;
+            principal::check_of_gate(&gate, &cx.actor, m.now())?;
             briefing.acknowledged_by = Some(actor(&cx.actor));
             briefing.acknowledge_time = Some(stamp(m.now()));
             Briefings::save(m, &mut briefing).await?;

@@ -6,7 +6,7 @@ use crate::store::Calendars;
 use remit_api::handoff::v1 as pb;
 use remit_api::wire::time::{self, stamp};
 use remit_api::wire::{mask, required};
-use remit_core::calendar::Calendar;
+use remit_core::calendar::{Calendar, IsoDuration};
 use remit_core::name::{self, CalendarName};
 use remit_core::{Error, Result, Tenant, Timestamp, etag};
 use remit_runtime::Cx;
@@ -30,6 +30,46 @@ pub(super) async fn due(tx: &mut Tx, tenant: &Tenant, level: &pb::ServiceLevel, 
     match level.clock() {
         pb::ClockKind::Elapsed => Ok(duration.after(start)),
         pb::ClockKind::Business => load(tx, tenant, &level.calendar).await?.after(start, duration),
+        pb::ClockKind::Unspecified => Err(no_clock()),
+    }
+}
+
+/// How much of `level`, which is due at `due`, is left at `now`, in microseconds of the time that it counts: working time
+/// for a business clock. 0 if it has run out.
+///
+/// # Errors
+/// `NotFound` (`CALENDAR_NOT_FOUND`).
+pub(super) async fn remaining(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    level: &pb::ServiceLevel,
+    now: Timestamp,
+    due: Timestamp,
+) -> Result<i64> {
+    match level.clock() {
+        pb::ClockKind::Business => {
+            let left = load(tx, tenant, &level.calendar).await?.between(now, due)?;
+            Ok(i64::try_from(left.as_micros()).unwrap_or(i64::MAX))
+        }
+        pb::ClockKind::Elapsed => Ok(due.0.saturating_sub(now.0).max(0)),
+        pb::ClockKind::Unspecified => Err(no_clock()),
+    }
+}
+
+/// When `level` is due of which `left` microseconds are left at `start`.
+///
+/// # Errors
+/// `NotFound` (`CALENDAR_NOT_FOUND`), `FailedPrecondition` (`CALENDAR_EXHAUSTED`).
+pub(super) async fn after(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    level: &pb::ServiceLevel,
+    start: Timestamp,
+    left: i64,
+) -> Result<Timestamp> {
+    match level.clock() {
+        pb::ClockKind::Business => load(tx, tenant, &level.calendar).await?.after(start, IsoDuration::of_micros(left)),
+        pb::ClockKind::Elapsed => Ok(Timestamp(start.0.saturating_add(left))),
         pb::ClockKind::Unspecified => Err(no_clock()),
     }
 }

@@ -1,8 +1,8 @@
 //! Gate definitions.
 
 use super::{Service, calendars};
-use crate::gate_rules;
 use crate::store::gates::{self, GateVersions, Gates};
+use crate::{gate_changes, gate_rules};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::GateState as State;
 use remit_api::wire::time::stamp;
@@ -62,6 +62,8 @@ pub(super) async fn insert_version(
         state: State::Draft.into(),
         activated_by: None,
         activate_time: None,
+        mandate: String::new(),
+        proposal: String::new(),
         create_time: now,
         update_time: now,
         ..version
@@ -106,10 +108,18 @@ async fn unknown_calendars(tx: &mut Tx, tenant: &Tenant, gate: &pb::GateVersion)
     Ok(found)
 }
 
-/// Everything that keeps a version from being activated.
-async fn defects(tx: &mut Tx, tenant: &Tenant, gate: &pb::GateVersion) -> Result<Vec<pb::GateDefect>> {
+/// Everything that keeps a version from being activated. `unknown` are those of its KPIs that are not there.
+async fn defects(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    gate: &pb::GateVersion,
+    unknown: &[String],
+) -> Result<Vec<pb::GateDefect>> {
     let mut defects = gate_rules::defects(gate);
     defects.extend(unknown_calendars(tx, tenant, gate).await?);
+    let unknown =
+        unknown.iter().map(|kpi| pb::GateDefect { field: "kpis".into(), description: format!("{kpi} does not exist") });
+    defects.extend(unknown);
     Ok(defects)
 }
 
@@ -185,8 +195,16 @@ impl Service {
         cx: &Cx,
         request: pb::ActivateGateVersionRequest,
     ) -> Result<pb::GateVersion> {
+        // Asked outside the mutation and judged inside.
+        self.seed(&cx.tenant).await?;
+        let asked = find(&mut self.db.read().await?, &cx.tenant, &request.name, "name").await?;
+        let draft = asked.state() == State::Draft;
+        let unknown = if draft { self.kpis.unknown(&cx.tenant, &asked.kpis).await } else { Ok(Vec::new()) };
         self.mutate(cx.call(&request), async |m| {
             let mut version = claim(m, &request.name, "name").await?;
+            let shown = !request.mandate.is_empty();
+            let mut mandate =
+                if shown { Some(self.mandates.redeem(m, "activate_gate", &request).await?) } else { None };
             etag::check(&request.etag, &version.etag, &request.name)?;
             match version.state() {
                 State::Draft => {}
@@ -196,12 +214,28 @@ impl Service {
                     return Err(Error::precondition("GATE_VERSION_SUPERSEDED", message));
                 }
             }
-            complete(&request.name, defects(m.tx(), &cx.tenant, &version).await?)?;
+            if version.digest != asked.digest {
+                let message = format!("{} was edited while it was looked at: activate it again", request.name);
+                return Err(Error::new(Kind::Conflict, "ETAG_MISMATCH", message));
+            }
+            complete(&request.name, defects(m.tx(), &cx.tenant, &version, &unknown?).await?)?;
             let mut gate = Gates::claim(m, name::parent(&version.name)).await?;
-            let now = Some(stamp(m.now()));
             let superseded = Some(gate.active_version).filter(|name| !name.is_empty());
-            if let Some(superseded) = &superseded {
-                let mut last = GateVersions::claim(m, superseded).await?;
+            let last = match &superseded {
+                Some(superseded) => Some(GateVersions::claim(m, superseded).await?),
+                None => None,
+            };
+            let changes = gate_changes::compare(last.as_ref(), &version);
+            let change = gate_changes::direction(&changes);
+            if change.loosens() && mandate.is_none() {
+                mandate = Some(self.mandates.redeem(m, "activate_gate", &request).await?);
+            }
+            if mandate.is_some() {
+                check_content(&version, &request.content_digest)?;
+            }
+            let proposal = mandate.map(|mandate| mandate.sub).unwrap_or_default();
+            let now = Some(stamp(m.now()));
+            if let Some(mut last) = last {
                 last.state = State::Superseded.into();
                 last.update_time = now;
                 GateVersions::save(m, &mut last).await?;
@@ -209,6 +243,8 @@ impl Service {
             version.state = State::Active.into();
             version.activated_by = Some(actor(m.actor()));
             version.activate_time = now;
+            version.mandate.clone_from(&request.mandate);
+            version.proposal.clone_from(&proposal);
             version.update_time = now;
             GateVersions::save(m, &mut version).await?;
             gate.active_version = version.name.clone();
@@ -219,23 +255,33 @@ impl Service {
                 event.reason = request.reason;
                 event.after_digest = version.digest.clone();
                 let accountable_person = version.accountable_person.clone();
-                event.details = GateActivated { superseded, accountable_person }.json();
+                let changes =
+                    changes.iter().map(|change| format!("{}: {}", change.field, change.description)).collect();
+                let change = change.as_str().to_owned();
+                event.details = GateActivated { superseded, accountable_person, proposal, change, changes }.json();
             });
             Ok(version)
         })
         .await
     }
 
-    /// Says what a version lacks.
+    /// Says what a version lacks, and what it would change.
     pub(crate) async fn check_gate_version(
         &self,
         cx: &Cx,
         request: pb::CheckGateVersionRequest,
     ) -> Result<pb::CheckGateVersionResponse> {
         self.seed(&cx.tenant).await?;
+        let version = find(&mut self.db.read().await?, &cx.tenant, &request.name, "name").await?;
+        let unknown = self.kpis.unknown(&cx.tenant, &version.kpis).await?;
         let mut tx = self.db.read().await?;
-        let version = find(&mut tx, &cx.tenant, &request.name, "name").await?;
-        Ok(pb::CheckGateVersionResponse { defects: defects(&mut tx, &cx.tenant, &version).await? })
+        let active = gates::active(&mut tx, &cx.tenant, name::parent(&version.name)).await?;
+        let changes = gate_changes::compare(active.as_ref(), &version);
+        Ok(pb::CheckGateVersionResponse {
+            defects: defects(&mut tx, &cx.tenant, &version, &unknown).await?,
+            change: gate_changes::wire(gate_changes::direction(&changes)).into(),
+            changes: changes.iter().map(gate_changes::Change::message).collect(),
+        })
     }
 
     /// Returns a gate.
@@ -287,6 +333,19 @@ fn complete(name: &str, defects: Vec<pb::GateDefect>) -> Result<()> {
     Err(defects.into_iter().fold(error, |error, defect| {
         error.with_violation(format!("gate_version.{}", defect.field), defect.description)
     }))
+}
+
+/// Refuses a mandate that names no content, or another one than the version has.
+fn check_content(version: &pb::GateVersion, decided: &str) -> Result<()> {
+    if decided.is_empty() {
+        let what = "is required with a mandate: the digest of the version that was voted on";
+        return Err(Error::invalid("FIELD_REQUIRED", "content_digest", what));
+    }
+    if decided != version.digest {
+        let message = format!("{} has content {}, the decision was about {decided}", version.name, version.digest);
+        return Err(Error::precondition("CONTENT_CHANGED", message));
+    }
+    Ok(())
 }
 
 /// Gives a gate without a version in force the title of its newest draft.

@@ -1,8 +1,10 @@
 //! Handoffs as a whole: created, edited, triggered, published, and taken over by people at every step.
 
 use super::held::Held;
+use super::runs::{pattern_of, permitted};
 use super::{Service, clocks, gates, iterations, overrides, triages};
 use crate::machine::{self, Action};
+use crate::pattern_rules::{Done, Step, Work, judge};
 use crate::store::handoffs::insert_trigger;
 use crate::store::{Handoffs, variants};
 use crate::{briefs, principal, review_rules, signatures};
@@ -27,12 +29,15 @@ impl Service {
         let name = HandoffName::new(name::id(&request.handoff_id, "handoff_id")?).to_string();
         let given = required(request.handoff, "handoff")?;
         TaskName::parse(&given.task, "handoff.task")?;
+        // Asked outside the mutation and judged inside, so that a repeated request gets its first answer.
+        let known = self.scoring.require_task(&cx.tenant, &given.task).await;
         self.mutate(call, async |m| {
             let gate = gates::active(m.tx(), &cx.tenant, &given.gate, "handoff.gate").await?;
             if !matches!(gate.rules, Some(Rules::Creative(_))) {
                 let message = format!("{} is a gate for leads: use RouteLeads", given.gate);
                 return Err(Error::precondition("GATE_KIND", message));
             }
+            known?;
             let now = Some(stamp(m.now()));
             let mut handoff = pb::Handoff {
                 name,
@@ -86,7 +91,12 @@ impl Service {
     pub(crate) async fn update_handoff(&self, cx: &Cx, request: pb::UpdateHandoffRequest) -> Result<pb::Handoff> {
         let call = cx.call(&request);
         let given = required(request.handoff, "handoff")?;
+        // Only another task is a question; most updates have none.
         HandoffName::parse(&given.name, "handoff.name")?;
+        let before = Handoffs::find(&mut self.db.read().await?, &cx.tenant, &given.name).await?;
+        let another =
+            before.is_some_and(|before| before.task != given.task) && TaskName::parse(&given.task, "").is_ok();
+        let known = if another { self.scoring.require_task(&cx.tenant, &given.task).await } else { Ok(()) };
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &given.name).await?;
             etag::check(&given.etag, &held.handoff.etag, &given.name)?;
@@ -114,6 +124,7 @@ impl Service {
             }
             if fields.contains(&"task") {
                 TaskName::parse(&wanted.task, "handoff.task")?;
+                known?;
             }
             let finalized = wanted.trigger_events.iter().any(|event| event.event_type == briefs::FINAL);
             if finalized && fields.contains(&"brief") {
@@ -171,12 +182,10 @@ impl Service {
         // Asked outside the mutation and judged inside, as for a run.
         HandoffName::parse(&request.name, "name")?;
         let before = Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
-        let permission = match &before.run_inputs {
-            Some(inputs) if !before.human_led => {
-                Some(self.permission(&cx.tenant, &before, &inputs.model_version).await)
-            }
-            _ => None,
-        };
+        let asked = self.permission_still(&cx.tenant, &before);
+        let inputs = before.run_inputs.clone().filter(|_| !before.human_led).unwrap_or_default();
+        let (permission, approved) = futures::join!(asked, self.registry.require_approved(&cx.tenant, &inputs));
+        self.show_holds(&cx.tenant, &request.name, permission.as_ref()).await?;
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             held.go(Action::Publish)?;
@@ -184,8 +193,13 @@ impl Service {
             let signed_digest = signatures::check(&held.handoff, &gate, &request.variants)?;
             review_rules::check_tags(&held.handoff, &gate)?;
             if !held.handoff.human_led {
-                let none = || Error::internal("an accepted AI result names no model version");
-                permission.ok_or_else(none)??.require(&format!("{} may no longer be published", request.name))?;
+                let permission = permitted(&mut held.handoff, permission, "it may no longer be published")?;
+                approved?;
+                let pattern = pattern_of(&held.handoff, &permission);
+                let refined = signatures::is_refined(&held.handoff, &request.variants);
+                let done = Done { decided: true, refined, signed: true };
+                judge(&request.name, pattern, Work::Creative, Step::Publish, done)?;
+                held.handoff.set_pattern(pattern);
             }
             for variant in &mut held.handoff.variants {
                 if request.variants.iter().any(|published| published.variant == variant.variant) {
@@ -232,6 +246,8 @@ impl Service {
         review_rules::check_reason(&reason, "reason")?;
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &request.name).await?;
+            let gate = held.gate(m).await?;
+            let outsider = !principal::of_gate(&gate, &cx.actor, m.now());
             let by_ai = !held.handoff.human_led && held.handoff.run_inputs.is_some();
             let before_digest = signatures::content_digest(&held.handoff);
             match request.kind() {
@@ -247,13 +263,15 @@ impl Service {
             variants::put(m, &held.handoff).await?;
             let (code, text) = (reason.code(), reason.text.clone());
             // Taking over before AI did anything, or correcting a person's work, overrides no AI result.
-            let override_name = if by_ai {
+            // Whoever is none of the gate's people is counted whatever they override.
+            let override_name = if by_ai || outsider {
                 let digests = (before_digest, String::new());
-                overrides::of_handoff(m, &mut held.handoff, request.kind(), reason, digests).await?
+                held.handoff.override_count += i32::from(by_ai);
+                overrides::of_handoff(m, &held.handoff, request.kind(), reason, digests, outsider).await?
             } else {
                 String::new()
             };
-            let details = HandoffOverridden { override_name, text, ..Default::default() };
+            let details = HandoffOverridden { override_name, text, outsider, ..Default::default() };
             held.save(m, cx.method, code.word(), details).await
         })
         .await
@@ -263,9 +281,15 @@ impl Service {
     pub(crate) async fn cancel_handoff(&self, cx: &Cx, request: pb::CancelHandoffRequest) -> Result<pb::Handoff> {
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
+            let gate = held.gate(m).await?;
+            let mine = held.handoff.requester.as_ref().is_some_and(|requester| requester.subject == cx.actor.subject);
+            if !mine {
+                principal::check_of_work(&gate, &held.handoff, &cx.actor, m.now())?;
+            }
             let from = held.state();
             held.go(Action::Cancel)?;
             clocks::stop_all(m, &mut held, from).await?;
+            held.handoff.paused_clocks.clear();
             signatures::void(&mut held.handoff, m.now(), "cancelled");
             held.handoff.state_reason.clone_from(&request.reason);
             held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
@@ -278,8 +302,9 @@ impl Service {
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             let from = held.state();
+            let gate = held.gate(m).await?;
             held.go(Action::Suspend)?;
-            clocks::stop_all(m, &mut held, from).await?;
+            clocks::pause(m, &mut held, &gate, from).await?;
             held.handoff.suspended_state = from.into();
             held.handoff.state_reason.clone_from(&request.reason);
             held.save(m, cx.method, &request.reason, HandoffMoved::default()).await
@@ -287,22 +312,18 @@ impl Service {
         .await
     }
 
-    /// Resumes a suspended handoff where it was, with clocks that start anew.
+    /// Resumes a suspended handoff where it was, with clocks that go on with what they had left.
     pub(crate) async fn resume_handoff(&self, cx: &Cx, request: pb::ResumeHandoffRequest) -> Result<pb::Handoff> {
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             if held.state() != State::Suspended {
                 return Err(held.wrong_state("be resumed", "resuming a suspended one"));
             }
+            let gate = held.gate(m).await?;
+            principal::check_of_work(&gate, &held.handoff, &cx.actor, m.now())?;
             held.handoff.state = std::mem::take(&mut held.handoff.suspended_state);
             held.handoff.state_reason.clear();
-            let gate = held.gate(m).await?;
-            match held.state() {
-                State::InReview => clocks::start_review(m, &mut held, &gate).await?,
-                State::Escalated => clocks::start_triage(m, &mut held, &gate).await?,
-                _ => {}
-            }
-            clocks::start_expiry(m, &mut held.handoff, &gate).await?;
+            clocks::go_on(m, &mut held, &gate).await?;
             held.save(m, cx.method, "", HandoffMoved::default()).await
         })
         .await

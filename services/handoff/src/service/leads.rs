@@ -2,11 +2,11 @@
 
 use super::clocks::{self, kinds};
 use super::held::fill;
-use super::work;
-use crate::gate_rules;
-use crate::principal::{group, person};
+use super::{decisions, work};
+use crate::principal::{self, group, person};
 use crate::store::clocks::ACCEPT;
 use crate::store::{GateVersions, Routings, routings};
+use crate::{gate_rules, lead_rules};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, RoutingState};
 use remit_api::wire::time::stamp;
@@ -16,6 +16,10 @@ use remit_core::name::RoutingName;
 use remit_core::{Actor, Error, Result, Timestamp};
 use remit_store::{Mutation, Records as _, Timer};
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long a notification of nurtured leads stays in the work queue.
+const NOTICE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// A locked routing and what it was before.
 pub(super) struct Lead {
@@ -30,7 +34,8 @@ impl Lead {
         Routings::claim(m, name).await.map(Self::of)
     }
 
-    fn of(routing: pb::Routing) -> Self {
+    /// A routing that is locked already.
+    pub(super) fn of(routing: pb::Routing) -> Self {
         Self { before_digest: wire::digest(&routing), routing }
     }
 
@@ -40,21 +45,34 @@ impl Lead {
         GateVersions::get(m.tx(), &tenant, &self.routing.gate_version).await
     }
 
-    /// Refuses who does not have the lead.
-    pub(super) fn check_holder(&self, actor: &Actor, wanted: &str) -> Result<()> {
+    /// Refuses who does not have the lead, and a lead that nobody has yet.
+    pub(super) fn check_holder(
+        &self,
+        gate: &pb::GateVersion,
+        actor: &Actor,
+        now: Timestamp,
+        wanted: &str,
+    ) -> Result<()> {
         let routing = &self.routing;
+        lead_rules::check_decided(routing)?;
         let (has, holder) = match routing.state() {
             RoutingState::Assigned => (routing.owner == actor.subject, routing.owner.clone()),
             RoutingState::SalesOps => {
                 (actor.role_groups.contains(&routing.notified_group), format!("group {}", routing.notified_group))
             }
-            state @ (RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified) => {
+            state @ (RoutingState::Accepted
+            | RoutingState::Nurture
+            | RoutingState::Held
+            | RoutingState::Unspecified) => {
                 let message = format!("{} is {} and cannot be {wanted}", routing.name, state.word());
                 return Err(Error::precondition("ROUTING_STATE", message));
             }
         };
         if has {
             return Ok(());
+        }
+        if !gate_rules::routing(gate)?.sales_owners.contains(&actor.subject) {
+            principal::check_of_gate(gate, actor, now)?;
         }
         Err(Error::denied("NOT_THE_OWNER", format!("{} is with {holder}, not with {}", routing.name, actor.subject)))
     }
@@ -106,6 +124,8 @@ impl Lead {
         let routing = self.routing;
         match routing.state() {
             RoutingState::Assigned | RoutingState::SalesOps => put_work(m, &routing).await?,
+            // In the queue under its own kind from when its clock starts.
+            RoutingState::Held => decisions::put_work(m, &routing).await?,
             RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified => {
                 work::remove(m, pb::WorkKind::Lead, &routing.name).await?;
             }
@@ -155,6 +175,26 @@ pub(super) async fn put_work(m: &mut Mutation, routing: &pb::Routing) -> Result<
     work::put(m, &item).await
 }
 
+/// Tells the SDR group of leads that went to nurture (S44).
+pub(super) async fn notify(m: &mut Mutation, gate: &pb::GateVersion, nurtured: Vec<String>) -> Result<()> {
+    if nurtured.is_empty() {
+        return Ok(());
+    }
+    let resource = format!("notifications/{}", m.new_id());
+    let item = pb::WorkItem {
+        resource: resource.clone(),
+        kind: pb::WorkKind::SdrNotification.into(),
+        responsible: Some(group(&gate_rules::routing(gate)?.sdr_group)),
+        offered_at: Some(stamp(m.now())),
+        gate_version: gate.name.clone(),
+        routings: nurtured,
+        ..Default::default()
+    };
+    work::put(m, &item).await?;
+    let until = m.now().plus(NOTICE);
+    clocks::schedule(m, "notice", &resource, kinds::NOTICE, until).await
+}
+
 /// The leads of one clock were not accepted in time: they go to Sales Ops (A14), each with its breach.
 pub(super) async fn accept_due(m: &mut Mutation, timer: &Timer, clock: &str) -> Result<()> {
     let late = routings::breach_assignments(m, clock, timer.detected_at).await?;
@@ -177,7 +217,9 @@ pub(super) async fn accept_due(m: &mut Mutation, timer: &Timer, clock: &str) -> 
             called: Some(group(&lead.routing.notified_group)),
         });
         gates.insert(gate.name.clone(), gate);
-        lead.save(m, kinds::ACCEPT, "SLA_BREACHED", LeadLate { owner, round, ..Default::default() }).await?;
+        let called = lead.routing.notified_group.clone();
+        let details = LeadLate { owner, round, called, ..Default::default() };
+        lead.save(m, kinds::ACCEPT, "SLA_BREACHED", details).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod batches;
 mod briefings;
 mod calendars;
 mod clocks;
+mod decisions;
 mod gates;
 mod handoffs;
 mod held;
@@ -22,11 +23,12 @@ mod work;
 
 pub(crate) use timers::Timers;
 
-use crate::peers::Scoring;
+use crate::peers::{Kpis, Registry, Scoring};
 use prost::Message;
 use remit_core::Result;
-use remit_runtime::{Deps, Seeded};
+use remit_runtime::{Deps, Mandates, Seeded};
 use remit_store::{Call, Db, Mutation};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The use cases with what they need.
@@ -34,6 +36,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Service {
     db: Db,
     scoring: Scoring,
+    registry: Registry,
+    kpis: Kpis,
+    mandates: Arc<Mandates>,
     seeded: Seeded,
     shutdown: CancellationToken,
 }
@@ -41,8 +46,15 @@ pub(crate) struct Service {
 impl Service {
     /// Puts the service together.
     pub(crate) fn new(deps: Deps) -> Self {
-        let scoring = Scoring::new(&deps.peers);
-        Self { db: deps.db, scoring, seeded: Seeded::default(), shutdown: deps.shutdown }
+        Self {
+            scoring: Scoring::new(&deps.peers),
+            registry: Registry::new(&deps.peers),
+            kpis: Kpis::new(&deps.peers),
+            mandates: deps.mandates,
+            db: deps.db,
+            seeded: Seeded::default(),
+            shutdown: deps.shutdown,
+        }
     }
 
     /// A mutation of a tenant that has what ships with the service.

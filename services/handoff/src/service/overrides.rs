@@ -27,15 +27,16 @@ pub(super) async fn insert(m: &mut Mutation, what: pb::Override) -> Result<Strin
     Ok(record.name)
 }
 
-/// Records an override of a handoff's AI result, given the digests before and after.
+/// Records an override of a handoff's result, given the digests before and after, and whether the caller is none of
+/// the gate's people.
 pub(super) async fn of_handoff(
     m: &mut Mutation,
-    handoff: &mut pb::Handoff,
+    handoff: &pb::Handoff,
     kind: OverrideKind,
     reason: pb::Reason,
     (before_digest, after_digest): (String, String),
+    outsider: bool,
 ) -> Result<String> {
-    handoff.override_count += 1;
     let what = pb::Override {
         resource: handoff.name.clone(),
         gate_version: handoff.gate_version.clone(),
@@ -44,6 +45,7 @@ pub(super) async fn of_handoff(
         reason: Some(reason),
         before_digest,
         after_digest,
+        outsider,
         ..Default::default()
     };
     insert(m, what).await

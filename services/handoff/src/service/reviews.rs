@@ -3,6 +3,7 @@
 use super::held::Held;
 use super::{Service, clocks, iterations};
 use crate::machine::{self, Action};
+use crate::pattern_rules::{Done, Step, Work, judge};
 use crate::store::{reviews, variants};
 use crate::{principal, review_rules, signatures};
 use remit_api::handoff::v1 as pb;
@@ -60,6 +61,9 @@ impl Service {
             let gate = held.gate(m).await?;
             let now = m.now();
             principal::check_reviewer(&gate, &held.handoff, &cx.actor, now)?;
+            if !held.handoff.human_led {
+                judge(&request.name, held.handoff.pattern(), Work::Creative, Step::Accept, Done::default())?;
+            }
             let handoff = &mut held.handoff;
             let graded = review_rules::grade(handoff, &gate, request.variants)?;
             let passed: Vec<String> =

@@ -2,17 +2,17 @@
 
 use super::batches::{self, Batch};
 use super::leads::Lead;
-use super::{Service, overrides};
+use super::{Service, decisions, overrides};
 use crate::store::{Routings, routings};
-use crate::{gate_rules, review_rules};
+use crate::{gate_rules, principal, review_rules};
 use futures::{Stream, StreamExt as _};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, OverrideKind, RoutingReason, RoutingState};
 use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
 use remit_core::details::{LeadAccepted, LeadReassigned, RoutingReviewed};
-use remit_core::name::{self, RoutingName};
-use remit_core::{Error, Kind, Result, routing as rules};
+use remit_core::name::RoutingName;
+use remit_core::{Actor, Error, Kind, Result, Timestamp};
 use remit_runtime::{Cx, foreign};
 use remit_store::{Mutation, Records as _};
 use tonic::Streaming;
@@ -75,7 +75,8 @@ impl Service {
     pub(crate) async fn accept_lead(&self, cx: &Cx, request: pb::AcceptLeadRequest) -> Result<pb::Routing> {
         self.mutate(cx.call(&request), async |m| {
             let mut lead = Lead::claim(m, &request.name).await?;
-            lead.check_holder(&cx.actor, "accepted")?;
+            let gate = lead.gate(m).await?;
+            lead.check_holder(&gate, &cx.actor, m.now(), "accepted")?;
             routings::end_assignment(m, &lead.routing, true).await?;
             let routing = &mut lead.routing;
             routing.state = RoutingState::Accepted.into();
@@ -94,8 +95,8 @@ impl Service {
     pub(crate) async fn reassign_lead(&self, cx: &Cx, request: pb::ReassignLeadRequest) -> Result<pb::Routing> {
         self.mutate(cx.call(&request), async |m| {
             let mut lead = Lead::claim(m, &request.name).await?;
-            lead.check_holder(&cx.actor, "reassigned")?;
             let gate = lead.gate(m).await?;
+            lead.check_holder(&gate, &cx.actor, m.now(), "reassigned")?;
             lead.check_owner(gate_rules::routing(&gate)?, &request.owner)?;
             routings::end_assignment(m, &lead.routing, false).await?;
             let from_sales_ops = lead.routing.state() == RoutingState::SalesOps;
@@ -127,15 +128,25 @@ impl Service {
     pub(crate) async fn review_routing(&self, cx: &Cx, request: pb::ReviewRoutingRequest) -> Result<pb::Routing> {
         self.mutate(cx.call(&request), async |m| {
             let mut lead = Lead::claim(m, &request.name).await?;
+            let gate = lead.gate(m).await?;
             let confirmed = lead.routing.destination() == request.destination();
+            let outsider = !principal::of_gate(&gate, &cx.actor, m.now());
+            check_reviewer(&lead.routing, &gate, &cx.actor, m.now(), confirmed)?;
             if confirmed && !lead.routing.checked_by.is_empty() {
                 let message = format!("{} was checked by {}", request.name, lead.routing.checked_by);
                 return Err(Error::precondition("ROUTING_CHECKED", message));
             }
+            let held = lead.routing.state() == RoutingState::Held;
+            let mut details = RoutingReviewed { sampled: lead.routing.sampled, held, outsider, ..Default::default() };
+            if held && (confirmed || request.reason.is_some()) {
+                decisions::decided(m, &mut lead).await?;
+            }
             lead.routing.checked_by.clone_from(&cx.actor.subject);
             lead.routing.check_time = Some(stamp(m.now()));
-            let mut details = RoutingReviewed { sampled: lead.routing.sampled, ..Default::default() };
             if confirmed {
+                if held {
+                    decisions::release(m, &mut lead, &gate, &request.owner).await?;
+                }
                 return lead.save(m, cx.method, "CONFIRMED", details).await;
             }
             let Some(reason) = request.reason.clone() else {
@@ -144,7 +155,7 @@ impl Service {
             review_rules::check_reason(&reason, "reason")?;
             let code = reason.code();
             details.text.clone_from(&reason.text);
-            details.override_name = redirect(m, &mut lead, &request, reason).await?;
+            details.override_name = redirect(m, &mut lead, &gate, &request, (reason, outsider)).await?;
             lead.save(m, cx.method, code.word(), details).await
         })
         .await
@@ -188,27 +199,17 @@ fn answer(batch: &pb::RouteLeadsRequest, done: Batch) -> pb::RouteLeadsResponse 
 async fn redirect(
     m: &mut Mutation,
     lead: &mut Lead,
+    gate: &pb::GateVersion,
     request: &pb::ReviewRoutingRequest,
-    reason: pb::Reason,
+    (reason, outsider): (pb::Reason, bool),
 ) -> Result<String> {
-    let gate = lead.gate(m).await?;
-    let gated = gate_rules::routing(&gate)?;
+    let gated = gate_rules::routing(gate)?;
     routings::end_assignment(m, &lead.routing, false).await?;
     if request.destination() == Destination::Sales {
-        let owner = if request.owner.is_empty() {
-            let id = name::last(&lead.routing.name);
-            let by_rule = rules::assign(id, &lead.routing.recommended_owner, &gated.sales_owners);
-            by_rule.ok_or_else(|| Error::internal("an active gate lists no sales owners"))?.to_owned()
-        } else {
-            lead.check_owner(gated, &request.owner)?;
-            request.owner.clone()
-        };
-        lead.assign(m, &gate, &owner).await?;
+        let owner = decisions::owner_for(lead, gated, &request.owner)?;
+        lead.assign(m, gate, &owner).await?;
     } else {
-        lead.routing.destination = Destination::Nurture.into();
-        lead.routing.state = RoutingState::Nurture.into();
-        lead.routing.owner.clear();
-        lead.routing.notified_group.clone_from(&gated.sdr_group);
+        decisions::to_nurture(lead, gated);
     }
     if !lead.routing.reasons().any(|known| known == RoutingReason::Overridden) {
         lead.routing.reasons.push(RoutingReason::Overridden.into());
@@ -220,7 +221,32 @@ async fn redirect(
         kind: OverrideKind::Edit.into(),
         reason: Some(reason),
         before_digest: lead.before_digest.clone(),
+        outsider,
         ..Default::default()
     };
     overrides::insert(m, what).await
+}
+
+/// Refuses the check of who is none of the gate's people, unless it is an override of the destination, which is counted
+/// as one by an outsider; and of who has the lead, because nobody checks what they have themselves.
+///
+/// # Errors
+/// `PermissionDenied` (`NOT_OF_THIS_GATE`, `REVIEWER_NOT_ELIGIBLE`).
+fn check_reviewer(
+    routing: &pb::Routing,
+    gate: &pb::GateVersion,
+    actor: &Actor,
+    now: Timestamp,
+    confirmed: bool,
+) -> Result<()> {
+    if !confirmed {
+        return Ok(());
+    }
+    principal::check_of_gate(gate, actor, now)?;
+    if !routing.owner.is_empty() && [Some(&actor.subject), actor.on_behalf_of.as_ref()].contains(&Some(&routing.owner))
+    {
+        let message = format!("{} has the lead of {} and may not check its routing", actor.subject, routing.name);
+        return Err(Error::denied("REVIEWER_NOT_ELIGIBLE", message));
+    }
+    Ok(())
 }

@@ -2,11 +2,11 @@
 
 use super::Service;
 use crate::statistics::{considered, latency, rate};
-use crate::store::clocks::ACCEPT;
+use crate::store::clocks::{ACCEPT, DECIDE};
 use crate::store::routings::bit;
 use crate::store::summaries::{self, Clocks, Count, Late, LateLead, Overridden, Routed, Span};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::{Destination, HandoffState, RoutingReason};
+use remit_api::handoff::v1::{Destination, HandoffState, RoutingReason, RoutingState};
 use remit_api::wire::time::stamp;
 use remit_api::wire::{Word, decode, range};
 use remit_core::name::GateName;
@@ -38,6 +38,18 @@ fn level(clocks: Clocks) -> pb::ServiceLevelSummary {
         open_count: clocks.open,
         met: Some(rate(clocks.met, clocks.met + clocks.breached)),
     }
+}
+
+/// The clock of this name, with nothing counted if none was started.
+fn level_named(clocks: &[Clocks], clock: &str) -> pb::ServiceLevelSummary {
+    let found = clocks.iter().find(|found| found.clock == clock);
+    let (met, breached, open) = found.map_or((0, 0, 0), |found| (found.met, found.breached, found.open));
+    level(Clocks { clock: clock.to_owned(), met, breached, open })
+}
+
+/// How many of these overrides are by people who are none of the gate's.
+fn by_outsiders(overrides: &[Overridden]) -> i64 {
+    overrides.iter().filter(|row| row.outsider).map(|row| row.count).sum()
 }
 
 fn by_reason(overrides: &[Overridden]) -> Vec<pb::NamedCount> {
@@ -106,6 +118,7 @@ impl Service {
             oldest_open_create_time: oldest.as_ref().map(|open| stamp(open.create_time)),
             oldest_open: oldest.map(|open| open.name).unwrap_or_default(),
             breaches: late.into_iter().map(late_handoff).collect::<Result<_>>()?,
+            outsider_override_count: by_outsiders(&overrides),
         })
     }
 
@@ -119,14 +132,16 @@ impl Service {
         let span = Span { tenant: &cx.tenant, gate: "", time };
         let mut tx = self.db.snapshot().await?;
         let rows = summaries::routings(&mut tx, &span).await?;
-        let accept = summaries::accept_clocks(&mut tx, &span).await?;
+        let clocks = summaries::lead_clocks(&mut tx, &span).await?;
         let accepted = summaries::accepted(&mut tx, &span).await?;
         let overrides = summaries::overrides(&mut tx, &span, "routings/").await?;
         let briefings = summaries::briefings(&mut tx, &span).await?;
         let late = summaries::late_leads(&mut tx, &span, MOST_BREACHES).await?;
 
         let sum = |of: fn(&Routed) -> i64| rows.iter().map(of).sum::<i64>();
-        let to = |destination| rows.iter().filter(move |row| row.destination == destination);
+        let held = || rows.iter().filter(|row| row.state == RoutingState::Held);
+        let decided = || rows.iter().filter(|row| row.state != RoutingState::Held);
+        let to = |destination| decided().filter(move |row| row.destination == destination);
         let reasons = rows.iter().flat_map(|row| {
             let reasons = RoutingReason::VALUES.iter().filter_map(|(_, number)| RoutingReason::try_from(*number).ok());
             reasons.filter(|reason| row.reasons & bit(*reason) != 0).map(|reason| (reason.word(), row.count))
@@ -142,7 +157,7 @@ impl Service {
             high_intent_count: sum(|row| row.high_intent),
             data_quality_count: sum(|row| row.data_quality),
             states: tally(rows.iter().map(|row| (row.state.word(), row.count))),
-            accept: Some(level(accept)),
+            accept: Some(level_named(&clocks, ACCEPT)),
             accept_latency: Some(latency(accepted.into_iter().map(|accepted| accepted.latency_us).collect())),
             reassigned_count: sum(|row| row.reassigns),
             sampled_count,
@@ -152,6 +167,9 @@ impl Service {
             briefings_issued: briefings.total,
             briefings_acknowledged: Some(rate(briefings.count, briefings.total)),
             breaches: late.into_iter().map(late_lead).collect::<Result<_>>()?,
+            held_count: held().map(|row| row.count).sum(),
+            decide: Some(level_named(&clocks, DECIDE)),
+            outsider_override_count: by_outsiders(&overrides),
         })
     }
 }
@@ -162,6 +180,7 @@ fn models(rows: &[Routed]) -> Vec<pb::ModelRouting> {
     for row in rows {
         let model = models.entry(&row.model_version).or_default();
         match row.destination {
+            _ if row.state == RoutingState::Held => model.held_count += row.count,
             Destination::Sales => model.routed_count += row.count,
             Destination::Nurture | Destination::Unspecified => model.nurtured_count += row.count,
         }
@@ -195,7 +214,7 @@ fn late_handoff(late: Late) -> Result<pb::BreachRecord> {
 
 fn late_lead(late: LateLead) -> Result<pb::BreachRecord> {
     let breach = pb::Breach {
-        clock: ACCEPT.into(),
+        clock: late.clock,
         round: narrow(late.round)?,
         due_time: Some(stamp(late.due_time)),
         detect_time: Some(stamp(late.detect_time)),

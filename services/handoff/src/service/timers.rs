@@ -2,7 +2,7 @@
 
 use super::clocks::{self, kinds};
 use super::held::Held;
-use super::{briefings, calendars, leads, work};
+use super::{briefings, calendars, decisions, leads, work};
 use crate::machine::{self, Action};
 use crate::store::clocks::{REVIEW, TRIAGE};
 use crate::{principal, signatures, store};
@@ -27,6 +27,7 @@ impl TimerHandler for Timers {
                 kinds::TRIAGE => triage_due(m, timer, &payload).await,
                 kinds::EXPIRE => expire(m, &payload).await,
                 kinds::ACCEPT => leads::accept_due(m, timer, &payload).await,
+                kinds::DECIDE => decisions::decide_due(m, timer, &payload).await,
                 kinds::BRIEFING => briefings::issue(m, &payload).await,
                 kinds::NOTICE => work::remove(m, pb::WorkKind::SdrNotification, &payload).await,
                 kind => Err(Error::internal(format!("no handler for timers of kind {kind}"))),
@@ -67,6 +68,7 @@ async fn review_due(m: &mut Mutation, timer: &Timer, name: &str) -> Result<()> {
         let level = clocks::required(next.service_level.as_ref().or(gate.service_level.as_ref()), &gate)?;
         let due = calendars::due(m.tx(), &tenant, level, timer.detected_at).await?;
         held.handoff.rung += 1;
+        held.handoff.due_time = Some(stamp(due));
         held.handoff.responsible.clone_from(&called);
         clocks::schedule(m, "review", name, kinds::REVIEW, due).await?;
     }
@@ -86,7 +88,8 @@ async fn triage_due(m: &mut Mutation, timer: &Timer, name: &str) -> Result<()> {
 
 /// A review is about to be late.
 async fn remind(m: &mut Mutation, name: &str) -> Result<()> {
-    let Some(held) = in_state(m, name, State::InReview).await? else { return Ok(()) };
+    let Some(mut held) = in_state(m, name, State::InReview).await? else { return Ok(()) };
+    held.handoff.remind_time = None;
     let details = ReviewReminded {
         responsible: held.handoff.responsible.as_ref().map(principal::words),
         claimed_by: held.handoff.claimed_by.clone(),

@@ -5,10 +5,10 @@ use super::{Service, clocks};
 use crate::machine::Action;
 use crate::{gate_rules, principal};
 use remit_api::handoff::v1 as pb;
-use remit_api::handoff::v1::{HandoffState as State, TriageCause};
+use remit_api::handoff::v1::TriageCause;
 use remit_api::wire::time::{span, stamp};
+use remit_core::Result;
 use remit_core::details::TriageCompleted;
-use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use remit_store::Mutation;
 
@@ -41,10 +41,7 @@ impl Service {
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             let gate = held.gate(m).await?;
-            if held.state() == State::Escalated && !principal::on_ladder(&gate, &cx.actor, m.now()) {
-                let message = format!("{} is not the owner of the gate, a delegate or on its ladder", cx.actor.subject);
-                return Err(Error::denied("REVIEWER_NOT_ELIGIBLE", message));
-            }
+            principal::check_of_gate(&gate, &cx.actor, m.now())?;
             held.go(Action::Triage)?;
             clocks::stop_triage(m, &mut held, true).await?;
             principal::lead(&mut held.handoff, &cx.actor);

@@ -2,10 +2,12 @@
 //! other content (R6).
 
 use super::held::Held;
+use super::runs::{pattern_of, permitted};
 use super::{Service, clocks, overrides};
 use crate::machine::Action;
+use crate::pattern_rules::{Done, Step, Work, judge};
 use crate::store::{Handoffs, variants};
-use crate::{gate_rules, review_rules, signatures};
+use crate::{gate_rules, principal, review_rules, signatures};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{HandoffState as State, OverrideKind, VariantFate};
 use remit_api::wire::time;
@@ -19,6 +21,14 @@ use remit_store::{Records as _, page};
 impl Service {
     /// Delivers variants for review.
     pub(crate) async fn submit_variants(&self, cx: &Cx, request: pb::SubmitVariantsRequest) -> Result<pb::Handoff> {
+        // Asked outside the mutation and judged inside, as for a run.
+        HandoffName::parse(&request.name, "name")?;
+        let before = Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
+        let permission = match before.state() {
+            State::AiRunning => self.permission_still(&cx.tenant, &before).await,
+            _ => None,
+        };
+        self.show_holds(&cx.tenant, &request.name, permission.as_ref()).await?;
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             let by_person = held.state() == State::HumanLed;
@@ -26,6 +36,12 @@ impl Service {
             if by_person && !cx.actor.is_human() {
                 let message = format!("{} is led by a person, who delivers its variants", request.name);
                 return Err(Error::denied("HUMAN_REQUIRED", message));
+            }
+            if !by_person {
+                let permission = permitted(&mut held.handoff, permission, "its variants are not taken in")?;
+                let pattern = pattern_of(&held.handoff, &permission);
+                judge(&request.name, pattern, Work::Creative, Step::Deliver, Done::default())?;
+                held.handoff.set_pattern(pattern);
             }
             let gate = held.gate(m).await?;
             let count = usize::try_from(gate_rules::creative(&gate)?.variants_required).unwrap_or(0);
@@ -67,6 +83,8 @@ impl Service {
         self.mutate(call, async |m| {
             let mut held = Held::claim(m, &request.name).await?;
             let from = held.state();
+            let gate = held.gate(m).await?;
+            principal::check_of_work(&gate, &held.handoff, &cx.actor, m.now())?;
             held.go(Action::Edit)?;
             edit(&mut held.handoff, &request)?;
             signatures::void(&mut held.handoff, m.now(), OverrideKind::Edit.word());
@@ -74,7 +92,6 @@ impl Service {
                 for variant in &mut held.handoff.variants {
                     variant.fate = VariantFate::Unspecified.into();
                 }
-                let gate = held.gate(m).await?;
                 clocks::start_review(m, &mut held, &gate).await?;
             }
             variants::put(m, &held.handoff).await?;
@@ -84,7 +101,8 @@ impl Service {
                 String::new()
             } else {
                 let digests = (request.before_digest.clone(), request.content_digest.clone());
-                overrides::of_handoff(m, &mut held.handoff, OverrideKind::Edit, reason, digests).await?
+                held.handoff.override_count += 1;
+                overrides::of_handoff(m, &held.handoff, OverrideKind::Edit, reason, digests, false).await?
             };
             let details = VariantEdited {
                 variant: request.variant,

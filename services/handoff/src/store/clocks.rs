@@ -9,10 +9,12 @@ use remit_store::{Mutation, query};
 pub(crate) const REVIEW: &str = "review";
 /// The clock of a triage.
 pub(crate) const TRIAGE: &str = "triage";
+/// The clock of the decision about a held lead, which is kept with the routing.
+pub(crate) const DECIDE: &str = "decide";
 /// The clock of a lead's acceptance, which is kept with its assignment.
 pub(crate) const ACCEPT: &str = "accept";
 
-/// Starts a clock, or goes on with one that a suspension had stopped, with a new due time.
+/// Starts a clock.
 pub(crate) async fn start(
     m: &mut Mutation,
     handoff: &Handoff,
@@ -32,6 +34,30 @@ pub(crate) async fn start(
     .bind(round)
     .bind(&handoff.gate)
     .bind(m.now())
+    .bind(due_time)
+    .execute(m.tx())
+    .await
+    .map(drop)
+}
+
+/// Goes on with a clock that a suspension had stopped, with the time at which it is due now. One that ran out before
+/// keeps its due time: it stays late.
+pub(crate) async fn go_on(
+    m: &mut Mutation,
+    handoff: &Handoff,
+    clock: &'static str,
+    round: i32,
+    due_time: Option<Timestamp>,
+) -> Result<()> {
+    query(
+        "update clocks set stop_time = null,
+             due_time = case when met is null then coalesce($5, due_time) else due_time end
+         where tenant_id = $1 and resource = $2 and clock = $3 and round = $4",
+    )
+    .bind(m.tenant())
+    .bind(&handoff.name)
+    .bind(clock)
+    .bind(round)
     .bind(due_time)
     .execute(m.tx())
     .await

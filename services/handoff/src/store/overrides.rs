@@ -24,6 +24,7 @@ impl Records for Overrides {
         Field::text("gate_version", "gate_version"),
         Field::timestamp("create_time", "create_time"),
         Field::boolean("followed_up", "followed_up"),
+        Field::boolean("outsider", "outsider"),
     ];
 
     fn name(message: &Override) -> &str {
@@ -44,6 +45,7 @@ impl Records for Overrides {
             ("reason", reason.into()),
             ("model_version", (&message.model_version).into()),
             ("followed_up", (!message.follow_ups.is_empty()).into()),
+            ("outsider", message.outsider.into()),
         ]
     }
 }

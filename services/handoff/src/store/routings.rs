@@ -1,5 +1,6 @@
 //! Routings of leads and their assignments to people.
 
+use super::clocks::{ACCEPT, DECIDE};
 use remit_api::handoff::v1::{Destination, Routing, RoutingReason, RoutingState};
 use remit_api::wire::{Word as _, decode};
 use remit_core::{Result, Tenant, Timestamp};
@@ -89,6 +90,7 @@ pub(crate) async fn assign(m: &mut Mutation, routings: &[&Routing], clock: &str)
     BulkInsert::into("assignments")
         .text("tenant_id", vec![m.tenant().as_str().to_owned(); count])
         .text("routing", last().map(|(routing, _)| routing.name.clone()))
+        .text("clock", vec![ACCEPT.to_owned(); count])
         .bigint("round", last().map(|(routing, _)| round(routing)))
         .text("clock_id", vec![clock.to_owned(); count])
         .text("owner", last().map(|(_, assignment)| assignment.owner.clone()))
@@ -97,6 +99,41 @@ pub(crate) async fn assign(m: &mut Mutation, routings: &[&Routing], clock: &str)
         .execute(m.tx())
         .await
         .map(drop)
+}
+
+/// Records that each of these leads waits for a decision, for which the clock `clock` starts now.
+pub(crate) async fn hold(m: &mut Mutation, routings: &[&Routing], clock: &str) -> Result<()> {
+    let held = || routings.iter().filter_map(|routing| Some((routing, routing.held.as_ref()?)));
+    let (count, now) = (held().count(), m.now());
+    BulkInsert::into("assignments")
+        .text("tenant_id", vec![m.tenant().as_str().to_owned(); count])
+        .text("routing", held().map(|(routing, _)| routing.name.clone()))
+        .text("clock", vec![DECIDE.to_owned(); count])
+        .bigint("round", held().map(|(_, held)| i64::from(held.round)))
+        .text("clock_id", vec![clock.to_owned(); count])
+        .text("owner", vec![String::new(); count])
+        .bigint("assign_time", vec![now.0; count])
+        .bigint("due_time", held().map(|(_, held)| super::given(&held.due_time).0))
+        .execute(m.tx())
+        .await
+        .map(drop)
+}
+
+/// Ends the wait of a held lead by a decision; met if in time. What ran out before stays so.
+pub(crate) async fn end_hold(m: &mut Mutation, routing: &Routing) -> Result<()> {
+    query(
+        "update assignments set end_time = $5,
+             met = case when met is not null then met when $5 <= due_time then 1 else 0 end
+         where tenant_id = $1 and routing = $2 and clock = $3 and round = $4 and end_time is null",
+    )
+    .bind(m.tenant())
+    .bind(&routing.name)
+    .bind(DECIDE)
+    .bind(routing.held.as_ref().map_or(0, |held| held.round))
+    .bind(m.now())
+    .execute(m.tx())
+    .await
+    .map(drop)
 }
 
 /// The number of a lead's last assignment, counted from 1; 0 if it has none.
@@ -110,19 +147,20 @@ pub(crate) async fn end_assignment(m: &mut Mutation, routing: &Routing, accepted
     query(
         "update assignments set end_time = $4, accept_time = case when $5 = 1 then $4 else null end,
              met = case when met is not null then met when $4 <= due_time then 1 else 0 end
-         where tenant_id = $1 and routing = $2 and round = $3 and end_time is null",
+         where tenant_id = $1 and routing = $2 and round = $3 and clock = $6 and end_time is null",
     )
     .bind(m.tenant())
     .bind(&routing.name)
     .bind(round(routing))
     .bind(m.now())
     .bind(accepted)
+    .bind(ACCEPT)
     .execute(m.tx())
     .await
     .map(drop)
 }
 
-/// Marks the assignments of a clock as late and returns routings and rounds; each at most once.
+/// Marks the assignments, or holds, of a clock as late and returns routings and rounds; each at most once.
 pub(crate) async fn breach_assignments(
     m: &mut Mutation,
     clock: &str,

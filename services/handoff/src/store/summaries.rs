@@ -97,6 +97,7 @@ rows! {
     /// A lead that nobody accepted in time.
     LateLead {
         routing: String,
+        clock: String,
         round: i64,
         due_time: Timestamp,
         detect_time: Timestamp,
@@ -108,6 +109,7 @@ rows! {
         reason: ReasonCode,
         model_version: String,
         followed_up: bool,
+        outsider: bool,
         count: i64,
     }
 
@@ -136,6 +138,7 @@ rows! {
     Day {
         routed: i64,
         nurtured: i64,
+        held: i64,
         high_intent: i64,
         high_intent_nurtured: i64,
         data_quality: i64,
@@ -254,10 +257,11 @@ pub(crate) async fn late_handoffs(tx: &mut Tx, span: &Span<'_>, limit: i64) -> R
 /// Overrides of the span whose resource is in a collection (`handoffs/` or `routings/`).
 pub(crate) async fn overrides(tx: &mut Tx, span: &Span<'_>, collection: &str) -> Result<Vec<Overridden>> {
     let query = query(
-        "select kind, reason, model_version, followed_up, count(*) as count from overrides
+        "select kind, reason, model_version, followed_up, outsider, count(*) as count from overrides
          where tenant_id = $1 and ($2 = '' or gate = $2) and create_time >= $3 and create_time < $4
              and substr(resource, 1, 9) = $5
-         group by kind, reason, model_version, followed_up order by kind, reason, model_version, followed_up",
+         group by kind, reason, model_version, followed_up, outsider
+         order by kind, reason, model_version, followed_up, outsider",
     );
     Overridden::all(span.bind(query).bind(collection), tx).await
 }
@@ -276,14 +280,14 @@ pub(crate) async fn routings(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Routed>
     Routed::all(span.bind_times(query), tx).await
 }
 
-/// The clocks to accept of the assignments made in the span.
-pub(crate) async fn accept_clocks(tx: &mut Tx, span: &Span<'_>) -> Result<Clocks> {
+/// The clocks of leads that were started in the span: to accept them, and to decide about held ones.
+pub(crate) async fn lead_clocks(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Clocks>> {
     let query = query(
-        "select 'accept' as clock, count(*) filter (where met = 1) as met, count(*) filter (where met = 0) as breached,
+        "select clock, count(*) filter (where met = 1) as met, count(*) filter (where met = 0) as breached,
              count(*) filter (where met is null) as open
-         from assignments where tenant_id = $1 and assign_time >= $2 and assign_time < $3",
+         from assignments where tenant_id = $1 and assign_time >= $2 and assign_time < $3 group by clock order by clock",
     );
-    Clocks::one(span.bind_times(query), tx).await
+    Clocks::all(span.bind_times(query), tx).await
 }
 
 /// From assignment to acceptance, of the assignments made in the span.
@@ -298,9 +302,9 @@ pub(crate) async fn accepted(tx: &mut Tx, span: &Span<'_>) -> Result<Vec<Accepte
 /// The assignments that ran out in the span, oldest first.
 pub(crate) async fn late_leads(tx: &mut Tx, span: &Span<'_>, limit: i64) -> Result<Vec<LateLead>> {
     let query = query(
-        "select routing, round, due_time, detect_time from assignments
+        "select routing, clock, round, due_time, detect_time from assignments
          where tenant_id = $1 and due_time >= $2 and due_time < $3 and detect_time is not null
-         order by due_time, routing, round limit $4",
+         order by due_time, routing, clock, round limit $4",
     );
     LateLead::all(span.bind_times(query).bind(limit), tx).await
 }
@@ -317,14 +321,17 @@ pub(crate) async fn briefings(tx: &mut Tx, span: &Span<'_>) -> Result<Share> {
 /// Counts the leads of a day.
 pub(crate) async fn day(tx: &mut Tx, span: &Span<'_>) -> Result<Day> {
     let query = query(
-        "select count(*) filter (where destination = $4) as routed, count(*) filter (where destination = $5) as nurtured,
+        "select count(*) filter (where destination = $4 and state <> $6) as routed,
+             count(*) filter (where destination = $5 and state <> $6) as nurtured,
+             count(*) filter (where state = $6) as held,
              count(*) filter (where high_intent = 1) as high_intent,
-             count(*) filter (where high_intent = 1 and destination = $5) as high_intent_nurtured,
+             count(*) filter (where high_intent = 1 and destination = $5 and state <> $6) as high_intent_nurtured,
              count(*) filter (where data_quality_flag = 1) as data_quality,
              count(*) filter (where sampled = 1 and checked = 0) as unchecked_samples
          from routings where tenant_id = $1 and create_time >= $2 and create_time < $3",
     );
     let query = span.bind_times(query).bind(Destination::Sales.word()).bind(Destination::Nurture.word());
+    let query = query.bind(RoutingState::Held.word());
     Day::one(query, tx).await
 }
 

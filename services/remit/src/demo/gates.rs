@@ -1,9 +1,13 @@
-//! Makes the two gates that ship as drafts ready: somebody is named accountable, then they are activated.
+//! Makes the two gates that ship as drafts ready: somebody is named accountable, then the steering group puts them in
+//! force, because nothing passed a gate before its first version.
 
 use super::actors::{Actors, refused};
+use super::models::{approve, propose};
+use remit_api::council::v1::ActivateGate;
+use remit_api::council::v1::action::Kind as ActionKind;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::gate_version::Rules;
-use remit_api::handoff::v1::{ActivateGateVersionRequest, GateState, GetGateVersionRequest, UpdateGateVersionRequest};
+use remit_api::handoff::v1::{GateState, GetGateVersionRequest, UpdateGateVersionRequest};
 use remit_core::Result;
 
 /// Activates both gates.
@@ -29,23 +33,24 @@ pub(super) async fn run(actors: &Actors) -> Result<()> {
             paths.push("routing".to_owned());
         }
         version.etag.clear();
-        client
+        let version = client
             .update_gate_version(UpdateGateVersionRequest {
                 gate_version: Some(version),
                 update_mask: Some(prost_types::FieldMask { paths }),
                 request_id: format!("demo-gate-{gate}"),
             })
             .await
-            .map_err(refused)?;
-        client
-            .activate_gate_version(ActivateGateVersionRequest {
-                name,
-                reason: "the numbers of the two worked examples, agreed by the marketing lead".into(),
-                request_id: format!("demo-activate-{gate}"),
-                ..Default::default()
-            })
-            .await
-            .map_err(refused)?;
+            .map_err(refused)?
+            .into_inner();
+        let proposal = propose(
+            actors,
+            &format!("activate-{gate}"),
+            &format!("Put the gate {gate} in force"),
+            "The numbers of the two worked examples, agreed by the marketing lead.",
+            ActionKind::ActivateGate(ActivateGate { gate_version: name, content_digest: version.digest }),
+        )
+        .await?;
+        approve(actors, &proposal).await?;
     }
     Ok(())
 }

@@ -300,7 +300,17 @@ pub(super) async fn suspend_lead_scorer(actors: &Actors, version: usize, rationa
     Ok(proposal.name)
 }
 
-async fn propose(actors: &Actors, id: &str, title: &str, rationale: &str, kind: ActionKind) -> Result<Proposal> {
+/// Makes a proposal to the steering group and opens it.
+///
+/// # Errors
+/// Whatever the council refuses.
+pub(super) async fn propose(
+    actors: &Actors,
+    id: &str,
+    title: &str,
+    rationale: &str,
+    kind: ActionKind,
+) -> Result<Proposal> {
     let proposal = Proposal {
         title: title.into(),
         rationale: rationale.into(),
@@ -331,7 +341,10 @@ fn vote(proposal: &Proposal, actor: &str, attempt: &str) -> VoteRequest {
 }
 
 /// Votes of the people who may, until the proposal is decided, and waits until it is carried out.
-async fn approve(actors: &Actors, proposal: &Proposal) -> Result<()> {
+///
+/// # Errors
+/// Whatever the council refuses; `Internal` if the proposal fails or is not carried out.
+pub(super) async fn approve(actors: &Actors, proposal: &Proposal) -> Result<()> {
     for actor in ["ada", "ben", "cleo"] {
         let mut client = ProposalServiceClient::new(actors.to("council", actor)?);
         match client.vote(vote(proposal, actor, "1")).await {

@@ -2,8 +2,9 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, MODEL, activate, claim, content, create, decide, deliver, director, get, grades, handoffs, maker,
-    move_model, name, permit, publish, requester, start, summary, trigger, triggered, until_denied, variants,
+    CREATIVE, MODEL, PROMPT, REVISED, activate, claim, content, create, decide, deliver, director, get, grades,
+    handoffs, maker, move_model, name, permit, publish, requester, start, summary, trigger, triggered, until_denied,
+    variants,
 };
 use crate::support::{Suite, reason};
 use remit_api::handoff::v1 as pb;
@@ -64,22 +65,22 @@ async fn work_starts_when_brief_and_budget_are_there(suite: Suite) {
 async fn ai_runs_only_with_scorings_permission(suite: Suite) {
     activate(&suite, CREATIVE).await;
     triggered(&suite, "h").await;
-    let refused = start(&suite, "h", "prompts/1").await.unwrap_err();
+    let refused = start(&suite, "h", PROMPT).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "TASK_NOT_PERMITTED"));
     assert!(refused.message().contains(MODEL), "{}", refused.message());
     permit(&suite).await;
-    let running = start(&suite, "h", "prompts/1").await.unwrap();
+    let running = start(&suite, "h", PROMPT).await.unwrap();
     assert_eq!((running.state(), running.iteration), (State::AiRunning, 1));
     let mut client = handoffs(&maker(&suite));
     let failed = pb::FailRunRequest { name: name("h"), reason: "out of memory".into(), ..Default::default() };
     let failed = client.fail_run(failed).await.unwrap().into_inner();
     assert_eq!((failed.state(), failed.iteration), (State::Triggered, 0));
-    start(&suite, "h", "prompts/1").await.unwrap();
+    start(&suite, "h", PROMPT).await.unwrap();
     for wrong in [variants(1, 11), variants(1, 13)] {
         let request = pb::SubmitVariantsRequest { name: name("h"), variants: wrong, ..Default::default() };
         assert_eq!(reason(&client.submit_variants(request).await.unwrap_err()), "VARIANTS_INVALID");
     }
-    assert_eq!(reason(&start(&suite, "h", "prompts/1").await.unwrap_err()), "HANDOFF_STATE");
+    assert_eq!(reason(&start(&suite, "h", PROMPT).await.unwrap_err()), "HANDOFF_STATE");
 }
 
 async fn eighty_is_accepted_and_a_hundredth_less_is_returned(suite: Suite) {
@@ -92,13 +93,13 @@ async fn eighty_is_accepted_and_a_hundredth_less_is_returned(suite: Suite) {
         ("legal-at-95", [100.0, 85.0, 100.0], false),
     ] {
         triggered(&suite, id).await;
-        deliver(&suite, id, 1, "prompts/1").await;
+        deliver(&suite, id, 1, PROMPT).await;
         claim(&carl, id).await.unwrap();
         if !accepted {
             let refused = decide(&carl, id, 1, best, "").await.unwrap_err();
             assert_eq!(reason(&refused), "PROMPT_VERSION_REQUIRED");
         }
-        let decided = decide(&carl, id, 1, best, "prompts/2").await.unwrap();
+        let decided = decide(&carl, id, 1, best, REVISED).await.unwrap();
         let expected = if accepted { State::Accepted } else { State::Returned };
         assert_eq!(decided.state(), expected, "{id}");
         let review = &decided.reviews[0];
@@ -110,8 +111,8 @@ async fn eighty_is_accepted_and_a_hundredth_less_is_returned(suite: Suite) {
         (legal.reviews[0].variants[0].total, legal.reviews[0].variants[0].failed_items.clone()),
         (95.0, vec!["legal".to_owned()])
     );
-    assert_eq!(reason(&start(&suite, "legal-at-95", "prompts/1").await.unwrap_err()), "PROMPT_NOT_NAMED");
-    deliver(&suite, "legal-at-95", 2, "prompts/2").await;
+    assert_eq!(reason(&start(&suite, "legal-at-95", PROMPT).await.unwrap_err()), "PROMPT_NOT_NAMED");
+    deliver(&suite, "legal-at-95", 2, REVISED).await;
     let parent = name("legal-at-95");
     let kept = handoffs(&carl)
         .list_variants(pb::ListVariantsRequest { parent, ..Default::default() })
@@ -139,12 +140,12 @@ async fn only_eligible_people_decide(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
-    deliver(&suite, "h", 1, "prompts/1").await;
+    deliver(&suite, "h", 1, PROMPT).await;
     let rita = suite.human("rita", &["operator"], &["creative_director"]);
     let refused = claim(&rita, "h").await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "REVIEWER_NOT_ELIGIBLE"));
     let eve = suite.human("eve", &["operator"], &["legal"]);
-    assert_eq!(reason(&claim(&eve, "h").await.unwrap_err()), "REVIEWER_NOT_ELIGIBLE");
+    assert_eq!(reason(&claim(&eve, "h").await.unwrap_err()), "NOT_OF_THIS_GATE");
     assert_eq!(claim(&maker(&suite), "h").await.unwrap_err().code(), Code::PermissionDenied);
     let carl = director(&suite);
     assert_eq!(reason(&decide(&carl, "h", 1, [99.0; 3], "").await.unwrap_err()), "REVIEW_NOT_CLAIMED");
@@ -165,7 +166,7 @@ async fn an_edit_voids_the_signature(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
-    deliver(&suite, "h", 1, "prompts/1").await;
+    deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
     claim(&carl, "h").await.unwrap();
     decide(&carl, "h", 1, [99.0; 3], "").await.unwrap();
@@ -232,16 +233,16 @@ async fn two_failures_escalate_once_and_a_person_leads(suite: Suite) {
     permit(&suite).await;
     triggered(&suite, "h").await;
     let carl = director(&suite);
-    for (iteration, prompt) in [(1, "prompts/1"), (2, "prompts/2")] {
+    for (iteration, prompt) in [(1, PROMPT), (2, REVISED)] {
         deliver(&suite, "h", iteration, prompt).await;
         claim(&carl, "h").await.unwrap();
-        decide(&carl, "h", iteration, [50.0; 3], "prompts/2").await.unwrap();
+        decide(&carl, "h", iteration, [50.0; 3], REVISED).await.unwrap();
     }
     let escalated = get(&suite, "h").await;
     assert_eq!((escalated.state(), escalated.iteration), (State::Escalated, 2));
     let triage = escalated.triage.unwrap();
     assert_eq!((triage.name.as_str(), triage.duration.unwrap().seconds), ("handoffs/h/triage", 1_800));
-    assert_eq!(reason(&start(&suite, "h", "prompts/3").await.unwrap_err()), "HANDOFF_STATE");
+    assert_eq!(reason(&start(&suite, "h", REVISED).await.unwrap_err()), "HANDOFF_STATE");
     let complete = pb::CompleteTriageRequest { name: name("h"), outcome: "a new angle".into(), ..Default::default() };
     let led = handoffs(&carl).complete_triage(complete).await.unwrap().into_inner();
     assert_eq!((led.state(), led.human_led), (State::HumanLed, true));
@@ -287,26 +288,26 @@ async fn people_can_override_at_every_step(suite: Suite) {
         ..Default::default()
     };
     triggered(&suite, "reject").await;
-    deliver(&suite, "reject", 1, "prompts/1").await;
+    deliver(&suite, "reject", 1, PROMPT).await;
     claim(&carl, "reject").await.unwrap();
     decide(&carl, "reject", 1, [99.0; 3], "").await.unwrap();
     let refused = client.override_handoff(override_("reject", pb::OverrideKind::Reject, "")).await.unwrap_err();
     assert_eq!(reason(&refused), "PROMPT_VERSION_REQUIRED");
     let other = pb::OverrideHandoffRequest {
         reason: Some(pb::Reason { code: pb::ReasonCode::Other.into(), text: String::new() }),
-        ..override_("reject", pb::OverrideKind::Reject, "prompts/2")
+        ..override_("reject", pb::OverrideKind::Reject, REVISED)
     };
     assert_eq!(reason(&client.override_handoff(other).await.unwrap_err()), "REASON_TEXT_REQUIRED");
     let rejected =
-        client.override_handoff(override_("reject", pb::OverrideKind::Reject, "prompts/2")).await.unwrap().into_inner();
+        client.override_handoff(override_("reject", pb::OverrideKind::Reject, REVISED)).await.unwrap().into_inner();
     assert_eq!((rejected.state(), rejected.override_count), (State::Returned, 1));
-    start(&suite, "reject", "prompts/2").await.unwrap();
+    start(&suite, "reject", REVISED).await.unwrap();
     let taken =
         client.override_handoff(override_("reject", pb::OverrideKind::Takeover, "")).await.unwrap().into_inner();
     assert_eq!((taken.state(), taken.human_led), (State::HumanLed, true));
 
     triggered(&suite, "back").await;
-    deliver(&suite, "back", 1, "prompts/1").await;
+    deliver(&suite, "back", 1, PROMPT).await;
     claim(&carl, "back").await.unwrap();
     decide(&carl, "back", 1, [99.0; 3], "").await.unwrap();
     publish(&suite, "back", "v01", &content(1, 1)).await.unwrap();
@@ -314,7 +315,7 @@ async fn people_can_override_at_every_step(suite: Suite) {
     assert_eq!((back.state(), back.variants[0].fate()), (State::HumanLed, pb::VariantFate::Withdrawn));
 
     triggered(&suite, "escalate").await;
-    deliver(&suite, "escalate", 1, "prompts/1").await;
+    deliver(&suite, "escalate", 1, PROMPT).await;
     let escalate =
         pb::EscalateHandoffRequest { name: name("escalate"), reason: "too hot".into(), ..Default::default() };
     let escalated = client.escalate_handoff(escalate).await.unwrap().into_inner();
@@ -338,7 +339,7 @@ async fn a_suspended_model_is_not_published(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
-    deliver(&suite, "h", 1, "prompts/1").await;
+    deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
     claim(&carl, "h").await.unwrap();
     decide(&carl, "h", 1, [99.0; 3], "").await.unwrap();

@@ -2,7 +2,8 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, activate, claim, create, decide, deliver, director, get, handoffs, name, permit, summary, triggered,
+    CREATIVE, PROMPT, activate, claim, create, decide, deliver, director, get, handoffs, name, permit, summary,
+    triggered,
 };
 use crate::support::Suite;
 use futures::StreamExt as _;
@@ -24,7 +25,7 @@ async fn a_late_review_climbs_the_ladder_and_is_never_approved(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
-    let offered = deliver(&suite, "h", 1, "prompts/1").await;
+    let offered = deliver(&suite, "h", 1, PROMPT).await;
     suite.advance(HOUR * 21).await;
     suite.settle().await;
     assert!(get(&suite, "h").await.breaches.is_empty());
@@ -71,7 +72,7 @@ async fn the_work_queue_can_be_watched(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "first").await;
-    deliver(&suite, "first", 1, "prompts/1").await;
+    deliver(&suite, "first", 1, PROMPT).await;
     let carl = director(&suite);
     let watched = handoffs(&carl).watch_work(pb::WatchWorkRequest::default()).await.unwrap().into_inner();
     let mut messages = Box::pin(
@@ -93,7 +94,7 @@ async fn the_work_queue_can_be_watched(suite: Suite) {
     drop(messages);
 
     triggered(&suite, "second").await;
-    deliver(&suite, "second", 1, "prompts/1").await;
+    deliver(&suite, "second", 1, PROMPT).await;
     let request = pb::WatchWorkRequest { cursor: gone.cursor, kinds: vec![pb::WorkKind::Review.into()] };
     let mut resumed = handoffs(&carl).watch_work(request).await.unwrap().into_inner();
     let next = loop {

@@ -2,8 +2,8 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish, triggered,
-    variants,
+    CREATIVE, PROMPT, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish,
+    triggered, variants,
 };
 use crate::support::{Suite, eventually};
 use remit_api::handoff::v1 as pb;
@@ -36,7 +36,7 @@ async fn published(suite: &Suite, edited: bool) -> pb::Handoff {
     activate(suite, CREATIVE).await;
     permit(suite).await;
     triggered(suite, "h").await;
-    deliver(suite, "h", 1, "prompts/1").await;
+    deliver(suite, "h", 1, PROMPT).await;
     let carl = director(suite);
     let mut seen = content(1, 1);
     if edited {

@@ -22,7 +22,7 @@ cases! {
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn lead(id: &str, score: Option<f64>, confidence: Option<f64>) -> pb::Lead {
+pub(super) fn lead(id: &str, score: Option<f64>, confidence: Option<f64>) -> pb::Lead {
     let enrichment = [("company_size", "250"), ("intent_signals", "pricing page")];
     pb::Lead {
         lead_id: id.into(),
@@ -34,11 +34,11 @@ fn lead(id: &str, score: Option<f64>, confidence: Option<f64>) -> pb::Lead {
     }
 }
 
-fn batch(number: i64, leads: Vec<pb::Lead>) -> pb::RouteLeadsRequest {
+pub(super) fn batch(number: i64, leads: Vec<pb::Lead>) -> pb::RouteLeadsRequest {
     pb::RouteLeadsRequest { leads, model_version: MODEL.into(), task: TASK.into(), batch: number, ..Default::default() }
 }
 
-async fn route_batches(suite: &Suite, batches: Vec<pb::RouteLeadsRequest>) -> Vec<pb::RouteLeadsResponse> {
+pub(super) async fn route_batches(suite: &Suite, batches: Vec<pb::RouteLeadsRequest>) -> Vec<pb::RouteLeadsResponse> {
     let mut answers = routing(&suite.platform()).route_leads(stream::iter(batches)).await.unwrap().into_inner();
     let mut all = Vec::new();
     while let Some(answer) = answers.message().await.unwrap() {
@@ -47,7 +47,7 @@ async fn route_batches(suite: &Suite, batches: Vec<pb::RouteLeadsRequest>) -> Ve
     all
 }
 
-async fn route(suite: &Suite, lead: pb::Lead) -> Result<pb::Routing, tonic::Status> {
+pub(super) async fn route(suite: &Suite, lead: pb::Lead) -> Result<pb::Routing, tonic::Status> {
     let request =
         pb::RouteLeadRequest { lead: Some(lead), model_version: MODEL.into(), task: TASK.into(), ..Default::default() };
     routing(&suite.platform()).route_lead(request).await.map(tonic::Response::into_inner)
@@ -60,16 +60,16 @@ async fn hot(suite: &Suite, id: &str) -> pb::Routing {
     routed
 }
 
-fn seller(suite: &Suite, subject: &str) -> Caller {
+pub(super) fn seller(suite: &Suite, subject: &str) -> Caller {
     suite.human(subject, &["reviewer"], &["sales"])
 }
 
-async fn accept(caller: &Caller, id: &str) -> Result<pb::Routing, tonic::Status> {
+pub(super) async fn accept(caller: &Caller, id: &str) -> Result<pb::Routing, tonic::Status> {
     let request = pb::AcceptLeadRequest { name: format!("routings/{id}"), ..Default::default() };
     routing(caller).accept_lead(request).await.map(tonic::Response::into_inner)
 }
 
-async fn reassign(caller: &Caller, id: &str, owner: &str) -> Result<pb::Routing, tonic::Status> {
+pub(super) async fn reassign(caller: &Caller, id: &str, owner: &str) -> Result<pb::Routing, tonic::Status> {
     let request = pb::ReassignLeadRequest {
         name: format!("routings/{id}"),
         owner: owner.into(),
@@ -79,7 +79,7 @@ async fn reassign(caller: &Caller, id: &str, owner: &str) -> Result<pb::Routing,
     routing(caller).reassign_lead(request).await.map(tonic::Response::into_inner)
 }
 
-async fn summary(suite: &Suite) -> pb::RoutingSummary {
+pub(super) async fn summary(suite: &Suite) -> pb::RoutingSummary {
     let request = pb::SummarizeRoutingRequest { time_range: Some(all_time(suite).await) };
     routing(&suite.admin()).summarize_routing(request).await.unwrap().into_inner()
 }

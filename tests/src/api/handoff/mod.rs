@@ -7,7 +7,12 @@ mod erasure;
 pub(super) mod gates;
 pub(super) mod leads;
 pub(super) mod noops;
+pub(super) mod patterns;
+pub(super) mod people;
+pub(super) mod runs;
+pub(super) mod suspensions;
 
+use super::registry::{approve_artifact, create_artifact};
 use crate::support::{Caller, Connection, Suite, eventually, stamp};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
@@ -20,9 +25,17 @@ use remit_api::scoring::v1 as scoring;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_core::digest;
+use tonic::Code;
 
 const TASK: &str = "tasks/made-by-ai";
 const MODEL: &str = "models/maker/versions/1";
+/// The prompt of first runs, and the one that reviewers return work for.
+const PROMPT: &str = "artifacts/prompt/versions/1";
+const REVISED: &str = "artifacts/revised-prompt/versions/1";
+const GUARDRAIL: &str = "artifacts/guardrail/versions/1";
+const STYLE_GUIDE: &str = "artifacts/style-guide/versions/1";
+/// Predictability, risk and human judgment of work that people only watch.
+const AUTOMATIC: [i32; 3] = [5, 1, 1];
 pub(super) const CREATIVE: &str = "gates/creative-approval";
 pub(super) const ROUTING: &str = "gates/lead-routing";
 
@@ -55,22 +68,98 @@ fn maker(suite: &Suite) -> Caller {
 
 /// Names an accountable person and activates version 1 of a template.
 pub(super) async fn activate(suite: &Suite, gate: &str) -> pb::GateVersion {
+    let complete = completed(suite, gate).await;
+    put_in_force(suite, &complete.name).await
+}
+
+/// Names an accountable person in version 1 of a template, which is then complete.
+pub(super) async fn completed(suite: &Suite, gate: &str) -> pb::GateVersion {
     let mut client = gates(&suite.admin());
     let name = format!("{gate}/versions/1");
-    let mut version =
-        client.get_gate_version(pb::GetGateVersionRequest { name: name.clone() }).await.unwrap().into_inner();
+    let mut version = client.get_gate_version(pb::GetGateVersionRequest { name }).await.unwrap().into_inner();
     version.accountable_person = "ada".into();
     if let Some(Rules::Routing(rules)) = &mut version.rules {
         rules.sales_owners = ["sam", "sue", "sid", "sky"].map(str::to_owned).to_vec();
     }
     let update = pb::UpdateGateVersionRequest { gate_version: Some(version), ..Default::default() };
-    client.update_gate_version(update).await.unwrap();
-    let activation = pb::ActivateGateVersionRequest { name, reason: "agreed".into(), ..Default::default() };
+    client.update_gate_version(update).await.unwrap().into_inner()
+}
+
+/// Puts a gate version in force by a decision of the council.
+async fn put_in_force(suite: &Suite, name: &str) -> pb::GateVersion {
+    let mut client = gates(&suite.admin());
+    let request = pb::GetGateVersionRequest { name: name.to_owned() };
+    let content_digest = client.get_gate_version(request).await.unwrap().into_inner().digest;
+    let activation = pb::ActivateGateVersionRequest {
+        name: name.to_owned(),
+        reason: "agreed".into(),
+        content_digest,
+        ..Default::default()
+    };
+    let activation = suite.mandated("activate_gate", "handoff.gates.activate", activation);
     client.activate_gate_version(activation).await.unwrap().into_inner()
 }
 
-/// Makes scoring permit `MODEL` to do `TASK`: a decided task and an approved model version.
+/// Puts the task into the inventory, rated so, if it is not there.
+async fn listed(suite: &Suite, ratings: [i32; 3], edit: fn(&mut scoring::Task)) {
+    let admin = suite.admin();
+    let mut tasks = TaskServiceClient::new(admin.to("scoring"));
+    match tasks.get_task(scoring::GetTaskRequest { name: TASK.into() }).await {
+        Ok(_) => return,
+        Err(status) => assert_eq!(status.code(), Code::NotFound, "{status:?}"),
+    }
+    let [predictability, risk, human_judgment] = ratings;
+    let scores = [("predictability", predictability), ("risk", risk), ("human_judgment", human_judgment)];
+    let mut task = scoring::Task {
+        title: "Made by AI".into(),
+        frequency_per_week: 100.0,
+        minutes_per_instance: 5.0,
+        complexity: 1,
+        pilot_evidence: true,
+        purpose: "tests".into(),
+        strategy_owner: "ada".into(),
+        execution_owner: "ben".into(),
+        ratings: vec![scoring::Rating {
+            // The creator's own: what is entered for others bounds how far AI may go alone.
+            rater: "admin".into(),
+            scores: scores.map(|(axis, score)| (axis.to_owned(), score)).into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    edit(&mut task);
+    tasks
+        .create_task(scoring::CreateTaskRequest {
+            task_id: "made-by-ai".into(),
+            task: Some(task),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+}
+
+/// Registers and approves what the runs work with.
+async fn approve_artifacts(suite: &Suite) {
+    use registry::ArtifactKind as Kind;
+    for (id, kind) in [
+        ("prompt", Kind::Prompt),
+        ("revised-prompt", Kind::Prompt),
+        ("guardrail", Kind::Guardrail),
+        ("style-guide", Kind::StyleGuide),
+    ] {
+        let version = create_artifact(suite, id, kind).await;
+        approve_artifact(suite, &version).await;
+    }
+}
+
+/// Makes scoring permit `MODEL` to do `TASK`: a decided task and an approved model version, and what it runs with.
 async fn permit(suite: &Suite) {
+    permit_as(suite, AUTOMATIC, |_| {}).await;
+}
+
+/// The same for a task with these ratings, edited.
+async fn permit_as(suite: &Suite, ratings: [i32; 3], edit: fn(&mut scoring::Task)) {
+    approve_artifacts(suite).await;
     let admin = suite.admin();
     let mut models = ModelServiceClient::new(admin.to("registry"));
     let model = registry::Model { display_name: "Maker".into(), owner: "ada".into(), ..Default::default() };
@@ -117,32 +206,7 @@ async fn permit(suite: &Suite) {
     move_model(suite, &admin, registry::ModelVersionState::Evaluating).await;
     move_model(suite, &suite.service("council"), registry::ModelVersionState::Approved).await;
 
-    let scores = [("predictability", 5), ("risk", 1), ("human_judgment", 1)];
-    let task = scoring::Task {
-        title: "Made by AI".into(),
-        frequency_per_week: 100.0,
-        minutes_per_instance: 5.0,
-        complexity: 1,
-        pilot_evidence: true,
-        purpose: "tests".into(),
-        strategy_owner: "ada".into(),
-        execution_owner: "ben".into(),
-        ratings: vec![scoring::Rating {
-            // The creator's own: what is entered for others bounds how far AI may go alone.
-            rater: "admin".into(),
-            scores: scores.map(|(axis, score)| (axis.to_owned(), score)).into(),
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    TaskServiceClient::new(admin.to("scoring"))
-        .create_task(scoring::CreateTaskRequest {
-            task_id: "made-by-ai".into(),
-            task: Some(task),
-            ..Default::default()
-        })
-        .await
-        .unwrap();
+    listed(suite, ratings, edit).await;
     let mut decisions = DecisionServiceClient::new(admin.to("scoring"));
     decisions.decide_task(scoring::DecideTaskRequest { name: TASK.into(), ..Default::default() }).await.unwrap();
     eventually("scoring permits the model", || async {
@@ -185,6 +249,7 @@ async fn until_denied(suite: &Suite) {
 
 /// Creates a handoff with a complete brief.
 async fn create(suite: &Suite, id: &str) -> pb::Handoff {
+    listed(suite, AUTOMATIC, |_| {}).await;
     let brief = pb::Brief {
         audience: "CFOs of mid-sized firms".into(),
         message: "One ledger, while they compare".into(),
@@ -248,9 +313,14 @@ async fn start(suite: &Suite, id: &str, prompt: &str) -> Result<pb::Handoff, ton
     let inputs = pb::RunInputs {
         model_version: MODEL.into(),
         prompt_version: prompt.into(),
-        guardrail_version: "artifacts/guardrail/versions/1".into(),
-        style_guide_version: "artifacts/style/versions/1".into(),
+        guardrail_version: GUARDRAIL.into(),
+        style_guide_version: STYLE_GUIDE.into(),
     };
+    start_with(suite, id, inputs).await
+}
+
+/// Asks to start a run with these inputs.
+async fn start_with(suite: &Suite, id: &str, inputs: pb::RunInputs) -> Result<pb::Handoff, tonic::Status> {
     let request = pb::StartRunRequest { name: name(id), inputs: Some(inputs), ..Default::default() };
     handoffs(&maker(suite)).start_run(request).await.map(tonic::Response::into_inner)
 }

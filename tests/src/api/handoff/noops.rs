@@ -2,7 +2,8 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, activate, claim, content, create, deliver, director, get, handoffs, name, permit, requester, triggered,
+    CREATIVE, PROMPT, activate, claim, content, create, deliver, director, get, handoffs, name, permit, requester,
+    triggered,
 };
 use crate::support::{Suite, reason, stamp};
 use futures::future::join_all;
@@ -21,7 +22,7 @@ async fn prepared(suite: &Suite) -> String {
     activate(suite, CREATIVE).await;
     permit(suite).await;
     triggered(suite, "h").await;
-    deliver(suite, "h", 1, "prompts/1").await;
+    deliver(suite, "h", 1, PROMPT).await;
     let carl = director(suite);
     let edit = pb::EditVariantRequest {
         name: name("h"),
