@@ -1,5 +1,6 @@
 //! The rule of a check: facts to reasons, and reasons to an answer.
 
+mod approval;
 #[cfg(test)]
 mod tests;
 
@@ -255,6 +256,7 @@ fn model<'a>(facts: &'a Facts<'a>, purpose: &str, reasons: &mut Reasons<'a>) {
         }
         return;
     };
+    approval::approval(model, facts.now, reasons);
     match model.state() {
         State::Approved | State::Restricted => {
             if !model.approved_purposes.iter().any(|approved| approved == purpose) {

@@ -11,12 +11,12 @@ const MODEL: &str = "models/m/versions/1";
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 /// The facts of an answer, all in order; a test spoils one of them.
-struct Case {
+pub(super) struct Case {
     request: api::CheckTaskRequest,
     entry: Option<Entry>,
     policy_digest: String,
     function_digest: String,
-    model: Option<ModelState>,
+    pub(super) model: Option<ModelState>,
     holds: Vec<council::Hold>,
     waivers: Vec<council::Waiver>,
     inventory_age: Option<Duration>,
@@ -24,7 +24,7 @@ struct Case {
     holds_age: Option<Duration>,
 }
 
-fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         request: api::CheckTaskRequest {
             task: TASK.into(),
@@ -67,7 +67,7 @@ fn case() -> Case {
 }
 
 impl Case {
-    fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
+    pub(super) fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
         let fresh = |age| Freshness { revision: String::new(), age };
         let (inventory, models) = (fresh(self.inventory_age), fresh(self.models_age));
         let (holds, waivers) = (fresh(self.holds_age), fresh(Some(Duration::ZERO)));
