@@ -116,6 +116,16 @@ impl Move<'_> {
         }
     }
 
+    /// The kind of act that the move is, as in [`crate::authority::ACTS`].
+    pub fn act(&self) -> &'static str {
+        match self.to {
+            State::Suspended => "suspend_model",
+            State::Restricted => "restrict_model",
+            State::Retired => "retire_model",
+            State::Proposed | State::Evaluating | State::Approved => "promote_model",
+        }
+    }
+
     /// Decides whether the move can be asked for at all. Whether a mandate is behind it is the caller's to verify.
     ///
     /// # Errors
@@ -319,11 +329,8 @@ mod tests {
 
     #[test]
     fn a_version_that_never_ran_is_withdrawn_by_a_person() {
-        let withdraw = Move {
-            caller: ActorKind::Human,
-            ever_approved: false,
-            ..ready(State::Proposed, State::Retired)
-        };
+        let withdraw =
+            Move { caller: ActorKind::Human, ever_approved: false, ..ready(State::Proposed, State::Retired) };
         assert!(withdraw.check_asked().is_ok() && !withdraw.needs_mandate());
         assert!(Move { ever_approved: true, from: State::Approved, ..withdraw }.needs_mandate());
     }

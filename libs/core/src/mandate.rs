@@ -83,11 +83,8 @@ impl Mandate {
         let group = |at: usize| groups.get(at).copied().unwrap_or("data").to_owned();
         let seats = (0..count as usize).map(|at| Seat { subject: format!("seat-{at}"), role_group: group(at) });
         let seats: Vec<Seat> = seats.collect();
-        let voted = |seat: &Seat| Vote {
-            seat: seat.subject.clone(),
-            voter: seat.subject.clone(),
-            choice: Choice::Approve,
-        };
+        let voted =
+            |seat: &Seat| Vote { seat: seat.subject.clone(), voter: seat.subject.clone(), choice: Choice::Approve };
         let seconds = now.micros().div_euclid(1_000_000);
         Self {
             iss: ISSUER.to_owned(),
@@ -162,13 +159,19 @@ impl Mandate {
             let pinned = self.ballot.eligible().any(|seat| seat.subject == vote.seat);
             let party = vote.voter == self.ballot.proposer || vote.voter == self.ballot.beneficiary;
             if !pinned || party || !seats.insert(&vote.seat) || !voters.insert(&vote.voter) {
-                return Err(refuse("MANDATE_INVALID", format!("the vote of {} in {} does not count", vote.voter, self.sub)));
+                return Err(refuse(
+                    "MANDATE_INVALID",
+                    format!("the vote of {} in {} does not count", vote.voter, self.sub),
+                ));
             }
         }
         let standing = self.ballot.standing();
         if standing.outcome != Outcome::Approved {
             let lacking = standing.missing.join(", ");
-            return Err(refuse("MANDATE_INVALID", format!("the votes on {} do not meet its rule: {lacking}", self.sub)));
+            return Err(refuse(
+                "MANDATE_INVALID",
+                format!("the votes on {} do not meet its rule: {lacking}", self.sub),
+            ));
         }
         let lacking = act.floor.missing(&standing);
         if lacking.is_empty() {

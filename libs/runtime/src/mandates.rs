@@ -63,7 +63,9 @@ impl Mandates {
         };
         let signer = match (signs, own) {
             (false, _) => None,
-            (true, true) => Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "the council's key for mandates")?),
+            (true, true) => {
+                Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "the council's key for mandates")?)
+            }
             (true, false) => Some(Signer::from_file(&key, ISSUER, "mandates")?),
         };
         let keys = KeySet::new(ISSUER, &jwks, &[])?;
@@ -125,7 +127,9 @@ impl Mandates {
                 if self.keys.is_file() && self.keys.may_reload(Duration::from_millis(100)) {
                     let _ = self.keys.reload().await;
                 }
-                self.keys.find(&kid).ok_or_else(|| invalid("the mandate is signed by a key that is not the council's"))?
+                self.keys
+                    .find(&kid)
+                    .ok_or_else(|| invalid("the mandate is signed by a key that is not the council's"))?
             }
         };
         if format!("{:?}", key.algorithm) != alg || !matches!(key.algorithm, Algorithm::EdDSA | Algorithm::ES256) {
@@ -145,12 +149,13 @@ impl Mandates {
         Ok(mandate)
     }
 
-    /// Verifies that the request shows a mandate for exactly itself, and uses it up in the same transaction.
+    /// Verifies that the request shows a mandate for exactly itself, decided as an act of the kind `kind`, and uses it up
+    /// in the same transaction.
     ///
     /// # Errors
     /// `PermissionDenied`: `MANDATE_REQUIRED` if none is shown, `MANDATE_USED` if it was used before, `MANDATE_INVALID`,
     /// and what [`Mandate::check`] says.
-    pub async fn redeem<Q: Mandated>(&self, m: &mut Mutation, request: &Q) -> Result<Mandate> {
+    pub async fn redeem<Q: Mandated>(&self, m: &mut Mutation, kind: &str, request: &Q) -> Result<Mandate> {
         if request.mandate().is_empty() {
             let method = m.call().method;
             let what = format!("{method} takes effect only by a decision of the council: make a proposal there");
@@ -159,6 +164,10 @@ impl Mandates {
         let mandate = self.verify(request.mandate()).await?;
         if mandate.aud != m.db().service() {
             return Err(Error::denied("MANDATE_ACTION", format!("the mandate is for the service {}", mandate.aud)));
+        }
+        if mandate.kind != kind {
+            let what = format!("the mandate of {} is to {}, this needs {kind}", mandate.sub, mandate.kind);
+            return Err(Error::denied("MANDATE_ACTION", what));
         }
         mandate.check(m.tenant(), m.call().method, &request.bare_digest(), m.now())?;
         if !mandates::redeem(m, &mandate).await? {

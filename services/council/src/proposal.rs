@@ -7,7 +7,9 @@ use remit_api::council::v1::{Action, GrantWaiver, Proposal, ProposalState, Tally
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _};
 use remit_core::details::ProposalMoved;
-use remit_core::name::{ArtifactVersionName, AutomationName, GateVersionName, HoldName, ModelVersionName, PolicyVersionName};
+use remit_core::name::{
+    ArtifactVersionName, AutomationName, GateVersionName, HoldName, ModelVersionName, PolicyVersionName,
+};
 use remit_core::quorum::{self, Ballot, Choice, Outcome, Standing};
 use remit_core::{Actor, Error, Result, Timestamp};
 
@@ -59,9 +61,7 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
         Act::ApproveArtifact(a) => {
             ArtifactVersionName::parse(&a.artifact_version, &field("approve_artifact.artifact_version")).map(drop)
         }
-        Act::ActivateGate(a) => {
-            GateVersionName::parse(&a.gate_version, &field("activate_gate.gate_version")).map(drop)
-        }
+        Act::ActivateGate(a) => GateVersionName::parse(&a.gate_version, &field("activate_gate.gate_version")).map(drop),
         Act::GrantWaiver(grant) => crate::waiver::check(grant, now),
         Act::LiftHold(a) => HoldName::parse(&a.hold, &field("lift_hold.hold")).map(drop),
         Act::Resolution(_) => Ok(()),

@@ -159,9 +159,8 @@ impl Step {
         (tenant, now, lifetime): (&Tenant, Timestamp, Duration),
     ) -> Mandate {
         let permission = self.permission();
-        let counted = |vote: &&remit_api::council::v1::CastVote| {
-            vote.void_reason.is_empty() && vote.round == proposal.round
-        };
+        let counted =
+            |vote: &&remit_api::council::v1::CastVote| vote.void_reason.is_empty() && vote.round == proposal.round;
         let evidence = proposal.votes.iter().filter(counted).map(|vote| VoteEvidence {
             seat: vote.seat.clone(),
             event: vote.event.clone(),

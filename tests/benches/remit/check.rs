@@ -114,7 +114,6 @@ async fn prepare(bench: &Bench) -> CheckTaskRequest {
     DecisionServiceClient::new(bench.admin().await).decide_task(decide).await.unwrap();
 
     let mut people = ModelServiceClient::new(bench.admin().await);
-    let mut council = ModelServiceClient::new(bench.service("council").await);
     let model = Model { display_name: "Scorer".into(), owner: "dara".into(), ..Default::default() };
     let create = CreateModelRequest { model_id: "scorer".into(), model: Some(model), ..Default::default() };
     people.create_model(create).await.unwrap();
@@ -131,7 +130,8 @@ async fn prepare(bench: &Bench) -> CheckTaskRequest {
         model_version: Some(version),
         ..Default::default()
     };
-    let name = people.create_model_version(create).await.unwrap().into_inner().name;
+    let made = people.create_model_version(create).await.unwrap().into_inner();
+    let name = made.name;
     let evaluation = Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -141,16 +141,22 @@ async fn prepare(bench: &Bench) -> CheckTaskRequest {
     };
     let add = AddEvaluationRequest { name: name.clone(), evaluation: Some(evaluation), ..Default::default() };
     people.add_evaluation(add).await.unwrap();
-    let to = |state: ModelVersionState, purpose: &[&str], proposal: &str| TransitionModelVersionRequest {
+    let to = |state: ModelVersionState| TransitionModelVersionRequest {
         name: name.clone(),
         state: state.into(),
-        purposes: purpose.iter().map(|&purpose| purpose.to_owned()).collect(),
-        proposal: proposal.into(),
         reason: "bench".into(),
         ..Default::default()
     };
-    people.transition_model_version(to(ModelVersionState::Evaluating, &[], "")).await.unwrap();
-    council.transition_model_version(to(ModelVersionState::Approved, &["lead-scoring"], "proposals/p1")).await.unwrap();
+    people.transition_model_version(to(ModelVersionState::Evaluating)).await.unwrap();
+    let approval = TransitionModelVersionRequest {
+        purposes: vec!["lead-scoring".into()],
+        content_digest: made.content_digest,
+        ..to(ModelVersionState::Approved)
+    };
+    people
+        .transition_model_version(bench.mandated("promote_model", "registry.versions.transition", approval))
+        .await
+        .unwrap();
     CheckTaskRequest {
         task: "tasks/score".into(),
         model_version: name,

@@ -1,6 +1,8 @@
 //! A running suite with one tenant, its tokens and connections.
 
-use remit_core::{Actor, ActorKind, Tenant};
+use remit_api::wire::Mandated;
+use remit_core::mandate::{ISSUER, Mandate, TYP};
+use remit_core::{Actor, ActorKind, Clock as _, SystemClock, Tenant};
 use remit_runtime::auth::Signer;
 use remit_runtime::{Config, Running};
 use remit_store::testing::{Database, POSTGRES_URL};
@@ -58,7 +60,7 @@ pub struct Bench {
     pub signer: Signer,
     tenant: Tenant,
     _database: Option<Database>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
@@ -83,7 +85,7 @@ impl Bench {
         let running = remit_runtime::Suite::start(config, remit::services()).await.unwrap();
         let addr = running.addr().unwrap();
         let tenant = Tenant::new("bench").unwrap();
-        Self { addr, running, signer, tenant, _database: database, _dir: dir }
+        Self { addr, running, signer, tenant, _database: database, dir }
     }
 
     /// A connection of its own for an actor.
@@ -105,6 +107,16 @@ impl Bench {
 
     pub async fn service(&self, name: &str) -> Connection {
         self.connect(&format!("remit-{name}"), ActorKind::Service, "service").await
+    }
+
+    /// The request with a mandate for exactly itself, signed by the suite's own council key.
+    pub fn mandated<Q: Mandated>(&self, kind: &str, permission: &str, mut request: Q) -> Q {
+        let now = SystemClock.now();
+        let mandate = Mandate::sample(&self.tenant, kind, permission, request.bare_digest(), now);
+        let key = self.dir.path().join("data/council.key");
+        let signer = Signer::from_file(&key, ISSUER, "mandates").unwrap();
+        request.set_mandate(signer.sign_as(TYP, &mandate).unwrap());
+        request
     }
 
     pub async fn stop(self) {

@@ -14,6 +14,7 @@ mod council_meetings;
 mod council_records;
 mod handoff;
 mod kpi;
+mod mandates;
 mod registry;
 mod scoring;
 mod witnessed;
@@ -75,6 +76,7 @@ const ALL: &[&[Case]] = &[
     registry::CASES,
     registry::artifacts::CASES,
     registry::outputs::CASES,
+    mandates::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

@@ -4,7 +4,7 @@ use super::wire::{methods, path, send, service_of};
 use crate::support::{Suite, Topology, is_read, permission, reason};
 use prost_reflect::MethodDescriptor;
 use prost_reflect::prost::bytes::Bytes;
-use remit_core::{ActorKind, Tenant};
+use remit_core::{ActorKind, Tenant, authority};
 use remit_runtime::auth::{Claims, Methods};
 use std::collections::BTreeSet;
 use tonic::transport::Channel;
@@ -172,4 +172,33 @@ async fn every_bad_token_is_refused_with_its_own_reason() {
         assert_eq!(reason(&status), expected, "{what}: {status:?}");
     }
     suite.stop().await;
+}
+
+/// What needs a mandate is said by the annotation and by the list of acts, and both say the same.
+#[test]
+fn the_methods_that_need_a_mandate_are_those_of_the_acts() {
+    let acts: BTreeSet<&str> = authority::ACTS.iter().flat_map(|act| act.permissions).copied().collect();
+    let mut annotated = BTreeSet::new();
+    for method in methods() {
+        let shows = method.input().get_field_by_name("mandate").is_some();
+        assert_eq!(needs_mandate(&method), shows, "{} is annotated as it is not", method.full_name());
+        if shows {
+            annotated.insert(permission(&method));
+        }
+    }
+    let annotated: BTreeSet<&str> = annotated.iter().map(String::as_str).collect();
+    assert_eq!(annotated, acts);
+    let kinds = remit_api::pool().get_message_by_name("remit.council.v1.Action").expect("there are actions");
+    let actions: BTreeSet<String> = kinds.fields().map(|field| field.name().to_owned()).collect();
+    let known: BTreeSet<String> = authority::ACTS.iter().map(|act| act.kind.to_owned()).collect();
+    assert_eq!(actions, known);
+}
+
+/// Whether the annotation of a method asks for a mandate, always or where it loosens.
+fn needs_mandate(method: &MethodDescriptor) -> bool {
+    let extension = remit_api::pool().get_extension_by_name("remit.options.v1.method_policy").expect("it is known");
+    let options = method.options();
+    let policy = options.get_extension(&extension);
+    let rule = policy.as_message().and_then(|policy| policy.get_field_by_name("mandate")?.as_enum_number());
+    rule.is_some_and(|rule| rule != 0)
 }

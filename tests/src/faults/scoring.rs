@@ -8,8 +8,8 @@ use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{SearchOrder, SearchRequest};
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, Evaluation, Model, ModelVersion,
-    ModelVersionState, TransitionModelVersionRequest, WatchModelStatesRequest,
+    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, Evaluation, GetModelVersionRequest, Model,
+    ModelVersion, ModelVersionState, TransitionModelVersionRequest, WatchModelStatesRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
@@ -89,7 +89,7 @@ async fn prepare(site: &Site, scoring: &str, registry: &str) {
         model_version: Some(version),
         ..Default::default()
     };
-    people.create_model_version(create).await.expect("a version");
+    let made = people.create_model_version(create).await.expect("a version").into_inner();
     let evaluation = Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -102,9 +102,10 @@ async fn prepare(site: &Site, scoring: &str, registry: &str) {
     people.transition_model_version(transition(ModelVersionState::Evaluating)).await.expect("evaluating");
     let approval = TransitionModelVersionRequest {
         purposes: vec!["ad-copy".into()],
-        proposal: "proposals/p1".into(),
+        content_digest: made.content_digest,
         ..transition(ModelVersionState::Approved)
     };
+    let approval = site.mandated("promote_model", "registry.versions.transition", approval);
     let mut council = ModelServiceClient::new(site.service("council", registry));
     council.transition_model_version(approval).await.expect("approved");
 }
@@ -260,11 +261,14 @@ async fn a_suspension_reaches_every_replica() {
             })
             .await;
         }
+        let get = GetModelVersionRequest { name: VERSION.into() };
+        let found = models(&site, "registry").get_model_version(get).await.expect("the version").into_inner();
         let lift = TransitionModelVersionRequest {
             purposes: vec!["ad-copy".into()],
-            proposal: "proposals/p2".into(),
+            content_digest: found.content_digest,
             ..transition(ModelVersionState::Approved)
         };
+        let lift = site.mandated("promote_model", "registry.versions.transition", lift);
         let mut council = ModelServiceClient::new(site.service("council", "registry"));
         council.transition_model_version(lift).await.expect("the suspension is lifted");
         for replica in REPLICAS {

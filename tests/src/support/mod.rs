@@ -1,6 +1,7 @@
 //! What the tests share: suites in three topologies, actors with tokens, and a record of every call.
 
 mod cluster;
+mod mandates;
 mod recorder;
 mod site;
 mod suite;

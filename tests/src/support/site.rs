@@ -118,6 +118,16 @@ impl Site {
         self.to(process, "platform", ActorKind::Service, &["platform"])
     }
 
+    /// The tenant of all tokens.
+    pub(super) fn tenant(&self) -> Tenant {
+        self.tenant.clone()
+    }
+
+    /// Where the processes keep the keys that they share.
+    pub(super) fn issuer_dir(&self) -> PathBuf {
+        self.dir.path().join("issuer")
+    }
+
     /// The connection of one of Remit's own services.
     pub fn service(&self, name: &str, process: &str) -> Connection {
         self.to(process, &format!("remit-{name}"), ActorKind::Service, &["service"])

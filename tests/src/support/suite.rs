@@ -188,6 +188,11 @@ impl Suite {
         self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed")
     }
 
+    /// Where the suite keeps its keys.
+    pub(super) fn issuer_dir(&self) -> PathBuf {
+        self.0.home.dir.path().join("data")
+    }
+
     /// The signer of the development issuer, for tokens that must be refused.
     pub fn signer(&self) -> &Signer {
         &self.0.signer

@@ -167,12 +167,9 @@ impl Service {
                 Artifacts::save(m, &mut artifact).await?;
                 m.record(&req.artifact, |event| {
                     event.reason.clone_from(&req.reason);
-                    event.details = ArtifactLabelMoved {
-                        label: change.alias,
-                        from: change.from_version,
-                        to: change.to_version,
-                    }
-                    .json();
+                    event.details =
+                        ArtifactLabelMoved { label: change.alias, from: change.from_version, to: change.to_version }
+                            .json();
                 });
                 Ok(artifact)
             })
@@ -281,9 +278,9 @@ impl Service {
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let mut version = ArtifactVersions::claim(m, &req.name).await?;
+                let mandate = self.mandates.redeem(m, "approve_artifact", &req).await?;
                 let (from, to) = (version.state(), ArtifactVersionState::Approved);
                 check_move(&req.name, from, to, next(from))?;
-                let mandate = self.mandates.redeem(m, &req).await?;
                 check_content(&req.name, &req.content_digest, &version.content_digest)?;
                 let now = Some(time::stamp(m.now()));
                 version.state = to.into();

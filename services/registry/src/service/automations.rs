@@ -203,12 +203,14 @@ impl Service {
         self.db
             .mutate(call, async |m| {
                 let mut automation = Automations::claim(m, &step.name).await?;
-                let from = automation.state();
-                check_move(&step.name, from, step.to, next(from))?;
                 let (proposal, mandate) = match approval {
-                    Some(request) => (self.mandates.redeem(m, request).await?.sub, request.mandate.clone()),
+                    Some(request) => {
+                        (self.mandates.redeem(m, "approve_automation", request).await?.sub, request.mandate.clone())
+                    }
                     None => Default::default(),
                 };
+                let from = automation.state();
+                check_move(&step.name, from, step.to, next(from))?;
                 check_content(&step.name, &step.content_digest, &automation.content_digest)?;
                 automation.set_state(step.to);
                 automation.conditions.clone_from(&step.conditions);

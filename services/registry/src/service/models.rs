@@ -139,13 +139,13 @@ impl Service {
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let mut model = Models::claim(m, &req.model).await?;
+                let mandate = self.mandates.redeem(m, "promote_model", &req).await?;
                 let moves = moves(&model, &req)?;
                 let mut versions = BTreeMap::new();
                 let names: BTreeSet<&String> = moves.iter().flat_map(|(_, from, to)| [to, from]).collect();
                 for name in names.into_iter().filter(|name| !name.is_empty()) {
                     versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
                 }
-                let mandate = self.mandates.redeem(m, &req).await?;
                 let why = Why { proposal: &mandate.sub, mandate: &req.mandate, reason: &req.reason };
                 let mut moved = Vec::new();
                 for (alias, from, to) in &moves {

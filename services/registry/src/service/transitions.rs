@@ -250,7 +250,7 @@ impl Service {
             inventory::check_terms(terms, m.now())?;
         }
         let shown = asked.needs_mandate() || !req.mandate.is_empty();
-        let mandate = if shown { Some(self.mandates.redeem(m, req).await?) } else { None };
+        let mandate = if shown { Some(self.mandates.redeem(m, asked.act(), req).await?) } else { None };
         asked.check_evidence()?;
         check_content(&req.name, &req.content_digest, &version.content_digest)?;
         Ok(mandate)

@@ -9,15 +9,15 @@ use remit_api::council::v1::action::Kind as ActionKind;
 use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::{
-    Action, ChangeClass, CreateMemberRequest, CreateProposalRequest, GetProposalRequest, Member, PromoteModel,
-    Proposal, ProposalState, SuspendModel, VoteChoice, VoteRequest,
+    Action, ApproveArtifact, ChangeClass, CreateMemberRequest, CreateProposalRequest, GetProposalRequest, Member,
+    PromoteModel, Proposal, ProposalState, SuspendModel, VoteChoice, VoteRequest,
 };
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, AiActClass, AiActRole, ApproveArtifactVersionRequest, Artifact, ArtifactKind,
-    ArtifactVersion, CreateArtifactRequest, CreateArtifactVersionRequest, CreateModelRequest,
-    CreateModelVersionRequest, Evaluation, Model, ModelVersion, ModelVersionState, TransitionModelVersionRequest,
+    AddEvaluationRequest, AiActClass, AiActRole, Artifact, ArtifactKind, ArtifactVersion, CreateArtifactRequest,
+    CreateArtifactVersionRequest, CreateModelRequest, CreateModelVersionRequest, Evaluation, Model, ModelVersion,
+    ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Timestamp, digest};
@@ -104,17 +104,18 @@ async fn register_artifacts(actors: &Actors) -> Result<()> {
             .await
             .map_err(refused)?
             .into_inner();
-        // Somebody else than the author approves.
-        ArtifactServiceClient::new(actors.to("registry", "ada")?)
-            .approve_artifact_version(ApproveArtifactVersionRequest {
-                name: version.name,
+        let proposal = propose(
+            actors,
+            &format!("approve-{id}-1"),
+            &format!("Approve {}", version.name),
+            "Read and agreed.",
+            ActionKind::ApproveArtifact(ApproveArtifact {
+                artifact_version: version.name,
                 content_digest: version.content_digest,
-                reason: "read and agreed".into(),
-                request_id: format!("demo-artifact-approve-{id}"),
-                ..Default::default()
-            })
-            .await
-            .map_err(refused)?;
+            }),
+        )
+        .await?;
+        approve(actors, &proposal).await?;
     }
     Ok(())
 }

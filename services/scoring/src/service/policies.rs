@@ -154,8 +154,8 @@ impl Service {
                 store::claim(m, 0, 1).await?;
                 let mut version = Policies::claim(m, &request.name).await?;
                 let tenant = m.tenant().clone();
+                let mandate = self.mandates.redeem(m, "activate_policy", &request).await?;
                 activatable(&version, &report)?;
-                let mandate = self.mandates.redeem(m, &request).await?;
                 let mut active = find_active(m.tx(), &tenant).await?;
                 let digest = &request.backtest_digest;
                 let backtest = Backtests::all(m.tx(), &tenant, &[("digest", digest.into())]).await?.pop();

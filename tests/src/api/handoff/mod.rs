@@ -153,19 +153,22 @@ async fn permit(suite: &Suite) {
 }
 
 /// Moves the model version to a state; people may suspend, the council approves.
-async fn move_model(_: &Suite, caller: &Caller, state: registry::ModelVersionState) {
+async fn move_model(suite: &Suite, caller: &Caller, state: registry::ModelVersionState) {
     let approved = state == registry::ModelVersionState::Approved;
-    ModelServiceClient::new(caller.to("registry"))
-        .transition_model_version(registry::TransitionModelVersionRequest {
-            name: MODEL.into(),
-            state: state.into(),
-            purposes: if approved { vec!["tests".into()] } else { Vec::new() },
-            proposal: if approved { "proposals/tests".into() } else { String::new() },
-            reason: "tests".into(),
-            ..Default::default()
-        })
-        .await
-        .unwrap();
+    let mut client = ModelServiceClient::new(caller.to("registry"));
+    let get = registry::GetModelVersionRequest { name: MODEL.into() };
+    let content_digest = client.get_model_version(get).await.unwrap().into_inner().content_digest;
+    let request = registry::TransitionModelVersionRequest {
+        name: MODEL.into(),
+        state: state.into(),
+        purposes: if approved { vec!["tests".into()] } else { Vec::new() },
+        content_digest,
+        reason: "tests".into(),
+        ..Default::default()
+    };
+    let request =
+        if approved { suite.mandated("promote_model", "registry.versions.transition", request) } else { request };
+    client.transition_model_version(request).await.unwrap();
 }
 
 /// Waits until scoring refuses the model version.

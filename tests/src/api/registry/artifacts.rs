@@ -4,20 +4,25 @@ use super::*;
 use crate::api::cases;
 
 cases! {
-    nobody_approves_an_artifact_of_their_own: UpdateArtifact, ApproveArtifactVersion, SetArtifactLabel;
+    only_the_council_approves_an_artifact: UpdateArtifact, ApproveArtifactVersion, SetArtifactLabel;
     an_edit_voids_the_approval_of_an_automation:
         CreateAutomation, UpdateAutomation, ApproveAutomation, SuspendAutomation, RetireAutomation;
 }
 
-async fn nobody_approves_an_artifact_of_their_own(suite: Suite) {
+async fn only_the_council_approves_an_artifact(suite: Suite) {
     let (author, council) = (suite.admin(), suite.service("council"));
     let one = create_artifact(&suite, "style", ArtifactKind::StyleGuide).await;
-    let approve =
-        |version: &ArtifactVersion| ApproveArtifactVersionRequest { name: version.name.clone(), ..Default::default() };
-    assert_eq!(refusal(artifacts(&author).approve_artifact_version(approve(&one)).await), "SELF_APPROVAL");
-    assert_eq!(refusal(artifacts(&council).approve_artifact_version(approve(&one)).await), "PROPOSAL_REQUIRED");
-    let other = ApproveArtifactVersionRequest { content_digest: digest::sha256(b"other"), ..approve(&one) };
-    assert_eq!(refusal(artifacts(&other_admin(&suite)).approve_artifact_version(other).await), "CONTENT_CHANGED");
+    let approve = ApproveArtifactVersionRequest {
+        name: one.name.clone(),
+        content_digest: one.content_digest.clone(),
+        ..Default::default()
+    };
+    for caller in [&author, &council] {
+        assert_eq!(refusal(artifacts(caller).approve_artifact_version(approve.clone()).await), "MANDATE_REQUIRED");
+    }
+    let other = ApproveArtifactVersionRequest { content_digest: digest::sha256(b"other"), ..approve };
+    let other = suite.mandated("approve_artifact", "registry.artifact_versions.approve", other);
+    assert_eq!(refusal(artifacts(&council).approve_artifact_version(other).await), "CONTENT_CHANGED");
     let label = |version: &ArtifactVersion| SetArtifactLabelRequest {
         artifact: "artifacts/style".into(),
         label: "production".into(),
@@ -88,16 +93,15 @@ async fn an_edit_voids_the_approval_of_an_automation(suite: Suite) {
     let made = automations(&person).create_automation(create("a", automation)).await.unwrap().into_inner();
     let approve = ApproveAutomationRequest {
         name: made.name.clone(),
-        proposal: "proposals/p1".into(),
         content_digest: made.content_digest.clone(),
         conditions: vec!["weekly report".into()],
         ..Default::default()
     };
-    assert_eq!(
-        automations(&person).approve_automation(approve.clone()).await.unwrap_err().code(),
-        Code::PermissionDenied
-    );
-    let running = automations(&council).approve_automation(approve.clone()).await.unwrap().into_inner();
+    let mandated = |request| suite.mandated("approve_automation", "registry.automations.approve", request);
+    for caller in [&person, &council] {
+        assert_eq!(refusal(automations(caller).approve_automation(approve.clone()).await), "MANDATE_REQUIRED");
+    }
+    let running = automations(&council).approve_automation(mandated(approve.clone())).await.unwrap().into_inner();
     assert_eq!((running.state(), running.conditions.len()), (AutomationState::Approved, 1));
     let update = |path: &str| UpdateAutomationRequest {
         automation: Some(Automation {
@@ -114,9 +118,9 @@ async fn an_edit_voids_the_approval_of_an_automation(suite: Suite) {
     let edited = automations(&person).update_automation(update("data_flow")).await.unwrap().into_inner();
     assert_eq!((edited.state(), edited.proposal.as_str()), (AutomationState::Proposed, ""));
     let again = ApproveAutomationRequest { request_id: "again".into(), ..approve.clone() };
-    assert_eq!(refusal(automations(&council).approve_automation(again).await), "CONTENT_CHANGED");
+    assert_eq!(refusal(automations(&council).approve_automation(mandated(again)).await), "CONTENT_CHANGED");
     let fresh = ApproveAutomationRequest { content_digest: edited.content_digest, ..approve };
-    automations(&council).approve_automation(fresh).await.unwrap();
+    automations(&council).approve_automation(mandated(fresh)).await.unwrap();
     let stop = SuspendAutomationRequest { name: made.name.clone(), reason: "complaints".into(), ..Default::default() };
     let stopped = automations(&person).suspend_automation(stop).await.unwrap().into_inner();
     assert_eq!(stopped.state(), AutomationState::Suspended);

@@ -11,6 +11,7 @@ use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::*;
 use remit_api::types::WatchPhase;
+use remit_api::wire::Mandated as _;
 use remit_core::{ActorKind, digest};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,10 +38,6 @@ fn artifacts(caller: &Caller) -> ArtifactServiceClient<Connection> {
 
 fn automations(caller: &Caller) -> AutomationServiceClient<Connection> {
     AutomationServiceClient::new(caller.to("registry"))
-}
-
-fn other_admin(suite: &Suite) -> Caller {
-    suite.human("ada", &["admin"], &[])
 }
 
 fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
@@ -92,7 +89,6 @@ fn to(name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
         name: name.into(),
         state: state.into(),
         purposes: if runs { vec!["lead-scoring".into()] } else { vec![] },
-        proposal: "proposals/p1".into(),
         reason: "as decided".into(),
         ..Default::default()
     }
@@ -102,12 +98,36 @@ pub(super) async fn transition(caller: &Caller, name: &str, state: ModelVersionS
     models(caller).transition_model_version(to(name, state)).await.map(tonic::Response::into_inner)
 }
 
+/// The move as the council would ask for it: about the content that is there, with a mandate.
+pub(super) async fn decided(suite: &Suite, name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
+    let get = GetModelVersionRequest { name: name.into() };
+    let content_digest = match state {
+        ModelVersionState::Approved | ModelVersionState::Restricted => {
+            models(&suite.admin()).get_model_version(get).await.unwrap().into_inner().content_digest
+        }
+        _ => String::new(),
+    };
+    let kind = match state {
+        ModelVersionState::Restricted => "restrict_model",
+        ModelVersionState::Retired => "retire_model",
+        ModelVersionState::Suspended => "suspend_model",
+        _ => "promote_model",
+    };
+    let request = TransitionModelVersionRequest { content_digest, ..to(name, state) };
+    suite.mandated(kind, "registry.versions.transition", request)
+}
+
+pub(super) async fn by_mandate(suite: &Suite, name: &str, state: ModelVersionState) -> Result<ModelVersion, Status> {
+    let request = decided(suite, name, state).await;
+    models(&suite.admin()).transition_model_version(request).await.map(tonic::Response::into_inner)
+}
+
 /// A version that is APPROVED.
 pub(super) async fn approved(suite: &Suite, model: &str, artifacts: &[String]) -> String {
     let name = create_version(suite, model, artifacts).await;
     evaluate(suite, &name, true).await;
     transition(&suite.admin(), &name, ModelVersionState::Evaluating).await.unwrap();
-    transition(&suite.service("council"), &name, ModelVersionState::Approved).await.unwrap();
+    by_mandate(suite, &name, ModelVersionState::Approved).await.unwrap();
     name
 }
 
@@ -139,7 +159,8 @@ pub(super) async fn approve_artifact(suite: &Suite, version: &ArtifactVersion) {
         content_digest: version.content_digest.clone(),
         ..Default::default()
     };
-    artifacts(&other_admin(suite)).approve_artifact_version(request).await.unwrap();
+    let request = suite.mandated("approve_artifact", "registry.artifact_versions.approve", request);
+    artifacts(&suite.admin()).approve_artifact_version(request).await.unwrap();
 }
 
 pub(super) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
@@ -156,36 +177,33 @@ async fn a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word(suite: Su
     assert!(skipped.message().contains("allowed: EVALUATING, RETIRED"), "{}", skipped.message());
     transition(&person, &name, ModelVersionState::Evaluating).await.unwrap();
     let alone = transition(&person, &name, ModelVersionState::Approved).await.unwrap_err();
-    assert_eq!((alone.code(), reason(&alone).as_str()), (Code::PermissionDenied, "SERVICE_REQUIRED"));
-    let request = TransitionModelVersionRequest { proposal: String::new(), ..to(&name, ModelVersionState::Approved) };
-    let unproposed = models(&council).transition_model_version(request).await;
-    assert_eq!(refusal(unproposed), "PROPOSAL_REQUIRED");
-    let other = TransitionModelVersionRequest {
-        content_digest: digest::sha256(b"another"),
-        ..to(&name, ModelVersionState::Approved)
-    };
+    assert_eq!((alone.code(), reason(&alone).as_str()), (Code::InvalidArgument, "FIELD_REQUIRED"));
+    let bare = decided(&suite, &name, ModelVersionState::Approved).await.bare();
+    for caller in [&person, &council] {
+        let alone = models(caller).transition_model_version(bare.clone()).await.unwrap_err();
+        assert_eq!((alone.code(), reason(&alone).as_str()), (Code::PermissionDenied, "MANDATE_REQUIRED"));
+    }
+    let other = TransitionModelVersionRequest { content_digest: digest::sha256(b"another"), ..bare };
+    let other = suite.mandated("promote_model", "registry.versions.transition", other);
     assert_eq!(refusal(models(&council).transition_model_version(other).await), "CONTENT_CHANGED");
     let ai = suite.caller("bot", ActorKind::Ai, &["admin"], &[]);
     assert_eq!(transition(&ai, &name, ModelVersionState::Suspended).await.unwrap_err().code(), Code::PermissionDenied);
 
-    let version = transition(&council, &name, ModelVersionState::Approved).await.unwrap();
+    let version = by_mandate(&suite, &name, ModelVersionState::Approved).await.unwrap();
     assert_eq!(
         (version.purposes.as_slice(), version.proposal.as_str()),
-        (["lead-scoring".to_owned()].as_slice(), "proposals/p1")
+        (["lead-scoring".to_owned()].as_slice(), "proposals/sample")
     );
-    let silent = TransitionModelVersionRequest {
-        reason: String::new(),
-        proposal: String::new(),
-        ..to(&name, ModelVersionState::Suspended)
-    };
+    assert!(!version.mandate.is_empty(), "the mandate stays with what it let happen");
+    let silent = TransitionModelVersionRequest { reason: String::new(), ..to(&name, ModelVersionState::Suspended) };
     assert_eq!(refusal(models(&person).transition_model_version(silent.clone()).await), "FIELD_REQUIRED");
     let stop = TransitionModelVersionRequest { reason: "complaints".into(), ..silent };
     let stopped = models(&person).transition_model_version(stop).await.unwrap().into_inner();
     assert_eq!((stopped.state(), stopped.state_reason.as_str()), (ModelVersionState::Suspended, "complaints"));
     assert!(stopped.purposes.is_empty());
-    assert_eq!(refusal(transition(&person, &name, ModelVersionState::Evaluating).await), "SERVICE_REQUIRED");
-    transition(&council, &name, ModelVersionState::Restricted).await.unwrap();
-    transition(&council, &name, ModelVersionState::Retired).await.unwrap();
+    assert_eq!(refusal(transition(&person, &name, ModelVersionState::Evaluating).await), "MANDATE_REQUIRED");
+    by_mandate(&suite, &name, ModelVersionState::Restricted).await.unwrap();
+    by_mandate(&suite, &name, ModelVersionState::Retired).await.unwrap();
     assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "TRANSITION_NOT_ALLOWED");
 
     let request = ListModelVersionTransitionsRequest { parent: name.clone(), ..Default::default() };
@@ -272,20 +290,20 @@ async fn what_a_version_is_never_changes(suite: Suite) {
 }
 
 async fn approval_needs_evidence_and_approved_artifacts(suite: Suite) {
-    let (person, council) = (suite.admin(), suite.service("council"));
+    let person = suite.admin();
     create_model(&suite, "m").await.unwrap();
     let prompt = create_artifact(&suite, "prompt", ArtifactKind::Prompt).await;
     let name = create_version(&suite, "m", std::slice::from_ref(&prompt.name)).await;
     transition(&person, &name, ModelVersionState::Evaluating).await.unwrap();
-    assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    assert_eq!(refusal(by_mandate(&suite, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
     evaluate(&suite, &name, false).await;
-    assert_eq!(refusal(transition(&council, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    assert_eq!(refusal(by_mandate(&suite, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
     evaluate(&suite, &name, true).await;
-    let lacking = transition(&council, &name, ModelVersionState::Approved).await.unwrap_err();
+    let lacking = by_mandate(&suite, &name, ModelVersionState::Approved).await.unwrap_err();
     assert_eq!(reason(&lacking), "ARTIFACT_NOT_APPROVED");
     assert!(lacking.message().contains(&prompt.name));
     approve_artifact(&suite, &prompt).await;
-    transition(&council, &name, ModelVersionState::Approved).await.unwrap();
+    by_mandate(&suite, &name, ModelVersionState::Approved).await.unwrap();
     let request =
         WithdrawArtifactVersionRequest { name: prompt.name.clone(), reason: "leaks".into(), ..Default::default() };
     let answer = artifacts(&person).withdraw_artifact_version(request).await.unwrap().into_inner();
@@ -299,7 +317,7 @@ async fn approval_needs_evidence_and_approved_artifacts(suite: Suite) {
     let banned = models(&person).create_model_version(request).await.unwrap().into_inner().name;
     evaluate(&suite, &banned, true).await;
     transition(&person, &banned, ModelVersionState::Evaluating).await.unwrap();
-    assert_eq!(refusal(transition(&council, &banned, ModelVersionState::Approved).await), "AI_ACT_PROHIBITED");
+    assert_eq!(refusal(by_mandate(&suite, &banned, ModelVersionState::Approved).await), "AI_ACT_PROHIBITED");
 }
 
 async fn an_alias_moves_in_one_step_and_keeps_its_history(suite: Suite) {
@@ -311,24 +329,25 @@ async fn an_alias_moves_in_one_step_and_keeps_its_history(suite: Suite) {
         model: "models/m".into(),
         alias: "champion".into(),
         version: version.into(),
-        proposal: "proposals/p1".into(),
         ..Default::default()
     };
-    let alone = models(&person).set_model_alias(set(&one)).await.unwrap_err();
-    assert_eq!(alone.code(), Code::PermissionDenied);
-    assert_eq!(refusal(models(&council).set_model_alias(set(&raw)).await), "MODEL_VERSION_NOT_APPROVED");
-    models(&council).set_model_alias(set(&one)).await.unwrap();
+    let mandated = |request| suite.mandated("promote_model", "registry.aliases.set", request);
+    for caller in [&person, &council] {
+        assert_eq!(refusal(models(caller).set_model_alias(set(&one)).await), "MANDATE_REQUIRED");
+    }
+    assert_eq!(refusal(models(&council).set_model_alias(mandated(set(&raw))).await), "MODEL_VERSION_NOT_APPROVED");
+    models(&council).set_model_alias(mandated(set(&one))).await.unwrap();
     let expecting = SetModelAliasRequest { expected_version: two.clone(), ..set(&two) };
-    assert_eq!(refusal(models(&council).set_model_alias(expecting).await), "ALIAS_MOVED");
+    assert_eq!(refusal(models(&council).set_model_alias(mandated(expecting)).await), "ALIAS_MOVED");
     let swap = SetModelAliasRequest { expected_version: one.clone(), swap_alias: "challenger".into(), ..set(&two) };
-    let model = models(&council).set_model_alias(swap).await.unwrap().into_inner();
+    let model = models(&council).set_model_alias(mandated(swap)).await.unwrap().into_inner();
     let aliases = BTreeMap::from([("champion".to_owned(), two.clone()), ("challenger".to_owned(), one.clone())]);
     assert_eq!(model.aliases, aliases);
     let champion = GetModelVersionRequest { name: "models/m/aliases/champion".into() };
     let found = models(&person).get_model_version(champion.clone()).await.unwrap().into_inner();
     assert_eq!((found.name, found.aliases), (two.clone(), vec!["champion".to_owned()]));
 
-    transition(&council, &two, ModelVersionState::Retired).await.unwrap();
+    by_mandate(&suite, &two, ModelVersionState::Retired).await.unwrap();
     assert_eq!(refusal(models(&person).get_model_version(champion).await), "ALIAS_NOT_FOUND");
     let request = ListAliasHistoryRequest { parent: "models/m".into(), alias: "champion".into(), ..Default::default() };
     let changes = models(&person).list_alias_history(request).await.unwrap().into_inner().changes;

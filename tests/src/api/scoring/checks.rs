@@ -43,7 +43,8 @@ async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {
         model_version: Some(message),
         ..Default::default()
     };
-    let name = people.create_model_version(request).await.unwrap().into_inner().name;
+    let made = people.create_model_version(request).await.unwrap().into_inner();
+    let name = made.name;
     let evaluation = remit_api::registry::v1::Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -54,7 +55,12 @@ async fn approved(suite: &Suite, model: &str, purpose: &str) -> String {
     let request = AddEvaluationRequest { name: name.clone(), evaluation: Some(evaluation), ..Default::default() };
     people.add_evaluation(request).await.unwrap();
     people.transition_model_version(transition(&name, ModelVersionState::Evaluating, "")).await.unwrap();
-    council.transition_model_version(transition(&name, ModelVersionState::Approved, purpose)).await.unwrap();
+    let approval = TransitionModelVersionRequest {
+        content_digest: made.content_digest,
+        ..transition(&name, ModelVersionState::Approved, purpose)
+    };
+    let approval = suite.mandated("promote_model", "registry.versions.transition", approval);
+    council.transition_model_version(approval).await.unwrap();
     name
 }
 
@@ -63,7 +69,6 @@ fn transition(name: &str, state: ModelVersionState, purpose: &str) -> Transition
         name: name.into(),
         state: state.into(),
         purposes: if purpose.is_empty() { vec![] } else { vec![purpose.into()] },
-        proposal: if purpose.is_empty() { String::new() } else { "proposals/p1".into() },
         reason: "test".into(),
         ..Default::default()
     }

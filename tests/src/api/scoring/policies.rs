@@ -100,15 +100,19 @@ async fn a_policy_is_linted_tried_on_the_record_and_activated_by_the_council_alo
     let stored = policies(&suite).get_backtest(GetBacktestRequest { name: result.name.clone() }).await.unwrap();
     assert_eq!(stored.into_inner(), result);
 
-    let activate = |backtest: &str, id: &str| ActivatePolicyVersionRequest {
+    let bare = |backtest: &str, id: &str| ActivatePolicyVersionRequest {
         name: made.name.clone(),
-        proposal: "proposals/p1".into(),
         backtest_digest: backtest.into(),
         request_id: id.into(),
+        ..Default::default()
     };
-    let refused = policies(&suite).activate_policy_version(activate(&result.digest, "a1")).await.unwrap_err();
-    assert_eq!(reason(&refused), "ACTOR_KIND_NOT_ALLOWED");
+    let activate =
+        |backtest: &str, id: &str| suite.mandated("activate_policy", "scoring.policies.activate", bare(backtest, id));
     let mut council = PolicyServiceClient::new(suite.service("council").to("scoring"));
+    for caller in [&mut policies(&suite), &mut council] {
+        let refused = caller.activate_policy_version(bare(&result.digest, "a1")).await.unwrap_err();
+        assert_eq!(reason(&refused), "MANDATE_REQUIRED");
+    }
     let unknown = format!("sha256:{}", "0".repeat(64));
     let refused = council.activate_policy_version(activate(&unknown, "a2")).await.unwrap_err();
     assert_eq!(reason(&refused), "BACKTEST_UNKNOWN");

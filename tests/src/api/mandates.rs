@@ -1,0 +1,194 @@
+//! Whatever needs approval takes effect only with a mandate for exactly that: each such method is shown every mandate
+//! that is none.
+
+use super::cases;
+use super::registry::{self, approved, create_artifact, create_model, create_version, evaluate, transition};
+use crate::support::{Caller, Suite, reason};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
+use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::*;
+use remit_api::wire::Mandated;
+use remit_core::mandate::{Mandate, TYP};
+use remit_core::{Tenant, authority};
+use tonic::{Code, Response, Status};
+
+cases! {
+    a_transition_needs_its_mandate: TransitionModelVersion;
+    an_alias_needs_its_mandate: SetModelAlias;
+    an_artifact_needs_its_mandate: ApproveArtifactVersion;
+    an_automation_needs_its_mandate: ApproveAutomation;
+    a_mandate_is_taken_once_however_many_show_it_at_once: SetModelAlias;
+}
+
+/// One way to show something that is no mandate for this request, and how it is refused.
+type Forgery = (&'static str, fn(&mut Mandate), &'static str);
+
+const FORGERIES: &[Forgery] = &[
+    ("another tenant's", |m| m.tenant = Tenant::new("another").expect("valid"), "MANDATE_TENANT"),
+    ("for another method", |m| m.permission = "registry.models.update".into(), "MANDATE_ACTION"),
+    ("for another request", |m| m.request_digest = "sha256:00".into(), "MANDATE_ACTION"),
+    ("for another service", |m| m.aud = "kpi".into(), "MANDATE_ACTION"),
+    ("of another kind", |m| m.kind = "resolution".into(), "MANDATE_ACTION"),
+    ("over", |m| m.exp = m.iat, "MANDATE_EXPIRED"),
+    ("not begun", |m| m.nbf = m.exp, "MANDATE_EXPIRED"),
+    ("of a body without jurisdiction", |m| m.jurisdiction = ["resolution".to_owned()].into(), "MANDATE_JURISDICTION"),
+    ("without the votes", |m| m.ballot.votes.clear(), "MANDATE_INVALID"),
+    (
+        "voted by one person for all",
+        |m| m.ballot.votes.iter_mut().for_each(|v| v.voter = "eve".into()),
+        "MANDATE_INVALID",
+    ),
+    ("voted by the proposer", |m| m.ballot.proposer = m.ballot.votes[0].voter.clone(), "MANDATE_INVALID"),
+    (
+        "by a rule below the floor",
+        |m| {
+            m.ballot.rule.min_approvals = 1;
+            m.ballot.votes.truncate(1);
+        },
+        "MANDATE_JURISDICTION",
+    ),
+    ("issued by somebody else", |m| m.iss = "remit".into(), "MANDATE_INVALID"),
+];
+
+/// Shows every forgery, then the mandate itself, then the mandate again. Nothing takes effect but by the mandate.
+pub(super) async fn hold<Q: Mandated + Send + Sync, A: std::fmt::Debug + Send + 'static>(
+    suite: &Suite,
+    kind: &str,
+    permission: &str,
+    request: Q,
+    call: impl Fn(Q) -> BoxFuture<'static, Result<Response<A>, Status>> + Sync,
+) {
+    let refused = |what: String, request: Q, expected: &'static str| {
+        let (answer, permission) = (call(request), permission.to_owned());
+        async move {
+            let status = answer.await.expect_err(&what);
+            let got = (status.code(), reason(&status));
+            assert_eq!(
+                got,
+                (Code::PermissionDenied, expected.to_owned()),
+                "{permission}, {what}: {}",
+                status.message()
+            );
+        }
+    };
+    refused("no mandate".into(), request.bare(), "MANDATE_REQUIRED").await;
+    for (what, spoil, expected) in FORGERIES {
+        // A floor of one vote has nothing below it.
+        let one = authority::act(kind).is_some_and(|act| act.floor.min_approvals == 1);
+        if !(one && *what == "by a rule below the floor") {
+            refused((*what).into(), suite.mandated_but(kind, permission, request.bare(), spoil), expected).await;
+        }
+    }
+    let good = suite.mandated(kind, permission, request.bare());
+    let mut tampered = good.clone();
+    let mut parts: Vec<String> = good.mandate().split('.').map(str::to_owned).collect();
+    let flipped = if parts[1].as_bytes()[40] == b'A' { "B" } else { "A" };
+    parts[1].replace_range(40..41, flipped);
+    tampered.set_mandate(parts.join("."));
+    refused("tampered with".into(), tampered, "MANDATE_INVALID").await;
+    let mut foreign = request.bare();
+    let tenant = Tenant::new(suite.tenant_id()).expect("valid");
+    let now = suite.now().await;
+    let mandate = Mandate::sample(&tenant, kind, permission, foreign.bare_digest(), now);
+    foreign.set_mandate(suite.signer().sign_as(TYP, &mandate).expect("signed"));
+    refused("signed by the issuer of tokens".into(), foreign, "MANDATE_INVALID").await;
+    let mut token = request.bare();
+    token.set_mandate(suite.token("remit-council", remit_core::ActorKind::Service, &["service"], &[]));
+    refused("a token instead".into(), token, "MANDATE_INVALID").await;
+
+    call(good.clone()).await.unwrap_or_else(|status| panic!("{permission} with its mandate: {status:?}"));
+    refused("used before".into(), good, "MANDATE_USED").await;
+}
+
+fn models(caller: &Caller) -> ModelServiceClient<crate::support::Connection> {
+    ModelServiceClient::new(caller.to("registry"))
+}
+
+async fn a_transition_needs_its_mandate(suite: Suite) {
+    create_model(&suite, "m").await.unwrap();
+    let name = create_version(&suite, "m", &[]).await;
+    evaluate(&suite, &name, true).await;
+    transition(&suite.admin(), &name, ModelVersionState::Evaluating).await.unwrap();
+    let request = registry::decided(&suite, &name, ModelVersionState::Approved).await;
+    let client = models(&suite.service("council"));
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.transition_model_version(request).await }.boxed()
+    };
+    hold(&suite, "promote_model", "registry.versions.transition", request, call).await;
+    // Each refusal is on record too, with its reason; the version has moved as often as it was decided.
+    let moved = suite.entries("action = \"registry.versions.transition\" AND outcome = \"SUCCESS\"").await;
+    assert_eq!(moved.len(), 2);
+}
+
+async fn an_alias_needs_its_mandate(suite: Suite) {
+    create_model(&suite, "m").await.unwrap();
+    let version = approved(&suite, "m", &[]).await;
+    let request =
+        SetModelAliasRequest { model: "models/m".into(), alias: "champion".into(), version, ..Default::default() };
+    let client = models(&suite.service("council"));
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.set_model_alias(request).await }.boxed()
+    };
+    hold(&suite, "promote_model", "registry.aliases.set", request, call).await;
+}
+
+async fn an_artifact_needs_its_mandate(suite: Suite) {
+    let version = create_artifact(&suite, "style", ArtifactKind::StyleGuide).await;
+    let request = ApproveArtifactVersionRequest {
+        name: version.name,
+        content_digest: version.content_digest,
+        ..Default::default()
+    };
+    let client = ArtifactServiceClient::new(suite.admin().to("registry"));
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.approve_artifact_version(request).await }.boxed()
+    };
+    hold(&suite, "approve_artifact", "registry.artifact_versions.approve", request, call).await;
+}
+
+async fn an_automation_needs_its_mandate(suite: Suite) {
+    let automation = Automation {
+        display_name: "Lead routing".into(),
+        owner: "dara".into(),
+        functions: vec!["sales_ops".into(), "legal".into()],
+        ..Default::default()
+    };
+    let create =
+        CreateAutomationRequest { automation_id: "a".into(), automation: Some(automation), ..Default::default() };
+    let client = AutomationServiceClient::new(suite.admin().to("registry"));
+    let made = client.clone().create_automation(create).await.unwrap().into_inner();
+    let request =
+        ApproveAutomationRequest { name: made.name, content_digest: made.content_digest, ..Default::default() };
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.approve_automation(request).await }.boxed()
+    };
+    hold(&suite, "approve_automation", "registry.automations.approve", request, call).await;
+}
+
+async fn a_mandate_is_taken_once_however_many_show_it_at_once(suite: Suite) {
+    create_model(&suite, "m").await.unwrap();
+    let version = approved(&suite, "m", &[]).await;
+    let request =
+        SetModelAliasRequest { model: "models/m".into(), alias: "champion".into(), version, ..Default::default() };
+    let request = suite.mandated("promote_model", "registry.aliases.set", request);
+    let shown = (0..8).map(|n| {
+        let mut client = models(&suite.admin());
+        let request = SetModelAliasRequest { request_id: format!("at-once-{n}"), ..request.clone() };
+        tokio::spawn(async move { client.set_model_alias(request).await })
+    });
+    let mut taken = 0;
+    for answer in futures::future::join_all(shown).await {
+        match answer.expect("it ran") {
+            Ok(_) => taken += 1,
+            Err(status) => assert_eq!(reason(&status), "MANDATE_USED"),
+        }
+    }
+    assert_eq!(taken, 1);
+}
