@@ -337,7 +337,6 @@ impl Service {
     }
 }
 
-
 fn watched(watched: Watched) -> Result<WatchModelStatesResponse> {
     let deleted = watched.is_deletion();
     let item = match &watched.body {

@@ -106,7 +106,7 @@ async fn permit(suite: &Suite) {
         occurred_time: Some(stamp(suite.now().await)),
         ..Default::default()
     };
-    models
+    ModelServiceClient::new(suite.human("eve", &["admin"], &[]).to("registry"))
         .add_evaluation(registry::AddEvaluationRequest {
             name: MODEL.into(),
             evaluation: Some(evaluation),
