@@ -84,9 +84,6 @@ pub(super) async fn enter(
         Some(model) => clear_aliases(m, model, version).await?,
         None => Vec::new(),
     };
-    if let Some(at) = change.terms.as_ref().and_then(|terms| terms.review_by) {
-        version.review_by = Some(at);
-    }
     save(m, version).await?;
     record(m, cause.action, change, cleared_aliases);
     Ok(())
@@ -209,6 +206,7 @@ impl Service {
                     reason: req.reason.clone(),
                     ..Default::default()
                 };
+                version.review_by = req.terms.as_ref().and_then(|terms| terms.review_by).or(version.review_by);
                 enter(m, &mut version, change, Cause { action: MOVED, model, withdrawn: None }).await?;
                 timers::plan_expiry(m, &version).await?;
                 Ok(version)

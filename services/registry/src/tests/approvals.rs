@@ -13,8 +13,7 @@ async fn found(registry: &Service, name: &str) -> Result<ModelVersion> {
 }
 
 async fn withdraw(registry: &Service, name: &str) -> Result<WithdrawArtifactVersionResponse> {
-    let request =
-        WithdrawArtifactVersionRequest { name: name.into(), reason: "it leaks".into(), ..Default::default() };
+    let request = WithdrawArtifactVersionRequest { name: name.into(), reason: "it leaks".into(), ..Default::default() };
     registry.withdraw_artifact_version(&cx(ActorKind::Human, "ben"), request).await
 }
 
@@ -150,8 +149,10 @@ async fn approved_until(registry: &Service, id: &str, end: Timestamp) -> Result<
     Ok(name)
 }
 
+/// An approval that ends, and that is reviewed a year later.
 fn until(name: &str, end: Timestamp) -> TransitionModelVersionRequest {
-    let terms = ApprovalTerms { expire_time: Some(time::stamp(end)), ..Default::default() };
+    let review_by = Some(time::stamp(START.plus(DAY * 365)));
+    let terms = ApprovalTerms { expire_time: Some(time::stamp(end)), review_by, ..Default::default() };
     TransitionModelVersionRequest { terms: Some(terms), ..to(name, ModelVersionState::Approved) }
 }
 
@@ -177,8 +178,17 @@ async fn an_approval_that_ends_restricts_and_then_suspends() -> Result<()> {
         let past = decide(&registry, "promote_model", until(&left, START)).await.unwrap_err();
         assert_eq!((past.reason(), past.violations()[0].field.as_str()), ("TIME_OUT_OF_RANGE", "terms.expire_time"));
 
+        let sooner = Some(time::stamp(end.plus(DAY)));
+        let update = UpdateModelVersionRequest {
+            model_version: Some(ModelVersion { name: left.clone(), review_by: sooner, ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["review_by".into()] }),
+            request_id: String::new(),
+        };
+        registry.update_model_version(&human(), update).await?;
+
         assert_eq!(pass(end.plus(DAY / 2)).await?, 3);
         let version = found(&registry, &left).await?;
+        assert_eq!(version.review_by, sooner, "what ends an approval puts nothing off");
         assert_eq!((version.state(), version.purposes.len()), (Restricted, 1));
         assert!(version.state_reason.starts_with("APPROVAL_EXPIRED"), "{}", version.state_reason);
         assert!(!version.mandate.is_empty(), "what still runs shows by whose mandate");
@@ -269,11 +279,8 @@ async fn what_its_maker_says_of_a_version_is_kept_and_does_not_count() -> Result
             let caller = cx(kind, "pipeline");
             Cx { actor: Actor { on_behalf_of: Some("dara".into()), ..caller.actor }, ..caller }
         };
-        let own = [
-            ("herself", human()),
-            ("her-pipeline", for_her(ActorKind::Service)),
-            ("ai", cx(ActorKind::Ai, "judge")),
-        ];
+        let own =
+            [("herself", human()), ("her-pipeline", for_her(ActorKind::Service)), ("ai", cx(ActorKind::Ai, "judge"))];
         for (id, caller) in own {
             let version = registry.add_evaluation(&caller, evaluation(id)).await?;
             assert!(version.evaluations.iter().all(|evaluation| evaluation.self_reported), "{id}");

@@ -78,7 +78,10 @@ async fn a_withdrawn_guardrail_suspends_what_runs_with_it(suite: Suite) {
         assert_eq!((version.state(), version.withdrawn_artifacts.as_slice()), (ModelVersionState::Suspended, with));
         assert!(version.state_reason.contains(&guardrail.name), "{}", version.state_reason);
         let change = next_change(&mut watch).await.item.unwrap();
-        assert_eq!((&change.name, change.state(), change.withdrawn_artifacts.as_slice()), (name, version.state(), with));
+        assert_eq!(
+            (&change.name, change.state(), change.withdrawn_artifacts.as_slice()),
+            (name, version.state(), with)
+        );
         let filter = format!("resource = \"{name}\" AND action = \"registry.versions.transition\"");
         let last = suite.entries(&filter).await.pop().unwrap().event.unwrap();
         assert_eq!(last.actor.unwrap().subject, "ben");
@@ -102,10 +105,8 @@ async fn an_approval_ends_by_its_terms(suite: Suite) {
     assert!(past.message().contains("terms.expire_time"), "{}", past.message());
     let approved = approve_by(&suite, &name, until(now.plus(DAY * 10))).await.unwrap();
     assert_eq!(approved.terms, Some(until(now.plus(DAY * 10))));
-    let misplaced = TransitionModelVersionRequest {
-        terms: Some(until(now.plus(DAY))),
-        ..to(&name, ModelVersionState::Suspended)
-    };
+    let misplaced =
+        TransitionModelVersionRequest { terms: Some(until(now.plus(DAY))), ..to(&name, ModelVersionState::Suspended) };
     assert_eq!(refusal(models(&suite.admin()).transition_model_version(misplaced).await), "FIELD_NOT_ALLOWED");
 
     for (days, state) in [(10, ModelVersionState::Restricted), (30, ModelVersionState::Suspended)] {
@@ -118,8 +119,7 @@ async fn an_approval_ends_by_its_terms(suite: Suite) {
     }
     let filter = format!("resource = \"{name}\" AND action = \"registry.versions.expire\"");
     let entries = suite.entries(&filter).await;
-    let subjects: Vec<String> =
-        entries.into_iter().map(|entry| entry.event.unwrap().actor.unwrap().subject).collect();
+    let subjects: Vec<String> = entries.into_iter().map(|entry| entry.event.unwrap().actor.unwrap().subject).collect();
     assert_eq!(subjects, ["remit-registry", "remit-registry"]);
     by_mandate(&suite, &name, ModelVersionState::Approved).await.unwrap();
     let version = found(&suite, &name).await;
@@ -207,7 +207,10 @@ async fn a_review_counts_by_the_reviewers_own_word(suite: Suite) {
     };
     let claimed = record(&suite.platform(), "claimed", made(Stakes::Low)).await.unwrap();
     assert_eq!((claimed.reviews[0].evidence(), claimed.complete), (ClaimEvidence::Claimed, false));
-    assert_eq!((claimed.warnings[0].reason.as_str(), claimed.warnings[0].field.as_str()), ("REVIEW_NOT_SIGNED", "reviews[0]"));
+    assert_eq!(
+        (claimed.warnings[0].reason.as_str(), claimed.warnings[0].field.as_str()),
+        ("REVIEW_NOT_SIGNED", "reviews[0]")
+    );
     for caller in [suite.platform(), suite.human("ada", &["admin"], &[])] {
         let refused = record(&caller, "high", made(Stakes::High)).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "REVIEW_NOT_SIGNED"));
@@ -241,7 +244,8 @@ async fn an_owner_is_claimed_until_she_acts_herself(suite: Suite) {
 
     create_artifact(&suite, "prompt", ArtifactKind::Prompt).await;
     let artifact = Artifact { name: "artifacts/prompt".into(), owner: "ada".into(), ..Default::default() };
-    let request = UpdateArtifactRequest { artifact: Some(artifact), update_mask: mask(&["owner"]), ..Default::default() };
+    let request =
+        UpdateArtifactRequest { artifact: Some(artifact), update_mask: mask(&["owner"]), ..Default::default() };
     let taken_on = artifacts(&ada).update_artifact(request).await.unwrap().into_inner();
     assert!(taken_on.owner_confirmed_time.is_some());
 
@@ -251,11 +255,8 @@ async fn an_owner_is_claimed_until_she_acts_herself(suite: Suite) {
         functions: vec!["sales_ops".into(), "legal".into()],
         ..Default::default()
     };
-    let request = CreateAutomationRequest {
-        automation_id: "a".into(),
-        automation: Some(automation),
-        ..Default::default()
-    };
+    let request =
+        CreateAutomationRequest { automation_id: "a".into(), automation: Some(automation), ..Default::default() };
     let made = automations(&person).create_automation(request).await.unwrap().into_inner();
     assert_eq!(made.owner_confirmed_time, None);
     let automation = Automation { data_flow: "leads".into(), ..made };

@@ -56,7 +56,10 @@ async fn a_check_follows_an_approval_to_its_end(suite: Suite) {
     assert_eq!(effect(&check(&suite, &version).await, "APPROVAL_ENDS"), Some(ReasonEffect::Info));
     suite.advance(DAY * 10).await;
     let answer = check(&suite, &version).await;
-    assert_eq!((answer.verdict(), effect(&answer, "APPROVAL_EXPIRED")), (Verdict::Permit, Some(ReasonEffect::Restrict)));
+    assert_eq!(
+        (answer.verdict(), effect(&answer, "APPROVAL_EXPIRED")),
+        (Verdict::Permit, Some(ReasonEffect::Restrict))
+    );
     assert_eq!(answer.obligations.unwrap().pattern(), AutonomyPattern::HumanInTheLoop);
     suite.advance(DAY * 30).await;
     let answer = check(&suite, &version).await;
