@@ -3,6 +3,10 @@
 use crate::actor::ActorKind;
 use crate::error::{Error, Result};
 use std::fmt;
+use std::time::Duration;
+
+/// How long a version whose approval has ended may go on under people's eyes before it stops.
+pub const GRACE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Where a model version stands (R8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,16 +88,20 @@ pub struct Move<'a> {
     pub purposes: usize,
     /// How many conditions are named.
     pub conditions: usize,
+    /// Whether terms are named: until when, and what for.
+    pub terms: bool,
     /// Whether the content that was decided about is named.
     pub content_pinned: bool,
     /// Whether the version was ever approved.
     pub ever_approved: bool,
-    /// How many of its evaluations passed.
+    /// How many of its evaluations passed that somebody else than its creator made.
     pub passed_evaluations: usize,
     /// Whether its risk class is a practice of Art. 5 of Regulation (EU) 2024/1689.
     pub prohibited: bool,
     /// The artifact versions it runs with that are not approved.
     pub unapproved_artifacts: &'a [String],
+    /// The artifact versions that the terms require and that it does not run with.
+    pub unmet_artifacts: &'a [String],
 }
 
 impl Move<'_> {
@@ -171,8 +179,10 @@ impl Move<'_> {
                 format!("must say which content is to be {}", self.to),
             ));
         }
-        if !self.to.may_run() && self.purposes + self.conditions > 0 {
-            let field = if self.purposes > 0 { "purposes" } else { "conditions" };
+        let misplaced = [("purposes", self.purposes > 0), ("conditions", self.conditions > 0), ("terms", self.terms)];
+        if !self.to.may_run()
+            && let Some((field, _)) = misplaced.into_iter().find(|(_, named)| *named)
+        {
             return Err(Error::invalid("FIELD_NOT_ALLOWED", field, format!("must be empty for {}", self.to)));
         }
         Ok(())
@@ -181,7 +191,8 @@ impl Move<'_> {
     /// Decides whether the version may run as far as its record goes.
     ///
     /// # Errors
-    /// `FailedPrecondition`: `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`.
+    /// `FailedPrecondition`: `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`,
+    /// `APPROVAL_CONDITION_UNMET`.
     pub fn check_evidence(&self) -> Result<()> {
         if !self.to.may_run() {
             return Ok(());
@@ -195,7 +206,11 @@ impl Move<'_> {
         if self.passed_evaluations == 0 {
             return Err(Error::precondition(
                 "EVALUATION_REQUIRED",
-                format!("{} has no evaluation that passed: add one first", self.version),
+                format!(
+                    "{} has no evaluation that passed and was made by somebody else than who registered it: let one \
+                     be added first",
+                    self.version
+                ),
             ));
         }
         if !self.unapproved_artifacts.is_empty() {
@@ -205,6 +220,16 @@ impl Move<'_> {
                     "{} runs with artifact versions that are not approved: {}",
                     self.version,
                     self.unapproved_artifacts.join(", ")
+                ),
+            ));
+        }
+        if !self.unmet_artifacts.is_empty() {
+            return Err(Error::precondition(
+                "APPROVAL_CONDITION_UNMET",
+                format!(
+                    "{} does not run with what the approval requires: {}",
+                    self.version,
+                    self.unmet_artifacts.join(", ")
                 ),
             ));
         }
@@ -226,11 +251,13 @@ mod tests {
             reason: "because",
             purposes: usize::from(to.may_run()),
             conditions: 0,
+            terms: false,
             content_pinned: true,
             ever_approved: true,
             passed_evaluations: 1,
             prohibited: false,
             unapproved_artifacts: &[],
+            unmet_artifacts: &[],
         }
     }
 
@@ -283,8 +310,21 @@ mod tests {
             assert_eq!(asked.check_evidence().unwrap_err().reason(), reason);
         }
         let lacking = ["artifacts/p/versions/1".to_owned()];
-        let asked = Move { unapproved_artifacts: &lacking, ..approve };
+        let asked = Move { unapproved_artifacts: &lacking, ..approve.clone() };
         assert!(asked.check_evidence().unwrap_err().message().contains("artifacts/p/versions/1"));
+        let unmet = Move { unmet_artifacts: &lacking, ..approve }.check_evidence().unwrap_err();
+        assert_eq!(unmet.reason(), "APPROVAL_CONDITION_UNMET");
+        assert!(unmet.message().contains("artifacts/p/versions/1"));
+    }
+
+    #[test]
+    fn only_what_may_run_has_terms() {
+        for from in State::ALL {
+            for &to in from.next() {
+                let asked = Move { terms: true, ..ready(from, to) };
+                assert_eq!(asked.check_asked().is_ok(), to.may_run(), "{from} to {to}");
+            }
+        }
     }
 
     #[test]

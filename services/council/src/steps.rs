@@ -62,6 +62,7 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
                 purposes: a.purposes.clone(),
                 conditions: a.conditions.clone(),
                 content_digest: a.content_digest.clone(),
+                terms: a.terms.clone(),
                 ..to(&a.model_version, ModelVersionState::Approved)
             })];
             if a.alias != "-" {
@@ -81,6 +82,7 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
             purposes: a.purposes.clone(),
             conditions: a.conditions.clone(),
             content_digest: a.content_digest.clone(),
+            terms: a.terms.clone(),
             ..to(&a.model_version, ModelVersionState::Restricted)
         })],
         Some(Act::ApproveAutomation(a)) => vec![Step::ApproveAutomation(ApproveAutomationRequest {

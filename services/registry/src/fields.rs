@@ -1,7 +1,9 @@
 //! Fields that several messages have.
 
-use prost_types::FieldMask;
-use remit_core::{Error, Result, digest};
+use prost_types::{FieldMask, Timestamp as ProtoTime};
+use remit_api::wire::time;
+use remit_core::{ActorKind, Error, Result, digest};
+use remit_store::{Mutation, Page};
 
 /// Requires a digest.
 ///
@@ -41,4 +43,12 @@ pub(crate) fn optional<N>(name: &str, field: &str, parse: fn(&str, &str) -> Resu
 /// The paths of an update mask as it was given.
 pub(crate) fn paths(mask: Option<&FieldMask>) -> Vec<String> {
     mask.map(|mask| mask.paths.clone()).unwrap_or_default()
+}
+
+/// When the owner took the ownership on: an owner whom somebody else names is claimed until she acts herself. `was` is
+/// the owner before the change, and when she did so.
+pub(crate) fn confirmed(m: &Mutation, owner: &str, was: (&str, Option<ProtoTime>)) -> Option<ProtoTime> {
+    let known = was.1.filter(|_| was.0 == owner);
+    let herself = m.actor().kind == ActorKind::Human && m.actor().subject == owner;
+    known.or_else(|| herself.then(|| time::stamp(m.now())))
 }

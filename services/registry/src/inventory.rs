@@ -3,12 +3,12 @@
 use crate::fields;
 use prost::Message as _;
 use prost_types::Timestamp as ProtoTime;
-use remit_api::registry::v1::{AiActClass, AiActRole, ModelState, ModelVersion, ModelVersionState};
+use remit_api::registry::v1::{AiActClass, AiActRole, ApprovalTerms, ModelState, ModelVersion, ModelVersionState};
 use remit_api::types::Actor;
 use remit_api::wire::{self, Word as _, required_text, time};
 use remit_core::lifecycle::State;
 use remit_core::name::ArtifactVersionName;
-use remit_core::{Error, Result};
+use remit_core::{ActorKind, Error, Result, Timestamp};
 
 /// How many bytes the parameters of a version may take.
 const MOST_PARAMETERS: usize = 65_536;
@@ -54,6 +54,60 @@ pub(crate) fn check_mutable(version: &ModelVersion) -> Result<()> {
         Some(at) => time::parse(at, "model_version.review_by").map(|_| ()),
         None => Ok(()),
     }
+}
+
+/// Checks the terms of an approval as they stand by themselves.
+///
+/// # Errors
+/// `InvalidArgument`, naming the field: `TIME_OUT_OF_RANGE`, `NAME_INVALID`.
+pub(crate) fn check_terms(terms: &ApprovalTerms, now: Timestamp) -> Result<()> {
+    if let Some(end) = &terms.expire_time
+        && time::parse(end, "terms.expire_time")? <= now
+    {
+        let rule = format!("must be in the future: it is {now}");
+        return Err(Error::invalid("TIME_OUT_OF_RANGE", "terms.expire_time", rule));
+    }
+    if let Some(at) = &terms.review_by {
+        time::parse(at, "terms.review_by")?;
+    }
+    fields::names(&terms.required_artifacts, "terms.required_artifacts", ArtifactVersionName::parse)
+}
+
+/// The artifact versions that the terms require and that are not among those it runs with.
+pub(crate) fn unmet(version: &ModelVersion, terms: Option<&ApprovalTerms>) -> Vec<String> {
+    let required = terms.map_or(&[][..], |terms| &terms.required_artifacts);
+    required.iter().filter(|name| !version.artifacts.contains(name)).cloned().collect()
+}
+
+/// Refuses what loosens the approval that a version runs by: its review may be brought forward, and is put off only by
+/// a new approval.
+///
+/// # Errors
+/// `PermissionDenied` (`MANDATE_REQUIRED`).
+pub(crate) fn check_not_looser(before: &ModelVersion, after: &ModelVersion) -> Result<()> {
+    let end = |at: &Option<ProtoTime>| at.as_ref().map_or(Timestamp(i64::MAX), time::of);
+    if !may_run(before.state()) || end(&after.review_by) <= end(&before.review_by) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is {}: its review is put off only by a new approval that says so in its terms; make a proposal in the council",
+        before.name,
+        before.state().word()
+    );
+    Err(Error::denied("MANDATE_REQUIRED", message))
+}
+
+/// Whether an evaluation says no more than that its maker is content: it comes from who registered the version, from
+/// somebody who acts for her or for whom she acts, or from an AI.
+pub(crate) fn self_reported(creator: Option<&Actor>, evaluator: &remit_core::Actor) -> bool {
+    let people = |subject: &str, principal: &str| -> Vec<String> {
+        [subject, principal].into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    // Who registered it is always known; if not, nothing shows that somebody else evaluates it.
+    let Some(creator) = creator else { return true };
+    let evaluators = people(&evaluator.subject, evaluator.on_behalf_of.as_deref().unwrap_or_default());
+    let creators = people(&creator.subject, &creator.on_behalf_of);
+    evaluator.kind == ActorKind::Ai || evaluators.iter().any(|one| creators.contains(one))
 }
 
 /// A version as it is registered, in state PROPOSED. Its content digest is over its name and what never changes.
@@ -128,6 +182,8 @@ pub(crate) fn state(version: &ModelVersion) -> Vec<u8> {
         state_reason: version.state_reason,
         etag: version.etag,
         update_time: version.update_time,
+        terms: version.terms,
+        withdrawn_artifacts: version.withdrawn_artifacts,
     }
     .encode_to_vec()
 }

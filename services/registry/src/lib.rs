@@ -8,8 +8,9 @@
 //!
 //! # What it promises
 //! - What a version is never changes; only what is known about it and what it may do does.
-//! - A version runs only by an approved proposal, and stops by one person's word. The table of states is
-//!   `remit_core::lifecycle`.
+//! - A version runs only by an approved proposal, and stops by one person's word, when its approval ends, or with the
+//!   withdrawal of an artifact that it runs with. The table of states is `remit_core::lifecycle`.
+//! - What is locked is locked in one order: an artifact, its versions, a model, its versions; of one kind by name.
 //! - An alias points at one version at any time, moves in one step, and its whole history stays.
 //! - An output with high or unknown stakes is recorded with complete version tags or not at all
 //!   (`provenance`).
@@ -40,6 +41,7 @@ use remit_core::Result;
 use remit_runtime::{Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::Service;
+use std::sync::Arc;
 
 const SCHEMA: Schema = Schema {
     service: "registry",
@@ -55,6 +57,6 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 }
 
 async fn build(deps: Deps) -> Result<Parts> {
-    let routes = grpc::routes(Service { db: deps.db, mandates: deps.mandates, shutdown: deps.shutdown });
-    Ok(Parts { routes, ..Parts::default() })
+    let service = Service { db: deps.db, mandates: deps.mandates, shutdown: deps.shutdown };
+    Ok(Parts { routes: grpc::routes(service.clone()), timers: Some(Arc::new(service)), ..Parts::default() })
 }

@@ -1,7 +1,7 @@
 //! The rules about outputs: which version tags are due, and what covers a duty to disclose.
 
 use remit_api::registry::v1::{
-    ArtifactKind, DigitalSourceType, Disclosure, DisclosureDuty, DisclosureStatus, HumanReview, Output,
+    ArtifactKind, ClaimEvidence, DigitalSourceType, Disclosure, DisclosureDuty, DisclosureStatus, HumanReview, Output,
 };
 use remit_api::types::Stakes;
 
@@ -68,13 +68,14 @@ pub(crate) fn disclosure(output: &Output) -> (DisclosureStatus, Vec<&'static str
         }
         DisclosureDuty::PublicInterestText => {
             let reviewed = output.reviews.iter().any(was_real);
-            if reviewed && !made.editorial_responsible.is_empty() {
+            let answered_for = made.editorial_evidence() == ClaimEvidence::Signed;
+            if reviewed && answered_for {
                 return (DisclosureStatus::Exempt, missing);
             }
             let labelled = !made.label_version.is_empty() && !made.label_evidence.is_empty();
             if !labelled {
                 need(reviewed, "reviews");
-                need(!made.editorial_responsible.is_empty(), "disclosure.editorial_responsible");
+                need(answered_for, "disclosure.editorial_responsible");
                 need(!made.label_version.is_empty(), "disclosure.label_version");
                 need(!made.label_evidence.is_empty(), "disclosure.label_evidence");
             }
@@ -84,10 +85,15 @@ pub(crate) fn disclosure(output: &Output) -> (DisclosureStatus, Vec<&'static str
     (status, missing)
 }
 
-/// Whether a review could have changed anything: a reviewer who may neither amend nor reject reviews
-/// in name only.
+/// Whether a review could have changed anything, and is more than a claim: a reviewer who may neither amend nor reject
+/// reviews in name only.
 fn was_real(review: &HumanReview) -> bool {
-    review.review_time.is_some() && (review.could_amend || review.could_reject)
+    is_signed(review) && review.review_time.is_some() && (review.could_amend || review.could_reject)
+}
+
+/// Whether the reviewer's own act stands behind a review.
+pub(crate) fn is_signed(review: &HumanReview) -> bool {
+    review.evidence() == ClaimEvidence::Signed
 }
 
 /// The term of the IPTC vocabulary; empty if not given.
@@ -190,20 +196,24 @@ mod tests {
         let text = Disclosure {
             duty: DisclosureDuty::PublicInterestText.into(),
             editorial_responsible: "ada".into(),
+            editorial_evidence: ClaimEvidence::Signed.into(),
             ..Default::default()
         };
         let review = HumanReview {
             reviewer: "ben".into(),
             review_time: Some(prost_types::Timestamp::default()),
             could_amend: true,
+            evidence: ClaimEvidence::Signed.into(),
             ..Default::default()
         };
         let reviewed = |review: HumanReview| Output { reviews: vec![review], ..with(text.clone()) };
         assert_eq!(disclosure(&reviewed(review.clone())).0, DisclosureStatus::Exempt);
         let in_name_only = HumanReview { could_amend: false, ..review.clone() };
         assert_eq!(disclosure(&reviewed(in_name_only)).0, DisclosureStatus::Missing);
+        let claimed = HumanReview { evidence: ClaimEvidence::Claimed.into(), ..review.clone() };
+        assert_eq!(disclosure(&reviewed(claimed)).0, DisclosureStatus::Missing);
         let nobody = Output {
-            disclosure: Some(Disclosure { editorial_responsible: String::new(), ..text }),
+            disclosure: Some(Disclosure { editorial_evidence: ClaimEvidence::Claimed.into(), ..text }),
             reviews: vec![review],
             ..output()
         };

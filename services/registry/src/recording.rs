@@ -1,12 +1,12 @@
 //! The rules about recording an output: what is refused, what is a warning, and what is filled in.
 
-use crate::provenance::{demands_tags, disclosure, made_by_a_person, missing_tags};
+use crate::provenance::{demands_tags, disclosure, is_signed, made_by_a_person, missing_tags};
 use crate::store::outputs::NewOutput;
 use crate::{fields, inventory};
 use remit_api::registry::v1::{
-    ArtifactVersion, ArtifactVersionState, ModelVersion, Output, OutputEntry, OutputWarning,
+    ArtifactVersion, ArtifactVersionState, ClaimEvidence, ModelVersion, Output, OutputEntry, OutputWarning,
 };
-use remit_api::types::Actor;
+use remit_api::types::{Actor, ActorKind};
 use remit_api::wire::{self, Word as _, range, required, time};
 use remit_core::name::{self, ArtifactVersionName, DecisionName, HandoffName, ModelVersionName, OutputName, TaskName};
 use remit_core::{Error, Result, Timestamp};
@@ -40,8 +40,52 @@ impl References {
     }
 }
 
+/// Who records outputs.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    /// The caller.
+    pub actor: Actor,
+    /// Whether it is the suite's own handoff, which knows who signed what.
+    pub is_handoff: bool,
+}
+
+impl Recorder {
+    /// What stands behind the statement that this person did something to an output: her own word, or that of handoff
+    /// about a handoff. What anybody else says of her is a claim; what an AI says always is.
+    fn evidence(&self, person: &str, output: &Output) -> ClaimEvidence {
+        let herself = self.actor.kind() == ActorKind::Human && self.actor.subject == person;
+        if herself || (self.is_handoff && !output.handoff.is_empty()) {
+            ClaimEvidence::Signed
+        } else {
+            ClaimEvidence::Claimed
+        }
+    }
+
+    /// Marks every statement about a person in an output.
+    fn mark(&self, output: &mut Output) {
+        let mut reviews = std::mem::take(&mut output.reviews);
+        for review in &mut reviews {
+            review.set_evidence(self.evidence(&review.reviewer, output));
+        }
+        output.reviews = reviews;
+        if let Some(mut made) = output.disclosure.take() {
+            if !made.editorial_responsible.is_empty() {
+                made.set_editorial_evidence(self.evidence(&made.editorial_responsible, output));
+            }
+            output.disclosure = Some(made);
+        }
+    }
+}
+
 /// What was sent: the message without the fields that only answers have.
 fn sent(output: &Output) -> Output {
+    let mut output = output.clone();
+    for review in &mut output.reviews {
+        review.set_evidence(ClaimEvidence::Unspecified);
+    }
+    if let Some(made) = &mut output.disclosure {
+        made.set_editorial_evidence(ClaimEvidence::Unspecified);
+    }
     Output {
         name: String::new(),
         complete: false,
@@ -49,7 +93,7 @@ fn sent(output: &Output) -> Output {
         warnings: Vec::new(),
         recorder: None,
         record_time: None,
-        ..output.clone()
+        ..output
     }
 }
 
@@ -129,15 +173,39 @@ fn doubts(output: &Output, refs: &References) -> Vec<OutputWarning> {
     warnings
 }
 
+/// Warnings about statements that nobody signed.
+fn claims(output: &Output) -> Vec<OutputWarning> {
+    let unsigned = |field: String, person: &str| {
+        let message = format!("that {person} did so is only claimed: let {person} record it, or let handoff");
+        warning("REVIEW_NOT_SIGNED", &field, message)
+    };
+    let claimed = output.reviews.iter().enumerate().filter(|(_, review)| !is_signed(review));
+    let mut warnings: Vec<OutputWarning> =
+        claimed.map(|(at, review)| unsigned(format!("reviews[{at}]"), &review.reviewer)).collect();
+    if let Some(made) = &output.disclosure
+        && made.editorial_evidence() == ClaimEvidence::Claimed
+    {
+        warnings.push(unsigned("disclosure.editorial_responsible".to_owned(), &made.editorial_responsible));
+    }
+    warnings
+}
+
 /// Applies the rules to one output and fills in what answers have.
 ///
 /// # Errors
-/// `InvalidArgument` for a field that is wrong in itself; `FailedPrecondition` (`TAGS_INCOMPLETE`).
-pub(crate) fn prepare(entry: &OutputEntry, refs: &References, recorder: &Actor, now: Timestamp) -> Result<NewOutput> {
+/// `InvalidArgument` for a field that is wrong in itself; `FailedPrecondition` (`TAGS_INCOMPLETE`,
+/// `REVIEW_NOT_SIGNED`).
+pub(crate) fn prepare(
+    entry: &OutputEntry,
+    refs: &References,
+    recorder: &Recorder,
+    now: Timestamp,
+) -> Result<NewOutput> {
     let made = required(entry.output.as_ref(), "output")?;
     let occurred_at = check(&entry.output_id, made, now)?;
     let mut output = sent(made);
     let content_digest = wire::digest(&output);
+    recorder.mark(&mut output);
     output.name = OutputName::new(&entry.output_id).to_string();
     output.artifacts = refs.all_artifacts(&output);
     let state = refs.versions.get(&output.model_version).map(ModelVersion::state);
@@ -149,14 +217,26 @@ pub(crate) fn prepare(entry: &OutputEntry, refs: &References, recorder: &Actor, 
             format!("{} has high or unknown stakes and lacks {}", output.name, missing.join(", ")),
         ));
     }
+    let only_claimed = !output.reviews.is_empty() && !output.reviews.iter().any(is_signed);
+    if only_claimed && demands_tags(&output) {
+        return Err(Error::precondition(
+            "REVIEW_NOT_SIGNED",
+            format!(
+                "{} has high or unknown stakes and rests on reviews that nobody signed: let a reviewer record it, or \
+                 let handoff, or name no review",
+                output.name
+            ),
+        ));
+    }
     output.warnings = doubts(&output, refs);
+    output.warnings.extend(claims(&output));
     output.warnings.extend(
         missing.iter().map(|tag| warning("TAG_MISSING", tag, format!("{tag} is missing: required for high stakes"))),
     );
-    output.complete = missing.is_empty();
+    output.complete = missing.is_empty() && !only_claimed;
     output.model_version_state = state.map(|state| state.word().to_owned()).unwrap_or_default();
     output.occurred_time = Some(time::stamp(occurred_at));
-    output.recorder = Some(recorder.clone());
+    output.recorder = Some(recorder.actor.clone());
     output.record_time = Some(time::stamp(now));
     Ok(NewOutput {
         content_digest,
@@ -165,4 +245,83 @@ pub(crate) fn prepare(entry: &OutputEntry, refs: &References, recorder: &Actor, 
         unapproved: !made_by_a_person(&output) && !state.is_some_and(inventory::may_run),
         output,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use remit_api::registry::v1::{DigitalSourceType, Disclosure, HumanReview};
+    use remit_api::types::Stakes;
+
+    fn recorder(kind: ActorKind, subject: &str, is_handoff: bool) -> Recorder {
+        Recorder { actor: Actor { subject: subject.into(), kind: kind.into(), ..Default::default() }, is_handoff }
+    }
+
+    /// What a person made alone and another reviewed.
+    fn reviewed(stakes: Stakes, handoff: &str) -> OutputEntry {
+        let review = HumanReview {
+            reviewer: "ben".into(),
+            could_amend: true,
+            // Nobody gives herself evidence.
+            evidence: ClaimEvidence::Signed.into(),
+            ..Default::default()
+        };
+        let disclosure = Disclosure {
+            editorial_responsible: "ben".into(),
+            editorial_evidence: ClaimEvidence::Signed.into(),
+            ..Default::default()
+        };
+        let output = Output {
+            asset_digest: remit_core::digest::sha256(b"asset"),
+            task: "tasks/t".into(),
+            handoff: handoff.into(),
+            stakes: stakes.into(),
+            digital_source_type: DigitalSourceType::DigitalCreation.into(),
+            reviews: vec![review],
+            disclosure: Some(disclosure),
+            ..Default::default()
+        };
+        OutputEntry { output_id: "o".into(), output: Some(output) }
+    }
+
+    fn record(entry: &OutputEntry, recorder: &Recorder) -> Result<NewOutput> {
+        prepare(entry, &References::default(), recorder, Timestamp(1_000_000))
+    }
+
+    #[test]
+    fn a_review_counts_by_the_reviewers_own_word_or_by_handoffs() {
+        let cases = [
+            (recorder(ActorKind::Human, "ben", false), "", true),
+            (recorder(ActorKind::Human, "ada", false), "", false),
+            (recorder(ActorKind::Ai, "ben", false), "", false),
+            (recorder(ActorKind::Service, "ben", false), "handoffs/h", false),
+            (recorder(ActorKind::Service, "remit-handoff", true), "handoffs/h", true),
+            (recorder(ActorKind::Service, "remit-handoff", true), "", false),
+        ];
+        for (recorder, handoff, counts) in cases {
+            let row = record(&reviewed(Stakes::Low, handoff), &recorder).unwrap();
+            let made = row.output.disclosure.as_ref().unwrap();
+            let wanted = if counts { ClaimEvidence::Signed } else { ClaimEvidence::Claimed };
+            assert_eq!((row.output.reviews[0].evidence(), made.editorial_evidence()), (wanted, wanted), "{recorder:?}");
+            assert_eq!(row.output.complete, counts, "{recorder:?}");
+            let warned: Vec<&str> = row.output.warnings.iter().map(|warning| warning.field.as_str()).collect();
+            let all = ["reviews[0]", "disclosure.editorial_responsible"];
+            assert_eq!(warned, if counts { &[][..] } else { &all[..] }, "{recorder:?}");
+            for stakes in [Stakes::High, Stakes::Unspecified] {
+                let refused = record(&reviewed(stakes, handoff), &recorder).err().map(|error| error.reason());
+                assert_eq!(refused, (!counts).then_some("REVIEW_NOT_SIGNED"), "{recorder:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_told_apart_without_what_is_worked_out() {
+        let (entry, mut bare) = (reviewed(Stakes::Low, ""), reviewed(Stakes::Low, ""));
+        bare.output.as_mut().unwrap().reviews[0].set_evidence(ClaimEvidence::Unspecified);
+        let by = |entry: &OutputEntry, who: &str| {
+            record(entry, &recorder(ActorKind::Human, who, false)).unwrap().content_digest
+        };
+        assert_eq!(by(&entry, "ben"), by(&bare, "ada"));
+    }
 }

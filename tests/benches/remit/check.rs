@@ -140,7 +140,8 @@ async fn prepare(bench: &Bench) -> CheckTaskRequest {
         ..Default::default()
     };
     let add = AddEvaluationRequest { name: name.clone(), evaluation: Some(evaluation), ..Default::default() };
-    people.add_evaluation(add).await.unwrap();
+    let other = bench.connect("eve", ActorKind::Human, "admin").await;
+    ModelServiceClient::new(other).add_evaluation(add).await.unwrap();
     let to = |state: ModelVersionState| TransitionModelVersionRequest {
         name: name.clone(),
         state: state.into(),

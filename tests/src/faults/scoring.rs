@@ -98,7 +98,8 @@ async fn prepare(site: &Site, scoring: &str, registry: &str) {
         ..Default::default()
     };
     let add = AddEvaluationRequest { name: VERSION.into(), evaluation: Some(evaluation), ..Default::default() };
-    people.add_evaluation(add).await.expect("an evaluation");
+    let mut other = ModelServiceClient::new(site.human("eve", &["admin"], registry));
+    other.add_evaluation(add).await.expect("an evaluation");
     people.transition_model_version(transition(ModelVersionState::Evaluating)).await.expect("evaluating");
     let approval = TransitionModelVersionRequest {
         purposes: vec!["ad-copy".into()],

@@ -56,10 +56,13 @@ super::details! {
         metrics: BTreeMap<String, f64>,
         /// The digest of the data it ran on; empty if not given.
         dataset_digest: String,
+        /// Whether who registered the version, or an AI, added it: it does not count for an approval.
+        self_reported: bool,
     }
 
-    /// A model version moved from one state to another.
-    ModelVersionMoved for ["registry.versions.transition"] {
+    /// A model version moved from one state to another: asked for, with an artifact that was withdrawn, or because its
+    /// approval ended.
+    ModelVersionMoved for ["registry.versions.transition", "registry.versions.expire"] {
         /// The state before, a word of `ModelVersionState` such as `EVALUATING`.
         from: String,
         /// The state after.
@@ -72,6 +75,10 @@ super::details! {
         proposal: String,
         /// The aliases that its retirement cleared.
         cleared_aliases: Vec<String>,
+        /// When its approval ends, RFC 3339; empty if it does not end by itself.
+        expire_time: String,
+        /// The artifact versions that the approval requires.
+        required_artifacts: Vec<String>,
     }
 
     /// Aliases of a model moved, all in one step.
@@ -119,7 +126,7 @@ super::details! {
         to: String,
         /// The labels that this cleared.
         cleared_labels: Vec<String>,
-        /// How many model versions may run and run with it, 0 to 1,000.
+        /// How many model versions this suspended.
         affected_model_versions: u64,
     }
 

@@ -1,10 +1,10 @@
 //! Artifacts, their labels, and their versions.
 
 use super::aliases::{Why, check_expected, check_owner, list, point};
-use super::{Service, check_content, check_move, first_number};
+use super::{Service, check_content, check_move, first_number, transitions};
 use crate::fields;
 use crate::store::artifacts::{self, ArtifactVersions, Artifacts};
-use crate::store::{aliases, models, next_number};
+use crate::store::{aliases, next_number};
 use remit_api::registry::v1::{
     ApproveArtifactVersionRequest, Artifact, ArtifactKind, ArtifactVersion, ArtifactVersionState,
     CreateArtifactRequest, CreateArtifactVersionRequest, GetArtifactRequest, GetArtifactVersionRequest,
@@ -23,8 +23,6 @@ use remit_runtime::Cx;
 use remit_store::Records as _;
 use std::collections::BTreeMap;
 
-/// How many affected model versions a withdrawal names.
-const MOST_AFFECTED: i64 = 1_000;
 
 fn check(artifact: &Artifact) -> Result<()> {
     required_text(&artifact.display_name, "artifact.display_name")?;
@@ -74,8 +72,10 @@ impl Service {
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let now = Some(time::stamp(m.now()));
+                let owner_confirmed_time = fields::confirmed(m, &given.owner, ("", None));
                 let labels = BTreeMap::new();
-                let mut artifact = Artifact { name, labels, create_time: now, update_time: now, ..given };
+                let times = Artifact { create_time: now, update_time: now, owner_confirmed_time, ..given };
+                let mut artifact = Artifact { name, labels, ..times };
                 Artifacts::insert(m, &mut artifact).await?;
                 m.record(&artifact.name, |event| {
                     let (kind, owner) = (artifact.kind().word().to_owned(), artifact.owner.clone());
@@ -111,6 +111,8 @@ impl Service {
                     return Ok(before);
                 };
                 check(&artifact)?;
+                let was = (before.owner.as_str(), before.owner_confirmed_time);
+                artifact.owner_confirmed_time = fields::confirmed(m, &artifact.owner, was);
                 artifact.update_time = Some(time::stamp(m.now()));
                 Artifacts::save(m, &mut artifact).await?;
                 m.record(&artifact.name, |event| {
@@ -134,15 +136,24 @@ impl Service {
                 let mut artifact = Artifacts::claim(m, &req.artifact).await?;
                 let left = artifact.labels.get(&req.label).cloned().unwrap_or_default();
                 check_expected("LABEL_MOVED", &req.label, &req.expected_version, &left)?;
+                let left = Some(left).filter(|left| !left.is_empty() && *left != req.version);
+                // Versions in the order of their names, as a model version that runs with both locks them.
+                let earlier = left.as_ref().filter(|left| **left < req.version);
+                let mut leaving = match earlier {
+                    Some(name) => Some(ArtifactVersions::claim(m, name).await?),
+                    None => None,
+                };
                 let mut version = ArtifactVersions::claim(m, &req.version).await?;
+                if let (Some(name), None) = (&left, &leaving) {
+                    leaving = Some(ArtifactVersions::claim(m, name).await?);
+                }
                 if version.state() != ArtifactVersionState::Approved {
                     let state = version.state().word();
                     let message = format!("{} is {state}; a label moves only to an APPROVED version", req.version);
                     return Err(Error::precondition("ARTIFACT_NOT_APPROVED", message));
                 }
                 let now = Some(time::stamp(m.now()));
-                if !left.is_empty() && left != req.version {
-                    let mut version = ArtifactVersions::claim(m, &left).await?;
+                if let Some(mut version) = leaving {
                     list(&mut version.labels, &req.label, false);
                     version.update_time = now;
                     ArtifactVersions::save(m, &mut version).await?;
@@ -301,7 +312,8 @@ impl Service {
         ArtifactVersionName::parse(&req.name, "name")?;
         self.db
             .mutate(&cx.call(&req), async |m| {
-                // The artifact first, as whoever moves its labels does.
+                // The artifact first, as whoever moves its labels does; then its version, then the model versions that
+                // run with it, as whoever approves one of these does.
                 let owner = name::parent(&req.name);
                 let artifact = Artifacts::try_claim(m, owner).await?;
                 let mut version = ArtifactVersions::claim(m, &req.name).await?;
@@ -321,19 +333,22 @@ impl Service {
                 version.state_reason.clone_from(&req.reason);
                 version.update_time = now;
                 ArtifactVersions::save(m, &mut version).await?;
-                let affected_model_versions =
-                    models::running_with(m.tx(), &cx.tenant, &req.name, MOST_AFFECTED).await?;
+                let affected = transitions::suspend_dependents(m, &req.name, &req.reason).await?;
                 m.record(&req.name, |event| {
                     event.reason.clone_from(&req.reason);
                     event.details = ArtifactVersionWithdrawn {
                         from: from.word().to_owned(),
                         to: to.word().to_owned(),
                         cleared_labels,
-                        affected_model_versions: affected_model_versions.len() as u64,
+                        affected_model_versions: u64::try_from(affected.count).unwrap_or_default(),
                     }
                     .json();
                 });
-                Ok(WithdrawArtifactVersionResponse { artifact_version: Some(version), affected_model_versions })
+                Ok(WithdrawArtifactVersionResponse {
+                    artifact_version: Some(version),
+                    affected_model_versions: affected.first,
+                    affected_count: affected.count,
+                })
             })
             .await
     }

@@ -91,6 +91,7 @@ impl Service {
                 let now = Some(time::stamp(m.now()));
                 let mut automation = Automation {
                     name,
+                    owner_confirmed_time: fields::confirmed(m, &given.owner, ("", None)),
                     owner: given.owner,
                     state: AutomationState::Proposed.into(),
                     content_digest: wire::digest(&part),
@@ -149,6 +150,8 @@ impl Service {
                 if automation.model_versions != before.model_versions {
                     check_versions(m, &automation).await?;
                 }
+                let was = (before.owner.as_str(), before.owner_confirmed_time);
+                automation.owner_confirmed_time = fields::confirmed(m, &automation.owner, was);
                 automation.content_digest = wire::digest(&approved_part(&automation));
                 let changed = automation.content_digest != before.content_digest;
                 let approval_voided = changed && before.state() != AutomationState::Proposed;

@@ -6,10 +6,12 @@ mod automations;
 mod lineage;
 mod models;
 mod outputs;
+mod timers;
+mod transitions;
 
 use remit_api::wire::Word;
-use remit_core::{Error, Result, name};
-use remit_runtime::Mandates;
+use remit_core::{ActorKind, Error, Result, name};
+use remit_runtime::{Cx, Mandates};
 use remit_store::Db;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,11 @@ pub(crate) struct Service {
     pub mandates: Arc<Mandates>,
     /// Cancelled when the process begins to drain: watch streams end.
     pub shutdown: CancellationToken,
+}
+
+/// Whether the caller is one of the suite's own services.
+fn is_suite(cx: &Cx, service: &str) -> bool {
+    cx.actor.kind == ActorKind::Service && cx.actor.subject.strip_prefix("remit-") == Some(service)
 }
 
 /// The number that the id of a new version stands for, so that later numbers do not collide with it; 0 if none.

@@ -1,33 +1,29 @@
-//! Models, their aliases, their versions, and the lifecycle of these.
+//! Models, their aliases, their versions, and what is known of these.
 
 use super::aliases::{Why, check_expected, check_owner, list, point};
-use super::{Service, check_content, first_number};
+use super::{Service, first_number};
 use crate::store::artifacts::ArtifactVersions;
 use crate::store::models::{self, ModelVersions, Models};
 use crate::store::{aliases, named, next_number};
 use crate::{fields, inventory};
 use futures::{Stream, StreamExt as _};
 use remit_api::registry::v1::{
-    AddEvaluationRequest, AiActClass, AliasChange, ArtifactVersionState, CreateModelRequest, CreateModelVersionRequest,
-    GetModelRequest, GetModelVersionRequest, ListAliasHistoryRequest, ListAliasHistoryResponse,
-    ListModelVersionTransitionsRequest, ListModelVersionTransitionsResponse, ListModelVersionsRequest,
-    ListModelVersionsResponse, ListModelsRequest, ListModelsResponse, Model, ModelState, ModelVersion,
-    ModelVersionState, ModelVersionTransition, SetModelAliasRequest, TransitionModelVersionRequest, UpdateModelRequest,
-    UpdateModelVersionRequest, WatchModelStatesRequest, WatchModelStatesResponse,
+    AddEvaluationRequest, CreateModelRequest, CreateModelVersionRequest, GetModelRequest, GetModelVersionRequest,
+    ListAliasHistoryRequest, ListAliasHistoryResponse, ListModelVersionsRequest, ListModelVersionsResponse,
+    ListModelsRequest, ListModelsResponse, Model, ModelState, ModelVersion, ModelVersionState, SetModelAliasRequest,
+    UpdateModelRequest, UpdateModelVersionRequest, WatchModelStatesRequest, WatchModelStatesResponse,
 };
 use remit_api::wire::{self, Word as _, actor, decode, mask, required, required_text, time};
 use remit_core::details::{
     AliasMoved, Details as _, ModelAliasesMoved, ModelCreated, ModelVersionCreated, ModelVersionEvaluated,
-    ModelVersionMoved, RegistryUpdated,
+    RegistryUpdated,
 };
-use remit_core::lifecycle::{Move, State};
-use remit_core::mandate::Mandate;
 use remit_core::name::{self, ModelAliasName, ModelName, ModelVersionName};
 use remit_core::{Error, Kind, Result, etag};
 use remit_runtime::Cx;
 use remit_runtime::watch::{self, Watched};
 use remit_store::{Mutation, Records as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The feed of model states.
 const STATES_FEED: &str = "model-states";
@@ -40,7 +36,7 @@ fn check(model: &Model) -> Result<()> {
 }
 
 /// Saves a version that has been changed and tells the watchers.
-async fn save(m: &mut Mutation, version: &mut ModelVersion) -> Result<()> {
+pub(super) async fn save(m: &mut Mutation, version: &mut ModelVersion) -> Result<()> {
     inventory::changed(version, time::stamp(m.now()));
     ModelVersions::save(m, version).await?;
     publish(m, version).await
@@ -48,15 +44,6 @@ async fn save(m: &mut Mutation, version: &mut ModelVersion) -> Result<()> {
 
 async fn publish(m: &mut Mutation, version: &ModelVersion) -> Result<()> {
     m.change(STATES_FEED, &version.name, Some(inventory::state(version))).await
-}
-
-/// The artifact versions of a model version that are not approved, read in the same transaction.
-async fn unapproved(m: &mut Mutation, version: &ModelVersion) -> Result<Vec<String>> {
-    let tenant = m.tenant().clone();
-    let names: Vec<&str> = version.artifacts.iter().map(String::as_str).collect();
-    let found = named::<ArtifactVersions>(m.tx(), &tenant, &names).await?;
-    let approved = |name: &String| found.get(name).is_some_and(|one| one.state() == ArtifactVersionState::Approved);
-    Ok(version.artifacts.iter().filter(|name| !approved(name)).cloned().collect())
 }
 
 /// The moves that a request asks for: the alias, and where from and to. The swap is one more.
@@ -86,8 +73,10 @@ impl Service {
         self.db
             .mutate(&cx.call(&req), async |m| {
                 let now = Some(time::stamp(m.now()));
+                let owner_confirmed_time = fields::confirmed(m, &given.owner, ("", None));
                 let aliases = BTreeMap::new();
-                let mut model = Model { name, aliases, create_time: now, update_time: now, ..given };
+                let times = Model { create_time: now, update_time: now, owner_confirmed_time, ..given };
+                let mut model = Model { name, aliases, ..times };
                 Models::insert(m, &mut model).await?;
                 m.record(&model.name, |event| {
                     event.after_digest = wire::digest(&model);
@@ -122,6 +111,8 @@ impl Service {
                     return Ok(before);
                 };
                 check(&model)?;
+                let was = (before.owner.as_str(), before.owner_confirmed_time);
+                model.owner_confirmed_time = fields::confirmed(m, &model.owner, was);
                 model.update_time = Some(time::stamp(m.now()));
                 Models::save(m, &mut model).await?;
                 m.record(&model.name, |event| {
@@ -152,10 +143,9 @@ impl Service {
                 let mandate = self.mandates.redeem(m, "promote_model", &req).await?;
                 let moves = moves(&model, &req)?;
                 let mut versions = BTreeMap::new();
-                for name in moves.iter().flat_map(|(_, from, to)| [to, from]).filter(|name| !name.is_empty()) {
-                    if !versions.contains_key(name) {
-                        versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
-                    }
+                let names: BTreeSet<&String> = moves.iter().flat_map(|(_, from, to)| [to, from]).collect();
+                for name in names.into_iter().filter(|name| !name.is_empty()) {
+                    versions.insert(name.clone(), ModelVersions::claim(m, name).await?);
                 }
                 let why = Why { proposal: &mandate.sub, mandate: &req.mandate, reason: &req.reason };
                 let mut moved = Vec::new();
@@ -273,6 +263,7 @@ impl Service {
                 let update_mask = req.update_mask.as_ref();
                 let Some(mut version) = mask::update(&before, given, update_mask)? else { return Ok(before) };
                 inventory::check_mutable(&version)?;
+                inventory::check_not_looser(&before, &version)?;
                 save(m, &mut version).await?;
                 m.record(&version.name, |event| {
                     event.model_version.clone_from(&version.name);
@@ -296,6 +287,7 @@ impl Service {
                 let mut version = ModelVersions::claim(m, &req.name).await?;
                 let at = time::past(evaluation.occurred_time.as_ref(), m.now(), "evaluation.occurred_time")?;
                 evaluation.occurred_time = Some(time::stamp(at));
+                evaluation.self_reported = inventory::self_reported(version.creator.as_ref(), &cx.actor);
                 evaluation.evaluator = Some(actor(&cx.actor));
                 evaluation.record_time = Some(time::stamp(m.now()));
                 if version.state() == ModelVersionState::Retired {
@@ -326,124 +318,13 @@ impl Service {
                         passed: evaluation.passed,
                         metrics: evaluation.metrics,
                         dataset_digest: evaluation.dataset_digest,
+                        self_reported: evaluation.self_reported,
                     }
                     .json();
                 });
                 Ok(version)
             })
             .await
-    }
-
-    /// Moves a version to another state.
-    pub(crate) async fn transition_model_version(
-        &self,
-        cx: &Cx,
-        req: TransitionModelVersionRequest,
-    ) -> Result<ModelVersion> {
-        ModelVersionName::parse(&req.name, "name")?;
-        let to = inventory::lifecycle(req.state())
-            .ok_or_else(|| Error::invalid("FIELD_REQUIRED", "state", "is required"))?;
-        self.db
-            .mutate(&cx.call(&req), async |m| {
-                // The model first, as whoever moves its aliases does: retirement clears them.
-                let model = match to {
-                    State::Retired => Models::try_claim(m, name::parent(&req.name)).await?,
-                    _ => None,
-                };
-                let mut version = ModelVersions::claim(m, &req.name).await?;
-                etag::check(&req.etag, &version.etag, &req.name)?;
-                let from = version.state();
-                let mandate = self.check_transition(m, &req, &version, to).await?;
-                let proposal = mandate.map(|mandate| mandate.sub).unwrap_or_default();
-                let mut change = ModelVersionTransition {
-                    version: req.name.clone(),
-                    sequence: 0,
-                    from_state: from.into(),
-                    to_state: req.state,
-                    purposes: req.purposes.clone(),
-                    conditions: req.conditions.clone(),
-                    proposal: proposal.clone(),
-                    mandate: if proposal.is_empty() { String::new() } else { req.mandate.clone() },
-                    reason: req.reason.clone(),
-                    actor: Some(actor(&cx.actor)),
-                    record_time: Some(time::stamp(m.now())),
-                };
-                models::insert_transition(m, &mut change).await?;
-                version.state = req.state;
-                version.purposes.clone_from(&req.purposes);
-                version.conditions.clone_from(&req.conditions);
-                version.proposal = proposal;
-                version.mandate.clone_from(&change.mandate);
-                version.state_reason.clone_from(&req.reason);
-                version.state_time = change.record_time;
-                let cleared = match model {
-                    Some(model) => clear_aliases(m, model, &mut version).await?,
-                    None => Vec::new(),
-                };
-                save(m, &mut version).await?;
-                m.record(&req.name, |event| {
-                    event.model_version.clone_from(&req.name);
-                    event.reason.clone_from(&req.reason);
-                    event.after_digest = wire::digest(&change);
-                    event.details = ModelVersionMoved {
-                        from: from.word().to_owned(),
-                        to: to.as_str().to_owned(),
-                        purposes: change.purposes,
-                        conditions: change.conditions,
-                        proposal: change.proposal,
-                        cleared_aliases: cleared,
-                    }
-                    .json();
-                });
-                Ok(version)
-            })
-            .await
-    }
-
-    /// Decides about a move with what is known of the version, read in the same transaction; returns the mandate that it
-    /// used up, if it needed one.
-    async fn check_transition(
-        &self,
-        m: &mut Mutation,
-        req: &TransitionModelVersionRequest,
-        version: &ModelVersion,
-        to: State,
-    ) -> Result<Option<Mandate>> {
-        let from = inventory::lifecycle(version.state())
-            .ok_or_else(|| Error::internal(format!("{} is in no state", version.name)))?;
-        let unapproved = if to.may_run() { unapproved(m, version).await? } else { Vec::new() };
-        let asked = Move {
-            version: &req.name,
-            from,
-            to,
-            caller: m.actor().kind,
-            reason: &req.reason,
-            purposes: req.purposes.len(),
-            conditions: req.conditions.len(),
-            content_pinned: !req.content_digest.is_empty(),
-            ever_approved: to == State::Retired && models::ever_approved(m, &req.name).await?,
-            passed_evaluations: version.evaluations.iter().filter(|evaluation| evaluation.passed).count(),
-            prohibited: version.ai_act_class() == AiActClass::Prohibited,
-            unapproved_artifacts: &unapproved,
-        };
-        asked.check_asked()?;
-        let shown = asked.needs_mandate() || !req.mandate.is_empty();
-        let mandate = if shown { Some(self.mandates.redeem(m, asked.act(), req).await?) } else { None };
-        asked.check_evidence()?;
-        check_content(&req.name, &req.content_digest, &version.content_digest)?;
-        Ok(mandate)
-    }
-
-    /// Lists the state changes of a version.
-    pub(crate) async fn list_model_version_transitions(
-        &self,
-        cx: &Cx,
-        req: ListModelVersionTransitionsRequest,
-    ) -> Result<ListModelVersionTransitionsResponse> {
-        ModelVersionName::parse(&req.parent, "parent")?;
-        ModelVersions::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
-        let (transitions, next_page_token) = models::transitions(&self.db, &cx.tenant, cx.page(&req)).await?;
-        Ok(ListModelVersionTransitionsResponse { transitions, next_page_token })
     }
 
     /// Streams the states of all model versions.
@@ -456,22 +337,6 @@ impl Service {
         let items = watch::stream(self.db.clone(), cx.tenant.clone(), STATES_FEED, &req.cursor, shutdown)?;
         Ok(items.map(|item| item.and_then(watched)))
     }
-}
-
-/// Clears the aliases of a version that is retired; returns them.
-async fn clear_aliases(m: &mut Mutation, mut model: Model, version: &mut ModelVersion) -> Result<Vec<String>> {
-    let cleared = std::mem::take(&mut version.aliases);
-    if cleared.is_empty() {
-        return Ok(cleared);
-    }
-    let why = Why { proposal: &version.proposal, mandate: &version.mandate, reason: "the version is retired" };
-    for alias in &cleared {
-        let name = model.name.clone();
-        let _: AliasChange = point(m, &name, &mut model.aliases, (alias, ""), why).await?;
-    }
-    model.update_time = Some(time::stamp(m.now()));
-    Models::save(m, &mut model).await?;
-    Ok(cleared)
 }
 
 fn watched(watched: Watched) -> Result<WatchModelStatesResponse> {

@@ -1,9 +1,9 @@
 //! Recording outputs, one at a time and in batches; searching, summarising and disclosing them.
 
-use super::Service;
+use super::{Service, is_suite};
 use crate::fields;
 use crate::provenance::{disclosure, iptc_term};
-use crate::recording::{References, prepare};
+use crate::recording::{Recorder, References, prepare};
 use crate::store::artifacts::ArtifactVersions;
 use crate::store::models::ModelVersions;
 use crate::store::named;
@@ -87,9 +87,10 @@ async fn references(m: &mut Mutation, entries: &[OutputEntry]) -> Result<Referen
 }
 
 /// Records outputs: one outcome for each entry, in order, and the rows that they speak of.
-async fn record(m: &mut Mutation, entries: &[OutputEntry]) -> Result<(Vec<Outcome>, Vec<NewOutput>)> {
+async fn record(m: &mut Mutation, cx: &Cx, entries: &[OutputEntry]) -> Result<(Vec<Outcome>, Vec<NewOutput>)> {
     let refs = references(m, entries).await?;
-    let (tenant, recorder, now) = (m.tenant().clone(), actor(m.actor()), m.now());
+    let recorder = Recorder { actor: actor(&cx.actor), is_handoff: is_suite(cx, "handoff") };
+    let (tenant, now) = (m.tenant().clone(), m.now());
     let mut rows: Vec<NewOutput> = Vec::with_capacity(entries.len());
     let mut firsts: BTreeMap<String, usize> = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(entries.len());
@@ -206,7 +207,7 @@ impl Service {
         let entry = OutputEntry { output_id: req.output_id, output: req.output };
         self.db
             .mutate(&call, async |m| {
-                let (outcomes, mut rows) = record(m, std::slice::from_ref(&entry)).await?;
+                let (outcomes, mut rows) = record(m, cx, std::slice::from_ref(&entry)).await?;
                 match outcomes.into_iter().next() {
                     Some(Outcome::Refused(error)) => Err(error),
                     Some(Outcome::New(at)) => Ok(rows.swap_remove(at).output),
@@ -230,7 +231,7 @@ impl Service {
         }
         self.db
             .mutate(&cx.call_as("", &req), async |m| {
-                let (outcomes, rows) = record(m, &req.entries).await?;
+                let (outcomes, rows) = record(m, cx, &req.entries).await?;
                 let results = req.entries.iter().zip(&outcomes);
                 Ok(RecordOutputsResponse {
                     results: results.map(|(entry, outcome)| answer(entry, outcome, &rows)).collect(),

@@ -120,21 +120,24 @@ pub(crate) async fn link(m: &mut Mutation, version: &ModelVersion) -> Result<()>
         .map(|_| ())
 }
 
-/// The versions that may run and run with an artifact version, at most `limit`.
+/// The versions that may run and run with an artifact version, by name, at most `limit` of those after `after`.
 pub(crate) async fn running_with(
     tx: &mut Tx,
     tenant: &Tenant,
     artifact_version: &str,
+    after: &str,
     limit: i64,
 ) -> Result<Vec<String>> {
     let rows = query(
         "select v.name from model_version_artifacts a
          join model_versions v on v.tenant_id = a.tenant_id and v.name = a.model_version
-         where a.tenant_id = $1 and a.artifact_version = $2 and v.state in ('APPROVED', 'RESTRICTED')
-         order by v.name limit $3",
+         where a.tenant_id = $1 and a.artifact_version = $2 and v.name > $3
+           and v.state in ('APPROVED', 'RESTRICTED')
+         order by v.name limit $4",
     )
     .bind(tenant)
     .bind(artifact_version)
+    .bind(after)
     .bind(limit)
     .fetch_all(tx)
     .await?;

@@ -1,6 +1,7 @@
 //! Outputs, what they were made from, and counts of them.
 
 use super::{LOOKUP, at, or_unspecified, word_or_unspecified};
+use crate::provenance::is_signed;
 use prost::Message as _;
 use remit_api::registry::v1::{
     DigitalSourceType, DisclosureStatus, ModelVersionState, Output, OutputCount, OutputStage,
@@ -93,7 +94,7 @@ pub(crate) async fn insert(m: &mut Mutation, rows: &[NewOutput]) -> Result<BTree
         .bigint("high_stakes", flag(|row| row.high_stakes))
         .bigint("complete", flag(|row| row.output.complete))
         .bigint("unapproved", flag(|row| row.unapproved))
-        .bigint("human_reviewed", flag(|row| !row.output.reviews.is_empty()))
+        .bigint("human_reviewed", flag(|row| row.output.reviews.iter().any(is_signed)))
         .text("content_digest", rows.iter().map(|row| row.content_digest.clone()))
         .bigint("occurred_time", rows.iter().map(|row| at(row.output.occurred_time.as_ref()).0))
         .bytes("body", rows.iter().map(|row| row.output.encode_to_vec()))

@@ -183,6 +183,7 @@ pub(super) async fn register_lead_scorer(
         purposes: vec![LEAD_TASK.into()],
         conditions: vec![],
         content_digest,
+        terms: None,
     };
     let proposal = propose(
         actors,
@@ -225,6 +226,7 @@ async fn register_copywriter(actors: &Actors, now: Timestamp) -> Result<()> {
             purposes: vec![CREATIVE_TASK.into()],
             conditions: vec![],
             content_digest,
+            terms: None,
         }),
     )
     .await?;
@@ -252,7 +254,8 @@ async fn register_version(
         })
         .await
         .map_err(refused)?;
-    client
+    // Somebody else than who registered it evaluates it: what its maker says of it does not count.
+    ModelServiceClient::new(actors.to("registry", "ada")?)
         .add_evaluation(AddEvaluationRequest {
             name: name.clone(),
             evaluation: Some(Evaluation {

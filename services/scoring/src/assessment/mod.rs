@@ -1,5 +1,6 @@
 //! The rule of a check: facts to reasons, and reasons to an answer.
 
+mod approval;
 mod registered;
 #[cfg(test)]
 mod tests;
@@ -29,11 +30,6 @@ const WAIVABLE: [&str; 8] = [
     "POLICY_SUPERSEDED",
     "STAKES_HIGHER",
 ];
-
-/// How long after its review date an approval still lets AI act with a person deciding on each result; then it ends.
-/// The seed asks for dates (S108) and says nothing of what they do: a month, in which a monthly review falls, is our
-/// reading.
-const REVIEW_GRACE: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long a waiver that is over is named where it would have matched (R13).
 const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);

@@ -1,8 +1,9 @@
 //! What the registry says of a check: the model version and its approval, and the automations that do the task.
 
-use super::{Facts, REVIEW_GRACE, Reasons};
+use super::{Facts, Reasons, approval};
 use remit_api::registry::v1 as registry;
 use remit_api::wire::time;
+use remit_core::lifecycle::GRACE;
 use remit_policy::Pattern;
 
 /// Whether the model version may run for the purpose.
@@ -15,6 +16,7 @@ pub(super) fn model<'a>(facts: &'a Facts<'a>, purpose: &str, reasons: &mut Reaso
         }
         return;
     };
+    approval::approval(model, facts.now, reasons);
     match model.state() {
         State::Approved | State::Restricted => {
             if !model.approved_purposes.iter().any(|approved| approved == purpose) {
@@ -43,7 +45,7 @@ pub(super) fn model<'a>(facts: &'a Facts<'a>, purpose: &str, reasons: &mut Reaso
 fn terms<'a>(facts: &'a Facts<'a>, model: &'a registry::ModelState, reasons: &mut Reasons<'a>) {
     let version = &facts.request.model_version;
     if let Some(by) = model.review_by.as_ref().map(time::of).filter(|by| *by <= facts.now) {
-        if by.plus(REVIEW_GRACE) <= facts.now {
+        if by.plus(GRACE) <= facts.now {
             let text = format!("{version} should have been reviewed by {by}, and nobody has: its approval has ended");
             reasons.deny("MODEL_REVIEW_OVERDUE", version, text);
         } else {

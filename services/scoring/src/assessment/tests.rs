@@ -8,16 +8,16 @@ use std::time::Duration;
 
 const TASK: &str = "tasks/t";
 const MODEL: &str = "models/m/versions/1";
-const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// The facts of an answer, all in order; a test spoils one of them.
-struct Case {
+pub(super) struct Case {
     request: api::CheckTaskRequest,
     entry: Option<Entry>,
     policy_digest: String,
     policy_review_by: Option<Timestamp>,
     function_digest: String,
-    model: Option<ModelState>,
+    pub(super) model: Option<ModelState>,
     automations: Vec<Automation>,
     holds: Vec<council::Hold>,
     waivers: Vec<council::Waiver>,
@@ -27,7 +27,7 @@ struct Case {
     holds_age: Option<Duration>,
 }
 
-fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         request: api::CheckTaskRequest {
             task: TASK.into(),
@@ -73,7 +73,7 @@ fn case() -> Case {
 }
 
 impl Case {
-    fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
+    pub(super) fn assess<R>(&self, look: impl FnOnce(Assessment<'_>) -> R) -> R {
         let fresh = |age| Freshness { revision: String::new(), age };
         let (inventory, models) = (fresh(self.inventory_age), fresh(self.models_age));
         let (automations, holds) = (fresh(self.automations_age), fresh(self.holds_age));

@@ -195,7 +195,7 @@ async fn permit_as(suite: &Suite, ratings: [i32; 3], edit: fn(&mut scoring::Task
         occurred_time: Some(stamp(suite.now().await)),
         ..Default::default()
     };
-    models
+    ModelServiceClient::new(suite.human("eve", &["admin"], &[]).to("registry"))
         .add_evaluation(registry::AddEvaluationRequest {
             name: MODEL.into(),
             evaluation: Some(evaluation),

@@ -1,5 +1,6 @@
 //! The cases of the service `scoring`, and what they share.
 
+pub(super) mod approvals;
 pub(super) mod checks;
 pub(super) mod plans;
 pub(super) mod policies;

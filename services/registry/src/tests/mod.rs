@@ -1,18 +1,22 @@
 //! The registry's use cases on each engine: what SQL decides, below the layer of tokens and transport.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod approvals;
+
 use crate::SCHEMA;
 use crate::service::Service;
 use futures::TryStreamExt as _;
 use remit_api::registry::v1::*;
 use remit_api::types::Stakes;
-use remit_api::wire::time;
+use remit_api::wire::{Mandated, time};
+use remit_core::mandate::Mandate;
 use remit_core::{Actor, ActorKind, Clock, Error, ManualClock, Result, SystemClock, Tenant, Timestamp, digest};
-use remit_runtime::Cx;
+use remit_runtime::{Config, Cx, Mandates};
 use remit_store::testing::{TestDb, check_migrations, check_statements, each_engine};
 use remit_store::{Options, counted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn cx(kind: ActorKind, subject: &str) -> Cx {
     Cx {
@@ -29,8 +33,14 @@ fn human() -> Cx {
     cx(ActorKind::Human, "dara")
 }
 
-fn service() -> Cx {
-    cx(ActorKind::Service, "council")
+/// The call that carries out a decision of the council: the request with a mandate that nobody has shown before.
+fn decided<Q: Mandated>(registry: &Service, kind: &str, permission: &'static str, mut request: Q) -> (Cx, Q) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let caller = Cx { method: permission, ..cx(ActorKind::Service, "remit-council") };
+    let mut mandate = Mandate::sample(&caller.tenant, kind, permission, request.bare_digest(), registry.db.now());
+    mandate.jti = format!("nonce-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    request.set_mandate(registry.mandates.sign(&mandate).unwrap());
+    (caller, request)
 }
 
 async fn registry(db: &TestDb) -> Result<Service> {
@@ -59,7 +69,8 @@ async fn artifact(registry: &Service, id: &str, kind: ArtifactKind) -> Result<St
 
 async fn approve_artifact(registry: &Service, name: &str) -> Result<ArtifactVersion> {
     let request = ApproveArtifactVersionRequest { name: name.into(), ..Default::default() };
-    registry.approve_artifact_version(&cx(ActorKind::Human, "ada"), request).await
+    let (council, request) = decided(registry, "approve_artifact", "registry.artifact_versions.approve", request);
+    registry.approve_artifact_version(&council, request).await
 }
 
 async fn model(registry: &Service, id: &str) -> Result<Model> {
@@ -92,13 +103,29 @@ fn to(name: &str, state: ModelVersionState) -> TransitionModelVersionRequest {
         name: name.into(),
         state: state.into(),
         purposes: if runs { vec!["lead-scoring".into()] } else { vec![] },
-        proposal: "proposals/p".into(),
         reason: "test".into(),
         ..Default::default()
     }
 }
 
-async fn approve(registry: &Service, name: &str) -> Result<ModelVersion> {
+/// Moves a version by a decision of the council.
+async fn decide(registry: &Service, kind: &str, request: TransitionModelVersionRequest) -> Result<ModelVersion> {
+    let known = registry.get_model_version(&human(), GetModelVersionRequest { name: request.name.clone() }).await?;
+    let request = TransitionModelVersionRequest { content_digest: known.content_digest, ..request };
+    let (council, request) = decided(registry, kind, "registry.versions.transition", request);
+    registry.transition_model_version(&council, request).await
+}
+
+async fn promote(registry: &Service, name: &str) -> Result<ModelVersion> {
+    decide(registry, "promote_model", to(name, ModelVersionState::Approved)).await
+}
+
+async fn set_alias(registry: &Service, request: SetModelAliasRequest) -> Result<Model> {
+    let (council, request) = decided(registry, "promote_model", "registry.aliases.set", request);
+    registry.set_model_alias(&council, request).await
+}
+
+async fn evaluated(registry: &Service, name: &str) -> Result<()> {
     let evaluation = Evaluation {
         id: "e1".into(),
         suite: "holdout".into(),
@@ -107,9 +134,13 @@ async fn approve(registry: &Service, name: &str) -> Result<ModelVersion> {
         ..Default::default()
     };
     let request = AddEvaluationRequest { name: name.into(), evaluation: Some(evaluation), ..Default::default() };
-    registry.add_evaluation(&human(), request).await?;
-    registry.transition_model_version(&human(), to(name, ModelVersionState::Evaluating)).await?;
-    registry.transition_model_version(&service(), to(name, ModelVersionState::Approved)).await
+    registry.add_evaluation(&cx(ActorKind::Human, "ada"), request).await?;
+    registry.transition_model_version(&human(), to(name, ModelVersionState::Evaluating)).await.map(drop)
+}
+
+async fn approve(registry: &Service, name: &str) -> Result<ModelVersion> {
+    evaluated(registry, name).await?;
+    promote(registry, name).await
 }
 
 #[test]
@@ -135,8 +166,7 @@ async fn a_version_lives_its_life() -> Result<()> {
         let refused = approve(&registry, &one.name).await.unwrap_err();
         assert_eq!(refused.reason(), "ARTIFACT_NOT_APPROVED");
         approve_artifact(&registry, &prompt).await?;
-        let approved =
-            registry.transition_model_version(&service(), to(&one.name, ModelVersionState::Approved)).await?;
+        let approved = promote(&registry, &one.name).await?;
         assert_eq!(approved.purposes, ["lead-scoring"]);
         assert_eq!(approved.evaluations.len(), 1);
 
@@ -149,21 +179,20 @@ async fn a_version_lives_its_life() -> Result<()> {
             model: "models/m".into(),
             alias: "champion".into(),
             version: version.into(),
-            proposal: "proposals/p".into(),
             swap_alias: swap.into(),
             ..Default::default()
         };
-        registry.set_model_alias(&service(), set(&one.name, "")).await?;
-        let model = registry.set_model_alias(&service(), set(&two.name, "challenger")).await?;
+        set_alias(&registry, set(&one.name, "")).await?;
+        let model = set_alias(&registry, set(&two.name, "challenger")).await?;
         assert_eq!(model.aliases.get("champion"), Some(&two.name));
         assert_eq!(model.aliases.get("challenger"), Some(&one.name));
         let by_alias = GetModelVersionRequest { name: "models/m/aliases/champion".into() };
         assert_eq!(registry.get_model_version(&human(), by_alias.clone()).await?.name, two.name);
-        let third = registry.set_model_alias(&service(), set("models/m/versions/8", "")).await;
+        let third = set_alias(&registry, set("models/m/versions/8", "")).await;
         assert_eq!(third.unwrap_err().reason(), "MODEL_VERSION_NOT_APPROVED");
 
         registry.transition_model_version(&human(), to(&one.name, ModelVersionState::Suspended)).await?;
-        registry.transition_model_version(&service(), to(&two.name, ModelVersionState::Retired)).await?;
+        decide(&registry, "retire_model", to(&two.name, ModelVersionState::Retired)).await?;
         assert_eq!(registry.get_model_version(&human(), by_alias).await.unwrap_err().reason(), "ALIAS_NOT_FOUND");
         let request = ListAliasHistoryRequest { parent: "models/m".into(), page_size: 2, ..Default::default() };
         let first = registry.list_alias_history(&human(), request.clone()).await?;
@@ -333,13 +362,13 @@ async fn an_edit_voids_the_approval_of_an_automation() -> Result<()> {
         let request =
             CreateAutomationRequest { automation_id: "a".into(), automation: Some(message), ..Default::default() };
         let made = registry.create_automation(&human(), request).await?;
-        let approve = |digest: &str| ApproveAutomationRequest {
-            name: made.name.clone(),
-            proposal: "proposals/p".into(),
-            content_digest: digest.into(),
-            ..Default::default()
+        let approve = |digest: &str| {
+            let (name, content_digest) = (made.name.clone(), digest.to_owned());
+            let request = ApproveAutomationRequest { name, content_digest, ..Default::default() };
+            decided(&registry, "approve_automation", "registry.automations.approve", request)
         };
-        registry.approve_automation(&service(), approve(&made.content_digest)).await?;
+        let (council, request) = approve(&made.content_digest);
+        registry.approve_automation(&council, request).await?;
         let update = |path: &str| UpdateAutomationRequest {
             automation: Some(Automation {
                 name: made.name.clone(),
@@ -352,7 +381,8 @@ async fn an_edit_voids_the_approval_of_an_automation() -> Result<()> {
         };
         assert_eq!(registry.update_automation(&human(), update("owner")).await?.state(), AutomationState::Approved);
         assert_eq!(registry.update_automation(&human(), update("data_flow")).await?.state(), AutomationState::Proposed);
-        let stale = registry.approve_automation(&service(), approve(&made.content_digest)).await;
+        let (council, request) = approve(&made.content_digest);
+        let stale = registry.approve_automation(&council, request).await;
         assert_eq!(stale.unwrap_err().reason(), "CONTENT_CHANGED");
         Ok(())
     })
@@ -395,12 +425,11 @@ async fn the_history_of_an_alias_is_in_order_however_many_move_it_at_once() -> R
                 model: "models/m".into(),
                 alias: "champion".into(),
                 version: versions[n % 2].clone(),
-                proposal: "proposals/p".into(),
                 request_id: format!("move-{n}"),
                 ..Default::default()
             };
             let registry = registry.clone();
-            tokio::spawn(async move { registry.set_model_alias(&service(), request).await })
+            tokio::spawn(async move { set_alias(&registry, request).await })
         });
         for moved in futures::future::join_all(moves.collect::<Vec<_>>()).await {
             moved.map_err(|_| Error::internal("a caller has panicked"))??;

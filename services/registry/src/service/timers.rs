@@ -1,0 +1,89 @@
+//! What happens when the approval of a model version ends: a person decides first, then it stops. No timer approves
+//! anything.
+
+use super::Service;
+use super::transitions::{Cause, enter};
+use crate::inventory;
+use crate::store::models::ModelVersions;
+use futures::future::BoxFuture;
+use remit_api::registry::v1::{ModelVersion, ModelVersionState, ModelVersionTransition};
+use remit_api::wire::time;
+use remit_core::lifecycle::GRACE;
+use remit_core::{Error, Result, Timestamp};
+use remit_store::{Mutation, Records as _, Timer, TimerHandler, timers};
+
+/// The kind of the timer that restricts.
+const ENDS: &str = "approval.end";
+/// The kind of the timer that suspends.
+const STOPS: &str = "approval.stop";
+/// The action of both in the log.
+const EXPIRED: &str = "registry.versions.expire";
+/// What both come from.
+const ENDED: Cause<'static> = Cause { action: EXPIRED, model: None, withdrawn: None };
+
+/// When the approval by which a version runs ends; `None` if it does not end by itself, or the version does not run.
+fn end(version: &ModelVersion) -> Option<Timestamp> {
+    let terms = version.terms.as_ref().filter(|_| inventory::may_run(version.state()))?;
+    terms.expire_time.as_ref().map(time::of)
+}
+
+async fn schedule(m: &mut Mutation, kind: &str, version: &str, due: Timestamp) -> Result<()> {
+    // The time is part of the id: a later approval adds a timer of its own, and never waits for one that fires just now
+    // and waits for the version.
+    let id = format!("{kind}:{version}:{}", due.micros());
+    let tenant = m.tenant().clone();
+    timers::schedule(m.tx(), &tenant, &id, kind, due, version.as_bytes()).await
+}
+
+/// Plans the end of the approval of a version that has just been moved. What was planned before stays, and does nothing
+/// when it is due.
+pub(super) async fn plan_expiry(m: &mut Mutation, version: &ModelVersion) -> Result<()> {
+    match end(version) {
+        Some(end) => schedule(m, ENDS, &version.name, end).await,
+        None => Ok(()),
+    }
+}
+
+/// The approval has ended: a person decides on the results from now on.
+async fn restrict(m: &mut Mutation, timer: &Timer, name: &str) -> Result<()> {
+    let Some(mut version) = ModelVersions::try_claim(m, name).await? else { return Ok(()) };
+    if end(&version) != Some(timer.due_at) {
+        return Ok(());
+    }
+    let change = ModelVersionTransition {
+        to_state: ModelVersionState::Restricted.into(),
+        purposes: version.purposes.clone(),
+        conditions: version.conditions.clone(),
+        terms: version.terms.clone(),
+        reason: format!("APPROVAL_EXPIRED: its approval ended at {}: have it approved again", timer.due_at),
+        ..Default::default()
+    };
+    enter(m, &mut version, change, ENDED).await?;
+    schedule(m, STOPS, name, timer.due_at.plus(GRACE)).await
+}
+
+/// Nobody has approved it again.
+async fn suspend(m: &mut Mutation, timer: &Timer, name: &str) -> Result<()> {
+    let Some(mut version) = ModelVersions::try_claim(m, name).await? else { return Ok(()) };
+    let Some(end) = end(&version).filter(|end| end.plus(GRACE) == timer.due_at) else { return Ok(()) };
+    let change = ModelVersionTransition {
+        to_state: ModelVersionState::Suspended.into(),
+        terms: version.terms.clone(),
+        reason: format!("APPROVAL_EXPIRED: its approval ended at {end} and was not renewed: have it approved again"),
+        ..Default::default()
+    };
+    enter(m, &mut version, change, ENDED).await
+}
+
+impl TimerHandler for Service {
+    fn fire<'a>(&'a self, m: &'a mut Mutation, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let name = String::from_utf8_lossy(&timer.payload).into_owned();
+            match timer.kind.as_str() {
+                ENDS => restrict(m, timer, &name).await,
+                STOPS => suspend(m, timer, &name).await,
+                kind => Err(Error::internal(format!("the registry has no timer of kind {kind}"))),
+            }
+        })
+    }
+}
