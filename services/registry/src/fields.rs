@@ -3,7 +3,7 @@
 use prost_types::{FieldMask, Timestamp as ProtoTime};
 use remit_api::wire::time;
 use remit_core::{ActorKind, Error, Result, digest};
-use remit_store::{Mutation, Page};
+use remit_store::Mutation;
 
 /// Requires a digest.
 ///

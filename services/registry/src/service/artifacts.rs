@@ -23,7 +23,6 @@ use remit_runtime::Cx;
 use remit_store::Records as _;
 use std::collections::BTreeMap;
 
-
 fn check(artifact: &Artifact) -> Result<()> {
     required_text(&artifact.display_name, "artifact.display_name")?;
     required_text(&artifact.owner, "artifact.owner")
