@@ -1,7 +1,8 @@
 //! Action items.
 
 use super::{Service, insert, save};
-use crate::store::ActionItems;
+use crate::store::{ActionItems, BreakGlassUses};
+use crate::time::days;
 use remit_api::council::v1::{
     ActionItem, ActionItemState, CloseActionItemRequest, CreateActionItemRequest, GetActionItemRequest,
     ListActionItemsRequest, ListActionItemsResponse, UpdateActionItemRequest,
@@ -28,6 +29,42 @@ pub(super) fn close(m: &Mutation, item: &mut ActionItem, state: ActionItemState,
     note.clone_into(&mut item.close_note);
     item.closer = Some(wire::actor(m.actor()));
     (item.close_time, item.update_time) = (now, now);
+}
+
+/// Creates an item that follows from something else, due within so many days; returns its name. `kind` is what the
+/// emergency change did that it reviews, and empty for any other item.
+pub(super) async fn plan(m: &mut Mutation, kind: &str, within: u64, item: ActionItem) -> Result<String> {
+    let now = m.now();
+    let name = if item.name.is_empty() { ActionItemName::new(m.new_id()).to_string() } else { item.name.clone() };
+    let mut item = ActionItem {
+        name,
+        due_time: Some(stamp(now.plus(days(within)))),
+        state: ActionItemState::Open.into(),
+        create_time: Some(stamp(now)),
+        update_time: Some(stamp(now)),
+        ..item
+    };
+    ActionItems::insert(m, &mut item).await?;
+    let mut event = m.event("council.actionItems.create", &item.name);
+    event.details = ActionItemCreated { origin: item.origin, kind: kind.to_owned() }.json();
+    m.record_event(event);
+    Ok(item.name)
+}
+
+/// Refuses to close the item of a break-glass use that nobody has reviewed: that is for the review to do.
+async fn check_reviewed(m: &mut Mutation, item: &ActionItem) -> Result<()> {
+    if !item.origin.starts_with("breakGlassUses/") {
+        return Ok(());
+    }
+    let tenant = m.tenant().clone();
+    let used = BreakGlassUses::find(m.tx(), &tenant, &item.origin).await?;
+    match used.filter(|used| used.action_item == item.name && used.review_time.is_none()) {
+        Some(used) => {
+            let message = format!("{} is closed by the review of {}: call ReviewBreakGlass", item.name, used.name);
+            Err(Error::precondition("BREAK_GLASS_ITEM", message))
+        }
+        None => Ok(()),
+    }
 }
 
 impl Service {
@@ -91,6 +128,7 @@ impl Service {
         let work = async |m: &mut Mutation| {
             let before = ActionItems::claim(m, &request.name).await?;
             check_open(&before)?;
+            check_reviewed(m, &before).await?;
             let mut item = before.clone();
             close(m, &mut item, state, &request.note);
             save::<ActionItems>(m, &before, &mut item, |event| event.reason.clone_from(&request.note)).await?;

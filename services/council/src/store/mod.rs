@@ -11,7 +11,7 @@ mod reviews;
 mod waivers;
 
 pub(crate) use action_items::ActionItems;
-pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
+pub(crate) use bodies::{Bodies, CONSTITUTION, Constitutions, Delegations, Members, delegations, seats};
 pub(crate) use controls::Attestations;
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
