@@ -190,9 +190,11 @@ async fn a_constitution_is_made_from_a_file_once() {
     let _process = site.start("all").await;
     let token = write(dir, "token", &site.token("root", ActorKind::Human, &["admin"]));
     let url = site.url("all");
-    let call = |args: &[&str]| run(dir, &[&["council"], args, &["--server", &url, "--token-file", text(&token)]].concat());
+    let call =
+        |args: &[&str]| run(dir, &[&["council"], args, &["--server", &url, "--token-file", text(&token)]].concat());
 
-    let twice = write(dir, "twice.yaml", &PEOPLE.replace("    seats:", "    zone: UTC\n    zone: Europe/Zurich\n    seats:"));
+    let twice =
+        write(dir, "twice.yaml", &PEOPLE.replace("    seats:", "    zone: UTC\n    zone: Europe/Zurich\n    seats:"));
     let (code, printed) = call(&["bootstrap", text(&twice)]);
     assert_eq!((code, printed.contains("CONSTITUTION_FILE_INVALID")), (2, true), "{printed}");
     let lawless = write(dir, "lawless.yaml", &PEOPLE.replacen("role_group: legal", "role_group: data", 1));

@@ -106,7 +106,8 @@ pub(crate) fn seated(body: &Body, present: &[Seat], given: &[NewSeat], field: &s
     let mut seats = present.to_vec();
     let mut ids = BTreeSet::new();
     for (at, new) in given.iter().enumerate() {
-        let field = |part: &str| if given.len() > 1 { format!("{field}[{at}].{part}") } else { format!("{field}.{part}") };
+        let field =
+            |part: &str| if given.len() > 1 { format!("{field}[{at}].{part}") } else { format!("{field}.{part}") };
         let id = name::id(&new.member_id, &field("member_id"))?;
         if !body.role_groups.contains(&new.role_group) {
             let rule = format!("must be one of {}", body.role_groups.join(", "));
@@ -229,9 +230,21 @@ mod tests {
         ] {
             let after = Body { purpose: "another".into(), ..target.clone() };
             let change = amend(Some(target), &after);
-            assert_eq!(may_decide(decider, "amend_body", Some(&change)).is_ok(), may, "{} {}", decider.name, target.name);
+            assert_eq!(
+                may_decide(decider, "amend_body", Some(&change)).is_ok(),
+                may,
+                "{} {}",
+                decider.name,
+                target.name
+            );
             let seats = Change { after: None, seats: true, ..change };
-            assert_eq!(may_decide(decider, "seat_member", Some(&seats)).is_ok(), may, "{} {}", decider.name, target.name);
+            assert_eq!(
+                may_decide(decider, "seat_member", Some(&seats)).is_ok(),
+                may,
+                "{} {}",
+                decider.name,
+                target.name
+            );
         }
         // A body that may amend others is still not above the steering group.
         let deputy = Body { jurisdiction: vec!["amend_body".into()], ..board.clone() };

@@ -70,9 +70,7 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
         Act::ApproveArtifact(a) => {
             ArtifactVersionName::parse(&a.artifact_version, &field("approve_artifact.artifact_version")).map(drop)
         }
-        Act::ActivateGate(a) => {
-            GateVersionName::parse(&a.gate_version, &field("activate_gate.gate_version")).map(drop)
-        }
+        Act::ActivateGate(a) => GateVersionName::parse(&a.gate_version, &field("activate_gate.gate_version")).map(drop),
         Act::GrantWaiver(grant) => crate::waiver::check(grant, now),
         Act::LiftHold(a) => HoldName::parse(&a.hold, &field("lift_hold.hold")).map(drop),
         Act::AmendBody(a) => {

@@ -57,13 +57,10 @@ mod tests {
     #[test]
     fn a_seat_is_acted_on_by_its_member_or_a_stand_in() {
         let seats = [Seat { subject: "lea".into(), role_group: "legal".into() }];
-        let stand_in = Delegation {
-            delegator: "lea".into(),
-            delegate: "ed".into(),
-            from: Timestamp(10),
-            until: Timestamp(20),
-        };
-        let acts = |who: &Actor, at: i64| acting(who, "bodies/b", &seats, std::slice::from_ref(&stand_in), Timestamp(at));
+        let stand_in =
+            Delegation { delegator: "lea".into(), delegate: "ed".into(), from: Timestamp(10), until: Timestamp(20) };
+        let acts =
+            |who: &Actor, at: i64| acting(who, "bodies/b", &seats, std::slice::from_ref(&stand_in), Timestamp(at));
         assert_eq!(acts(&actor("lea", "legal", None), 0).unwrap().subject, "lea");
         assert_eq!(acts(&actor("ed", "legal", None), 10).unwrap().subject, "lea");
         let machine = Actor { kind: ActorKind::Service, ..actor("lea", "legal", None) };

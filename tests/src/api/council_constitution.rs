@@ -131,7 +131,8 @@ async fn nobody_makes_a_body_of_her_own_and_lifts_a_hold_there(suite: Suite) {
     decide(&suite, STEERING, "made", made, &["mia", "lea"]).await;
     assert_eq!(refused(ask(&suite, "bodies/mine", "p", lift(&held.name)).await), "NO_JURISDICTION");
     let mine = body(&suite, "bodies/mine").await;
-    let strict = QuorumRule { min_approvals: 2, group_minimums: [("legal".to_owned(), 1)].into(), ..Default::default() };
+    let strict =
+        QuorumRule { min_approvals: 2, group_minimums: [("legal".to_owned(), 1)].into(), ..Default::default() };
     let more = Body {
         jurisdiction: vec!["lift_hold".into()],
         role_groups: vec!["data".into(), "legal".into()],
@@ -259,10 +260,7 @@ async fn the_steering_group_does_not_approve_what_the_automation_council_does(su
     assert_eq!(get(&suite, &asked).await.state(), ProposalState::Open, "two of three functions");
     assert_eq!(refused(approve(&seat(&suite, "lea"), &asked).await), "NOT_ELIGIBLE");
     approve(&seat(&suite, "pru"), &asked).await.expect("a vote");
-    eventually("it is approved", || async {
-        get(&suite, &asked).await.state() == ProposalState::Executed
-    })
-    .await;
+    eventually("it is approved", || async { get(&suite, &asked).await.state() == ProposalState::Executed }).await;
 }
 
 async fn the_glass_is_broken_on_a_seat_and_reviewed_on_another(suite: Suite) {

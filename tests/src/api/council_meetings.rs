@@ -2,7 +2,7 @@
 //! drills, waivers, and the work on a review before its seal.
 
 use super::cases;
-use super::council::{STEERING, ask, approve, decide, get, propose, resolution, seat, with_members};
+use super::council::{STEERING, approve, ask, decide, get, propose, resolution, seat, with_members};
 use super::registry::{create_model, create_version, evaluate, transition};
 use crate::support::{Connection, Suite, eventually, new_seat, reason, stamp};
 use ed25519_dalek::{Signature, VerifyingKey};

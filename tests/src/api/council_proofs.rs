@@ -77,10 +77,7 @@ async fn a_body_passes_on_what_it_decides(suite: Suite) {
     let taken = Body { jurisdiction: Vec::new(), ..body(&suite, "bodies/board").await };
     decide(&suite, STEERING, "take", amend(taken), &["mia", "lea"]).await;
     approve(&seat(&suite, "dan"), &asked).await.expect("a vote");
-    eventually("the execution ends", || async {
-        get(&suite, &asked).await.state() == ProposalState::Failed
-    })
-    .await;
+    eventually("the execution ends", || async { get(&suite, &asked).await.state() == ProposalState::Failed }).await;
     let error = get(&suite, &asked).await.execution.unwrap_or_default().error;
     assert!(error.starts_with("NO_JURISDICTION"), "{error}");
 }
@@ -92,11 +89,8 @@ async fn a_decision_is_proved_from_the_log_alone(suite: Suite) {
     assert_eq!(create_version(&suite, "m", &[]).await, version);
     evaluate(&suite, version, true).await;
     transition(&suite.admin(), version, ModelVersionState::Evaluating).await.expect("a transition");
-    let promote = PromoteModel {
-        model_version: version.into(),
-        purposes: vec!["lead-scoring".into()],
-        ..Default::default()
-    };
+    let promote =
+        PromoteModel { model_version: version.into(), purposes: vec!["lead-scoring".into()], ..Default::default() };
     let decided = decide(&suite, STEERING, "p", Kind::PromoteModel(promote), &["mia", "lea"]).await;
     assert_eq!(decided.state(), ProposalState::Executed, "{:?}", decided.execution);
 

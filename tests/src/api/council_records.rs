@@ -78,7 +78,8 @@ async fn amend(suite: &Suite, id: &str, body: Body, seats: &[(&str, &str)]) -> R
     for who in ["mia", "lea"] {
         council::approve(&suite.member(who), &asked).await?;
     }
-    eventually("it is executed", || async { council::get(suite, &asked).await.state() == ProposalState::Executed }).await;
+    eventually("it is executed", || async { council::get(suite, &asked).await.state() == ProposalState::Executed })
+        .await;
     Ok(council::get(suite, &asked).await)
 }
 
@@ -503,7 +504,10 @@ async fn a_breached_clock_does_not_vanish(suite: Suite) {
     let cleared = lea.update_incident(clear("the file held test data")).await.expect("a change").into_inner();
     let [clock] = &cleared.clocks[..] else { panic!("the clock stays: {:#?}", cleared.clocks) };
     assert_eq!((clock.state(), clock.withdraw_reason.as_str()), (ClockState::Withdrawn, "the file held test data"));
-    assert_eq!((clock.withdrawn_due_time, clock.withdraw_time), (late.clocks[0].due_time, Some(stamp(suite.now().await))));
+    assert_eq!(
+        (clock.withdrawn_due_time, clock.withdraw_time),
+        (late.clocks[0].due_time, Some(stamp(suite.now().await)))
+    );
 
     let month = suite.now().await.to_string().chars().take(7).collect::<String>();
     suite.advance(days(40)).await;
@@ -511,6 +515,7 @@ async fn a_breached_clock_does_not_vanish(suite: Suite) {
     let mut reviews = ReviewServiceClient::new(suite.member("lea").to("council"));
     let open = OpenReviewRequest { period: month, ..Default::default() };
     let review = reviews.open_review(open).await.expect("a review").into_inner();
-    let finding = review.findings.iter().find(|finding| finding.code == "CLOCK_WITHDRAWN").expect("the review shows it");
+    let finding =
+        review.findings.iter().find(|finding| finding.code == "CLOCK_WITHDRAWN").expect("the review shows it");
     assert!(finding.detail.contains("the file held test data"), "{}", finding.detail);
 }

@@ -2,7 +2,7 @@
 
 mod action_items;
 mod bodies;
-mod constitution;
+mod constitutions;
 mod controls;
 mod holds;
 mod incidents;

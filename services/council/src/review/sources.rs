@@ -2,8 +2,8 @@
 //! frames them. What could not be had is kept as the reason why.
 
 use crate::store::{
-    ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals, Reviews,
-    Waivers,
+    ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals,
+    Reviews, Waivers,
 };
 use crate::time::{Month, at};
 use remit_api::audit::v1::{Checkpoint, SummarizeEntriesResponse, VerifyLogResponse};

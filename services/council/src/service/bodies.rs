@@ -1,6 +1,6 @@
 //! Bodies, their members and delegations.
 
-use super::constitution::end_seat;
+use super::constitutions::end_seat;
 use super::{Service, insert, save};
 use crate::store::{Bodies, Delegations, Members, delegations, seats};
 use crate::time::{Month, at, days};

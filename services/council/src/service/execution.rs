@@ -6,7 +6,7 @@
 //! holds) shares the transaction in which EXECUTING becomes EXECUTED.
 
 use super::action_items::plan;
-use super::constitution::{amend_body, check_jurisdiction, seat_member, unseat_member};
+use super::constitutions::{amend_body, check_jurisdiction, seat_member, unseat_member};
 use super::holds::lift_hold;
 use super::waivers::grant_waiver;
 use super::{Service, save};

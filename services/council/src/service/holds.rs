@@ -6,8 +6,8 @@ use crate::store::{ActionItems, Bodies, BreakGlassUses, Holds, delegations, seat
 use crate::{body, scope, seat};
 use futures::Stream;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, Body, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest, GetHoldRequest,
-    Hold, HoldState, LiftHold, ListBreakGlassUsesRequest, ListBreakGlassUsesResponse, ListHoldsRequest,
+    ActionItem, ActionItemState, Body, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest,
+    GetHoldRequest, Hold, HoldState, LiftHold, ListBreakGlassUsesRequest, ListBreakGlassUsesResponse, ListHoldsRequest,
     ListHoldsResponse, Proposal, ReviewBreakGlassRequest, WatchHoldsRequest, WatchHoldsResponse,
 };
 use remit_api::wire::time::{duration, stamp};

@@ -3,7 +3,7 @@
 
 mod action_items;
 mod bodies;
-mod constitution;
+mod constitutions;
 mod controls;
 mod execution;
 mod holds;

@@ -1,7 +1,7 @@
 //! Proposals from the draft to the end of the vote.
 
 use super::action_items::plan;
-use super::constitution::{check_jurisdiction, missing, pin};
+use super::constitutions::{check_jurisdiction, missing, pin};
 use super::holds::check_liftable;
 use super::{Service, insert, save};
 use crate::body::{class_rule, raised};

@@ -77,11 +77,7 @@ impl Service {
             }
             Some(Act::GrantWaiver(a)) => self.find_scope(tenant, a.scope.as_ref()).await,
             Some(
-                Act::LiftHold(_)
-                | Act::Resolution(_)
-                | Act::AmendBody(_)
-                | Act::SeatMember(_)
-                | Act::UnseatMember(_),
+                Act::LiftHold(_) | Act::Resolution(_) | Act::AmendBody(_) | Act::SeatMember(_) | Act::UnseatMember(_),
             )
             | None => Ok(()),
         }

@@ -1,29 +1,10 @@
-//! The constitution: how it began, the bodies, their members and delegations.
+//! Bodies, their members and delegations.
 
 use crate::time::at;
-use remit_api::council::v1::{Body, Constitution, Delegation, Member};
+use remit_api::council::v1::{Body, Delegation, Member};
 use remit_core::quorum::{self, Seat};
 use remit_core::{Result, Tenant, Timestamp, name};
 use remit_store::{Records, Tx, Value};
-
-/// The name of the one constitution that a tenant has.
-pub(crate) const CONSTITUTION: &str = "constitution";
-
-/// How a tenant's constitution began, and what happened to it; bodies and members are records of their own.
-pub(crate) struct Constitutions;
-
-impl Records for Constitutions {
-    type Message = Constitution;
-    const TABLE: &'static str = "constitutions";
-    const NOT_FOUND: &'static str = "CONSTITUTION_MISSING";
-
-    fn name(_: &Constitution) -> &str {
-        CONSTITUTION
-    }
-    fn create_time(constitution: &Constitution) -> Timestamp {
-        at(&constitution.create_time)
-    }
-}
 
 pub(crate) struct Bodies;
 

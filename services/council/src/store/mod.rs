@@ -3,6 +3,7 @@
 
 mod action_items;
 mod bodies;
+mod constitutions;
 mod controls;
 mod holds;
 mod incidents;
@@ -11,7 +12,8 @@ mod reviews;
 mod waivers;
 
 pub(crate) use action_items::ActionItems;
-pub(crate) use bodies::{Bodies, CONSTITUTION, Constitutions, Delegations, Members, delegations, seats};
+pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
+pub(crate) use constitutions::{CONSTITUTION, Constitutions};
 pub(crate) use controls::Attestations;
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;

@@ -67,8 +67,7 @@ const RECOVERY_COLUMNS: &[Column] = &[
 /// # Errors
 /// `InvalidArgument`: `FILE_UNREADABLE`, `CONSTITUTION_FILE_INVALID`.
 fn read(path: &Path) -> Result<BootstrapRequest> {
-    parse(&text(path)?)
-        .map_err(|why| Error::invalid("CONSTITUTION_FILE_INVALID", path.display().to_string(), why))
+    parse(&text(path)?).map_err(|why| Error::invalid("CONSTITUTION_FILE_INVALID", path.display().to_string(), why))
 }
 
 fn parse(content: &str) -> std::result::Result<BootstrapRequest, String> {

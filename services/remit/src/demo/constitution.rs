@@ -87,8 +87,7 @@ pub(super) async fn try_to_get_round(actors: &Actors) -> Result<Vec<Refusal>> {
         drill: true,
         ..Default::default()
     };
-    let request =
-        EngageHoldRequest { hold_id: "drill".into(), hold: Some(drill), request_id: "demo-drill".into() };
+    let request = EngageHoldRequest { hold_id: "drill".into(), hold: Some(drill), request_id: "demo-drill".into() };
     let drill = dara.engage_hold(request).await.map_err(refused)?.into_inner();
     let glass = BreakGlassRequest {
         hold: drill.name.clone(),

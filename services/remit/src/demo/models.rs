@@ -14,8 +14,9 @@ use remit_api::council::v1::{
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{
-    AddEvaluationRequest, AiActClass, AiActRole, Artifact, ArtifactKind, ArtifactVersion, CreateArtifactRequest, CreateArtifactVersionRequest, CreateModelRequest,
-    CreateModelVersionRequest, Evaluation, Model, ModelVersion, ModelVersionState, TransitionModelVersionRequest,
+    AddEvaluationRequest, AiActClass, AiActRole, Artifact, ArtifactKind, ArtifactVersion, CreateArtifactRequest,
+    CreateArtifactVersionRequest, CreateModelRequest, CreateModelVersionRequest, Evaluation, Model, ModelVersion,
+    ModelVersionState, TransitionModelVersionRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Timestamp, digest};

@@ -16,10 +16,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition, ExportReviewRequest,
-    ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse, OpenReviewRequest,
-    RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal, ReviewSignature,
-    ReviewState, Seal, SealReviewRequest, SignReviewRequest,
+    ActionItem, ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition,
+    ExportReviewRequest, ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse,
+    OpenReviewRequest, RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal,
+    ReviewSignature, ReviewState, Seal, SealReviewRequest, SignReviewRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Repeatable, Word as _};

@@ -13,7 +13,7 @@ use crate::store::{Bodies, CONSTITUTION, Constitutions, Members, seats};
 use crate::time::{at, days};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
-    Action, ActionItem, ActFloor, AmendBody, Body, BootstrapRequest, Constitution, FoundingBody,
+    ActFloor, Action, ActionItem, AmendBody, Body, BootstrapRequest, Constitution, FoundingBody,
     GetConstitutionRequest, Member, NewSeat, Proposal, RecoverConstitutionRequest, Recovery, RecoveryState, SeatMember,
     UnseatMember,
 };
@@ -91,8 +91,7 @@ pub(super) async fn check_jurisdiction(m: &mut Mutation, decider: &Body, proposa
                 return Err(changed(&after.name));
             }
             let seats_change = !a.seats.is_empty();
-            let change =
-                Change { name: &after.name, before: before.as_ref(), after: Some(after), seats: seats_change };
+            let change = Change { name: &after.name, before: before.as_ref(), after: Some(after), seats: seats_change };
             may_decide(decider, kind, Some(&change))?;
             let all = Bodies::all(m.tx(), &tenant, &[]).await?;
             let present = seats(m.tx(), &tenant, &after.name).await?;
