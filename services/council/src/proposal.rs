@@ -135,6 +135,19 @@ fn concerned(proposal: &Proposal) -> String {
     }
 }
 
+/// Refuses a voter who would get a seat by it in the body that decides, and votes as somebody's delegate.
+///
+/// # Errors
+/// `PermissionDenied` (`BENEFICIARY_CANNOT_VOTE`).
+pub(crate) fn check_voter(proposal: &Proposal, voter: &Actor) -> Result<()> {
+    let Some(Act::AmendBody(a)) = act(proposal) else { return Ok(()) };
+    let here = a.body.as_ref().is_some_and(|body| body.name == proposal.body);
+    if here && a.seats.iter().any(|seat| seat.subject == voter.subject) {
+        return Err(Error::denied("BENEFICIARY_CANNOT_VOTE", format!("{} would get a seat by this", voter.subject)));
+    }
+    Ok(())
+}
+
 /// The votes that count.
 pub(crate) fn counted(proposal: &Proposal) -> impl Iterator<Item = &CastVote> {
     proposal.votes.iter().filter(|vote| vote.void_reason.is_empty() && vote.round == proposal.round)

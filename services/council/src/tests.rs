@@ -227,7 +227,9 @@ impl World {
                 let request = ResignMemberRequest { name: member.name.clone(), ..Default::default() };
                 let left = self.service.resign_member(&cx, request).await;
                 assert!(left.is_err() || member.subject == who, "{who} gave up the seat of {}", member.subject);
-                left.map(|left| drop(self.resigned.insert(left.name)))
+                left.map(|left| {
+                    self.resigned.insert(left.name);
+                })
             }
         };
         let defect = answer.err().filter(|error: &Error| error.reason() == "INTERNAL");
@@ -384,4 +386,23 @@ async fn what_is_decided_takes_effect() {
     }
     let state = world.state().await;
     assert!(sits(&state, STEERING_GROUP, "pat"), "{:#?}", state.proposals);
+}
+
+/// Stopping must work when the service that knows what is stopped is away; that it could not be asked is on record.
+#[tokio::test]
+async fn a_hold_is_engaged_though_nobody_can_say_what_it_names() {
+    let world = World::new().await;
+    let hold = |target: Target| EngageHoldRequest {
+        hold_id: format!("h{}", matches!(target, Target::Task(_))),
+        hold: Some(Hold {
+            scope: Some(Scope { target: Some(target) }),
+            reason: "stop".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let task = world.service.engage_hold(&cx("mia"), hold(Target::Task("tasks/t".to_owned()))).await.unwrap();
+    assert_eq!((task.state(), task.scope_verified), (HoldState::Engaged, false));
+    let all = world.service.engage_hold(&cx("mia"), hold(Target::Organisation(true))).await.unwrap();
+    assert_eq!((all.state(), all.scope_verified), (HoldState::Engaged, true));
 }

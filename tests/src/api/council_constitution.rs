@@ -190,6 +190,8 @@ async fn a_review_is_worked_on_by_its_body(suite: Suite) {
         ..Default::default()
     };
     assert_eq!(refusal(nell.record_attendance(attend).await), "NOT_ELIGIBLE");
+    let refresh = RefreshEvidenceRequest { name: name.clone(), ..Default::default() };
+    assert_eq!(refusal(nell.refresh_evidence(refresh).await), "NOT_ELIGIBLE", "it would void signatures");
     let minutes = RecordMinutesRequest { name: name.clone(), minutes: "We met.".into(), ..Default::default() };
     assert_eq!(refusal(nell.record_minutes(minutes).await), "NOT_ELIGIBLE");
     let finding = review.findings.first().expect("November was missed");
@@ -341,6 +343,12 @@ async fn a_constitution_that_nobody_can_change_is_recovered_by_two(suite: Suite)
     let mut items = ActionItemServiceClient::new(suite.admin().to("council"));
     let item = items.get_action_item(GetActionItemRequest { name: done.action_item.clone() }).await;
     assert_eq!(item.expect("an item is left").into_inner().state(), ActionItemState::Open);
+    let close = CloseActionItemRequest { name: done.action_item.clone(), note: "it was".into(), ..Default::default() };
+    assert_eq!(refusal(items.close_action_item(close.clone()).await), "OWN_RECOVERY");
+    let mut pat = ActionItemServiceClient::new(suite.human("pat", &["admin"], &["legal"]).to("council"));
+    assert_eq!(refusal(pat.close_action_item(close.clone()).await), "NOT_ELIGIBLE");
+    let mut leo = ActionItemServiceClient::new(suite.human("leo", &["member"], &["legal"]).to("council"));
+    leo.close_action_item(close).await.expect("a member says so");
     assert_eq!(refusal(constitution("root").recover_constitution(recover(&two)).await), "CONSTITUTION_ALIVE");
     let shown = member.get_constitution(GetConstitutionRequest {}).await.expect("an answer").into_inner();
     assert_eq!(shown.recoveries.first(), Some(done));

@@ -1,14 +1,17 @@
 //! Action items.
 
 use super::{Service, insert, save};
-use crate::store::{ActionItems, BreakGlassUses};
+use crate::seat;
+use crate::store::{ActionItems, BreakGlassUses, CONSTITUTION, Constitutions, seats};
 use crate::time::days;
 use remit_api::council::v1::{
     ActionItem, ActionItemState, CloseActionItemRequest, CreateActionItemRequest, GetActionItemRequest,
     ListActionItemsRequest, ListActionItemsResponse, UpdateActionItemRequest,
 };
+use remit_api::types;
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, mask, required};
+use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{ActionItemCreated, Details as _};
 use remit_core::name::ActionItemName;
 use remit_core::{Error, Result, etag, name};
@@ -51,20 +54,31 @@ pub(super) async fn plan(m: &mut Mutation, kind: &str, within: u64, item: Action
     Ok(item.name)
 }
 
-/// Refuses to close the item of a break-glass use that nobody has reviewed: that is for the review to do.
-async fn check_reviewed(m: &mut Mutation, item: &ActionItem) -> Result<()> {
-    if !item.origin.starts_with("breakGlassUses/") {
+/// Refuses to close what only a review may close, and what those close whom it is about.
+///
+/// # Errors
+/// `FailedPrecondition` (`BREAK_GLASS_ITEM`) for the item of a break-glass use that nobody has reviewed;
+/// `PermissionDenied` for that of a recovery: `OWN_RECOVERY` for those who did it, `NOT_ELIGIBLE` without a seat in the
+/// steering group.
+async fn check_closer(m: &mut Mutation, cx: &Cx, item: &ActionItem) -> Result<()> {
+    if item.origin.starts_with("breakGlassUses/") {
+        let used = BreakGlassUses::find(m.tx(), &cx.tenant, &item.origin).await?;
+        if let Some(used) = used.filter(|used| used.action_item == item.name && used.review_time.is_none()) {
+            let message = format!("{} is closed by the review of {}: call ReviewBreakGlass", item.name, used.name);
+            return Err(Error::precondition("BREAK_GLASS_ITEM", message));
+        }
+    }
+    if item.origin != CONSTITUTION {
         return Ok(());
     }
-    let tenant = m.tenant().clone();
-    let used = BreakGlassUses::find(m.tx(), &tenant, &item.origin).await?;
-    match used.filter(|used| used.action_item == item.name && used.review_time.is_none()) {
-        Some(used) => {
-            let message = format!("{} is closed by the review of {}: call ReviewBreakGlass", item.name, used.name);
-            Err(Error::precondition("BREAK_GLASS_ITEM", message))
-        }
-        None => Ok(()),
+    let kept = Constitutions::find(m.tx(), &cx.tenant, CONSTITUTION).await?.unwrap_or_default();
+    let Some(recovery) = kept.recoveries.iter().find(|one| one.action_item == item.name) else { return Ok(()) };
+    let did = |actor: Option<&types::Actor>| actor.is_some_and(|actor| actor.subject == cx.actor.subject);
+    if did(recovery.asker.as_ref()) || did(recovery.confirmer.as_ref()) {
+        return Err(Error::denied("OWN_RECOVERY", "another person must say whether the recovery was justified"));
     }
+    let seats = seats(m.tx(), &cx.tenant, STEERING_GROUP).await?;
+    seat::acting(&cx.actor, STEERING_GROUP, &seats, &[], m.now()).map(drop)
 }
 
 impl Service {
@@ -128,7 +142,7 @@ impl Service {
         let work = async |m: &mut Mutation| {
             let before = ActionItems::claim(m, &request.name).await?;
             check_open(&before)?;
-            check_reviewed(m, &before).await?;
+            check_closer(m, cx, &before).await?;
             let mut item = before.clone();
             close(m, &mut item, state, &request.note);
             save::<ActionItems>(m, &before, &mut item, |event| event.reason.clone_from(&request.note)).await?;

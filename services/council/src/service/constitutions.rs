@@ -130,6 +130,8 @@ async fn check_again(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
 /// Makes or changes a body as an approved proposal says; returns its name.
 pub(super) async fn amend_body(m: &mut Mutation, proposal: &Proposal, a: &AmendBody) -> Result<String> {
     let given = required(a.body.as_ref(), "proposal.action.amend_body.body")?;
+    // One after the other: two bodies that give up the same act at once would each rely on the other.
+    Bodies::claim(m, STEERING_GROUP).await?;
     let before = Bodies::try_claim(m, &given.name).await?;
     check_again(m, proposal).await?;
     let body = Body { create_time: before.as_ref().and_then(|body| body.create_time), ..given.clone() };

@@ -274,6 +274,7 @@ impl Service {
             let Some(chosen) = proposal::choice(request.choice()) else {
                 return Err(Error::invalid("FIELD_REQUIRED", "choice", "must be APPROVE, REJECT, ABSTAIN or VETO"));
             };
+            proposal::check_voter(&before, &cx.actor)?;
             let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
             let ballot = ballot(&before);
             let wanted = (!request.seat.is_empty()).then_some(request.seat.as_str());

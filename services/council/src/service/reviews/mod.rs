@@ -106,6 +106,10 @@ impl Service {
         let refresh = async |m: &mut Mutation| {
             let review = Reviews::claim(m, &request.name).await?;
             check_unsealed(&review)?;
+            // Before the body works on it there is nothing that this could undo.
+            if review.state() == ReviewState::Open {
+                acting(m, cx, &review.body).await?;
+            }
             match collected {
                 Some(collected) => collected.freeze(m, review).await,
                 None => Err(Error::internal(format!("{} was sealed and is not any more", review.name))),
