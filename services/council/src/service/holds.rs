@@ -103,8 +103,10 @@ impl Service {
         if !given.incident.is_empty() {
             IncidentName::parse(&given.incident, "hold.incident")?;
         }
-        let scope_verified = self.verify_scope(&cx.tenant, given.scope.as_ref()).await?;
+        let found = self.verify_scope(&cx.tenant, given.scope.as_ref()).await;
         let engage = async |m: &mut Mutation| {
+            // Not before: a repetition is answered whatever has become of what it names.
+            let scope_verified = found?;
             let now = Some(stamp(m.now()));
             let mut hold = Hold {
                 name,

@@ -146,14 +146,21 @@ pub(super) async fn expire_proposal(m: &mut Mutation, name: &str) -> Result<()> 
 }
 
 impl Service {
+    /// Looks up what a proposal is about, before any transaction.
+    async fn look_up(&self, cx: &Cx, given: &mut Proposal) -> Result<()> {
+        proposal::check_action(given.action.as_ref(), self.db.now())?;
+        self.pin_content(&cx.tenant, given.action.as_mut()).await
+    }
+
     /// Creates a proposal, open at once if asked.
     pub(crate) async fn create_proposal(&self, cx: &Cx, request: CreateProposalRequest) -> Result<Proposal> {
         let name = ProposalName::new(name::id(&request.proposal_id, "proposal_id")?).to_string();
         let mut given = required(request.proposal.clone(), "proposal")?;
         BodyName::parse(&given.body, "proposal.body")?;
-        proposal::check_action(given.action.as_ref(), self.db.now())?;
-        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
+        let looked_up = self.look_up(cx, &mut given).await;
         let create = async |m: &mut Mutation| {
+            // Not before: a repetition is answered whatever has become of what it is about.
+            looked_up?;
             // Locked where seats are pinned, so that nobody leaves meanwhile without being counted out.
             let body = if request.open {
                 Bodies::claim(m, &given.body).await?
@@ -207,10 +214,7 @@ impl Service {
         const ALLOWED: &[&str] = &["title", "rationale", "evidence", "action"];
         let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
-        if given.action.is_some() {
-            proposal::check_action(given.action.as_ref(), self.db.now())?;
-        }
-        self.pin_content(&cx.tenant, given.action.as_mut()).await?;
+        let looked_up = if given.action.is_some() { self.look_up(cx, &mut given).await } else { Ok(()) };
         let update = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -220,6 +224,7 @@ impl Service {
             check_state(&before, &[ProposalState::Draft, ProposalState::Open])?;
             let mut proposal = mask::apply(&before, &given, request.update_mask.as_ref(), ALLOWED, &[])?;
             if proposal.action != before.action {
+                looked_up?;
                 pin(m, proposal.action.as_mut()).await?;
                 let body = Bodies::get(m.tx(), &cx.tenant, &proposal.body).await?;
                 check_action(m, &proposal, &body).await?;
