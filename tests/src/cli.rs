@@ -209,3 +209,48 @@ fn a_mandate_is_verified_without_a_server() {
     assert_eq!(code, 4, "{printed}");
     assert!(printed.contains("MANDATE_INVALID"), "{printed}");
 }
+
+const PEOPLE: &str = "
+bodies:
+  - body: bodies/steering-group
+    seats:
+      - { member_id: ada, subject: ada, role_group: marketing_lead }
+      - { member_id: ben, subject: ben, role_group: legal }
+      - { member_id: cleo, subject: cleo, role_group: data }
+  - body: bodies/automation-council
+    seats:
+      - { member_id: sam, subject: sam, role_group: sales_ops }
+      - { member_id: ben, subject: ben, role_group: legal }
+      - { member_id: pia, subject: pia, role_group: product }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_constitution_is_made_from_a_file_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = dir.path();
+    let site = Site::new(&[("all", "all")], "");
+    let _process = site.start("all").await;
+    let token = write(dir, "token", &site.token("root", ActorKind::Human, &["admin"]));
+    let url = site.url("all");
+    let call =
+        |args: &[&str]| run(dir, &[&["council"], args, &["--server", &url, "--token-file", text(&token)]].concat());
+
+    let twice =
+        write(dir, "twice.yaml", &PEOPLE.replace("    seats:", "    zone: UTC\n    zone: Europe/Zurich\n    seats:"));
+    let (code, printed) = call(&["bootstrap", text(&twice)]);
+    assert_eq!((code, printed.contains("CONSTITUTION_FILE_INVALID")), (2, true), "{printed}");
+    let lawless = write(dir, "lawless.yaml", &PEOPLE.replacen("role_group: legal", "role_group: data", 1));
+    let (code, printed) = call(&["bootstrap", text(&lawless)]);
+    assert_eq!((code, printed.contains("QUORUM_UNREACHABLE")), (3, true), "{printed}");
+    let people = write(dir, "people.yaml", PEOPLE);
+    let (code, printed) = call(&["bootstrap", text(&people)]);
+    assert_eq!((code, printed.contains("automation-council/members/pia")), (0, true), "{printed}");
+    let (code, printed) = call(&["bootstrap", text(&people)]);
+    assert_eq!((code, printed.contains("CONSTITUTION_EXISTS")), (3, true), "{printed}");
+    let (code, printed) = call(&["show"]);
+    assert_eq!((code, printed.contains("approve_automation")), (0, true), "{printed}");
+    let (code, printed) = call(&["recover", "--seat", "leo:leo:legal", "--reason", "they all left"]);
+    assert_eq!((code, printed.contains("CONSTITUTION_ALIVE")), (3, true), "{printed}");
+    let (code, printed) = call(&["recover", "--seat", "leo", "--reason", "they all left"]);
+    assert_eq!((code, printed.contains("SEAT_INVALID")), (2, true), "{printed}");
+}

@@ -53,6 +53,17 @@ pub fn json<M: Message + Name>(message: &M) -> Option<serde_json::Value> {
     serde_json::to_value(dynamic).ok()
 }
 
+/// Reads a message from its proto JSON, where names of fields may be as in the proto files too.
+///
+/// # Errors
+/// What is wrong with it, an unknown field included.
+pub fn from_json<M: Message + Name + Default>(json: serde_json::Value) -> Result<M, String> {
+    let name = M::full_name();
+    let descriptor = pool().get_message_by_name(&name).ok_or_else(|| format!("{name} is not of this contract"))?;
+    let dynamic = DynamicMessage::deserialize(descriptor, json).map_err(|error| error.to_string())?;
+    M::decode(dynamic.encode_to_vec().as_slice()).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

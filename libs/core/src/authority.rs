@@ -13,6 +13,13 @@ pub const STEERING_GROUP: &str = "bodies/steering-group";
 /// The automation council (S73), which approves cross-functional automations.
 pub const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
 
+/// What stands in the jurisdiction of a body whose members may break the glass. It is no act that anybody votes on: one
+/// person does it, and others review it.
+pub const BREAK_GLASS: &str = "break_glass";
+
+/// The acts that change the constitution itself.
+pub const CONSTITUTIONAL: &[&str] = &["amend_body", "seat_member", "unseat_member"];
+
 /// The least that any rule asks for an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Floor {
@@ -33,6 +40,19 @@ impl Floor {
             *least = (*least).max(1);
         }
         raised
+    }
+
+    /// What a rule lacks of the floor, in words; empty if every approval under it meets the floor.
+    pub fn lacking(&self, rule: &Rule) -> Vec<String> {
+        let by_groups = rule.group_minimums.values().fold(0u32, |sum, &n| sum.saturating_add(n));
+        let asked = rule.min_approvals.max(by_groups);
+        let mut lacking = Vec::new();
+        if asked < self.min_approvals {
+            lacking.push(format!("{} approvals, {asked} asked", self.min_approvals));
+        }
+        let absent = |group: &&&str| rule.group_minimums.get(**group).copied().unwrap_or(0) == 0;
+        lacking.extend(self.groups.iter().filter(absent).map(|group| format!("1 approval from {group}")));
+        lacking
     }
 
     /// What a decided vote lacks of the floor, in words; empty if it meets it.
@@ -166,6 +186,19 @@ pub fn act(kind: &str) -> Option<&'static Act> {
     ACTS.iter().find(|act| act.kind == kind)
 }
 
+/// Whether a body may have this in its jurisdiction: an act that not every body decides for itself anyway, or
+/// [`BREAK_GLASS`].
+pub fn is_jurisdiction(kind: &str) -> bool {
+    kind == BREAK_GLASS || act(kind).is_some_and(|act| !act.body.is_empty())
+}
+
+/// What a body of a new constitution decides.
+pub fn initial_jurisdiction(body: &str) -> Vec<String> {
+    let glass = (body == STEERING_GROUP).then_some(BREAK_GLASS);
+    let own = ACTS.iter().filter(|act| act.body == body).map(|act| act.kind);
+    own.chain(glass).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -189,6 +222,28 @@ mod tests {
         assert_eq!((raised.min_approvals, raised.group_minimums.get("legal")), (2, Some(&1)));
         let strong = Rule { min_approvals: 5, group_minimums: [("legal".to_owned(), 3)].into(), ..Rule::default() };
         assert_eq!(act("promote_model").unwrap().floor.raise(&strong), strong);
+    }
+
+    #[test]
+    fn a_rule_below_the_floor_is_seen_before_anybody_votes() {
+        let floor = act("approve_automation").unwrap().floor;
+        let each = ["sales_ops", "legal", "product"].map(|group| (group.to_owned(), 1));
+        let rule = Rule { group_minimums: each.into(), ..Rule::default() };
+        assert!(floor.lacking(&rule).is_empty(), "three groups with one each are three approvals");
+        let weak = Rule { min_approvals: 3, group_minimums: [("legal".to_owned(), 1)].into(), ..Rule::default() };
+        assert_eq!(floor.lacking(&weak), ["1 approval from sales_ops", "1 approval from product"]);
+        let majority = Rule { majority: true, ..Rule::default() };
+        assert_eq!(TWO.lacking(&majority), ["2 approvals, 0 asked"], "a majority of one seat is one person");
+    }
+
+    #[test]
+    fn a_new_constitution_gives_every_act_to_one_body() {
+        let given = [STEERING_GROUP, AUTOMATION_COUNCIL].map(initial_jurisdiction).concat();
+        for act in ACTS.iter().filter(|act| !act.body.is_empty()) {
+            assert_eq!(given.iter().filter(|kind| *kind == act.kind).count(), 1, "{}", act.kind);
+        }
+        assert!(given.iter().all(|kind| is_jurisdiction(kind)) && !is_jurisdiction("resolution"));
+        assert!(initial_jurisdiction("bodies/mine").is_empty(), "a body made later decides nothing");
     }
 
     #[test]

@@ -1,6 +1,16 @@
 -- What the council keeps. Each resource is its API message in `body`, beside the columns that are
 -- searched, constrained or changed concurrently; those columns win over the message.
 
+-- One row a tenant, from its bootstrap on: who made the constitution, and its recoveries.
+create table constitutions (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    body $BYTES not null,
+    constraint constitutions_pk primary key (tenant_id, name)
+);
+
 create table bodies (
     tenant_id $KEY not null,
     name $KEY not null,

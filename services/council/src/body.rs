@@ -4,7 +4,7 @@ use crate::time::{Month, days};
 use remit_api::council::v1::{Body, ChangeClass, ClassRule, QuorumRule};
 use remit_api::wire::required;
 use remit_api::wire::time::{duration, stamp};
-use remit_core::authority::{self, AUTOMATION_COUNCIL, Act, STEERING_GROUP};
+use remit_core::authority::{self, AUTOMATION_COUNCIL, STEERING_GROUP};
 use remit_core::quorum::Rule;
 use remit_core::{Error, Result, Timestamp};
 use std::collections::BTreeSet;
@@ -39,6 +39,7 @@ pub(crate) fn seeds(now: Timestamp) -> [Body; 2] {
         }),
         holds_reviews: true,
         cut_off_day: CUT_OFF_DAY,
+        jurisdiction: authority::initial_jurisdiction(STEERING_GROUP),
         create_time: now,
         update_time: now,
         ..Body::default()
@@ -55,6 +56,7 @@ pub(crate) fn seeds(now: Timestamp) -> [Body; 2] {
             veto_groups: groups(&["legal"]),
             ..QuorumRule::default()
         }),
+        jurisdiction: authority::initial_jurisdiction(AUTOMATION_COUNCIL),
         create_time: now,
         update_time: now,
         ..Body::default()
@@ -62,22 +64,45 @@ pub(crate) fn seeds(now: Timestamp) -> [Body; 2] {
     [steering, council]
 }
 
-/// Refuses rules that ask for nothing or of nobody, and an unknown zone.
+/// Refuses rules that ask for nothing or of nobody, an unknown zone, and what no body can decide.
 ///
 /// # Errors
-/// `InvalidArgument`: `FIELD_REQUIRED`, `QUORUM_INVALID`, `ZONE_UNKNOWN`.
-pub(crate) fn check(body: &Body) -> Result<()> {
-    rule(&required(body.quorum.clone(), "body.quorum")?).check(&body.role_groups, "body.quorum")?;
+/// `InvalidArgument`, naming fields of `field`: `FIELD_REQUIRED`, `QUORUM_INVALID`, `ZONE_UNKNOWN`,
+/// `JURISDICTION_UNKNOWN`, `QUORUM_BELOW_FLOOR` for a rule that asks less than the floor of an act that it would decide.
+pub(crate) fn check(body: &Body, field: &str) -> Result<()> {
+    required(body.quorum.as_ref(), &format!("{field}.quorum"))?;
     for (at, class) in body.class_rules.iter().enumerate() {
         let earlier = &body.class_rules[..at];
         if earlier.iter().any(|other: &ClassRule| other.change_class == class.change_class) {
-            return Err(Error::invalid("QUORUM_INVALID", "body.class_rules", "has two rules for one change class"));
-        }
-        if let Some(quorum) = &class.quorum {
-            rule(quorum).check(&body.role_groups, &format!("body.class_rules[{at}].quorum"))?;
+            let field = format!("{field}.class_rules");
+            return Err(Error::invalid("QUORUM_INVALID", field, "has two rules for one change class"));
         }
     }
-    Month::of(Timestamp(0), &body.zone).map(drop).map_err(|error| error.within("body"))
+    if let Some(kind) = body.jurisdiction.iter().find(|kind| !authority::is_jurisdiction(kind)) {
+        let field = format!("{field}.jurisdiction");
+        return Err(Error::invalid("JURISDICTION_UNKNOWN", field, format!("{kind} is nothing that a body decides")));
+    }
+    for (part, rule) in rules(body) {
+        let field = format!("{field}.{part}");
+        rule.check(&body.role_groups, &field)?;
+        for act in body.jurisdiction.iter().filter_map(|kind| authority::act(kind)) {
+            let lacking = act.floor.lacking(&rule);
+            if !lacking.is_empty() {
+                let why = format!("must ask for what {} needs at least: {}", act.kind, lacking.join(", "));
+                return Err(Error::invalid("QUORUM_BELOW_FLOOR", field, why));
+            }
+        }
+    }
+    Month::of(Timestamp(0), &body.zone).map(drop).map_err(|error| error.within(field))
+}
+
+/// Every rule that a body has, each with the field that holds it.
+pub(crate) fn rules(body: &Body) -> impl Iterator<Item = (String, Rule)> {
+    let classes = body.class_rules.iter().enumerate();
+    let classes =
+        classes.filter_map(|(at, class)| Some((format!("class_rules[{at}].quorum"), rule(class.quorum.as_ref()?))));
+    let own = body.quorum.iter().map(|quorum| ("quorum".to_owned(), rule(quorum)));
+    own.chain(classes)
 }
 
 /// A quorum rule as the counting of votes reads it.
@@ -91,19 +116,14 @@ pub(crate) fn rule(quorum: &QuorumRule) -> Rule {
     }
 }
 
-/// The rule of a body, raised to the floor under what it decides.
-///
-/// # Errors
-/// `FailedPrecondition` (`NO_JURISDICTION`) if the body does not decide such an act.
-pub(crate) fn rule_for(body: &Body, kind: &str, quorum: QuorumRule) -> Result<QuorumRule> {
-    let act = authority::act(kind).filter(|act| jurisdiction(body).contains(act.kind));
-    let Some(act) = act else {
-        return Err(Error::precondition("NO_JURISDICTION", format!("{} does not decide {kind}", body.name)));
-    };
+/// A rule raised to the floor under an act. The rules of a body are at the floors of what it decides; this raises those of
+/// a body that amends itself without deciding about others.
+pub(crate) fn raised(kind: &str, quorum: QuorumRule) -> QuorumRule {
+    let Some(act) = authority::act(kind) else { return quorum };
     let raised = act.floor.raise(&rule(&quorum));
     let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let group_minimums = raised.group_minimums.into_iter().map(|(group, n)| (group, count(n))).collect();
-    Ok(QuorumRule { min_approvals: count(raised.min_approvals), group_minimums, ..quorum })
+    QuorumRule { min_approvals: count(raised.min_approvals), group_minimums, ..quorum }
 }
 
 /// The rule and the voting period of a change class in a body.
@@ -115,10 +135,16 @@ pub(crate) fn class_rule(body: &Body, class: ChangeClass) -> (QuorumRule, Durati
     (quorum, period.unwrap_or(usual))
 }
 
-/// The kinds of act that a body decides.
+/// The kinds of act that a body decides: those that its constitution gives it, and those that every body may decide for
+/// itself.
 pub(crate) fn jurisdiction(body: &Body) -> BTreeSet<String> {
-    let own = |act: &&Act| act.body.is_empty() || act.body == body.name;
-    authority::ACTS.iter().filter(own).map(|act| act.kind.to_owned()).collect()
+    let everybody = authority::ACTS.iter().filter(|act| act.body.is_empty()).map(|act| act.kind.to_owned());
+    body.jurisdiction.iter().filter(|kind| authority::act(kind).is_some()).cloned().chain(everybody).collect()
+}
+
+/// Whether the members of a body may do, alone, what `kind` names, such as breaking the glass.
+pub(crate) fn has(body: &Body, kind: &str) -> bool {
+    body.jurisdiction.iter().any(|own| own == kind)
 }
 
 /// When the evidence of a month is cut off.

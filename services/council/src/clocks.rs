@@ -29,11 +29,15 @@ fn duties(incident: &Incident) -> Vec<(ClockKind, Timestamp)> {
     duties
 }
 
-/// Computes the clocks anew; what was met stays met.
-pub(crate) fn wind(incident: &mut Incident, now: Timestamp) {
+/// Computes the clocks anew; what was met stays met. A duty that no longer applies stays as withdrawn, and one that was
+/// put off says what it was, for `reason`.
+pub(crate) fn wind(incident: &mut Incident, now: Timestamp, reason: &str) {
     let before = std::mem::take(&mut incident.clocks);
-    for (kind, due) in duties(incident) {
-        let met = before.iter().find(|clock| clock.kind() == kind).and_then(|clock| clock.met_time);
+    let duties = duties(incident);
+    for (kind, due) in &duties {
+        let (kind, due) = (*kind, *due);
+        let old = before.iter().find(|clock| clock.kind() == kind);
+        let met = old.and_then(|clock| clock.met_time);
         // A clock that a wrong grade had removed finds its report again.
         let handed = incident.submissions.iter().find(|submission| submission.clock() == kind);
         let met_time = met.or_else(|| handed.and_then(|submission| submission.submit_time));
@@ -43,13 +47,43 @@ pub(crate) fn wind(incident: &mut Incident, now: Timestamp) {
             None if now >= due => ClockState::Breached,
             None => ClockState::Running,
         };
-        incident.clocks.push(StatutoryClock {
+        let mut clock = StatutoryClock {
             kind: kind.into(),
             due_time: Some(stamp(due)),
             state: state.into(),
             met_time,
-        });
+            ..old.cloned().unwrap_or_default()
+        };
+        let running = |old: &&StatutoryClock| met_time.is_none() && old.state() != ClockState::Withdrawn;
+        if let Some(old) = old.filter(running).filter(|old| at(&old.due_time) < due) {
+            withdraw(&mut clock, old, now, reason);
+        }
+        incident.clocks.push(clock);
     }
+    for old in before.iter().filter(|old| duties.iter().all(|(kind, _)| *kind != old.kind())) {
+        let mut clock = old.clone();
+        if old.state() != ClockState::Withdrawn {
+            withdraw(&mut clock, old, now, reason);
+            clock.state = ClockState::Withdrawn.into();
+        }
+        incident.clocks.push(clock);
+    }
+}
+
+fn withdraw(clock: &mut StatutoryClock, old: &StatutoryClock, now: Timestamp, reason: &str) {
+    clock.withdraw_time = Some(stamp(now));
+    reason.clone_into(&mut clock.withdraw_reason);
+    clock.withdrawn_due_time = old.due_time;
+}
+
+/// Whether a duty that ran in `before` was withdrawn or put off.
+pub(crate) fn loosened(before: &Incident, after: &Incident) -> bool {
+    let told = |clock: &StatutoryClock| (clock.withdraw_time, clock.withdrawn_due_time);
+    let withdrawn = |clock: &StatutoryClock| clock.state() == ClockState::Withdrawn;
+    before.clocks.iter().any(|old| {
+        let new = after.clocks.iter().find(|clock| clock.kind() == old.kind());
+        new.is_none_or(|new| told(new) != told(old) || (withdrawn(new) && !withdrawn(old)))
+    })
 }
 
 /// Whether a report is still to be handed in.
@@ -65,6 +99,7 @@ pub(crate) fn alarm(incident: &Incident, kind: ClockKind) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::*;
 
     fn incident(seriousness: Seriousness, breach: bool) -> Incident {
@@ -91,14 +126,42 @@ mod tests {
     #[test]
     fn a_clock_runs_is_breached_and_is_met() {
         let mut incident = incident(Seriousness::Widespread, false);
-        wind(&mut incident, Timestamp(1));
+        wind(&mut incident, Timestamp(1), "");
         assert_eq!(incident.clocks[0].state(), ClockState::Running);
         assert_eq!(alarm(&incident, ClockKind::AiAct73), Some(Timestamp(0).plus(days(2))));
-        wind(&mut incident, Timestamp(0).plus(days(2)));
+        wind(&mut incident, Timestamp(0).plus(days(2)), "");
         assert_eq!(incident.clocks[0].state(), ClockState::Breached);
         assert_eq!(alarm(&incident, ClockKind::AiAct73), None);
         incident.clocks[0].met_time = Some(stamp(Timestamp(0).plus(days(1))));
-        wind(&mut incident, Timestamp(0).plus(days(3)));
+        wind(&mut incident, Timestamp(0).plus(days(3)), "");
         assert_eq!(incident.clocks[0].state(), ClockState::Met);
+    }
+    #[test]
+    fn a_duty_does_not_vanish() {
+        let mut incident = incident(Seriousness::Death, true);
+        wind(&mut incident, Timestamp(1), "");
+        let before = incident.clone();
+        incident.personal_data_breach = false;
+        incident.seriousness = Seriousness::Serious.into();
+        let later = Timestamp(0).plus(days(4));
+        wind(&mut incident, later, "the data were test data");
+        assert!(loosened(&before, &incident));
+        let [ai_act, gdpr] = &incident.clocks[..] else { panic!("{:#?}", incident.clocks) };
+        assert_eq!((ai_act.state(), at(&ai_act.due_time)), (ClockState::Running, Timestamp(0).plus(days(15))));
+        assert_eq!(at(&ai_act.withdrawn_due_time), Timestamp(0).plus(days(10)), "it was put off");
+        assert_eq!((gdpr.state(), gdpr.withdraw_reason.as_str()), (ClockState::Withdrawn, "the data were test data"));
+        assert_eq!(at(&gdpr.withdraw_time), later);
+        assert_eq!(alarm(&incident, ClockKind::Gdpr33), None);
+        assert!(!is_due(gdpr));
+        // What happens afterwards changes nothing about it, and the duty may come back.
+        let before = incident.clone();
+        wind(&mut incident, Timestamp(0).plus(days(5)), "");
+        assert!(!loosened(&before, &incident));
+        assert_eq!(incident.clocks, before.clocks);
+        incident.personal_data_breach = true;
+        wind(&mut incident, Timestamp(0).plus(days(5)), "");
+        assert!(!loosened(&before, &incident));
+        let gdpr = incident.clocks.iter().find(|clock| clock.kind() == ClockKind::Gdpr33);
+        assert_eq!(gdpr.map(StatutoryClock::state), Some(ClockState::Breached));
     }
 }

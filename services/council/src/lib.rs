@@ -1,9 +1,10 @@
 //! The council: do we agree?
 //!
-//! **Owns** bodies and their members, proposals and votes, holds, waivers, incidents, action items,
+//! **Owns** the constitution (bodies, their members, rules and jurisdiction), proposals and votes, holds, waivers, incidents, action items,
 //! attestations and the monthly reviews.
 //!
 //! **Promises**
+//! - Bodies, seats, rules and jurisdiction change by proposals only, from an explicit beginning on.
 //! - Only people vote, lift, waive and sign; nobody votes on their own proposal; an edit voids votes.
 //! - Rule and electorate of a vote are pinned when it opens; time never approves.
 //! - What was approved is executed exactly once, also across a crash.
@@ -18,15 +19,19 @@
 mod ask;
 mod body;
 mod clocks;
+mod constitution;
 mod export;
 mod grpc;
 mod library;
 mod proposal;
 mod review;
 mod scope;
+mod seat;
 mod service;
 mod steps;
 mod store;
+#[cfg(test)]
+mod tests;
 mod time;
 mod waiver;
 

@@ -3,15 +3,21 @@
 use crate::body;
 use crate::time::at;
 use remit_api::council::v1::action::Kind as Act;
-use remit_api::council::v1::{Action, GrantWaiver, Proposal, ProposalState, Tally, VoteChoice};
+use remit_api::council::v1::{
+    Action, CastVote, GrantWaiver, Proposal, ProposalState, SeatMember, Tally, UnseatMember, VoteChoice,
+};
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _};
 use remit_core::details::ProposalMoved;
 use remit_core::name::{
-    ArtifactVersionName, AutomationName, GateVersionName, HoldName, ModelVersionName, PolicyVersionName,
+    ArtifactVersionName, AutomationName, BodyName, GateVersionName, HoldName, MemberName, ModelVersionName,
+    PolicyVersionName,
 };
 use remit_core::quorum::{self, Ballot, Choice, Outcome, Standing};
-use remit_core::{Actor, Error, Result, Timestamp};
+use remit_core::{Actor, Error, Result, Timestamp, canonical, digest};
+
+/// The longest action, in bytes of canonical JSON, that an audit entry repeats in full.
+const MOST_ACTION: usize = 8_192;
 
 /// What happens on approval.
 pub(crate) fn act(proposal: &Proposal) -> Option<&Act> {
@@ -32,6 +38,9 @@ pub(crate) fn kind_of(proposal: &Proposal) -> &'static str {
         Some(Act::LiftHold(_)) => "lift_hold",
         Some(Act::Resolution(_)) => "resolution",
         Some(Act::ActivateGate(_)) => "activate_gate",
+        Some(Act::AmendBody(_)) => "amend_body",
+        Some(Act::SeatMember(_)) => "seat_member",
+        Some(Act::UnseatMember(_)) => "unseat_member",
         None => "",
     }
 }
@@ -64,6 +73,12 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
         Act::ActivateGate(a) => GateVersionName::parse(&a.gate_version, &field("activate_gate.gate_version")).map(drop),
         Act::GrantWaiver(grant) => crate::waiver::check(grant, now),
         Act::LiftHold(a) => HoldName::parse(&a.hold, &field("lift_hold.hold")).map(drop),
+        Act::AmendBody(a) => {
+            let name = a.body.as_ref().map_or("", |body| body.name.as_str());
+            BodyName::parse(name, &field("amend_body.body.name")).map(drop)
+        }
+        Act::SeatMember(a) => BodyName::parse(&a.body, &field("seat_member.body")).map(drop),
+        Act::UnseatMember(a) => MemberName::parse(&a.member, &field("unseat_member.member")).map(drop),
         Act::Resolution(_) => Ok(()),
     }
 }
@@ -87,10 +102,10 @@ pub(crate) fn is_by(proposal: &Proposal, actor: &Actor) -> bool {
     proposal.proposer.as_ref().is_some_and(|proposer| proposer.subject == actor.subject)
 }
 
-/// The vote as it stands, for the counting. `seats` are those of the members who are active now.
-pub(crate) fn ballot(proposal: &Proposal, seats: &[quorum::Seat]) -> Ballot {
+/// The vote as it stands, for the counting. All that counts was pinned or written down with the proposal, so that whoever
+/// has it, or its entries in the log, counts alike.
+pub(crate) fn ballot(proposal: &Proposal) -> Ballot {
     let pinned = proposal.electorate.iter();
-    let active = |subject: &str| seats.iter().any(|seat| seat.subject == subject);
     Ballot {
         rule: proposal.quorum.as_ref().map(body::rule).unwrap_or_default(),
         seats: pinned
@@ -98,22 +113,58 @@ pub(crate) fn ballot(proposal: &Proposal, seats: &[quorum::Seat]) -> Ballot {
             .map(|seat| quorum::Seat { subject: seat.subject.clone(), role_group: seat.role_group.clone() })
             .collect(),
         proposer: proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
-        beneficiary: match act(proposal) {
-            Some(Act::GrantWaiver(GrantWaiver { beneficiary, .. })) => beneficiary.clone(),
-            _ => String::new(),
-        },
+        beneficiary: concerned(proposal),
         recused: proposal.recusals.iter().map(|recusal| recusal.subject.clone()).collect(),
-        departed: pinned.filter(|seat| !active(&seat.subject)).map(|seat| seat.subject.clone()).collect(),
-        votes: proposal
-            .votes
-            .iter()
-            .filter(|vote| vote.void_reason.is_empty() && vote.round == proposal.round)
+        departed: pinned.filter(|seat| seat.departed).map(|seat| seat.subject.clone()).collect(),
+        votes: counted(proposal)
             .filter_map(|vote| {
                 let voter = vote.voter.as_ref()?.subject.clone();
                 Some(quorum::Vote { seat: vote.seat.clone(), voter, choice: choice(vote.choice())? })
             })
             .collect(),
     }
+}
+
+/// The person whom it favours or concerns, and who therefore does not vote on it; empty if nobody in particular.
+fn concerned(proposal: &Proposal) -> String {
+    match act(proposal) {
+        Some(Act::GrantWaiver(GrantWaiver { beneficiary, .. })) => beneficiary.clone(),
+        Some(Act::SeatMember(SeatMember { seat: Some(seat), .. })) => seat.subject.clone(),
+        Some(Act::UnseatMember(UnseatMember { subject, .. })) => subject.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Refuses a voter who would get a seat by it in the body that decides, and votes as somebody's delegate.
+///
+/// # Errors
+/// `PermissionDenied` (`BENEFICIARY_CANNOT_VOTE`).
+pub(crate) fn check_voter(proposal: &Proposal, voter: &Actor) -> Result<()> {
+    let Some(Act::AmendBody(a)) = act(proposal) else { return Ok(()) };
+    let here = a.body.as_ref().is_some_and(|body| body.name == proposal.body);
+    if here && a.seats.iter().any(|seat| seat.subject == voter.subject) {
+        return Err(Error::denied("BENEFICIARY_CANNOT_VOTE", format!("{} would get a seat by this", voter.subject)));
+    }
+    Ok(())
+}
+
+/// The votes that count.
+pub(crate) fn counted(proposal: &Proposal) -> impl Iterator<Item = &CastVote> {
+    proposal.votes.iter().filter(|vote| vote.void_reason.is_empty() && vote.round == proposal.round)
+}
+
+/// Takes the seat of a member who left out of a vote that is open; whether it had one.
+pub(crate) fn depart(proposal: &mut Proposal, subject: &str) -> bool {
+    let Some(seat) = proposal.electorate.iter_mut().find(|seat| seat.subject == subject && !seat.departed) else {
+        return false;
+    };
+    seat.departed = true;
+    let round = proposal.round;
+    let theirs = |vote: &&mut CastVote| vote.void_reason.is_empty() && vote.round == round && vote.seat == subject;
+    for vote in proposal.votes.iter_mut().filter(theirs) {
+        "DEPARTED".clone_into(&mut vote.void_reason);
+    }
+    true
 }
 
 /// A choice for the counting.
@@ -141,16 +192,25 @@ pub(crate) fn tally(standing: &Standing) -> Tally {
 }
 
 /// Counts, and ends the vote if it is decided.
-pub(crate) fn settle(proposal: &mut Proposal, seats: &[quorum::Seat], now: Timestamp) {
-    let standing = ballot(proposal, seats).standing();
+pub(crate) fn settle(proposal: &mut Proposal, now: Timestamp) {
+    let ballot = ballot(proposal);
+    let standing = ballot.standing();
     proposal.tally = Some(tally(&standing));
     proposal.update_time = Some(stamp(now));
     let lacking = standing.missing.join(", ");
-    let (state, reason) = match standing.outcome {
-        Outcome::Pending => return,
-        Outcome::Approved => (ProposalState::Approved, String::new()),
-        Outcome::Rejected => (ProposalState::Rejected, format!("the rule cannot be met any more: {lacking}")),
-        Outcome::Unreachable => {
+    let veto = counted(proposal).find(|vote| {
+        let eligible = ballot.eligible().any(|seat| seat.subject == vote.seat);
+        vote.choice() == VoteChoice::Veto && eligible && ballot.rule.veto_groups.contains(&vote.role_group)
+    });
+    let (state, reason) = match (standing.outcome, veto) {
+        (Outcome::Pending, _) => return,
+        (Outcome::Approved, _) => (ProposalState::Approved, String::new()),
+        (Outcome::Rejected, Some(vote)) => {
+            let who = vote.voter.as_ref().map_or(vote.seat.as_str(), |voter| voter.subject.as_str());
+            (ProposalState::Rejected, format!("vetoed by {who} ({})", vote.role_group))
+        }
+        (Outcome::Rejected, None) => (ProposalState::Rejected, format!("the rule cannot be met any more: {lacking}")),
+        (Outcome::Unreachable, _) => {
             (ProposalState::Escalated, format!("the eligible seats cannot meet the rule: {lacking}"))
         }
     };
@@ -199,13 +259,27 @@ pub(crate) fn check_state(proposal: &Proposal, allowed: &[ProposalState]) -> Res
     Err(Error::precondition("PROPOSAL_CLOSED", format!("{} is {}", proposal.name, proposal.state().word())))
 }
 
-/// What an audit entry says about a proposal beside its name.
+/// What an audit entry says about a proposal beside its name: enough to prove the decision from the log alone.
 pub(crate) fn moved(proposal: &Proposal) -> ProposalMoved {
+    let ballot = ballot(proposal);
+    let eligible: Vec<_> = ballot.eligible().collect();
+    let excluded = ballot.seats.iter().filter(|seat| !eligible.contains(seat)).map(|seat| seat.subject.clone());
     ProposalMoved {
         kind: kind_of(proposal).to_owned(),
         body: proposal.body.clone(),
         state: proposal.state().word().to_owned(),
         round: proposal.round,
         content_digest: proposal.content_digest.clone(),
+        action: action_text(proposal),
+        excluded: excluded.collect(),
+        rule: ballot.rule.clone(),
+        electorate: ballot.seats.clone(),
     }
+}
+
+/// The action as canonical JSON, or its digest if that is long.
+fn action_text(proposal: &Proposal) -> String {
+    let json = proposal.action.as_ref().and_then(remit_api::json);
+    let text = json.and_then(|json| canonical::json(&json).ok()).unwrap_or_default();
+    if text.len() > MOST_ACTION { digest::sha256(text.as_bytes()) } else { text }
 }

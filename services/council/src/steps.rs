@@ -1,7 +1,7 @@
 //! What the services that act are asked to do for a proposal: one request a step, each with a mandate of its own.
 
 use crate::ask::Ask;
-use crate::proposal::{act, ballot, kind_of};
+use crate::proposal::{act, ballot, counted, kind_of};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{Body, Proposal};
 use remit_api::handoff::v1::ActivateGateVersionRequest;
@@ -17,7 +17,6 @@ use remit_api::scoring::v1::ActivatePolicyVersionRequest;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::wire::Mandated as _;
 use remit_core::mandate::{ISSUER, Mandate, VoteEvidence};
-use remit_core::quorum::Seat;
 use remit_core::{Tenant, Timestamp, digest, name};
 use std::time::Duration;
 use tonic::Status;
@@ -104,7 +103,15 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
             reason,
             ..Default::default()
         })],
-        Some(Act::GrantWaiver(_) | Act::LiftHold(_) | Act::Resolution(_)) | None => Vec::new(),
+        Some(
+            Act::GrantWaiver(_)
+            | Act::LiftHold(_)
+            | Act::Resolution(_)
+            | Act::AmendBody(_)
+            | Act::SeatMember(_)
+            | Act::UnseatMember(_),
+        )
+        | None => Vec::new(),
     }
 }
 
@@ -149,19 +156,16 @@ impl Step {
     }
 
     /// The mandate for this step of a proposal that was approved. Rule, electorate, votes and content are those of the
-    /// proposal; `seats` are the members who are active now.
+    /// proposal.
     pub(crate) fn mandate(
         &self,
         proposal: &Proposal,
         body: &Body,
-        seats: &[Seat],
         nonce: String,
         (tenant, now, lifetime): (&Tenant, Timestamp, Duration),
     ) -> Mandate {
         let permission = self.permission();
-        let counted =
-            |vote: &&remit_api::council::v1::CastVote| vote.void_reason.is_empty() && vote.round == proposal.round;
-        let evidence = proposal.votes.iter().filter(counted).map(|vote| VoteEvidence {
+        let evidence = counted(proposal).map(|vote| VoteEvidence {
             seat: vote.seat.clone(),
             event: vote.event.clone(),
             digest: vote.event_digest.clone(),
@@ -184,7 +188,7 @@ impl Step {
             body: proposal.body.clone(),
             jurisdiction: crate::body::jurisdiction(body),
             round: proposal.round,
-            ballot: ballot(proposal, seats),
+            ballot: ballot(proposal),
             evidence: evidence.collect(),
         }
     }

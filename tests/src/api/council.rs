@@ -1,9 +1,8 @@
 //! The cases of the service `council`.
 
 use super::cases;
-use crate::support::{Caller, Suite, reason, stamp};
+use crate::support::{Caller, Suite, eventually, reason, stamp};
 use remit_api::council::v1::action::Kind;
-use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
@@ -20,42 +19,45 @@ cases! {
 }
 
 pub(super) const STEERING: &str = "bodies/steering-group";
-const SEATS: [(&str, &str); 3] = [("mia", "marketing_lead"), ("lea", "legal"), ("dan", "data")];
 
 pub(super) async fn with_members(suite: &Suite) {
-    let mut bodies = BodyServiceClient::new(suite.admin().to("council"));
-    for (subject, group) in SEATS {
-        let member = Member { subject: subject.into(), role_group: group.into(), ..Default::default() };
-        let request = CreateMemberRequest {
-            parent: STEERING.into(),
-            member_id: subject.into(),
-            member: Some(member),
-            ..Default::default()
-        };
-        assert!(bodies.create_member(request).await.expect("a seat is given").into_inner().active);
-    }
+    let made = suite.bootstrap().await;
+    assert!(made.members.iter().all(|member| member.active), "{:#?}", made.members);
 }
 
 pub(super) fn seat(suite: &Suite, subject: &str) -> Caller {
-    let group = SEATS.iter().find(|(who, _)| *who == subject).expect("a member").1;
-    suite.human(subject, &["admin"], &[group])
-}
-
-/// What the steering group is asked.
-pub(super) fn asked(id: &str, kind: Kind) -> CreateProposalRequest {
-    let proposal = Proposal {
-        title: "Shall we?".into(),
-        body: STEERING.into(),
-        action: Some(Action { kind: Some(kind) }),
-        ..Default::default()
-    };
-    CreateProposalRequest { proposal_id: id.into(), proposal: Some(proposal), open: true, ..Default::default() }
+    suite.member(subject)
 }
 
 pub(super) async fn propose(suite: &Suite, id: &str, kind: Kind) -> Proposal {
-    let request = asked(id, kind);
+    ask(suite, STEERING, id, kind).await.expect("a proposal is opened")
+}
+
+/// Asks a body.
+pub(super) async fn ask(suite: &Suite, body: &str, id: &str, kind: Kind) -> Result<Proposal, tonic::Status> {
+    let proposal = Proposal {
+        title: "Shall we?".into(),
+        body: body.into(),
+        action: Some(Action { kind: Some(kind) }),
+        ..Default::default()
+    };
+    let request =
+        CreateProposalRequest { proposal_id: id.into(), proposal: Some(proposal), open: true, ..Default::default() };
     let mut client = ProposalServiceClient::new(suite.human("pat", &["admin"], &[]).to("council"));
-    client.create_proposal(request).await.expect("a proposal is opened").into_inner()
+    client.create_proposal(request).await.map(tonic::Response::into_inner)
+}
+
+/// Asks a body and has these people approve it; returns the proposal as it then is.
+pub(super) async fn decide(suite: &Suite, body: &str, id: &str, kind: Kind, who: &[&str]) -> Proposal {
+    let proposal = ask(suite, body, id, kind).await.expect("a proposal is opened");
+    for who in who {
+        approve(&seat(suite, who), &proposal).await.expect("a vote");
+    }
+    eventually("the execution ends", || async {
+        !matches!(get(suite, &proposal).await.state(), ProposalState::Approved | ProposalState::Executing)
+    })
+    .await;
+    get(suite, &proposal).await
 }
 
 pub(super) async fn approve(caller: &Caller, proposal: &Proposal) -> Result<Proposal, tonic::Status> {
@@ -83,7 +85,7 @@ pub(super) async fn waiver(suite: &Suite) -> Proposal {
     let grant = GrantWaiver {
         waiver_id: "w".into(),
         control: "C43".into(),
-        scope: Some(Scope { target: Some(Target::Task("tasks/waived".into())) }),
+        scope: Some(Scope { target: Some(Target::Function("functions/paid_media".into())) }),
         reason: "the campaign is live".into(),
         compensating_control: "daily sampling".into(),
         beneficiary: "dan".into(),

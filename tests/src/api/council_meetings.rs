@@ -2,12 +2,12 @@
 //! drills, waivers, and the work on a review before its seal.
 
 use super::cases;
-use super::council::{STEERING, approve, asked, get, propose, resolution, seat, with_members};
+use super::council::{STEERING, approve, ask, decide, get, propose, resolution, seat, with_members};
 use super::registry::{create_model, create_version, evaluate, transition};
-use crate::support::{Connection, Suite, eventually, reason, stamp};
+use crate::support::{Connection, Suite, eventually, new_seat, reason, stamp};
 use ed25519_dalek::{Signature, VerifyingKey};
 use remit_api::council::v1::action::Kind;
-use remit_api::council::v1::body_service_client::BodyServiceClient;
+use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
@@ -21,7 +21,7 @@ use tonic::{Response, Status};
 
 cases! {
     a_draft_is_opened_once_and_withdrawn_by_its_people: CreateProposal, CancelProposal, OpenProposal;
-    an_escalated_proposal_needs_other_seats: CreateMember;
+    an_escalated_proposal_needs_other_seats;
     what_expired_stays_expired;
     a_failed_execution_is_tried_again: RetryProposal;
     a_drill_ends_by_one_person_and_a_hold_does_not: EndDrill;
@@ -126,14 +126,14 @@ async fn an_escalated_proposal_needs_other_seats(suite: Suite) {
     assert_eq!(reason(&status), "QUORUM_UNREACHABLE");
     assert!(status.message().contains("legal"), "{}", status.message());
 
-    let leo = Member { subject: "leo".into(), role_group: "legal".into(), ..Default::default() };
-    let request = CreateMemberRequest {
-        parent: STEERING.into(),
-        member_id: "leo".into(),
-        member: Some(leo),
-        ..Default::default()
-    };
-    BodyServiceClient::new(suite.admin().to("council")).create_member(request).await.expect("a seat is given");
+    let mut items = ActionItemServiceClient::new(seat(&suite, "mia").to("council"));
+    let list = ListActionItemsRequest { filter: format!("origin = \"{}\"", first.name), ..Default::default() };
+    let items = items.list_action_items(list).await.expect("a list").into_inner().action_items;
+    assert_eq!(items.iter().map(|item| item.owner.as_str()).collect::<Vec<_>>(), ["mia"], "it goes to somebody");
+
+    let leo = SeatMember { body: STEERING.into(), seat: Some(new_seat("leo", "legal")) };
+    let seated = decide(&suite, STEERING, "leo", Kind::SeatMember(leo), &["mia", "lea"]).await;
+    assert_eq!((seated.state(), error_of(&seated).as_str()), (ProposalState::Executed, ""));
     let second = pat.open_proposal(open(&first)).await.expect("a new round").into_inner();
     assert_eq!((second.state(), second.round, second.electorate.len()), (ProposalState::Open, 2, 4));
     assert_eq!(second.votes[0].void_reason, "NEW_ROUND");
@@ -144,6 +144,10 @@ async fn an_escalated_proposal_needs_other_seats(suite: Suite) {
     approve(&seat(&suite, "mia"), &second).await.expect("a new round takes a new vote");
     approve(&suite.human("leo", &["admin"], &["legal"]), &second).await.expect("a vote");
     assert_eq!(ended(&suite, &second).await.state(), ProposalState::Executed);
+}
+
+fn error_of(proposal: &Proposal) -> String {
+    proposal.execution.clone().unwrap_or_default().error
 }
 
 async fn what_expired_stays_expired(suite: Suite) {
@@ -195,23 +199,22 @@ async fn a_failed_execution_is_tried_again(suite: Suite) {
         (execution.attempts, execution.error.split(':').next().unwrap_or_default().to_owned())
     };
     let version = "models/m/versions/1";
-    let mut pat = proposals(&suite, "pat");
-    assert_eq!(refusal(pat.create_proposal(asked("p", promote(version, ""))).await), "MODEL_VERSION_NOT_FOUND");
+    assert_eq!(refused(ask(&suite, STEERING, "p", promote(version, "")).await), "MODEL_VERSION_NOT_FOUND");
     create_model(&suite, "m").await.expect("a model");
     assert_eq!(create_version(&suite, "m", &[]).await, version);
     let failed = decided(&suite, "p", promote(version, "")).await;
     assert_eq!(failed.state(), ProposalState::Failed);
     assert_eq!(error(&failed), (1, "TRANSITION_NOT_ALLOWED".into()), "it was never evaluated");
-
+    let mut pat = proposals(&suite, "pat");
     let again = pat.retry_proposal(retry(&failed)).await.expect("a retry").into_inner();
     assert_eq!(again.state(), ProposalState::Approved);
     let failed = ended(&suite, &failed).await;
-    assert_eq!(error(&failed), (2, "TRANSITION_NOT_ALLOWED".into()), "it was never evaluated");
+    assert_eq!(error(&failed), (2, "TRANSITION_NOT_ALLOWED".into()), "nor is it now");
 
     evaluate(&suite, version, true).await;
     transition(&suite.admin(), version, ModelVersionState::Evaluating).await.expect("a transition");
-    let other = decided(&suite, "q", promote(version, &digest::sha256(b"another"))).await;
-    assert_eq!((other.state(), error(&other)), (ProposalState::Failed, (1, "CONTENT_CHANGED".into())));
+    let other = ask(&suite, STEERING, "q", promote(version, &digest::sha256(b"another"))).await;
+    assert_eq!(refused(other), "CONTENT_CHANGED", "the proposer saw something else");
     let mut machine = ProposalServiceClient::new(suite.service("registry").to("council"));
     assert_eq!(refusal(machine.retry_proposal(retry(&failed)).await), "ACTOR_KIND_NOT_ALLOWED");
     pat.retry_proposal(retry(&failed)).await.expect("a retry");
@@ -280,7 +283,8 @@ async fn a_drill_ends_by_one_person_and_a_hold_does_not(suite: Suite) {
 async fn a_waiver_ends_by_one_person_or_by_time(suite: Suite) {
     with_members(&suite).await;
     let now = suite.now().await;
-    let task = |id: &str| Scope { target: Some(Target::Task(format!("tasks/{id}"))) };
+    let function = |id: &str| if id == "a" { "functions/paid_media" } else { "functions/brand_building" };
+    let task = |id: &str| Scope { target: Some(Target::Function(function(id).into())) };
     let grant = |id: &str, days: u32| GrantWaiver {
         waiver_id: id.into(),
         control: "C43".into(),

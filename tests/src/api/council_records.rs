@@ -1,7 +1,7 @@
 //! The records that the service `council` keeps: bodies, delegations, attestations, action items, incidents.
 
-use super::cases;
-use crate::support::{Caller, Suite, reason, stamp};
+use super::{cases, council};
+use crate::support::{Caller, Suite, eventually, new_seat, reason, stamp};
 use prost_types::FieldMask;
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
@@ -9,14 +9,15 @@ use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::control_service_client::ControlServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
+use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::*;
 use remit_core::Timestamp;
 use std::time::Duration;
 use tonic::{Code, Response, Status};
 
 cases! {
-    an_open_proposal_keeps_the_rule_it_was_opened_under: CreateBody, UpdateBody;
-    who_left_a_body_does_not_vote: DeleteMember;
+    an_open_proposal_keeps_the_rule_it_was_opened_under;
+    who_left_a_body_does_not_vote: ResignMember;
     a_delegate_votes_until_the_delegation_ends: CreateDelegation;
     a_revoked_delegation_ends_at_once: RevokeDelegation;
     an_attestation_names_who_stated_it: CreateAttestation;
@@ -24,6 +25,7 @@ cases! {
     the_law_sets_the_clocks_of_an_incident: CreateIncident, UpdateIncident;
     a_late_report_stays_late_and_closing_waits_for_it: RecordSubmission, CloseIncident;
     a_first_incomplete_report_stops_the_clock;
+    a_breached_clock_does_not_vanish;
 }
 
 const STEERING: &str = "bodies/steering-group";
@@ -43,19 +45,6 @@ fn mask(path: &str) -> Option<FieldMask> {
 
 fn person(suite: &Suite, subject: &str, group: &str) -> Caller {
     suite.human(subject, &["admin"], &[group])
-}
-
-fn seat(body: &str, id: &str, subject: &str, group: &str) -> CreateMemberRequest {
-    let member = Member { subject: subject.into(), role_group: group.into(), ..Default::default() };
-    CreateMemberRequest { parent: body.into(), member_id: id.into(), member: Some(member), ..Default::default() }
-}
-
-/// Gives `body` a seat for legal (lea) and one for data (dan).
-async fn with_members(suite: &Suite, body: &str) {
-    let mut bodies = BodyServiceClient::new(suite.admin().to("council"));
-    for (subject, group) in [("lea", "legal"), ("dan", "data")] {
-        bodies.create_member(seat(body, subject, subject, group)).await.expect("a seat is given");
-    }
 }
 
 async fn propose(suite: &Suite, body: &str, id: &str) -> Proposal {
@@ -81,48 +70,55 @@ async fn approve(caller: &Caller, proposal: &Proposal) -> Result<Response<Propos
     ProposalServiceClient::new(caller.to("council")).vote(request).await
 }
 
+/// What the steering group says about a change of a body.
+async fn amend(suite: &Suite, id: &str, body: Body, seats: &[(&str, &str)]) -> Result<Proposal, Status> {
+    let seats = seats.iter().map(|(who, group)| new_seat(who, group)).collect();
+    let action = Kind::AmendBody(AmendBody { body: Some(body), seats });
+    let asked = council::ask(suite, STEERING, id, action).await?;
+    for who in ["mia", "lea"] {
+        council::approve(&suite.member(who), &asked).await?;
+    }
+    eventually("it is executed", || async { council::get(suite, &asked).await.state() == ProposalState::Executed })
+        .await;
+    Ok(council::get(suite, &asked).await)
+}
+
 async fn an_open_proposal_keeps_the_rule_it_was_opened_under(suite: Suite) {
+    suite.bootstrap().await;
     let mut bodies = BodyServiceClient::new(suite.admin().to("council"));
     let rule = |min_approvals| Some(QuorumRule { min_approvals, ..Default::default() });
     let board = Body {
+        name: "bodies/board".into(),
         display_name: "Launch board".into(),
         role_groups: vec!["legal".into(), "data".into()],
         quorum: rule(1),
         ..Default::default()
     };
-    let create = |body: Body| CreateBodyRequest { body_id: "board".into(), body: Some(body), ..Default::default() };
-    let nothing = Body { quorum: rule(0), ..board.clone() };
-    assert_eq!(refusal(bodies.create_body(create(nothing)).await), "QUORUM_INVALID");
+    let refuse = async |body: Body| reason(&amend(&suite, "refused", body, &[]).await.expect_err("a refusal"));
+    assert_eq!(refuse(Body { quorum: rule(0), ..board.clone() }).await, "QUORUM_INVALID");
     let stranger = QuorumRule { group_minimums: [("sales".to_owned(), 1)].into(), ..Default::default() };
-    let stranger = Body { quorum: Some(stranger), ..board.clone() };
-    assert_eq!(refusal(bodies.create_body(create(stranger)).await), "QUORUM_INVALID");
-    let mut machine = BodyServiceClient::new(suite.service("registry").to("council"));
-    assert_eq!(refusal(machine.create_body(create(board.clone())).await), "ACTOR_KIND_NOT_ALLOWED");
-    let board = bodies.create_body(create(board)).await.expect("a body").into_inner();
-    assert_eq!(board.name, "bodies/board");
-    assert_eq!(refusal(bodies.create_body(create(board.clone())).await), "BODY_EXISTS");
-
-    with_members(&suite, &board.name).await;
-    let before = propose(&suite, &board.name, "before").await;
-    let stricter = Body { quorum: rule(2), purpose: "not in the mask".into(), ..board.clone() };
-    let change = |body: &Body, path: &str| UpdateBodyRequest {
-        body: Some(body.clone()),
-        update_mask: mask(path),
-        ..Default::default()
-    };
-    assert_eq!(refusal(bodies.update_body(change(&stricter, "etag")).await), "UPDATE_MASK_INVALID");
+    assert_eq!(refuse(Body { quorum: Some(stranger), ..board.clone() }).await, "QUORUM_INVALID");
     let twice = ClassRule { change_class: ChangeClass::Standard.into(), ..Default::default() };
-    let twice = Body { class_rules: vec![twice.clone(), twice], ..board.clone() };
-    assert_eq!(refusal(bodies.update_body(change(&twice, "class_rules")).await), "QUORUM_INVALID");
-    let smaller = Body { role_groups: vec!["legal".into()], zone: "Mars/Base".into(), ..board.clone() };
-    assert_eq!(refusal(bodies.update_body(change(&smaller, "zone")).await), "ZONE_UNKNOWN");
-    let changed = bodies.update_body(change(&stricter, "quorum")).await.expect("a change").into_inner();
-    assert_eq!((changed.quorum.clone(), changed.purpose.as_str()), (rule(2), ""));
-    assert_eq!((board.etag.as_str(), changed.etag.as_str()), ("r1", "r2"));
-    let stale = bodies.update_body(change(&board, "quorum")).await.expect_err("an old etag");
-    assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
-    let unknown = Body { name: "bodies/none".into(), ..board.clone() };
-    assert_eq!(refusal(bodies.update_body(change(&unknown, "quorum")).await), "BODY_NOT_FOUND");
+    assert_eq!(refuse(Body { class_rules: vec![twice.clone(), twice], ..board.clone() }).await, "QUORUM_INVALID");
+    assert_eq!(refuse(Body { zone: "Mars/Base".into(), ..board.clone() }).await, "ZONE_UNKNOWN");
+    assert_eq!(refuse(Body { name: "board".into(), ..board.clone() }).await, "NAME_INVALID");
+
+    let people = [("lea", "legal"), ("dan", "data")];
+    let made = amend(&suite, "make", board.clone(), &people).await.expect("a body");
+    assert_eq!(made.execution.unwrap_or_default().result, "bodies/board");
+    let get = GetBodyRequest { name: board.name.clone() };
+    let board = bodies.get_body(get.clone()).await.expect("it is there").into_inner();
+    assert_eq!((board.etag.as_str(), board.jurisdiction.len()), ("r1", 0));
+
+    let before = propose(&suite, &board.name, "before").await;
+    let stricter = Body { quorum: rule(2), ..board.clone() };
+    amend(&suite, "stricter", stricter.clone(), &[]).await.expect("a change");
+    let changed = bodies.get_body(get).await.expect("it is there").into_inner();
+    assert_eq!((changed.quorum.clone(), changed.etag.as_str()), (rule(2), "r2"));
+    assert_eq!(refuse(stricter).await, "CONTENT_CHANGED", "it names what the body was before");
+    let smaller = Body { role_groups: vec!["legal".into()], quorum: rule(1), ..changed.clone() };
+    assert_eq!(refuse(smaller).await, "QUORUM_INVALID", "dan sits for data");
+    assert_eq!(refuse(Body { quorum: rule(3), ..changed }).await, "QUORUM_UNREACHABLE");
 
     let after = propose(&suite, &board.name, "after").await;
     for (proposal, state) in [(before, ProposalState::Executed), (after, ProposalState::Open)] {
@@ -134,23 +130,38 @@ async fn an_open_proposal_keeps_the_rule_it_was_opened_under(suite: Suite) {
 }
 
 async fn who_left_a_body_does_not_vote(suite: Suite) {
-    with_members(&suite, STEERING).await;
-    let mut bodies = BodyServiceClient::new(suite.admin().to("council"));
-    assert_eq!(refusal(bodies.create_member(seat(STEERING, "lea2", "lea", "data")).await), "MEMBER_EXISTS");
-    assert_eq!(refusal(bodies.create_member(seat(STEERING, "sam", "sam", "sales")).await), "ROLE_GROUP_UNKNOWN");
-    assert_eq!(refusal(bodies.create_member(seat(STEERING, "s a m", "sam", "legal")).await), "ID_INVALID");
+    suite.bootstrap().await;
     let proposal = propose(&suite, STEERING, "p").await;
+    approve(&person(&suite, "dan", "data"), &proposal).await.expect("a vote");
     let name = format!("{STEERING}/members/dan");
-    let leave = DeleteMemberRequest { name: name.clone(), ..Default::default() };
-    let left = bodies.delete_member(leave.clone()).await.expect("dan leaves").into_inner();
+    let leave = ResignMemberRequest { name: name.clone(), ..Default::default() };
+    let client = |who: &str, group: &str| BodyServiceClient::new(person(&suite, who, group).to("council"));
+    assert_eq!(refusal(client("lea", "legal").resign_member(leave.clone()).await), "NOT_YOUR_SEAT");
+    let mut dan = client("dan", "data");
+    let left = dan.resign_member(leave.clone()).await.expect("dan leaves").into_inner();
     assert_eq!((left.active, left.end_time), (false, Some(stamp(suite.now().await))));
-    assert_eq!(refusal(bodies.delete_member(leave).await), "MEMBER_NOT_FOUND");
+    assert_eq!(refusal(dan.resign_member(leave).await), "MEMBER_NOT_FOUND");
+    let nobody = ResignMemberRequest { name: "bodies/none/members/dan".into(), ..Default::default() };
+    assert_eq!(refusal(dan.resign_member(nobody).await), "MEMBER_NOT_FOUND");
+
+    let counted = council::get(&suite, &proposal).await;
+    assert_eq!((counted.state(), counted.votes[0].void_reason.as_str()), (ProposalState::Open, "DEPARTED"));
+    let tally = counted.tally.unwrap_or_default();
+    assert_eq!((tally.eligible, tally.approvals), (2, 0));
     assert_eq!(refusal(approve(&person(&suite, "dan", "data"), &proposal).await), "NOT_ELIGIBLE");
-    bodies.create_member(seat(STEERING, "dan2", "dan", "data")).await.expect("who left may come back");
+    // Both who are left are needed now, and without Legal nothing can be decided any more.
+    let leave = ResignMemberRequest { name: format!("{STEERING}/members/lea"), ..Default::default() };
+    client("lea", "legal").resign_member(leave).await.expect("a person may always leave");
+    let escalated = council::get(&suite, &proposal).await;
+    assert_eq!(escalated.state(), ProposalState::Escalated, "{}", escalated.decide_reason);
+    let mut items = ActionItemServiceClient::new(suite.admin().to("council"));
+    let list = ListActionItemsRequest { filter: format!("origin = \"{}\"", proposal.name), ..Default::default() };
+    let items = items.list_action_items(list).await.expect("a list").into_inner().action_items;
+    assert_eq!(items.iter().map(|item| item.owner.as_str()).collect::<Vec<_>>(), ["mia"], "it goes to somebody");
     let list = ListMembersRequest { parent: STEERING.into(), ..Default::default() };
-    let members = bodies.list_members(list).await.expect("a list").into_inner().members;
-    let dans: Vec<_> = members.iter().filter(|member| member.subject == "dan").map(|member| member.active).collect();
-    assert_eq!(dans, [false, true], "the record of who left stays");
+    let members = dan.list_members(list).await.expect("a list").into_inner().members;
+    let active: Vec<_> = members.iter().map(|member| (member.subject.as_str(), member.active)).collect();
+    assert_eq!(active, [("dan", false), ("lea", false), ("mia", true)], "the record of who left stays");
 }
 
 fn delegation(id: &str, delegate: &str, until: Timestamp) -> CreateDelegationRequest {
@@ -164,7 +175,7 @@ fn delegation(id: &str, delegate: &str, until: Timestamp) -> CreateDelegationReq
 }
 
 async fn a_delegate_votes_until_the_delegation_ends(suite: Suite) {
-    with_members(&suite, STEERING).await;
+    suite.bootstrap().await;
     let now = suite.now().await;
     let hour = now.plus(Duration::from_secs(3_600));
     let mut lea = BodyServiceClient::new(person(&suite, "lea", "legal").to("council"));
@@ -199,7 +210,7 @@ async fn a_delegate_votes_until_the_delegation_ends(suite: Suite) {
 }
 
 async fn a_revoked_delegation_ends_at_once(suite: Suite) {
-    with_members(&suite, STEERING).await;
+    suite.bootstrap().await;
     let tomorrow = suite.now().await.plus(days(1));
     let client = |who: &str| BodyServiceClient::new(person(&suite, who, "legal").to("council"));
     let (mut lea, mut ed) = (client("lea"), client("ed"));
@@ -470,13 +481,54 @@ async fn a_first_incomplete_report_stops_the_clock(suite: Suite) {
 
     // A wrong grade that is corrected does not undo what was handed in.
     let mut graded = full;
-    for (seriousness, expected) in
-        [(Seriousness::NotSerious, vec![]), (Seriousness::Widespread, vec![(ClockKind::AiAct73, ClockState::Met)])]
-    {
+    for (seriousness, why, expected) in [
+        (Seriousness::NotSerious, "it harmed nobody", ClockState::Withdrawn),
+        (Seriousness::Widespread, "", ClockState::Met),
+    ] {
         let incident = Incident { seriousness: seriousness.into(), ..graded };
-        let request =
-            UpdateIncidentRequest { incident: Some(incident), update_mask: mask("seriousness"), ..Default::default() };
+        let request = UpdateIncidentRequest {
+            incident: Some(incident),
+            update_mask: mask("seriousness"),
+            reason: why.into(),
+            ..Default::default()
+        };
         graded = lea.update_incident(request).await.expect("a change").into_inner();
-        assert_eq!(clocks(&graded), expected);
+        assert_eq!(clocks(&graded), [(ClockKind::AiAct73, expected)]);
     }
+}
+
+async fn a_breached_clock_does_not_vanish(suite: Suite) {
+    let mut lea = IncidentServiceClient::new(person(&suite, "lea", "legal").to("council"));
+    let aware = suite.now().await;
+    let breach = Incident { personal_data_breach: true, ..incident(Seriousness::NotSerious, aware) };
+    let made = lea.create_incident(report("breach", breach)).await.expect("an incident").into_inner();
+    suite.advance(days(4)).await;
+    suite.settle().await;
+    let get = GetIncidentRequest { name: made.name.clone() };
+    let late = lea.get_incident(get).await.expect("it exists").into_inner();
+    assert_eq!(clocks(&late), [(ClockKind::Gdpr33, ClockState::Breached)]);
+    let clear = |reason: &str| UpdateIncidentRequest {
+        incident: Some(Incident { personal_data_breach: false, ..late.clone() }),
+        update_mask: mask("personal_data_breach"),
+        reason: reason.into(),
+        ..Default::default()
+    };
+    assert_eq!(refusal(lea.update_incident(clear(" ")).await), "REASON_REQUIRED");
+    let cleared = lea.update_incident(clear("the file held test data")).await.expect("a change").into_inner();
+    let [clock] = &cleared.clocks[..] else { panic!("the clock stays: {:#?}", cleared.clocks) };
+    assert_eq!((clock.state(), clock.withdraw_reason.as_str()), (ClockState::Withdrawn, "the file held test data"));
+    assert_eq!(
+        (clock.withdrawn_due_time, clock.withdraw_time),
+        (late.clocks[0].due_time, Some(stamp(suite.now().await)))
+    );
+
+    let month = suite.now().await.to_string().chars().take(7).collect::<String>();
+    suite.advance(days(40)).await;
+    suite.bootstrap().await;
+    let mut reviews = ReviewServiceClient::new(suite.member("lea").to("council"));
+    let open = OpenReviewRequest { period: month, ..Default::default() };
+    let review = reviews.open_review(open).await.expect("a review").into_inner();
+    let finding =
+        review.findings.iter().find(|finding| finding.code == "CLOCK_WITHDRAWN").expect("the review shows it");
+    assert!(finding.detail.contains("the file held test data"), "{}", finding.detail);
 }

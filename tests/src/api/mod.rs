@@ -10,7 +10,9 @@
 
 mod audit;
 mod council;
+mod council_constitution;
 mod council_meetings;
+mod council_proofs;
 mod council_records;
 mod handoff;
 mod identity;
@@ -95,7 +97,9 @@ const ALL: &[&[Case]] = &[
     kpi::CASES,
     kpi::alerts::CASES,
     council::CASES,
+    council_constitution::CASES,
     council_meetings::CASES,
+    council_proofs::CASES,
     council_records::CASES,
 ];
 

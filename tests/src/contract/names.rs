@@ -12,6 +12,7 @@ const NAMELESS: &[(&str, &str)] = &[
     ("GetCheckpoint", "the newest"),
     ("GetConsistencyProof", "between two sizes"),
     ("GetRetentionPolicy", "a tenant has one"),
+    ("GetConstitution", "a tenant has one"),
     ("GetBriefing", "every day has one: of a day that was not briefed it is worked out"),
 ];
 

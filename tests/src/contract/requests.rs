@@ -62,16 +62,8 @@ pub(crate) const MADE: &[(&str, &str)] = &[
             "granularity": "GRANULARITY_DAY"}}}"#,
     ),
     (
-        "CreateBody",
-        r#"{"bodyId": "c", "body": {"displayName": "C", "roleGroups": ["legal"], "quorum": {"minApprovals": 1}}}"#,
-    ),
-    (
-        "CreateMember",
-        r#"{"parent": "bodies/c", "memberId": "c", "member": {"subject": "contract", "roleGroup": "legal"}}"#,
-    ),
-    (
         "CreateDelegation",
-        r#"{"parent": "bodies/c", "delegationId": "c", "delegation": {"delegate": "ed",
+        r#"{"parent": "bodies/automation-council", "delegationId": "c", "delegation": {"delegate": "ed",
             "expireTime": "2026-01-07T00:00:00Z"}}"#,
     ),
     (
@@ -80,10 +72,10 @@ pub(crate) const MADE: &[(&str, &str)] = &[
     ),
     (
         "CreateProposal",
-        r#"{"proposalId": "c", "proposal": {"title": "C", "body": "bodies/c",
+        r#"{"proposalId": "c", "proposal": {"title": "C", "body": "bodies/automation-council",
             "action": {"resolution": {"text": "We do."}}}}"#,
     ),
-    ("EngageHold", r#"{"holdId": "c", "hold": {"scope": {"task": "tasks/held"}, "reason": "C"}}"#),
+    ("EngageHold", r#"{"holdId": "c", "hold": {"scope": {"task": "tasks/c"}, "reason": "C", "drill": true}}"#),
     (
         "CreateIncident",
         r#"{"incidentId": "c", "incident": {"system": "models/c/versions/1", "title": "C", "source": "C",
@@ -133,13 +125,8 @@ pub(crate) const VALID: &[(&str, &str)] = &[
             "granularity": "GRANULARITY_DAY"}}}"#,
     ),
     (
-        "UpdateBody",
-        r#"{"body": {"name": "bodies/c", "displayName": "D", "roleGroups": ["legal", "data"],
-            "quorum": {"minApprovals": 1}}}"#,
-    ),
-    (
         "UpdateProposal",
-        r#"{"proposal": {"name": "proposals/c", "title": "D", "body": "bodies/c",
+        r#"{"proposal": {"name": "proposals/c", "title": "D", "body": "bodies/automation-council",
             "action": {"resolution": {"text": "We will."}}}}"#,
     ),
     (
@@ -151,13 +138,13 @@ pub(crate) const VALID: &[(&str, &str)] = &[
         "UpdateActionItem",
         r#"{"actionItem": {"name": "actionItems/c", "title": "D", "owner": "ben", "dueTime": "2026-01-21T00:00:00Z"}}"#,
     ),
-    ("ListMembers", r#"{"parent": "bodies/c"}"#),
+    ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
     (
         "RecordOutput",
         r#"{"outputId": "c", "output": {"assetDigest":
             "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}}"#,
     ),
-    ("ListDelegations", r#"{"parent": "bodies/c"}"#),
+    ("ListDelegations", r#"{"parent": "bodies/automation-council"}"#),
     ("ListAttestations", r#"{"parent": "controls/C4"}"#),
     ("ListGateVersions", r#"{"parent": "gates/creative-approval"}"#),
     ("ListVariants", r#"{"parent": "handoffs/c"}"#),

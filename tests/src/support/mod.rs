@@ -1,12 +1,14 @@
 //! What the tests share: suites in three topologies, actors with tokens, and a record of every call.
 
 mod cluster;
+mod council;
 mod mandates;
 mod recorder;
 mod site;
 mod suite;
 
 pub use cluster::{Process, free_port};
+pub use council::{founding, new_seat};
 pub use recorder::{Link, is_read, permission};
 pub use site::Site;
 pub use suite::{Suite, Topology, witness, witnesses};

@@ -1,11 +1,15 @@
 //! What the council writes into the details of its events.
 
+use crate::quorum::{Rule, Seat};
+
 super::details! {
     /// A proposal has moved.
     ProposalMoved for [
         "council.proposals.create",
         "council.proposals.open",
         "council.proposals.recuse",
+        "council.proposals.update",
+        "council.proposals.settle",
         "council.proposals.start",
         "council.proposals.execute",
     ] {
@@ -19,6 +23,15 @@ super::details! {
         round: i32,
         /// `sha256:` over what a voter decides on.
         content_digest: String,
+        /// What happens on approval: the action as canonical JSON (RFC 8785), or `sha256:` over it if it is longer than
+        /// 8,192 bytes.
+        action: String,
+        /// The rule, pinned when voting was opened; empty for a draft.
+        rule: Rule,
+        /// The seats that were pinned with it.
+        electorate: Vec<Seat>,
+        /// Seats that do not count: of the proposer, of the person it is about or who benefits, recused, and departed.
+        excluded: Vec<String>,
     }
 
     /// Somebody has voted.
@@ -39,6 +52,55 @@ super::details! {
         seat: String,
         /// The role group of the seat.
         role_group: String,
+        /// What happens on approval: the action as canonical JSON (RFC 8785), or `sha256:` over it if it is longer than
+        /// 8,192 bytes.
+        action: String,
+        /// The rule, pinned when voting was opened.
+        rule: Rule,
+        /// The seats that were pinned with it.
+        electorate: Vec<Seat>,
+        /// Seats that do not count: of the proposer, of the person it is about or who benefits, recused, and departed.
+        excluded: Vec<String>,
+    }
+
+    /// The constitution was made.
+    ConstitutionMade for ["council.constitution.bootstrap"] {
+        /// The seats as `bodies/{body}/members/{member}: subject (role group)`.
+        seats: Vec<String>,
+    }
+
+    /// Two administrators asked for, and confirmed, that the constitution be brought back to life.
+    ConstitutionRecovered for ["council.constitution.recover"] {
+        /// `ASKED` by the first, `DONE` by the second.
+        state: String,
+        /// Who asked.
+        asker: String,
+        /// The seats in the steering group as `member id: subject (role group)`.
+        seats: Vec<String>,
+        /// The subjects who must be told; empty until it is done.
+        notify: Vec<String>,
+        /// The action item for the review afterwards; empty until it is done.
+        action_item: String,
+    }
+
+    /// A body was made or changed by a proposal, by the bootstrap, or with the tenant.
+    BodyAmended for ["council.bodies.amend", "council.bodies.found"] {
+        /// The proposal that says so, `proposals/{proposal}`; empty for the bootstrap.
+        proposal: String,
+        /// Its rule.
+        rule: Rule,
+        /// What it decides.
+        jurisdiction: Vec<String>,
+    }
+
+    /// A person has got a seat, or lost it.
+    SeatChanged for ["council.members.seat", "council.members.unseat", "council.members.resign"] {
+        /// The proposal that says so, `proposals/{proposal}`; empty for the bootstrap, a recovery and a resignation.
+        proposal: String,
+        /// The person.
+        subject: String,
+        /// The role group that the seat counts for.
+        role_group: String,
     }
 
     /// A hold or a drill has begun.
@@ -47,6 +109,8 @@ super::details! {
         scope: String,
         /// Whether it is a drill, which stops nothing.
         drill: bool,
+        /// Whether what it stops was found; false if the service that keeps it could not be asked.
+        scope_verified: bool,
     }
 
     /// A quorum has lifted a hold.
@@ -61,7 +125,7 @@ super::details! {
         break_glass_use: String,
         /// When the hold is in force again, RFC 3339.
         until: String,
-        /// The subjects who must be told: the members of the steering group.
+        /// The subjects who must be told: the members of the body whose member it was.
         notify: Vec<String>,
         /// The action item for the review afterwards.
         action_item: String,

@@ -3,33 +3,21 @@
 use super::Api;
 use remit_api::council::v1::body_service_server::BodyService;
 use remit_api::council::v1::{
-    Body, CreateBodyRequest, CreateDelegationRequest, CreateMemberRequest, Delegation, DeleteMemberRequest,
-    GetBodyRequest, ListBodiesRequest, ListBodiesResponse, ListDelegationsRequest, ListDelegationsResponse,
-    ListMembersRequest, ListMembersResponse, Member, RevokeDelegationRequest, UpdateBodyRequest,
+    Body, CreateDelegationRequest, Delegation, GetBodyRequest, ListBodiesRequest, ListBodiesResponse,
+    ListDelegationsRequest, ListDelegationsResponse, ListMembersRequest, ListMembersResponse, Member,
+    ResignMemberRequest, RevokeDelegationRequest,
 };
 use remit_runtime::unary;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
 impl BodyService for Api {
-    async fn create_body(&self, request: Request<CreateBodyRequest>) -> Result<Response<Body>, Status> {
-        unary(request, async |cx, m| self.0.create_body(cx, m).await).await
-    }
-
     async fn get_body(&self, request: Request<GetBodyRequest>) -> Result<Response<Body>, Status> {
         unary(request, async |cx, m| self.0.get_body(cx, m).await).await
     }
 
     async fn list_bodies(&self, request: Request<ListBodiesRequest>) -> Result<Response<ListBodiesResponse>, Status> {
         unary(request, async |cx, m| self.0.list_bodies(cx, m).await).await
-    }
-
-    async fn update_body(&self, request: Request<UpdateBodyRequest>) -> Result<Response<Body>, Status> {
-        unary(request, async |cx, m| self.0.update_body(cx, m).await).await
-    }
-
-    async fn create_member(&self, request: Request<CreateMemberRequest>) -> Result<Response<Member>, Status> {
-        unary(request, async |cx, m| self.0.create_member(cx, m).await).await
     }
 
     async fn list_members(
@@ -39,8 +27,8 @@ impl BodyService for Api {
         unary(request, async |cx, m| self.0.list_members(cx, m).await).await
     }
 
-    async fn delete_member(&self, request: Request<DeleteMemberRequest>) -> Result<Response<Member>, Status> {
-        unary(request, async |cx, m| self.0.delete_member(cx, m).await).await
+    async fn resign_member(&self, request: Request<ResignMemberRequest>) -> Result<Response<Member>, Status> {
+        unary(request, async |cx, m| self.0.resign_member(cx, m).await).await
     }
 
     async fn create_delegation(

@@ -2,6 +2,7 @@
 
 mod action_items;
 mod bodies;
+mod constitutions;
 mod controls;
 mod holds;
 mod incidents;
@@ -12,6 +13,7 @@ mod waivers;
 use crate::service::Service;
 use remit_api::council::v1::action_item_service_server::ActionItemServiceServer;
 use remit_api::council::v1::body_service_server::BodyServiceServer;
+use remit_api::council::v1::constitution_service_server::ConstitutionServiceServer;
 use remit_api::council::v1::control_service_server::ControlServiceServer;
 use remit_api::council::v1::hold_service_server::HoldServiceServer;
 use remit_api::council::v1::incident_service_server::IncidentServiceServer;
@@ -28,6 +30,7 @@ struct Api(Service);
 pub(crate) fn routes(service: Service) -> Routes {
     let api = Api(service);
     Routes::new(BodyServiceServer::new(api.clone()))
+        .add_service(ConstitutionServiceServer::new(api.clone()))
         .add_service(ProposalServiceServer::new(api.clone()))
         .add_service(HoldServiceServer::new(api.clone()))
         .add_service(WaiverServiceServer::new(api.clone()))

@@ -8,7 +8,7 @@ use crate::time::{at, days};
 use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
     ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity, IncidentState,
-    ReviewState, WaiverState,
+    RecoveryState, ReviewState, WaiverState,
 };
 use remit_api::scoring::v1::PolicyState;
 use remit_api::wire::Word as _;
@@ -45,6 +45,7 @@ fn finding(
 pub(crate) fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = drift.iter().filter_map(of_drift).collect();
     findings.extend(of_reviews(frame));
+    findings.extend(of_constitution(frame, sources));
     findings.extend(of_audit(sources));
     findings.extend(of_registers(frame, sources));
     findings.extend(of_models(frame, sources));
@@ -90,6 +91,33 @@ fn of_reviews(frame: &Frame<'_>) -> Option<Finding> {
     };
     let detail = "A review that is missed or not signed is itself a finding (R11).";
     Some(finding("REVIEW_MISSED", &format!("reviews/{before}"), Warning, "previous", title, detail))
+}
+
+/// Seats that two administrators gave without a vote, and duties that somebody withdrew, in the month.
+fn of_constitution(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let in_month = |stamp: &Option<prost_types::Timestamp>| {
+        stamp.is_some() && (frame.month.start()..frame.month.end()).contains(&at(stamp))
+    };
+    let recoveries = sources.own.constitution.iter().flat_map(|constitution| &constitution.recoveries);
+    for one in recoveries.filter(|one| one.state() == RecoveryState::Done && in_month(&one.confirm_time)) {
+        let who = |actor: Option<&remit_api::types::Actor>| actor.map_or("", |actor| actor.subject.as_str()).to_owned();
+        let (asker, confirmer) = (who(one.asker.as_ref()), who(one.confirmer.as_ref()));
+        let title = format!("{asker} and {confirmer} seated {} people without a vote", one.seats.len());
+        findings.push(finding("CONSTITUTION_RECOVERED", &one.action_item, Critical, "attendance", title, &one.reason));
+    }
+    for incident in &sources.own.incidents {
+        for clock in incident.clocks.iter().filter(|clock| in_month(&clock.withdraw_time)) {
+            let title = format!("{} of {} was withdrawn or put off", clock.kind().word(), incident.title);
+            let (was, when) = (at(&clock.withdrawn_due_time), at(&clock.withdraw_time));
+            let detail = format!("due {was}, withdrawn {when}, because: {}", clock.withdraw_reason);
+            let subject = format!("{}/{}", incident.name, clock.kind().word());
+            let mut found = finding("CLOCK_WITHDRAWN", &subject, Warning, "incidents", title, detail);
+            found.resource.clone_from(&incident.name);
+            findings.push(found);
+        }
+    }
+    findings
 }
 
 fn of_audit(sources: &Sources) -> Option<Finding> {

@@ -1,11 +1,14 @@
 //! What a pack is made of: the answers of the other services, the council's own records, and the month that
 //! frames them. What could not be had is kept as the reason why.
 
-use crate::store::{ActionItems, Attestations, BreakGlassUses, Holds, Incidents, Members, Proposals, Reviews, Waivers};
+use crate::store::{
+    ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals,
+    Reviews, Waivers,
+};
 use crate::time::{Month, at};
 use remit_api::audit::v1::{Checkpoint, Outcome, SummarizeEntriesResponse, VerifyLogResponse};
 use remit_api::council::v1::{
-    ActionItem, Attestation, BreakGlassUse, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
+    ActionItem, Attestation, BreakGlassUse, Constitution, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
 };
 use remit_api::handoff::v1::{Gate, HandoffSummary, RoutingSummary};
 use remit_api::kpi::v1::SummarizeKpisResponse;
@@ -111,6 +114,7 @@ pub(crate) struct Sources {
 /// The council's own records: each field is all records of its type, those of the body where they belong to one.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
+    pub(crate) constitution: Option<Constitution>,
     pub(crate) members: Vec<Member>,
     pub(crate) proposals: Vec<Proposal>,
     pub(crate) holds: Vec<Hold>,
@@ -131,6 +135,7 @@ impl Own {
         let mut tx = db.snapshot().await?;
         let of_body = [("parent", body.into())];
         Ok(Self {
+            constitution: Constitutions::find(&mut tx, tenant, CONSTITUTION).await?,
             members: Members::all(&mut tx, tenant, &of_body).await?,
             proposals: Proposals::all(&mut tx, tenant, &[]).await?,
             holds: Holds::all(&mut tx, tenant, &[]).await?,

@@ -1,20 +1,21 @@
 //! Bodies, their members and delegations.
 
+use super::constitutions::end_seat;
 use super::{Service, insert, save};
-use crate::body;
 use crate::store::{Bodies, Delegations, Members, delegations, seats};
 use crate::time::{Month, at, days};
+use crate::{body, seat};
 use remit_api::council::v1::{
-    Body, CreateBodyRequest, CreateDelegationRequest, CreateMemberRequest, Delegation, DeleteMemberRequest,
-    GetBodyRequest, ListBodiesRequest, ListBodiesResponse, ListDelegationsRequest, ListDelegationsResponse,
-    ListMembersRequest, ListMembersResponse, Member, RevokeDelegationRequest, UpdateBodyRequest,
+    Body, CreateDelegationRequest, Delegation, GetBodyRequest, ListBodiesRequest, ListBodiesResponse,
+    ListDelegationsRequest, ListDelegationsResponse, ListMembersRequest, ListMembersResponse, Member,
+    ResignMemberRequest, RevokeDelegationRequest,
 };
 use remit_api::types::TimeRange;
 use remit_api::wire::time::{parse, stamp};
-use remit_api::wire::{self, mask, range, required};
+use remit_api::wire::{self, range, required};
 use remit_core::authority::STEERING_GROUP;
 use remit_core::name::{BodyName, DelegationName, MemberName};
-use remit_core::{Error, Kind, Result, Tenant, etag, name};
+use remit_core::{Error, Result, Tenant, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records, timers};
 
@@ -49,20 +50,6 @@ impl Service {
         self.seeded.ensure(tenant, seed).await
     }
 
-    pub(crate) async fn create_body(&self, cx: &Cx, request: CreateBodyRequest) -> Result<Body> {
-        let name = BodyName::new(name::id(&request.body_id, "body_id")?).to_string();
-        let given = required(request.body.clone(), "body")?;
-        body::check(&given)?;
-        let create = async |m: &mut Mutation| {
-            let now = Some(stamp(m.now()));
-            let mut body = Body { name, create_time: now, update_time: now, ..given };
-            insert::<Bodies>(m, &mut body, |_| {}).await?;
-            begin_reviews(m, &body).await?;
-            Ok(body)
-        };
-        self.mutate(cx, &request, create).await
-    }
-
     pub(crate) async fn get_body(&self, cx: &Cx, request: GetBodyRequest) -> Result<Body> {
         BodyName::parse(&request.name, "name")?;
         self.get::<Bodies>(cx, &request.name).await
@@ -73,50 +60,6 @@ impl Service {
         Ok(ListBodiesResponse { bodies, next_page_token })
     }
 
-    pub(crate) async fn update_body(&self, cx: &Cx, request: UpdateBodyRequest) -> Result<Body> {
-        let given = required(request.body.as_ref(), "body")?;
-        BodyName::parse(&given.name, "body.name")?;
-        let update = async |m: &mut Mutation| {
-            let before = Bodies::claim(m, &given.name).await?;
-            etag::check(&given.etag, &before.etag, &before.name)?;
-            let Some(mut body) = mask::update(&before, given, request.update_mask.as_ref())? else {
-                return Ok(before);
-            };
-            body::check(&body)?;
-            body.update_time = Some(stamp(m.now()));
-            save::<Bodies>(m, &before, &mut body, |_| {}).await?;
-            let when = |body: &Body| (body.holds_reviews, body.zone.clone(), body.cut_off_day);
-            if when(&before) != when(&body) {
-                begin_reviews(m, &body).await?;
-            }
-            Ok(body)
-        };
-        self.mutate(cx, &request, update).await
-    }
-
-    /// Gives a person a seat.
-    pub(crate) async fn create_member(&self, cx: &Cx, request: CreateMemberRequest) -> Result<Member> {
-        let body = BodyName::parse(&request.parent, "parent")?.body;
-        let name = MemberName::new(body, name::id(&request.member_id, "member_id")?).to_string();
-        let given = required(request.member.clone(), "member")?;
-        let create = async |m: &mut Mutation| {
-            let body = Bodies::claim(m, &request.parent).await?;
-            if !body.role_groups.contains(&given.role_group) {
-                let rule = format!("must be one of {}", body.role_groups.join(", "));
-                return Err(Error::invalid("ROLE_GROUP_UNKNOWN", "member.role_group", rule));
-            }
-            if seats(m.tx(), &cx.tenant, &body.name).await?.iter().any(|seat| seat.subject == given.subject) {
-                let message = format!("{} has a seat in {} already", given.subject, body.name);
-                return Err(Error::new(Kind::AlreadyExists, "MEMBER_EXISTS", message));
-            }
-            let create_time = Some(stamp(m.now()));
-            let mut member = Member { name, active: true, create_time, end_time: None, ..given };
-            insert::<Members>(m, &mut member, |_| {}).await?;
-            Ok(member)
-        };
-        self.mutate(cx, &request, create).await
-    }
-
     pub(crate) async fn list_members(&self, cx: &Cx, request: ListMembersRequest) -> Result<ListMembersResponse> {
         self.seed(&cx.tenant).await?;
         let page = cx.page(&request);
@@ -125,19 +68,24 @@ impl Service {
         Ok(ListMembersResponse { members, next_page_token })
     }
 
-    /// Ends a membership.
-    pub(crate) async fn delete_member(&self, cx: &Cx, request: DeleteMemberRequest) -> Result<Member> {
+    /// Gives up the caller's seat.
+    pub(crate) async fn resign_member(&self, cx: &Cx, request: ResignMemberRequest) -> Result<Member> {
         MemberName::parse(&request.name, "name")?;
-        let delete = async |m: &mut Mutation| {
+        let resign = async |m: &mut Mutation| {
+            let gone = || Error::not_found("MEMBER_NOT_FOUND", &request.name);
+            // The body first, as whoever opens a vote does: a vote has either pinned the seat by now, or never will.
+            Bodies::try_claim(m, name::parent(&request.name)).await?.ok_or_else(gone)?;
             let before = Members::claim(m, &request.name).await?;
             if !before.active {
-                return Err(Error::not_found("MEMBER_NOT_FOUND", &request.name));
+                return Err(gone());
             }
-            let mut member = Member { active: false, end_time: Some(stamp(m.now())), ..before.clone() };
-            save::<Members>(m, &before, &mut member, |_| {}).await?;
-            Ok(member)
+            if before.subject != cx.actor.subject || cx.actor.on_behalf_of.is_some() {
+                let message = format!("{} is the seat of {}: a proposal takes it", before.name, before.subject);
+                return Err(Error::denied("NOT_YOUR_SEAT", message));
+            }
+            end_seat(m, &before, "", "council.members.resign").await
         };
-        self.mutate(cx, &request, delete).await
+        self.mutate(cx, &request, resign).await
     }
 
     /// Lets somebody vote on the caller's seat.
@@ -163,9 +111,11 @@ impl Service {
             if until > from.plus(days(366)) {
                 return wrong("delegation.expire_time", "must be at most 366 days after start_time");
             }
-            if !seats(m.tx(), &cx.tenant, &body.name).await?.iter().any(|seat| seat.subject == me) {
+            let seats = seats(m.tx(), &cx.tenant, &body.name).await?;
+            if !seats.iter().any(|seat| seat.subject == me) {
                 return Err(Error::precondition("NOT_A_MEMBER", format!("{me} has no seat in {}", body.name)));
             }
+            seat::acting(&cx.actor, &body.name, &seats, &[], now)?;
             let others = delegations(m.tx(), &cx.tenant, &body.name).await?;
             if others.iter().any(|other| other.delegator == me && other.from < until && from < other.until) {
                 let message = format!("the seat of {me} is delegated in that time");
@@ -216,7 +166,7 @@ impl Service {
 }
 
 /// Plans the review of this month for a body that holds reviews, and none for any other.
-async fn begin_reviews(m: &mut Mutation, body: &Body) -> Result<()> {
+pub(super) async fn begin_reviews(m: &mut Mutation, body: &Body) -> Result<()> {
     if body.holds_reviews {
         let month = Month::of(m.now(), &body.zone)?;
         return schedule_review(m, body, &month).await;

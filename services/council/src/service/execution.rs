@@ -5,20 +5,20 @@
 //! often, shows the same ones, and the peer acts once. What the council does itself (waivers,
 //! holds) shares the transaction in which EXECUTING becomes EXECUTED.
 
+use super::action_items::plan;
+use super::constitutions::{amend_body, check_jurisdiction, seat_member, unseat_member};
 use super::holds::lift_hold;
 use super::waivers::grant_waiver;
 use super::{Service, save};
 use crate::proposal::{act, kind_of, moved};
 use crate::steps::{cut, steps};
-use crate::store::{ActionItems, Bodies, Proposals, seats};
-use crate::time::days;
+use crate::store::{Bodies, Proposals};
 use remit_api::council::v1 as api;
 use remit_api::council::v1::action::Kind as Act;
-use remit_api::council::v1::{ActionItem, ActionItemState, ChangeClass, Execution, Proposal, ProposalState};
+use remit_api::council::v1::{ActionItem, ChangeClass, Execution, Proposal, ProposalState};
 use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
-use remit_core::details::{ActionItemCreated, Details as _};
-use remit_core::name::ActionItemName;
+use remit_core::details::Details as _;
 use remit_core::{Error, Kind, Outcome, Result, Tenant};
 use remit_runtime::{Cx, foreign};
 use remit_store::{Mutation, Records as _};
@@ -105,45 +105,57 @@ impl Service {
         }
     }
 
+    /// Marks the proposal as being executed, with the mandates of its steps. One that its body may not decide any more, or
+    /// that nobody would accept, fails here.
     async fn start_execution(&self, tenant: &Tenant, name: &str) -> Result<Option<Proposal>> {
         let start = async |m: &mut Mutation| {
             let before = Proposals::claim(m, name).await?;
-            let mut proposal = before.clone();
-            let execution = proposal.execution.get_or_insert_with(Execution::default);
-            execution.attempts = execution.attempts.saturating_add(1);
             match before.state() {
-                ProposalState::Approved => {
-                    let now = Some(stamp(m.now()));
-                    execution.start_time = now;
-                    (execution.end_time, execution.error) = (None, String::new());
-                    // Anew for every start: one that failed for good may have outlived its mandates.
-                    execution.mandates = self.mandates_of(m, &before).await?;
-                    proposal.state = ProposalState::Executing.into();
-                    proposal.update_time = now;
-                    let details = moved(&proposal).json();
-                    save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
-                }
-                ProposalState::Executing => Proposals::save(m, &mut proposal).await?,
+                ProposalState::Approved => {}
+                // Somebody began and did not end: the mandates are there. That is no change, and nothing is written.
+                ProposalState::Executing => return Ok(Some(before)),
                 _ => return Ok(None),
             }
-            Ok(Some(proposal))
+            let mut proposal = before.clone();
+            let now = Some(stamp(m.now()));
+            let (mandates, refused) = match self.mandates_of(m, &before).await {
+                Ok(mandates) => (mandates, None),
+                Err(error) if is_transient(&error) || error.kind() == Kind::Internal => return Err(error),
+                Err(error) => (Vec::new(), Some(format!("{}: {}", error.reason(), error.message()))),
+            };
+            let failed = refused.is_some();
+            let execution = proposal.execution.get_or_insert_with(Execution::default);
+            execution.attempts = execution.attempts.saturating_add(1);
+            execution.start_time = now;
+            execution.end_time = now.filter(|_| failed);
+            // Anew for every start: one that failed for good may have outlived its mandates.
+            execution.mandates = mandates;
+            execution.error = refused.unwrap_or_default();
+            let reason = cut(&execution.error, 2_000);
+            proposal.state = if failed { ProposalState::Failed } else { ProposalState::Executing }.into();
+            proposal.update_time = now;
+            let details = moved(&proposal).json();
+            save::<Proposals>(m, &before, &mut proposal, |event| {
+                if failed {
+                    event.outcome = Outcome::Failure;
+                }
+                (event.reason, event.details) = (reason, details);
+            })
+            .await?;
+            Ok(Some(proposal).filter(|_| !failed))
         };
         self.db.own(tenant, "council.proposals.start", start).await
     }
 
-    /// Signs the mandates of a proposal that was approved.
+    /// Signs the mandates of a proposal that was approved, if its body may still decide it.
     async fn mandates_of(&self, m: &mut Mutation, proposal: &Proposal) -> Result<Vec<api::Mandate>> {
-        let steps = steps(proposal);
-        if steps.is_empty() {
-            return Ok(Vec::new());
-        }
         let (tenant, now, lifetime) = (m.tenant().clone(), m.now(), self.mandates.lifetime);
         let body = Bodies::get(m.tx(), &tenant, &proposal.body).await?;
-        let seats = seats(m.tx(), &tenant, &proposal.body).await?;
+        check_jurisdiction(m, &body, proposal).await?;
         let mut mandates = Vec::new();
-        for step in steps {
+        for step in steps(proposal) {
             let nonce = m.new_id();
-            let mandate = step.mandate(proposal, &body, &seats, nonce.clone(), (&tenant, now, lifetime));
+            let mandate = step.mandate(proposal, &body, nonce.clone(), (&tenant, now, lifetime));
             // What nobody would accept is not worth signing.
             mandate.check_decision()?;
             let token = self.mandates.sign(&mandate)?;
@@ -169,14 +181,26 @@ impl Service {
             execution.completed_steps = completed;
             execution.error =
                 error.as_ref().map(|error| format!("{}: {}", error.reason(), error.message())).unwrap_or_default();
+            let now = Some(stamp(m.now()));
             if error.as_ref().is_some_and(is_transient) {
-                Proposals::save(m, &mut proposal).await?;
+                let (last, done) = before.execution.as_ref().map_or(("", &[][..]), |execution| {
+                    (execution.error.as_str(), execution.completed_steps.as_slice())
+                });
+                // A service that stays away is one event, and not one for each time that it was tried.
+                if last != execution.error || done != execution.completed_steps {
+                    let reason = cut(&execution.error, 2_000);
+                    proposal.update_time = now;
+                    let details = moved(&proposal).json();
+                    save::<Proposals>(m, &before, &mut proposal, |event| {
+                        (event.outcome, event.reason, event.details) = (Outcome::Failure, reason, details);
+                    })
+                    .await?;
+                }
                 return Ok(true);
             }
-            let now = Some(stamp(m.now()));
             execution.end_time = now;
             proposal.update_time = now;
-            let reason = execution.error.clone();
+            let reason = cut(&execution.error, 2_000);
             let mut outcome = Outcome::Failure;
             proposal.state = ProposalState::Failed.into();
             if error.is_none() {
@@ -253,6 +277,9 @@ async fn act_on(m: &mut Mutation, proposal: &Proposal) -> Result<String> {
     let result = match act(proposal) {
         Some(Act::GrantWaiver(grant)) => grant_waiver(m, proposal, grant).await?,
         Some(Act::LiftHold(lift)) => lift_hold(m, proposal, lift).await?,
+        Some(Act::AmendBody(a)) => amend_body(m, proposal, a).await?,
+        Some(Act::SeatMember(a)) => seat_member(m, proposal, a).await?,
+        Some(Act::UnseatMember(a)) => unseat_member(m, proposal, a).await?,
         Some(Act::ActivatePolicy(a)) => a.policy_version.clone(),
         Some(Act::PromoteModel(a)) => a.model_version.clone(),
         Some(Act::SuspendModel(a)) => a.model_version.clone(),
@@ -270,22 +297,12 @@ async fn act_on(m: &mut Mutation, proposal: &Proposal) -> Result<String> {
 }
 
 async fn plan_emergency_review(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
-    let now = Some(stamp(m.now()));
-    let mut item = ActionItem {
-        name: ActionItemName::new(m.new_id()).to_string(),
+    let item = ActionItem {
         title: cut(&format!("Review the emergency change: {}", proposal.title), 200),
         description: "Say what the change did, and whether the emergency procedure was justified.".to_owned(),
         owner: proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
-        due_time: Some(stamp(m.now().plus(days(EMERGENCY_REVIEW_DAYS)))),
         origin: proposal.name.clone(),
-        state: ActionItemState::Open.into(),
-        create_time: now,
-        update_time: now,
         ..ActionItem::default()
     };
-    ActionItems::insert(m, &mut item).await?;
-    let mut event = m.event("council.actionItems.create", &item.name);
-    event.details = ActionItemCreated { origin: item.origin, kind: kind_of(proposal).to_owned() }.json();
-    m.record_event(event);
-    Ok(())
+    plan(m, kind_of(proposal), EMERGENCY_REVIEW_DAYS, item).await.map(drop)
 }

@@ -1,21 +1,21 @@
 //! Holds: engaging, drills, breaking the glass, lifting.
 
-use super::action_items::close;
+use super::action_items::{close, plan};
 use super::{Service, insert, save};
-use crate::scope;
-use crate::store::{ActionItems, BreakGlassUses, Holds, seats};
-use crate::time::days;
+use crate::store::{ActionItems, Bodies, BreakGlassUses, Holds, delegations, seats};
+use crate::{body, scope, seat};
 use futures::Stream;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest, GetHoldRequest,
-    Hold, HoldState, LiftHold, ListBreakGlassUsesRequest, ListBreakGlassUsesResponse, ListHoldsRequest,
+    ActionItem, ActionItemState, Body, BreakGlassRequest, BreakGlassUse, EndDrillRequest, EngageHoldRequest,
+    GetHoldRequest, Hold, HoldState, LiftHold, ListBreakGlassUsesRequest, ListBreakGlassUsesResponse, ListHoldsRequest,
     ListHoldsResponse, Proposal, ReviewBreakGlassRequest, WatchHoldsRequest, WatchHoldsResponse,
 };
 use remit_api::wire::time::{duration, stamp};
 use remit_api::wire::{self, required};
-use remit_core::authority::STEERING_GROUP;
+use remit_core::authority::BREAK_GLASS;
 use remit_core::details::{BreakGlassReviewed, Details as _, GlassBroken, HoldEngaged, HoldLifted};
 use remit_core::name::{ActionItemName, BreakGlassUseName, HoldName, IncidentName};
+use remit_core::quorum::Seat;
 use remit_core::{Error, Result, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
@@ -69,16 +69,30 @@ pub(super) async fn lift_hold(m: &mut Mutation, proposal: &Proposal, by: &LiftHo
 
 /// Ends the suspension of a hold when its time box is over.
 pub(super) async fn rearm_hold(m: &mut Mutation, name: &str) -> Result<()> {
-    let mut hold = Holds::claim(m, name).await?;
-    if hold.state() != HoldState::Bypassed {
+    let before = Holds::claim(m, name).await?;
+    if before.state() != HoldState::Bypassed {
         return Ok(());
     }
-    hold.state = HoldState::Engaged.into();
-    hold.bypass_expire_time = None;
-    hold.update_time = Some(stamp(m.now()));
-    Holds::save(m, &mut hold).await?;
-    m.record_event(m.event("council.holds.rearm", name));
-    Ok(())
+    let (state, update_time) = (HoldState::Engaged.into(), Some(stamp(m.now())));
+    let mut hold = Hold { state, bypass_expire_time: None, update_time, ..before.clone() };
+    save::<Holds>(m, &before, &mut hold, |event| "council.holds.rearm".clone_into(&mut event.action)).await
+}
+
+/// The body on whose seat the caller may do alone what `kind` names, with the seats of that body.
+///
+/// # Errors
+/// `PermissionDenied` (`NOT_ELIGIBLE`).
+async fn alone(m: &mut Mutation, cx: &Cx, kind: &str) -> Result<(Body, Vec<Seat>)> {
+    let bodies = Bodies::all(m.tx(), &cx.tenant, &[]).await?;
+    let mut refusal = Error::denied("NOT_ELIGIBLE", format!("no body has {kind} in its jurisdiction"));
+    for body in bodies.into_iter().filter(|body| body::has(body, kind)) {
+        let seats = seats(m.tx(), &cx.tenant, &body.name).await?;
+        match seat::acting(&cx.actor, &body.name, &seats, &[], m.now()) {
+            Ok(_) => return Ok((body, seats)),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
 impl Service {
@@ -89,7 +103,10 @@ impl Service {
         if !given.incident.is_empty() {
             IncidentName::parse(&given.incident, "hold.incident")?;
         }
+        let found = self.verify_scope(&cx.tenant, given.scope.as_ref()).await;
         let engage = async |m: &mut Mutation| {
+            // Not before: a repetition is answered whatever has become of what it names.
+            let scope_verified = found?;
             let now = Some(stamp(m.now()));
             let mut hold = Hold {
                 name,
@@ -97,13 +114,15 @@ impl Service {
                 reason: given.reason,
                 incident: given.incident,
                 drill: given.drill,
+                scope_verified,
                 state: HoldState::Engaged.into(),
                 engager: Some(wire::actor(&cx.actor)),
                 create_time: now,
                 update_time: now,
                 ..Hold::default()
             };
-            let details = HoldEngaged { scope: scope::text(hold.scope.as_ref()).to_owned(), drill: hold.drill };
+            let scope = scope::text(hold.scope.as_ref()).to_owned();
+            let details = HoldEngaged { scope, drill: hold.drill, scope_verified };
             let reason = hold.reason.clone();
             insert::<Holds>(m, &mut hold, |event| (event.reason, event.details) = (reason, details.json())).await?;
             Ok(hold)
@@ -144,6 +163,9 @@ impl Service {
             if before.state() == HoldState::Lifted {
                 return Err(Error::precondition("HOLD_LIFTED", format!("{} is over already", before.name)));
             }
+            if before.engager.as_ref().is_none_or(|engager| engager.subject != cx.actor.subject) {
+                alone(m, cx, "lift_hold").await?;
+            }
             let mut hold = before.clone();
             lift(&mut hold, m, &request.finding);
             save::<Holds>(m, &before, &mut hold, |event| event.reason.clone_from(&request.finding)).await?;
@@ -170,25 +192,20 @@ impl Service {
             if before.engager.as_ref().is_some_and(|engager| engager.subject == cx.actor.subject) {
                 return Err(Error::denied("ENGAGER_CANNOT_BYPASS", "another person must break the glass"));
             }
+            let (body, members) = alone(m, cx, BREAK_GLASS).await?;
             let (now, until) = (Some(stamp(m.now())), m.now().plus(length));
             let hold = before.name.as_str();
             timers::schedule(m.tx(), &cx.tenant, &rearm_timer(hold), "hold.rearm", until, hold.as_bytes()).await?;
             let id = m.new_id();
             let used = BreakGlassUseName::new(&id).to_string();
-            let mut item = ActionItem {
+            let item = ActionItem {
                 name: ActionItemName::new(format!("break-glass-{id}")).to_string(),
                 title: format!("Review the break-glass use on {hold}"),
-                description: "Another person records with ReviewBreakGlass whether the use was justified.".to_owned(),
+                description: "Another member records with ReviewBreakGlass whether the use was justified.".to_owned(),
                 owner: cx.actor.subject.clone(),
-                due_time: Some(stamp(m.now().plus(days(BREAK_GLASS_REVIEW_DAYS)))),
                 origin: used.clone(),
-                state: ActionItemState::Open.into(),
-                create_time: now,
-                update_time: now,
                 ..ActionItem::default()
             };
-            ActionItems::insert(m, &mut item).await?;
-            let members = seats(m.tx(), &cx.tenant, STEERING_GROUP).await?;
             let mut used = BreakGlassUse {
                 name: used,
                 hold: hold.to_owned(),
@@ -196,8 +213,9 @@ impl Service {
                 actor: Some(wire::actor(&cx.actor)),
                 create_time: now,
                 expire_time: Some(stamp(until)),
-                action_item: item.name,
+                action_item: plan(m, "", BREAK_GLASS_REVIEW_DAYS, item).await?,
                 notified: members.into_iter().map(|seat| seat.subject).collect(),
+                body: body.name,
                 ..BreakGlassUse::default()
             };
             BreakGlassUses::insert(m, &mut used).await?;
@@ -243,16 +261,24 @@ impl Service {
             if before.actor.as_ref().is_some_and(|who| who.subject == cx.actor.subject) {
                 return Err(Error::denied("OWN_BREAK_GLASS", "another person must review the use"));
             }
+            let (seats, now) = (seats(m.tx(), &cx.tenant, &before.body).await?, m.now());
+            let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
+            seat::acting(&cx.actor, &before.body, &seats, &delegations, now)?;
             let mut used = BreakGlassUse {
                 review_time: Some(stamp(m.now())),
                 reviewer: Some(wire::actor(&cx.actor)),
                 review_note: request.note.clone(),
                 ..before.clone()
             };
-            let mut item = ActionItems::claim(m, &used.action_item).await?;
-            if item.state() == ActionItemState::Open {
+            let open = ActionItems::claim(m, &used.action_item).await?;
+            if open.state() == ActionItemState::Open {
+                let mut item = open.clone();
                 close(m, &mut item, ActionItemState::Done, &request.note);
-                ActionItems::save(m, &mut item).await?;
+                save::<ActionItems>(m, &open, &mut item, |event| {
+                    "council.actionItems.close".clone_into(&mut event.action);
+                    event.reason.clone_from(&request.note);
+                })
+                .await?;
             }
             save::<BreakGlassUses>(m, &before, &mut used, |event| {
                 event.reason.clone_from(&request.note);

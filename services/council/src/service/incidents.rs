@@ -1,7 +1,7 @@
 //! Incidents and their clocks.
 
 use super::{Service, insert, save};
-use crate::clocks::{alarm, is_due, wind};
+use crate::clocks::{alarm, is_due, loosened, wind};
 use crate::store::Incidents;
 use remit_api::council::v1::{
     ClockKind, CloseIncidentRequest, CreateIncidentRequest, GetIncidentRequest, Incident, IncidentState,
@@ -52,14 +52,12 @@ async fn commit(m: &mut Mutation, before: &Incident, mut incident: Incident, rea
 pub(super) async fn sound_clock(m: &mut Mutation, name: &str) -> Result<()> {
     let before = Incidents::claim(m, name).await?;
     let mut incident = before.clone();
-    wind(&mut incident, m.now());
+    wind(&mut incident, m.now(), "");
     if incident.clocks == before.clocks {
         return Ok(());
     }
     incident.update_time = Some(stamp(m.now()));
-    Incidents::save(m, &mut incident).await?;
-    m.record_event(m.event("council.clocks.breach", name));
-    Ok(())
+    save::<Incidents>(m, &before, &mut incident, |event| "council.clocks.breach".clone_into(&mut event.action)).await
 }
 
 impl Service {
@@ -90,7 +88,7 @@ impl Service {
                 close_time: None,
                 ..given
             };
-            wind(&mut incident, now);
+            wind(&mut incident, now, "");
             let details = IncidentReported {
                 system: incident.system.clone(),
                 severity: incident.severity().word().to_owned(),
@@ -123,8 +121,12 @@ impl Service {
             let Some(mut incident) = mask::update(&before, given, request.update_mask.as_ref())? else {
                 return Ok(before);
             };
-            wind(&mut incident, m.now());
-            commit(m, &before, incident, "").await
+            wind(&mut incident, m.now(), &request.reason);
+            if loosened(&before, &incident) && request.reason.trim().is_empty() {
+                let rule = "must say why a statutory clock no longer runs, or runs longer";
+                return Err(Error::invalid("REASON_REQUIRED", "reason", rule));
+            }
+            commit(m, &before, incident, &request.reason).await
         };
         self.mutate(cx, &request, update).await
     }
@@ -147,7 +149,7 @@ impl Service {
             clock.met_time = clock.met_time.or(submission.submit_time);
             let recipient = submission.recipient.clone();
             incident.submissions.push(submission);
-            wind(&mut incident, m.now());
+            wind(&mut incident, m.now(), "");
             commit(m, &before, incident, &recipient).await
         };
         self.mutate(cx, &request, record).await

@@ -3,6 +3,7 @@
 
 mod action_items;
 mod bodies;
+mod constitutions;
 mod controls;
 mod execution;
 mod holds;
@@ -60,6 +61,27 @@ impl Service {
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
             mandates: deps.mandates.clone(),
         })
+    }
+
+    /// A council without witnesses, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(db: Db, peers: Peers, mandates: Arc<Mandates>) -> Self {
+        Self {
+            db,
+            peers,
+            shutdown: CancellationToken::new(),
+            seeded: Seeded::default(),
+            running: Arc::default(),
+            witnesses: Arc::new([]),
+            seal_min_cosignatures: 0,
+            mandates,
+        }
+    }
+
+    /// All that is stored, as of now, for tests.
+    #[cfg(test)]
+    pub(crate) async fn snapshot(&self) -> Result<remit_store::Tx> {
+        self.db.snapshot().await
     }
 
     fn ask<'a>(&'a self, tenant: &'a Tenant) -> Ask<'a> {

@@ -1,23 +1,28 @@
 //! Proposals from the draft to the end of the vote.
 
+use super::action_items::plan;
+use super::constitutions::{check_jurisdiction, missing, pin};
 use super::holds::check_liftable;
 use super::{Service, insert, save};
-use crate::body::{class_rule, rule_for};
+use crate::body::{class_rule, raised};
 use crate::proposal::{
-    self, ballot, check_open, check_state, content_digest, decide, kind_of, moved, settle, tally, void,
+    self, ballot, check_open, check_state, content_digest, decide, depart, kind_of, moved, settle, tally, void,
 };
-use crate::store::{Bodies, Holds, Proposals, delegations, seats};
+use crate::seat;
+use crate::steps::cut;
+use crate::store::{Bodies, CONSTITUTION, Constitutions, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
-    Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
+    ActionItem, Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
     ListProposalsRequest, ListProposalsResponse, OpenProposalRequest, Proposal, ProposalState, Recusal, RecuseRequest,
     RetryProposalRequest, Seat, UpdateProposalRequest, VoteRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, mask, required};
+use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
-use remit_core::{Error, Kind, Result, canonical, etag, name};
+use remit_core::{Error, Kind, Result, canonical, etag, name, quorum};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
 
@@ -25,28 +30,33 @@ fn timer_id(proposal: &str) -> String {
     format!("proposal.expire:{proposal}")
 }
 
-/// Refuses what cannot be executed whatever the vote.
-async fn check_action(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
+/// Within how many days somebody is to see to an escalated proposal.
+const ESCALATION_DAYS: u64 = 7;
+
+/// Refuses what its body may not decide, and what cannot be executed whatever the vote.
+async fn check_action(m: &mut Mutation, proposal: &Proposal, body: &Body) -> Result<()> {
     proposal::check_action(proposal.action.as_ref(), m.now())?;
     if let Some(Act::LiftHold(lift)) = proposal::act(proposal) {
         let tenant = m.tenant().clone();
         check_liftable(&Holds::get(m.tx(), &tenant, &lift.hold).await?)?;
     }
-    Ok(())
+    check_jurisdiction(m, body, proposal).await
 }
 
 /// Pins rule, electorate and end of a new round.
 async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<()> {
     let (now, tenant) = (m.now(), m.tenant().clone());
     let (quorum, period) = class_rule(body, proposal.change_class());
-    let quorum = rule_for(body, kind_of(proposal), quorum)?;
     let seats = seats(m.tx(), &tenant, &body.name).await?;
+    if seats.is_empty() && Constitutions::find(m.tx(), &tenant, CONSTITUTION).await?.is_none() {
+        return Err(missing());
+    }
     void(proposal, "NEW_ROUND");
     proposal.round += 1;
-    proposal.quorum = Some(quorum);
-    proposal.electorate =
-        seats.iter().map(|seat| Seat { subject: seat.subject.clone(), role_group: seat.role_group.clone() }).collect();
-    let ballot = ballot(proposal, &seats);
+    proposal.quorum = Some(raised(kind_of(proposal), quorum));
+    let pinned = |seat: quorum::Seat| Seat { subject: seat.subject, role_group: seat.role_group, departed: false };
+    proposal.electorate = seats.into_iter().map(pinned).collect();
+    let ballot = ballot(proposal);
     let lacking = ballot.unreachable();
     if !lacking.is_empty() {
         let message = format!("the eligible members of {} cannot meet its rule: {}", body.name, lacking.join(", "));
@@ -63,11 +73,62 @@ async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<
     timers::schedule(m.tx(), &tenant, &id, "proposal.expire", end, proposal.name.as_bytes()).await
 }
 
-/// Ends the timer of a vote that is over.
+/// Ends the timer of a vote that is over, and sees to it that an escalation goes to somebody.
 async fn close(m: &mut Mutation, before: &Proposal, proposal: &Proposal) -> Result<()> {
-    if before.state() == ProposalState::Open && proposal.state() != ProposalState::Open {
-        let tenant = m.tenant().clone();
-        timers::cancel(m.tx(), &tenant, &timer_id(&proposal.name)).await?;
+    if before.state() != ProposalState::Open || proposal.state() == ProposalState::Open {
+        return Ok(());
+    }
+    let tenant = m.tenant().clone();
+    timers::cancel(m.tx(), &tenant, &timer_id(&proposal.name)).await?;
+    if proposal.state() == ProposalState::Escalated {
+        escalate(m, proposal).await?;
+    }
+    Ok(())
+}
+
+/// Leaves an action item for whoever can fill the seats: somebody who still votes in the body, else one of the steering
+/// group, which is above all.
+async fn escalate(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
+    let tenant = m.tenant().clone();
+    let left = ballot(proposal).eligible().next().map(|seat| seat.subject.clone());
+    let above = seats(m.tx(), &tenant, STEERING_GROUP).await?;
+    let out = |subject: &str| {
+        let recused = proposal.recusals.iter().any(|recusal| recusal.subject == subject);
+        recused || proposal.electorate.iter().any(|seat| seat.departed && seat.subject == subject)
+    };
+    let above = above.into_iter().map(|seat| seat.subject).find(|subject| !out(subject));
+    let proposer = || proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default();
+    let item = ActionItem {
+        title: cut(&format!("Seat others, or withdraw: {}", proposal.title), 200),
+        description: cut(&format!("{} is escalated: {}.", proposal.name, proposal.decide_reason), 4_000),
+        owner: left.or(above).unwrap_or_else(proposer),
+        origin: proposal.name.clone(),
+        ..ActionItem::default()
+    };
+    plan(m, "", ESCALATION_DAYS, item).await.map(drop)
+}
+
+/// Counts the open votes of a body anew without the seat of a member who left it.
+pub(super) async fn settle_departed(m: &mut Mutation, body: &str, subject: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    for open in Proposals::in_states(m.tx(), &tenant, &[ProposalState::Open.word()]).await? {
+        if open.body != body {
+            continue;
+        }
+        let before = Proposals::claim(m, &open.name).await?;
+        let mut proposal = before.clone();
+        if before.state() != ProposalState::Open || !depart(&mut proposal, subject) {
+            continue;
+        }
+        settle(&mut proposal, m.now());
+        close(m, &before, &proposal).await?;
+        let details = moved(&proposal).json();
+        save::<Proposals>(m, &before, &mut proposal, |event| {
+            "council.proposals.settle".clone_into(&mut event.action);
+            event.reason = format!("{subject} left {body}");
+            event.details = details;
+        })
+        .await?;
     }
     Ok(())
 }
@@ -85,16 +146,28 @@ pub(super) async fn expire_proposal(m: &mut Mutation, name: &str) -> Result<()> 
 }
 
 impl Service {
+    /// Looks up what a proposal is about, before any transaction.
+    async fn look_up(&self, cx: &Cx, given: &mut Proposal) -> Result<()> {
+        proposal::check_action(given.action.as_ref(), self.db.now())?;
+        self.pin_content(&cx.tenant, given.action.as_mut()).await
+    }
+
     /// Creates a proposal, open at once if asked.
     pub(crate) async fn create_proposal(&self, cx: &Cx, request: CreateProposalRequest) -> Result<Proposal> {
         let name = ProposalName::new(name::id(&request.proposal_id, "proposal_id")?).to_string();
         let mut given = required(request.proposal.clone(), "proposal")?;
         BodyName::parse(&given.body, "proposal.body")?;
-        // Asked before the transaction, which must not wait for it; refused within, so that a repeat is answered from the
-        // record whatever has become of the subject.
-        let pinned = self.pin_content(&cx.tenant, given.action.as_mut()).await;
+        let looked_up = self.look_up(cx, &mut given).await;
         let create = async |m: &mut Mutation| {
-            let body = Bodies::get(m.tx(), &cx.tenant, &given.body).await?;
+            // Not before: a repetition is answered whatever has become of what it is about.
+            looked_up?;
+            // Locked where seats are pinned, so that nobody leaves meanwhile without being counted out.
+            let body = if request.open {
+                Bodies::claim(m, &given.body).await?
+            } else {
+                Bodies::get(m.tx(), &cx.tenant, &given.body).await?
+            };
+            pin(m, given.action.as_mut()).await?;
             let class = match given.change_class() {
                 ChangeClass::Unspecified => ChangeClass::Normal,
                 class => class,
@@ -114,8 +187,7 @@ impl Service {
                 update_time: now,
                 ..Proposal::default()
             };
-            check_action(m, &proposal).await?;
-            pinned?;
+            check_action(m, &proposal, &body).await?;
             proposal.content_digest = content_digest(&proposal);
             if request.open {
                 open(m, &mut proposal, &body).await?;
@@ -141,7 +213,7 @@ impl Service {
     pub(crate) async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
         let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
-        let pinned = self.pin_content(&cx.tenant, given.action.as_mut()).await;
+        let looked_up = if given.action.is_some() { self.look_up(cx, &mut given).await } else { Ok(()) };
         let update = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -153,19 +225,24 @@ impl Service {
                 return Ok(before);
             };
             if proposal.action != before.action {
-                pinned?;
-                check_action(m, &proposal).await?;
+                looked_up?;
+                pin(m, proposal.action.as_mut()).await?;
+                let body = Bodies::get(m.tx(), &cx.tenant, &proposal.body).await?;
+                check_action(m, &proposal, &body).await?;
+                // The floor follows what is decided, and not what was when the vote was opened.
+                proposal.quorum = proposal.quorum.take().map(|rule| raised(kind_of(&proposal), rule));
             }
             proposal.content_digest = content_digest(&proposal);
             if proposal.content_digest != before.content_digest {
                 void(&mut proposal, "CONTENT_CHANGED");
             }
             if proposal.state() == ProposalState::Open {
-                let seats = seats(m.tx(), &cx.tenant, &proposal.body).await?;
-                proposal.tally = Some(tally(&ballot(&proposal, &seats).standing()));
+                settle(&mut proposal, m.now());
+                close(m, &before, &proposal).await?;
             }
             proposal.update_time = Some(stamp(m.now()));
-            save::<Proposals>(m, &before, &mut proposal, |_| {}).await?;
+            let details = moved(&proposal).json();
+            save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
             Ok(proposal)
         };
         self.mutate(cx, &request, update).await
@@ -177,7 +254,8 @@ impl Service {
         let work = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &request.name).await?;
             check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
-            let body = Bodies::get(m.tx(), &cx.tenant, &before.body).await?;
+            let body = Bodies::claim(m, &before.body).await?;
+            check_jurisdiction(m, &body, &before).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;
             let details = moved(&proposal).json();
@@ -202,9 +280,9 @@ impl Service {
             let Some(chosen) = proposal::choice(request.choice()) else {
                 return Err(Error::invalid("FIELD_REQUIRED", "choice", "must be APPROVE, REJECT, ABSTAIN or VETO"));
             };
-            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+            proposal::check_voter(&before, &cx.actor)?;
             let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
-            let ballot = ballot(&before, &seats);
+            let ballot = ballot(&before);
             let wanted = (!request.seat.is_empty()).then_some(request.seat.as_str());
             let seat = ballot.admit(&cx.actor, wanted, chosen, &delegations, now)?;
             let mut proposal = before.clone();
@@ -220,12 +298,25 @@ impl Service {
                 event: m.new_id(),
                 ..CastVote::default()
             });
-            settle(&mut proposal, &seats, now);
+            settle(&mut proposal, now);
             close(m, &before, &proposal).await?;
-            let ProposalMoved { kind, body, state, round, content_digest } = moved(&proposal);
-            let choice = request.choice().word().to_owned();
-            let (seat, role_group) = (seat.subject.clone(), seat.role_group.clone());
-            let details = VoteCast { kind, body, state, round, content_digest, choice, seat, role_group }.json();
+            let ProposalMoved { kind, body, state, round, content_digest, action, rule, electorate, excluded } =
+                moved(&proposal);
+            let details = VoteCast {
+                kind,
+                body,
+                state,
+                round,
+                content_digest,
+                choice: request.choice().word().to_owned(),
+                seat: seat.subject.clone(),
+                role_group: seat.role_group.clone(),
+                action,
+                rule,
+                electorate,
+                excluded,
+            }
+            .json();
             let mut id = String::new();
             if let Some(vote) = proposal.votes.last_mut() {
                 vote.event_digest = canonical::digest(&details)?;
@@ -265,7 +356,6 @@ impl Service {
             if !before.electorate.iter().any(|seat| &seat.subject == me) {
                 return Err(Error::denied("NOT_ELIGIBLE", format!("{me} has no seat in this vote")));
             }
-            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
             let mut proposal = before.clone();
             let (reason, create_time) = (request.reason.clone(), Some(stamp(now)));
             proposal.recusals.push(Recusal { subject: me.clone(), reason, create_time });
@@ -276,7 +366,7 @@ impl Service {
             for vote in proposal.votes.iter_mut().filter(theirs) {
                 "RECUSED".clone_into(&mut vote.void_reason);
             }
-            settle(&mut proposal, &seats, now);
+            settle(&mut proposal, now);
             close(m, &before, &proposal).await?;
             let details = moved(&proposal).json();
             save::<Proposals>(m, &before, &mut proposal, |event| {
@@ -297,13 +387,9 @@ impl Service {
         let cancel = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &request.name).await?;
             check_state(&before, &[ProposalState::Draft, ProposalState::Open, ProposalState::Escalated])?;
-            let me = &cx.actor.subject;
-            let member = async |m: &mut Mutation| -> Result<bool> {
+            if !proposal::is_by(&before, &cx.actor) {
                 let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
-                Ok(cx.actor.is_human() && seats.iter().any(|seat| &seat.subject == me))
-            };
-            if !proposal::is_by(&before, &cx.actor) && !member(m).await? {
-                return Err(Error::denied("NOT_ELIGIBLE", "only the proposer and members of the body may withdraw it"));
+                seat::acting(&cx.actor, &before.body, &seats, &[], m.now())?;
             }
             let mut proposal = before.clone();
             decide(&mut proposal, ProposalState::Cancelled, request.reason.clone(), m.now());

@@ -1,51 +1,86 @@
-//! What a proposal is about, looked up so that a vote is on exactly that content.
+//! What a proposal or a hold is about, looked up where it is kept: a vote is on exactly that content, and nothing is decided
+//! about what is not there.
 
 use super::Service;
-use remit_api::council::v1::Action;
 use remit_api::council::v1::action::Kind as Act;
-use remit_api::handoff::v1::GetGateVersionRequest;
+use remit_api::council::v1::scope::Target;
+use remit_api::council::v1::{Action, Scope};
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
+use remit_api::handoff::v1::{GetGateRequest, GetGateVersionRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::{GetArtifactVersionRequest, GetAutomationRequest, GetModelVersionRequest};
-use remit_core::{Result, Tenant};
+use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
+use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
+use remit_api::scoring::v1::task_service_client::TaskServiceClient;
+use remit_api::scoring::v1::{GetFunctionRequest, GetPolicyVersionRequest, GetTaskRequest};
+use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::foreign;
+use std::time::Duration;
+
+/// How long a hold waits to hear whether what it stops is there. Stopping must not wait for who is down.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes over a content digest where the proposer named none.
+fn pin(named: &mut String, found: String, what: &str) -> Result<()> {
+    if named.is_empty() {
+        *named = found;
+    } else if *named != found {
+        let message = format!("{what} is not what the proposer saw: read it again, its digest is {found}");
+        return Err(Error::precondition("CONTENT_CHANGED", message));
+    }
+    Ok(())
+}
 
 impl Service {
-    /// Fills in the content digest of what `action` would let take effect, where the proposer named none.
+    /// Looks up what `action` would let take effect, and fills in its content digest where the proposer named none.
     ///
     /// # Errors
-    /// `NotFound` if there is no such thing; `Unavailable` if the service that keeps it cannot be asked.
+    /// `NotFound` if there is no such thing; `FailedPrecondition` (`CONTENT_CHANGED`) if the proposer saw another content;
+    /// `Unavailable` if the service that keeps it cannot be asked.
     pub(super) async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
+        let ask = self.ask(tenant);
         match action.and_then(|action| action.kind.as_mut()) {
-            Some(Act::PromoteModel(a)) if a.content_digest.is_empty() => {
-                a.content_digest = self.model_content(tenant, &a.model_version).await?;
+            Some(Act::PromoteModel(a)) => {
+                let found = self.model_content(tenant, &a.model_version).await?;
+                pin(&mut a.content_digest, found, &a.model_version)
             }
-            Some(Act::RestrictModel(a)) if a.content_digest.is_empty() => {
-                a.content_digest = self.model_content(tenant, &a.model_version).await?;
+            Some(Act::RestrictModel(a)) => {
+                let found = self.model_content(tenant, &a.model_version).await?;
+                pin(&mut a.content_digest, found, &a.model_version)
             }
-            Some(Act::ApproveAutomation(a)) if a.content_digest.is_empty() => {
+            Some(Act::SuspendModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
+            Some(Act::RetireModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
+            Some(Act::ApproveAutomation(a)) => {
                 let request = GetAutomationRequest { name: a.automation.clone() };
-                let mut client = AutomationServiceClient::new(self.ask(tenant).channel("registry"));
-                let found = client.get_automation(self.ask(tenant).of(request)).await.map_err(foreign)?;
-                a.content_digest = found.into_inner().content_digest;
+                let mut client = AutomationServiceClient::new(ask.channel("registry"));
+                let found = client.get_automation(ask.of(request)).await.map_err(foreign)?.into_inner();
+                pin(&mut a.content_digest, found.content_digest, &a.automation)
             }
-            Some(Act::ApproveArtifact(a)) if a.content_digest.is_empty() => {
-                let request = GetArtifactVersionRequest { name: a.artifact_version.clone(), ..Default::default() };
-                let mut client = ArtifactServiceClient::new(self.ask(tenant).channel("registry"));
-                let found = client.get_artifact_version(self.ask(tenant).of(request)).await.map_err(foreign)?;
-                a.content_digest = found.into_inner().content_digest;
+            Some(Act::ApproveArtifact(a)) => {
+                let request = GetArtifactVersionRequest { name: a.artifact_version.clone() };
+                let mut client = ArtifactServiceClient::new(ask.channel("registry"));
+                let found = client.get_artifact_version(ask.of(request)).await.map_err(foreign)?.into_inner();
+                pin(&mut a.content_digest, found.content_digest, &a.artifact_version)
             }
-            Some(Act::ActivateGate(a)) if a.content_digest.is_empty() => {
+            Some(Act::ActivateGate(a)) => {
                 let request = GetGateVersionRequest { name: a.gate_version.clone() };
-                let mut client = GateServiceClient::new(self.ask(tenant).channel("handoff"));
-                let found = client.get_gate_version(self.ask(tenant).of(request)).await.map_err(foreign)?;
-                a.content_digest = found.into_inner().digest;
+                let mut client = GateServiceClient::new(ask.channel("handoff"));
+                let found = client.get_gate_version(ask.of(request)).await.map_err(foreign)?.into_inner();
+                pin(&mut a.content_digest, found.digest, &a.gate_version)
             }
-            _ => {}
+            Some(Act::ActivatePolicy(a)) => {
+                let request = GetPolicyVersionRequest { name: a.policy_version.clone() };
+                let mut client = PolicyServiceClient::new(ask.channel("scoring"));
+                client.get_policy_version(ask.of(request)).await.map(drop).map_err(foreign)
+            }
+            Some(Act::GrantWaiver(a)) => self.find_scope(tenant, a.scope.as_ref()).await,
+            Some(
+                Act::LiftHold(_) | Act::Resolution(_) | Act::AmendBody(_) | Act::SeatMember(_) | Act::UnseatMember(_),
+            )
+            | None => Ok(()),
         }
-        Ok(())
     }
 
     async fn model_content(&self, tenant: &Tenant, name: &str) -> Result<String> {
@@ -53,5 +88,44 @@ impl Service {
         let mut client = ModelServiceClient::new(self.ask(tenant).channel("registry"));
         let found = client.get_model_version(self.ask(tenant).of(request)).await.map_err(foreign)?;
         Ok(found.into_inner().content_digest)
+    }
+
+    /// Asks for what a scope names.
+    ///
+    /// # Errors
+    /// `NotFound` with the reason of the service that keeps it; `Unavailable` if that cannot be asked.
+    async fn find_scope(&self, tenant: &Tenant, scope: Option<&Scope>) -> Result<()> {
+        let ask = self.ask(tenant);
+        match scope.and_then(|scope| scope.target.as_ref()) {
+            Some(Target::Function(name)) => {
+                let request = GetFunctionRequest { name: name.clone() };
+                let mut client = FunctionServiceClient::new(ask.channel("scoring"));
+                client.get_function(ask.of(request)).await.map(drop).map_err(foreign)
+            }
+            Some(Target::Task(name)) => {
+                let request = GetTaskRequest { name: name.clone() };
+                let mut client = TaskServiceClient::new(ask.channel("scoring"));
+                client.get_task(ask.of(request)).await.map(drop).map_err(foreign)
+            }
+            Some(Target::ModelVersion(name)) => self.model_content(tenant, name).await.map(drop),
+            Some(Target::Gate(name)) => {
+                let request = GetGateRequest { name: name.clone() };
+                let mut client = GateServiceClient::new(ask.channel("handoff"));
+                client.get_gate(ask.of(request)).await.map(drop).map_err(foreign)
+            }
+            Some(Target::Organisation(_)) | None => Ok(()),
+        }
+    }
+
+    /// Whether what a hold names is there; `false` if nobody can say now.
+    ///
+    /// # Errors
+    /// `NotFound` or `InvalidArgument` if it is not.
+    pub(super) async fn verify_scope(&self, tenant: &Tenant, scope: Option<&Scope>) -> Result<bool> {
+        match tokio::time::timeout(PATIENCE, self.find_scope(tenant, scope)).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) if matches!(error.kind(), Kind::NotFound | Kind::InvalidArgument) => Err(error),
+            Ok(Err(_)) | Err(_) => Ok(false),
+        }
     }
 }

@@ -62,14 +62,13 @@ pub(super) async fn grant_waiver(m: &mut Mutation, proposal: &Proposal, grant: &
 
 /// Marks a waiver as over by time.
 pub(super) async fn expire_waiver(m: &mut Mutation, name: &str) -> Result<()> {
-    let mut waiver = Waivers::claim(m, name).await?;
-    if waiver.state() != WaiverState::Active {
+    let before = Waivers::claim(m, name).await?;
+    if before.state() != WaiverState::Active {
         return Ok(());
     }
-    waiver.state = WaiverState::Expired.into();
-    waiver.update_time = Some(stamp(m.now()));
-    Waivers::save(m, &mut waiver).await?;
-    m.record_event(m.event("council.waivers.expire", name));
+    let (state, update_time) = (WaiverState::Expired.into(), Some(stamp(m.now())));
+    let mut waiver = Waiver { state, update_time, ..before.clone() };
+    save::<Waivers>(m, &before, &mut waiver, |event| "council.waivers.expire".clone_into(&mut event.action)).await?;
     let (tenant, until) = (m.tenant().clone(), waiver::end_of(&waiver).plus(TOLD_AFTER_END));
     let timer = format!("waiver.forget:{name}");
     timers::schedule(m.tx(), &tenant, &timer, "waiver.forget", until, name.as_bytes()).await

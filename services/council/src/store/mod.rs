@@ -3,6 +3,7 @@
 
 mod action_items;
 mod bodies;
+mod constitutions;
 mod controls;
 mod holds;
 mod incidents;
@@ -12,6 +13,7 @@ mod waivers;
 
 pub(crate) use action_items::ActionItems;
 pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
+pub(crate) use constitutions::{CONSTITUTION, Constitutions};
 pub(crate) use controls::Attestations;
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;

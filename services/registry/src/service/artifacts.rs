@@ -106,12 +106,15 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Artifacts::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let Some(mut artifact) = mask::update(&before, given, req.update_mask.as_ref())? else {
-                    return Ok(before);
-                };
-                check(&artifact)?;
+                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
+                let mut artifact = updated.unwrap_or_else(|| before.clone());
                 let was = (before.owner.as_str(), before.owner_confirmed_time);
+                // To send it back as it is is how an owner whom somebody else named takes it on.
                 artifact.owner_confirmed_time = fields::confirmed(m, &artifact.owner, was);
+                if artifact == before {
+                    return Ok(before);
+                }
+                check(&artifact)?;
                 artifact.update_time = Some(time::stamp(m.now()));
                 Artifacts::save(m, &mut artifact).await?;
                 m.record(&artifact.name, |event| {

@@ -142,16 +142,19 @@ impl Service {
                 if before.state() == AutomationState::Retired {
                     return Err(Error::precondition("AUTOMATION_RETIRED", format!("{} is RETIRED", before.name)));
                 }
-                let Some(mut automation) = mask::update(&before, given, req.update_mask.as_ref())? else {
+                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
+                let mut automation = updated.unwrap_or_else(|| before.clone());
+                let was = (before.owner.as_str(), before.owner_confirmed_time);
+                // To send it back as it is is how an owner whom somebody else named takes it on.
+                automation.owner_confirmed_time = fields::confirmed(m, &automation.owner, was);
+                if automation == before {
                     return Ok(before);
-                };
+                }
                 check(&automation)?;
                 // Versions do not go away: those that were there before need no look.
                 if automation.model_versions != before.model_versions {
                     check_versions(m, &automation).await?;
                 }
-                let was = (before.owner.as_str(), before.owner_confirmed_time);
-                automation.owner_confirmed_time = fields::confirmed(m, &automation.owner, was);
                 automation.content_digest = wire::digest(&approved_part(&automation));
                 let changed = automation.content_digest != before.content_digest;
                 let approval_voided = changed && before.state() != AutomationState::Proposed;

@@ -10,7 +10,7 @@ mod timers;
 mod transitions;
 
 use remit_api::wire::Word;
-use remit_core::{ActorKind, Error, Result, name};
+use remit_core::{Error, Result, name};
 use remit_runtime::{Cx, Mandates};
 use remit_store::Db;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct Service {
 
 /// Whether the caller is one of the suite's own services.
 fn is_suite(cx: &Cx, service: &str) -> bool {
-    cx.actor.kind == ActorKind::Service && cx.actor.subject.strip_prefix("remit-") == Some(service)
+    cx.service == Some(service)
 }
 
 /// The number that the id of a new version stands for, so that later numbers do not collide with it; 0 if none.

@@ -107,12 +107,15 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Models::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let Some(mut model) = mask::update(&before, given, req.update_mask.as_ref())? else {
-                    return Ok(before);
-                };
-                check(&model)?;
+                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
+                let mut model = updated.unwrap_or_else(|| before.clone());
                 let was = (before.owner.as_str(), before.owner_confirmed_time);
+                // To send it back as it is is how an owner whom somebody else named takes it on.
                 model.owner_confirmed_time = fields::confirmed(m, &model.owner, was);
+                if model == before {
+                    return Ok(before);
+                }
+                check(&model)?;
                 model.update_time = Some(time::stamp(m.now()));
                 Models::save(m, &mut model).await?;
                 m.record(&model.name, |event| {

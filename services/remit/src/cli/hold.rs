@@ -39,6 +39,7 @@ const COLUMNS: &[Column] = &[
     ("HOLD", "name", "holds/"),
     ("STATE", "state", "HOLD_STATE_"),
     ("SCOPE", "scope", ""),
+    ("SCOPE FOUND", "scopeVerified", ""),
     ("REASON", "reason", ""),
     ("BY", "engager.subject", ""),
     ("SINCE", "createTime", ""),

@@ -6,6 +6,7 @@
 mod audit;
 mod audit_local;
 mod connect;
+mod council;
 mod handoff;
 mod hold;
 mod import;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Audit(Group<audit::Command>),
     /// Query KPIs and compare distributions.
     Kpi(Group<kpi::Command>),
+    /// Make and show the constitution: who decides what.
+    Council(Group<council::Command>),
     /// List, show and vote on proposals.
     Proposal(Group<proposal::Command>),
     /// List, open and export reviews.
@@ -75,6 +78,7 @@ impl Command {
             Self::Handoff(group) => &group.connection,
             Self::Audit(group) => &group.connection,
             Self::Kpi(group) => &group.connection,
+            Self::Council(group) => &group.connection,
             Self::Proposal(group) => &group.connection,
             Self::Review(group) => &group.connection,
             Self::Hold(group) => &group.connection,
@@ -96,6 +100,7 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Handoff(group) => Box::pin(handoff::run(group)),
         Command::Audit(group) => Box::pin(audit::run(group)),
         Command::Kpi(group) => Box::pin(kpi::run(group)),
+        Command::Council(group) => Box::pin(council::run(group)),
         Command::Proposal(group) => Box::pin(proposal::run(group)),
         Command::Review(group) => Box::pin(review::run(group)),
         Command::Hold(group) => Box::pin(hold::run(group)),

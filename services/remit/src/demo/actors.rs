@@ -31,9 +31,13 @@ const CAST: &[(&str, ActorKind, &[&str], &[&str])] = &[
     ("dara", ActorKind::Human, &["operator", "member"], &["ai_execution_lead"]),
     ("carl", ActorKind::Human, &["reviewer"], &["creative_director"]),
     ("sam", ActorKind::Human, &["reviewer"], &["sales", "sales_ops"]),
+    // Sits on the automation council with sam and ben (S73).
+    ("pia", ActorKind::Human, &["member"], &["product"]),
     // Answers for data protection.
     ("petra", ActorKind::Human, &["privacy"], &[]),
     ("platform", ActorKind::Service, &["platform"], &[]),
+    // What deploys the models: it may propose, and decides nothing.
+    ("pipeline", ActorKind::Service, &["operator"], &[]),
     ("copywriter", ActorKind::Ai, &["platform"], &[]),
 ];
 

@@ -5,6 +5,7 @@
 //! directory: what was done answers as before, what was not is done now.
 
 pub mod actors;
+mod constitution;
 mod creative;
 pub mod data;
 mod files;
@@ -82,8 +83,10 @@ async fn tell(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observer)
     let decided = tasks::run(actors, data).await?;
     report::decided(&decided, observer);
 
-    observer.step(2, "Register the models; the steering group approves them by quorum");
-    let refusals = models::run(actors, data, start).await?;
+    observer.step(2, "Make the constitution; register the models; the steering group approves them by quorum");
+    constitution::bootstrap(actors).await?;
+    let mut refusals = models::run(actors, data, start).await?;
+    refusals.extend(constitution::try_to_get_round(actors).await?);
     for refusal in &refusals {
         observer.line(&format!("  refused: {} ({})", refusal.attempt, refusal.reason));
     }

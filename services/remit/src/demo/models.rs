@@ -6,11 +6,10 @@ use super::leads;
 use super::names::lead_scorer;
 use super::tasks::{CREATIVE_TASK, LEAD_TASK};
 use remit_api::council::v1::action::Kind as ActionKind;
-use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::{
-    Action, ApproveArtifact, ChangeClass, CreateMemberRequest, CreateProposalRequest, GetProposalRequest, Member,
-    PromoteModel, Proposal, ProposalState, SuspendModel, VoteChoice, VoteRequest,
+    Action, ApproveArtifact, ChangeClass, CreateProposalRequest, GetProposalRequest, PromoteModel, Proposal,
+    ProposalState, SuspendModel, VoteChoice, VoteRequest,
 };
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -41,33 +40,17 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// Seats the steering group, registers both models with their artifacts and approves them.
+/// Registers both models with their artifacts and approves them.
 ///
 /// # Errors
 /// Whatever the services refuse against expectation.
 pub(super) async fn run(actors: &Actors, data: &Data, now: Timestamp) -> Result<Vec<Refusal>> {
-    seat_members(actors).await?;
     register_artifacts(actors).await?;
     create_model(actors, "lead-scorer", "Lead scorer", "Scores how likely a lead is to convert").await?;
     create_model(actors, "copywriter", "Copywriter", "Writes variants of ad copy within the style guide").await?;
     let refusals = register_lead_scorer(actors, data, 0, now, true).await?;
     register_copywriter(actors, now).await?;
     Ok(refusals)
-}
-
-async fn seat_members(actors: &Actors) -> Result<()> {
-    for (subject, group) in [("ada", "marketing_lead"), ("ben", "legal"), ("cleo", "data"), ("dara", "data")] {
-        BodyServiceClient::new(actors.to("council", "admin")?)
-            .create_member(CreateMemberRequest {
-                parent: STEERING_GROUP.into(),
-                member_id: subject.into(),
-                member: Some(Member { subject: subject.into(), role_group: group.into(), ..Default::default() }),
-                request_id: format!("demo-member-{subject}"),
-            })
-            .await
-            .map_err(refused)?;
-    }
-    Ok(())
 }
 
 async fn register_artifacts(actors: &Actors) -> Result<()> {
@@ -104,15 +87,13 @@ async fn register_artifacts(actors: &Actors) -> Result<()> {
             .await
             .map_err(refused)?
             .into_inner();
+        let approval = ApproveArtifact { artifact_version: version.name, content_digest: version.content_digest };
         let proposal = propose(
             actors,
-            &format!("approve-{id}-1"),
-            &format!("Approve {}", version.name),
-            "Read and agreed.",
-            ActionKind::ApproveArtifact(ApproveArtifact {
-                artifact_version: version.name,
-                content_digest: version.content_digest,
-            }),
+            &format!("approve-{id}"),
+            &format!("Approve the first version of {id}"),
+            "Read by the people who answer for what it makes the models say.",
+            ActionKind::ApproveArtifact(approval),
         )
         .await?;
         approve(actors, &proposal).await?;

@@ -144,7 +144,12 @@ pub(crate) fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                 .iter()
                 .map(|clock| {
                     let kind = clock.kind().word();
-                    format!("{kind} {} (due {})", clock.state().word(), at(&clock.due_time))
+                    let said = format!("{kind} {} (due {})", clock.state().word(), at(&clock.due_time));
+                    if clock.withdraw_time.is_none() {
+                        return said;
+                    }
+                    let (when, was) = (at(&clock.withdraw_time), at(&clock.withdrawn_due_time));
+                    format!("{said}, withdrawn {when} when it was due {was}, because: {}", clock.withdraw_reason)
                 })
                 .collect();
             vec![

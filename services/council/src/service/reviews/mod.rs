@@ -7,19 +7,19 @@ pub(super) use collect::open_pending;
 
 use self::collect::{collected_evidence, pending};
 use super::{Service, record, save};
-use crate::export;
 use crate::review::Pack;
 use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
 use crate::store::{ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
 use crate::time::Month;
+use crate::{export, seat};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use remit_api::council::v1::{
-    ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition, ExportReviewRequest,
-    ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse, OpenReviewRequest,
-    RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal, ReviewSignature,
-    ReviewState, Seal, SealReviewRequest, SignReviewRequest,
+    ActionItem, ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition,
+    ExportReviewRequest, ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse,
+    OpenReviewRequest, RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal,
+    ReviewSignature, ReviewState, Seal, SealReviewRequest, SignReviewRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Repeatable, Word as _};
@@ -31,6 +31,23 @@ use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
 use std::collections::BTreeSet;
+
+/// The seats of the body of a review, and the one that the caller acts on.
+struct Acting {
+    seats: Vec<Seat>,
+    seat: Seat,
+}
+
+/// Finds the seat on which the caller works on a review of `body`.
+///
+/// # Errors
+/// `PermissionDenied` (`NOT_ELIGIBLE`).
+async fn acting(m: &mut Mutation, cx: &Cx, body: &str) -> Result<Acting> {
+    let seats = seats(m.tx(), &cx.tenant, body).await?;
+    let delegations = delegations(m.tx(), &cx.tenant, body).await?;
+    let seat = seat::acting(&cx.actor, body, &seats, &delegations, m.now())?.clone();
+    Ok(Acting { seats, seat })
+}
 
 impl Service {
     /// Opens the review of a month. Peers are asked before the transaction begins, so that none is held open
@@ -89,6 +106,10 @@ impl Service {
         let refresh = async |m: &mut Mutation| {
             let review = Reviews::claim(m, &request.name).await?;
             check_unsealed(&review)?;
+            // Before the body works on it there is nothing that this could undo.
+            if review.state() == ReviewState::Open {
+                acting(m, cx, &review.body).await?;
+            }
             match collected {
                 Some(collected) => collected.freeze(m, review).await,
                 None => Err(Error::internal(format!("{} was sealed and is not any more", review.name))),
@@ -97,23 +118,23 @@ impl Service {
         self.mutate(cx, &request, refresh).await
     }
 
-    /// Changes an open review: once `work` has done so the digest follows, and signatures on another are void.
+    /// Changes an open review, on a seat of its body: once `work` has done so the digest follows, and signatures on another are void.
     async fn edit<Q: Repeatable>(
         &self,
         cx: &Cx,
         request: &Q,
         name: &str,
         reason: &str,
-        work: impl AsyncFnOnce(&mut Mutation, &mut Review, &[Seat]) -> Result<()>,
+        work: impl AsyncFnOnce(&mut Mutation, &mut Review, &Acting) -> Result<()>,
     ) -> Result<Review> {
         ReviewName::parse(name, "name")?;
         let edit = async |m: &mut Mutation| {
             let before = Reviews::claim(m, name).await?;
             check_open(&before)?;
-            let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
+            let acting = acting(m, cx, &before.body).await?;
             let mut review = before.clone();
-            work(m, &mut review, &seats).await?;
-            rehash(&mut review, &collected_evidence(m.tx(), &cx.tenant, name).await?, &seats)?;
+            work(m, &mut review, &acting).await?;
+            rehash(&mut review, &collected_evidence(m.tx(), &cx.tenant, name).await?, &acting.seats)?;
             review.update_time = Some(stamp(m.now()));
             let details = ReviewEdited { pack_digest: review.pack_digest.clone() }.json();
             save::<Reviews>(m, &before, &mut review, |event| {
@@ -128,12 +149,12 @@ impl Service {
 
     /// Records who took part.
     pub(crate) async fn record_attendance(&self, cx: &Cx, request: RecordAttendanceRequest) -> Result<Review> {
-        let work = async |_: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+        let work = async |_: &mut Mutation, review: &mut Review, acting: &Acting| {
             let mut seen = BTreeSet::new();
             review.attendance.clear();
             for (at, one) in request.attendance.iter().enumerate() {
                 let field = format!("attendance[{at}].subject");
-                let Some(seat) = seats.iter().find(|seat| seat.subject == one.subject) else {
+                let Some(seat) = acting.seats.iter().find(|seat| seat.subject == one.subject) else {
                     return Err(Error::invalid("NOT_ELIGIBLE", field, format!("{} is not a member", one.subject)));
                 };
                 if !seen.insert(&one.subject) {
@@ -149,10 +170,12 @@ impl Service {
 
     /// Declares the caller's conflict of interest for an agenda item.
     pub(crate) async fn declare_recusal(&self, cx: &Cx, request: DeclareRecusalRequest) -> Result<Review> {
-        let work = async |m: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+        let work = async |m: &mut Mutation, review: &mut Review, _: &Acting| {
             let me = &cx.actor.subject;
-            if !seats.iter().any(|seat| &seat.subject == me) {
-                return Err(Error::denied("NOT_ELIGIBLE", format!("{me} has no seat in {}", review.body)));
+            let found = review.findings.iter().any(|finding| finding.id == request.item);
+            let evidence = collected_evidence(m.tx(), &cx.tenant, &review.name).await?;
+            if !found && !evidence.sections.iter().any(|section| section.key == request.item) {
+                return Err(Error::not_found("AGENDA_ITEM_NOT_FOUND", &request.item));
             }
             let (subject, item, reason) = (me.clone(), request.item.clone(), request.reason.clone());
             let create_time = Some(stamp(m.now()));
@@ -164,7 +187,7 @@ impl Service {
 
     /// Replaces the minutes.
     pub(crate) async fn record_minutes(&self, cx: &Cx, request: RecordMinutesRequest) -> Result<Review> {
-        let work = async |_: &mut Mutation, review: &mut Review, _: &[Seat]| {
+        let work = async |_: &mut Mutation, review: &mut Review, _: &Acting| {
             review.minutes.clone_from(&request.minutes);
             Ok(())
         };
@@ -180,7 +203,7 @@ impl Service {
             }
             Err(Error::invalid("REFERENCE_REQUIRED", "reference", format!("must name what follows: {pattern}")))
         };
-        let work = async |m: &mut Mutation, review: &mut Review, _: &[Seat]| {
+        let work = async |m: &mut Mutation, review: &mut Review, acting: &Acting| {
             match request.disposition() {
                 Disposition::Proposal => {
                     given(ProposalName::PATTERN)?;
@@ -197,6 +220,14 @@ impl Service {
             let Some(finding) = review.findings.iter_mut().find(|finding| finding.id == request.finding) else {
                 return Err(Error::not_found("FINDING_NOT_FOUND", &request.finding));
             };
+            let mine = [cx.actor.subject.as_str(), acting.seat.subject.as_str()];
+            let conflict = review.recusals.iter().find(|one| {
+                mine.contains(&one.subject.as_str()) && (one.item == finding.id || one.item == finding.section)
+            });
+            if let Some(one) = conflict {
+                let message = format!("{} declared a conflict of interest for {}", one.subject, one.item);
+                return Err(Error::denied("RECUSED", message));
+            }
             finding.disposition = request.disposition;
             reference.clone_into(&mut finding.disposition_reference);
             finding.disposition_note.clone_from(&request.note);
@@ -207,13 +238,13 @@ impl Service {
 
     /// Signs the pack as it stands.
     pub(crate) async fn sign_review(&self, cx: &Cx, request: SignReviewRequest) -> Result<Review> {
-        let work = async |m: &mut Mutation, review: &mut Review, seats: &[Seat]| {
+        let work = async |m: &mut Mutation, review: &mut Review, acting: &Acting| {
             if request.pack_digest != review.pack_digest {
                 let message = format!("{} changed: read it again, its digest is {}", review.name, review.pack_digest);
                 return Err(Error::precondition("CONTENT_CHANGED", message));
             }
             let delegations = delegations(m.tx(), &cx.tenant, &review.body).await?;
-            let ballot = ballot(review, seats);
+            let ballot = ballot(review, &acting.seats);
             let seat = ballot.admit(&cx.actor, None, Choice::Approve, &delegations, m.now()).map_err(|error| {
                 if error.reason() == "ALREADY_VOTED" {
                     Error::precondition("ALREADY_SIGNED", format!("{} or the seat has signed", cx.actor.subject))
@@ -253,7 +284,8 @@ impl Service {
                 let message = format!("the evidence of {} was collected anew meanwhile: read it again", read.name);
                 return Err(Error::precondition("CONTENT_CHANGED", message));
             }
-            let lacking = missing(&before, &seats(m.tx(), &cx.tenant, &before.body).await?);
+            let acting = acting(m, cx, &before.body).await?;
+            let lacking = missing(&before, &acting.seats);
             if !lacking.is_empty() {
                 let message = format!("{} is not signed by enough members: {}", before.name, lacking.join(", "));
                 return Err(Error::precondition("QUORUM_MISSING", message));
@@ -316,16 +348,18 @@ impl Service {
 async fn carry_actions(m: &mut Mutation, review: &Review) -> Result<()> {
     let tenant = m.tenant().clone();
     for item in ActionItems::in_states(m.tx(), &tenant, &[ActionItemState::Open.word()]).await? {
-        let mut item = ActionItems::claim(m, &item.name).await?;
-        if item.state() != ActionItemState::Open {
+        let before = ActionItems::claim(m, &item.name).await?;
+        if before.state() != ActionItemState::Open {
             continue;
         }
-        item.times_carried = item.times_carried.saturating_add(1);
-        item.update_time = Some(stamp(m.now()));
-        ActionItems::save(m, &mut item).await?;
-        let mut event = m.event("council.actionItems.carry", &item.name);
-        event.details = ActionItemCarried { review: review.name.clone(), times_carried: item.times_carried }.json();
-        m.record_event(event);
+        let times_carried = before.times_carried.saturating_add(1);
+        let mut item = ActionItem { times_carried, update_time: Some(stamp(m.now())), ..before.clone() };
+        let details = ActionItemCarried { review: review.name.clone(), times_carried };
+        save::<ActionItems>(m, &before, &mut item, |event| {
+            "council.actionItems.carry".clone_into(&mut event.action);
+            event.details = details.json();
+        })
+        .await?;
     }
     Ok(())
 }
