@@ -208,8 +208,11 @@ async fn entries_are_searched_summarised_and_tailed(suite: Suite) {
         assert_eq!(message.next_index, seen.last().map_or(18, |last| last + 1));
     }
     assert_eq!(seen, [18, 19, 20, 21, 22]);
-    let filter =
-        api::TailRequest { action_prefixes: vec!["scoring.".into()], snapshot_only: true, ..Default::default() };
+    let filter = api::TailRequest {
+        action_prefixes: vec!["registry.aliases.".into()],
+        snapshot_only: true,
+        ..Default::default()
+    };
     let mut tail = auditor(&suite).tail(filter).await.expect("a tail").into_inner();
     let message = tail.message().await.expect("a message").expect("one message");
     assert_eq!((message.entries.len(), message.next_index), (1, 23));

@@ -2,6 +2,7 @@
 
 use super::cases;
 use crate::support::{Caller, Suite, eventually, reason, stamp};
+use remit_api::audit::v1::Outcome;
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
@@ -128,7 +129,8 @@ async fn an_edit_voids_votes_and_nobody_approves_alone(suite: Suite) {
     let events = suite.entries(&format!("resource = \"{}\"", edited.name)).await;
     let events: Vec<_> = events.into_iter().filter_map(|entry| entry.event).collect();
     let traces = |action: &str| -> Vec<&str> {
-        events.iter().filter(|event| event.action == action).map(|event| event.trace_id.as_str()).collect()
+        let done = events.iter().filter(|event| event.action == action && event.outcome() == Outcome::Success);
+        done.map(|event| event.trace_id.as_str()).collect()
     };
     let votes = traces("council.proposals.vote");
     let deciding = *votes.last().expect("the votes are recorded");

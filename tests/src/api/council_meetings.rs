@@ -129,7 +129,7 @@ async fn an_escalated_proposal_needs_other_seats(suite: Suite) {
     let mut items = ActionItemServiceClient::new(seat(&suite, "mia").to("council"));
     let list = ListActionItemsRequest { filter: format!("origin = \"{}\"", first.name), ..Default::default() };
     let items = items.list_action_items(list).await.expect("a list").into_inner().action_items;
-    assert_eq!(items.iter().map(|item| item.owner.as_str()).collect::<Vec<_>>(), ["mia"], "it goes to somebody");
+    assert_eq!(items.iter().map(|item| item.owner.as_str()).collect::<Vec<_>>(), ["dan"], "it goes to somebody");
 
     let leo = SeatMember { body: STEERING.into(), seat: Some(new_seat("leo", "legal")) };
     let seated = decide(&suite, STEERING, "leo", Kind::SeatMember(leo), &["mia", "lea"]).await;

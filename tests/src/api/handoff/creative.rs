@@ -355,7 +355,7 @@ async fn ai_calls_for_people(suite: Suite) {
     activate(&suite, CREATIVE).await;
     permit(&suite).await;
     triggered(&suite, "h").await;
-    start(&suite, "h", "prompts/1").await.unwrap();
+    start(&suite, "h", PROMPT).await.unwrap();
     let mut ai = handoffs(&maker(&suite));
     let escalate = pb::EscalateHandoffRequest {
         name: name("h"),

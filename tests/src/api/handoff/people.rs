@@ -160,7 +160,7 @@ async fn a_lead_and_a_briefing_are_for_the_people_of_the_gate(suite: Suite) {
     };
     suite.advance(Duration::from_secs(4 * 24 * 3_600)).await;
     suite.settle().await;
-    refused(routing(&eve).acknowledge_briefing(read("eve")).await, "NOT_OF_THIS_GATE");
-    let read = routing(&olga).acknowledge_briefing(read("olga")).await.unwrap().into_inner();
+    refused(routing(&eve).acknowledge_briefing(read("eve-read")).await, "NOT_OF_THIS_GATE");
+    let read = routing(&olga).acknowledge_briefing(read("olga-read")).await.unwrap().into_inner();
     assert_eq!(read.acknowledged_by.unwrap().subject, "olga");
 }

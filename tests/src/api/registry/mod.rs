@@ -8,6 +8,7 @@ pub mod outputs;
 use super::cases;
 use crate::support::{Caller, Connection, Suite, reason};
 use futures::StreamExt as _;
+use remit_api::audit::v1::Outcome;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -215,7 +216,12 @@ async fn a_version_runs_only_by_a_proposal_and_stops_at_a_persons_word(suite: Su
     use ModelVersionState::{Approved, Evaluating, Restricted, Retired, Suspended};
     assert_eq!(states, [Evaluating, Approved, Suspended, Restricted, Retired]);
     let entries = suite.entries(&format!("resource = \"{name}\" AND action = \"registry.versions.transition\"")).await;
-    assert_eq!(entries.len(), 5);
+    let refused: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| entry.event.as_ref().filter(|event| event.outcome() == Outcome::Denied))
+        .collect();
+    assert_eq!(entries.len() - refused.len(), 5);
+    assert_eq!(refused.iter().map(|event| event.reason.as_str()).collect::<Vec<_>>(), ["MANDATE_REQUIRED"; 3]);
 }
 
 async fn what_a_version_is_never_changes(suite: Suite) {
