@@ -1,10 +1,12 @@
 //! The command line as people and pipelines use it: the binary itself, its output and its exit codes.
 
-use crate::support::{Process, Site};
-use remit_core::mandate::{ISSUER, Mandate, TYP, VoteEvidence};
-use remit_core::{ActorKind, Tenant, Timestamp, canonical};
+use crate::support::{Process, Site, eventually};
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::{
+    CreateModelRequest, CreateModelVersionRequest, GetModelVersionRequest, Model, ModelVersion,
+};
+use remit_core::{ActorKind, digest};
 use remit_policy::seed;
-use remit_runtime::auth::Signer;
 use std::path::{Path, PathBuf};
 
 /// Runs the binary to its end; its exit code and what it printed.
@@ -173,43 +175,6 @@ rater: ada
     assert_eq!((code, printed.contains("golden cases passed")), (0, true), "{printed}");
 }
 
-#[test]
-fn a_mandate_is_verified_without_a_server() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let dir = dir.path();
-    let (key, jwks) = (dir.join("council.key"), dir.join("council-jwks.json"));
-    let signer = Signer::kept(&key, &jwks, ISSUER, "mandates", "a key").expect("a key can be made");
-    let tenant = Tenant::new("acme").expect("a tenant");
-    let details = serde_json::json!({"choice": "APPROVE", "seat": "seat-0"});
-    let permission = "registry.versions.transition";
-    let mut mandate = Mandate::sample(&tenant, "promote_model", permission, "sha256:00".into(), Timestamp(0));
-    let digest = canonical::digest(&details).expect("JSON");
-    mandate.evidence.push(VoteEvidence { seat: "seat-0".into(), event: "e1".into(), digest });
-    let sign = |name: &str, mandate: &Mandate| write(dir, name, &signer.sign_as(TYP, mandate).expect("signed"));
-    let token = sign("mandate", &mandate);
-    let log = |details: &serde_json::Value| {
-        format!("{{}}\n{{\"index\":0,\"entry\":{{\"id\":\"e1\",\"details\":{details}}}}}\n")
-    };
-    let whole = write(dir, "whole", &log(&details));
-    let altered = write(dir, "altered", &log(&serde_json::json!({"choice": "REJECT", "seat": "seat-0"})));
-    let empty = write(dir, "empty", "{}\n");
-    let verify = |token: &Path, export: &Path| {
-        run(dir, &["mandate", "verify", text(token), "--keys", text(&jwks), "--export", text(export)])
-    };
-    let (code, printed) = verify(&token, &whole);
-    assert_eq!(code, 0, "{printed}");
-    assert!(words(&printed).contains("in the log 1 votes"), "{printed}");
-    for (export, reason) in [(&altered, "VOTE_ALTERED"), (&empty, "VOTE_MISSING")] {
-        let (code, printed) = verify(&token, export);
-        assert_eq!(code, 3, "{printed}");
-        assert!(printed.contains(reason), "{printed}");
-    }
-    mandate.ballot.votes.truncate(1);
-    let (code, printed) = verify(&sign("short", &mandate), &whole);
-    assert_eq!(code, 4, "{printed}");
-    assert!(printed.contains("MANDATE_INVALID"), "{printed}");
-}
-
 const PEOPLE: &str = "
 bodies:
   - body: bodies/steering-group
@@ -253,4 +218,85 @@ async fn a_constitution_is_made_from_a_file_once() {
     assert_eq!((code, printed.contains("CONSTITUTION_ALIVE")), (3, true), "{printed}");
     let (code, printed) = call(&["recover", "--seat", "leo", "--reason", "they all left"]);
     assert_eq!((code, printed.contains("SEAT_INVALID")), (2, true), "{printed}");
+}
+
+/// A proposal from the file to its effect, and what anybody can check of it afterwards with the log, the council's public
+/// key, and no server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_made_and_verified_by_hand() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = dir.path();
+    let site = Site::new(&[("all", "all")], "");
+    let mut process = site.start("all").await;
+    let url = site.url("all");
+    let as_ = |who: &str, roles: &[&str], groups: &[&str], args: &[&str]| {
+        let token = write(dir, "token", &site.token_in(who, ActorKind::Human, roles, groups));
+        run(dir, &[args, &["--server", &url, "--token-file", text(&token)]].concat())
+    };
+    let people = write(dir, "people.yaml", PEOPLE);
+    let (code, printed) = as_("root", &["admin"], &[], &["council", "bootstrap", text(&people)]);
+    assert_eq!(code, 0, "{printed}");
+
+    let mut models = ModelServiceClient::new(site.human("dara", &["operator"], "all"));
+    let model = Model { display_name: "m".into(), owner: "dara".into(), ..Default::default() };
+    let create = CreateModelRequest { model_id: "m".into(), model: Some(model), ..Default::default() };
+    models.create_model(create).await.expect("a model");
+    let version = ModelVersion {
+        provider: "in-house".into(),
+        artifact_digest: digest::sha256(b"m"),
+        intended_use: "tests".into(),
+        owner: "dara".into(),
+        ..Default::default()
+    };
+    let create =
+        CreateModelVersionRequest { parent: "models/m".into(), model_version: Some(version), ..Default::default() };
+    models.create_model_version(create).await.expect("a version");
+
+    let file = write(
+        dir,
+        "proposal.yaml",
+        "title: Retire it\nrationale: Nobody uses it.\nbody: bodies/steering-group\naction: {retire_model: {model_version: models/m/versions/1}}\n",
+    );
+    let (code, printed) = as_("root", &["admin"], &[], &["proposal", "create", "p", text(&file), "--json"]);
+    assert_eq!(code, 0, "{printed}");
+    let proposal: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let digest = proposal["contentDigest"].as_str().expect("a digest").to_owned();
+    let vote = |who: &str, group: &str, digest: &str| {
+        as_(who, &["member"], &[group], &["proposal", "vote", "p", "approve", "--digest", digest])
+    };
+    let (code, printed) = vote("ada", "marketing_lead", &format!("sha256:{}", "0".repeat(64)));
+    assert_eq!((code, printed.contains("CONTENT_CHANGED"), printed.contains(&digest)), (3, true, false), "{printed}");
+    let (code, printed) = vote("ada", "marketing_lead", &digest);
+    assert_eq!((code, printed.contains("OPEN")), (0, true), "{printed}");
+    let (code, printed) = vote("ben", "legal", &digest);
+    assert_eq!((code, printed.contains("EXECUTED")), (0, true), "{printed}");
+
+    let get = GetModelVersionRequest { name: "models/m/versions/1".into() };
+    let mandate = models.get_model_version(get).await.expect("it is there").into_inner().mandate;
+    let log = dir.join("log.ndjson");
+    eventually("the votes are in the log", || {
+        let (code, _) = as_("dpo", &["auditor"], &[], &["audit", "export", "--out", text(&log)]);
+        let votes = std::fs::read_to_string(&log).unwrap_or_default().matches("council.proposals.vote").count();
+        async move { code == 0 && votes >= 3 }
+    })
+    .await;
+    let keys = site.council_keys();
+    process.kill();
+
+    let token = write(dir, "mandate", &mandate);
+    let verify = |token: &Path, log: &Path| {
+        run(dir, &["mandate", "verify", text(token), "--keys", text(&keys), "--export", text(log)])
+    };
+    let (code, printed) = verify(&token, &log);
+    assert_eq!(code, 0, "{printed}");
+    assert!(words(&printed).contains("in the log 2 votes") && printed.contains("retire_model"), "{printed}");
+    let whole = std::fs::read_to_string(&log).expect("the export is there");
+    let altered = write(dir, "altered", &whole.replace("\"choice\":\"APPROVE\"", "\"choice\":\"REJECT\""));
+    let (code, printed) = verify(&token, &altered);
+    assert_eq!((code, printed.contains("EXPORT_REFUSED")), (3, true), "{printed}");
+    let mut forged = mandate.clone().into_bytes();
+    forged[mandate.len() / 2] ^= 1;
+    let forged = write(dir, "forged", &String::from_utf8_lossy(&forged));
+    let (code, printed) = verify(&forged, &log);
+    assert_eq!((code, printed.contains("MANDATE_INVALID")), (4, true), "{printed}");
 }

@@ -45,6 +45,8 @@ pub struct Mandate {
     pub iat: i64,
     /// From when it is valid, in seconds since 1970.
     pub nbf: i64,
+    /// When the vote was decided, in microseconds since 1970: a decision does not undo a stop that is younger.
+    pub decided: Timestamp,
     /// Until when, in seconds since 1970.
     pub exp: i64,
     /// The tenant.
@@ -94,6 +96,7 @@ impl Mandate {
             jti: format!("{}:{permission}:{request_digest}", tenant.as_str()),
             iat: seconds,
             nbf: seconds,
+            decided: now,
             exp: seconds.saturating_add(86_400),
             tenant: tenant.clone(),
             permission: permission.to_owned(),
@@ -138,6 +141,20 @@ impl Mandate {
             return Err(refuse("MANDATE_EXPIRED", format!("the mandate of {} is not valid at {now}", self.sub)));
         }
         self.check_decision()
+    }
+
+    /// Refuses a decision that is older than the last change of what it would let run: whoever stopped it meanwhile, or
+    /// decided otherwise, had the last word.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`MANDATE_OUTDATED`).
+    pub fn check_newer(&self, name: &str, changed: Timestamp) -> Result<()> {
+        if self.decided >= changed {
+            return Ok(());
+        }
+        let (proposal, decided) = (&self.sub, self.decided);
+        let what = format!("{name} changed at {changed}, after {proposal} was decided at {decided}: propose it again");
+        Err(refuse("MANDATE_OUTDATED", what))
     }
 
     /// Counts the votes again, and holds them against the rule, the jurisdiction and the floor. Needs nothing but the

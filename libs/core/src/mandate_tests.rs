@@ -14,6 +14,7 @@ fn mandate() -> Mandate {
         jti: "n1".into(),
         iat: 1_000_000,
         nbf: 1_000_000,
+        decided: NOW,
         exp: 1_000_100,
         tenant: Tenant::new("t0").unwrap(),
         permission: "registry.versions.transition".into(),
@@ -62,6 +63,14 @@ fn whatever_differs_is_refused_with_its_own_reason() {
     assert_eq!(spoil(|m| m.ballot.votes[0].voter = "lea".into()), "MANDATE_INVALID");
     assert_eq!(spoil(|m| m.ballot.proposer = "ann".into()), "MANDATE_INVALID");
     assert_eq!(spoil(|m| m.ballot.votes[0].seat = "eve".into()), "MANDATE_INVALID");
+}
+
+#[test]
+fn a_decision_does_not_undo_what_came_after_it() {
+    let mandate = mandate();
+    assert!(mandate.check_newer("models/m/versions/1", NOW).is_ok());
+    let later = mandate.check_newer("models/m/versions/1", Timestamp(NOW.0 + 1));
+    assert_eq!(later.unwrap_err().reason(), "MANDATE_OUTDATED");
 }
 
 #[test]

@@ -225,6 +225,16 @@ pub(crate) fn decide(proposal: &mut Proposal, state: ProposalState, reason: Stri
     proposal.update_time = Some(stamp(now));
 }
 
+/// A proposal as it is shown: a mandate that is not used up yet is nobody's to use but the council's.
+pub(crate) fn shown(mut proposal: Proposal) -> Proposal {
+    if proposal.state() == ProposalState::Executing
+        && let Some(execution) = &mut proposal.execution
+    {
+        execution.mandates.clear();
+    }
+    proposal
+}
+
 /// Marks the votes of the current round as not counting.
 pub(crate) fn void(proposal: &mut Proposal, reason: &str) {
     let round = proposal.round;

@@ -2,6 +2,7 @@
 
 use crate::ask::Ask;
 use crate::proposal::{act, ballot, counted, kind_of};
+use crate::time::at;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{Body, Proposal};
 use remit_api::handoff::v1::ActivateGateVersionRequest;
@@ -179,6 +180,7 @@ impl Step {
             jti: nonce,
             iat: seconds,
             nbf: seconds.saturating_sub(LEEWAY),
+            decided: at(&proposal.decide_time),
             exp: seconds.saturating_add(lifetime),
             tenant: tenant.clone(),
             permission: permission.to_owned(),

@@ -15,12 +15,13 @@ static NONCES: AtomicU64 = AtomicU64::new(0);
 fn sample<Q: Mandated>(tenant: &Tenant, kind: &str, permission: &str, request: &Q) -> Mandate {
     let sample = Mandate::sample(tenant, kind, permission, request.bare_digest(), Timestamp(0));
     let nonce = format!("{}-{}", std::process::id(), NONCES.fetch_add(1, Ordering::Relaxed));
-    Mandate { jti: nonce, exp: i64::from(u32::MAX), ..sample }
+    Mandate { jti: nonce, exp: i64::from(u32::MAX), decided: Timestamp(i64::MAX), ..sample }
 }
 
 /// Signs a mandate with the council's key in the directory of the issuer.
 fn signed(issuer_dir: &Path, mandate: &Mandate) -> String {
-    let signer = Signer::from_file(&issuer_dir.join("council.key"), ISSUER, "mandates").expect("the council has a key");
+    let (key, jwks) = (issuer_dir.join("council.key"), issuer_dir.join("council-jwks.json"));
+    let signer = Signer::kept(&key, &jwks, ISSUER, "mandates", "created").expect("the council has a key");
     signer.sign_as(TYP, mandate).expect("a mandate can be signed")
 }
 

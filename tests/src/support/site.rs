@@ -98,8 +98,14 @@ impl Site {
 
     /// A token for an actor.
     pub fn token(&self, subject: &str, kind: ActorKind, roles: &[&str]) -> String {
-        let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        let actor = Actor { subject: subject.to_owned(), kind, roles, role_groups: vec![], on_behalf_of: None };
+        self.token_in(subject, kind, roles, &[])
+    }
+
+    /// The same of an actor with role groups.
+    pub fn token_in(&self, subject: &str, kind: ActorKind, roles: &[&str], groups: &[&str]) -> String {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        let (roles, role_groups) = (owned(roles), owned(groups));
+        let actor = Actor { subject: subject.to_owned(), kind, roles, role_groups, on_behalf_of: None };
         self.signer.token(&self.tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed")
     }
 
@@ -133,6 +139,11 @@ impl Site {
     /// Where the processes keep the keys that they share.
     pub(super) fn issuer_dir(&self) -> PathBuf {
         self.dir.path().join("issuer")
+    }
+
+    /// The key set that mandates are verified with.
+    pub fn council_keys(&self) -> PathBuf {
+        self.issuer_dir().join("council-jwks.json")
     }
 
     /// The connection of one of Remit's own services.

@@ -343,6 +343,14 @@ impl Service {
             check_ids(m, &body.name, &request.seats).await?;
             let waits = |one: &Recovery| one.state() == RecoveryState::Asked && now < at(&one.expire_time);
             let asked = kept.recoveries.first().filter(|one| waits(one) && one.seats == request.seats).cloned();
+            let other = kept.recoveries.first().filter(|one| waits(one) && one.seats != request.seats);
+            if let Some(other) = other
+                && other.asker.as_ref().is_none_or(|asker| asker.subject != cx.actor.subject)
+            {
+                let seats: Vec<String> = other.seats.iter().map(said).collect();
+                let message = format!("another recovery waits to be confirmed, with these seats: {}", seats.join(", "));
+                return Err(Error::precondition("RECOVERY_WAITS", message));
+            }
             kept.recoveries.retain(|one| one.state() == RecoveryState::Done);
             let recovery = match asked {
                 Some(asked) => confirm(m, cx, &body, asked, &request.reason).await?,

@@ -200,13 +200,16 @@ impl Service {
             }
             execution.end_time = now;
             proposal.update_time = now;
+            proposal.state = ProposalState::Failed.into();
             let reason = cut(&execution.error, 2_000);
             let mut outcome = Outcome::Failure;
-            proposal.state = ProposalState::Failed.into();
             if error.is_none() {
                 execution.result = act_on(m, &before).await?;
                 outcome = Outcome::Success;
                 proposal.state = ProposalState::Executed.into();
+            } else {
+                // What nobody used shall be of no use to anybody: another attempt is signed anew.
+                execution.mandates.clear();
             }
             let details = moved(&proposal).json();
             save::<Proposals>(m, &before, &mut proposal, |event| {

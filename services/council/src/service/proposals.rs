@@ -59,7 +59,16 @@ async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<
     let ballot = ballot(proposal);
     let lacking = ballot.unreachable();
     if !lacking.is_empty() {
-        let message = format!("the eligible members of {} cannot meet its rule: {}", body.name, lacking.join(", "));
+        let lacking = lacking.join(", ");
+        let mut message = format!("the eligible members of {} cannot meet its rule: {lacking}", body.name);
+        let proposer = proposal.proposer.as_ref().map_or("", |actor| actor.subject.as_str());
+        if let Some(own) = proposal.electorate.iter().find(|seat| seat.subject == proposer) {
+            let why = format!(
+                "; {proposer}, who proposes it, cannot vote on it for {}: let somebody else propose",
+                own.role_group
+            );
+            message.push_str(&why);
+        }
         return Err(Error::precondition("QUORUM_UNREACHABLE", message));
     }
     let end = now.plus(period);
@@ -201,11 +210,12 @@ impl Service {
 
     pub(crate) async fn get_proposal(&self, cx: &Cx, request: GetProposalRequest) -> Result<Proposal> {
         ProposalName::parse(&request.name, "name")?;
-        self.get::<Proposals>(cx, &request.name).await
+        self.get::<Proposals>(cx, &request.name).await.map(proposal::shown)
     }
 
     pub(crate) async fn list_proposals(&self, cx: &Cx, request: ListProposalsRequest) -> Result<ListProposalsResponse> {
         let (proposals, next_page_token) = self.list::<Proposals>(cx, cx.page(&request)).await?;
+        let proposals = proposals.into_iter().map(proposal::shown).collect();
         Ok(ListProposalsResponse { proposals, next_page_token })
     }
 
@@ -273,8 +283,10 @@ impl Service {
             let now = m.now();
             check_open(&before, now)?;
             if request.content_digest != before.content_digest {
-                let message =
-                    format!("{} was edited: read it again, its digest is {}", before.name, before.content_digest);
+                let message = format!(
+                    "{} has another content than the one voted on: read it again, and vote by the digest that you read",
+                    before.name
+                );
                 return Err(Error::precondition("CONTENT_CHANGED", message));
             }
             let Some(chosen) = proposal::choice(request.choice()) else {

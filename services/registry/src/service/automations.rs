@@ -220,7 +220,12 @@ impl Service {
                 let mut automation = Automations::claim(m, &step.name).await?;
                 let (proposal, mandate) = match approval {
                     Some(request) => {
-                        (self.mandates.redeem(m, "approve_automation", request).await?.sub, request.mandate.clone())
+                        let mandate = self.mandates.redeem(m, "approve_automation", request).await?;
+                        if automation.state() == AutomationState::Suspended {
+                            let changed = automation.update_time.as_ref().map(time::of).unwrap_or_default();
+                            mandate.check_newer(&step.name, changed)?;
+                        }
+                        (mandate.sub, request.mandate.clone())
                     }
                     None => Default::default(),
                 };

@@ -249,6 +249,11 @@ impl Service {
         }
         let shown = asked.needs_mandate() || !req.mandate.is_empty();
         let mandate = if shown { Some(self.mandates.redeem(m, asked.act(), req).await?) } else { None };
+        if let Some(mandate) = &mandate
+            && !matches!(from, State::Proposed | State::Evaluating)
+        {
+            mandate.check_newer(&req.name, version.state_time.as_ref().map(time::of).unwrap_or_default())?;
+        }
         asked.check_evidence()?;
         check_content(&req.name, &req.content_digest, &version.content_digest)?;
         Ok(mandate)

@@ -118,6 +118,22 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| unreadable(path, error))
 }
 
+/// The message in a file, YAML or JSON. A key that is given twice is refused: the last would win in silence.
+///
+/// # Errors
+/// `InvalidArgument`: `FILE_UNREADABLE`, and `reason` if it is not such a message.
+pub(super) fn message<M: Message + Name + Default>(path: &Path, reason: &'static str) -> Result<M> {
+    parse(&text(path)?).map_err(|why| Error::invalid(reason, path.display().to_string(), why))
+}
+
+/// The message in a text, YAML or JSON.
+pub(super) fn parse<M: Message + Name + Default>(content: &str) -> std::result::Result<M, String> {
+    // JSON is a part of YAML.
+    let value: serde_norway::Value = serde_norway::from_str(content).map_err(|error| error.to_string())?;
+    let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
+    remit_api::from_json(json)
+}
+
 /// The bytes of a file.
 ///
 /// # Errors

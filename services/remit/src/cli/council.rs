@@ -1,7 +1,7 @@
 //! `remit council`: the constitution.
 
 use super::Group;
-use super::connect::{Session, answer, text};
+use super::connect::{Session, answer, message};
 use super::output::{Column, Output};
 use clap::Subcommand;
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
@@ -9,7 +9,7 @@ use remit_api::council::v1::{
     BootstrapRequest, Constitution, GetConstitutionRequest, NewSeat, RecoverConstitutionRequest,
 };
 use remit_core::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to do with the constitution.
 #[derive(Debug, Subcommand)]
@@ -62,21 +62,6 @@ const RECOVERY_COLUMNS: &[Column] = &[
     ("REASON", "reason", ""),
 ];
 
-/// Reads the request of a bootstrap. A key that is given twice is refused: the last would win in silence.
-///
-/// # Errors
-/// `InvalidArgument`: `FILE_UNREADABLE`, `CONSTITUTION_FILE_INVALID`.
-fn read(path: &Path) -> Result<BootstrapRequest> {
-    parse(&text(path)?).map_err(|why| Error::invalid("CONSTITUTION_FILE_INVALID", path.display().to_string(), why))
-}
-
-fn parse(content: &str) -> std::result::Result<BootstrapRequest, String> {
-    // JSON is a part of YAML.
-    let value: serde_norway::Value = serde_norway::from_str(content).map_err(|error| error.to_string())?;
-    let json = serde_json::to_value(value).map_err(|error| error.to_string())?;
-    remit_api::from_json(json)
-}
-
 fn seat(text: &str) -> Result<NewSeat> {
     let parts = text.split_once(':').and_then(|(id, rest)| Some((id, rest.rsplit_once(':')?)));
     match parts {
@@ -106,7 +91,7 @@ fn present(out: Output, constitution: &Constitution) -> Result<()> {
 pub(super) async fn run(group: Group<Command>) -> Result<()> {
     // What is wrong with a file is said before anybody is asked.
     let founding = match &group.command {
-        Command::Bootstrap { file } => read(file)?,
+        Command::Bootstrap { file } => message::<BootstrapRequest>(file, "CONSTITUTION_FILE_INVALID")?,
         Command::Show | Command::Recover { .. } => BootstrapRequest::default(),
     };
     let session = Session::open(&group.connection).await?;
@@ -129,6 +114,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::connect::parse;
     use super::*;
 
     const FILE: &str = "
@@ -146,7 +132,7 @@ bodies:
 
     #[test]
     fn a_constitution_is_read_from_a_file() {
-        let request = parse(FILE).unwrap();
+        let request: BootstrapRequest = parse(FILE).unwrap();
         let [steering, council] = &request.bodies[..] else { panic!("{request:?}") };
         assert_eq!((steering.zone.as_str(), steering.seats.len()), ("Europe/Zurich", 2));
         assert_eq!(council.seats[0].role_group, "sales_ops");
@@ -163,7 +149,7 @@ bodies:
             "bodies: 3\n",
             "",
         ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse::<BootstrapRequest>(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,14 +1,17 @@
 //! `remit proposal`.
 
 use super::Group;
-use super::connect::Session;
+use super::connect::{Session, answer, message};
 use super::list::{ListArgs, Page};
 use super::output::Column;
 use super::values::named;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
-use remit_api::council::v1::{GetProposalRequest, ListProposalsRequest, VoteChoice, VoteRequest};
+use remit_api::council::v1::{
+    CreateProposalRequest, GetProposalRequest, ListProposalsRequest, VoteChoice, VoteRequest,
+};
 use remit_core::Result;
+use std::path::PathBuf;
 
 /// What to do with proposals.
 #[derive(Debug, Subcommand)]
@@ -19,6 +22,17 @@ pub(crate) enum Command {
     Show {
         /// The proposal.
         name: String,
+    },
+    /// Propose something, and open the vote on it.
+    Create {
+        /// The id of the proposal.
+        id: String,
+        /// A file (YAML or JSON) with `title`, `rationale`, `body` and `action`, such as
+        /// `action: {lift_hold: {hold: holds/h1, reason: "the leak is closed"}}`; docs/authority.md names the acts.
+        file: PathBuf,
+        /// Leave it a draft.
+        #[arg(long)]
+        draft: bool,
     },
     /// Vote. The vote is bound to the content that the digest stands for.
     Vote {
@@ -78,6 +92,15 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 })
                 .await
         }
+        Command::Create { id, file, draft } => {
+            let request = CreateProposalRequest {
+                proposal_id: id,
+                proposal: Some(message(&file, "PROPOSAL_FILE_INVALID")?),
+                open: !draft,
+                request_id: session.request_id(),
+            };
+            session.show(client.create_proposal(request).await)
+        }
         Command::Show { name } => {
             let request = GetProposalRequest { name: named("proposals", &name) };
             session.show(client.get_proposal(request).await)
@@ -97,7 +120,14 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 comment,
                 request_id: session.request_id(),
             };
-            session.row(client.vote(request).await, COLUMNS)
+            answer(client.vote(request).await)?;
+            // The vote that decides executes: what became of that is what the voter wants to know.
+            let request = GetProposalRequest { name: named("proposals", &name) };
+            let proposal = answer(client.get_proposal(request).await)?;
+            if let Some(failed) = proposal.execution.as_ref().filter(|execution| !execution.error.is_empty()) {
+                session.out.note(&format!("approved, and not carried out: {}", failed.error));
+            }
+            session.out.list(&[proposal], COLUMNS)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::VerifyMandate;
 use crate::cli::{print_raw, text, unreadable};
+use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_core::mandate::Mandate;
 use remit_core::quorum::Choice;
 use remit_core::{Error, Result, canonical};
@@ -29,8 +30,11 @@ pub(super) async fn run(args: VerifyMandate) -> Result<()> {
     print_raw(describe(&mandate, found).as_bytes())
 }
 
-/// Looks every vote up in an export of the log, which `remit audit verify` checks; returns how many are there.
+/// Checks an export of the log as `remit audit verify` does, and looks every vote up in it; returns how many are there.
 fn find_votes(mandate: &Mandate, export: &Path) -> Result<usize> {
+    let file = std::fs::File::open(export).map_err(|error| unreadable(export, error))?;
+    verify_export(BufReader::new(file), &Beforehand::default())
+        .map_err(|refused| Error::precondition("EXPORT_REFUSED", format!("{}: {refused}", export.display())))?;
     let mut wanted: BTreeMap<&str, &str> =
         mandate.evidence.iter().map(|vote| (vote.event.as_str(), vote.digest.as_str())).collect();
     let all = wanted.len();
@@ -42,7 +46,7 @@ fn find_votes(mandate: &Mandate, export: &Path) -> Result<usize> {
         let id = entry.get("id").and_then(Value::as_str).unwrap_or_default();
         let Some(digest) = wanted.get(id) else { continue };
         let details = entry.get("details").unwrap_or(&Value::Null);
-        if canonical::digest(details)? != *digest {
+        if canonical::digest(details)? != *digest || !is_vote(mandate, entry) {
             let what = format!("the entry {id} does not say what the mandate says of this vote");
             return Err(Error::precondition("VOTE_ALTERED", what));
         }
@@ -55,6 +59,18 @@ fn find_votes(mandate: &Mandate, export: &Path) -> Result<usize> {
             Err(Error::precondition("VOTE_MISSING", what))
         }
     }
+}
+
+/// Whether an entry is the council's own, of a vote by a person on this proposal that was taken.
+fn is_vote(mandate: &Mandate, entry: &Value) -> bool {
+    let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let voter = text("/actor/subject");
+    text("/action") == "council.proposals.vote"
+        && text("/service") == "council"
+        && text("/outcome") == "SUCCESS"
+        && text("/resource") == mandate.sub
+        && text("/actor/kind") == "human"
+        && mandate.ballot.votes.iter().any(|vote| vote.voter == voter)
 }
 
 fn describe(mandate: &Mandate, found: Option<usize>) -> String {
