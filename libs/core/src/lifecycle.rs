@@ -92,6 +92,8 @@ pub struct Move<'a> {
     pub terms: bool,
     /// Whether the content that was decided about is named.
     pub content_pinned: bool,
+    /// Whether the version runs, and would do so for no other purposes, on no fewer conditions and the same terms.
+    pub narrows: bool,
     /// Whether the version was ever approved.
     pub ever_approved: bool,
     /// How many of its evaluations passed that somebody else than its creator made.
@@ -105,12 +107,13 @@ pub struct Move<'a> {
 }
 
 impl Move<'_> {
-    /// Whether the move takes effect only by a mandate of the council. Suspension never does: stopping must be fast,
-    /// starting must be agreed.
+    /// Whether the move takes effect only by a mandate of the council. Suspension never does, nor a restriction to less
+    /// than what runs: stopping must be fast, starting must be agreed.
     pub fn needs_mandate(&self) -> bool {
         match self.to {
             State::Suspended => false,
-            State::Approved | State::Restricted => true,
+            State::Restricted => !self.narrows,
+            State::Approved => true,
             State::Retired => self.ever_approved,
             State::Proposed | State::Evaluating => self.from == State::Suspended,
         }
@@ -172,7 +175,7 @@ impl Move<'_> {
                 format!("must name at least one purpose for {}", self.to),
             ));
         }
-        if self.to.may_run() && !self.content_pinned {
+        if self.to.may_run() && self.needs_mandate() && !self.content_pinned {
             return Err(Error::invalid(
                 "FIELD_REQUIRED",
                 "content_digest",
@@ -253,6 +256,7 @@ mod tests {
             conditions: 0,
             terms: false,
             content_pinned: true,
+            narrows: false,
             ever_approved: true,
             passed_evaluations: 1,
             prohibited: false,
@@ -295,6 +299,8 @@ mod tests {
         let stop = Move { caller: ActorKind::Human, ..ready(State::Approved, State::Suspended) };
         assert!(stop.check_asked().is_ok() && !stop.needs_mandate());
         assert_eq!(Move { reason: " ", ..stop.clone() }.check_asked().unwrap_err().reason(), "FIELD_REQUIRED");
+        let less = Move { narrows: true, content_pinned: false, ..ready(State::Approved, State::Restricted) };
+        assert!(less.check_asked().is_ok() && !less.needs_mandate(), "to do less needs nobody's consent");
         let ai = Move { caller: ActorKind::Ai, ..stop };
         assert_eq!(ai.check_asked().unwrap_err().reason(), "HUMAN_OR_SERVICE_REQUIRED");
     }

@@ -48,6 +48,12 @@ impl Sender<'_> {
         if let Some(owner) = SERVICES.iter().chain(&SHARED).find(|owner| reads_as(begins, owner)) {
             return Err(reserved(&event.action, owner, field));
         }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if !event.action.chars().all(plain) || matches!(begins, "remit" | "timer") {
+            let what =
+                "an action is of ASCII letters, digits, `.`, `_` and `-`, and is not one of the suite's".to_owned();
+            return Err(denied("ACTION_RESERVED", what, format!("{field}.action")));
+        }
         event.service.clone_from(me);
         event.actor_roles.clone_from(&self.actor.roles);
         event.actor = Some(own);

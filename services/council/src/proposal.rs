@@ -99,7 +99,8 @@ pub(crate) fn content_digest(proposal: &Proposal) -> String {
 
 /// Whether `actor` made this proposal.
 pub(crate) fn is_by(proposal: &Proposal, actor: &Actor) -> bool {
-    proposal.proposer.as_ref().is_some_and(|proposer| proposer.subject == actor.subject)
+    let kind = wire::actor(actor).kind;
+    proposal.proposer.as_ref().is_some_and(|proposer| proposer.subject == actor.subject && proposer.kind == kind)
 }
 
 /// The vote as it stands, for the counting. All that counts was pinned or written down with the proposal, so that whoever

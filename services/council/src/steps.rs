@@ -18,7 +18,7 @@ use remit_api::scoring::v1::ActivatePolicyVersionRequest;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::wire::Mandated as _;
 use remit_core::mandate::{ISSUER, Mandate, VoteEvidence};
-use remit_core::{Tenant, Timestamp, digest, name};
+use remit_core::{Tenant, digest, name};
 use std::time::Duration;
 use tonic::Status;
 
@@ -163,7 +163,7 @@ impl Step {
         proposal: &Proposal,
         body: &Body,
         nonce: String,
-        (tenant, now, lifetime): (&Tenant, Timestamp, Duration),
+        (tenant, lifetime): (&Tenant, Duration),
     ) -> Mandate {
         let permission = self.permission();
         let evidence = counted(proposal).map(|vote| VoteEvidence {
@@ -171,7 +171,8 @@ impl Step {
             event: vote.event.clone(),
             digest: vote.event_digest.clone(),
         });
-        let seconds = now.micros().div_euclid(1_000_000);
+        let decided = at(&proposal.decide_time);
+        let seconds = decided.micros().div_euclid(1_000_000);
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         Mandate {
             iss: ISSUER.to_owned(),
@@ -180,7 +181,7 @@ impl Step {
             jti: nonce,
             iat: seconds,
             nbf: seconds.saturating_sub(LEEWAY),
-            decided: at(&proposal.decide_time),
+            decided,
             exp: seconds.saturating_add(lifetime),
             tenant: tenant.clone(),
             permission: permission.to_owned(),

@@ -6,8 +6,9 @@ use super::{cases, council, handoff};
 use crate::support::{Caller, Suite, reason};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use remit_api::council::v1::PromoteModel;
 use remit_api::council::v1::action::Kind;
+use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
+use remit_api::council::v1::{CancelProposalRequest, PromoteModel, ProposalState, RetryProposalRequest};
 use remit_api::handoff::v1::ActivateGateVersionRequest;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
@@ -18,6 +19,7 @@ use remit_api::wire::Mandated;
 use remit_core::mandate::{Mandate, TYP};
 use remit_core::{Tenant, authority, canonical};
 use remit_runtime::Mandates;
+use std::time::Duration;
 use tonic::{Code, Response, Status};
 
 cases! {
@@ -28,6 +30,7 @@ cases! {
     a_gate_needs_its_mandate: ActivateGateVersion;
     a_mandate_is_taken_once_however_many_show_it_at_once: SetModelAlias;
     what_was_decided_is_proved_offline: Vote;
+    an_older_decision_does_not_undo_a_stop: RetryProposal, CancelProposal;
 }
 
 /// One way to show something that is no mandate for this request, and how it is refused.
@@ -246,4 +249,45 @@ async fn what_was_decided_is_proved_offline(suite: Suite) {
         assert_eq!(entries[0].event.clone().unwrap().action, "council.proposals.vote");
         assert_eq!(canonical::digest(&details).unwrap(), vote.digest, "the vote of {} is in the log", vote.seat);
     }
+}
+
+/// Approved, failed, stopped by a person, and tried again: the stop stands, and nobody was shown the mandate.
+async fn an_older_decision_does_not_undo_a_stop(suite: Suite) {
+    council::with_members(&suite).await;
+    create_model(&suite, "m").await.unwrap();
+    let version = create_version(&suite, "m", &[]).await;
+    transition(&suite.admin(), &version, ModelVersionState::Evaluating).await.unwrap();
+    let promotion = PromoteModel {
+        model_version: version.clone(),
+        alias: "-".into(),
+        purposes: vec!["lead-scoring".into()],
+        ..Default::default()
+    };
+    let decided = council::decide(&suite, council::STEERING, "p", Kind::PromoteModel(promotion), &["mia", "lea"]).await;
+    assert_eq!(decided.state(), ProposalState::Failed, "it has no evaluation");
+    assert!(decided.execution.clone().unwrap_or_default().mandates.is_empty(), "what is not used is shown to nobody");
+    suite.advance(Duration::from_secs(60)).await;
+    transition(&suite.admin(), &version, ModelVersionState::Suspended).await.unwrap();
+    evaluate(&suite, &version, true).await;
+
+    let retry = |id: &str| RetryProposalRequest { name: decided.name.clone(), request_id: id.into() };
+    let proposals = |caller: &Caller| ProposalServiceClient::new(caller.to("council"));
+    let stranger = suite.human("eve", &["admin"], &["legal"]);
+    let refused = proposals(&stranger).retry_proposal(retry("eve")).await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_ELIGIBLE");
+    proposals(&council::seat(&suite, "mia")).retry_proposal(retry("mia")).await.unwrap();
+    let again = async || council::get(&suite, &decided).await;
+    crate::support::eventually("it failed again", || async { again().await.state() == ProposalState::Failed }).await;
+    let error = again().await.execution.unwrap_or_default().error;
+    assert!(error.starts_with("MANDATE_OUTDATED"), "{error}");
+    let get = GetModelVersionRequest { name: version };
+    let stands = models(&suite.admin()).get_model_version(get).await.unwrap().into_inner();
+    assert_eq!(stands.state(), ModelVersionState::Suspended);
+    let cancel = CancelProposalRequest {
+        name: decided.name.clone(),
+        reason: "the version was stopped".into(),
+        ..Default::default()
+    };
+    let given_up = proposals(&council::seat(&suite, "lea")).cancel_proposal(cancel).await.unwrap().into_inner();
+    assert_eq!(given_up.state(), ProposalState::Cancelled);
 }

@@ -323,9 +323,9 @@ fn every_method_is_granted_to_some_role_and_people_decide() {
 
 /// The contract, with no kinds of actor for the methods of this name.
 fn without_kinds(method: &str) -> DescriptorPool {
-    fn each(message: &mut Value, field: &str, mut change: impl FnMut(&mut Value)) {
+    fn each(message: &mut Value, field: &str, change: impl FnMut(&mut Value)) {
         let list = message.as_message_mut().unwrap().get_field_by_name_mut(field).unwrap();
-        list.as_list_mut().unwrap().iter_mut().for_each(|item| change(item));
+        list.as_list_mut().unwrap().iter_mut().for_each(change);
     }
     let pool = remit_api::pool();
     let policy = pool.get_extension_by_name("remit.options.v1.method_policy").unwrap();

@@ -128,7 +128,6 @@ impl Service {
             execution.attempts = execution.attempts.saturating_add(1);
             execution.start_time = now;
             execution.end_time = now.filter(|_| failed);
-            // Anew for every start: one that failed for good may have outlived its mandates.
             execution.mandates = mandates;
             execution.error = refused.unwrap_or_default();
             let reason = cut(&execution.error, 2_000);
@@ -149,13 +148,15 @@ impl Service {
 
     /// Signs the mandates of a proposal that was approved, if its body may still decide it.
     async fn mandates_of(&self, m: &mut Mutation, proposal: &Proposal) -> Result<Vec<api::Mandate>> {
-        let (tenant, now, lifetime) = (m.tenant().clone(), m.now(), self.mandates.lifetime);
+        let (tenant, lifetime) = (m.tenant().clone(), self.mandates.lifetime);
         let body = Bodies::get(m.tx(), &tenant, &proposal.body).await?;
         check_jurisdiction(m, &body, proposal).await?;
         let mut mandates = Vec::new();
-        for step in steps(proposal) {
-            let nonce = m.new_id();
-            let mandate = step.mandate(proposal, &body, nonce.clone(), (&tenant, now, lifetime));
+        for (at, step) in steps(proposal).into_iter().enumerate() {
+            // The decision's own, and not the attempt's: however often it is tried, it takes effect once, and not after its
+            // time.
+            let nonce = format!("{}:{}:{at}", proposal.name, proposal.round);
+            let mandate = step.mandate(proposal, &body, nonce.clone(), (&tenant, lifetime));
             // What nobody would accept is not worth signing.
             mandate.check_decision()?;
             let token = self.mandates.sign(&mandate)?;
@@ -208,7 +209,7 @@ impl Service {
                 outcome = Outcome::Success;
                 proposal.state = ProposalState::Executed.into();
             } else {
-                // What nobody used shall be of no use to anybody: another attempt is signed anew.
+                // What nobody used is shown to nobody: another attempt signs the same again.
                 execution.mandates.clear();
             }
             let details = moved(&proposal).json();

@@ -263,7 +263,13 @@ impl Service {
             }
             let (seats, now) = (seats(m.tx(), &cx.tenant, &before.body).await?, m.now());
             let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
-            seat::acting(&cx.actor, &before.body, &seats, &delegations, now)?;
+            let seat = seat::acting(&cx.actor, &before.body, &seats, &delegations, now)?;
+            if before.actor.as_ref().is_some_and(|who| who.subject == seat.subject) {
+                return Err(Error::denied(
+                    "OWN_BREAK_GLASS",
+                    "whoever stands in for the person who did it is not another",
+                ));
+            }
             let mut used = BreakGlassUse {
                 review_time: Some(stamp(m.now())),
                 reviewer: Some(wire::actor(&cx.actor)),

@@ -10,6 +10,7 @@ use crate::proposal::{
 };
 use crate::seat;
 use crate::steps::cut;
+use crate::steps::steps;
 use crate::store::{Bodies, CONSTITUTION, Constitutions, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
@@ -152,6 +153,15 @@ pub(super) async fn expire_proposal(m: &mut Mutation, name: &str) -> Result<()> 
     let reason = "the voting period ended without a decision".to_owned();
     decide(&mut proposal, ProposalState::Expired, reason, m.now());
     save::<Proposals>(m, &before, &mut proposal, |event| "council.proposals.expire".clone_into(&mut event.action)).await
+}
+
+/// Refuses whoever neither made a proposal nor sits in the body that decides it.
+async fn check_concerned(m: &mut Mutation, cx: &Cx, proposal: &Proposal) -> Result<()> {
+    if proposal::is_by(proposal, &cx.actor) {
+        return Ok(());
+    }
+    let seats = seats(m.tx(), &cx.tenant, &proposal.body).await?;
+    seat::acting(&cx.actor, &proposal.body, &seats, &[], m.now()).map(drop)
 }
 
 impl Service {
@@ -398,11 +408,10 @@ impl Service {
         ProposalName::parse(&request.name, "name")?;
         let cancel = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &request.name).await?;
-            check_state(&before, &[ProposalState::Draft, ProposalState::Open, ProposalState::Escalated])?;
-            if !proposal::is_by(&before, &cx.actor) {
-                let seats = seats(m.tx(), &cx.tenant, &before.body).await?;
-                seat::acting(&cx.actor, &before.body, &seats, &[], m.now())?;
-            }
+            // One that failed too: nobody shall try again what people gave up.
+            let open = [ProposalState::Draft, ProposalState::Open, ProposalState::Escalated, ProposalState::Failed];
+            check_state(&before, &open)?;
+            check_concerned(m, cx, &before).await?;
             let mut proposal = before.clone();
             decide(&mut proposal, ProposalState::Cancelled, request.reason.clone(), m.now());
             close(m, &before, &proposal).await?;
@@ -419,6 +428,11 @@ impl Service {
             let before = Proposals::claim(m, &request.name).await?;
             if before.state() != ProposalState::Failed {
                 return Err(Error::precondition("NOT_FAILED", format!("{} did not fail", before.name)));
+            }
+            check_concerned(m, cx, &before).await?;
+            if steps(&before).is_empty() {
+                let message = format!("{} was for the council itself to carry out: propose it again", before.name);
+                return Err(Error::precondition("NOT_REPEATABLE", message));
             }
             let (state, update_time) = (ProposalState::Approved.into(), Some(stamp(m.now())));
             let mut proposal = Proposal { state, update_time, ..before.clone() };

@@ -60,6 +60,22 @@ fn check(automation: &Automation) -> Result<()> {
     fields::names(&automation.model_versions, "automation.model_versions", ModelVersionName::parse)
 }
 
+/// Refuses to take work out of an automation: until all functions have approved, it stops what it does, and an edit must
+/// not let that go on.
+///
+/// # Errors
+/// `PermissionDenied` (`AUTOMATION_KEEPS`).
+fn check_kept(before: &Automation, after: &Automation) -> Result<()> {
+    let lost = |was: &[String], now: &[String]| was.iter().find(|one| !now.contains(one)).cloned();
+    // One that names no task is about whatever its versions do; naming some is about less.
+    let narrowed = before.tasks.is_empty() && !after.tasks.is_empty() && !before.model_versions.is_empty();
+    let lost = lost(&before.tasks, &after.tasks).or_else(|| lost(&before.model_versions, &after.model_versions));
+    let Some(lost) = lost.or_else(|| narrowed.then(|| "what it does not name".to_owned())) else { return Ok(()) };
+    let name = &before.name;
+    let what = format!("{lost} stays with {name}: register another automation without it, and have that approved");
+    Err(Error::denied("AUTOMATION_KEEPS", what))
+}
+
 async fn check_versions(m: &mut Mutation, automation: &Automation) -> Result<()> {
     let tenant = m.tenant().clone();
     let names: Vec<&str> = automation.model_versions.iter().map(String::as_str).collect();
@@ -151,6 +167,7 @@ impl Service {
                     return Ok(before);
                 }
                 check(&automation)?;
+                check_kept(&before, &automation)?;
                 // Versions do not go away: those that were there before need no look.
                 if automation.model_versions != before.model_versions {
                     check_versions(m, &automation).await?;

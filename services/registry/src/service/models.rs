@@ -144,6 +144,7 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let mut model = Models::claim(m, &req.model).await?;
                 let mandate = self.mandates.redeem(m, "promote_model", &req).await?;
+                mandate.check_newer(&model.name, model.update_time.as_ref().map(time::of).unwrap_or_default())?;
                 let moves = moves(&model, &req)?;
                 let mut versions = BTreeMap::new();
                 let names: BTreeSet<&String> = moves.iter().flat_map(|(_, from, to)| [to, from]).collect();

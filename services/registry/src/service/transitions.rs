@@ -227,7 +227,13 @@ impl Service {
             .ok_or_else(|| Error::internal(format!("{} is in no state", version.name)))?;
         let terms: Option<&ApprovalTerms> = req.terms.as_ref();
         let counts = version.evaluations.iter().filter(|evaluation| evaluation.passed && !evaluation.self_reported);
+        let all = |those: &[String], among: &[String]| those.iter().all(|one| among.contains(one));
+        let narrows = from.may_run()
+            && all(&req.purposes, &version.purposes)
+            && all(&version.conditions, &req.conditions)
+            && req.terms == version.terms;
         let asked = Move {
+            narrows,
             version: &req.name,
             from,
             to,

@@ -38,6 +38,8 @@ fn decided<Q: Mandated>(registry: &Service, kind: &str, permission: &'static str
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let caller = Cx { method: permission, ..cx(ActorKind::Service, "remit-council") };
     let mut mandate = Mandate::sample(&caller.tenant, kind, permission, request.bare_digest(), registry.db.now());
+    // A decision that is newer than whatever was done.
+    mandate.decided = Timestamp(i64::MAX);
     mandate.jti = format!("nonce-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     request.set_mandate(registry.mandates.sign(&mandate).unwrap());
     (caller, request)

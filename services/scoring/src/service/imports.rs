@@ -116,7 +116,7 @@ impl Service {
         if terms.existing == api::ExistingTask::Refuse {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
-        self.refuse_ratings(&cx.tenant, &mut parsed, &terms).await?;
+        self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
         let mut answer = api::ImportTasksResponse {
             rows: parsed.rows,
             bad_rows: parsed.bad_rows,
@@ -160,11 +160,11 @@ impl Service {
         Ok(())
     }
 
-    /// Refuses the rows whose ratings are not the importer's to give, so that they are reported with their lines.
-    async fn refuse_ratings(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
-        let rated = parsed.tasks.iter().filter(|(_, (task, _))| !task.ratings.is_empty());
-        let rated: Vec<String> = rated.map(|(id, _)| id.clone()).collect();
-        for group in rated.chunks(GROUP) {
+    /// Refuses the rows whose ratings are not the importer's to give, and those that would move a task out of the way of a
+    /// hold, so that they are reported with their lines.
+    async fn refuse_forbidden(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
+        let ids: Vec<String> = parsed.tasks.keys().cloned().collect();
+        for group in ids.chunks(GROUP) {
             let ids: Vec<&str> = group.iter().map(String::as_str).collect();
             let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
             let present: BTreeMap<&str, _> =
@@ -172,13 +172,20 @@ impl Service {
             for id in group {
                 let Some((given, line)) = parsed.tasks.get(id) else { continue };
                 let before = present.get(id.as_str()).copied();
-                match terms.apply(before, given, self.db.now()) {
-                    Err(error) if error.kind() == Kind::PermissionDenied => {
-                        let line = *line;
-                        parsed.tasks.remove(id);
-                        parsed.refuse(line, bad("rater", error.reason(), error.message()));
+                let line = *line;
+                let (column, answer) = match terms.apply(before, given, self.db.now()) {
+                    Ok(after) => {
+                        let moved = before.zip(after.as_ref());
+                        ("function", moved.map_or(Ok(()), |(before, after)| self.check_held(tenant, before, after)))
                     }
-                    other => drop(other?),
+                    Err(error) => ("rater", Err(error)),
+                };
+                match answer {
+                    Err(error) if error.kind() == Kind::PermissionDenied => {
+                        parsed.tasks.remove(id);
+                        parsed.refuse(line, bad(column, error.reason(), error.message()));
+                    }
+                    other => other?,
                 }
             }
         }

@@ -1,12 +1,14 @@
 //! Single tasks: create, read, change, remove, rate, export.
 
 use super::Service;
+use crate::assessment::{Scope, engaged};
 use crate::cache::{Rules, Written};
 use crate::store::tasks::TaskRow;
 use crate::store::{self, Head};
 use crate::table::{SEEDED_AXES, Writer};
 use crate::{evaluation, pattern, rating, task};
 use futures::TryStreamExt as _;
+use remit_api::council::v1 as council;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Repeatable, Updatable as _, mask, time};
 use remit_core::details::{Details as _, TaskRated};
@@ -257,6 +259,7 @@ impl Service {
                 if task == before.task {
                     return Ok(message(&before, &rules));
                 }
+                self.check_held(&cx.tenant, &before.task, &task)?;
                 let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;
                 let answer = message(&after, &rules);
                 written = Some(write(m, head, Some(&before), after, rules, fill).await?);
@@ -265,6 +268,29 @@ impl Service {
             .await?;
         self.caches.take(&cx.tenant, written).await;
         Ok(changed)
+    }
+
+    /// Refuses to move a task out of the way of a hold: what one person stopped, no edit lets go on.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`HOLD_ENGAGED`).
+    pub(super) fn check_held(&self, tenant: &Tenant, before: &api::Task, after: &api::Task) -> Result<()> {
+        let now = self.db.now();
+        let covers = |task: &api::Task, hold: &council::Hold| {
+            let scope = Scope { task: "", function: &task.function, model_version: "", gate: &task.gate };
+            scope.covers(hold.scope.as_ref())
+        };
+        let left = self.caches.tenant(tenant).holds.with(|holds| {
+            let left = |hold: &&council::Hold| engaged(hold, now) && covers(before, hold) && !covers(after, hold);
+            holds.values().find(left).map(|hold| hold.name.clone())
+        });
+        match left {
+            None => Ok(()),
+            Some(hold) => {
+                let what = format!("{hold} covers the task, and would not after this: lift it by a proposal first");
+                Err(Error::denied("HOLD_ENGAGED", what))
+            }
+        }
     }
 
     pub(crate) async fn delete_task(&self, cx: &Cx, request: api::DeleteTaskRequest) -> Result<()> {

@@ -23,7 +23,7 @@ cases! {
     a_guardrail_that_was_withdrawn_since_is_not_published;
     high_stakes_ask_for_their_version_tags_before_the_run: StartRun;
     a_held_gate_takes_no_variants: OverrideHandoff;
-    work_names_a_task_that_is_there: CreateHandoff, UpdateHandoff;
+    work_names_a_task_that_is_there: CreateHandoff;
 }
 
 fn inputs() -> pb::RunInputs {

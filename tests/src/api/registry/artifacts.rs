@@ -117,6 +117,13 @@ async fn an_edit_voids_the_approval_of_an_automation(suite: Suite) {
     assert_eq!(same.state(), AutomationState::Approved);
     let edited = automations(&person).update_automation(update("data_flow")).await.unwrap().into_inner();
     assert_eq!((edited.state(), edited.proposal.as_str()), (AutomationState::Proposed, ""));
+    let emptied = UpdateAutomationRequest {
+        automation: Some(Automation { name: made.name.clone(), ..Default::default() }),
+        update_mask: mask(&["model_versions"]),
+        request_id: String::new(),
+    };
+    let emptied = automations(&person).update_automation(emptied).await;
+    assert_eq!(refusal(emptied), "AUTOMATION_KEEPS", "no edit lets work go on that it stops");
     let again = ApproveAutomationRequest { request_id: "again".into(), ..approve.clone() };
     assert_eq!(refusal(automations(&council).approve_automation(mandated(again)).await), "CONTENT_CHANGED");
     let fresh = ApproveAutomationRequest { content_digest: edited.content_digest, ..approve };

@@ -1,6 +1,6 @@
 //! Checks: what AI may do now.
 
-use super::{create, decide, decisions, task};
+use super::{create, decide, decisions, task, tasks};
 use crate::api::cases;
 use crate::api::council::{approve, propose, seat, with_members};
 use crate::support::{Suite, eventually, reason, stamp};
@@ -143,6 +143,22 @@ async fn a_check_follows_approval_purpose_decision_suspension_and_holds(suite: S
     let engage = EngageHoldRequest { hold_id: "h1".into(), hold: Some(hold), ..Default::default() };
     holds.engage_hold(engage).await.unwrap();
     eventually("the hold is seen", || async { check(&suite, &request).await.holds == ["holds/h1"] }).await;
+    let function = Hold {
+        scope: Some(Scope { target: Some(scope::Target::Function("functions/paid_media".into())) }),
+        reason: "stop all of it".into(),
+        ..Default::default()
+    };
+    let engage = EngageHoldRequest { hold_id: "h2".into(), hold: Some(function), ..Default::default() };
+    holds.engage_hold(engage).await.unwrap();
+    let both = ["holds/h1", "holds/h2"];
+    eventually("the other hold is seen", || async { check(&suite, &request).await.holds == both }).await;
+    let moved = UpdateTaskRequest {
+        task: Some(Task { name: "tasks/t".into(), function: "functions/software".into(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["function".into()] }),
+        ..Default::default()
+    };
+    let moved = tasks(&suite).update_task(moved).await.unwrap_err();
+    assert_eq!(reason(&moved), "HOLD_ENGAGED", "no edit takes work out of a hold");
 
     let summary =
         decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
