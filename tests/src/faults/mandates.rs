@@ -16,8 +16,8 @@ async fn two_replicas_take_a_mandate_once() {
         return eprintln!("no PostgreSQL: not tested here");
     };
     let toml = format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());
-    let site = Site::new(&[("one", "registry"), ("two", "registry")], &toml);
-    let _running = [site.start("one").await, site.start("two").await];
+    let site = Site::new(&[("audit", "audit"), ("one", "registry"), ("two", "registry")], &toml);
+    let _running = [site.start("audit").await, site.start("one").await, site.start("two").await];
     let people = |process: &str| ModelServiceClient::new(site.human("dara", &["admin"], process));
     let model = Model { display_name: "Writer".into(), owner: "dara".into(), ..Default::default() };
     let create = CreateModelRequest { model_id: "writer".into(), model: Some(model), ..Default::default() };
