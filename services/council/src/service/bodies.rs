@@ -1,6 +1,6 @@
 //! Bodies, their members and delegations.
 
-use super::constitutions::end_seat;
+use super::ballots::settle_departed;
 use super::{Service, insert, save};
 use crate::store::{Bodies, Delegations, Members, delegations, seats};
 use crate::time::{Month, at, days};
@@ -14,6 +14,7 @@ use remit_api::types::TimeRange;
 use remit_api::wire::time::{parse, stamp};
 use remit_api::wire::{self, range, required};
 use remit_core::authority::STEERING_GROUP;
+use remit_core::details::{Details as _, SeatChanged};
 use remit_core::name::{BodyName, DelegationName, MemberName};
 use remit_core::{Error, Result, Tenant, name};
 use remit_runtime::Cx;
@@ -173,4 +174,30 @@ pub(super) async fn begin_reviews(m: &mut Mutation, body: &Body) -> Result<()> {
     }
     let tenant = m.tenant().clone();
     timers::cancel(m.tx(), &tenant, &review_timer(body)).await.map(drop)
+}
+
+pub(super) fn seat_changed(member: &Member, proposal: &str) -> SeatChanged {
+    SeatChanged {
+        proposal: proposal.to_owned(),
+        subject: member.subject.clone(),
+        role_group: member.role_group.clone(),
+    }
+}
+
+/// Ends a membership, and settles the votes that are open without it.
+pub(super) async fn end_seat(
+    m: &mut Mutation,
+    before: &Member,
+    proposal: &str,
+    action: &'static str,
+) -> Result<Member> {
+    let mut member = Member { active: false, end_time: Some(stamp(m.now())), ..before.clone() };
+    let details = seat_changed(&member, proposal);
+    save::<Members>(m, before, &mut member, |event| {
+        action.clone_into(&mut event.action);
+        event.details = details.json();
+    })
+    .await?;
+    settle_departed(m, name::parent(&member.name), &member.subject).await?;
+    Ok(member)
 }

@@ -1,8 +1,7 @@
 //! The constitution: its one beginning, its changes by proposals, and its recovery.
 
 use super::action_items::plan;
-use super::bodies::begin_reviews;
-use super::proposals::settle_departed;
+use super::bodies::{begin_reviews, end_seat, seat_changed};
 use super::{Service, insert, save};
 use crate::body;
 use crate::constitution::{
@@ -20,7 +19,7 @@ use remit_api::council::v1::{
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, required};
 use remit_core::authority::{ACTS, AUTOMATION_COUNCIL, STEERING_GROUP};
-use remit_core::details::{BodyAmended, ConstitutionMade, ConstitutionRecovered, Details as _, SeatChanged};
+use remit_core::details::{BodyAmended, ConstitutionMade, ConstitutionRecovered, Details as _};
 use remit_core::{Error, Kind, Result, Tenant, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, Tx};
@@ -192,14 +191,6 @@ async fn give_seats(m: &mut Mutation, body: &Body, given: &[NewSeat], proposal: 
     Ok(())
 }
 
-fn seat_changed(member: &Member, proposal: &str) -> SeatChanged {
-    SeatChanged {
-        proposal: proposal.to_owned(),
-        subject: member.subject.clone(),
-        role_group: member.role_group.clone(),
-    }
-}
-
 /// Gives a seat as an approved proposal says; returns the name of the member.
 pub(super) async fn seat_member(m: &mut Mutation, proposal: &Proposal, a: &SeatMember) -> Result<String> {
     let body = Bodies::claim(m, &a.body).await?;
@@ -216,24 +207,6 @@ pub(super) async fn unseat_member(m: &mut Mutation, proposal: &Proposal, a: &Uns
     let before = Members::claim(m, &a.member).await?;
     let member = end_seat(m, &before, &proposal.name, "council.members.unseat").await?;
     Ok(member.name)
-}
-
-/// Ends a membership, and settles the votes that are open without it.
-pub(super) async fn end_seat(
-    m: &mut Mutation,
-    before: &Member,
-    proposal: &str,
-    action: &'static str,
-) -> Result<Member> {
-    let mut member = Member { active: false, end_time: Some(stamp(m.now())), ..before.clone() };
-    let details = seat_changed(&member, proposal);
-    save::<Members>(m, before, &mut member, |event| {
-        action.clone_into(&mut event.action);
-        event.details = details.json();
-    })
-    .await?;
-    settle_departed(m, name::parent(&member.name), &member.subject).await?;
-    Ok(member)
 }
 
 /// The constitution with its bodies, members and acts as they are now.

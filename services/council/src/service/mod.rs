@@ -2,6 +2,7 @@
 //! with its audit event.
 
 mod action_items;
+mod ballots;
 mod bodies;
 mod constitutions;
 mod controls;

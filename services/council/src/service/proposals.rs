@@ -1,38 +1,29 @@
 //! Proposals from the draft to the end of the vote.
 
-use super::action_items::plan;
+use super::ballots::{close, timer_id};
 use super::constitutions::{check_jurisdiction, missing, pin};
 use super::holds::check_liftable;
 use super::{Service, insert, save};
 use crate::body::{class_rule, raised};
 use crate::proposal::{
-    self, ballot, check_open, check_state, content_digest, decide, depart, kind_of, moved, settle, tally, void,
+    self, ballot, check_open, check_state, content_digest, decide, kind_of, moved, settle, tally, void,
 };
 use crate::seat;
-use crate::steps::cut;
 use crate::steps::steps;
 use crate::store::{Bodies, CONSTITUTION, Constitutions, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
-    ActionItem, Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
+    Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
     ListProposalsRequest, ListProposalsResponse, OpenProposalRequest, Proposal, ProposalState, Recusal, RecuseRequest,
     RetryProposalRequest, Seat, UpdateProposalRequest, VoteRequest,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, mask, required};
-use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
 use remit_core::{Error, Kind, Result, canonical, etag, name, quorum};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
-
-fn timer_id(proposal: &str) -> String {
-    format!("proposal.expire:{proposal}")
-}
-
-/// Within how many days somebody is to see to an escalated proposal.
-const ESCALATION_DAYS: u64 = 7;
 
 /// Refuses what its body may not decide, and what cannot be executed whatever the vote.
 async fn check_action(m: &mut Mutation, proposal: &Proposal, body: &Body) -> Result<()> {
@@ -81,66 +72,6 @@ async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<
     (proposal.decide_time, proposal.decide_reason) = (None, String::new());
     let id = timer_id(&proposal.name);
     timers::schedule(m.tx(), &tenant, &id, "proposal.expire", end, proposal.name.as_bytes()).await
-}
-
-/// Ends the timer of a vote that is over, and sees to it that an escalation goes to somebody.
-async fn close(m: &mut Mutation, before: &Proposal, proposal: &Proposal) -> Result<()> {
-    if before.state() != ProposalState::Open || proposal.state() == ProposalState::Open {
-        return Ok(());
-    }
-    let tenant = m.tenant().clone();
-    timers::cancel(m.tx(), &tenant, &timer_id(&proposal.name)).await?;
-    if proposal.state() == ProposalState::Escalated {
-        escalate(m, proposal).await?;
-    }
-    Ok(())
-}
-
-/// Leaves an action item for whoever can fill the seats: somebody who still votes in the body, else one of the steering
-/// group, which is above all.
-async fn escalate(m: &mut Mutation, proposal: &Proposal) -> Result<()> {
-    let tenant = m.tenant().clone();
-    let left = ballot(proposal).eligible().next().map(|seat| seat.subject.clone());
-    let above = seats(m.tx(), &tenant, STEERING_GROUP).await?;
-    let out = |subject: &str| {
-        let recused = proposal.recusals.iter().any(|recusal| recusal.subject == subject);
-        recused || proposal.electorate.iter().any(|seat| seat.departed && seat.subject == subject)
-    };
-    let above = above.into_iter().map(|seat| seat.subject).find(|subject| !out(subject));
-    let proposer = || proposal.proposer.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default();
-    let item = ActionItem {
-        title: cut(&format!("Seat others, or withdraw: {}", proposal.title), 200),
-        description: cut(&format!("{} is escalated: {}.", proposal.name, proposal.decide_reason), 4_000),
-        owner: left.or(above).unwrap_or_else(proposer),
-        origin: proposal.name.clone(),
-        ..ActionItem::default()
-    };
-    plan(m, "", ESCALATION_DAYS, item).await.map(drop)
-}
-
-/// Counts the open votes of a body anew without the seat of a member who left it.
-pub(super) async fn settle_departed(m: &mut Mutation, body: &str, subject: &str) -> Result<()> {
-    let tenant = m.tenant().clone();
-    for open in Proposals::in_states(m.tx(), &tenant, &[ProposalState::Open.word()]).await? {
-        if open.body != body {
-            continue;
-        }
-        let before = Proposals::claim(m, &open.name).await?;
-        let mut proposal = before.clone();
-        if before.state() != ProposalState::Open || !depart(&mut proposal, subject) {
-            continue;
-        }
-        settle(&mut proposal, m.now());
-        close(m, &before, &proposal).await?;
-        let details = moved(&proposal).json();
-        save::<Proposals>(m, &before, &mut proposal, |event| {
-            "council.proposals.settle".clone_into(&mut event.action);
-            event.reason = format!("{subject} left {body}");
-            event.details = details;
-        })
-        .await?;
-    }
-    Ok(())
 }
 
 /// Ends a vote whose time is over.

@@ -2,7 +2,7 @@
 //! them. A wait that runs out calls the next person of the gate's ladder; it never decides.
 
 use super::clocks::{self, kinds};
-use super::leads::{self, Lead};
+use super::leads::{self, Lead, put_decision};
 use super::{calendars, work};
 use crate::gate_rules;
 use crate::principal::words;
@@ -23,7 +23,7 @@ pub(super) async fn start(m: &mut Mutation, held: &[&pb::Routing], due: Timestam
         return Ok(());
     }
     for routing in held {
-        put_work(m, routing).await?;
+        put_decision(m, routing).await?;
     }
     start_clock(m, held, due).await
 }
@@ -32,22 +32,6 @@ async fn start_clock(m: &mut Mutation, held: &[&pb::Routing], due: Timestamp) ->
     let clock = m.new_id();
     routings::hold(m, held, &clock).await?;
     clocks::schedule(m, DECIDE, &clock, kinds::DECIDE, due).await
-}
-
-/// Puts a held lead into the work queue, or replaces it there.
-pub(super) async fn put_work(m: &mut Mutation, routing: &pb::Routing) -> Result<()> {
-    let held = routing.held.clone().unwrap_or_default();
-    let item = pb::WorkItem {
-        resource: routing.name.clone(),
-        kind: pb::WorkKind::Decision.into(),
-        responsible: held.responsible,
-        due_time: held.due_time,
-        breached: routing.breaches.iter().any(|breach| breach.clock == DECIDE),
-        offered_at: held.offered_at,
-        gate_version: routing.gate_version.clone(),
-        routings: Vec::new(),
-    };
-    work::put(m, &item).await
 }
 
 /// A person has decided about a held lead: its wait is over.

@@ -2,9 +2,9 @@
 
 use super::clocks::{self, kinds};
 use super::held::fill;
-use super::{decisions, work};
+use super::work;
 use crate::principal::{self, group, person};
-use crate::store::clocks::ACCEPT;
+use crate::store::clocks::{ACCEPT, DECIDE};
 use crate::store::{GateVersions, Routings, routings};
 use crate::{gate_rules, lead_rules};
 use remit_api::handoff::v1 as pb;
@@ -125,7 +125,7 @@ impl Lead {
         match routing.state() {
             RoutingState::Assigned | RoutingState::SalesOps => put_work(m, &routing).await?,
             // In the queue under its own kind from when its clock starts.
-            RoutingState::Held => decisions::put_work(m, &routing).await?,
+            RoutingState::Held => put_decision(m, &routing).await?,
             RoutingState::Accepted | RoutingState::Nurture | RoutingState::Unspecified => {
                 work::remove(m, pb::WorkKind::Lead, &routing.name).await?;
             }
@@ -169,6 +169,22 @@ pub(super) async fn put_work(m: &mut Mutation, routing: &pb::Routing) -> Result<
         due_time: last.and_then(|assignment| assignment.due_time).filter(|_| !with_sales_ops),
         breached: !routing.breaches.is_empty() && with_sales_ops,
         offered_at: last.and_then(|assignment| assignment.assign_time),
+        gate_version: routing.gate_version.clone(),
+        routings: Vec::new(),
+    };
+    work::put(m, &item).await
+}
+
+/// Puts a held lead into the work queue, or replaces it there.
+pub(super) async fn put_decision(m: &mut Mutation, routing: &pb::Routing) -> Result<()> {
+    let held = routing.held.clone().unwrap_or_default();
+    let item = pb::WorkItem {
+        resource: routing.name.clone(),
+        kind: pb::WorkKind::Decision.into(),
+        responsible: held.responsible,
+        due_time: held.due_time,
+        breached: routing.breaches.iter().any(|breach| breach.clock == DECIDE),
+        offered_at: held.offered_at,
         gate_version: routing.gate_version.clone(),
         routings: Vec::new(),
     };

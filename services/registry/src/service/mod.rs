@@ -3,6 +3,7 @@
 mod aliases;
 mod artifacts;
 mod automations;
+mod expiry;
 mod lineage;
 mod models;
 mod outputs;

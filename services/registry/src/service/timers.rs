@@ -2,47 +2,19 @@
 //! anything.
 
 use super::Service;
+use super::expiry::{ENDS, STOPS, end, schedule};
 use super::transitions::{Cause, enter};
-use crate::inventory;
 use crate::store::models::ModelVersions;
 use futures::future::BoxFuture;
-use remit_api::registry::v1::{ModelVersion, ModelVersionState, ModelVersionTransition};
-use remit_api::wire::time;
+use remit_api::registry::v1::{ModelVersionState, ModelVersionTransition};
 use remit_core::lifecycle::GRACE;
-use remit_core::{Error, Result, Timestamp};
-use remit_store::{Mutation, Records as _, Timer, TimerHandler, timers};
+use remit_core::{Error, Result};
+use remit_store::{Mutation, Records as _, Timer, TimerHandler};
 
-/// The kind of the timer that restricts.
-const ENDS: &str = "approval.end";
-/// The kind of the timer that suspends.
-const STOPS: &str = "approval.stop";
 /// The action of both in the log.
 const EXPIRED: &str = "registry.versions.expire";
 /// What both come from.
 const ENDED: Cause<'static> = Cause { action: EXPIRED, model: None, withdrawn: None };
-
-/// When the approval by which a version runs ends; `None` if it does not end by itself, or the version does not run.
-fn end(version: &ModelVersion) -> Option<Timestamp> {
-    let terms = version.terms.as_ref().filter(|_| inventory::may_run(version.state()))?;
-    terms.expire_time.as_ref().map(time::of)
-}
-
-async fn schedule(m: &mut Mutation, kind: &str, version: &str, due: Timestamp) -> Result<()> {
-    // The time is part of the id: a later approval adds a timer of its own, and never waits for one that fires just now
-    // and waits for the version.
-    let id = format!("{kind}:{version}:{}", due.micros());
-    let tenant = m.tenant().clone();
-    timers::schedule(m.tx(), &tenant, &id, kind, due, version.as_bytes()).await
-}
-
-/// Plans the end of the approval of a version that has just been moved. What was planned before stays, and does nothing
-/// when it is due.
-pub(super) async fn plan_expiry(m: &mut Mutation, version: &ModelVersion) -> Result<()> {
-    match end(version) {
-        Some(end) => schedule(m, ENDS, &version.name, end).await,
-        None => Ok(()),
-    }
-}
 
 /// The approval has ended: a person decides on the results from now on.
 async fn restrict(m: &mut Mutation, timer: &Timer, name: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::aliases::{Why, point};
 use super::models::save;
-use super::{Service, check_content, timers};
+use super::{Service, check_content, expiry};
 use crate::inventory;
 use crate::store::artifacts::ArtifactVersions;
 use crate::store::models::{self, ModelVersions, Models};
@@ -208,7 +208,7 @@ impl Service {
                 };
                 version.review_by = req.terms.as_ref().and_then(|terms| terms.review_by).or(version.review_by);
                 enter(m, &mut version, change, Cause { action: MOVED, model, withdrawn: None }).await?;
-                timers::plan_expiry(m, &version).await?;
+                expiry::plan_expiry(m, &version).await?;
                 Ok(version)
             })
             .await
