@@ -36,7 +36,13 @@ async fn two_replicas_take_a_mandate_once() {
             ..Default::default()
         };
         let made = people("one").create_model_version(create).await.expect("a version").into_inner();
-        let evaluation = Evaluation { id: "e1".into(), suite: "holdout".into(), passed: true, ..Default::default() };
+        let evaluation = Evaluation {
+            id: "e1".into(),
+            suite: "holdout".into(),
+            metrics: [("auc".to_owned(), 0.8)].into(),
+            passed: true,
+            ..Default::default()
+        };
         let add = AddEvaluationRequest { name: made.name.clone(), evaluation: Some(evaluation), ..Default::default() };
         ModelServiceClient::new(site.human("ben", &["admin"], "one")).add_evaluation(add).await.expect("an evaluation");
         let to = |state: ModelVersionState| TransitionModelVersionRequest {
