@@ -163,8 +163,11 @@ impl Service {
     /// Refuses the rows whose ratings are not the importer's to give, and those that would move a task out of the way of a
     /// hold, so that they are reported with their lines.
     async fn refuse_forbidden(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
-        let ids: Vec<String> = parsed.tasks.keys().cloned().collect();
-        for group in ids.chunks(GROUP) {
+        // Most files have neither: their rows are read once, where they are imported.
+        let held = self.any_hold(tenant);
+        let looked_at = parsed.tasks.iter().filter(|(_, (task, _))| held || !task.ratings.is_empty());
+        let looked_at: Vec<String> = looked_at.map(|(id, _)| id.clone()).collect();
+        for group in looked_at.chunks(GROUP) {
             let ids: Vec<&str> = group.iter().map(String::as_str).collect();
             let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
             let present: BTreeMap<&str, _> =

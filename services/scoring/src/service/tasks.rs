@@ -270,6 +270,12 @@ impl Service {
         Ok(changed)
     }
 
+    /// Whether any hold stops work now.
+    pub(super) fn any_hold(&self, tenant: &Tenant) -> bool {
+        let now = self.db.now();
+        self.caches.tenant(tenant).holds.with(|holds| holds.values().any(|hold| engaged(hold, now)))
+    }
+
     /// Refuses to move a task out of the way of a hold: what one person stopped, no edit lets go on.
     ///
     /// # Errors
