@@ -1,6 +1,7 @@
 //! What belongs to the call in progress: its trace and its deadline, carried by the task.
 
 use std::fmt;
+use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// A position in a distributed trace, as in the W3C header `traceparent`.
@@ -59,6 +60,11 @@ impl fmt::Display for Trace {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
     }
 }
+
+/// The other end of the connection that a request came through, among its extensions; a call within the process has
+/// none. Behind a proxy it is the proxy: what a header says of addresses is a claim of whoever sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
 
 /// The call that the current task works for.
 #[derive(Debug, Clone, Copy)]

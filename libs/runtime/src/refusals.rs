@@ -105,6 +105,9 @@ mod tests {
             tenant: Tenant::new("acme").unwrap(),
             actor: Actor { subject: subject.to_owned(), ..Actor::service("x") },
             service: None,
+            issuer: String::new(),
+            token_id: String::new(),
+            issued: 0,
             expires: 0,
         };
         let (ann, bob, now) = (who("ann"), who("bob"), Instant::now());

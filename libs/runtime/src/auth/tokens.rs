@@ -25,6 +25,12 @@ pub struct Identity {
     pub actor: Actor,
     /// Which of the suite's own services the caller is; none for everybody else, programs of other issuers included.
     pub service: Option<&'static str>,
+    /// The `iss` of the token.
+    pub issuer: String,
+    /// The `jti` of the token; empty if it has none.
+    pub token_id: String,
+    /// When the token was issued, in seconds since 1970; 0 if it does not say.
+    pub issued: u64,
     /// When the token expires, in seconds since 1970.
     pub expires: u64,
 }
@@ -96,6 +102,8 @@ struct Received {
     nbf: Option<f64>,
     #[serde(default)]
     iat: Option<f64>,
+    #[serde(default)]
+    jti: String,
 }
 
 /// The path of a file in the issuer's directory, as a source of keys.
@@ -378,6 +386,9 @@ impl Authenticator {
                 on_behalf_of: claims.on_behalf_of,
             },
             service,
+            issuer: set.issuer.clone(),
+            token_id: claims.jti,
+            issued: claims.iat.unwrap_or_default() as u64,
             expires: claims.exp as u64,
         })
     }

@@ -4,6 +4,7 @@ use super::Dispatch;
 use crate::config::Server;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -60,12 +61,12 @@ impl Connections {
     }
 
     /// Serves one accepted connection on a task of its own.
-    pub(crate) fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    pub(crate) fn serve(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         // Without it small answers wait about 40 ms for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let life = Life {
             builder: self.builder.clone(),
-            dispatch: self.dispatch.clone(),
+            dispatch: self.dispatch.from(peer),
             // A tenth more or less, so that connections made together do not end together.
             age: self.age.map(|age| age.mul_f64(rand::random_range(0.9..1.1))),
             grace: self.grace,

@@ -109,7 +109,7 @@ pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::
         tokio::select! {
             () = &mut delay => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.serve(stream, tls.clone()),
+                Ok((stream, peer)) => connections.serve(stream, peer, tls.clone()),
                 Err(error) => {
                     // Out of file descriptors, most likely: give back some before trying again.
                     tracing::warn!(%error, "a connection could not be accepted");

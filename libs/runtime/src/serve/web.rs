@@ -1,11 +1,13 @@
 //! What a request on the port is: gRPC, gRPC-Web, or plain HTTP; and who may ask from a browser.
 
+use crate::context::Peer;
 use crate::layers::Stack;
 use futures::future::BoxFuture;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
@@ -24,15 +26,24 @@ pub(crate) struct Dispatch {
     web: Web,
     http: axum::Router,
     origins: Arc<[HeaderValue]>,
+    peer: Option<Peer>,
 }
 
 impl Dispatch {
     pub(crate) fn new(stack: Stack, http: axum::Router, origins: &[String]) -> Self {
         let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-        Self { web: GrpcWebLayer::new().layer(stack.clone()), grpc: stack, http, origins }
+        Self { web: GrpcWebLayer::new().layer(stack.clone()), grpc: stack, http, origins, peer: None }
     }
 
-    async fn handle(mut self, request: Request<Incoming>) -> Response<Body> {
+    /// The same for a connection from `peer`.
+    pub(crate) fn from(&self, peer: SocketAddr) -> Self {
+        Self { peer: Some(Peer(peer)), ..self.clone() }
+    }
+
+    async fn handle(mut self, mut request: Request<Incoming>) -> Response<Body> {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let origin = request.headers().get(header::ORIGIN).filter(|origin| self.origins.contains(origin)).cloned();
         let answer = if kind.starts_with(b"application/grpc-web") {
