@@ -13,6 +13,7 @@ use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::types;
 use remit_core::ActorKind;
 use remit_core::details::{ActionRefused, Details as _};
+use std::time::Duration;
 use tonic::{Code, Status};
 
 cases! {
@@ -64,8 +65,22 @@ async fn a_program_reports_only_what_it_did_itself(suite: Suite) {
     let own = event(&suite, "own", "crm.leads.merge", "crm", service).await;
     crm.append(one(own.clone())).await.expect("it is recorded");
     crm.append(one(own.clone())).await.expect("a resend is harmless");
+    // When that was recorded is no word of its own, and a resend at another time is the same event.
+    suite.advance(Duration::from_secs(3_600)).await;
+    let long_ago = Some(prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 });
+    crm.append(one(api::Event { recorded_at: long_ago, ..own.clone() })).await.expect("it is recorded already");
     let entries = suite.entries("action = \"crm.leads.merge\"").await;
     let recorded = entries[0].event.clone().expect("an event");
+    assert_eq!((recorded.occurred_at, recorded.recorded_at), (own.occurred_at, own.recorded_at));
+    let late = api::Event { id: "late".into(), occurred_at: long_ago, recorded_at: long_ago, ..own.clone() };
+    let now = stamp(suite.now().await);
+    crm.append(one(late)).await.expect("it is recorded");
+    let late = suite.entries("id = \"late\"").await.remove(0).event.expect("an event");
+    assert_eq!((late.occurred_at, late.recorded_at), (long_ago, Some(now)));
+    let ahead = Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: 0 });
+    let ahead = api::Event { id: "ahead".into(), occurred_at: ahead, ..own.clone() };
+    let status = crm.append(one(ahead)).await.expect_err("it has not happened yet");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "TIME_OUT_OF_RANGE"));
     let actor = recorded.actor.expect("an actor");
     assert_eq!((entries.len(), recorded.service.as_str(), actor.subject.as_str()), (1, "crm", "crm"));
     // The roles are those of its token, in which that of the suite's own services has no effect.
