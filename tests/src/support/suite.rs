@@ -218,6 +218,19 @@ impl Suite {
         self.bearing(&self.token(subject, kind, roles, groups))
     }
 
+    /// A program with roles that acts for a person.
+    pub fn acting_for(&self, subject: &str, roles: &[&str], person: &str) -> Caller {
+        let actor = Actor {
+            subject: subject.to_owned(),
+            kind: ActorKind::Service,
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            role_groups: Vec::new(),
+            on_behalf_of: Some(person.to_owned()),
+        };
+        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600));
+        self.bearing(&token.expect("a token can be signed"))
+    }
+
     /// A person with roles and groups.
     pub fn human(&self, subject: &str, roles: &[&str], groups: &[&str]) -> Caller {
         self.caller(subject, ActorKind::Human, roles, groups)
