@@ -1,11 +1,14 @@
 //! Runs: only with what is there and approved, and never into a gate under a hold.
 
 use super::super::cases;
-use super::super::registry::{approve_artifact, create_artifact};
+use super::super::registry::{
+    approve_artifact, create_artifact, create_model, create_version, decided, evaluate, models, transition,
+};
 use super::leads::{batch, lead, route, route_batches};
 use super::{
     CREATIVE, GUARDRAIL, MODEL, PROMPT, ROUTING, STYLE_GUIDE, TASK, activate, claim, content, decide, deliver,
-    director, get, handoffs, listed, maker, name, permit, publish, requester, start, start_with, triggered, variants,
+    director, get, handoffs, listed, maker, name, permit, publish, ready, requester, start, start_with, triggered,
+    variants,
 };
 use crate::support::{Suite, eventually, reason};
 use remit_api::council::v1 as council;
@@ -17,10 +20,12 @@ use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::scoring::v1 as scoring;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::types::Stakes;
+use remit_api::wire::Mandated as _;
 use tonic::Code;
 
 cases! {
     a_run_starts_only_with_what_exists_and_is_approved: StartRun;
+    a_run_keeps_to_what_the_approval_requires: StartRun;
     a_guardrail_that_was_withdrawn_since_is_neither_taken_in_nor_published;
     high_stakes_ask_for_their_version_tags_before_the_run: StartRun;
     a_held_gate_takes_no_variants: OverrideHandoff;
@@ -38,8 +43,7 @@ fn inputs() -> pb::RunInputs {
 }
 
 async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     let draft = create_artifact(&suite, "draft", registry::ArtifactKind::Prompt).await;
     let missing = "artifacts/prompt/versions/9";
@@ -66,9 +70,45 @@ async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
     assert_eq!(running.state(), State::AiRunning);
 }
 
+async fn a_run_keeps_to_what_the_approval_requires(suite: Suite) {
+    ready(&suite).await;
+    let looser = create_artifact(&suite, "looser", registry::ArtifactKind::Guardrail).await;
+    approve_artifact(&suite, &looser).await;
+    create_model(&suite, "strict").await.unwrap();
+    let version = create_version(&suite, "strict", &[GUARDRAIL.to_owned()]).await;
+    evaluate(&suite, &version, true).await;
+    transition(&suite.admin(), &version, registry::ModelVersionState::Evaluating).await.unwrap();
+    let terms = registry::ApprovalTerms { required_artifacts: vec![GUARDRAIL.into()], ..Default::default() };
+    let approval = registry::TransitionModelVersionRequest {
+        purposes: vec!["tests".into()],
+        terms: Some(terms),
+        ..decided(&suite, &version, registry::ModelVersionState::Approved).await.bare()
+    };
+    let approval = suite.mandated("promote_model", "registry.versions.transition", approval);
+    models(&suite.admin()).transition_model_version(approval).await.unwrap();
+    let decisions = DecisionServiceClient::new(suite.admin().to("scoring"));
+    eventually("scoring permits the version", || async {
+        let check =
+            scoring::CheckTaskRequest { task: TASK.into(), model_version: version.clone(), ..Default::default() };
+        decisions.clone().check_task(check).await.unwrap().into_inner().verdict() == scoring::Verdict::Permit
+    })
+    .await;
+    triggered(&suite, "h").await;
+    let with = |guardrail: &str| pb::RunInputs {
+        model_version: version.clone(),
+        guardrail_version: guardrail.into(),
+        ..inputs()
+    };
+    for other in [looser.name.as_str(), ""] {
+        let refused = start_with(&suite, "h", with(other)).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "APPROVAL_CONDITION_UNMET"));
+        assert!(refused.message().contains(GUARDRAIL), "{}", refused.message());
+    }
+    assert_eq!(start_with(&suite, "h", with(GUARDRAIL)).await.unwrap().state(), State::AiRunning);
+}
+
 async fn a_guardrail_that_was_withdrawn_since_is_neither_taken_in_nor_published(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
@@ -95,8 +135,7 @@ async fn a_guardrail_that_was_withdrawn_since_is_neither_taken_in_nor_published(
 }
 
 async fn high_stakes_ask_for_their_version_tags_before_the_run(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     // Stricter than before: nobody has to agree.
     let mut client = super::gates(&suite.admin());
     let next = pb::CreateGateVersionRequest {
@@ -167,8 +206,7 @@ async fn a_held_gate_routes_no_leads_on_any_path(suite: Suite) {
 }
 
 async fn a_held_gate_takes_no_variants(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     triggered(&suite, "later").await;
     start(&suite, "h", PROMPT).await.unwrap();
