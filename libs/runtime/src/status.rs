@@ -125,6 +125,8 @@ pub fn foreign(status: Status) -> Error {
         Code::ResourceExhausted => Kind::ResourceExhausted,
         Code::Unavailable | Code::Cancelled => Kind::Unavailable,
         Code::DeadlineExceeded => Kind::DeadlineExceeded,
+        // So end our own streams, which live no longer than their token: the next call has another.
+        Code::Unauthenticated if reason(&status) == "TOKEN_EXPIRED" => Kind::Unavailable,
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss | Code::Unauthenticated | Code::Unimplemented => {
             let code = status.code();
             return Error::internal(format!("a service answered {code:?}: {}", status.message())).with_source(status);
