@@ -240,13 +240,15 @@ impl Tokens {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ed25519_dalek::SigningKey;
+    use crate::auth::Authenticator;
+    use crate::config::Config;
 
-    #[test]
-    fn a_service_token_is_renewed_long_before_it_expires() {
-        let signer = Signer::from_key(&SigningKey::from_bytes(&[7; 32]), "remit", "remit").unwrap();
-        let lifetime = Duration::from_secs(600);
-        let tokens = Tokens { signer: Arc::new(signer), lifetime, cache: Mutex::default() };
+    #[tokio::test]
+    async fn a_service_token_is_renewed_long_before_it_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_toml(&format!("data.dir = {:?}", dir.path().display().to_string())).unwrap();
+        let (_, signers) = Authenticator::open(&config).await.unwrap();
+        let tokens = Peers::new(&[], &config.peers, signers.services, Duration::from_secs(600)).unwrap().tokens;
         let tenant = Tenant::new("acme").unwrap();
         let header = || tokens.header("audit", &tenant).unwrap();
         let first = header();

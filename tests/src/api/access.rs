@@ -1,6 +1,7 @@
 //! What is said of tokens after they were issued: revoked ones count nowhere, and roles that are assigned inside Remit
 //! count everywhere, from one moment to the next.
 
+use super::audit::http_request;
 use super::cases;
 use crate::support::{Caller, Connection, Suite, eventually, reason};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -41,6 +42,12 @@ async fn everywhere(who: &Caller, wanted: &str) {
     }
 }
 
+/// The status of a page for whoever has a token.
+async fn page(suite: &Suite, token: &str) -> u16 {
+    let path = format!("/tlog/{}/checkpoint", suite.tenant_id());
+    http_request(&suite.urls()["audit"], &path, Some(token)).await.0
+}
+
 fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
     let status = answer.expect_err("a refusal");
     (status.code(), reason(&status))
@@ -75,6 +82,7 @@ async fn a_revoked_token_counts_nowhere_until_it_is_lifted(suite: Suite) {
     let leaked = suite.token("mallory", ActorKind::Human, &["admin"], &[]);
     let (thief, mallory) = (suite.bearing(&leaked), suite.human("mallory", &["admin"], &[]));
     everywhere(&thief, "").await;
+    assert_ne!(page(&suite, &leaked).await, 401);
     let mut tail = AuditServiceClient::new(thief.to("audit"));
     let mut tail = tail.tail(TailRequest::default()).await.expect("a stream").into_inner();
 
@@ -84,6 +92,7 @@ async fn a_revoked_token_counts_nowhere_until_it_is_lifted(suite: Suite) {
     let made = operator.create_revocation(revoke("leak", one.clone())).await.expect("it is revoked").into_inner();
     assert!(made.expire_time.is_some() && !made.block, "{made:?}");
     everywhere(&thief, "TOKEN_REVOKED").await;
+    assert_eq!(page(&suite, &leaked).await, 401, "nor over HTTP");
     let ended = async {
         loop {
             match tail.message().await {

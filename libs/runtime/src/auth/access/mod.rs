@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The service that keeps revocations and role assignments.
 const COUNCIL: &str = "council";
-/// How long the first callers of a tenant wait for what is known of it.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the first callers of a tenant wait for what is known of it: as long as a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// After how long without a call and without an open stream a tenant is followed no longer.
 const IDLE: Duration = Duration::from_secs(600);
 /// How often an open stream is held against what changes by time alone: the end of an assignment, the age of what is

@@ -1,8 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::known::Item;
 use super::*;
-use crate::auth::Signer;
-use ed25519_dalek::SigningKey;
 use remit_api::council::v1::{Revocation, RoleAssignment};
 use remit_api::types;
 use remit_api::wire::time::stamp;
@@ -211,10 +209,11 @@ async fn who_comes_first_waits_and_who_knows_nothing_for_long_refuses() {
     stale.judge(&token, token_time()).unwrap();
 }
 
-fn access(more: &str, here: &[&'static str]) -> Access {
-    let config = Config::from_toml(more).unwrap();
-    let signer = Signer::from_key(&SigningKey::from_bytes(&[7; 32]), "remit", "remit").unwrap();
-    let peers = Peers::new(here, &config.peers, Arc::new(signer), Duration::from_secs(600)).unwrap();
+async fn access(more: &str, here: &[&'static str]) -> Access {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_toml(&format!("data.dir = {:?}\n{more}", dir.path().display().to_string())).unwrap();
+    let (_, signers) = Authenticator::open(&config).await.unwrap();
+    let peers = Peers::new(here, &config.peers, signers.services, Duration::from_secs(600)).unwrap();
     Access::open(&config, here, &peers, CancellationToken::new())
 }
 
@@ -225,9 +224,9 @@ const AWAY: &str = "peers.council = \"http://127.0.0.1:1\"";
 async fn a_process_without_a_council_knows_of_no_revocation_and_one_that_cannot_reach_it_refuses() {
     let token = Arc::new((0, token("ann")));
     let soon = Some(Instant::now() + Duration::from_millis(20));
-    let alone = access("", &["audit"]).admit(token.clone(), soon).await.unwrap();
+    let alone = access("", &["audit"]).await.admit(token.clone(), soon).await.unwrap();
     assert!(Arc::ptr_eq(&alone.verified, &token) && alone.followed.is_none());
-    let away = access(AWAY, &["audit"]);
+    let away = access(AWAY, &["audit"]).await;
     assert_eq!(away.admit(token.clone(), soon).await.err().unwrap().reason(), "ACCESS_UNKNOWN");
     // The suite's own services are not held against it: the council could not even be asked.
     let own = Identity { service: Some("audit"), ..token.1.clone() };
@@ -236,7 +235,7 @@ async fn a_process_without_a_council_knows_of_no_revocation_and_one_that_cannot_
 
 #[tokio::test]
 async fn a_tenant_is_given_up_when_nobody_asks_and_nothing_is_open() {
-    let access = access(AWAY, &["audit"]);
+    let access = access(AWAY, &["audit"]).await;
     let (shared, tenant) = (access.0.unwrap(), Tenant::new("acme").unwrap());
     let begun = Instant::now().checked_sub(IDLE * 2).unwrap();
     let old = Arc::new(Followed { begun, ..Followed::new(PATIENCE) });
@@ -254,7 +253,7 @@ async fn a_tenant_is_given_up_when_nobody_asks_and_nothing_is_open() {
 
 #[tokio::test]
 async fn a_connection_to_the_council_carries_so_many_streams_and_no_more() {
-    let shared = access(&format!("server.max_streams = 4\n{AWAY}"), &["audit"]).0.unwrap();
+    let shared = access(&format!("server.max_streams = 4\n{AWAY}"), &["audit"]).await.0.unwrap();
     let open = || shared.ways.open.lock().unwrap().len();
     let mut taken: Vec<_> = (0..5).map(|_| shared.ways.take()).collect();
     assert_eq!(open(), 3, "two on each");
