@@ -206,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_ours_that_outlived_its_token_can_be_made_again() {
+        let expired = Error::new(Kind::Unauthenticated, "TOKEN_EXPIRED", "the token has expired");
+        let back = foreign(to_status(expired));
+        assert_eq!((back.kind(), back.reason()), (Kind::Unavailable, "TOKEN_EXPIRED"));
+    }
+
+    #[test]
     fn a_defect_shows_a_fixed_text_and_no_cause() {
         let error = Error::internal("row 17 is broken").with_source(std::io::Error::other("password hunter2"));
         let status = to_status(error);
