@@ -106,6 +106,7 @@ mod tests {
             actor: Actor { subject: subject.to_owned(), ..Actor::service("x") },
             service: None,
             issuer: String::new(),
+            email: None,
             token_id: String::new(),
             issued: 0,
             expires: 0,

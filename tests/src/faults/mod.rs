@@ -1,5 +1,6 @@
 //! What goes wrong outside of the program: kills, locks, taken ports, absent and newer databases.
 
+mod access;
 mod audit;
 mod mandates;
 mod scoring;

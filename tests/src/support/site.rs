@@ -83,7 +83,8 @@ impl Site {
         let path = path.to_str().expect("a temporary path is text");
         let only: &[&str] = if service == "all" { &[] } else { &["--only", service] };
         let mut process = Process::start(self.dir.path(), name, &[&["serve", "--config", path], only].concat());
-        let system = SystemServiceClient::new(self.human("starter", &["admin"], name));
+        // As one of the suite's own services: people are let in only when the council is there too.
+        let system = SystemServiceClient::new(self.service("council", name));
         eventually("the process answers", || {
             let printed = if process.is_running() { None } else { Some(process.printed()) };
             let mut system = system.clone();

@@ -1,5 +1,7 @@
-//! Who calls, and whether they may: tokens after RFC 8725, permissions from the descriptor set.
+//! Who calls, and whether they may: tokens after RFC 8725, what the council said of them since, permissions from the
+//! descriptor set.
 
+mod access;
 mod issuer;
 mod keys;
 mod permissions;
@@ -8,7 +10,12 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use access::token_time;
+pub(crate) use access::{Access, Entrance};
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
 pub use tokens::{Authenticator, Identity, Signers};
+
+/// The role that only identities of the suite itself can have.
+pub const SERVICE_ROLE: &str = "service";

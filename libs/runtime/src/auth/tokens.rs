@@ -1,12 +1,13 @@
 //! Verification of bearer tokens, with a bounded memory of those verified.
 
+use super::SERVICE_ROLE;
 use super::issuer::{Claims, DEVELOPMENT_ISSUER, SERVICES_FILES, Signer};
 use super::keys::{Key, KeySet};
 use crate::config::Config;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
-use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Identity {
     pub service: Option<&'static str>,
     /// The `iss` of the token.
     pub issuer: String,
+    /// The e-mail address in lower case, if the issuer says that it is verified.
+    pub email: Option<String>,
     /// The `jti` of the token; empty if it has none.
     pub token_id: String,
     /// When the token was issued, in seconds since 1970; 0 if it does not say.
@@ -43,9 +46,6 @@ pub struct Signers {
     /// Signs for people and programs while there is no identity provider; none where one is configured.
     pub development: Option<Arc<Signer>>,
 }
-
-/// The role that only identities of the suite itself can have.
-const SERVICE_ROLE: &str = "service";
 
 /// Verifies tokens.
 pub struct Authenticator {
@@ -104,6 +104,10 @@ struct Received {
     iat: Option<f64>,
     #[serde(default)]
     jti: String,
+    #[serde(default)]
+    email: serde_json::Value,
+    #[serde(default)]
+    email_verified: serde_json::Value,
 }
 
 /// The path of a file in the issuer's directory, as a source of keys.
@@ -255,6 +259,11 @@ impl Authenticator {
         Ok(entry)
     }
 
+    /// When a verified token has expired for us.
+    pub(crate) fn ends(&self, identity: &Identity) -> Timestamp {
+        Timestamp(0).plus(Duration::from_secs(identity.expires.saturating_add(self.leeway)))
+    }
+
     async fn verify_new(&self, token: &str) -> Result<Identity> {
         let malformed = || refuse("TOKEN_MALFORMED", "the token is not a signed JWT");
         let mut parts = token.split('.');
@@ -375,6 +384,8 @@ impl Authenticator {
             // A role that anybody's issuer may write into a token would be no proof of anything.
             roles.retain(|role| role != SERVICE_ROLE);
         }
+        let email = claims.email.as_str().filter(|email| text(email, 254) && claims.email_verified == true);
+        let email = email.map(|email| email.trim().to_lowercase());
         let tenant = Tenant::new(claims.tenant).map_err(|error| wrong(format!("the token's {}", error.message())))?;
         Ok(Identity {
             tenant,
@@ -387,6 +398,7 @@ impl Authenticator {
             },
             service,
             issuer: set.issuer.clone(),
+            email,
             token_id: claims.jti,
             issued: claims.iat.unwrap_or_default() as u64,
             expires: claims.exp as u64,

@@ -94,6 +94,7 @@ pub struct Auth {
     pub jwks_min_interval: Span,
     pub cache_tokens: u64,
     pub cache_ttl: Span,
+    pub access_max_age: Span,
     pub development: bool,
     pub issuer_dir: PathBuf,
     pub service_key: PathBuf,
@@ -276,6 +277,8 @@ impl Config {
             let ok = matches!(algorithm.as_str(), "EdDSA" | "ES256" | "RS256");
             need(ok, "auth.algorithms", "may hold only EdDSA, ES256 and RS256")?;
         }
+        let known = self.auth.access_max_age.get().as_secs();
+        need(known >= 60, "auth.access_max_age", "must be at least 1m")?;
         let own = &self.auth.service_issuer;
         let ok = !own.is_empty() && own != crate::auth::DEVELOPMENT_ISSUER;
         need(ok, "auth.service_issuer", "must not be empty, nor the name of the development issuer")?;

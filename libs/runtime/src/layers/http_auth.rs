@@ -1,6 +1,6 @@
 //! Identity for plain HTTP routes: the same tokens and permissions as gRPC.
 
-use crate::auth::{Authenticator, Methods};
+use crate::auth::{Entrance, Methods};
 use crate::status;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -32,16 +32,15 @@ impl HttpCaller {
 /// What [`verify`] needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    pub auth: Arc<Authenticator>,
+    pub entrance: Entrance,
     pub methods: Arc<Methods>,
 }
 
 /// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let token = request.headers().get(header::AUTHORIZATION).cloned();
-    match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
-        Ok(verified) => {
-            let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+    match gate.entrance.verify(request.headers(), None).await {
+        Ok(standing) => {
+            let (tenant, actor) = (standing.verified.1.tenant.clone(), standing.verified.1.actor.clone());
             request.extensions_mut().insert(HttpCaller { tenant, actor, methods: gate.methods });
             next.run(request).await
         }

@@ -4,7 +4,7 @@ mod ops;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Authenticator, Methods, Signer, Signers};
+use crate::auth::{Access, Authenticator, Entrance, Methods, Signer, Signers};
 use crate::clock::KeptClock;
 use crate::layers::http_auth::{self, Gate};
 use crate::layers::{Ended, Stack};
@@ -156,10 +156,11 @@ impl Suite {
             };
             tasks.spawn(relay.run(drain.clone()));
         }
-        let gate = Gate { auth: auth.clone(), methods: methods.clone() };
+        let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
+        let gate = Gate { entrance: entrance.clone(), methods: methods.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
         let refusals = Refusals::new(databases.clone(), tasks.clone());
-        let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), refusals, routes, base);
+        let stack = Stack::new(&config, methods, entrance, ended.clone(), refusals, routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));
