@@ -1,6 +1,7 @@
 //! What goes wrong outside of the program: kills, locks, taken ports, absent and newer databases.
 
 mod audit;
+mod keys;
 mod mandates;
 mod scoring;
 
