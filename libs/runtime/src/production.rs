@@ -1,7 +1,7 @@
 //! What production may not have: looked for before anything is opened, and told all at once.
 
 use crate::auth::is_near;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Server};
 use remit_core::{Error, Kind, Result};
 use remit_store::private;
 use secrecy::ExposeSecret as _;
@@ -86,7 +86,7 @@ fn problems(config: &Config) -> Problems {
     );
     found.unless(!config.clock.allow_manual, "clock.allow_manual", "must be false");
     if !server.tls_terminated_by_proxy {
-        let clear = server.tls_certificate.as_os_str().is_empty() && !stays_here(&server.listen);
+        let clear = is_open_in_the_clear(server);
         let remedy = "set server.tls_certificate and server.tls_key, or say by server.tls_terminated_by_proxy that \
                       something else encrypts it";
         found.unless(
@@ -152,6 +152,11 @@ fn keys(config: &Config, found: &mut Problems) {
 /// Whether what is sent to a URL leaves this machine in the clear.
 fn is_clear(url: &str) -> bool {
     !reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https" || is_near(&url))
+}
+
+/// Whether other machines reach the address without TLS, and nothing says that something else encrypts it.
+pub fn is_open_in_the_clear(server: &Server) -> bool {
+    server.tls_certificate.as_os_str().is_empty() && !server.tls_terminated_by_proxy && !stays_here(&server.listen)
 }
 
 /// Whether nobody on another machine reaches the address; none at all is no address.

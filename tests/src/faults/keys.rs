@@ -89,13 +89,14 @@ fn production_says_everything_that_is_in_its_way_and_makes_nothing() {
     assert!(!data.exists(), "not even a directory");
 }
 
+/// The modes of what is in a directory; what is taken away meanwhile is not.
 fn modes(dir: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        let mode = std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
-        found.push((path.display().to_string(), mode));
-        if path.is_dir() {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(meta) = std::fs::metadata(&path) else { continue };
+        found.push((path.display().to_string(), meta.permissions().mode() & 0o777));
+        if meta.is_dir() {
             found.extend(modes(&path));
         }
     }
@@ -132,10 +133,11 @@ async fn production_starts_with_keys_that_were_made_for_it_and_keeps_its_files_t
     let config = path("remit.toml");
     std::fs::write(&config, toml).expect("the file can be written");
     let first = serve(dir, "first", &["--config", text(&config)]).await;
-    let open: Vec<_> = modes(&path("data")).into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
-    // The lock and the journal of checks tell nothing; the directory is closed in any case.
-    let open: Vec<_> = open.into_iter().filter(|(file, _)| file.contains(".db")).collect();
-    assert_eq!(open, [], "databases and their logs are their owner's alone");
+    let databases: Vec<_> = modes(&path("data")).into_iter().filter(|(file, _)| file.contains(".db")).collect();
+    assert!(databases.len() >= 3 * SERVICES.len(), "each with its log and its index: {databases:?}");
+    assert!(databases.iter().all(|(_, mode)| *mode == 0o600), "they are their owner's alone: {databases:?}");
+    let closed = std::fs::metadata(path("data")).expect("the directory").permissions().mode() & 0o777;
+    assert_eq!(closed, 0o700);
     assert!(!first.printed().contains("development"), "{}", first.printed());
     drop(first);
 

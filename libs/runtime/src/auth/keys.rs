@@ -18,11 +18,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 /// How long the server of a key set may take to answer, to the last byte, where nothing else is said.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most callers that wait for a reading of one set; more are refused at once, so that made-up key ids do not pile up
+/// behind a server that hangs.
+const MOST_WAITING: usize = 1_000;
 
 static READINGS: LazyLock<Counter<u64>> =
     LazyLock::new(|| counter("remit.jwks.readings", "Readings of key sets, by issuer and outcome."));
@@ -61,6 +65,7 @@ pub(crate) struct KeySet {
     state: Mutex<State>,
     /// One reading at a time: an older one must not overwrite a newer.
     reading: tokio::sync::Mutex<()>,
+    places: Semaphore,
 }
 
 /// What was read, and when the source last gave a key set.
@@ -129,6 +134,7 @@ impl KeySet {
             version: AtomicU64::new(0),
             state: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
+            places: Semaphore::new(MOST_WAITING),
         }
     }
 
@@ -231,6 +237,7 @@ impl KeySet {
                 return Ok(Some(key));
             }
             let Some(reading) = self.under_way().or_else(|| self.ask(interval)) else { break };
+            let Ok(_place) = self.places.try_acquire() else { break };
             wait(reading).await?;
         }
         Ok(self.find(kid))
@@ -326,7 +333,9 @@ impl KeySet {
             // A file that is being written is read again soon; until then it says what it said.
             *text = before.get(name).cloned().unwrap_or_default();
             let _ = parsed.add(text);
-            tracing::warn!(issuer = self.issuer, from = name, "what is no key set is passed over: {why}");
+            if !one {
+                tracing::warn!(issuer = self.issuer, from = name, "what is no key set is passed over: {why}");
+            }
             broken = Some(why);
         }
         if let (true, Some(why)) = (one, broken) {

@@ -155,6 +155,16 @@ impl Authenticator {
         Ok((Arc::new(verifier), Signers { services: Arc::new(services), development }))
     }
 
+    /// Reads the key sets of the configured issuers, and makes nothing: for whoever only looks.
+    ///
+    /// # Errors
+    /// As [`Authenticator::open`].
+    pub async fn look(config: &Config) -> Result<()> {
+        let issuers = config.auth.issuers.iter();
+        let sets = issuers.map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds));
+        Self::with_sets(config, sets.collect::<Result<_>>()?)?.load().await
+    }
+
     fn with_sets(config: &Config, sets: Vec<KeySet>) -> Result<Self> {
         let auth = &config.auth;
         let known = |name: &String| match name.as_str() {

@@ -89,6 +89,11 @@ impl Suite {
         if signers.development.is_some() {
             warn_of_development(&config);
         }
+        if production::is_open_in_the_clear(&config.server) {
+            let what = "tokens reach this machine in the clear; set server.tls_certificate, or say by \
+                        server.tls_terminated_by_proxy that something else encrypts them";
+            tracing::warn!(listen = config.server.listen, "{what}");
+        }
         let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles)?);
         let signs = chosen.iter().any(|service| service.name == "council");
         let mandates = Mandates::open(&config, signs).await?;
