@@ -48,8 +48,14 @@ impl Problems {
         let path = Path::new(source);
         if !path.exists() {
             self.add(field, format!("the key set {source} is not there: make it with remit keys jwks, or name a URL"));
-        } else if private::is_writable_by_others(path) {
-            self.add(field, format!("{source} can be changed by others than its owner: chmod go-w it"));
+        }
+        // Whoever may write where it lies can put another in its place.
+        let above = path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+        let inside = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let all = above.map(Path::to_owned).into_iter().chain([path.to_owned()]).chain(inside);
+        for open in all.filter(|path| private::is_writable_by_others(path)) {
+            let what = format!("{} can be changed by others than its owner: chmod go-w it", open.display());
+            self.add(field, what);
         }
     }
 }
@@ -217,6 +223,7 @@ mod tests {
     #[test]
     fn production_starts_with_keys_of_its_own_that_nobody_else_can_read() {
         let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| dir.path().join(name);
         let keys = ["services/kpi.key", "tls.key"];
         for key in keys {
@@ -257,6 +264,18 @@ mod tests {
             }
             fs::set_permissions(path(file), before).unwrap();
         }
+        // A set in a directory is as safe as the directory, and as each of its files.
+        let folder = path("sets");
+        fs::create_dir(&folder).unwrap();
+        fs::copy(path(sets[2]), folder.join("all.json")).unwrap();
+        let apart = toml.replace(&format!("{:?}", path(sets[2])), &format!("{folder:?}"));
+        let apart = Config::from_toml(&apart).unwrap();
+        for (open, safe, unsafe_) in [(folder.clone(), 0o755, 0o777), (folder.join("all.json"), 0o644, 0o664)] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(unsafe_)).unwrap();
+            assert!(fields(&apart).iter().all(|field| field == "auth.service_jwks"), "{}", open.display());
+            fs::set_permissions(&open, fs::Permissions::from_mode(safe)).unwrap();
+        }
+        check(&apart).unwrap();
         fs::remove_file(path(keys[0])).unwrap();
         assert_eq!(fields(&config), ["auth.service_key"]);
         let clear = toml.replace("https://audit", "http://audit").replace("tls_certificate = \"c.pem\"\n", "");

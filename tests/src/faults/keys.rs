@@ -108,6 +108,7 @@ fn modes(dir: &Path) -> Vec<(String, u32)> {
 async fn production_starts_with_keys_that_were_made_for_it_and_keeps_its_files_to_itself() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).expect("the mode can be set");
     let keys = |args: &[&str]| {
         let (code, printed) = run(dir, "keys", &[&["keys"], args].concat());
         assert_eq!(code, 0, "{args:?}: {printed}");
