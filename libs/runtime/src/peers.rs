@@ -1,9 +1,9 @@
 //! The way to the other services: in this process or across the network, one type for both.
 
-use crate::auth::Signer;
+use crate::auth::Keyring;
 use crate::context;
 use futures::future::BoxFuture;
-use remit_core::{Actor, Error, Kind, Result, Tenant};
+use remit_core::{Error, Kind, Result, Tenant};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt;
@@ -144,7 +144,7 @@ impl Peers {
     pub fn new(
         here: &[&str],
         remote: &BTreeMap<String, String>,
-        signer: Arc<Signer>,
+        keys: Arc<Keyring>,
         lifetime: Duration,
     ) -> Result<Self> {
         let local = Arc::new(OnceLock::new());
@@ -157,7 +157,7 @@ impl Peers {
         for service in here {
             channels.insert((*service).to_owned(), Channel(Target::Local(local.clone())));
         }
-        let tokens = Tokens { signer, lifetime, cache: Mutex::default() };
+        let tokens = Tokens { keys, lifetime, cache: Mutex::default() };
         Ok(Self { channels: Arc::new(channels), local, tokens: Arc::new(tokens) })
     }
 
@@ -199,7 +199,7 @@ impl Peers {
 
 /// Service tokens, made when needed and kept for half their life.
 struct Tokens {
-    signer: Arc<Signer>,
+    keys: Arc<Keyring>,
     lifetime: Duration,
     cache: Mutex<HashMap<(String, Tenant), Cached>>,
 }
@@ -222,8 +222,7 @@ impl Tokens {
         {
             return Ok(header.clone());
         }
-        let actor = Actor::service(us);
-        let token = self.signer.token(tenant, &actor, self.lifetime)?;
+        let token = self.keys.token(tenant, us, self.lifetime)?;
         let mut header: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
             .map_err(|_| Error::new(Kind::Internal, "INTERNAL", "a service token is not a header value"))?;

@@ -11,7 +11,6 @@ use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::*;
 use remit_core::authority::{AUTOMATION_COUNCIL, STEERING_GROUP, act};
 use remit_core::{Actor, ActorKind, Clock, Error, ManualClock, Tenant, Timestamp};
-use remit_runtime::auth::Signer;
 use remit_runtime::{Config, Cx, Mandates, Peers};
 use remit_store::testing::TestDb;
 use remit_store::{Options, Records as _};
@@ -79,8 +78,7 @@ impl World {
         let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(1_750_000_000_000_000)));
         let db = home.open_with(&SCHEMA, Options { clock, ..Default::default() }).await.unwrap();
-        let signer = Arc::new(Signer::development(&config).unwrap());
-        let peers = Peers::new(&[], &BTreeMap::new(), signer, Duration::from_secs(60)).unwrap();
+        let peers = Peers::new(&[], &BTreeMap::new(), Arc::default(), Duration::from_secs(60)).unwrap();
         let mandates = Mandates::open(&config, true).await.unwrap();
         let service = Service::of(db, peers, mandates);
         let founding = |body: &str, seats: &[(&str, &str)]| FoundingBody {

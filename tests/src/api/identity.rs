@@ -11,8 +11,8 @@ use remit_api::council::v1::{BreakGlassRequest, EngageHoldRequest, Hold, Scope};
 use remit_api::scoring::v1::RateTaskRequest;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::types;
-use remit_core::ActorKind;
 use remit_core::details::{ActionRefused, Details as _};
+use remit_core::{Actor, ActorKind, Tenant};
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -134,6 +134,14 @@ async fn a_service_of_the_suite_reports_only_its_own_events(suite: Suite) {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, wanted));
         assert!(status.message().contains("council"), "{}", status.message());
     }
+    // The key of the registry, leaked, does not make anybody the council.
+    let (leaked, tenant) = (suite.services().signer("registry").expect("its key"), suite.tenant_id());
+    let tenant = Tenant::new(tenant).expect("a tenant");
+    let token = leaked.token(&tenant, &Actor::service("council"), Duration::from_secs(60));
+    let mut posing = log(&suite.bearing(&token.expect("a token can be signed")));
+    let vote = of(event(&suite, "d", "council.proposals.vote", "carol", human).await, "council");
+    let status = posing.append_batch(batch(vec![vote])).await.expect_err("it is the registry's key");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_SERVICE_KEY"));
     assert!(suite.entries("actor = \"carol\"").await.is_empty(), "nothing of either batch is recorded");
     registry.append_batch(batch(vec![own])).await.expect("it is recorded");
     assert_eq!(suite.entries("actor = \"carol\"").await.len(), 1);

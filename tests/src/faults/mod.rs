@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod keys;
 mod mandates;
 mod scoring;
 

@@ -3,18 +3,26 @@
 
 mod access;
 mod issuer;
+mod jwks;
+pub mod keyfile;
+mod keyring;
 mod keys;
 mod permissions;
+mod sources;
 mod tokens;
 
+#[cfg(test)]
+mod key_tests;
 #[cfg(test)]
 mod tests;
 
 pub use access::token_time;
 pub(crate) use access::{Access, Entrance};
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+pub use keyring::Keyring;
 pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
+pub(crate) use sources::is_near;
 pub use tokens::{Authenticator, Identity, Signers};
 
 /// The role that only identities of the suite itself can have.
