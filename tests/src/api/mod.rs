@@ -17,6 +17,7 @@ mod council_records;
 mod handoff;
 mod identity;
 mod kpi;
+mod limits;
 mod mandates;
 mod registry;
 mod scoring;
@@ -73,6 +74,7 @@ pub(crate) use cases;
 const ALL: &[&[Case]] = &[
     audit::CASES,
     identity::CASES,
+    limits::CASES,
     scoring::tasks::CASES,
     scoring::plans::CASES,
     scoring::policies::CASES,

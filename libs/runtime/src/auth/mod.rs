@@ -10,5 +10,5 @@ mod tests;
 
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub(crate) use keys::KeySet;
-pub use permissions::{Method, Methods};
+pub use permissions::{Method, Methods, Priority};
 pub use tokens::{Authenticator, Identity, Signers};

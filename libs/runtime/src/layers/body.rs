@@ -1,6 +1,8 @@
 //! The response body of a call: what the layers still owe after the headers.
 
+use super::limits::Ticket;
 use super::metrics::CallMetrics;
+use super::strangers::Opened;
 use super::{Ended, deadline, panicked, shutting_down};
 use crate::context::{SCOPE, Scope};
 use crate::status::to_status;
@@ -21,8 +23,9 @@ pub(crate) struct Finish {
     pub metrics: CallMetrics,
     pub method: String,
     pub began: Instant,
-    /// Held until the call is over: the process's bound of calls in progress.
-    pub permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// Held until the call is over: its place among those with a token, or without.
+    pub ticket: Option<Ticket>,
+    pub opened: Option<Opened>,
     pub done: bool,
 }
 
@@ -31,7 +34,8 @@ impl Finish {
         if !std::mem::replace(&mut self.done, true) {
             let took: Duration = self.began.elapsed();
             self.metrics.end(&self.method, code, took);
-            self.permit.take();
+            self.ticket.take();
+            self.opened.take();
             tracing::debug!(method = self.method, code = ?code, took_us = took.as_micros() as u64, "call ended");
         }
     }
