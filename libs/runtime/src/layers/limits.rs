@@ -356,6 +356,8 @@ impl Limits {
     pub(crate) fn new(config: &Config, meter: &Meter) -> Arc<Self> {
         let (server, limits) = (&config.server, &config.limits);
         let burst = limits.burst.get();
+        // Whatever is set, other reads find a connection of the pool that searches come through.
+        let readers = usize::try_from(config.database.connections).unwrap_or(usize::MAX).saturating_sub(2).max(1);
         let bounds = Bounds {
             calls: Most { all: server.max_calls, tenant: limits.calls_per_tenant, subject: limits.calls_per_subject },
             streams: Most {
@@ -371,7 +373,7 @@ impl Limits {
         Arc::new(Self {
             bounds,
             book: Mutex::new(Book::new(Instant::now())),
-            searches: Arc::new(Semaphore::new(limits.searches)),
+            searches: Arc::new(Semaphore::new(limits.searches.min(readers))),
             refused: meter
                 .u64_counter("remit.calls.refused")
                 .with_description("The calls that a limit refused, by reason.")

@@ -183,12 +183,13 @@ impl Shared {
         } else {
             let verified = self.door.verify(request.headers(), &way).await?;
             let Some(method) = method else { return Ok(unknown_method(path, &scope)) };
+            // Also of what is refused there is only so much.
+            let sort = if method.streaming { Sort::Stream } else { Sort::Call };
+            let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
             if let Err(error) = method.authorize(&verified.1.actor) {
                 self.refusals.note(&verified.1, method, &error, scope.trace.id());
                 return Err(error);
             }
-            let sort = if method.streaming { Sort::Stream } else { Sort::Call };
-            let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
             deadline::within(scope.deadline, ticket.turn()).await?;
             finish.ticket = Some(ticket);
             let Identity { tenant, actor, service, .. } = verified.1.clone();

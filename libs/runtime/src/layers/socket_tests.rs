@@ -28,16 +28,18 @@ async fn closed(stream: &mut TcpStream) {
 
 #[tokio::test]
 async fn a_connection_that_does_not_begin_or_is_not_used_is_closed() {
-    let fixture = fixture("server.handshake_timeout = \"50ms\"\nserver.first_call_timeout = \"100ms\"").await;
+    let fixture = fixture("server.handshake_timeout = \"300ms\"\nserver.first_call_timeout = \"600ms\"").await;
     let remote = fixture.serve().await;
-    let half_a_request = b"POST /remit.system.v1.SystemService/GetInfo HTTP/1.1\r\nhost: a\r\n";
-    for what in [&b""[..], b"PRI * HT", &PREFACE[..20], b"G", half_a_request, PREFACE] {
-        closed(&mut say(remote.addr, what).await).await;
-    }
-    // One that is used stays, however long it was silent since.
     let mut client = SystemServiceClient::new(Channel::remote(&format!("http://{}", remote.addr)).unwrap());
     client.get_info(fixture.request("", GetInfoRequest {})).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let half_a_request = b"POST /remit.system.v1.SystemService/GetInfo HTTP/1.1\r\nhost: a\r\n";
+    let mut idle = Vec::new();
+    for what in [&b""[..], b"PRI * HT", &PREFACE[..20], b"G", half_a_request, PREFACE] {
+        idle.push(say(remote.addr, what).await);
+    }
+    for stream in &mut idle {
+        closed(stream).await;
+    }
     client.get_info(fixture.request("", GetInfoRequest {})).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use super::seats::{Seat, Seats};
 use crate::config::Server;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use opentelemetry::metrics::Counter;
+use opentelemetry::metrics::{Counter, UpDownCounter};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +32,7 @@ pub(crate) struct Connections {
     dispatch: Dispatch,
     seats: Seats,
     patience: Patience,
+    open: UpDownCounter<i64>,
     refused: Counter<u64>,
     /// When the log was last told that connections are refused.
     told: Option<Instant>,
@@ -67,6 +68,7 @@ impl Connections {
             .header_read_timeout(config.handshake_timeout.get())
             .max_buf_size(MAX_HEADER_BYTES as usize * 4);
         let age = config.connection_age.get();
+        let meter = opentelemetry::global::meter("remit");
         Self {
             builder,
             dispatch,
@@ -77,7 +79,8 @@ impl Connections {
                 age: (!age.is_zero()).then_some(age),
                 grace: config.connection_age_grace.get(),
             },
-            refused: opentelemetry::global::meter("remit")
+            open: meter.i64_up_down_counter("remit.connections.open").with_description("The open connections.").build(),
+            refused: meter
                 .u64_counter("remit.connections.refused")
                 .with_description("The connections that were closed at once because all places were taken.")
                 .build(),
@@ -115,12 +118,14 @@ impl Connections {
             seat,
             draining: self.draining.clone(),
         };
-        let cut = self.cut.clone();
+        let (cut, open) = (self.cut.clone(), self.open.clone());
         self.tracker.spawn(async move {
+            open.add(1, &[]);
             tokio::select! {
                 () = life.begin(stream, tls) => {}
                 () = cut.cancelled() => {}
             }
+            open.add(-1, &[]);
         });
     }
 

@@ -7,6 +7,9 @@ const OTHERS: u64 = 256;
 /// What one SQLite connection has open: database, log and shared memory.
 const PER_DATABASE: u64 = 3;
 
+/// What the limit is raised to where less would do: it costs nothing, and more is needed in a moment of many closing.
+const USUAL: u64 = 65_536;
+
 /// How many connections of `wanted` there can be, beside so many connections to databases. Raises the limit of the
 /// process as far as it may.
 pub(super) fn connections(wanted: usize, databases: usize) -> usize {
@@ -14,7 +17,7 @@ pub(super) fn connections(wanted: usize, databases: usize) -> usize {
     let need = kept.saturating_add(u64::try_from(wanted).unwrap_or(u64::MAX));
     let limit = getrlimit(Resource::Nofile);
     let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
-    let raised = need.min(hard);
+    let raised = need.max(USUAL).min(hard);
     let have = if soft >= raised {
         soft
     } else {

@@ -83,7 +83,11 @@ impl Taken {
             .map(|(number, place)| (place.standing.has_called(), Reverse(self.of(&place.address)), *number))
             .collect();
         ranked.sort_unstable();
-        self.next_out = ranked.into_iter().take(AHEAD).rev().map(|(.., number)| number).collect();
+        // Not those that called for as long as others are silent.
+        let first = ranked.first().is_some_and(|(called, ..)| *called);
+        let alike = ranked.into_iter().take(AHEAD).filter(|(called, ..)| *called == first);
+        self.next_out = alike.map(|(.., number)| number).collect();
+        self.next_out.reverse();
         self.next_out.pop()
     }
 
@@ -98,7 +102,7 @@ impl Taken {
             }
         }
         let all = self.seats.len();
-        let share = if by_tenant.len() > 1 { all.div_ceil(by_tenant.len()) } else { all - all / 4 };
+        let share = if by_tenant.len() > 1 { all.div_ceil(by_tenant.len()) } else { all * 3 / 4 };
         let (count, newest) = by_tenant.into_values().max_by_key(|(count, _)| *count)?;
         (count > share).then_some(newest)
     }
