@@ -105,6 +105,7 @@ mod tests {
             tenant: Tenant::new("acme").unwrap(),
             actor: Actor { subject: subject.to_owned(), ..Actor::service("x") },
             service: None,
+            email: None,
             issuer: String::new(),
             token_id: String::new(),
             issued: 0,

@@ -1,7 +1,8 @@
 //! The public keys of the issuers: read from a file or a URL, kept, and read again as they rotate.
 
+use super::discovery;
 use arc_swap::ArcSwap;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use remit_core::{ActorKind, Error, Kind, Result};
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ pub(crate) struct Key {
 pub(crate) struct KeySet {
     pub issuer: String,
     pub kinds: Vec<ActorKind>,
+    /// What keys without an algorithm of their own may be used with, in this order; empty: everything.
+    algorithms: Vec<Algorithm>,
     source: Source,
     keys: ArcSwap<HashMap<String, Arc<Key>>>,
     state: Mutex<State>,
@@ -36,6 +39,8 @@ enum Source {
     Fixed,
     File(PathBuf),
     Url(String, reqwest::Client),
+    /// Where the issuer's discovery document says.
+    Discovered(reqwest::Client),
 }
 
 #[derive(Default)]
@@ -47,18 +52,22 @@ struct State {
 }
 
 impl KeySet {
-    /// Describes an issuer; nothing is read yet.
+    /// Describes an issuer; nothing is read yet. Without a source its discovery document says where its keys are.
     ///
     /// # Errors
     /// `InvalidArgument` (`CONFIG_INVALID`) for a URL that would send keys in the clear.
     pub fn new(issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
-        let source = if source.starts_with("https://") || is_loopback(source) {
+        let place = if source.is_empty() { issuer } else { source };
+        let source = if is_safe(place) {
             let client = reqwest::Client::builder()
                 .timeout(FETCH_TIMEOUT)
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .map_err(|error| Error::internal("the HTTP client could not be made").with_source(error))?;
-            Source::Url(source.to_owned(), client)
+            if source.is_empty() { Source::Discovered(client) } else { Source::Url(source.to_owned(), client) }
+        } else if source.is_empty() {
+            let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
+            return Err(Error::invalid("CONFIG_INVALID", "auth.issuers.jwks", what));
         } else if source.contains("://") {
             let what = format!("{source} must be https, because whoever alters a key set can sign tokens");
             return Err(Error::invalid("CONFIG_INVALID", "auth.issuers.jwks", what));
@@ -66,7 +75,13 @@ impl KeySet {
             Source::File(PathBuf::from(source))
         };
         let (keys, state) = (ArcSwap::default(), Mutex::default());
-        Ok(Self { issuer: issuer.to_owned(), kinds: kinds.to_vec(), source, keys, state })
+        Ok(Self { issuer: issuer.to_owned(), kinds: kinds.to_vec(), algorithms: Vec::new(), source, keys, state })
+    }
+
+    /// The same, of whose keys only those for these algorithms count.
+    pub fn with_algorithms(mut self, algorithms: &[Algorithm]) -> Self {
+        algorithms.clone_into(&mut self.algorithms);
+        self
     }
 
     /// An issuer whose keys are `set`, a JWK set, as long as the process runs.
@@ -74,11 +89,12 @@ impl KeySet {
     /// # Errors
     /// `FailedPrecondition` (`JWKS_INVALID`) if it is not a key set with a usable key.
     pub fn fixed(issuer: &str, set: &serde_json::Value, kinds: &[ActorKind]) -> Result<Self> {
-        let keys = parse(set.to_string().as_bytes())
+        let keys = parse(set.to_string().as_bytes(), &[])
             .map_err(|why| Error::precondition("JWKS_INVALID", format!("the key set of issuer {issuer} {why}")))?;
         Ok(Self {
             issuer: issuer.to_owned(),
             kinds: kinds.to_vec(),
+            algorithms: Vec::new(),
             source: Source::Fixed,
             keys: ArcSwap::from_pointee(keys),
             state: Mutex::new(State { loaded: true, ..State::default() }),
@@ -133,11 +149,16 @@ impl KeySet {
                 tokio::fs::read(path).await.map_err(failed)?
             }
             Source::Url(url, client) => fetch(client, url).await?,
+            Source::Discovered(client) => {
+                let get = |url: String| async move { fetch(client, &url).await };
+                let url = discovery::jwks_uri(&self.issuer, is_safe, get).await?;
+                fetch(client, &url).await?
+            }
         };
         if self.state().text == text && self.is_loaded() {
             return Ok(false);
         }
-        let keys = parse(&text).map_err(|why| {
+        let keys = parse(&text, &self.algorithms).map_err(|why| {
             let source = self.source_name();
             Error::precondition("JWKS_INVALID", format!("the key set {source} of issuer {} {why}", self.issuer))
         })?;
@@ -153,6 +174,7 @@ impl KeySet {
             Source::Fixed => "in memory".to_owned(),
             Source::File(path) => path.display().to_string(),
             Source::Url(url, _) => url.clone(),
+            Source::Discovered(_) => discovery::location(&self.issuer),
         }
     }
 
@@ -164,6 +186,11 @@ impl KeySet {
 /// A file written within the last two seconds may be written again within the same time stamp.
 fn is_settled(stamp: Option<(SystemTime, u64)>) -> bool {
     stamp.is_some_and(|(modified, _)| modified.elapsed().is_ok_and(|age| age > Duration::from_secs(2)))
+}
+
+/// Whether nobody can alter on the way what comes from a URL.
+fn is_safe(url: &str) -> bool {
+    url.starts_with("https://") || is_loopback(url)
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -192,41 +219,46 @@ async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>> {
 }
 
 /// The usable keys of a set. Keys of other types are passed over, as RFC 7517 (section 5) asks.
-fn parse(text: &[u8]) -> Result<HashMap<String, Arc<Key>>, String> {
+fn parse(text: &[u8], allowed: &[Algorithm]) -> Result<HashMap<String, Arc<Key>>, String> {
     let set: JwkSet = serde_json::from_slice(text).map_err(|error| format!("is not a JWK set: {error}"))?;
     let mut keys = HashMap::new();
     for jwk in &set.keys {
         let Some(kid) = jwk.common.key_id.clone() else { continue };
-        let Some(algorithm) = algorithm(jwk) else { continue };
+        let Some(algorithm) = algorithm(jwk, allowed) else { continue };
         let decoding = DecodingKey::from_jwk(jwk).map_err(|error| format!("has an unreadable key {kid}: {error}"))?;
         if keys.insert(kid.clone(), Arc::new(Key { algorithm, decoding })).is_some() {
             return Err(format!("has two keys with the id {kid}"));
         }
     }
     if keys.is_empty() {
-        return Err("has no key with a key id for EdDSA, ES256 or RS256".to_owned());
+        return Err("has no key with a key id for an algorithm that is allowed".to_owned());
     }
     Ok(keys)
 }
 
-/// The one algorithm of a key: by its type, so that a token cannot choose (RFC 8725, section 3.1).
-fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
+/// The one algorithm of a key, so that a token cannot choose (RFC 8725, section 3.1): the key's own `alg`, or the first
+/// of those allowed that fits its type. With nothing said that is RS256 for RSA, which is what providers sign with that do
+/// not say it.
+fn algorithm(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Algorithm> {
     if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
         return None;
     }
-    let (found, named) = match &jwk.algorithm {
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, KeyAlgorithm::ES256)
-        }
+    let fitting: &[Algorithm] = match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
         // 2,048 bits are 342 characters of base64url without padding (RFC 7518, section 3.3).
-        AlgorithmParameters::RSA(key) if key.n.len() >= 342 => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::RSA(key) if key.n.len() >= 342 => &[
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+        ],
         _ => return None,
     };
-    match jwk.common.key_algorithm {
-        Some(other) if other != named => None,
-        _ => Some(found),
-    }
+    let allowed = if allowed.is_empty() { fitting } else { allowed };
+    let named = |algorithm: Algorithm| jwk.common.key_algorithm.is_none_or(|named| named == algorithm.into());
+    allowed.iter().copied().find(|algorithm| fitting.contains(algorithm) && named(*algorithm))
 }

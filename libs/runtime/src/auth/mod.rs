@@ -1,14 +1,40 @@
 //! Who calls, and whether they may: tokens after RFC 8725, permissions from the descriptor set.
 
+mod claims;
+mod discovery;
 mod issuer;
 mod keys;
+mod mapping;
 mod permissions;
+mod presets;
+mod rules;
+mod times;
 mod tokens;
+mod trace;
+mod verify;
 
+#[cfg(test)]
+mod provider_shapes_tests;
+#[cfg(test)]
+mod provider_tests;
 #[cfg(test)]
 mod tests;
 
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
+pub use rules::Rules;
+pub(crate) use rules::algorithms;
 pub use tokens::{Authenticator, Identity, Signers};
+pub use trace::Step;
+pub use verify::Explanation;
+
+use remit_core::{Error, Kind};
+
+/// The role that only identities of the suite itself can have.
+pub(crate) const SERVICE_ROLE: &str = "service";
+
+/// A token that is refused.
+fn refuse(reason: &'static str, message: impl Into<String>) -> Error {
+    Error::new(Kind::Unauthenticated, reason, message)
+}

@@ -88,7 +88,7 @@ async fn every_fault_of_a_token_has_its_reason() {
         ("TOKEN_CLAIMS", Box::new(|c| c["kind"] = json!("robot"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(""))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("a\nb"))),
-        ("TOKEN_CLAIMS", Box::new(|c| c["roles"] = json!(vec!["r"; 33]))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["role_groups"] = json!(Vec::from_iter((0..33).map(|n| n.to_string()))))),
         ("TOKEN_CLAIMS", Box::new(|c| c["on_behalf_of"] = json!("bob"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("remit-council"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(" Remit-crm"))),
@@ -156,7 +156,7 @@ async fn keys_rotate_without_a_restart_and_a_removed_key_counts_no_more() {
     };
     publish(&[&old]);
     let more = format!(
-        "auth.jwks_min_interval = \"0s\"\n[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\n",
+        "auth.jwks_min_interval = \"0s\"\n[[auth.issuers]]\nissuer = \"https://idp.example\"\ntenants = [\"*\"]\njwks = {:?}\n",
         file.display().to_string()
     );
     let (auth, _) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
@@ -197,7 +197,7 @@ async fn an_issuer_speaks_only_for_its_kinds() {
     let signer = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
     std::fs::write(&file, json!({ "keys": [signer.jwk()] }).to_string()).unwrap();
     let more = format!(
-        "[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\nkinds = [\"human\"]\n",
+        "[[auth.issuers]]\nissuer = \"https://idp.example\"\ntenants = [\"*\"]\njwks = {:?}\nkinds = [\"human\"]\n",
         file.display().to_string()
     );
     let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_configured_key_of_the_suite_is_trusted_without_being_listed_and_rotat
     let signer = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
     std::fs::write(&idp, signer.jwks().to_string()).unwrap();
     let issuer = |issuer: &str, jwks: &Path| {
-        format!("[[auth.issuers]]\nissuer = {issuer:?}\njwks = {:?}\n", jwks.display().to_string())
+        format!("[[auth.issuers]]\nissuer = {issuer:?}\ntenants = [\"*\"]\njwks = {:?}\n", jwks.display().to_string())
     };
     let key = dir.path().join("services.key");
     let base = format!("auth.development = false\nauth.service_key = {:?}\n", key.display().to_string());
@@ -295,7 +295,7 @@ async fn a_key_that_others_can_read_is_refused() {
 #[tokio::test]
 async fn a_key_set_in_the_clear_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let more = "[[auth.issuers]]\nissuer = \"x\"\njwks = \"http://idp.example/keys\"\n";
+    let more = "[[auth.issuers]]\nissuer = \"x\"\ntenants = [\"*\"]\njwks = \"http://idp.example/keys\"\n";
     let error = Authenticator::open(&config(dir.path(), more)).await.unwrap_err();
     assert!(error.message().contains("https"), "{}", error.message());
 }

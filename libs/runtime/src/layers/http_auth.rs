@@ -38,8 +38,7 @@ pub(crate) struct Gate {
 
 /// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let token = request.headers().get(header::AUTHORIZATION).cloned();
-    match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
+    match gate.auth.verify_headers(request.headers()).await {
         Ok(verified) => {
             let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
             request.extensions_mut().insert(HttpCaller { tenant, actor, methods: gate.methods });

@@ -162,8 +162,7 @@ impl Shared {
     ) -> Result<Response<Body>> {
         let path = request.uri().path();
         if !OPEN.iter().any(|open| path.starts_with(open)) {
-            let token = request.headers().get(http::header::AUTHORIZATION).cloned();
-            let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await?;
+            let verified = self.auth.verify_headers(request.headers()).await?;
             let method = method.ok_or_else(|| unknown_method(path))?;
             if let Err(error) = method.authorize(&verified.1.actor) {
                 self.refusals.note(&verified.1, method, &error, scope.trace.id());
