@@ -260,6 +260,11 @@ pub(super) fn google() -> Value {
     })
 }
 
+/// One that has the organisation's domain all the same, which Google does not give.
+pub(super) fn google_program() -> Value {
+    changed(google(), |c| c["email"] = json!("crm@p.iam.gserviceaccount.com"))
+}
+
 pub(super) fn all() -> String {
     [KEYCLOAK_TABLE, AUTH0_TABLE, ENTRA_TABLE, OKTA_TABLE, GOOGLE_TABLE]
         .iter()

@@ -68,7 +68,7 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
         ("a person of Google", google(), ("4:103547991597142817347", Human, &[], &[], mail)),
         (
             "a program",
-            with(google(), "email", json!("crm@p.iam.gserviceaccount.com")),
+            google_program(),
             ("4:103547991597142817347", Service, &[], &[], Some("crm@p.iam.gserviceaccount.com")),
         ),
     ];
@@ -88,6 +88,43 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
     }
     let found = outcome(&auth, &sign(&entra())).await.unwrap();
     assert_eq!(found.token_id, "fqiBqXLPj0eQa82S-IYFAA");
+}
+
+#[tokio::test]
+async fn the_matrix_of_provider_role_kind_and_issuer_has_no_way_up() {
+    use ActorKind::{Ai, Human, Service};
+    type Make = fn() -> Value;
+    type Give = fn(&mut Value, &str);
+    let auth = open(&all()).await;
+    // A person and a program of each; where a role is put; whether it stands for itself, or only through a table.
+    let providers: [(&str, Make, Make, Give, bool); 5] = [
+        (KEYCLOAK, keycloak, keycloak_program, |c, role| c["resource_access"]["remit"]["roles"] = json!([role]), true),
+        (AUTH0, auth0, auth0_program, |c, role| c["permissions"] = json!([role]), true),
+        (ENTRA, entra, entra_program, |c, role| c["roles"] = json!([role]), true),
+        (OKTA, okta, okta_program, |c, role| c["scp"] = json!([role]), false),
+        (GOOGLE, google, google_program, |c, role| c["roles"] = json!([role]), false),
+    ];
+    for (issuer, person, program, give, itself) in providers {
+        for role in ["admin", "auditor", "service", "boss"] {
+            let given = |make: Make| changed(make(), |claims| give(claims, role));
+            let called = |kind: &str| changed(given(program), |claims| claims["kind"] = json!(kind));
+            let ai = if issuer == GOOGLE { Service } else { Ai };
+            for (kind, claims) in
+                [(Human, given(person)), (Service, given(program)), (Service, called("human")), (ai, called("ai"))]
+            {
+                let found = outcome(&auth, &sign(&claims)).await.unwrap();
+                assert_eq!(found.actor.kind, kind, "{issuer} {role}");
+                let has = found.actor.roles.iter().any(|has| has == role);
+                assert_eq!(has, itself && matches!(role, "admin" | "auditor"), "{issuer} {role} {kind:?}");
+            }
+        }
+        for (other, ..) in providers.iter().filter(|(other, ..)| *other != issuer) {
+            for make in [person, program] {
+                let claims = changed(make(), |claims| claims["iss"] = json!(other));
+                assert!(outcome(&auth, &sign(&claims)).await.is_err(), "{issuer} as {other}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -190,7 +227,7 @@ tenants = ["*"]
 token_id = "/meta/id"
 on_behalf_of = "https://remit.example/for"
 tenant = { claim = "/org/id" }
-subject.claims = ["email"]
+subject.claims = ["/email"]
 email = { claim = "email", verified = "/meta/verified" }
 roles = { claims = ["/https:~1~1remit.example~1roles", "scope"], values = { ops = ["operator", "viewer"] }, default = ["auditor"] }
 role_groups = { default = ["data"], values = {} }

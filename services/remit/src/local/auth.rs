@@ -40,7 +40,7 @@ fn describe(explained: &Explanation, methods: &Methods) -> String {
             None => ("ok  ", String::new()),
             Some(reason) => ("FAIL", format!(" ({reason})")),
         };
-        let _ = writeln!(text, "  {verdict}  {:<12}  {}{reason}", step.name, step.text);
+        let _ = writeln!(text, "  {verdict}  {:<12}  {}{reason}", step.name, visible(&step.text));
     }
     match &explained.outcome {
         Err(error) => {
@@ -58,6 +58,11 @@ fn describe(explained: &Explanation, methods: &Methods) -> String {
         }
     }
     text
+}
+
+/// Text out of a token that may come from anybody, without what a terminal would obey.
+fn visible(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }
 
 /// The permissions of an actor, by service.
@@ -125,6 +130,11 @@ mod tests {
         assert!(text.contains("left out: boss (not among [roles])"), "{text}");
         assert!(text.contains("scoring: ") && text.contains("tasks.get") && !text.contains("tasks.delete"), "{text}");
         assert!(!text.contains("FAIL"), "{text}");
+    }
+
+    #[test]
+    fn nothing_out_of_a_token_moves_the_terminal() {
+        assert_eq!(visible("ann\u{1b}[2J\r\nok"), "ann\u{fffd}[2J\u{fffd}\u{fffd}ok");
     }
 
     #[tokio::test]
