@@ -70,8 +70,8 @@ fn object(part: &str, what: &str) -> Result<Value> {
     if value.is_object() { Ok(value) } else { Err(malformed(format!("the token's {what} is no JSON object"))) }
 }
 
-/// Where a claim stands: what begins with `/` is a JSON Pointer (RFC 6901), anything else the name of a claim at the top,
-/// dots and all.
+/// Where a claim stands: what begins with `/` is a JSON Pointer (RFC 6901), anything else the name of a claim at the
+/// top, dots and all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClaimPath(String);
 

@@ -16,8 +16,8 @@ pub(super) fn location(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
 }
 
-/// The address of the key set of `issuer`, by the document that `fetch` gets; `safe` says of an address whether nobody can
-/// alter on the way what comes from there.
+/// The address of the key set of `issuer`, by the document that `fetch` gets; `safe` says of an address whether nobody
+/// can alter on the way what comes from there.
 ///
 /// # Errors
 /// Whatever `fetch` says; `FailedPrecondition` (`DISCOVERY_INVALID`) if the document is none, speaks for another issuer

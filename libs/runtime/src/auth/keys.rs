@@ -237,8 +237,8 @@ fn parse(text: &[u8], allowed: &[Algorithm]) -> Result<HashMap<String, Arc<Key>>
 }
 
 /// The one algorithm of a key, so that a token cannot choose (RFC 8725, section 3.1): the key's own `alg`, or the first
-/// of those allowed that fits its type. With nothing said that is RS256 for RSA, which is what providers sign with that do
-/// not say it.
+/// of those allowed that fits its type. With nothing said that is RS256 for RSA, which is what providers sign with that
+/// do not say it.
 fn algorithm(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Algorithm> {
     if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
         return None;

@@ -252,7 +252,7 @@ impl Rules {
         let named = body.get("_claim_names").and_then(|names| names.get("groups")).is_some();
         if !self.groups.is_empty() && (named || body.get("hasgroups").is_some()) {
             exam.note("groups", || {
-                "the provider left them out because they are too many: give app roles, or only the groups of the application"
+                "the provider left them out, being too many: give app roles, or only the groups of the application"
                     .to_owned()
             });
         }

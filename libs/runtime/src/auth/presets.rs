@@ -108,7 +108,7 @@ impl Habits {
     }
 
     /// The subject of a program ends with `@clients`, that of a person is `<connection>|<id>`. With the setting "Add
-    /// Permissions in the Access Token" there are `permissions`; roles come in a claim of one's own, whose name is a URL.
+    /// Permissions in the Access Token" there are `permissions`; roles come in a claim of one's own, named by a URL.
     fn auth0() -> Self {
         let mut own = Self::provider();
         own.kind_rules.extend([
@@ -124,7 +124,7 @@ impl Habits {
     }
 
     /// Only tokens of people have delegated scopes (`scp`). `sub` is another for each application, `oid` is not. An
-    /// e-mail address is whatever somebody wrote into the directory, unless `xms_edov` says that its domain was verified.
+    /// e-mail address is whatever somebody wrote into the directory, unless `xms_edov` says that its domain is verified.
     fn entra() -> Self {
         let mut own = Self::provider();
         own.kind_rules.extend([equals("idtyp", "app", ActorKind::Service), rule("scp", ActorKind::Human)]);

@@ -138,8 +138,8 @@ impl Authenticator {
         })
     }
 
-    /// What [`Authenticator::explain`] needs: the key sets of the people and programs that `config` trusts, as far as they
-    /// can be had now; without network if `offline`. Nothing is made.
+    /// What [`Authenticator::explain`] needs: the key sets of the people and programs that `config` trusts, as far as
+    /// they can be had now; without network if `offline`. Nothing is made.
     ///
     /// # Errors
     /// `InvalidArgument` (`CONFIG_INVALID`).

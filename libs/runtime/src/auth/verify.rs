@@ -129,10 +129,8 @@ impl Rules {
         if body.get("events").is_some() {
             return Err(refuse("TOKEN_TYPE", "the token has events: it tells of something, such as a logout"));
         }
-        let said = match body.get("typ").filter(|said| !said.is_null()) {
-            None => None,
-            Some(said) => Some(said.as_str().unwrap_or_default().to_ascii_lowercase()),
-        };
+        let said = body.get("typ").filter(|said| !said.is_null());
+        let said = said.map(|said| said.as_str().unwrap_or_default().to_ascii_lowercase());
         let id = match said.as_deref() {
             Some("id") => true,
             Some("bearer" | "access" | "access_token" | "at+jwt") => false,
