@@ -1,8 +1,6 @@
 //! Reads the rules of `buf.validate`. A rule that the tables cannot say ends the build.
 
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, OneofDescriptor, ReflectMessage as _, Value,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, OneofDescriptor, Value};
 
 /// A rule, as it is written into a table.
 pub enum Rule {

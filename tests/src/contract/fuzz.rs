@@ -268,6 +268,7 @@ async fn no_bytes_make_a_defect_or_take_the_memory() {
         jobs.extend(deep(&method).into_iter().map(|bytes| (method.clone(), bytes)));
         for _ in 0..rounds {
             let good = valid(&method);
+            jobs.push((method.clone(), good.encode_to_vec()));
             let mut altered = good.clone();
             for _ in 0..3 {
                 random.alter(&mut altered, 0);

@@ -219,7 +219,7 @@ fn a_message_of_empty_items_ends_at_the_first_bound() {
     assert_eq!((status.code(), named(&status)), (Code::InvalidArgument, (REASON.into(), "events".into())));
     assert_eq!(scanned("remit.kpi.v1.RecordEventsRequest", &events).1, 5_001, "it goes on after the bound");
 
-    let ratings = |count: usize| within(1, &within(22, &[]).repeat(count));
+    let ratings = |count: usize| within(2, &within(22, &[]).repeat(count));
     let status = check::<ScoreTaskRequest>(&ratings(1_000_000).into()).unwrap_err();
     assert_eq!((status.code(), named(&status).0), (Code::ResourceExhausted, TOO_LARGE.into()));
     let name = "remit.scoring.v1.ScoreTaskRequest";
