@@ -1,6 +1,11 @@
 //! Compiles every proto file under `proto/remit` with protox, so that no system `protoc` is needed.
 
-use prost_reflect::{DescriptorPool, Value};
+#[path = "build/checks.rs"]
+mod checks;
+#[path = "build/rules.rs"]
+mod rules;
+
+use prost_reflect::DescriptorPool;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeSet;
@@ -29,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "buf.validate");
     fs::write(out.join("shared.rs"), shared(&set, &pool))?;
+    fs::write(out.join("checks.rs"), checks::code(&pool)?)?;
     let mut prost = tonic_prost_build::Config::new();
     prost.enable_type_names();
     // Equal messages must encode to equal bytes: request and content digests are taken over them.
@@ -148,10 +154,7 @@ fn requests(module: &str, message: &DescriptorProto, named: &BTreeSet<String>) -
 /// What an update may change of the resource that it holds.
 fn updatable(pool: &DescriptorPool, request: &str) -> Option<String> {
     let request = pool.get_message_by_name(request)?;
-    let mask = request.get_field_by_name("update_mask")?.options();
-    let policy = mask.get_extension(&pool.get_extension_by_name("remit.options.v1.updatable")?).into_owned();
-    let fields = policy.as_message()?.get_field_by_name("fields")?.into_owned();
-    let fields: Vec<&str> = fields.as_list()?.iter().filter_map(Value::as_str).collect();
+    let (_, fields) = checks::updatable(pool, &request)?;
     let resource = request.fields().next()?.kind().as_message()?.clone();
     let module = resource.package_name().split('.').map(rust_name).collect::<Vec<_>>().join("::");
     Some(format!(
