@@ -17,6 +17,19 @@ pub const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
 /// person does it, and others review it.
 pub const BREAK_GLASS: &str = "break_glass";
 
+/// The codes of checks whose effect a waiver can take away. Holds, missing approvals, a review date that is long past and
+/// unknown states cannot be waived by anybody.
+pub const WAIVABLE_CHECKS: &[&str] = &[
+    "PURPOSE_NOT_APPROVED",
+    "GATE_MISMATCH",
+    "DECISION_OUTDATED",
+    "MODEL_PAST_REVIEW_DATE",
+    "MODEL_RESTRICTED",
+    "POLICY_PAST_REVIEW_DATE",
+    "POLICY_SUPERSEDED",
+    "STAKES_HIGHER",
+];
+
 /// The acts that change the constitution itself.
 pub const CONSTITUTIONAL: &[&str] = &["amend_body", "seat_member", "unseat_member"];
 
@@ -148,6 +161,20 @@ pub const ACTS: &[Act] = &[
         body: STEERING_GROUP,
         floor: TWO,
         permissions: &["handoff.gates.activate"],
+    },
+    Act {
+        kind: "loosen_rules",
+        what: "loosens a function's verdict, a KPI's limits, an alert rule or a calendar, or takes one away",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &[
+            "scoring.functions.update",
+            "kpi.definitions.update",
+            "kpi.definitions.retire",
+            "kpi.alert_rules.update",
+            "kpi.alert_rules.delete",
+            "handoff.calendars.update",
+        ],
     },
     Act {
         kind: "grant_waiver",

@@ -23,6 +23,7 @@ mod constitution;
 mod export;
 mod grpc;
 mod library;
+mod loosening;
 mod proposal;
 mod review;
 mod scope;

@@ -77,6 +77,7 @@ const ALL: &[&[Case]] = &[
     scoring::plans::CASES,
     scoring::policies::CASES,
     scoring::ratings::CASES,
+    scoring::tags::CASES,
     scoring::checks::CASES,
     scoring::approvals::CASES,
     registry::CASES,

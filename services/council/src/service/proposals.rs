@@ -206,6 +206,7 @@ impl Service {
             let before = Proposals::claim(m, &request.name).await?;
             check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
             let body = Bodies::claim(m, &before.body).await?;
+            check_concerned(m, cx, &before).await?;
             check_jurisdiction(m, &body, &before).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;

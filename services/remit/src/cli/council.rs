@@ -8,6 +8,7 @@ use remit_api::council::v1::constitution_service_client::ConstitutionServiceClie
 use remit_api::council::v1::{
     BootstrapRequest, Constitution, GetConstitutionRequest, NewSeat, RecoverConstitutionRequest,
 };
+use remit_core::authority::STEERING_GROUP;
 use remit_core::{Error, Result};
 use std::path::PathBuf;
 
@@ -28,6 +29,10 @@ pub(crate) enum Command {
         /// A seat, as MEMBER_ID:SUBJECT:ROLE_GROUP, such as leo:leo@example.com:legal. May be repeated.
         #[arg(long = "seat", value_name = "SEAT", required = true)]
         seats: Vec<String>,
+        /// A member who is gone without having resigned, and has been silent for 30 days while a vote ran out; the seat
+        /// ends. May be repeated.
+        #[arg(long = "gone", value_name = "MEMBER")]
+        gone: Vec<String>,
         /// Why nobody else can; it is kept in the audit log.
         #[arg(long)]
         reason: String,
@@ -74,6 +79,11 @@ fn seat(text: &str) -> Result<NewSeat> {
     }
 }
 
+/// The full name of a member of the steering group.
+fn member(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("{STEERING_GROUP}/members/{name}") }
+}
+
 fn present(out: Output, constitution: &Constitution) -> Result<()> {
     if out.json {
         return out.show(constitution);
@@ -102,9 +112,10 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             answer(client.bootstrap(request).await)?
         }
         Command::Show => answer(client.get_constitution(GetConstitutionRequest {}).await)?,
-        Command::Recover { seats, reason } => {
+        Command::Recover { seats, gone, reason } => {
             let seats = seats.iter().map(|text| seat(text)).collect::<Result<_>>()?;
-            let request = RecoverConstitutionRequest { seats, reason, request_id: session.request_id() };
+            let departed = gone.iter().map(|name| member(name)).collect();
+            let request = RecoverConstitutionRequest { seats, departed, reason, request_id: session.request_id() };
             answer(client.recover_constitution(request).await)?
         }
     };
