@@ -3,6 +3,7 @@
 use super::Group;
 use super::connect::{Session, answer, message};
 use super::output::{Column, Output};
+use super::words;
 use clap::Subcommand;
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
 use remit_api::council::v1::{
@@ -18,7 +19,9 @@ pub(crate) enum Command {
     /// Seat the first members of both bodies, once. From then on seats and rules change by proposals.
     Bootstrap {
         /// A file (YAML or JSON) with `bodies`: each with `body`, its `seats` (`member_id`, `subject`, `role_group`) and,
-        /// if wanted, `quorum`, `class_rules`, `zone` and `cut_off_day`.
+        /// if wanted, `quorum`, `class_rules`, `zone` and `cut_off_day`. A class rule is such as
+        /// `{change_class: CHANGE_CLASS_EMERGENCY, voting_period: 86400s}`: the classes are CHANGE_CLASS_STANDARD,
+        /// CHANGE_CLASS_NORMAL and CHANGE_CLASS_EMERGENCY, and the period is in seconds, from 60s to 7776000s.
         file: PathBuf,
     },
     /// Show bodies, seats, rules, and which body decides what.
@@ -42,7 +45,7 @@ pub(crate) enum Command {
 const BODY_COLUMNS: &[Column] = &[
     ("BODY", "name", "bodies/"),
     ("ROLE GROUPS", "roleGroups", ""),
-    ("RULE", "quorum", ""),
+    ("RULE", "rule", ""),
     ("DECIDES", "jurisdiction", ""),
     ("ZONE", "zone", ""),
 ];
@@ -91,7 +94,7 @@ fn present(out: Output, constitution: &Constitution) -> Result<()> {
     if constitution.create_time.is_none() {
         out.note("nobody has a seat yet: remit council bootstrap FILE");
     }
-    out.list(&constitution.bodies, BODY_COLUMNS)?;
+    out.in_words(&constitution.bodies, BODY_COLUMNS, words::body)?;
     out.part(&constitution.members, MEMBER_COLUMNS)?;
     out.list(&constitution.acts, ACT_COLUMNS)?;
     out.part(&constitution.recoveries, RECOVERY_COLUMNS)

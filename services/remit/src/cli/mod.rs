@@ -21,6 +21,7 @@ mod review;
 mod target;
 mod task;
 mod values;
+mod words;
 
 pub(crate) use connect::{Connection, refused, text, unreadable};
 pub(crate) use output::print_raw;
