@@ -213,6 +213,13 @@ pub fn act(kind: &str) -> Option<&'static Act> {
     ACTS.iter().find(|act| act.kind == kind)
 }
 
+/// Whether the method with this permission is an act of authority: it takes effect by a decision, or it is part of one,
+/// as whatever changes something in the council is. What such a method is refused, for whatever state of things, somebody
+/// has tried, and that is on record.
+pub fn is_of_authority(permission: &str) -> bool {
+    permission.starts_with("council.") || ACTS.iter().any(|act| act.permissions.contains(&permission))
+}
+
 /// Whether a body may have this in its jurisdiction: an act that not every body decides for itself anyway, or
 /// [`BREAK_GLASS`].
 pub fn is_jurisdiction(kind: &str) -> bool {
@@ -271,6 +278,16 @@ mod tests {
         }
         assert!(given.iter().all(|kind| is_jurisdiction(kind)) && !is_jurisdiction("resolution"));
         assert!(initial_jurisdiction("bodies/mine").is_empty(), "a body made later decides nothing");
+    }
+
+    #[test]
+    fn what_is_decided_and_what_decides_are_acts_of_authority() {
+        for permission in ["registry.versions.transition", "kpi.alert_rules.delete", "council.proposals.vote"] {
+            assert!(is_of_authority(permission), "{permission}");
+        }
+        for permission in ["scoring.decisions.create", "handoff.reviews.submit", "kpi.events.record"] {
+            assert!(!is_of_authority(permission), "{permission}");
+        }
     }
 
     #[test]

@@ -125,7 +125,12 @@ impl Service {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
         self.hear_holds(&cx.tenant).await;
-        self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
+        let forbidden = self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
+        if !config.dry_run {
+            for (error, others) in forbidden.into_values() {
+                self.db.refuse(&call, &error, others).await;
+            }
+        }
         let mut answer = api::ImportTasksResponse {
             rows: parsed.rows,
             bad_rows: parsed.bad_rows,
@@ -170,8 +175,15 @@ impl Service {
     }
 
     /// Refuses the rows whose ratings or tags are not the importer's to give, and those that would move a task out of the
-    /// way of a hold, so that they are reported with their lines.
-    async fn refuse_forbidden(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
+    /// way of a hold, so that they are reported with their lines. Returns the first refusal of each reason, and how many
+    /// there were beside it: one entry each is enough for the log.
+    async fn refuse_forbidden(
+        &self,
+        tenant: &Tenant,
+        parsed: &mut Parsed,
+        terms: &Terms,
+    ) -> Result<BTreeMap<&'static str, (Error, u64)>> {
+        let mut forbidden: BTreeMap<&'static str, (Error, u64)> = BTreeMap::new();
         // Most files of people have neither: their rows are read once, where they are imported.
         let all = self.any_hold(tenant) || !terms.by.is_human();
         let looked_at = parsed.tasks.iter().filter(|(_, (task, _))| all || !task.ratings.is_empty());
@@ -198,12 +210,17 @@ impl Service {
                     Err(error) if error.kind() == Kind::PermissionDenied => {
                         parsed.tasks.remove(id);
                         parsed.refuse(line, bad(column, error.reason(), error.message()));
+                        let known = forbidden.get_mut(error.reason());
+                        match known {
+                            Some((_, others)) => *others += 1,
+                            None => drop(forbidden.insert(error.reason(), (error, 0))),
+                        }
                     }
                     other => other?,
                 }
             }
         }
-        Ok(())
+        Ok(forbidden)
     }
 
     /// What an import of the group would do.
