@@ -14,6 +14,7 @@ mod council_constitution;
 mod council_meetings;
 mod council_proofs;
 mod council_records;
+mod council_seats;
 mod handoff;
 mod identity;
 mod kpi;
@@ -102,6 +103,7 @@ const ALL: &[&[Case]] = &[
     council_meetings::CASES,
     council_proofs::CASES,
     council_records::CASES,
+    council_seats::CASES,
 ];
 
 /// Makes what takes more than one request: gates in use, two reviews, and a waiver that the council granted.

@@ -207,7 +207,7 @@ impl Service {
             check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
             let body = Bodies::claim(m, &before.body).await?;
             check_concerned(m, cx, &before).await?;
-            check_jurisdiction(m, &body, &before).await?;
+            check_action(m, &before, &body).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;
             let details = moved(&proposal).json();
