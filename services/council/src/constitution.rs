@@ -94,7 +94,8 @@ const SILENCE: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) fn silent(subject: &str, proposals: &[Proposal], now: Timestamp) -> bool {
     let heard = |since: Timestamp| {
         proposals.iter().any(|one| {
-            let proposed = one.proposer.as_ref().is_some_and(|by| by.subject == subject) && at(&one.create_time) >= since;
+            let proposed =
+                one.proposer.as_ref().is_some_and(|by| by.subject == subject) && at(&one.create_time) >= since;
             let voted = one.votes.iter().any(|vote| vote.seat == subject && at(&vote.create_time) >= since);
             proposed || voted || one.recusals.iter().any(|own| own.subject == subject && at(&own.create_time) >= since)
         })

@@ -98,7 +98,9 @@ pub(crate) fn check_waivable(control: &str) -> Result<()> {
     }
     let why = match of_library {
         Some(known) => format!("{} {} is not for a body to waive", known.framework, known.clause),
-        None => format!("waive a control of the library that can be, or one of {}", authority::WAIVABLE_CHECKS.join(", ")),
+        None => {
+            format!("waive a control of the library that can be, or one of {}", authority::WAIVABLE_CHECKS.join(", "))
+        }
     };
     Err(Error::denied("CONTROL_NOT_WAIVABLE", format!("{control} cannot be waived: {why}")))
 }

@@ -85,7 +85,8 @@ impl Service {
         // Before anybody is asked for evidence, and said in the mutation, so that it is on record.
         let may = check_opener(&mut tx, cx, &body.name, now).await;
         drop(tx);
-        let collected = if worked_on || may.is_err() { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
+        let collected =
+            if worked_on || may.is_err() { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
         let open = async |m: &mut Mutation| {
             may?;
             Reviews::try_insert(m, &mut draft).await?;
