@@ -115,6 +115,10 @@ impl FromIterator<Self> for Direction {
     }
 }
 
+/// How many parts a refusal names, and of how many characters of each.
+const MOST_PARTS: usize = 5;
+const LONGEST_PART: usize = 200;
+
 /// What a change does, put together part by part, with what becomes looser in words: whoever is refused it learns what
 /// there is to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -145,6 +149,21 @@ impl Comparison {
     /// What becomes looser, or may, in the order of its parts.
     pub fn loosened(&self) -> &[String] {
         &self.loosened
+    }
+
+    /// The same for the message of a refusal, which has to fit into a header: the first parts, and of long ones the
+    /// beginning.
+    pub fn summary(&self) -> String {
+        let short = |part: &String| match part.char_indices().nth(LONGEST_PART) {
+            Some((end, _)) => format!("{}…", &part[..end]),
+            None => part.clone(),
+        };
+        let mut parts: Vec<String> = self.loosened.iter().take(MOST_PARTS).map(short).collect();
+        let more = self.loosened.len().saturating_sub(MOST_PARTS);
+        if more > 0 {
+            parts.push(format!("and {more} more"));
+        }
+        parts.join("; ")
     }
 }
 
@@ -191,6 +210,12 @@ mod tests {
         change.part("limit", Loosens, 0.1, 0.2);
         change.part("title", Same, "a", "b");
         assert_eq!((change.direction(), change.loosened()), (Mixed, &["limit from 0.1 to 0.2".to_owned()][..]));
+        for n in 0..9 {
+            change.part("filter", Loosens, "é".repeat(1_000), n);
+        }
+        let summary = change.summary();
+        assert!(summary.starts_with("limit from 0.1 to 0.2; filter from é") && summary.ends_with("; and 5 more"));
+        assert!(summary.chars().count() < 1_000, "{summary}");
     }
 
     #[test]

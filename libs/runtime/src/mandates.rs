@@ -211,7 +211,7 @@ pub fn allow(m: &Mutation, kind: &str, name: &str, change: &Comparison, mandate:
         return Ok(());
     }
     if change.loosens() {
-        let what = change.loosened().join("; ");
+        let what = change.summary();
         let text = format!(
             "this loosens {name}, or may: {what}; that takes effect only by a decision of the council: propose {kind} with \
              it as it shall be"

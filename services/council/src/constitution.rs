@@ -2,6 +2,7 @@
 //! people act cannot matter to them.
 
 use crate::body;
+use crate::proposal::ballot;
 use crate::time::at;
 use remit_api::council::v1::{Body, NewSeat, Proposal, ProposalState};
 use remit_core::authority::STEERING_GROUP;
@@ -101,7 +102,8 @@ pub(crate) fn silent(subject: &str, proposals: &[Proposal], now: Timestamp) -> b
         })
     };
     let ran_out = |one: &&Proposal| {
-        let asked = one.electorate.iter().any(|seat| seat.subject == subject && !seat.departed);
+        // One on which she could not have voted, such as that on her own seat, asked her nothing.
+        let asked = ballot(one).eligible().any(|seat| seat.subject == subject);
         asked && one.state() == ProposalState::Expired && at(&one.open_time).plus(SILENCE) <= now
     };
     proposals.iter().filter(ran_out).any(|one| !heard(at(&one.open_time)))
@@ -191,7 +193,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::body::seeds;
-    use remit_api::council::v1::{CastVote, QuorumRule};
+    use remit_api::council::v1::action::Kind;
+    use remit_api::council::v1::{Action, CastVote, QuorumRule, UnseatMember};
     use remit_api::wire::time::stamp;
 
     fn house() -> (Body, Body, Body) {
@@ -350,6 +353,13 @@ mod tests {
         assert!(!silent("nell", all, day(90)), "nobody asked her");
         let open = Proposal { state: ProposalState::Open.into(), ..asked.clone() };
         assert!(!silent("lea", &[open], day(90)), "it may still be answered");
+        let own = Proposal {
+            action: Some(Action {
+                kind: Some(Kind::UnseatMember(UnseatMember { subject: "lea".into(), ..Default::default() })),
+            }),
+            ..asked.clone()
+        };
+        assert!(!silent("lea", &[own], day(90)), "she could not vote on that");
         let later = Proposal {
             votes: vec![CastVote { seat: "lea".into(), create_time: Some(stamp(day(35))), ..Default::default() }],
             ..Default::default()

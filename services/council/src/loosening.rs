@@ -1,18 +1,14 @@
-//! Proposals to loosen a rule: what they name, what they saw of it, and what the service that keeps it is asked for.
+//! Proposals to loosen a rule: what they name, and what they saw of it.
 
 use crate::ask::Ask;
-use crate::steps::Step;
 use remit_api::council::v1::LoosenRules;
 use remit_api::council::v1::loosen_rules::Change;
+use remit_api::handoff::v1::GetCalendarRequest;
 use remit_api::handoff::v1::calendar_service_client::CalendarServiceClient;
-use remit_api::handoff::v1::{GetCalendarRequest, UpdateCalendarRequest};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
-use remit_api::kpi::v1::{
-    DeleteAlertRuleRequest, GetAlertRuleRequest, GetKpiRequest, RetireKpiRequest, UpdateAlertRuleRequest,
-    UpdateKpiRequest,
-};
+use remit_api::kpi::v1::{GetAlertRuleRequest, GetKpiRequest};
+use remit_api::scoring::v1::GetFunctionRequest;
 use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
-use remit_api::scoring::v1::{GetFunctionRequest, UpdateFunctionRequest};
 use remit_core::name::{AlertRuleName, CalendarName, FunctionName, KpiName};
 use remit_core::{Error, Result};
 use remit_runtime::foreign;
@@ -110,48 +106,19 @@ pub(crate) async fn look_up(ask: Ask<'_>, loosening: &mut LoosenRules) -> Result
     }
 }
 
-/// The request by which the service that keeps the rule is asked to change it; `reason` says why.
-pub(crate) fn step(loosening: &LoosenRules, reason: &str) -> Option<Step> {
-    Some(match loosening.change.clone()? {
-        Change::Function(function) => {
-            Step::UpdateFunction(UpdateFunctionRequest { function: Some(function), ..Default::default() })
-        }
-        Change::Kpi(kpi) => Step::UpdateKpi(UpdateKpiRequest { kpi: Some(kpi), ..Default::default() }),
-        Change::RetireKpi(name) => {
-            let reason = crate::steps::cut(reason, 500);
-            Step::RetireKpi(RetireKpiRequest { name, reason, ..Default::default() })
-        }
-        Change::AlertRule(rule) => {
-            Step::UpdateAlertRule(UpdateAlertRuleRequest { alert_rule: Some(rule), ..Default::default() })
-        }
-        Change::DeleteAlertRule(name) => {
-            let etag = loosening.etag.clone();
-            Step::DeleteAlertRule(DeleteAlertRuleRequest { name, etag, ..Default::default() })
-        }
-        Change::Calendar(calendar) => {
-            Step::UpdateCalendar(UpdateCalendarRequest { calendar: Some(calendar), ..Default::default() })
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use remit_api::kpi::v1::AlertRule;
 
     #[test]
-    fn a_rule_is_named_in_its_form_and_asked_for_whole() {
-        let rule = AlertRule { name: "alertRules/a".into(), etag: "r3".into(), disabled: true, ..Default::default() };
-        let loosening = LoosenRules { change: Some(Change::AlertRule(rule.clone())), etag: String::new() };
-        assert!(check(&loosening).is_ok());
-        assert_eq!(name(&loosening), "alertRules/a");
-        let Some(Step::UpdateAlertRule(request)) = step(&loosening, "why") else { panic!("an update") };
-        assert_eq!((request.alert_rule, request.update_mask), (Some(rule), None));
-        let gone = LoosenRules { change: Some(Change::DeleteAlertRule("alertRules/a".into())), etag: "r3".into() };
-        let Some(Step::DeleteAlertRule(request)) = step(&gone, "why") else { panic!("a deletion") };
-        assert_eq!((request.name.as_str(), request.etag.as_str()), ("alertRules/a", "r3"));
-        let wrong = LoosenRules { change: Some(Change::RetireKpi("alertRules/a".into())), etag: String::new() };
+    fn a_rule_is_named_in_its_form() {
+        let of = |change: Change| LoosenRules { change: Some(change), etag: String::new() };
+        let rule = of(Change::AlertRule(AlertRule { name: "alertRules/a".into(), ..Default::default() }));
+        assert!(check(&rule).is_ok());
+        assert_eq!(name(&rule), "alertRules/a");
+        let wrong = of(Change::RetireKpi("alertRules/a".into()));
         assert_eq!(check(&wrong).unwrap_err().reason(), "NAME_INVALID");
         assert_eq!(check(&LoosenRules::default()).unwrap_err().reason(), "ACTION_REQUIRED");
     }

@@ -4,7 +4,8 @@ use crate::ask::Ask;
 use crate::proposal::{act, ballot, counted, kind_of};
 use crate::time::at;
 use remit_api::council::v1::action::Kind as Act;
-use remit_api::council::v1::{Body, Proposal};
+use remit_api::council::v1::loosen_rules::Change;
+use remit_api::council::v1::{Body, LoosenRules, Proposal};
 use remit_api::handoff::v1::calendar_service_client::CalendarServiceClient;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::{ActivateGateVersionRequest, UpdateCalendarRequest};
@@ -114,7 +115,7 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
             reason,
             ..Default::default()
         })],
-        Some(Act::LoosenRules(a)) => crate::loosening::step(a, &reason).into_iter().collect(),
+        Some(Act::LoosenRules(a)) => loosening(a, &reason).into_iter().collect(),
         Some(
             Act::GrantWaiver(_)
             | Act::LiftHold(_)
@@ -125,6 +126,30 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
         )
         | None => Vec::new(),
     }
+}
+
+/// The request by which the service that keeps the rule is asked to change it; `reason` says why.
+fn loosening(a: &LoosenRules, reason: &str) -> Option<Step> {
+    Some(match a.change.clone()? {
+        Change::Function(function) => {
+            Step::UpdateFunction(UpdateFunctionRequest { function: Some(function), ..Default::default() })
+        }
+        Change::Kpi(kpi) => Step::UpdateKpi(UpdateKpiRequest { kpi: Some(kpi), ..Default::default() }),
+        Change::RetireKpi(name) => {
+            let reason = cut(reason, 500);
+            Step::RetireKpi(RetireKpiRequest { name, reason, ..Default::default() })
+        }
+        Change::AlertRule(rule) => {
+            Step::UpdateAlertRule(UpdateAlertRuleRequest { alert_rule: Some(rule), ..Default::default() })
+        }
+        Change::DeleteAlertRule(name) => {
+            let etag = a.etag.clone();
+            Step::DeleteAlertRule(DeleteAlertRuleRequest { name, etag, ..Default::default() })
+        }
+        Change::Calendar(calendar) => {
+            Step::UpdateCalendar(UpdateCalendarRequest { calendar: Some(calendar), ..Default::default() })
+        }
+    })
 }
 
 /// The request id of a step: the same for every attempt with the same mandate.
@@ -298,7 +323,20 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, request_id};
+    #![allow(clippy::panic)]
+    use super::{Change, LoosenRules, Step, cut, loosening, request_id};
+    use remit_api::kpi::v1::AlertRule;
+
+    #[test]
+    fn a_rule_is_asked_for_whole_and_as_it_was_seen() {
+        let rule = AlertRule { name: "alertRules/a".into(), etag: "r3".into(), disabled: true, ..Default::default() };
+        let change = LoosenRules { change: Some(Change::AlertRule(rule.clone())), etag: String::new() };
+        let Some(Step::UpdateAlertRule(request)) = loosening(&change, "why") else { panic!("an update") };
+        assert_eq!((request.alert_rule, request.update_mask), (Some(rule), None));
+        let gone = LoosenRules { change: Some(Change::DeleteAlertRule("alertRules/a".into())), etag: "r3".into() };
+        let Some(Step::DeleteAlertRule(request)) = loosening(&gone, "why") else { panic!("a deletion") };
+        assert_eq!((request.name.as_str(), request.etag.as_str()), ("alertRules/a", "r3"));
+    }
 
     #[test]
     fn a_step_has_one_request_id_that_fits() {

@@ -7,6 +7,9 @@ use remit_api::handoff::v1::Calendar;
 use remit_core::strictness::{Comparison, Direction};
 use std::collections::BTreeSet;
 
+/// How many new holidays are named.
+const MOST_DATES: usize = 20;
+
 /// What `after` changes of `before`, both of the right form.
 pub(crate) fn compare(before: &Calendar, after: &Calendar) -> Comparison {
     let mut found = Comparison::default();
@@ -17,7 +20,9 @@ pub(crate) fn compare(before: &Calendar, after: &Calendar) -> Comparison {
     found.part("hours", working_time(&was, &is), of_a_week(&was), of_a_week(&is));
     let (was, is) = (holidays(before), holidays(after));
     // A holiday is a day without working time.
-    found.part("holidays", working_time(&is, &was), list(&was), list(&is));
+    let new: BTreeSet<&str> = is.difference(&was).copied().collect();
+    let after = format!("{}, new ones {}", is.len(), list(&new));
+    found.part("holidays", working_time(&is, &was), was.len(), after);
     found
 }
 
@@ -39,8 +44,13 @@ fn holidays(calendar: &Calendar) -> BTreeSet<&str> {
     calendar.holidays.iter().map(|holiday| holiday.date.as_str()).collect()
 }
 
+/// The first of these dates; a calendar may have a thousand.
 fn list(dates: &BTreeSet<&str>) -> String {
-    if dates.is_empty() { "none".to_owned() } else { dates.iter().copied().collect::<Vec<_>>().join(", ") }
+    let mut first: Vec<&str> = dates.iter().copied().take(MOST_DATES).collect();
+    if dates.len() > MOST_DATES {
+        first.push("…");
+    }
+    first.join(", ")
 }
 
 #[cfg(test)]
@@ -76,6 +86,8 @@ mod tests {
         assert_eq!(direction(&calendar(&[monday(540, 1020)], &[])), Direction::Tightens);
         assert_eq!(direction(&calendar(&[monday(540, 1020)], &["2026-05-25", "2026-12-24"])), Direction::Loosens);
         assert_eq!(direction(&calendar(&[monday(540, 1020)], &["2026-12-24"])), Direction::Mixed);
+        let more = compare(&before, &calendar(&[monday(540, 1020)], &["2026-05-25", "2026-12-24"]));
+        assert_eq!(more.loosened(), ["holidays from 1 to 2, new ones 2026-12-24"]);
         let elsewhere = Calendar { time_zone: "Asia/Tokyo".to_owned(), ..before.clone() };
         assert_eq!(direction(&elsewhere), Direction::Mixed);
         let titled = Calendar { display_name: "Berlin".to_owned(), ..before.clone() };

@@ -66,7 +66,7 @@ pub(crate) fn hold(by: &Actor, before: Option<&api::Task>, after: &mut api::Task
         (true, How::Left) | (false, How::Named | How::Left) => claimed,
     };
     if !by.is_human() && change.loosens() {
-        let what = change.loosened().join("; ");
+        let what = change.summary();
         let text = format!("{} is a program and makes tags stricter only: {what} lets AI do more, or may", by.subject);
         return Err(Error::denied("TAGS_NEED_A_PERSON", text));
     }
