@@ -8,7 +8,7 @@ LIBS := $(patsubst libs/%,-p remit-%,$(wildcard libs/*))
 # What `make quick` runs: all of the libraries, and of the suite what starts neither PostgreSQL nor processes.
 QUICK := (not package(remit-tests) | test(/^(api|architecture|errors)::/)) & not test(/(postgres|six_processes)$$/)
 
-.PHONY: help demo test quick check fmt docs bench run
+.PHONY: help demo test quick check fmt docs bench drills run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/breaking
 	.ci/deny
 	$(TOOLS)/cargo-machete
+
+drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider fuzz large", all of them without
+	.ci/drills $(ARGS)
 
 bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read overload --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
