@@ -1,5 +1,6 @@
 //! The protobuf codec of every generated client and server.
 
+use crate::wire::Subjects;
 use prost::bytes::Buf as _;
 use prost::{Message, Name};
 use std::marker::PhantomData;
@@ -19,7 +20,7 @@ impl<T, U> Default for ProstCodec<T, U> {
 impl<T, U> Codec for ProstCodec<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Name + Default + Send + 'static,
+    U: Message + Name + Subjects + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -52,18 +53,21 @@ impl<T: Message> Encoder for ProstEncoder<T> {
     }
 }
 
-/// Decodes messages, and checks requests against the rules of their proto file.
+/// Decodes messages, checks requests against the rules of their proto file, and brings the subjects in them into
+/// canonical form.
 #[derive(Debug)]
 pub struct ProstDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Name + Default> Decoder for ProstDecoder<U> {
+impl<U: Message + Name + Subjects + Default> Decoder for ProstDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let bytes = buf.copy_to_bytes(buf.remaining());
         crate::validate::check::<U>(&bytes)?;
-        U::decode(bytes).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+        let mut message = U::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        crate::validate::settle(&mut message)?;
+        Ok(Some(message))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -13,10 +13,10 @@
 mod plan;
 mod rules;
 
-use crate::wire::mask;
+use crate::wire::{At, Subjects, mask};
 use plan::{FieldPlan, MessagePlan, plan_of};
-use prost::Name;
 use prost::bytes::Bytes;
+use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 use std::collections::HashSet;
 use tonic::{Code, Status};
@@ -75,6 +75,29 @@ pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
         found.retain(counts);
     }
     if found.is_empty() { Ok(()) } else { Err(refusal(NUL, &found)) }
+}
+
+/// Brings the subjects in a request into canonical form.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` ([`REASON`]) with `google.rpc.BadRequest`, naming every subject that has none; in an update only
+/// those that it changes.
+pub fn settle<M: Message + Name + Subjects>(message: &mut M) -> Result<(), Status> {
+    if !M::NAME.ends_with("Request") {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    message.settle(At::default(), &mut found);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let dynamic = crate::pool().get_message_by_name(&M::full_name());
+    let dynamic =
+        dynamic.and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok());
+    if let Some(asked) = dynamic.as_ref().and_then(mask::Asked::of) {
+        found.retain(|violation| !asked.leaves(&violation.field));
+    }
+    if found.is_empty() { Ok(()) } else { Err(refusal(REASON, &found)) }
 }
 
 /// Every text with the character U+0000, which PostgreSQL cannot store.

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use prost::Message as _;
 
 /// Every rule in the contract is one that the interpreter knows: none is ignored in silence.
 #[test]
