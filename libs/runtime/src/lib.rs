@@ -15,6 +15,7 @@ pub mod parts;
 pub mod peers;
 mod refusals;
 pub mod relay;
+mod sampling;
 mod seeded;
 mod serve;
 pub mod statements;

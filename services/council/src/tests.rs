@@ -42,6 +42,7 @@ fn cx(who: &str) -> Cx {
         method: "council.tests.act",
         service: None,
         trace_id: String::new(),
+        address: None,
         deadline: None,
     }
 }

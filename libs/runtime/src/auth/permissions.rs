@@ -17,6 +17,8 @@ pub struct Method {
     pub streaming: bool,
     /// Whether it only reads.
     pub read: bool,
+    /// Whether it is on record although it only reads.
+    pub recorded: bool,
     roles: HashSet<String>,
 }
 
@@ -53,6 +55,10 @@ impl Methods {
                 let options = method.options();
                 let level = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
                 let read = level == Some(1);
+                if !read && policy.2 {
+                    let what = format!("{name} changes state and leaves an entry anyway: recorded is for reads");
+                    return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
+                }
                 if !read && policy.1.is_empty() {
                     let what = format!("{name} changes state and its method_policy lists no actor_kinds");
                     return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
@@ -63,6 +69,7 @@ impl Methods {
                     kinds: policy.1,
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
                     read,
+                    recorded: policy.2,
                     roles: granted.map(|(role, _)| role.clone()).collect(),
                     name,
                 };
@@ -82,10 +89,15 @@ impl Methods {
     /// # Errors
     /// As [`Method::authorize`]; `PERMISSION_MISSING` too if no method has that permission.
     pub fn authorize(&self, permission: &str, actor: &Actor) -> Result<()> {
-        match self.by_path.values().find(|method| method.permission == permission) {
+        match self.of(permission) {
             Some(method) => method.authorize(actor),
             None => Err(Error::denied("PERMISSION_MISSING", format!("nobody is granted {permission}"))),
         }
+    }
+
+    /// A method that has this permission, if there is one.
+    pub fn of(&self, permission: &str) -> Option<&Method> {
+        self.by_path.values().find(|method| method.permission == permission)
     }
 
     /// All methods, in no order.
@@ -132,7 +144,7 @@ fn leak(permission: &str) -> &'static str {
     new
 }
 
-fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<(String, Vec<ActorKind>)> {
+fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<(String, Vec<ActorKind>, bool)> {
     let extension = pool.get_extension_by_name("remit.options.v1.method_policy")?;
     let options = method.options();
     if !options.has_extension(&extension) {
@@ -153,7 +165,8 @@ fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Op
             })
             .collect()
     })?;
-    (permission.split('.').count() == 3).then_some((permission, kinds))
+    let recorded = policy.get_field_by_name("recorded")?.as_bool()?;
+    (permission.split('.').count() == 3).then_some((permission, kinds, recorded))
 }
 
 fn is_pattern(pattern: &str) -> bool {

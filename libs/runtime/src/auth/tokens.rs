@@ -3,10 +3,11 @@
 use super::issuer::{Claims, DEVELOPMENT_ISSUER, SERVICES_FILES, Signer};
 use super::keys::{Key, KeySet};
 use crate::config::Config;
+use crate::refusals::Speaker;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
-use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, subject};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Authenticator {
     suite: String,
     algorithms: Vec<Algorithm>,
     audience: String,
+    /// The name of the tenant of `audit.security_tenant`.
+    security: String,
     max_lifetime: u64,
     leeway: u64,
     min_interval: Duration,
@@ -170,6 +173,7 @@ impl Authenticator {
             suite: auth.service_issuer.clone(),
             algorithms: auth.algorithms.iter().map(known).collect::<Result<_>>()?,
             audience: auth.audience.clone(),
+            security: config.audit.security_tenant.clone(),
             max_lifetime: auth.max_lifetime.get().as_secs(),
             leeway: auth.leeway.get().as_secs(),
             min_interval: auth.jwks_min_interval.get(),
@@ -247,7 +251,12 @@ impl Authenticator {
             if now() < found.1.expires as f64 + self.leeway as f64 {
                 return Ok(found);
             }
-            return Err(refuse("TOKEN_EXPIRED", "the token has expired"));
+            let speaker = Speaker {
+                tenant: found.1.tenant.clone(),
+                issuer: found.1.issuer.clone(),
+                subject: found.1.actor.subject.clone(),
+            };
+            return Err(refuse("TOKEN_EXPIRED", "the token has expired").with_source(speaker));
         }
         let identity = self.verify_new(token).await?;
         let entry = Arc::new((generation, identity));
@@ -283,7 +292,26 @@ impl Authenticator {
         check.validate_aud = false;
         jsonwebtoken::decode::<serde_json::Value>(token, &key.decoding, &check)
             .map_err(|_| refuse("TOKEN_SIGNATURE", "the token's signature is wrong"))?;
-        self.claims(set, body)
+        let speaker = self.speaker(set, &body);
+        self.claims(set, body).map_err(|error| match speaker {
+            Some(speaker) => error.with_source(speaker),
+            None => error,
+        })
+    }
+
+    /// Who a token with the right signature speaks for, as far as that can be shown if it is refused all the same; none
+    /// if it names no tenant that its issuer may speak for.
+    fn speaker(&self, set: &KeySet, body: &serde_json::Value) -> Option<Speaker> {
+        let text = |claim: &str| body.get(claim).and_then(serde_json::Value::as_str);
+        let tenant = Tenant::new(text("tenant")?).ok().filter(|tenant| self.may_name(set, tenant))?;
+        let subject = text("sub").and_then(|sub| subject::canonical(sub).ok()).unwrap_or_default().into_owned();
+        Some(Speaker { tenant, issuer: set.issuer.clone(), subject })
+    }
+
+    /// Whether an issuer may speak for a tenant: the installation's own, in whose log unknown callers stand, belongs to
+    /// no identity provider of a tenant.
+    fn may_name(&self, set: &KeySet, tenant: &Tenant) -> bool {
+        tenant.as_str() != self.security || set.issuer == DEVELOPMENT_ISSUER || set.issuer == self.suite
     }
 
     async fn key(&self, set: &KeySet, kid: Option<&str>) -> Result<Arc<Key>> {
@@ -308,7 +336,7 @@ impl Authenticator {
     fn service(&self, set: &KeySet, claims: &Received) -> Result<Option<&'static str>> {
         let wrong = |what: String| Err(refuse("TOKEN_CLAIMS", what));
         if set.issuer != self.suite {
-            if claims.sub.trim_start().to_ascii_lowercase().starts_with(SERVICE_PREFIX) {
+            if claims.sub.starts_with(SERVICE_PREFIX) {
                 let what =
                     format!("the token's sub begins with {SERVICE_PREFIX}, which is for the suite's own services");
                 return wrong(what);
@@ -326,7 +354,7 @@ impl Authenticator {
 
     fn claims(&self, set: &KeySet, body: serde_json::Value) -> Result<Identity> {
         let wrong = |what: String| refuse("TOKEN_CLAIMS", what);
-        let claims: Received =
+        let mut claims: Received =
             serde_json::from_value(body).map_err(|error| wrong(format!("the token's claims: {error}")))?;
         let audience = match &claims.aud {
             Audiences::One(one) => *one == self.audience,
@@ -355,12 +383,14 @@ impl Authenticator {
         }
         let text =
             |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if !text(&claims.sub, 200) {
-            return Err(wrong("the token's sub must be 1 to 200 characters".to_owned()));
-        }
-        if claims.on_behalf_of.as_deref().is_some_and(|other| !text(other, 200)) {
-            return Err(wrong("the token's on_behalf_of must be 1 to 200 characters".to_owned()));
-        }
+        // The one place where a caller gets her subject: everything inside knows its canonical form only.
+        let canonical = |claim: &str, given: &str| {
+            let form = subject::canonical(given).map_err(|rule| wrong(format!("the token's {claim} {rule}")))?;
+            Ok::<_, Error>(form.into_owned())
+        };
+        claims.sub = canonical("sub", &claims.sub)?;
+        claims.on_behalf_of =
+            claims.on_behalf_of.as_deref().map(|other| canonical("on_behalf_of", other)).transpose()?;
         if claims.kind == ActorKind::Human && claims.on_behalf_of.is_some() {
             return Err(wrong("the token is a person's, who acts for herself: it may not say on_behalf_of".to_owned()));
         }
@@ -376,6 +406,9 @@ impl Authenticator {
             roles.retain(|role| role != SERVICE_ROLE);
         }
         let tenant = Tenant::new(claims.tenant).map_err(|error| wrong(format!("the token's {}", error.message())))?;
+        if !self.may_name(set, &tenant) {
+            return Err(wrong(format!("the issuer may not speak for the installation's own tenant {tenant}")));
+        }
         Ok(Identity {
             tenant,
             actor: Actor {

@@ -1,6 +1,8 @@
 //! Identity for plain HTTP routes: the same tokens and permissions as gRPC.
 
-use crate::auth::{Authenticator, Methods};
+use crate::auth::{Authenticator, Identity, Methods};
+use crate::context::{Peer, SCOPE, Scope, Trace};
+use crate::refusals::Refusals;
 use crate::status;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -16,16 +18,34 @@ pub struct HttpCaller {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
-    methods: Arc<Methods>,
+    verified: Arc<(u64, Identity)>,
+    peer: Option<Peer>,
+    gate: Gate,
 }
 
 impl HttpCaller {
-    /// Checks that the caller may call the method with this permission.
+    /// Checks that the caller may call the method with this permission; a refusal is recorded.
     ///
     /// # Errors
     /// `PermissionDenied` (`PERMISSION_MISSING`, `ACTOR_KIND_NOT_ALLOWED`).
     pub fn require(&self, permission: &str) -> Result<()> {
-        self.methods.authorize(permission, &self.actor)
+        self.gate.methods.authorize(permission, &self.actor).inspect_err(|error| {
+            if let Some(method) = self.gate.methods.of(permission) {
+                self.gate.refusals.note(&self.verified.1, method, self.peer, error);
+            }
+        })
+    }
+
+    /// Records that the caller reads what the method with this permission gives, about `resource`: once a minute. To be
+    /// called before the answer is given.
+    ///
+    /// # Errors
+    /// As [`remit_store::Db::record_read`], and nothing must be given then.
+    pub async fn on_record(&self, permission: &str, resource: &str) -> Result<()> {
+        match self.gate.methods.of(permission) {
+            Some(method) => self.gate.refusals.page(&self.verified.1, method, self.peer, resource).await,
+            None => Err(Error::internal(format!("no method has the permission {permission}"))),
+        }
     }
 }
 
@@ -34,19 +54,29 @@ impl HttpCaller {
 pub(crate) struct Gate {
     pub auth: Arc<Authenticator>,
     pub methods: Arc<Methods>,
+    pub refusals: Refusals,
 }
 
 /// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let token = request.headers().get(header::AUTHORIZATION).cloned();
-    match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
-        Ok(verified) => {
-            let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
-            request.extensions_mut().insert(HttpCaller { tenant, actor, methods: gate.methods });
-            next.run(request).await
+    let peer = request.extensions().get::<Peer>().copied();
+    // Pages have traces too, so that what is recorded of them can be told from each other.
+    let scope = Scope { trace: Trace::begin(), deadline: None };
+    let answer = async move {
+        match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
+            Ok(verified) => {
+                let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+                request.extensions_mut().insert(HttpCaller { tenant, actor, verified, peer, gate });
+                next.run(request).await
+            }
+            Err(error) => {
+                gate.refusals.unknown(peer, None, &error);
+                problem(error)
+            }
         }
-        Err(error) => problem(error),
-    }
+    };
+    SCOPE.scope(scope, answer).await
 }
 
 /// An error as `application/problem+json`.

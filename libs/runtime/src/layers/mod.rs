@@ -10,7 +10,7 @@ mod tests;
 
 use crate::auth::{Authenticator, Identity, Method, Methods};
 use crate::config::Config;
-use crate::context::{SCOPE, Scope, Trace};
+use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::refusals::Refusals;
 use crate::status::{DOMAIN, to_status};
@@ -162,17 +162,21 @@ impl Shared {
     ) -> Result<Response<Body>> {
         let path = request.uri().path();
         if !OPEN.iter().any(|open| path.starts_with(open)) {
+            let peer = request.extensions().get::<Peer>().copied();
             let token = request.headers().get(http::header::AUTHORIZATION).cloned();
-            let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await?;
+            let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await;
+            let verified = verified.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
             let method = method.ok_or_else(|| unknown_method(path))?;
             if let Err(error) = method.authorize(&verified.1.actor) {
-                self.refusals.note(&verified.1, method, &error, scope.trace.id());
+                self.refusals.note(&verified.1, method, peer, &error);
                 return Err(error);
             }
             let permit = self.permits.clone().try_acquire_owned().map_err(|_| overloaded(self.most))?;
             finish.permit = Some(permit);
             let Identity { tenant, actor, service, .. } = verified.1.clone();
-            request.extensions_mut().insert(Caller { tenant, actor, service, method: method.permission });
+            let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
+            let (method, address) = (method.permission, peer.map(|peer| peer.0));
+            request.extensions_mut().insert(Caller { tenant, actor, service, method, address, recorder });
         }
         let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
         let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();

@@ -122,7 +122,7 @@ async fn fixture(more: &str) -> Fixture {
     let routes = HashMap::from([("audit".to_owned(), Routes::new(OddTail))]);
     let ended = Ended::default();
     let base = Routes::new(SystemServiceServer::new(Odd));
-    let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new());
+    let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new(), Tenant::new("remit").unwrap());
     let stack = Stack::new(&config, methods, auth, ended.clone(), refusals, routes, base);
     let signer = signers.development.unwrap();
     Fixture { stack, ended, signer, config, _dir: dir }

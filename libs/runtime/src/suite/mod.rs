@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use ops::Ops;
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
-use remit_core::{Clock, Error, Ids, Result, SystemClock, Timestamp};
+use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
 use remit_store::{DataDir, Db, Options};
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, HashMap};
@@ -156,9 +156,10 @@ impl Suite {
             };
             tasks.spawn(relay.run(drain.clone()));
         }
-        let gate = Gate { auth: auth.clone(), methods: methods.clone() };
+        let security = Tenant::new(config.audit.security_tenant.as_str())?;
+        let refusals = Refusals::new(databases.clone(), tasks.clone(), security);
+        let gate = Gate { auth: auth.clone(), methods: methods.clone(), refusals: refusals.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
-        let refusals = Refusals::new(databases.clone(), tasks.clone());
         let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), refusals, routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));

@@ -23,7 +23,7 @@ use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
 use remit_core::{Error, Kind, Result, canonical, etag, name, quorum};
 use remit_runtime::Cx;
-use remit_store::{Mutation, Records as _, timers};
+use remit_store::{Mutation, Records as _, Skipped, timers};
 
 /// Refuses what its body may not decide, and what cannot be executed whatever the vote.
 async fn check_action(m: &mut Mutation, proposal: &Proposal, body: &Body) -> Result<()> {
@@ -288,7 +288,7 @@ impl Service {
             Ok(proposal) => self.execute_now(cx, proposal).await,
             // A vote too late or cast twice is on record like one that was never allowed.
             Err(error) if error.kind() == Kind::FailedPrecondition => {
-                self.db.refuse(&cx.call(&request), error, 0).await;
+                self.db.refuse(&cx.call(&request), error, Skipped::default()).await;
             }
             Err(_) => {}
         }

@@ -25,6 +25,7 @@ fn cx(kind: ActorKind, subject: &str) -> Cx {
         service: None,
         method: "registry.test.run",
         trace_id: String::new(),
+        address: None,
         deadline: None,
     }
 }

@@ -19,7 +19,7 @@ use remit_core::name::EntryName;
 use remit_core::{Error, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
-use remit_store::{Call, Order, Tx, Value, filter};
+use remit_store::{Call, Order, Skipped, Tx, Value, filter};
 use remit_tlog::tile::Tile;
 
 /// The longest batch.
@@ -94,7 +94,7 @@ impl Service {
         for (at, event) in events.iter_mut().enumerate() {
             if let Err(error) = sender.admit(event, &field(at)) {
                 let resource = "entries".to_owned();
-                self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, 0).await;
+                self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, Skipped::default()).await;
                 return Err(error);
             }
         }
