@@ -7,7 +7,7 @@ use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::types;
 use remit_core::{Actor, ActorKind, Tenant};
 use remit_runtime::Config;
-use remit_runtime::auth::Signer;
+use remit_runtime::auth::{Keyring, Signer};
 use remit_store::testing::ids;
 use remit_store::{Db, Options, query};
 use remit_tlog::note::Algorithm;
@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 struct Bench {
     dir: tempfile::TempDir,
     url: String,
-    services: Signer,
+    services: Keyring,
     token: String,
 }
 
@@ -32,11 +32,10 @@ fn text(path: &Path) -> &str {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::create_dir_all(dir.path().join("data")).expect("a directory can be made");
         let toml = format!("[data]\ndir = \"{}\"\n", dir.path().join("data").display());
         let config = Config::from_toml(&toml).expect("a valid configuration");
         let signer = Signer::development(&config).expect("a development issuer");
-        let services = Signer::services(&config).expect("a key of the suite's own");
+        let services = Keyring::open(&config, &["registry"]).expect("a key of the suite's own");
         let actor = Actor {
             subject: "dpo".into(),
             kind: ActorKind::Human,
@@ -85,9 +84,8 @@ impl Bench {
 
     /// Appends the events `{prefix}{from}` to `{prefix}{to - 1}`.
     async fn append(&self, prefix: &str, numbers: std::ops::Range<usize>) {
-        let actor = Actor::service("registry");
         let tenant = Tenant::new("acme").expect("a tenant");
-        let token = self.services.token(&tenant, &actor, Duration::from_secs(60)).expect("a token");
+        let token = self.services.token(&tenant, "registry", Duration::from_secs(60)).expect("a token");
         let mut client = self.client(&token);
         let at = Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 0 });
         let event = |n: usize| api::Event {
@@ -139,10 +137,17 @@ impl Bench {
 }
 
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory can be made");
+    std::fs::create_dir(to).expect("a directory can be made");
+    let mode = std::fs::metadata(from).expect("a directory").permissions();
+    std::fs::set_permissions(to, mode).expect("its mode can be set");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("an entry");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
+        let (path, copied) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &copied);
+        } else {
+            std::fs::copy(path, copied).expect("a file can be copied");
+        }
     }
 }
 

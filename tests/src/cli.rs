@@ -190,7 +190,7 @@ bodies:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_constitution_is_made_from_a_file_once() {
+async fn a_constitution_is_made_from_a_file_once_and_a_leaked_token_is_revoked_from_one() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let dir = dir.path();
     let site = Site::new(&[("all", "all")], "");
@@ -218,6 +218,27 @@ async fn a_constitution_is_made_from_a_file_once() {
     assert_eq!((code, printed.contains("CONSTITUTION_ALIVE")), (3, true), "{printed}");
     let (code, printed) = call(&["recover", "--seat", "leo", "--reason", "they all left"]);
     assert_eq!((code, printed.contains("SEAT_INVALID")), (2, true), "{printed}");
+
+    let access =
+        |args: &[&str]| run(dir, &[&["access"], args, &["--server", &url, "--token-file", text(&token)]].concat());
+    let leaked = write(dir, "leaked", &site.token("mallory", ActorKind::Human, &["viewer"]));
+    let (code, printed) =
+        access(&["revoke", "--leaked", text(&leaked), "--reason", "in a repository", "--id", "found", "--json"]);
+    assert_eq!((code, printed.contains("in a repository")), (0, true), "{printed}");
+    eventually("it is refused", || {
+        let (_, printed) = run(dir, &["access", "list", "--server", &url, "--token-file", text(&leaked)]);
+        async move { printed.contains("TOKEN_REVOKED") }
+    })
+    .await;
+    let assign = ["assign", "--email", "ann@example.com", "--issuer", "remit-development", "--role", "operator"];
+    let (code, printed) = access(&[&assign[..], &["--reason", "she joined", "--id", "ann", "--json"]].concat());
+    assert_eq!((code, printed.contains("ann@example.com")), (0, true), "{printed}");
+    for args in [&["lift", "found", "--reason", "rotated"][..], &["unassign", "ann"]] {
+        let (code, printed) = access(args);
+        assert_eq!(code, 0, "{printed}");
+    }
+    let (code, printed) = access(&["lift", "found", "--reason", "again"]);
+    assert_eq!((code, printed.contains("REVOCATION_NOT_FOUND")), (5, true), "{printed}");
 }
 
 /// A proposal from the file to its effect, and what anybody can check of it afterwards with the log, the council's public

@@ -192,7 +192,7 @@ async fn parks(database: Option<&TestDb>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut toml = format!(
         "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n[telemetry]\nlog = \"error\"\n",
-        dir.path().display()
+        dir.path().join("data").display()
     );
     if let Some(database) = database {
         toml += &format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());

@@ -7,6 +7,7 @@
 //! counted again by the service that acts, from the votes that the mandate carries.
 
 use crate::quorum::{Rule, Standing};
+use std::collections::BTreeMap;
 
 /// The steering group (A18), which decides unless the constitution says otherwise.
 pub const STEERING_GROUP: &str = "bodies/steering-group";
@@ -45,25 +46,22 @@ impl Floor {
     /// What a rule lacks of the floor, in words; empty if every approval under it meets the floor.
     pub fn lacking(&self, rule: &Rule) -> Vec<String> {
         let by_groups = rule.group_minimums.values().fold(0u32, |sum, &n| sum.saturating_add(n));
-        let asked = rule.min_approvals.max(by_groups);
-        let mut lacking = Vec::new();
-        if asked < self.min_approvals {
-            lacking.push(format!("{} approvals, {asked} asked", self.min_approvals));
-        }
-        let absent = |group: &&&str| rule.group_minimums.get(**group).copied().unwrap_or(0) == 0;
-        lacking.extend(self.groups.iter().filter(absent).map(|group| format!("1 approval from {group}")));
-        lacking
+        self.below(rule.min_approvals.max(by_groups), &rule.group_minimums, "asked")
     }
 
     /// What a decided vote lacks of the floor, in words; empty if it meets it.
     pub fn missing(&self, standing: &Standing) -> Vec<String> {
-        let mut missing = Vec::new();
-        if standing.approvals < self.min_approvals {
-            missing.push(format!("{} approvals, {} given", self.min_approvals, standing.approvals));
+        self.below(standing.approvals, &standing.approvals_by_group, "given")
+    }
+
+    fn below(&self, approvals: u32, by_group: &BTreeMap<String, u32>, how: &str) -> Vec<String> {
+        let mut below = Vec::new();
+        if approvals < self.min_approvals {
+            below.push(format!("{} approvals, {approvals} {how}", self.min_approvals));
         }
-        let lacks = |group: &&&str| standing.approvals_by_group.get(**group).copied().unwrap_or(0) == 0;
-        missing.extend(self.groups.iter().filter(lacks).map(|group| format!("1 approval from {group}")));
-        missing
+        let absent = |group: &&&str| by_group.get(**group).copied().unwrap_or(0) == 0;
+        below.extend(self.groups.iter().filter(absent).map(|group| format!("1 approval from {group}")));
+        below
     }
 }
 

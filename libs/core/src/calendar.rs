@@ -9,12 +9,33 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, ToSpan as _};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// How far ahead a due time is looked for before the calendar counts as exhausted.
 const HORIZON_DAYS: i64 = 3 * 366;
 /// The longest duration of a service level.
 const LONGEST_DAYS: i64 = 366;
 const MINUTES_PER_DAY: u16 = 24 * 60;
+
+/// The day that the wall clock of an IANA zone shows at `at`: its first instant, and that of the next day. An empty zone is
+/// UTC.
+///
+/// # Errors
+/// `InvalidArgument`, naming `field`: `TIME_ZONE_UNKNOWN`; `TIME_OUT_OF_RANGE` at the ends of time.
+pub fn local_day(zone: &str, at: Timestamp, field: &str) -> Result<Range<Timestamp>> {
+    let unknown = || Error::invalid("TIME_ZONE_UNKNOWN", field, "must be an IANA zone such as Europe/Lisbon");
+    let out =
+        |cause: jiff::Error| Error::invalid("TIME_OUT_OF_RANGE", field, "is outside the calendar").with_source(cause);
+    let zone = match zone {
+        "" => TimeZone::UTC,
+        zone => TimeZone::get(zone).map_err(|cause| unknown().with_source(cause))?,
+    };
+    let today = at.to_jiff().to_zoned(zone.clone()).date();
+    let first = |day: Date| -> Result<Timestamp> {
+        day.to_zoned(zone.clone()).map(|first| first.timestamp().into()).map_err(out)
+    };
+    Ok(first(today)?..first(today.tomorrow().map_err(out)?)?)
+}
 
 /// A working span of one weekday, in minutes after midnight on the wall clock; the end is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

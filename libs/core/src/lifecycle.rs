@@ -96,7 +96,7 @@ pub struct Move<'a> {
     pub narrows: bool,
     /// Whether the version was ever approved.
     pub ever_approved: bool,
-    /// How many of its evaluations passed that somebody else than its creator made.
+    /// How many of its evaluations passed that a person who did not make it stands behind.
     pub passed_evaluations: usize,
     /// Whether its risk class is a practice of Art. 5 of Regulation (EU) 2024/1689.
     pub prohibited: bool,
@@ -210,8 +210,8 @@ impl Move<'_> {
             return Err(Error::precondition(
                 "EVALUATION_REQUIRED",
                 format!(
-                    "{} has no evaluation that passed and was made by somebody else than who registered it: let one \
-                     be added first",
+                    "{} has no evaluation that passed and that a person stands behind who did not make it: let one be \
+                     added first",
                     self.version
                 ),
             ));

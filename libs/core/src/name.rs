@@ -182,6 +182,10 @@ names! {
     ProposalName("proposals" / proposal);
     /// A monthly review.
     ReviewName("reviews" / review);
+    /// Tokens that no longer count.
+    RevocationName("revocations" / revocation);
+    /// Roles that somebody has inside Remit.
+    RoleAssignmentName("roleAssignments" / assignment);
     /// The routing of a lead.
     RoutingName("routings" / lead);
     /// A task of the inventory.

@@ -13,6 +13,7 @@ pub mod layers;
 pub mod mandates;
 pub mod parts;
 pub mod peers;
+pub mod production;
 mod refusals;
 pub mod relay;
 mod sampling;

@@ -4,7 +4,7 @@
 //! gains nothing, and no configuration lets another key in beside those of `mandates.jwks`.
 
 use crate::auth::{KeySet, Signer};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
@@ -47,28 +47,25 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 impl Mandates {
-    /// Opens the keys; `signs` in the process that runs the council, whose key is made if it is not there.
+    /// Opens the keys; `signs` in the process that runs the council, whose key is made if it is not there, but never in
+    /// production.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`ISSUER_KEY_FAILED`) for a key that cannot be read or written; `InvalidArgument`
-    /// (`CONFIG_INVALID`) for a key set that would come in the clear; `FailedPrecondition` (`JWKS_INVALID`) for a file
-    /// that is no key set.
+    /// `FailedPrecondition` (`KEY_FILE_…`) for a key that cannot be read or written, or that others can read;
+    /// `InvalidArgument` (`CONFIG_INVALID`) for a key set that would come in the clear; `FailedPrecondition`
+    /// (`JWKS_INVALID`) for a file that is no key set, or (`KEY_UNPUBLISHED`) for one without the key that signs.
     pub async fn open(config: &Config, signs: bool) -> Result<Arc<Self>> {
-        let own = config.mandates.key.as_os_str().is_empty();
-        let key = if own { config.issuer_dir().join("council.key") } else { config.mandates.key.clone() };
-        let jwks = if config.mandates.jwks.is_empty() {
-            config.issuer_dir().join("council-jwks.json").display().to_string()
-        } else {
-            config.mandates.jwks.clone()
-        };
-        let signer = match (signs, own) {
+        let make = config.mandates.key.as_os_str().is_empty() && config.mode == Mode::Development;
+        let (key, jwks) = (config.mandate_key(), config.mandate_jwks());
+        let signer = match (signs, make) {
             (false, _) => None,
             (true, true) => {
                 Some(Signer::kept(&key, jwks.as_ref(), ISSUER, "mandates", "created the council's key for mandates")?)
             }
             (true, false) => Some(Signer::from_file(&key, ISSUER, "mandates")?),
         };
-        let keys = KeySet::new(ISSUER, &jwks, &[])?;
+        let keys = KeySet::set_by("mandates.jwks", ISSUER, &jwks, &[])?
+            .bounded(config.auth.jwks_max_age.get(), config.auth.jwks_timeout.get());
         // The council writes the file when it first starts, which may be later than this.
         if !keys.is_file() || std::path::Path::new(&jwks).exists() {
             match keys.reload().await {
@@ -76,6 +73,14 @@ impl Mandates {
                 Err(error) => tracing::warn!(error = error.message(), "the council's keys will be fetched again"),
                 Ok(_) => {}
             }
+        }
+        if let Some(signer) = signer.as_ref().filter(|signer| keys.is_loaded() && keys.find(signer.kid()).is_none()) {
+            let what = format!(
+                "the key set of mandates.jwks does not have the council's key {}: publish it before the council uses it \
+                 (remit keys rotate)",
+                signer.kid()
+            );
+            return Err(Error::precondition("KEY_UNPUBLISHED", what));
         }
         let (refresh, lifetime) = (config.auth.jwks_refresh.get(), config.mandates.lifetime.get());
         Ok(Arc::new(Self { keys, signer, refresh, lifetime }))
@@ -98,8 +103,8 @@ impl Mandates {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let wait = if self.keys.is_file() || !self.keys.is_loaded() { LOOK } else { self.refresh };
-            if self.keys.may_reload(wait)
+            if self.keys.is_due(LOOK, self.refresh)
+                && self.keys.may_reload(Duration::ZERO)
                 && let Err(error) = self.keys.reload().await
             {
                 tracing::warn!(error = error.message(), "the council's keys stay as they were");
@@ -119,7 +124,8 @@ impl Mandates {
     /// Verifies the signature of a mandate.
     ///
     /// # Errors
-    /// `PermissionDenied` (`MANDATE_INVALID`).
+    /// `PermissionDenied` (`MANDATE_INVALID`); `Unavailable` (`JWKS_STALE`) if the council's keys could not be read for too
+    /// long.
     pub async fn verify(&self, token: &str) -> Result<Mandate> {
         let head = token.split('.').next().and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
         let head = head.and_then(|head| serde_json::from_slice::<Head>(&head).ok());
@@ -142,6 +148,7 @@ impl Mandates {
                     .ok_or_else(|| invalid("the mandate is signed by a key that is not the council's"))?
             }
         };
+        self.keys.check_age()?;
         if format!("{:?}", key.algorithm) != alg || !matches!(key.algorithm, Algorithm::EdDSA | Algorithm::ES256) {
             return Err(invalid("the mandate's algorithm is not that of its key"));
         }
@@ -184,5 +191,57 @@ impl Mandates {
             return Err(Error::denied("MANDATE_USED", format!("the mandate of {} was used before", mandate.sub)));
         }
         Ok(mandate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::auth::keyfile;
+    use remit_core::{Tenant, Timestamp};
+    use serde_json::json;
+
+    /// Publish, switch, withdraw: what docs/keys.md says of the council's key.
+    #[tokio::test]
+    async fn the_councils_key_is_changed_without_an_hour_in_which_a_mandate_counts_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let config = Config::from_toml(&format!("data.dir = {:?}\n", dir.path().display().to_string())).unwrap();
+        let council = Mandates::open(&config, true).await.unwrap();
+        // A service that acts, in a process that goes on running through all of it.
+        let acts = Mandates::open(&config, false).await.unwrap();
+        let tenant = Tenant::new("acme").unwrap();
+        let mandate = Mandate::sample(&tenant, "promote_model", "p", "sha256:00".to_owned(), Timestamp(0));
+        let by_old = council.sign(&mandate).unwrap();
+        acts.verify(&by_old).await.unwrap();
+        assert!(acts.sign(&mandate).is_err());
+
+        let old = keyfile::jwk(&keyfile::read(&path("council.key")).unwrap().verifying_key(), None);
+        let next = keyfile::jwk(&keyfile::make(&path("next.key")).unwrap().verifying_key(), None);
+        let publish = |keys: serde_json::Value| {
+            remit_store::private::publish(&path("council-jwks.json"), &json!({ "keys": keys }).to_string()).unwrap();
+        };
+        publish(json!([old, next]));
+        std::fs::rename(path("next.key"), path("council.key")).unwrap();
+        let council = Mandates::open(&config, true).await.unwrap();
+        let by_new = council.sign(&mandate).unwrap();
+        acts.verify(&by_new).await.unwrap();
+        acts.verify(&by_old).await.unwrap();
+
+        publish(json!([next]));
+        acts.keys.reload().await.unwrap();
+        acts.verify(&by_new).await.unwrap();
+        assert_eq!(acts.verify(&by_old).await.unwrap_err().reason(), "MANDATE_INVALID");
+        // Who would sign what nobody accepts does not start.
+        let named =
+            format!("mandates.key = {:?}\nmandates.jwks = {:?}\n", path("other.key"), path("council-jwks.json"));
+        keyfile::make(&path("other.key")).unwrap();
+        let early = Config::from_toml(&format!("data.dir = {:?}\n{named}", dir.path())).unwrap();
+        assert_eq!(Mandates::open(&early, true).await.unwrap_err().reason(), "KEY_UNPUBLISHED");
+        // A key of another's making counts for nothing, also where it is put into the place of the council's.
+        let stranger = Signer::from_key(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]), ISSUER, "mandates").unwrap();
+        let forged = stranger.sign_as(TYP, &mandate).unwrap();
+        assert_eq!(acts.verify(&forged).await.unwrap_err().reason(), "MANDATE_INVALID");
     }
 }

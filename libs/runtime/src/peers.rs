@@ -1,15 +1,15 @@
 //! The way to the other services: in this process or across the network, one type for both.
 
-use crate::auth::Signer;
+use crate::auth::Keyring;
 use crate::context;
 use futures::future::BoxFuture;
-use remit_core::{Actor, Error, Kind, Result, Tenant};
+use remit_core::{Error, Kind, Result, Tenant};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -144,7 +144,7 @@ impl Peers {
     pub fn new(
         here: &[&str],
         remote: &BTreeMap<String, String>,
-        signer: Arc<Signer>,
+        keys: Arc<Keyring>,
         lifetime: Duration,
     ) -> Result<Self> {
         let local = Arc::new(OnceLock::new());
@@ -157,7 +157,7 @@ impl Peers {
         for service in here {
             channels.insert((*service).to_owned(), Channel(Target::Local(local.clone())));
         }
-        let tokens = Tokens { signer, lifetime, cache: Mutex::default() };
+        let tokens = Tokens { keys, lifetime, cache: Mutex::default() };
         Ok(Self { channels: Arc::new(channels), local, tokens: Arc::new(tokens) })
     }
 
@@ -199,13 +199,14 @@ impl Peers {
 
 /// Service tokens, made when needed and kept for half their life.
 struct Tokens {
-    signer: Arc<Signer>,
+    keys: Arc<Keyring>,
     lifetime: Duration,
     cache: Mutex<HashMap<(String, Tenant), Cached>>,
 }
 
-/// A token as a header, and when to make the next.
-type Cached = (MetadataValue<Ascii>, Instant);
+/// A token as a header, and when to make the next: by the time that has passed and by the clock, of which the first
+/// stands still while the machine sleeps and the second may be set back.
+type Cached = (MetadataValue<Ascii>, Instant, SystemTime);
 
 /// More tenants than this and the tokens are made anew: memory stays bounded.
 const MAX_TOKENS: usize = 10_000;
@@ -213,15 +214,15 @@ const MAX_TOKENS: usize = 10_000;
 impl Tokens {
     fn header(&self, us: &str, tenant: &Tenant) -> Result<MetadataValue<Ascii>> {
         let key = (us.to_owned(), tenant.clone());
-        let now = Instant::now();
+        let (now, clock) = (Instant::now(), SystemTime::now());
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, until)) = cache.get(&key)
+        if let Some((header, until, by_clock)) = cache.get(&key)
             && *until > now
+            && *by_clock > clock
         {
             return Ok(header.clone());
         }
-        let actor = Actor::service(us);
-        let token = self.signer.token(tenant, &actor, self.lifetime)?;
+        let token = self.keys.token(tenant, us, self.lifetime)?;
         let mut header: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
             .map_err(|_| Error::new(Kind::Internal, "INTERNAL", "a service token is not a header value"))?;
@@ -229,7 +230,37 @@ impl Tokens {
         if cache.len() >= MAX_TOKENS {
             cache.clear();
         }
-        cache.insert(key, (header.clone(), now + self.lifetime / 2));
+        cache.insert(key, (header.clone(), now + self.lifetime / 2, clock + self.lifetime / 2));
         Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::auth::Authenticator;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_service_token_is_renewed_long_before_it_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_toml(&format!("data.dir = {:?}", dir.path().display().to_string())).unwrap();
+        let (_, signers) = Authenticator::open(&config).await.unwrap();
+        let tokens = Peers::new(&[], &config.peers, signers.services, Duration::from_secs(600)).unwrap().tokens;
+        let tenant = Tenant::new("acme").unwrap();
+        let header = || tokens.header("audit", &tenant).unwrap();
+        let first = header();
+        assert_eq!(header(), first, "one token serves many calls");
+        let change = |change: fn(&mut Cached)| tokens.cache.lock().unwrap().values_mut().for_each(change);
+        change(|(_, until, by_clock)| {
+            let half = Duration::from_secs(300);
+            assert!(*until <= Instant::now() + half && *by_clock <= SystemTime::now() + half);
+            *until = Instant::now();
+        });
+        let second = header();
+        assert_ne!(second, first, "half its life is over");
+        change(|(_, _, by_clock)| *by_clock = SystemTime::now());
+        assert_ne!(header(), second, "the machine slept");
     }
 }

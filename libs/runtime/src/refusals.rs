@@ -30,6 +30,17 @@ pub(crate) struct Speaker {
     pub(crate) subject: String,
 }
 
+impl Speaker {
+    /// Of a token that was verified and does not count all the same.
+    pub(crate) fn of(identity: &Identity) -> Self {
+        Self {
+            tenant: identity.tenant.clone(),
+            issuer: identity.issuer.clone(),
+            subject: identity.actor.subject.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Speaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a token of {} for {} in {}", self.issuer, self.subject, self.tenant)

@@ -125,6 +125,8 @@ pub fn foreign(status: Status) -> Error {
         Code::ResourceExhausted => Kind::ResourceExhausted,
         Code::Unavailable | Code::Cancelled => Kind::Unavailable,
         Code::DeadlineExceeded => Kind::DeadlineExceeded,
+        // So end our own streams, which live no longer than their token: the next call has another.
+        Code::Unauthenticated if reason(&status) == "TOKEN_EXPIRED" => Kind::Unavailable,
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss | Code::Unauthenticated | Code::Unimplemented => {
             let code = status.code();
             return Error::internal(format!("a service answered {code:?}: {}", status.message())).with_source(status);
@@ -201,6 +203,13 @@ mod tests {
             assert_eq!(back.violations()[0].field, "task.ratings[2].risk");
             assert_eq!(back.retry_after(), Some(Duration::from_secs(2)));
         }
+    }
+
+    #[test]
+    fn a_call_of_ours_that_outlived_its_token_can_be_made_again() {
+        let expired = Error::new(Kind::Unauthenticated, "TOKEN_EXPIRED", "the token has expired");
+        let back = foreign(to_status(expired));
+        assert_eq!((back.kind(), back.reason()), (Kind::Unavailable, "TOKEN_EXPIRED"));
     }
 
     #[test]

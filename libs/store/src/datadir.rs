@@ -1,5 +1,6 @@
 //! The data directory of the embedded mode: one SQLite file a service, one process at a time.
 
+use crate::private;
 use remit_core::{Error, Kind, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -16,8 +17,8 @@ impl DataDir {
     /// Opens the directory, creating it if it does not exist, and locks it against other processes.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`DATA_DIR_IN_USE`) if another process has it open, naming that process;
-    /// `Unavailable` (`DATA_DIR_FAILED`) if it cannot be created or written.
+    /// `FailedPrecondition`: `DATA_DIR_IN_USE` if another process has it open, naming that process, `DATA_DIR_READABLE` if
+    /// others than its owner can read it; `Unavailable` (`DATA_DIR_FAILED`) if it cannot be created or written.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let failed = |what: &str, error: std::io::Error| {
@@ -28,7 +29,8 @@ impl DataDir {
             )
             .with_source(error)
         };
-        create(&path).map_err(|error| failed("create", error))?;
+        // It holds an audit log and keys.
+        private::directory(&path)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -75,13 +77,4 @@ impl DataDir {
     pub fn url(&self, service: &str) -> String {
         format!("sqlite:{}", self.path.join(format!("{service}.db")).display())
     }
-}
-
-/// Creates the directory for its owner alone: it holds an audit log and keys.
-fn create(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }

@@ -27,7 +27,7 @@
 //! [`Mutation`] joins a change with its idempotency record, its audit events ([`outbox`]) and its watch
 //! feeds ([`feed`]); [`timers`] fire once; [`page`] and [`filter`] serve lists; [`lease`] shares out
 //! background work; [`tenants`] knows for whom; [`maintenance`] forgets what is old; [`classify`] maps
-//! errors; [`DataDir`] locks the embedded mode's directory.
+//! errors; [`DataDir`] locks the embedded mode's directory; [`private`] keeps keys and data from others.
 
 mod bulk;
 #[cfg(feature = "testing")]
@@ -47,6 +47,7 @@ mod names;
 mod open;
 pub mod outbox;
 pub mod page;
+pub mod private;
 mod query;
 pub mod record;
 mod shared;

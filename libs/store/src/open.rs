@@ -11,6 +11,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::collections::HashMap;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,11 @@ async fn sqlite(path: &str, service: &str, options: &Options) -> Result<Pools> {
         Error::new(error.kind(), error.reason(), format!("cannot open the database file of {service}: {path}"))
             .with_source(error)
     };
+    // SQLite gives the write-ahead log and its index the mode of the database, which only the first to make it can set.
+    crate::private::reserve(Path::new(path));
+    for part in ["-wal", "-shm"] {
+        crate::private::tighten(Path::new(&format!("{path}{part}")));
+    }
     let pool = || {
         SqlitePoolOptions::new()
             .acquire_timeout(options.acquire_timeout)

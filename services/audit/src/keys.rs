@@ -1,21 +1,22 @@
 //! The log's signing key and the master keys, from files, or created for development.
 
 use crate::seal::MasterKeys;
-use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use remit_core::{Error, Ids, Result, Tenant};
+use remit_runtime::auth::keyfile;
+use remit_store::private;
 use remit_tlog::client::Trust;
-use remit_tlog::note::Algorithm;
+use remit_tlog::note::{Algorithm, Note};
 use remit_tlog::{Signer, VerifierKey};
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 /// What the log signs and seals with.
 pub struct Keys {
     origin: String,
     signing: SigningKey,
+    retired: Vec<VerifyingKey>,
     master: MasterKeys,
     witnesses: Vec<VerifierKey>,
 }
@@ -46,7 +47,35 @@ impl Keys {
         let log = log.map_err(|error| Error::invalid("ORIGIN_INVALID", "audit.origin", error.to_string()))?;
         Trust::new(origin, log, witnesses.clone(), 0)
             .map_err(|error| Error::invalid("WITNESS_KEY_INVALID", "audit.witnesses", error.to_string()))?;
-        Ok(Self { origin: origin.to_owned(), signing, master, witnesses })
+        Ok(Self { origin: origin.to_owned(), signing, retired: Vec::new(), master, witnesses })
+    }
+
+    /// The same, where the log had other signing keys before: each as the public half in base64url, `x` of its JWK. What is
+    /// signed by them and still kept counts as signed by the log.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`CONFIG_INVALID`), naming the one that is no key.
+    pub fn after(mut self, retired: &[String]) -> Result<Self> {
+        let parse = |(at, text): (usize, &String)| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+            bytes.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok()).ok_or_else(|| {
+                let what = "must be the public half of a key in base64url, as `remit keys show` gives it";
+                Error::invalid("CONFIG_INVALID", format!("audit.retired_keys[{at}]"), what)
+            })
+        };
+        self.retired = retired.iter().enumerate().map(parse).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// Finds that the log of a tenant signed the note, with its key or with one that it had before.
+    ///
+    /// # Errors
+    /// What is wrong with the signature of the present key, if no other is good.
+    pub fn verify(&self, tenant: &Tenant, note: &Note) -> std::result::Result<(), remit_tlog::Error> {
+        let name = self.origin(tenant);
+        let of = |key: VerifyingKey| note.verify(&VerifierKey::new(&name, Algorithm::Ed25519, key)?);
+        let present = of(self.signing.verifying_key());
+        if present.is_ok() || self.retired.iter().any(|key| of(*key).is_ok()) { Ok(()) } else { present.map(drop) }
     }
 
     /// The origin of a tenant's log.
@@ -84,64 +113,42 @@ impl std::fmt::Debug for Keys {
 /// `create`, makes the file if it is not there.
 ///
 /// # Errors
-/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_INVALID`), naming the file.
+/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`, `KEY_FILE_INVALID`, `KEY_FILE_FAILED`), naming the file.
 pub fn signing_key(path: &Path, create: bool, ids: &Ids) -> Result<SigningKey> {
     let text = read_or_create(path, create, || {
         let mut seed = [0; 32];
         ids.fill(&mut seed);
-        let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF);
-        pem.map(|pem| pem.to_string()).map_err(|error| Error::internal(format!("a key could not be encoded: {error}")))
+        keyfile::pem(&SigningKey::from_bytes(&seed))
     })?;
-    SigningKey::from_pkcs8_pem(&text).map_err(|_| {
-        Error::precondition(
-            "KEY_FILE_INVALID",
-            format!("{} is not an Ed25519 private key in PKCS#8 PEM", path.display()),
-        )
-    })
+    keyfile::parse(path, &text)
 }
 
 /// Reads master keys; with `create`, makes the file if it is not there.
 ///
 /// # Errors
-/// `FailedPrecondition` (`KEY_FILE_MISSING`); `InvalidArgument` (`MASTER_KEY_INVALID`).
+/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`, `KEY_FILE_FAILED`); `InvalidArgument`
+/// (`MASTER_KEY_INVALID`).
 pub fn master_keys(path: &Path, create: bool, ids: &Ids) -> Result<MasterKeys> {
     MasterKeys::parse(&read_or_create(path, create, || Ok(MasterKeys::generate(ids, "dev-1")))?)
 }
 
 fn read_or_create(path: &Path, create: bool, make: impl FnOnce() -> Result<String>) -> Result<String> {
-    let failed = |what: &str, error: std::io::Error| {
-        Error::precondition("KEY_FILE_MISSING", format!("cannot {what} key file {}: {error}", path.display()))
-    };
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && create => {}
-        read => return read.map_err(|error| failed("read", error)),
+    if !create {
+        return private::read(path);
     }
-    let text = make()?;
-    // Written whole under another name and then linked, so that a crash leaves no half key and of two
-    // processes that start together both use the one that was first.
-    let part = path.with_extension(format!("{}.part", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&part).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| failed("write", error))?;
-    let linked = fs::hard_link(&part, path);
-    fs::remove_file(&part).map_err(|error| failed("write", error))?;
-    match linked {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("create", error)),
-        _ => tracing::warn!(path = %path.display(), "created a development key; use your own in production"),
+    let (text, made) = private::read_or_make(path, make)?;
+    if made {
+        tracing::warn!(path = %path.display(), "created a development key; use your own in production");
     }
-    fs::read_to_string(path).map_err(|error| failed("read", error))
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn keys_are_created_once_and_only_if_asked() {
@@ -153,7 +160,13 @@ mod tests {
         assert_eq!(signing_key(&path, false, &ids).unwrap().to_bytes(), made.to_bytes());
         fs::write(&path, "nonsense").unwrap();
         assert_eq!(signing_key(&path, true, &ids).unwrap_err().reason(), "KEY_FILE_INVALID");
-        assert_eq!(master_keys(&dir.path().join("master.keys"), true, &ids).unwrap().current(), "dev-1");
+        let master = dir.path().join("master.keys");
+        assert_eq!(master_keys(&master, true, &ids).unwrap().current(), "dev-1");
+        for file in [&path, &master] {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o604)).unwrap();
+        }
+        assert_eq!(signing_key(&path, true, &ids).unwrap_err().reason(), "KEY_FILE_READABLE");
+        assert_eq!(master_keys(&master, false, &ids).unwrap_err().reason(), "KEY_FILE_READABLE");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 

@@ -144,6 +144,13 @@ impl Leaf {
         })
     }
 
+    /// The same, recorded when `other` was.
+    #[must_use]
+    pub fn recorded_with(mut self, other: &Self) -> Self {
+        self.recorded_at.clone_from(&other.recorded_at);
+        self
+    }
+
     /// Commits to sealed personal data.
     #[must_use]
     pub fn commit_to(mut self, subject: &str, sealed: &[u8]) -> Self {

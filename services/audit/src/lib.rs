@@ -65,8 +65,8 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 /// The keys that `config` names, or those in the data directory.
 ///
 /// # Errors
-/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_INVALID`); `InvalidArgument` (`MASTER_KEY_INVALID`,
-/// `ORIGIN_INVALID`, `WITNESS_KEY_INVALID`).
+/// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`, `KEY_FILE_INVALID`, `KEY_FILE_FAILED`);
+/// `InvalidArgument` (`MASTER_KEY_INVALID`, `ORIGIN_INVALID`, `WITNESS_KEY_INVALID`).
 pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
     let create = config.auth.development;
     let path = |named: &Path, default: &str| -> (PathBuf, bool) {
@@ -82,7 +82,7 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
     } else {
         MasterKeys::parse(text)?
     };
-    Keys::new(&config.audit.origin, signing, master, &config.audit.witnesses)
+    Keys::new(&config.audit.origin, signing, master, &config.audit.witnesses)?.after(&config.audit.retired_keys)
 }
 
 /// Opens the log as `config` says, for the service and for tools that work on the store.

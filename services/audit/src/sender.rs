@@ -1,9 +1,10 @@
 //! Who may say what in the log. The suite's own services, known by their keys, report what they did, whoever acted; a
-//! program of any other issuer reports what it did itself, and nothing that could be taken for a service's event.
+//! program of any other issuer reports what it did itself, and nothing that could be taken for a service's event. When it
+//! was recorded the log says of such an event: retention, legal holds and counts rest on that time, and not on a claim.
 
 use remit_api::audit::v1 as api;
-use remit_api::wire;
-use remit_core::{Actor, Error, Result, SERVICES};
+use remit_api::wire::{self, time};
+use remit_core::{Actor, Error, Result, SERVICES, Timestamp};
 
 /// First segments of actions that are no service's name and of the suite all the same: those of relays, and of what
 /// every process has.
@@ -16,6 +17,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) actor: &'a Actor,
     /// Which of the suite's services that is, if it is one.
     pub(crate) service: Option<&'static str>,
+    /// When the log takes in what is sent.
+    pub(crate) now: Timestamp,
 }
 
 impl Sender<'_> {
@@ -23,7 +26,8 @@ impl Sender<'_> {
     /// the event's place in the request.
     ///
     /// # Errors
-    /// `PermissionDenied` with `SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER` or `ACTION_RESERVED`, naming the field.
+    /// `PermissionDenied` with `SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER` or `ACTION_RESERVED`, naming the field;
+    /// `InvalidArgument` (`TIME_OUT_OF_RANGE`) for what has not happened yet.
     pub(crate) fn admit(&self, event: &mut api::Event, field: &str) -> Result<()> {
         match self.service {
             Some(service) => check_own(event, service, field),
@@ -54,6 +58,8 @@ impl Sender<'_> {
                 "an action is of ASCII letters, digits, `.`, `_` and `-`, and is not one of the suite's".to_owned();
             return Err(denied("ACTION_RESERVED", what, format!("{field}.action")));
         }
+        time::past(event.occurred_at.as_ref(), self.now, &format!("{field}.occurred_at"))?;
+        event.recorded_at = Some(time::stamp(self.now));
         event.service.clone_from(me);
         event.actor_roles.clone_from(&self.actor.roles);
         event.actor = Some(own);
@@ -103,6 +109,8 @@ mod tests {
     use remit_api::types;
     use remit_core::ActorKind;
 
+    const NOW: Timestamp = Timestamp(1_250_000_000_000_000);
+
     fn event(service: &str, action: &str, actor: &str) -> api::Event {
         let kind = if actor == "crm" { types::ActorKind::Service } else { types::ActorKind::Human };
         let actor = types::Actor { subject: actor.to_owned(), kind: kind.into(), ..Default::default() };
@@ -122,7 +130,7 @@ mod tests {
     #[test]
     fn a_service_reports_its_own_events_whoever_acted() {
         let actor = Actor::service("registry");
-        let registry = Sender { actor: &actor, service: Some("registry") };
+        let registry = Sender { actor: &actor, service: Some("registry"), now: NOW };
         for (service, action, wanted) in [
             ("registry", "registry.versions.suspend", "OK"),
             ("registry", "relay.events.park", "OK"),
@@ -146,7 +154,7 @@ mod tests {
             role_groups: Vec::new(),
             on_behalf_of: None,
         };
-        let crm = Sender { actor: &actor, service: None };
+        let crm = Sender { actor: &actor, service: None, now: NOW };
         for (service, action, who, wanted) in [
             ("", "crm.leads.merge", "crm", "OK"),
             ("crm", "crm.leads.merge", "crm", "OK"),
@@ -167,6 +175,19 @@ mod tests {
         crm.admit(&mut kept, "event").unwrap();
         assert_eq!((kept.service.as_str(), kept.actor_roles), ("crm", actor.roles.clone()));
 
+        // What happened is its word; when that was recorded is the log's.
+        let hour = 3_600_000_000;
+        let timed = |occurred: i64, recorded: i64| {
+            let at = |after: i64| Some(time::stamp(Timestamp(NOW.0 + after)));
+            api::Event { occurred_at: at(occurred), recorded_at: at(recorded), ..event("", "crm.leads.merge", "crm") }
+        };
+        for recorded in [-9_000 * hour, 0, 9_000 * hour] {
+            let mut said = timed(-hour, recorded);
+            crm.admit(&mut said, "event").unwrap();
+            assert_eq!((said.occurred_at, said.recorded_at), (timed(-hour, 0).occurred_at, timed(0, 0).recorded_at));
+        }
+        assert_eq!(reason(&crm, timed(hour, 0)), "TIME_OUT_OF_RANGE");
+
         let mut for_another = event("", "crm.leads.merge", "crm");
         for_another.actor.as_mut().unwrap().on_behalf_of = "carol".to_owned();
         assert_eq!(reason(&crm, for_another), "ACTOR_NOT_CALLER");
@@ -176,7 +197,7 @@ mod tests {
             let posing = Actor { subject: name.to_owned(), ..actor.clone() };
             let mut own = event(name, "x.y", "crm");
             own.actor.as_mut().unwrap().subject = name.to_owned();
-            assert_eq!(reason(&Sender { actor: &posing, service: None }, own), "SERVICE_NOT_CALLER");
+            assert_eq!(reason(&Sender { actor: &posing, service: None, now: NOW }, own), "SERVICE_NOT_CALLER");
         }
     }
 }

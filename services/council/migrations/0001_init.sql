@@ -167,3 +167,35 @@ create table seal_keys (
     seed $BYTES not null,
     constraint seal_keys_pk primary key (tenant_id)
 );
+
+-- `expire_time` is the end of time where a block or an assignment lasts.
+create table revocations (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    token_id $KEY not null,
+    subject $KEY not null,
+    revoker $KEY not null,
+    block bigint not null,
+    expire_time bigint not null,
+    body $BYTES not null,
+    constraint revocations_pk primary key (tenant_id, name)
+);
+create index revocations_by_time on revocations (tenant_id, create_time, name);
+create index revocations_by_end on revocations (tenant_id, expire_time, name);
+
+create table role_assignments (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    subject $KEY not null,
+    email $KEY not null,
+    issuer $KEY not null,
+    expire_time bigint not null,
+    body $BYTES not null,
+    constraint role_assignments_pk primary key (tenant_id, name)
+);
+create index role_assignments_by_time on role_assignments (tenant_id, create_time, name);
+create index role_assignments_by_end on role_assignments (tenant_id, expire_time, name);

@@ -1,7 +1,7 @@
 //! The council: do we agree?
 //!
 //! **Owns** the constitution (bodies, their members, rules and jurisdiction), proposals and votes, holds, waivers, incidents, action items,
-//! attestations and the monthly reviews.
+//! attestations, the monthly reviews, revocations of tokens and the roles that people have inside Remit.
 //!
 //! **Promises**
 //! - Bodies, seats, rules and jurisdiction change by proposals only, from an explicit beginning on.
@@ -16,6 +16,7 @@
 
 #![warn(unreachable_pub)]
 
+mod access;
 mod ask;
 mod body;
 mod clocks;

@@ -11,7 +11,6 @@ use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::*;
 use remit_core::authority::{AUTOMATION_COUNCIL, STEERING_GROUP, act};
 use remit_core::{Actor, ActorKind, Clock, Error, ManualClock, Tenant, Timestamp};
-use remit_runtime::auth::Signer;
 use remit_runtime::{Config, Cx, Mandates, Peers};
 use remit_store::testing::TestDb;
 use remit_store::{Options, Records as _};
@@ -65,6 +64,7 @@ struct World {
     _db: TestDb,
 }
 
+#[derive(Clone)]
 struct State {
     bodies: Vec<Body>,
     members: Vec<Member>,
@@ -79,8 +79,7 @@ impl World {
         let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(1_750_000_000_000_000)));
         let db = home.open_with(&SCHEMA, Options { clock, ..Default::default() }).await.unwrap();
-        let signer = Arc::new(Signer::development(&config).unwrap());
-        let peers = Peers::new(&[], &BTreeMap::new(), signer, Duration::from_secs(60)).unwrap();
+        let peers = Peers::new(&[], &BTreeMap::new(), Arc::default(), Duration::from_secs(60)).unwrap();
         let mandates = Mandates::open(&config, true).await.unwrap();
         let service = Service::of(db, peers, mandates);
         let founding = |body: &str, seats: &[(&str, &str)]| FoundingBody {
@@ -238,56 +237,59 @@ impl World {
         assert!(defect.is_none(), "{defect:?}");
     }
 
-    /// Nothing has taken effect but by a decision that holds when it is counted again.
     async fn check(&self) {
-        let state = self.state().await;
-        let executed: Vec<_> = state.proposals.iter().filter(|one| one.state() == ProposalState::Executed).collect();
-        for proposal in &executed {
-            recount(proposal);
-        }
-        let kinds = || executed.iter().filter_map(|one| one.action.as_ref()?.kind.as_ref());
-        for member in &state.members {
-            let founding = !member.name.contains("/members/m") || member.name.ends_with("/mia");
-            let seated = kinds().any(|kind| match kind {
-                Kind::SeatMember(a) => names(&a.body, a.seat.as_ref(), member),
-                Kind::AmendBody(a) => {
-                    let body = a.body.as_ref().map_or("", |body| body.name.as_str());
-                    a.seats.iter().any(|seat| names(body, Some(seat), member))
-                }
-                _ => false,
-            });
-            assert!(founding || seated, "nobody decided that {} sits there", member.name);
-            let unseated = kinds().any(|kind| matches!(kind, Kind::UnseatMember(a) if a.member == member.name));
-            let ended = member.active || unseated || self.resigned.contains(&member.name);
-            assert!(ended, "nobody decided that {} leaves", member.name);
-        }
-        let seeds = crate::body::seeds(Timestamp(0));
-        for body in &state.bodies {
-            let same = |other: &Body| other.quorum == body.quorum && other.jurisdiction == body.jurisdiction;
-            let seeded = seeds.iter().any(|seed| seed.name == body.name && same(seed));
-            let amended = kinds().any(|kind| match kind {
-                Kind::AmendBody(a) => a.body.as_ref().is_some_and(|after| after.name == body.name && same(after)),
-                _ => false,
-            });
-            assert!(seeded || amended, "nobody decided what {} is now: {body:?}", body.name);
-            let weak = body.jurisdiction.iter().filter_map(|kind| act(kind)).find(|act| {
-                let rule = body.quorum.as_ref().map(crate::body::rule).unwrap_or_default();
-                !act.floor.lacking(&rule).is_empty()
-            });
-            assert!(weak.is_none(), "{} decides {weak:?} under {:?}", body.name, body.quorum);
-        }
-        for kind in seeds.iter().flat_map(|seed| &seed.jurisdiction) {
-            assert!(state.bodies.iter().any(|body| body.jurisdiction.contains(kind)), "nobody decides {kind} any more");
-        }
-        for hold in &state.holds {
-            match hold.state() {
-                HoldState::Lifted => {
-                    let lifts = |one: &&&Proposal| one.name == hold.lift_proposal;
-                    assert!(executed.iter().any(|one| lifts(&one)), "nobody decided to lift {}", hold.name);
-                }
-                HoldState::Bypassed => assert!(state.uses.iter().any(|used| used.hold == hold.name)),
-                HoldState::Engaged | HoldState::Unspecified => {}
+        examine(&self.state().await, &self.resigned);
+    }
+}
+
+/// Nothing has taken effect but by a decision that holds when it is counted again. `resigned` gave up their seats.
+fn examine(state: &State, resigned: &BTreeSet<String>) {
+    let executed: Vec<_> = state.proposals.iter().filter(|one| one.state() == ProposalState::Executed).collect();
+    for proposal in &executed {
+        recount(proposal);
+    }
+    let kinds = || executed.iter().filter_map(|one| one.action.as_ref()?.kind.as_ref());
+    for member in &state.members {
+        let founding = !member.name.contains("/members/m") || member.name.ends_with("/mia");
+        let seated = kinds().any(|kind| match kind {
+            Kind::SeatMember(a) => names(&a.body, a.seat.as_ref(), member),
+            Kind::AmendBody(a) => {
+                let body = a.body.as_ref().map_or("", |body| body.name.as_str());
+                a.seats.iter().any(|seat| names(body, Some(seat), member))
             }
+            _ => false,
+        });
+        assert!(founding || seated, "nobody decided that {} sits there", member.name);
+        let unseated = kinds().any(|kind| matches!(kind, Kind::UnseatMember(a) if a.member == member.name));
+        let ended = member.active || unseated || resigned.contains(&member.name);
+        assert!(ended, "nobody decided that {} leaves", member.name);
+    }
+    let seeds = crate::body::seeds(Timestamp(0));
+    for body in &state.bodies {
+        let same = |other: &Body| other.quorum == body.quorum && other.jurisdiction == body.jurisdiction;
+        let seeded = seeds.iter().any(|seed| seed.name == body.name && same(seed));
+        let amended = kinds().any(|kind| match kind {
+            Kind::AmendBody(a) => a.body.as_ref().is_some_and(|after| after.name == body.name && same(after)),
+            _ => false,
+        });
+        assert!(seeded || amended, "nobody decided what {} is now: {body:?}", body.name);
+        let weak = body.jurisdiction.iter().filter_map(|kind| act(kind)).find(|act| {
+            let rule = body.quorum.as_ref().map(crate::body::rule).unwrap_or_default();
+            !act.floor.lacking(&rule).is_empty()
+        });
+        assert!(weak.is_none(), "{} decides {weak:?} under {:?}", body.name, body.quorum);
+    }
+    for kind in seeds.iter().flat_map(|seed| &seed.jurisdiction) {
+        assert!(state.bodies.iter().any(|body| body.jurisdiction.contains(kind)), "nobody decides {kind} any more");
+    }
+    for hold in &state.holds {
+        match hold.state() {
+            HoldState::Lifted => {
+                let lifts = |one: &&&Proposal| one.name == hold.lift_proposal;
+                assert!(executed.iter().any(|one| lifts(&one)), "nobody decided to lift {}", hold.name);
+            }
+            HoldState::Bypassed => assert!(state.uses.iter().any(|used| used.hold == hold.name)),
+            HoldState::Engaged | HoldState::Unspecified => {}
         }
     }
 }
@@ -388,6 +390,48 @@ async fn what_is_decided_takes_effect() {
     }
     let state = world.state().await;
     assert!(sits(&state, STEERING_GROUP, "pat"), "{:#?}", state.proposals);
+    the_examination_finds(&state, &world.resigned);
+}
+
+/// The property can fail: each of these is what it is there to find.
+fn the_examination_finds(state: &State, resigned: &BTreeSet<String>) {
+    type Spoil = fn(&mut State);
+    let spoils: [(&str, Spoil); 11] = [
+        ("a seat without a decision", |state| state.proposals.clear()),
+        ("one vote of two", |state| drop(state.proposals[0].votes.pop())),
+        ("the proposer's own vote", |state| {
+            let proposer = state.proposals[0].proposer.clone();
+            state.proposals[0].votes[0].voter = proposer;
+        }),
+        ("one person's vote twice", |state| {
+            let voter = state.proposals[0].votes[0].voter.clone();
+            state.proposals[0].votes[1].voter = voter;
+        }),
+        ("a vote on other content", |state| state.proposals[0].votes[0].content_digest.push('0')),
+        ("a vote from an earlier round", |state| state.proposals[0].votes[0].round -= 1),
+        ("a seat that only somebody wrote", |state| {
+            let forged = Member { name: format!("{STEERING_GROUP}/members/m9"), ..state.members[0].clone() };
+            state.members.push(forged);
+        }),
+        ("a seat that somebody took away", |state| state.members[0].active = false),
+        ("a weaker rule", |state| {
+            let rule =
+                state.bodies.iter_mut().find(|body| body.name == STEERING_GROUP).and_then(|body| body.quorum.as_mut());
+            rule.unwrap().min_approvals = 1;
+        }),
+        ("what nobody decides any more", |state| state.bodies.retain(|body| body.name != AUTOMATION_COUNCIL)),
+        ("a hold that nobody lifted", |state| {
+            let lifted = Hold { name: "holds/h".to_owned(), state: HoldState::Lifted.into(), ..Default::default() };
+            state.holds.push(lifted);
+        }),
+    ];
+    examine(state, resigned);
+    for (what, spoil) in spoils {
+        let mut spoilt = state.clone();
+        spoil(&mut spoilt);
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| examine(&spoilt, resigned)));
+        assert!(found.is_err(), "{what} goes unnoticed");
+    }
 }
 
 /// Stopping must work when the service that knows what is stopped is away; that it could not be asked is on record.

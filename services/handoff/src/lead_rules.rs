@@ -142,6 +142,14 @@ fn wait(gate: &Gate, now: Timestamp, due: Timestamp) -> pb::HeldLead {
     }
 }
 
+/// Whether only a person of the gate sends this lead to sales: AI may not by itself, because the pattern asks for a
+/// person's decision or for people alone, or because scoring permitted nothing. Whoever is none of the gate's people may
+/// always send it to nurture, which is where leads go that nobody vouches for.
+pub(crate) fn is_for_the_gate(routing: &pb::Routing) -> bool {
+    let asked = requirement(routing.pattern(), Work::Leads, Step::Deliver);
+    !routing.denial_reasons.is_empty() || matches!(asked, Requirement::Decided | Requirement::Refused)
+}
+
 /// Whether the pattern of a lead lets a person in sales take it on.
 ///
 /// # Errors
@@ -166,4 +174,25 @@ fn reason_of(reason: RoutingReason) -> Reason {
 /// The reasons of a routing as words.
 pub(crate) fn reason_words(routing: &pb::Routing) -> Vec<String> {
     routing.reasons().map(|reason| reason.word().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ai_may_send_alone_is_sent_by_an_outsider_alone() {
+        let routing = |pattern: AutonomyPattern| pb::Routing { pattern: pattern.into(), ..Default::default() };
+        for pattern in [
+            AutonomyPattern::Unspecified,
+            AutonomyPattern::HumanOnly,
+            AutonomyPattern::AiFirstDraft,
+            AutonomyPattern::HumanInTheLoop,
+        ] {
+            assert!(is_for_the_gate(&routing(pattern)), "{pattern:?}");
+        }
+        let automatic = routing(AutonomyPattern::HumanOnTheLoop);
+        assert!(!is_for_the_gate(&automatic));
+        assert!(is_for_the_gate(&pb::Routing { denial_reasons: vec!["HOLD_ENGAGED".into()], ..automatic }));
+    }
 }

@@ -7,7 +7,10 @@ use remit_api::handoff::v1::RunInputs;
 use remit_api::kpi::v1::GetKpiRequest;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
-use remit_api::registry::v1::{ArtifactKind, ArtifactVersion, ArtifactVersionState, GetArtifactVersionRequest};
+use remit_api::registry::v1::model_service_client::ModelServiceClient;
+use remit_api::registry::v1::{
+    ArtifactKind, ArtifactVersion, ArtifactVersionState, GetArtifactVersionRequest, GetModelVersionRequest,
+};
 use remit_api::scoring::v1 as scoring;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
@@ -147,26 +150,41 @@ fn no_answer(status: Status) -> Error {
 #[derive(Clone)]
 pub(crate) struct Registry {
     peers: Peers,
-    client: ArtifactServiceClient<Channel>,
+    artifacts: ArtifactServiceClient<Channel>,
+    models: ModelServiceClient<Channel>,
+}
+
+/// What a run names beside its model version: field, name and kind.
+type Named<'a> = [(&'static str, &'a str, ArtifactKind); 3];
+
+fn named(inputs: &RunInputs) -> Named<'_> {
+    [
+        ("inputs.prompt_version", &inputs.prompt_version, ArtifactKind::Prompt),
+        ("inputs.guardrail_version", &inputs.guardrail_version, ArtifactKind::Guardrail),
+        ("inputs.style_guide_version", &inputs.style_guide_version, ArtifactKind::StyleGuide),
+    ]
 }
 
 impl Registry {
     /// Asks through `peers`.
     pub(crate) fn new(peers: &Peers) -> Self {
-        Self { peers: peers.clone(), client: ArtifactServiceClient::new(peers.channel("registry")) }
+        let (artifacts, models) = (peers.channel("registry"), peers.channel("registry"));
+        Self {
+            peers: peers.clone(),
+            artifacts: ArtifactServiceClient::new(artifacts),
+            models: ModelServiceClient::new(models),
+        }
     }
 
-    /// Refuses a run with a prompt, guardrail or style guide that is not there, is something else, or is not approved.
+    /// Refuses a run with a prompt, guardrail or style guide that is not there, is something else, is not approved, or is
+    /// another one than the approval of the model version requires.
     ///
     /// # Errors
-    /// `NotFound` (`ARTIFACT_VERSION_NOT_FOUND`); `FailedPrecondition` (`ARTIFACT_KIND`, `ARTIFACT_NOT_APPROVED`);
-    /// `Unavailable` (`REGISTRY_UNAVAILABLE`) if there was no answer. Each names the field.
+    /// `NotFound` (`ARTIFACT_VERSION_NOT_FOUND`, `MODEL_VERSION_NOT_FOUND`); `FailedPrecondition` (`ARTIFACT_KIND`,
+    /// `ARTIFACT_NOT_APPROVED`, `APPROVAL_CONDITION_UNMET`); `Unavailable` (`REGISTRY_UNAVAILABLE`) if there was no answer.
+    /// Of an artifact each names the field.
     pub(crate) async fn require_approved(&self, tenant: &Tenant, inputs: &RunInputs) -> Result<()> {
-        let named = [
-            ("inputs.prompt_version", &inputs.prompt_version, ArtifactKind::Prompt),
-            ("inputs.guardrail_version", &inputs.guardrail_version, ArtifactKind::Guardrail),
-            ("inputs.style_guide_version", &inputs.style_guide_version, ArtifactKind::StyleGuide),
-        ];
+        let named = named(inputs);
         let questions = named.into_iter().filter(|(_, name, _)| !name.is_empty());
         let answers = questions.map(|(field, name, kind)| async move {
             let found = self.artifact_version(tenant, name).await;
@@ -175,7 +193,25 @@ impl Registry {
                 error.with_violation(field, what)
             })
         });
-        try_join_all(answers).await.map(drop)
+        let (found, required) = futures::join!(try_join_all(answers), self.required(tenant, &inputs.model_version));
+        found?;
+        keeps(named, &inputs.model_version, &required?)
+    }
+
+    /// The artifact versions that the approval of a model version requires, and what they are.
+    async fn required(&self, tenant: &Tenant, version: &str) -> Result<Vec<(String, ArtifactKind)>> {
+        if version.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message = GetModelVersionRequest { name: version.to_owned() };
+        let request = self.peers.request("handoff", tenant, message);
+        let answer = self.models.clone().get_model_version(request).await.map_err(unanswered)?;
+        let required = answer.into_inner().terms.unwrap_or_default().required_artifacts;
+        let kinds = required.into_iter().map(|name| async move {
+            let kind = self.artifact_version(tenant, &name).await?.kind();
+            Ok((name, kind))
+        });
+        try_join_all(kinds).await
     }
 
     async fn artifact_version(&self, tenant: &Tenant, name: &str) -> Result<ArtifactVersion> {
@@ -185,16 +221,35 @@ impl Registry {
         }
         let message = GetArtifactVersionRequest { name: name.to_owned() };
         let request = self.peers.request("handoff", tenant, message);
-        let answer = self.client.clone().get_artifact_version(request).await.map_err(|status| {
-            let cause = foreign(status);
-            if is_answer(&cause) {
-                return cause;
-            }
-            let what = "the registry could not be asked, and unknown never means yes";
-            Error::new(Kind::Unavailable, "REGISTRY_UNAVAILABLE", what).with_source(cause)
-        })?;
+        let answer = self.artifacts.clone().get_artifact_version(request).await.map_err(unanswered)?;
         Ok(answer.into_inner())
     }
+}
+
+/// The registry's answer, if it is one; else that it could not be asked.
+fn unanswered(status: Status) -> Error {
+    let cause = foreign(status);
+    if is_answer(&cause) {
+        return cause;
+    }
+    let what = "the registry could not be asked, and unknown never means yes";
+    Error::new(Kind::Unavailable, "REGISTRY_UNAVAILABLE", what).with_source(cause)
+}
+
+/// Refuses a run that names another prompt, guardrail or style guide than the approval of its model version requires, or
+/// none. What is of another kind is the version's own.
+fn keeps(named: Named<'_>, version: &str, required: &[(String, ArtifactKind)]) -> Result<()> {
+    for (field, name, kind) in named {
+        let wanted: Vec<&str> =
+            required.iter().filter(|(_, of)| *of == kind).map(|(wanted, _)| wanted.as_str()).collect();
+        if !wanted.is_empty() && !wanted.contains(&name) {
+            let wanted = wanted.join(" or ");
+            let message = format!("{version} is approved only with {wanted}, which the run does not name");
+            let error = Error::precondition("APPROVAL_CONDITION_UNMET", message);
+            return Err(error.with_violation(field, format!("must be {wanted}")));
+        }
+    }
+    Ok(())
 }
 
 /// Asks kpi.
@@ -330,5 +385,23 @@ mod tests {
             assert_eq!(reason(&version(prompt, state)).as_deref(), Some("ARTIFACT_NOT_APPROVED"), "{state:?}");
         }
         assert_eq!(reason(&version(guide, ArtifactVersionState::Approved)).as_deref(), Some("ARTIFACT_KIND"));
+    }
+
+    #[test]
+    fn a_run_keeps_to_what_the_approval_requires() {
+        let inputs = RunInputs { prompt_version: "p/1".into(), guardrail_version: "g/3".into(), ..Default::default() };
+        let field = |required: &[(&str, ArtifactKind)]| {
+            let required: Vec<_> = required.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+            let refused = keeps(named(&inputs), "models/m/versions/1", &required).err()?;
+            assert_eq!(refused.reason(), "APPROVAL_CONDITION_UNMET");
+            refused.violations().first().map(|violation| violation.field.clone())
+        };
+        let (guardrail, guide) = (ArtifactKind::Guardrail, ArtifactKind::StyleGuide);
+        assert_eq!(field(&[]), None);
+        assert_eq!(field(&[("g/3", guardrail)]), None);
+        assert_eq!(field(&[("g/2", guardrail), ("g/3", guardrail)]), None);
+        assert_eq!(field(&[("g/2", guardrail)]).as_deref(), Some("inputs.guardrail_version"));
+        assert_eq!(field(&[("s/1", guide)]).as_deref(), Some("inputs.style_guide_version"), "none is another one");
+        assert_eq!(field(&[("c/1", ArtifactKind::RetrievalCorpus)]), None);
     }
 }

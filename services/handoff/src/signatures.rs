@@ -4,6 +4,7 @@ use remit_api::handoff::v1 as pb;
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Kind, Result, Timestamp, canonical, digest};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// The digest that a signature covers: what was reviewed, under which gate, with which grades.
 pub(crate) fn signed_digest(
@@ -36,11 +37,17 @@ pub(crate) fn content_digest(handoff: &pb::Handoff) -> String {
 }
 
 /// Whether a person has made each of these variants of AI their own: edited it, or adopted it as written with the review
-/// that signs it.
-pub(crate) fn is_refined(handoff: &pb::Handoff, variants: &[pb::PublishedVariant]) -> bool {
+/// that signs it. `made_by_ai` are the digests of whatever AI delivered for the handoff: an edit that ends at one of them,
+/// of this variant or another, leaves AI's text and is none.
+pub(crate) fn is_refined(
+    handoff: &pb::Handoff,
+    variants: &[pb::PublishedVariant],
+    made_by_ai: &BTreeSet<String>,
+) -> bool {
     let signed = handoff.reviews.last();
     variants.iter().all(|published| {
-        let edited = handoff.variants.iter().any(|own| own.variant == published.variant && own.edits > 0);
+        let own = handoff.variants.iter().find(|own| own.variant == published.variant);
+        let edited = own.is_some_and(|own| own.edits > 0 && !made_by_ai.contains(&own.content_digest));
         let review = signed.and_then(|review| review.variants.iter().find(|own| own.variant == published.variant));
         edited || review.is_some_and(|review| review.adopted)
     })
@@ -117,10 +124,36 @@ mod tests {
         };
         let out = |ids: &[&str]| {
             let published = |id: &&str| pb::PublishedVariant { variant: (*id).to_owned(), ..Default::default() };
-            is_refined(&handoff, &ids.iter().map(published).collect::<Vec<_>>())
+            is_refined(&handoff, &ids.iter().map(published).collect::<Vec<_>>(), &BTreeSet::new())
         };
         assert!(out(&["edited"]) && out(&["adopted"]) && out(&["edited", "adopted"]));
         assert!(!out(&["neither"]), "what an earlier review adopted is not what the last one signed");
         assert!(!out(&["edited", "neither"]) && !out(&["unknown"]));
+    }
+
+    #[test]
+    fn an_edit_back_to_what_ai_wrote_is_none() {
+        let made_by_ai = BTreeSet::from(["its-own".to_owned(), "anothers".to_owned(), "of-an-earlier-run".to_owned()]);
+        let refined = |content: &str, adopted| {
+            let variant = pb::Variant {
+                variant: "v1".into(),
+                content_digest: content.into(),
+                original_digest: "its-own".into(),
+                edits: 2,
+                ..Default::default()
+            };
+            let review = pb::VariantReview { variant: "v1".into(), adopted, ..Default::default() };
+            let handoff = pb::Handoff {
+                variants: vec![variant],
+                reviews: vec![pb::Review { variants: vec![review], ..Default::default() }],
+                ..Default::default()
+            };
+            is_refined(&handoff, &[pb::PublishedVariant { variant: "v1".into(), ..Default::default() }], &made_by_ai)
+        };
+        assert!(refined("a-persons", false));
+        for ai in &made_by_ai {
+            assert!(!refined(ai, false), "{ai}");
+            assert!(refined(ai, true), "who adopts it says so: {ai}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use remit_api::audit::v1::{Entry, Event as Audited, Outcome};
 use remit_api::handoff::v1::HandoffState;
 use remit_api::kpi::v1::Event;
 use remit_api::types::ActorKind;
-use remit_api::wire::Word as _;
+use remit_api::wire::{Word as _, time};
 use remit_core::details::{
     self, Details, HandoffOverridden, LeadRouted, ReviewDecided, RoutingReviewed, VariantEdited,
 };
@@ -242,8 +242,13 @@ impl Seen<'_> {
     /// A routed lead is finished AI work; a review that sends it elsewhere overrides it.
     fn routing(&self, events: &mut Vec<Event>) {
         let counted = format!("lead-{}", name::last(&self.audited.resource));
-        let event =
-            |value, gate_version: &str| self.event("human_intervention_rate", Some(value), gate_of(gate_version));
+        // When a lead was scored is the word of whoever sent it.
+        let said = self.audited.occurred_at.zip(self.audited.recorded_at);
+        let at = said.map(|(at, recorded)| time::stamp(time::counted(time::of(&at), time::of(&recorded))));
+        let event = |value, gate_version: &str| Event {
+            occurred_at: at,
+            ..self.event("human_intervention_rate", Some(value), gate_of(gate_version))
+        };
         match self.audited.action.as_str() {
             "handoff.routings.route" => {
                 events.push(Event { event_id: counted, ..event(0.0, &self.details::<LeadRouted>().gate_version) });

@@ -69,7 +69,8 @@ impl Log {
                 () = shutdown.cancelled() => return,
                 ended = self.read(&mut wait) => ended,
             };
-            if let Err(error) = ended {
+            // A stream lives no longer than its token: that is not worth a word.
+            if let Some(error) = ended.err().filter(|error| error.reason() != "TOKEN_EXPIRED") {
                 let tenant = self.tenant.as_str();
                 tracing::warn!(tenant, reason = error.reason(), "the audit log could not be followed: {error}");
             }

@@ -39,6 +39,18 @@ create index model_versions_of_model on model_versions (tenant_id, parent, creat
 create index model_versions_digest on model_versions (tenant_id, artifact_digest);
 create index model_versions_state on model_versions (tenant_id, state, create_time);
 
+-- How many outputs of a version were recorded on the day that began at `start_time`, where its approval bounds them. Kept
+-- with the version locked.
+create table daily_outputs (
+    tenant_id $KEY not null,
+    model_version $KEY not null,
+    start_time bigint not null,
+    outputs bigint not null,
+    constraint daily_outputs_pk primary key (tenant_id, model_version),
+    constraint daily_outputs_version foreign key (tenant_id, model_version)
+        references model_versions (tenant_id, name)
+);
+
 create table model_version_artifacts (
     tenant_id $KEY not null,
     artifact_version $KEY not null,
@@ -144,11 +156,13 @@ create table outputs (
     human_reviewed bigint not null,
     content_digest $KEY not null,
     occurred_time bigint not null,
+    -- When it counts: when it was made, or recorded if it is backdated.
+    counted_time bigint not null,
     body $BYTES not null,
     constraint outputs_pk primary key (tenant_id, name)
 );
 create index outputs_age on outputs (tenant_id, create_time, name);
-create index outputs_occurred on outputs (tenant_id, occurred_time);
+create index outputs_counted on outputs (tenant_id, counted_time);
 create index outputs_asset on outputs (tenant_id, asset_digest, create_time, name);
 create index outputs_model_version on outputs (tenant_id, model_version, create_time, name);
 create index outputs_task on outputs (tenant_id, task, create_time, name);

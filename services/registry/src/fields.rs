@@ -1,7 +1,8 @@
 //! Fields that several messages have.
 
 use prost_types::{FieldMask, Timestamp as ProtoTime};
-use remit_api::wire::time;
+use remit_api::registry::v1::{Artifact, Automation, Model};
+use remit_api::wire::{Updatable, mask, time};
 use remit_core::{ActorKind, Error, Result, digest};
 use remit_store::Mutation;
 
@@ -43,6 +44,42 @@ pub(crate) fn optional<N>(name: &str, field: &str, parse: fn(&str, &str) -> Resu
 /// The paths of an update mask as it was given.
 pub(crate) fn paths(mask: Option<&FieldMask>) -> Vec<String> {
     mask.map(|mask| mask.paths.clone()).unwrap_or_default()
+}
+
+/// A resource that a person answers for.
+pub(crate) trait Owned: Updatable {
+    /// Who that is, and when she took it on.
+    fn owned(&self) -> (&str, Option<ProtoTime>);
+
+    /// Says when she took it on.
+    fn set_confirmed(&mut self, at: Option<ProtoTime>);
+}
+
+macro_rules! owned {
+    ($($kind:ty),+) => {$(
+        impl Owned for $kind {
+            fn owned(&self) -> (&str, Option<ProtoTime>) {
+                (&self.owner, self.owner_confirmed_time)
+            }
+
+            fn set_confirmed(&mut self, at: Option<ProtoTime>) {
+                self.owner_confirmed_time = at;
+            }
+        }
+    )+};
+}
+owned!(Model, Artifact, Automation);
+
+/// The resource as an update wants it; `None` where that is as it is. To send it back as it is is how an owner whom somebody
+/// else named takes it on, which is a change.
+///
+/// # Errors
+/// As [`mask::update`].
+pub(crate) fn updated<R: Owned>(m: &Mutation, before: &R, given: &R, mask: Option<&FieldMask>) -> Result<Option<R>> {
+    let mut after = mask::update(before, given, mask)?.unwrap_or_else(|| before.clone());
+    let at = confirmed(m, after.owned().0, before.owned());
+    after.set_confirmed(at);
+    Ok((after != *before).then_some(after))
 }
 
 /// When the owner took the ownership on: an owner whom somebody else names is claimed until she acts herself. `was` is

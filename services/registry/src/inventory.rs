@@ -6,6 +6,7 @@ use prost_types::Timestamp as ProtoTime;
 use remit_api::registry::v1::{AiActClass, AiActRole, ApprovalTerms, ModelState, ModelVersion, ModelVersionState};
 use remit_api::types::Actor;
 use remit_api::wire::{self, Word as _, required_text, time};
+use remit_core::calendar::local_day;
 use remit_core::lifecycle::State;
 use remit_core::name::ArtifactVersionName;
 use remit_core::{ActorKind, Error, Result, Timestamp};
@@ -59,7 +60,7 @@ pub(crate) fn check_mutable(version: &ModelVersion) -> Result<()> {
 /// Checks the terms of an approval as they stand by themselves.
 ///
 /// # Errors
-/// `InvalidArgument`, naming the field: `TIME_OUT_OF_RANGE`, `NAME_INVALID`.
+/// `InvalidArgument`, naming the field: `TIME_OUT_OF_RANGE`, `TIME_ZONE_UNKNOWN`, `NAME_INVALID`.
 pub(crate) fn check_terms(terms: &ApprovalTerms, now: Timestamp) -> Result<()> {
     if let Some(end) = &terms.expire_time
         && time::parse(end, "terms.expire_time")? <= now
@@ -70,6 +71,7 @@ pub(crate) fn check_terms(terms: &ApprovalTerms, now: Timestamp) -> Result<()> {
     if let Some(at) = &terms.review_by {
         time::parse(at, "terms.review_by")?;
     }
+    local_day(&terms.time_zone, now, "terms.time_zone")?;
     fields::names(&terms.required_artifacts, "terms.required_artifacts", ArtifactVersionName::parse)
 }
 
@@ -97,17 +99,20 @@ pub(crate) fn check_not_looser(before: &ModelVersion, after: &ModelVersion) -> R
     Err(Error::denied("MANDATE_REQUIRED", message))
 }
 
-/// Whether an evaluation says no more than that its maker is content: it comes from who registered the version, from
-/// somebody who acts for her or for whom she acts, or from an AI.
-pub(crate) fn self_reported(creator: Option<&Actor>, evaluator: &remit_core::Actor) -> bool {
-    let people = |subject: &str, principal: &str| -> Vec<String> {
-        [subject, principal].into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+/// Whether it is not shown that somebody else than who made a version evaluates it. Shown it is by a person: the evaluator
+/// herself, or whom the token of a program says that it acts for. She is another one if she neither registered the version
+/// nor owns it, and neither acts for the other. The name of a program shows nothing: the same people have others.
+pub(crate) fn self_reported(version: &ModelVersion, evaluator: &remit_core::Actor) -> bool {
+    let principal = evaluator.on_behalf_of.as_deref().filter(|name| !name.is_empty());
+    let person = match evaluator.kind {
+        ActorKind::Human => Some(evaluator.subject.as_str()),
+        ActorKind::Service => principal,
+        ActorKind::Ai => None,
     };
     // Who registered it is always known; if not, nothing shows that somebody else evaluates it.
-    let Some(creator) = creator else { return true };
-    let evaluators = people(&evaluator.subject, evaluator.on_behalf_of.as_deref().unwrap_or_default());
-    let creators = people(&creator.subject, &creator.on_behalf_of);
-    evaluator.kind == ActorKind::Ai || evaluators.iter().any(|one| creators.contains(one))
+    let (Some(_), Some(creator)) = (person, &version.creator) else { return true };
+    let makers = [creator.subject.as_str(), creator.on_behalf_of.as_str(), version.owner.as_str()];
+    [Some(evaluator.subject.as_str()), principal].into_iter().flatten().any(|name| makers.contains(&name))
 }
 
 /// A version as it is registered, in state PROPOSED. Its content digest is over its name and what never changes.
@@ -184,6 +189,52 @@ pub(crate) fn state(version: &ModelVersion) -> Vec<u8> {
         update_time: version.update_time,
         terms: version.terms,
         withdrawn_artifacts: version.withdrawn_artifacts,
+        daily_outputs: version.daily_outputs,
     }
     .encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evaluation_counts_by_a_person_who_did_not_make_the_version() {
+        let who = |kind, subject: &str, principal: Option<&str>| remit_core::Actor {
+            subject: subject.into(),
+            kind,
+            roles: vec![],
+            role_groups: vec![],
+            on_behalf_of: principal.map(str::to_owned),
+        };
+        let version = |creator: &remit_core::Actor| ModelVersion {
+            owner: "olaf".into(),
+            creator: Some(wire::actor(creator)),
+            ..Default::default()
+        };
+        let by_dara = version(&who(ActorKind::Human, "dara", None));
+        let by_pipeline = version(&who(ActorKind::Service, "deploy", Some("dara")));
+        for (kind, subject, principal, counts) in [
+            (ActorKind::Human, "eve", None, true),
+            (ActorKind::Human, "eve", Some("finn"), true),
+            (ActorKind::Human, "dara", None, false),
+            (ActorKind::Human, "eve", Some("dara"), false),
+            (ActorKind::Human, "olaf", None, false),
+            // Another program, of whomever.
+            (ActorKind::Service, "evaluate", None, false),
+            (ActorKind::Service, "evaluate", Some(""), false),
+            (ActorKind::Service, "evaluate", Some("dara"), false),
+            (ActorKind::Service, "evaluate", Some("olaf"), false),
+            (ActorKind::Service, "evaluate", Some("eve"), true),
+            (ActorKind::Ai, "judge", Some("eve"), false),
+        ] {
+            let evaluator = who(kind, subject, principal);
+            for made in [&by_dara, &by_pipeline] {
+                assert_eq!(self_reported(made, &evaluator), !counts, "{evaluator:?}");
+            }
+        }
+        let eve = who(ActorKind::Human, "eve", None);
+        assert!(self_reported(&by_pipeline, &who(ActorKind::Service, "deploy", Some("eve"))), "the same program");
+        assert!(self_reported(&ModelVersion { creator: None, ..by_dara.clone() }, &eve), "nobody knows who made it");
+    }
 }

@@ -10,6 +10,7 @@
 //! - What a version is never changes; only what is known about it and what it may do does.
 //! - A version runs only by an approved proposal, and stops by one person's word, when its approval ends, or with the
 //!   withdrawal of an artifact that it runs with. The table of states is `remit_core::lifecycle`.
+//! - What an approval allows on one day is counted as it is recorded, and nothing goes unrecorded for it.
 //! - What is locked is locked in one order: an artifact, its versions, a model, its versions; of one kind by name.
 //! - An alias points at one version at any time, moves in one step, and its whole history stays.
 //! - An output with high or unknown stakes is recorded with complete version tags or not at all
@@ -23,12 +24,14 @@
 //!
 //! # Where it stands
 //! `grpc` and `service` and `store` have a file for each gRPC service, of the same name. Beside them stand the
-//! rules, which know no database: `inventory` (model versions), `provenance` and `recording` (outputs).
+//! rules, which know no database: `inventory` (model versions), `limits` (their outputs of a day), `provenance` and
+//! `recording` (outputs).
 #![warn(unreachable_pub)]
 
 mod fields;
 mod grpc;
 mod inventory;
+mod limits;
 mod provenance;
 mod recording;
 mod service;

@@ -128,7 +128,7 @@ fn check(id: &str, output: &Output, now: Timestamp) -> Result<Timestamp> {
     for (at, review) in output.reviews.iter().enumerate() {
         if let Some(when) = &review.review_time {
             let field = format!("output.reviews[{at}].review_time");
-            let when = time::parse(when, &field)?;
+            let when = time::past(Some(when), now, &field)?;
             if output.occurred_time.is_some() {
                 range::in_order(made, when, "the output's occurred_time", &field)?;
             }
@@ -229,6 +229,10 @@ pub(crate) fn prepare(
         ));
     }
     output.warnings = doubts(&output, refs);
+    if time::is_backdated(occurred_at, now) {
+        let message = format!("it is said to be of {occurred_at}, and counts when it was recorded, {now}");
+        output.warnings.push(warning("OUTPUT_BACKDATED", "occurred_time", message));
+    }
     output.warnings.extend(claims(&output));
     output.warnings.extend(
         missing.iter().map(|tag| warning("TAG_MISSING", tag, format!("{tag} is missing: required for high stakes"))),
@@ -323,5 +327,35 @@ mod tests {
             record(entry, &recorder(ActorKind::Human, who, false)).unwrap().content_digest
         };
         assert_eq!(by(&entry, "ben"), by(&bare, "ada"));
+    }
+
+    #[test]
+    fn what_is_said_to_be_long_ago_is_marked_and_nothing_is_from_the_future() {
+        const DAY: i64 = 86_400_000_000;
+        let now = Timestamp(1_250_000_000_000_000);
+        let ben = recorder(ActorKind::Human, "ben", false);
+        let made = |days: i64, reviewed: i64| {
+            let mut entry = reviewed_at(now.0 + reviewed * DAY);
+            let output = entry.output.as_mut().unwrap();
+            output.occurred_time = Some(time::stamp(Timestamp(now.0 - days * DAY)));
+            prepare(&entry, &References::default(), &ben, now)
+        };
+        let marked = |days| {
+            let warnings = made(days, 0).unwrap().output.warnings;
+            warnings.iter().any(|warning| warning.reason == "OUTPUT_BACKDATED" && warning.field == "occurred_time")
+        };
+        assert!(!marked(0) && !marked(14) && marked(15));
+        let refused = made(0, 1).unwrap_err();
+        assert_eq!(
+            (refused.reason(), refused.violations()[0].field.as_str()),
+            ("TIME_OUT_OF_RANGE", "output.reviews[0].review_time")
+        );
+    }
+
+    /// The same with the time of the review.
+    fn reviewed_at(micros: i64) -> OutputEntry {
+        let mut entry = reviewed(Stakes::Low, "");
+        entry.output.as_mut().unwrap().reviews[0].review_time = Some(time::stamp(Timestamp(micros)));
+        entry
     }
 }

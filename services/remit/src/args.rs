@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make private keys, publish their public halves, and change one for another; docs/keys.md says in which order.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Check what the council decided, without a server.
     #[command(subcommand)]
     Mandate(MandateCommand),
@@ -51,6 +54,65 @@ pub(crate) enum Command {
     /// What a person does by hand on a running suite.
     #[command(flatten)]
     Client(cli::Command),
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a private key (Ed25519, PKCS#8 PEM) that only its owner can read. A file that is there is never written over.
+    New {
+        /// The file to make, such as `services/kpi.key`.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the public halves of private keys as a JWK set.
+    Jwks {
+        /// Files with private keys.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Say of each key that it speaks for the service of the suite that its file is named after, `<service>.key`.
+        #[arg(long)]
+        services: bool,
+        /// Write it to this file instead, in one step.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
+    /// Put the key that comes next into a key set beside those that are there.
+    Rotate {
+        /// The key set.
+        #[arg(value_name = "SET")]
+        set: PathBuf,
+        /// The file of the private key that comes next; made if it is not there.
+        #[arg(long, value_name = "FILE")]
+        next: PathBuf,
+        /// The service of the suite that it speaks for.
+        #[arg(long, value_name = "SERVICE")]
+        service: Option<String>,
+    },
+    /// Take a key out of a key set, once nothing is signed with it any more.
+    Withdraw {
+        /// The key set.
+        #[arg(value_name = "SET")]
+        set: PathBuf,
+        /// The id of the key, as `remit keys show` shows it.
+        #[arg(value_name = "KID", allow_hyphen_values = true)]
+        kid: String,
+    },
+    /// Put a new master key for personal data before the others of a file, which is made if it is not there.
+    Master {
+        /// The file, as audit.master_keys_file names it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What the key is called from now on, such as `2026-11`.
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Show which keys files hold, private keys and key sets alike, and what a server would pass over; never a secret.
+    Show {
+        /// The files.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// What to do with mandates.

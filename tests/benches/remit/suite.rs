@@ -112,7 +112,7 @@ impl Bench {
     }
 
     pub async fn service(&self, name: &str) -> Connection {
-        let token = self.running.service_signer().token(&self.tenant, &Actor::service(name), LONG).unwrap();
+        let token = self.running.keyring().token(&self.tenant, name, LONG).unwrap();
         self.bearing(&token).await
     }
 

@@ -395,7 +395,7 @@ async fn tiles_are_served_over_http(suite: Suite) {
 }
 
 /// One GET over a connection of its own: status and body.
-async fn http_request(url: &str, path: &str, token: Option<&str>) -> (u16, Vec<u8>) {
+pub(super) async fn http_request(url: &str, path: &str, token: Option<&str>) -> (u16, Vec<u8>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let address = url.trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("the suite listens");

@@ -11,10 +11,11 @@ use remit_api::council::v1::{BreakGlassRequest, EngageHoldRequest, Hold, Scope};
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{CreateTaskRequest, RateTaskRequest, Rating, Task};
 use remit_api::types;
-use remit_core::ActorKind;
 use remit_core::details::{ActionRefused, Details as _, TokenRefused};
+use remit_core::{Actor, ActorKind, Tenant};
 use remit_runtime::auth::Claims;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 cases! {
@@ -69,8 +70,22 @@ async fn a_program_reports_only_what_it_did_itself(suite: Suite) {
     let own = event(&suite, "own", "crm.leads.merge", "crm", service).await;
     crm.append(one(own.clone())).await.expect("it is recorded");
     crm.append(one(own.clone())).await.expect("a resend is harmless");
+    // When that was recorded is no word of its own, and a resend at another time is the same event.
+    suite.advance(Duration::from_secs(3_600)).await;
+    let long_ago = Some(prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 });
+    crm.append(one(api::Event { recorded_at: long_ago, ..own.clone() })).await.expect("it is recorded already");
     let entries = suite.entries("action = \"crm.leads.merge\"").await;
     let recorded = entries[0].event.clone().expect("an event");
+    assert_eq!((recorded.occurred_at, recorded.recorded_at), (own.occurred_at, own.recorded_at));
+    let late = api::Event { id: "late".into(), occurred_at: long_ago, recorded_at: long_ago, ..own.clone() };
+    let now = stamp(suite.now().await);
+    crm.append(one(late)).await.expect("it is recorded");
+    let late = suite.entries("id = \"late\"").await.remove(0).event.expect("an event");
+    assert_eq!((late.occurred_at, late.recorded_at), (long_ago, Some(now)));
+    let ahead = Some(prost_types::Timestamp { seconds: now.seconds + 3_600, nanos: 0 });
+    let ahead = api::Event { id: "ahead".into(), occurred_at: ahead, ..own.clone() };
+    let status = crm.append(one(ahead)).await.expect_err("it has not happened yet");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "TIME_OUT_OF_RANGE"));
     let actor = recorded.actor.expect("an actor");
     assert_eq!((entries.len(), recorded.service.as_str(), actor.subject.as_str()), (1, "crm", "crm"));
     // The roles are those of its token, in which that of the suite's own services has no effect.
@@ -124,6 +139,14 @@ async fn a_service_of_the_suite_reports_only_its_own_events(suite: Suite) {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, wanted));
         assert!(status.message().contains("council"), "{}", status.message());
     }
+    // The key of the registry, leaked, does not make anybody the council.
+    let (leaked, tenant) = (suite.services().signer("registry").expect("its key"), suite.tenant_id());
+    let tenant = Tenant::new(tenant).expect("a tenant");
+    let token = leaked.token(&tenant, &Actor::service("council"), Duration::from_secs(60));
+    let mut posing = log(&suite.bearing(&token.expect("a token can be signed")));
+    let vote = of(event(&suite, "d", "council.proposals.vote", "carol", human).await, "council");
+    let status = posing.append_batch(batch(vec![vote])).await.expect_err("it is the registry's key");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_SERVICE_KEY"));
     assert!(suite.entries("actor = \"carol\"").await.is_empty(), "nothing of either batch is recorded");
     registry.append_batch(batch(vec![own])).await.expect("it is recorded");
     assert_eq!(suite.entries("actor = \"carol\"").await.len(), 1);

@@ -8,6 +8,7 @@
 //! After each case, what every mutation promises is checked for all mutations that the case made, and that it made
 //! those that it says it covers.
 
+mod access;
 mod audit;
 mod council;
 mod council_constitution;
@@ -71,6 +72,7 @@ pub(crate) use cases;
 
 /// The cases of every module.
 const ALL: &[&[Case]] = &[
+    access::CASES,
     audit::CASES,
     identity::CASES,
     scoring::tasks::CASES,

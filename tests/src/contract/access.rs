@@ -224,8 +224,14 @@ async fn every_bad_token_is_refused_with_its_own_reason() {
             sign(&Claims { sub, kind, roles, ..claims() })
         }),
         ("the suite for a person", "TOKEN_CLAIMS", {
-            let claims = Claims { iss: suite.services().issuer().to_owned(), ..claims() };
-            suite.services().sign(&claims).expect("claims can be signed")
+            let council = suite.services().signer("council").expect("the council's key");
+            council.sign(&Claims { iss: council.issuer().to_owned(), ..claims() }).expect("claims can be signed")
+        }),
+        ("one service for another", "TOKEN_SERVICE_KEY", {
+            let kpi = suite.services().signer("kpi").expect("the key of kpi");
+            let (sub, kind, roles) = ("remit-council".to_owned(), ActorKind::Service, vec!["service".to_owned()]);
+            kpi.sign(&Claims { iss: kpi.issuer().to_owned(), sub, kind, roles, ..claims() })
+                .expect("claims can be signed")
         }),
     ];
     for (what, expected, token) in cases {

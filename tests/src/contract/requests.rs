@@ -85,6 +85,12 @@ pub(crate) const MADE: &[(&str, &str)] = &[
         "CreateActionItem",
         r#"{"actionItemId": "c", "actionItem": {"title": "C", "owner": "ada", "dueTime": "2026-01-20T00:00:00Z"}}"#,
     ),
+    ("CreateRevocation", r#"{"revocationId": "c", "revocation": {"subject": "mallory", "reason": "C"}}"#),
+    (
+        "CreateRoleAssignment",
+        r#"{"roleAssignmentId": "c", "roleAssignment": {"subject": "mallory", "issuer": "remit-development",
+            "roles": ["viewer"], "reason": "C"}}"#,
+    ),
 ];
 
 /// Requests that are answered once that is made. Those of Update change every field that they give.
@@ -137,6 +143,11 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     (
         "UpdateActionItem",
         r#"{"actionItem": {"name": "actionItems/c", "title": "D", "owner": "ben", "dueTime": "2026-01-21T00:00:00Z"}}"#,
+    ),
+    (
+        "UpdateRoleAssignment",
+        r#"{"roleAssignment": {"name": "roleAssignments/c", "roles": ["reviewer"], "roleGroups": ["data"],
+            "reason": "D", "expireTime": "2999-01-01T00:00:00Z"}}"#,
     ),
     ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
     (
@@ -205,6 +216,8 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetProposal", "proposals/none"),
     ("GetIncident", "incidents/none"),
     ("GetWaiver", "waivers/none"),
+    ("GetRevocation", "revocations/none"),
+    ("GetRoleAssignment", "roleAssignments/none"),
     ("GetBody", "bodies/none"),
     ("GetReview", "reviews/steering-group-2009-05"),
 ];

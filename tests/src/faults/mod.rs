@@ -1,6 +1,8 @@
 //! What goes wrong outside of the program: kills, locks, taken ports, absent and newer databases.
 
+mod access;
 mod audit;
+mod keys;
 mod mandates;
 mod scoring;
 

@@ -5,15 +5,21 @@ use super::recorder::{Link, Recorder};
 use super::{Bearer, Connection, eventually};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
-use remit_core::{Actor, ActorKind, Tenant};
+use remit_core::{Actor, ActorKind, SERVICES, Tenant};
 use remit_runtime::Config;
-use remit_runtime::auth::Signer;
+use remit_runtime::auth::{Keyring, Signer};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
+
+/// The configuration with the directory of the issuer in its section `[auth]`, which may be there already.
+fn with_issuer(toml: &str, issuer: &Path) -> String {
+    let section = format!("[auth]\nissuer_dir = \"{}\"\n", issuer.display());
+    if toml.contains("[auth]\n") { toml.replacen("[auth]\n", &section, 1) } else { toml.to_owned() + &section }
+}
 
 /// A deployment: the configuration of every process, and tokens that all of them accept.
 pub struct Site {
@@ -22,7 +28,7 @@ pub struct Site {
     processes: BTreeMap<&'static str, (&'static str, u16)>,
     toml: String,
     signer: Signer,
-    services: Signer,
+    services: Keyring,
     tenant: Tenant,
     recorder: Arc<Recorder>,
 }
@@ -33,16 +39,15 @@ impl Site {
     pub fn new(processes: &[(&'static str, &'static str)], toml: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let issuer = dir.path().join("issuer");
-        std::fs::create_dir_all(&issuer).expect("a directory can be made");
         let signing = Config::from_toml(&format!("[data]\ndir = \"{}\"\n", issuer.display()));
         let signing = signing.expect("a valid configuration");
         // Made before the processes, which would otherwise all make them.
         let signer = Signer::development(&signing).expect("a development issuer");
-        let services = Signer::services(&signing).expect("a key of the suite's own");
+        let services = Keyring::open(&signing, &SERVICES).expect("keys of the suite's own");
         let site = Self {
             dir,
             processes: processes.iter().map(|(name, service)| (*name, (*service, free_port()))).collect(),
-            toml: format!("{toml}[auth]\nissuer_dir = \"{}\"\n[telemetry]\nlog = \"warn\"\n", issuer.display()),
+            toml: format!("{}[telemetry]\nlog = \"warn\"\n", with_issuer(toml, &issuer)),
             signer,
             services,
             tenant: Tenant::new("acme").expect("a valid tenant"),
@@ -67,7 +72,6 @@ impl Site {
 
     fn write(&self, name: &str, service: &str, peers: &BTreeMap<&str, String>) {
         let data = self.dir.path().join(format!("data-{name}"));
-        std::fs::create_dir_all(&data).expect("a directory can be made");
         let mut toml = format!("{}[data]\ndir = \"{}\"\n", self.toml, data.display());
         toml += &format!("[server]\nlisten = \"127.0.0.1:{}\"\n[peers]\n", self.processes[name].1);
         for (peer, url) in peers.iter().filter(|(peer, _)| service != "all" && **peer != service) {
@@ -83,7 +87,8 @@ impl Site {
         let path = path.to_str().expect("a temporary path is text");
         let only: &[&str] = if service == "all" { &[] } else { &["--only", service] };
         let mut process = Process::start(self.dir.path(), name, &[&["serve", "--config", path], only].concat());
-        let system = SystemServiceClient::new(self.human("starter", &["admin"], name));
+        // As one of the suite's own services: people are let in only when the council is there too.
+        let system = SystemServiceClient::new(self.service("council", name));
         eventually("the process answers", || {
             let printed = if process.is_running() { None } else { Some(process.printed()) };
             let mut system = system.clone();
@@ -137,7 +142,7 @@ impl Site {
     }
 
     /// Where the processes keep the keys that they share.
-    pub(super) fn issuer_dir(&self) -> PathBuf {
+    pub fn issuer_dir(&self) -> PathBuf {
         self.dir.path().join("issuer")
     }
 
@@ -148,7 +153,7 @@ impl Site {
 
     /// The connection of one of Remit's own services.
     pub fn service(&self, name: &str, process: &str) -> Connection {
-        let token = self.services.token(&self.tenant, &Actor::service(name), Duration::from_secs(3_600));
+        let token = self.services.token(&self.tenant, name, Duration::from_secs(3_600));
         self.bearing(&token.expect("a token can be signed"), process)
     }
 }

@@ -8,7 +8,7 @@ use remit_api::audit::v1::{Entry, SearchOrder, SearchRequest};
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_api::system::v1::{AdvanceClockRequest, GetInfoRequest};
 use remit_core::{Actor, ActorKind, Tenant, Timestamp};
-use remit_runtime::auth::Signer;
+use remit_runtime::auth::{Keyring, Signer};
 use remit_runtime::{Config, Running};
 use remit_store::Db;
 use remit_store::testing::TestDb;
@@ -39,7 +39,7 @@ struct Inner {
     channels: BTreeMap<String, Channel>,
     recorder: Arc<Recorder>,
     signer: Arc<Signer>,
-    services: Arc<Signer>,
+    services: Arc<Keyring>,
     tenant: Tenant,
     home: Arc<Home>,
 }
@@ -115,7 +115,7 @@ impl Suite {
         };
         let issuer = Config::from_toml(&toml).expect("the test's configuration is valid");
         let signer = Signer::development(&issuer).expect("the development issuer can sign");
-        let services = Signer::services(&issuer).expect("the suite's own key can sign");
+        let services = Keyring::open(&issuer, &SERVICES).expect("the suite's own keys can sign");
         let home = Home { running: Mutex::new(running), _processes: Mutex::new(processes), _database: database, dir };
         let suite = Self(Arc::new(Inner {
             channels: channels(&urls),
@@ -203,8 +203,8 @@ impl Suite {
         Caller { suite: self.clone(), bearer: Bearer(header) }
     }
 
-    /// The signer of the suite's own services, for tokens that must be refused.
-    pub fn services(&self) -> &Signer {
+    /// The keys of the suite's own services, for tokens that must be refused.
+    pub fn services(&self) -> &Keyring {
         &self.0.services
     }
 
@@ -216,6 +216,19 @@ impl Suite {
     /// Somebody with a token.
     pub fn caller(&self, subject: &str, kind: ActorKind, roles: &[&str], groups: &[&str]) -> Caller {
         self.bearing(&self.token(subject, kind, roles, groups))
+    }
+
+    /// A program with roles that acts for a person.
+    pub fn acting_for(&self, subject: &str, roles: &[&str], person: &str) -> Caller {
+        let actor = Actor {
+            subject: subject.to_owned(),
+            kind: ActorKind::Service,
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            role_groups: Vec::new(),
+            on_behalf_of: Some(person.to_owned()),
+        };
+        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600));
+        self.bearing(&token.expect("a token can be signed"))
     }
 
     /// A person with roles and groups.
@@ -233,14 +246,14 @@ impl Suite {
         self.caller("platform", ActorKind::Service, &["platform"], &[])
     }
 
-    /// One of Remit's own services, as the others see it: by the suite's own key.
+    /// One of Remit's own services, as the others see it: by its own key.
     pub fn service(&self, name: &str) -> Caller {
         self.bearing(&self.service_token(name))
     }
 
     /// A token of one of Remit's own services.
     pub fn service_token(&self, name: &str) -> String {
-        let token = self.0.services.token(&self.0.tenant, &Actor::service(name), Duration::from_secs(3_600));
+        let token = self.0.services.token(&self.0.tenant, name, Duration::from_secs(3_600));
         token.expect("a token can be signed")
     }
 
@@ -388,11 +401,10 @@ fn spawn(toml: &str, dir: &std::path::Path) -> (BTreeMap<String, String>, Vec<Pr
     let urls: BTreeMap<String, String> =
         ports.iter().map(|(service, port)| ((*service).to_owned(), format!("http://127.0.0.1:{port}"))).collect();
     let issuer = dir.join("data");
-    std::fs::create_dir_all(&issuer).expect("the issuer's directory can be made");
     let config = Config::from_toml(toml).expect("the test's configuration is valid");
     // Made before the processes, which would otherwise all make them.
     Signer::development(&config).expect("the development issuer's key can be made");
-    Signer::services(&config).expect("the suite's own key can be made");
+    Keyring::open(&config, &SERVICES).expect("the suite's own keys can be made");
     let processes = ports.map(|(service, port)| {
         let own = toml
             .replace(&format!("dir = \"{}\"", issuer.display()), &format!("dir = \"{}\"", dir.join(service).display()));

@@ -9,6 +9,8 @@ const MICROS: i64 = 1_000_000;
 const LAST: i64 = 253_402_300_799;
 /// How far ahead of ours a caller's clock may be.
 pub const AHEAD: Duration = Duration::from_secs(5 * 60);
+/// How long ago a caller may say that something happened for it to count then: work is recorded in batches.
+pub const BACKDATED: Duration = Duration::from_secs(14 * 86_400);
 
 /// A time for a message.
 pub fn stamp(at: Timestamp) -> ProtoTime {
@@ -44,6 +46,17 @@ pub fn past(at: Option<&ProtoTime>, now: Timestamp, field: &str) -> Result<Times
         return Err(Error::invalid("TIME_OUT_OF_RANGE", field, rule));
     }
     Ok(at)
+}
+
+/// Whether a caller says of something that it happened so long before it was recorded that this is taken for a claim.
+pub fn is_backdated(at: Timestamp, recorded: Timestamp) -> bool {
+    recorded.since(at) > BACKDATED
+}
+
+/// When something counts that happened at `at`, as a caller says, and that we recorded at `recorded`: at the former, unless
+/// that is backdated. So nobody moves what they do today into a span that people have looked at.
+pub fn counted(at: Timestamp, recorded: Timestamp) -> Timestamp {
+    if is_backdated(at, recorded) { recorded } else { at }
 }
 
 /// A length of microseconds for a message.
@@ -87,6 +100,18 @@ mod tests {
         assert!(at(0).is_ok() && at(1_300).is_ok());
         assert_eq!(at(1_301).unwrap_err().reason(), "TIME_OUT_OF_RANGE");
         assert!(at(-1).is_err());
+    }
+
+    #[test]
+    fn what_is_said_to_be_long_ago_counts_today() {
+        let now = Timestamp(1_700_000_000 * MICROS);
+        let days = |days: i64| Timestamp(now.0 - days * 86_400 * MICROS);
+        for recent in [days(-1), now, days(1), days(14)] {
+            assert!(!is_backdated(recent, now) && counted(recent, now) == recent, "{recent}");
+        }
+        for old in [Timestamp(days(14).0 - 1), days(400), Timestamp(0)] {
+            assert!(is_backdated(old, now) && counted(old, now) == now, "{old}");
+        }
     }
 
     #[test]

@@ -103,6 +103,42 @@ super::details! {
         role_group: String,
     }
 
+    /// Tokens no longer count, or count again.
+    TokensRevoked for ["council.revocations.create", "council.revocations.delete"] {
+        /// The `jti` of the token; empty if all of a subject are meant.
+        token_id: String,
+        /// Whose tokens; empty if one is meant by its id alone.
+        subject: String,
+        /// The `iss` that they must have; empty for any.
+        issuer: String,
+        /// Whether those that are issued later are refused too.
+        block: bool,
+        /// Tokens of the subject issued until then are meant (RFC 3339).
+        revoke_time: String,
+        /// When this is over by itself (RFC 3339); empty if it lasts until it is lifted.
+        expire_time: String,
+    }
+
+    /// Somebody has roles inside Remit, has others, or has them no longer.
+    RolesAssigned for [
+        "council.roleAssignments.create",
+        "council.roleAssignments.update",
+        "council.roleAssignments.delete",
+    ] {
+        /// Who; empty if it is said by e-mail address.
+        subject: String,
+        /// `sha256:` over the e-mail address in lower case; empty if it is said by subject. The log keeps no address.
+        email_digest: String,
+        /// The `iss` of the tokens for which it holds.
+        issuer: String,
+        /// The roles; in a deletion those that are taken back.
+        roles: Vec<String>,
+        /// The role groups, likewise.
+        role_groups: Vec<String>,
+        /// When this is over by itself (RFC 3339); empty if it lasts until it is taken back.
+        expire_time: String,
+    }
+
     /// A hold or a drill has begun.
     HoldEngaged for ["council.holds.engage"] {
         /// What it stops: `organisation`, or the name of one function, task, model version or gate.

@@ -348,6 +348,8 @@ all! {
             held: bool,
             /// Whether the person is none of the people of the gate.
             outsider: bool,
+            /// Whether the lead waits until a person of the gate decides, because an outsider alone cannot send it there.
+            proposes: bool,
         }
 
         /// A lead was not accepted in time, or nobody decided about a held one.

@@ -56,7 +56,8 @@ super::details! {
         metrics: BTreeMap<String, f64>,
         /// The digest of the data it ran on; empty if not given.
         dataset_digest: String,
-        /// Whether who registered the version, or an AI, added it: it does not count for an approval.
+        /// Whether it is not shown that somebody else than who made the version added it: it does not count for an
+        /// approval.
         self_reported: bool,
     }
 
@@ -79,6 +80,23 @@ super::details! {
         expire_time: String,
         /// The artifact versions that the approval requires.
         required_artifacts: Vec<String>,
+        /// The most outputs a day that the approval allows; 0 for any number.
+        max_outputs_per_day: i64,
+        /// The zone whose days are meant, an IANA name; empty for UTC.
+        time_zone: String,
+    }
+
+    /// A model version came nearer to the outputs that its approval allows on one day, or a new day began. By whoever
+    /// recorded the output; by the registry at midnight.
+    ModelVersionLimited for ["registry.versions.limit"] {
+        /// How far, a word of `DailyLimit` such as `REACHED`; empty for a new day.
+        limit: String,
+        /// How many outputs of the day were recorded when it came there; for a new day, when it last came further.
+        outputs: i64,
+        /// How many the approval allows.
+        max_outputs: i64,
+        /// When the day ends, or has ended, RFC 3339.
+        end_time: String,
     }
 
     /// Aliases of a model moved, all in one step.

@@ -1,72 +1,148 @@
-//! The public keys of the issuers: read from a file or a URL, kept, and read again as they rotate.
+//! The public keys of the issuers: read from a file, a directory or a URL, kept, and read again as they rotate.
+//!
+//! A key set is as good as its last good reading. Whatever parses as a key set replaces what was there, so that a withdrawal
+//! always takes effect; a key that cannot be used is passed over and named, so that it spoils no other; and a set that could
+//! not be read for too long is trusted no more.
 
+use super::jwks::Parsed;
+use super::sources::{check_url, directory, fetch, file, is_settled, unavailable};
+use crate::context;
 use arc_swap::ArcSwap;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
 use remit_core::{ActorKind, Error, Kind, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-/// The largest key set that is read, in bytes.
-const MOST_BYTES: usize = 1 << 20;
-
-/// How long the server of a key set may take to answer.
+/// How long the server of a key set may take to answer, to the last byte, where nothing else is said.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most callers that wait for a reading of one set; more are refused at once, so that made-up key ids do not pile up
+/// behind a server that hangs.
+const MOST_WAITING: usize = 1_000;
+
+static READINGS: LazyLock<Counter<u64>> =
+    LazyLock::new(|| counter("remit.jwks.readings", "Readings of key sets, by issuer and outcome."));
+
+static SKIPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "remit.jwks.skipped_keys",
+        "Keys that were passed over when a key set changed, by issuer; the log names them.",
+    )
+});
+
+fn counter(name: &'static str, what: &'static str) -> Counter<u64> {
+    opentelemetry::global::meter("remit").u64_counter(name).with_description(what).build()
+}
 
 /// One public key and the only algorithm it may be used with.
 pub(crate) struct Key {
     pub algorithm: Algorithm,
     pub decoding: DecodingKey,
+    /// Which of the suite's own services it speaks for; only the suite's own key set is asked.
+    pub service: Option<String>,
 }
+
+/// Keys by their ids.
+pub(super) type Keys = HashMap<String, Arc<Key>>;
 
 /// The keys of one issuer.
 pub(crate) struct KeySet {
     pub issuer: String,
     pub kinds: Vec<ActorKind>,
     source: Source,
-    keys: ArcSwap<HashMap<String, Arc<Key>>>,
+    max_age: Duration,
+    patience: Duration,
+    held: ArcSwap<Held>,
+    version: AtomicU64,
     state: Mutex<State>,
+    /// One reading at a time: an older one must not overwrite a newer.
+    reading: tokio::sync::Mutex<()>,
+    places: Semaphore,
+}
+
+/// What was read, and when the source last gave a key set.
+#[derive(Default)]
+struct Held {
+    keys: Arc<Keys>,
+    good: Option<Instant>,
 }
 
 enum Source {
     /// Known from the start, and the same until the process ends.
     Fixed,
+    /// A file, or a directory of such files.
     File(PathBuf),
     Url(String, reqwest::Client),
 }
 
 #[derive(Default)]
 struct State {
-    loaded: bool,
     tried: Option<Instant>,
+    /// When a key id that is not in the set last made the source be read.
+    asked: Option<Instant>,
+    failing: bool,
     stamp: Option<(SystemTime, u64)>,
-    text: Vec<u8>,
+    parts: BTreeMap<String, Vec<u8>>,
+    under_way: Option<watch::Receiver<()>>,
 }
 
 impl KeySet {
     /// Describes an issuer; nothing is read yet.
     ///
     /// # Errors
-    /// `InvalidArgument` (`CONFIG_INVALID`) for a URL that would send keys in the clear.
+    /// `InvalidArgument` (`CONFIG_INVALID`) for a URL that would send keys in the clear, or that holds a password.
     pub fn new(issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
-        let source = if source.starts_with("https://") || is_loopback(source) {
-            let client = reqwest::Client::builder()
-                .timeout(FETCH_TIMEOUT)
-                .redirect(reqwest::redirect::Policy::none())
+        Self::set_by("auth.issuers.jwks", issuer, source, kinds)
+    }
+
+    /// The same where another setting names the source.
+    ///
+    /// # Errors
+    /// As [`KeySet::new`].
+    pub fn set_by(setting: &str, issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
+        let source = if source.contains("://") {
+            let near = check_url(setting, source)?;
+            let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+            // A proxy would be sent in the clear what must not leave this machine.
+            let client = if near { client.no_proxy() } else { client };
+            let client = client
                 .build()
                 .map_err(|error| Error::internal("the HTTP client could not be made").with_source(error))?;
             Source::Url(source.to_owned(), client)
-        } else if source.contains("://") {
-            let what = format!("{source} must be https, because whoever alters a key set can sign tokens");
-            return Err(Error::invalid("CONFIG_INVALID", "auth.issuers.jwks", what));
         } else {
             Source::File(PathBuf::from(source))
         };
-        let (keys, state) = (ArcSwap::default(), Mutex::default());
-        Ok(Self { issuer: issuer.to_owned(), kinds: kinds.to_vec(), source, keys, state })
+        Ok(Self::of(issuer, source, kinds))
+    }
+
+    fn of(issuer: &str, source: Source, kinds: &[ActorKind]) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            kinds: kinds.to_vec(),
+            source,
+            max_age: Duration::MAX,
+            patience: FETCH_TIMEOUT,
+            held: ArcSwap::default(),
+            version: AtomicU64::new(0),
+            state: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            places: Semaphore::new(MOST_WAITING),
+        }
+    }
+
+    /// The same, trusted for `max_age` after its last good reading and no longer, whose server may take as long as
+    /// `patience` to answer, to the last byte.
+    pub fn bounded(mut self, max_age: Duration, patience: Duration) -> Self {
+        (self.max_age, self.patience) = (max_age, patience);
+        self
     }
 
     /// An issuer whose keys are `set`, a JWK set, as long as the process runs.
@@ -74,25 +150,24 @@ impl KeySet {
     /// # Errors
     /// `FailedPrecondition` (`JWKS_INVALID`) if it is not a key set with a usable key.
     pub fn fixed(issuer: &str, set: &serde_json::Value, kinds: &[ActorKind]) -> Result<Self> {
-        let keys = parse(set.to_string().as_bytes())
-            .map_err(|why| Error::precondition("JWKS_INVALID", format!("the key set of issuer {issuer} {why}")))?;
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            kinds: kinds.to_vec(),
-            source: Source::Fixed,
-            keys: ArcSwap::from_pointee(keys),
-            state: Mutex::new(State { loaded: true, ..State::default() }),
-        })
+        let this = Self::of(issuer, Source::Fixed, kinds);
+        this.take([("in memory".to_owned(), set.to_string().into_bytes())].into())?;
+        if this.is_empty() { Err(this.unusable()) } else { Ok(this) }
     }
 
     /// The key with this id.
     pub fn find(&self, kid: &str) -> Option<Arc<Key>> {
-        self.keys.load().get(kid).cloned()
+        self.held.load().keys.get(kid).cloned()
     }
 
     /// Whether the key set has ever been read.
     pub fn is_loaded(&self) -> bool {
-        self.state().loaded
+        self.held.load().good.is_some()
+    }
+
+    /// Whether there is no key that can be used.
+    pub fn is_empty(&self) -> bool {
+        self.held.load().keys.is_empty()
     }
 
     /// Whether the source is a file, which is cheap to look at often.
@@ -100,52 +175,199 @@ impl KeySet {
         matches!(self.source, Source::File(_))
     }
 
+    /// Whether the last good reading was too long ago.
+    pub fn is_stale(&self) -> bool {
+        let fixed = matches!(self.source, Source::Fixed);
+        !fixed && self.held.load().good.is_some_and(|good| good.elapsed() > self.max_age)
+    }
+
+    /// Says that the last good reading was too long ago, if it was.
+    ///
+    /// # Errors
+    /// `Unavailable` (`JWKS_STALE`).
+    pub fn check_age(&self) -> Result<()> {
+        if !self.is_stale() {
+            return Ok(());
+        }
+        let what = format!(
+            "the keys of issuer {} could not be read for longer than auth.jwks_max_age, {} seconds: make {} reachable",
+            self.issuer,
+            self.max_age.as_secs(),
+            self.source_name(),
+        );
+        Err(Error::new(Kind::Unavailable, "JWKS_STALE", what))
+    }
+
+    /// The error for a set without a key that can be used.
+    pub fn unusable(&self) -> Error {
+        let source = self.source_name();
+        let what =
+            format!("the key set {source} of issuer {} has no key that can be used; the log names why", self.issuer);
+        Error::precondition("JWKS_INVALID", what)
+    }
+
+    /// How often the keys changed: whoever remembers what they said compares.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
     /// Whether `interval` has passed since the source was last read; if so, counts as reading it now.
     pub fn may_reload(&self, interval: Duration) -> bool {
-        let now = Instant::now();
-        let mut state = self.state();
-        let may = state.tried.is_none_or(|last| now.duration_since(last) >= interval);
-        if may {
-            state.tried = Some(now);
+        passed(&mut self.state().tried, interval)
+    }
+
+    /// Whether it is time to read the source again: files and sources that fail every `often`, others every `refresh`.
+    pub fn is_due(&self, often: Duration, refresh: Duration) -> bool {
+        let soon = self.is_file() || !self.is_loaded() || self.is_stale();
+        let state = self.state();
+        let interval = if soon || state.failing { often } else { refresh };
+        state.tried.is_none_or(|tried| tried.elapsed() >= interval)
+    }
+
+    /// The key with this id, for which the source is read again if it is not there: at most once an `interval` for all such
+    /// ids together, so that whoever makes ids up cannot make this process read without bound. Callers share a reading,
+    /// which goes on if they give up.
+    ///
+    /// # Errors
+    /// `DeadlineExceeded` (`DEADLINE_EXCEEDED`) if the caller's deadline passes meanwhile.
+    pub async fn find_or_read(self: &Arc<Self>, kid: &str, interval: Duration) -> Result<Option<Arc<Key>>> {
+        // Twice: the reading under way may have begun before the key was published.
+        for _ in 0..2 {
+            if let Some(key) = self.find(kid) {
+                return Ok(Some(key));
+            }
+            let Some(reading) = self.under_way().or_else(|| self.ask(interval)) else { break };
+            let Ok(_place) = self.places.try_acquire() else { break };
+            wait(reading).await?;
         }
-        may
+        Ok(self.find(kid))
+    }
+
+    fn under_way(&self) -> Option<watch::Receiver<()>> {
+        live(&self.state().under_way)
+    }
+
+    fn ask(self: &Arc<Self>, interval: Duration) -> Option<watch::Receiver<()>> {
+        let may = passed(&mut self.state().asked, interval);
+        may.then(|| self.read_again())
+    }
+
+    /// Begins to read the source again in the background, or joins the reading that is under way. What is returned is
+    /// closed when it has ended.
+    pub fn read_again(self: &Arc<Self>) -> watch::Receiver<()> {
+        let mut state = self.state();
+        if let Some(reading) = live(&state.under_way) {
+            return reading;
+        }
+        state.tried = Some(Instant::now());
+        let (done, reading) = watch::channel(());
+        state.under_way = Some(reading.clone());
+        let this = self.clone();
+        tokio::spawn(async move {
+            match this.reload().await {
+                Ok(true) => tracing::info!(issuer = this.issuer, "the key set changed"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(issuer = this.issuer, error = error.message(), "keys stay as they were for now");
+                }
+            }
+            drop(done);
+        });
+        reading
     }
 
     /// Reads the source again; true if the keys changed.
     ///
     /// # Errors
-    /// `Unavailable` (`JWKS_UNAVAILABLE`) if it cannot be read, `FailedPrecondition` (`JWKS_INVALID`)
-    /// if it is not a key set with a usable key. The keys known so far stay in force.
+    /// `Unavailable` (`JWKS_UNAVAILABLE`) if it cannot be read, `FailedPrecondition` (`JWKS_INVALID`) if it is not a key
+    /// set. The keys known so far stay in force, for as long as the set is trusted.
     pub async fn reload(&self) -> Result<bool> {
-        let text = match &self.source {
-            Source::Fixed => return Ok(false),
+        let _reading = self.reading.lock().await;
+        // Twice, as one answer may say where the next is.
+        let read = tokio::time::timeout(self.patience * 2, self.read())
+            .await
+            .unwrap_or_else(|late| Err(unavailable(&self.source_name(), late)));
+        let taken = read.and_then(|parts| match parts {
+            Some(parts) => self.take(parts),
+            None => {
+                self.hold(self.held.load().keys.clone());
+                Ok(false)
+            }
+        });
+        self.state().failing = taken.is_err();
+        let outcome = if taken.is_ok() { "ok" } else { "failed" };
+        READINGS.add(1, &[KeyValue::new("issuer", self.issuer.clone()), KeyValue::new("outcome", outcome)]);
+        taken
+    }
+
+    /// What the source holds; `None` if that is what it held the last time.
+    async fn read(&self) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
+        match &self.source {
+            Source::Fixed => Ok(None),
             Source::File(path) => {
                 let failed = |error: std::io::Error| unavailable(&path.display().to_string(), error);
                 let meta = tokio::fs::metadata(path).await.map_err(failed)?;
-                let stamp = meta.modified().ok().map(|modified| (modified, meta.len()));
-                {
-                    let mut state = self.state();
-                    if state.loaded && stamp.is_some() && state.stamp == stamp && is_settled(stamp) {
-                        return Ok(false);
-                    }
-                    state.stamp = stamp;
+                if meta.is_dir() {
+                    return directory(path).await.map_err(failed).map(Some);
                 }
-                tokio::fs::read(path).await.map_err(failed)?
+                let stamp = meta.modified().ok().map(|modified| (modified, meta.len()));
+                if self.is_loaded() && stamp.is_some() && self.state().stamp == stamp && is_settled(stamp) {
+                    return Ok(None);
+                }
+                let part = file(path).await.map_err(failed)?;
+                self.state().stamp = stamp;
+                Ok(Some([part].into()))
             }
-            Source::Url(url, client) => fetch(client, url).await?,
-        };
-        if self.state().text == text && self.is_loaded() {
+            Source::Url(url, client) => Ok(Some([(url.clone(), fetch(client, url, self.patience).await?)].into())),
+        }
+    }
+
+    /// Takes over what was read; true if the keys changed.
+    fn take(&self, mut parts: BTreeMap<String, Vec<u8>>) -> Result<bool> {
+        let one = parts.len() == 1 && !matches!(&self.source, Source::File(path) if path.is_dir());
+        let before = std::mem::take(&mut self.state().parts);
+        let mut parsed = Parsed::default();
+        let mut broken = None;
+        for (name, text) in &mut parts {
+            let Err(why) = parsed.add(text) else { continue };
+            // A file that is being written is read again soon; until then it says what it said.
+            *text = before.get(name).cloned().unwrap_or_default();
+            let _ = parsed.add(text);
+            if !one {
+                tracing::warn!(issuer = self.issuer, from = name, "what is no key set is passed over: {why}");
+            }
+            broken = Some(why);
+        }
+        if let (true, Some(why)) = (one, broken) {
+            let mut state = self.state();
+            (state.parts, state.stamp) = (before, None);
+            let what = format!("the key set {} of issuer {} {why}", self.source_name(), self.issuer);
+            return Err(Error::precondition("JWKS_INVALID", what));
+        }
+        let changed = parts != before || !self.is_loaded();
+        self.state().parts = parts;
+        if !changed {
+            self.hold(self.held.load().keys.clone());
             return Ok(false);
         }
-        let keys = parse(&text).map_err(|why| {
-            let source = self.source_name();
-            Error::precondition("JWKS_INVALID", format!("the key set {source} of issuer {} {why}", self.issuer))
-        })?;
-        self.keys.store(Arc::new(keys));
-        let mut state = self.state();
-        state.loaded = true;
-        state.text = text;
+        let (keys, skipped) = parsed.finish();
+        for why in &skipped {
+            tracing::warn!(issuer = self.issuer, from = self.source_name(), "a key is passed over: {why}");
+        }
+        if !skipped.is_empty() {
+            let count = u64::try_from(skipped.len()).unwrap_or(u64::MAX);
+            SKIPPED.add(count, &[KeyValue::new("issuer", self.issuer.clone())]);
+        }
+        if keys.is_empty() {
+            tracing::error!(issuer = self.issuer, "the key set has no key that can be used: its tokens are refused");
+        }
+        self.hold(Arc::new(keys));
+        self.version.fetch_add(1, Ordering::SeqCst);
         Ok(true)
+    }
+
+    fn hold(&self, keys: Arc<Keys>) {
+        self.held.store(Arc::new(Held { keys, good: Some(Instant::now()) }));
     }
 
     fn source_name(&self) -> String {
@@ -161,56 +383,35 @@ impl KeySet {
     }
 }
 
-/// A file written within the last two seconds may be written again within the same time stamp.
-fn is_settled(stamp: Option<(SystemTime, u64)>) -> bool {
-    stamp.is_some_and(|(modified, _)| modified.elapsed().is_ok_and(|age| age > Duration::from_secs(2)))
+/// Whether `interval` has passed since `last`, which is now if so.
+fn passed(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let now = Instant::now();
+    let may = last.is_none_or(|last| now.duration_since(last) >= interval);
+    if may {
+        *last = Some(now);
+    }
+    may
 }
 
-fn is_loopback(url: &str) -> bool {
-    ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-        .iter()
-        .any(|prefix| url.strip_prefix(prefix).is_some_and(|rest| rest.starts_with([':', '/'])))
+/// A reading that has not ended.
+fn live(reading: &Option<watch::Receiver<()>>) -> Option<watch::Receiver<()>> {
+    reading.clone().filter(|reading| reading.has_changed().is_ok())
 }
 
-fn unavailable(source: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let what = format!("the key set {source} cannot be read: {error}");
-    Error::new(Kind::Unavailable, "JWKS_UNAVAILABLE", what).with_source(error)
-}
-
-async fn fetch(client: &reqwest::Client, url: &str) -> Result<Vec<u8>> {
-    let failed = |error: reqwest::Error| unavailable(url, error.without_url());
-    let mut response = client.get(url).send().await.map_err(failed)?.error_for_status().map_err(failed)?;
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        text.extend_from_slice(&chunk);
-        if text.len() > MOST_BYTES {
-            let what = format!("the key set {url} is larger than {MOST_BYTES} bytes");
-            return Err(Error::precondition("JWKS_INVALID", what));
+/// Waits for the end of a reading, but not longer than the caller waits for an answer.
+async fn wait(mut reading: watch::Receiver<()>) -> Result<()> {
+    let ended = async move { while reading.changed().await.is_ok() {} };
+    match context::current().and_then(|scope| scope.deadline) {
+        Some(at) => tokio::time::timeout_at(at, ended).await.map_err(|_| crate::layers::deadline_exceeded()),
+        None => {
+            ended.await;
+            Ok(())
         }
     }
-    Ok(text)
-}
-
-/// The usable keys of a set. Keys of other types are passed over, as RFC 7517 (section 5) asks.
-fn parse(text: &[u8]) -> Result<HashMap<String, Arc<Key>>, String> {
-    let set: JwkSet = serde_json::from_slice(text).map_err(|error| format!("is not a JWK set: {error}"))?;
-    let mut keys = HashMap::new();
-    for jwk in &set.keys {
-        let Some(kid) = jwk.common.key_id.clone() else { continue };
-        let Some(algorithm) = algorithm(jwk) else { continue };
-        let decoding = DecodingKey::from_jwk(jwk).map_err(|error| format!("has an unreadable key {kid}: {error}"))?;
-        if keys.insert(kid.clone(), Arc::new(Key { algorithm, decoding })).is_some() {
-            return Err(format!("has two keys with the id {kid}"));
-        }
-    }
-    if keys.is_empty() {
-        return Err("has no key with a key id for EdDSA, ES256 or RS256".to_owned());
-    }
-    Ok(keys)
 }
 
 /// The one algorithm of a key: by its type, so that a token cannot choose (RFC 8725, section 3.1).
-fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
+pub(super) fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
         return None;
     }

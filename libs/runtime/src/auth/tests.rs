@@ -246,23 +246,34 @@ async fn a_subject_is_canonical_and_of_a_refused_token_only_what_is_signed_is_to
 }
 
 #[tokio::test]
-async fn the_suites_own_services_are_known_by_its_key_and_by_nothing_else() {
+async fn the_suites_own_services_are_known_each_by_its_own_key_and_by_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (auth, signers) = Authenticator::open(&config(dir.path(), "")).await.unwrap();
     let (services, development) = (signers.services, signers.development.unwrap());
-    assert_ne!(services.jwk()["kid"], development.jwk()["kid"]);
+    let (council, kpi) = (services.signer("council").unwrap(), services.signer("kpi").unwrap());
+    assert!(council.kid() != kpi.kid() && council.kid() != development.kid());
+    assert!(services.signer("crm").is_err());
     let found = async |token: String| auth.verify(Some(&format!("Bearer {token}"))).await.unwrap().1.clone();
 
-    let council = found(services.sign(&own(&services, "remit-council")).unwrap()).await;
-    assert_eq!((council.service, council.actor.subject.as_str()), (Some("council"), "remit-council"));
-    assert_eq!(council.actor.roles, ["service"]);
+    let speaks = found(council.sign(&own(council, "remit-council")).unwrap()).await;
+    assert_eq!((speaks.service, speaks.actor.subject.as_str()), (Some("council"), "remit-council"));
+    assert_eq!(speaks.actor.roles, ["service"]);
+    // A leaked key speaks for its own service and for no other.
+    for service in remit_core::SERVICES {
+        let signer = services.signer(service).unwrap();
+        for other in remit_core::SERVICES {
+            let token = signer.sign(&own(signer, &format!("remit-{other}"))).unwrap();
+            let expected = if service == other { "ok" } else { "TOKEN_SERVICE_KEY" };
+            assert_eq!(reason(&auth, &token).await, expected, "{service} for {other}");
+        }
+    }
     // The suite's issuer speaks for its services, each by name, and for nobody else.
     for subject in ["alice", "council", "remit-", "remit-crm", "remit-council2"] {
-        let token = services.sign(&own(&services, subject)).unwrap();
+        let token = council.sign(&own(council, subject)).unwrap();
         assert_eq!(reason(&auth, &token).await, "TOKEN_CLAIMS", "{subject}");
     }
     for kind in [ActorKind::Human, ActorKind::Ai] {
-        let token = services.sign(&Claims { kind, ..own(&services, "remit-council") }).unwrap();
+        let token = council.sign(&Claims { kind, ..own(council, "remit-council") }).unwrap();
         assert_eq!(reason(&auth, &token).await, "TOKEN_CLAIMS", "{kind:?}");
     }
     // A program of another issuer is a program, whatever roles it claims, and cannot be called like a service.
@@ -271,46 +282,92 @@ async fn the_suites_own_services_are_known_by_its_key_and_by_nothing_else() {
     assert_eq!((program.service, program.actor.roles), (None, vec!["operator".to_owned()]));
     let posing = development.sign(&own(&development, "remit-council")).unwrap();
     assert_eq!(reason(&auth, &posing).await, "TOKEN_CLAIMS");
-    let by_the_wrong_key = development.sign(&own(&services, "remit-council")).unwrap();
+    let by_the_wrong_key = development.sign(&own(council, "remit-council")).unwrap();
     assert_eq!(reason(&auth, &by_the_wrong_key).await, "TOKEN_UNKNOWN_KEY");
 }
 
 #[tokio::test]
-async fn a_configured_key_of_the_suite_is_trusted_without_being_listed_and_rotates_where_it_is() {
+async fn a_process_has_the_keys_of_its_own_services_alone_and_knows_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    // Made as in development, and used as in production.
-    let made = Signer::services(&config(dir.path(), "")).unwrap();
-    let idp = dir.path().join("idp.json");
+    let only = |service: &str| format!("server.only = [{service:?}]");
+    let (auth, kpi) = Authenticator::open(&config(dir.path(), &only("kpi"))).await.unwrap();
+    let files = |dir: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(files(&dir.path().join("services")), ["kpi.json", "kpi.key"]);
+    // Another process starts later, and is known from then on.
+    let (_, council) = Authenticator::open(&config(dir.path(), &only("council"))).await.unwrap();
+    let signer = council.services.signer("council").unwrap();
+    assert!(kpi.services.signer("council").is_err() && council.services.signer("kpi").is_err());
+    assert_eq!(reason(&auth, &signer.sign(&own(signer, "remit-council")).unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn configured_keys_of_the_suite_are_trusted_by_name_and_rotate_where_they_are_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, set, idp) = (dir.path().join("keys"), dir.path().join("services.json"), dir.path().join("idp.json"));
     let signer = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
     std::fs::write(&idp, signer.jwks().to_string()).unwrap();
     let issuer = |issuer: &str, jwks: &Path| {
         format!("[[auth.issuers]]\nissuer = {issuer:?}\njwks = {:?}\n", jwks.display().to_string())
     };
-    let key = dir.path().join("services.key");
-    let base = format!("auth.development = false\nauth.service_key = {:?}\n", key.display().to_string());
-    let more = format!("{base}{}", issuer("https://idp.example", &idp));
-    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
-    assert_eq!(signers.services.jwk(), made.jwk());
-    let token = signers.services.sign(&own(&signers.services, "remit-audit")).unwrap();
-    assert_eq!(reason(&auth, &token).await, "ok");
+    let service = |service: &'static str, seed: u8| {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let path = keys.join(format!("{service}.key"));
+        remit_store::private::create(&path, &keyfile::pem(&key).unwrap()).unwrap();
+        Signer::from_key(&key, "remit", "remit").unwrap().speaking_for(service)
+    };
+    let (audit, kpi) = (service("audit", 2), service("kpi", 3));
+    let base = |key: &Path| {
+        let key = key.display().to_string();
+        format!("auth.development = false\nserver.only = [\"audit\", \"kpi\"]\nauth.service_key = {key:?}\n")
+    };
+    let idp = issuer("https://idp.example", &idp);
+
+    // The process's own public halves are known without being listed.
+    let (auth, signers) = Authenticator::open(&config(dir.path(), &format!("{}{idp}", base(&keys)))).await.unwrap();
+    assert!(signers.development.is_none());
+    assert_eq!(reason(&auth, &audit.sign(&own(&audit, "remit-audit")).unwrap()).await, "ok");
     let posing = signer.sign(&own(&signer, "remit-audit")).unwrap();
     assert_eq!(reason(&auth, &posing).await, "TOKEN_CLAIMS");
 
-    let old = Signer::from_key(&SigningKey::from_bytes(&[2; 32]), "remit", "remit").unwrap();
-    let both = dir.path().join("both.json");
-    std::fs::write(&both, json!({ "keys": [made.jwk(), old.jwk()] }).to_string()).unwrap();
-    let more = format!("{more}{}", issuer("remit", &both));
-    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
-    for signer in [&*signers.services, &old] {
+    // A set of all of them, in which one key takes over from another.
+    let publish = |keys: &[serde_json::Value]| std::fs::write(&set, json!({ "keys": keys }).to_string()).unwrap();
+    let old = Signer::from_key(&SigningKey::from_bytes(&[4; 32]), "remit", "remit").unwrap().speaking_for("audit");
+    let nobodys = Signer::from_key(&SigningKey::from_bytes(&[5; 32]), "remit", "remit").unwrap();
+    publish(&[audit.jwk(), kpi.jwk(), old.jwk(), nobodys.jwk()]);
+    let more = format!(
+        "{}auth.service_jwks = {:?}\nauth.jwks_min_interval = \"0s\"\n{idp}",
+        base(&keys),
+        set.display().to_string()
+    );
+    let (auth, _) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    for signer in [&audit, &old] {
         let token = signer.sign(&own(signer, "remit-audit")).unwrap();
         assert_eq!(auth.verify(Some(&format!("Bearer {token}"))).await.unwrap().1.service, Some("audit"));
     }
+    let unnamed = nobodys.sign(&own(&nobodys, "remit-audit")).unwrap();
+    assert_eq!(reason(&auth, &unnamed).await, "TOKEN_SERVICE_KEY", "a key that names no service speaks for none");
 
-    let without = format!("auth.development = false\n{}", issuer("https://idp.example", &idp));
-    let error = Authenticator::open(&config(dir.path(), &without)).await.unwrap_err();
-    assert!(error.message().contains("auth.development") && error.message().starts_with("auth.service_key"), "{error}");
-    let error = Authenticator::open(&config(dir.path(), &issuer("remit", &idp))).await.unwrap_err();
-    assert!(error.message().starts_with("auth.issuers"), "{error}");
+    // What others would refuse everywhere does not start.
+    for keys in
+        [vec![audit.jwk()], vec![audit.jwk(), keyfile::jwk(&SigningKey::from_bytes(&[3; 32]).verifying_key(), None)]]
+    {
+        publish(&keys);
+        let error = Authenticator::open(&config(dir.path(), &more)).await.unwrap_err();
+        assert_eq!(error.reason(), "KEY_UNPUBLISHED");
+        assert!(error.message().contains("the key of kpi"), "{error}");
+    }
+    for (wrong, field) in [
+        (format!("{}{idp}", base(&keys.join("kpi.key"))), "auth.service_key: must be a directory"),
+        (format!("auth.development = false\n{idp}"), "auth.service_key"),
+        (issuer("remit", &set), "auth.issuers"),
+    ] {
+        let error = Authenticator::open(&config(dir.path(), &wrong)).await.unwrap_err();
+        assert!(error.message().starts_with(field), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -318,23 +375,55 @@ async fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).await;
-    for key in ["issuer.key", "services.key"] {
+    for key in ["issuer.key", "services/kpi.key"] {
         let key = dir.path().join(key);
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = Authenticator::open(&config(dir.path(), "")).await.unwrap_err();
-        assert_eq!(error.reason(), "ISSUER_KEY_FAILED");
+        assert_eq!(error.reason(), "KEY_FILE_READABLE");
         assert!(error.message().contains("chmod 600"));
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
 #[tokio::test]
+async fn a_development_key_signs_for_nobody_beside_an_identity_provider() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, development) = open(dir.path()).await;
+    let idp = Signer::from_key(&SigningKey::from_bytes(&[1; 32]), "https://idp.example", "remit").unwrap();
+    let file = dir.path().join("idp.json");
+    std::fs::write(&file, idp.jwks().to_string()).unwrap();
+    let more = format!("[[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = {:?}\n", file.display().to_string());
+    // `auth.development` is true, and the key of an earlier start lies there still.
+    let (auth, signers) = Authenticator::open(&config(dir.path(), &more)).await.unwrap();
+    assert!(signers.development.is_none());
+    for claims in [own(&development, "crm"), Claims::sample(DEVELOPMENT_ISSUER, "remit")] {
+        assert_eq!(reason(&auth, &development.sign(&claims).unwrap()).await, "TOKEN_ISSUER");
+    }
+    for iss in ["https://idp.example", "remit"] {
+        let claims = Claims { iss: iss.to_owned(), ..own(&development, "remit-audit") };
+        assert_eq!(reason(&auth, &development.sign(&claims).unwrap()).await, "TOKEN_UNKNOWN_KEY", "{iss}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_set_in_the_clear_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let more = "[[auth.issuers]]\nissuer = \"x\"\njwks = \"http://idp.example/keys\"\n";
-    let error = Authenticator::open(&config(dir.path(), more)).await.unwrap_err();
-    assert!(error.message().contains("https"), "{}", error.message());
+    for (url, says) in [
+        ("http://idp.example/keys", "https"),
+        // What stands before the @ is a user, and the host comes after it.
+        ("http://127.0.0.1:1@idp.example/keys", "without a user"),
+        ("http://localhost@idp.example/keys", "without a user"),
+        ("https://user:secret@idp.example/keys", "without a user"),
+        ("http://127.0.0.1.idp.example/keys", "https"),
+        ("http://localhost.idp.example/keys", "https"),
+        ("ftp://127.0.0.1/keys", "https"),
+        ("https://", "URL"),
+    ] {
+        let more = format!("[[auth.issuers]]\nissuer = \"x\"\njwks = {url:?}\n");
+        let error = Authenticator::open(&config(dir.path(), &more)).await.unwrap_err();
+        assert!(error.message().contains(says) && !error.message().contains("secret"), "{url}: {error}");
+    }
 }
 
 #[test]

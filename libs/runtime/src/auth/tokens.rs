@@ -1,17 +1,18 @@
 //! Verification of bearer tokens, with a bounded memory of those verified.
 
-use super::issuer::{Claims, DEVELOPMENT_ISSUER, SERVICES_FILES, Signer};
+use super::SERVICE_ROLE;
+use super::issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
+use super::keyring::Keyring;
 use super::keys::{Key, KeySet};
 use crate::config::Config;
 use crate::refusals::Speaker;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
-use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, subject};
+use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, Timestamp, subject};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest token that is looked at, in bytes.
@@ -28,6 +29,8 @@ pub struct Identity {
     pub service: Option<&'static str>,
     /// The `iss` of the token.
     pub issuer: String,
+    /// The e-mail address in lower case, if the issuer says that it is verified.
+    pub email: Option<String>,
     /// The `jti` of the token; empty if it has none.
     pub token_id: String,
     /// When the token was issued, in seconds since 1970; 0 if it does not say.
@@ -39,18 +42,15 @@ pub struct Identity {
 /// Who signs tokens in this process.
 #[derive(Debug, Clone)]
 pub struct Signers {
-    /// Signs for the suite's own services.
-    pub services: Arc<Signer>,
+    /// Sign for those of the suite's own services that run here.
+    pub services: Arc<Keyring>,
     /// Signs for people and programs while there is no identity provider; none where one is configured.
     pub development: Option<Arc<Signer>>,
 }
 
-/// The role that only identities of the suite itself can have.
-const SERVICE_ROLE: &str = "service";
-
 /// Verifies tokens.
 pub struct Authenticator {
-    sets: Vec<KeySet>,
+    sets: Vec<Arc<KeySet>>,
     /// The issuer of the suite itself, which speaks for its services and for nobody else.
     suite: String,
     algorithms: Vec<Algorithm>,
@@ -62,7 +62,6 @@ pub struct Authenticator {
     min_interval: Duration,
     refresh: Duration,
     cache: moka::sync::Cache<[u8; 32], Arc<(u64, Identity)>>,
-    generation: AtomicU64,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -107,6 +106,10 @@ struct Received {
     iat: Option<f64>,
     #[serde(default)]
     jti: String,
+    #[serde(default)]
+    email: serde_json::Value,
+    #[serde(default)]
+    email_verified: serde_json::Value,
 }
 
 /// The path of a file in the issuer's directory, as a source of keys.
@@ -127,8 +130,10 @@ impl Authenticator {
     /// development issuer's.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`JWKS_INVALID`) or `Unavailable` (`JWKS_UNAVAILABLE`) for a key set in a
-    /// file; one behind a URL is tried again later. As [`Signer::services`] and [`Signer::development`].
+    /// `FailedPrecondition` (`JWKS_INVALID`) or `Unavailable` (`JWKS_UNAVAILABLE`) for a key set in a file that is none, or
+    /// that has no key for the only issuer there is; one behind a URL is tried again later. `FailedPrecondition`
+    /// (`KEY_UNPUBLISHED`) if the suite's own key set lacks a key of this process. As [`Keyring::open`] and
+    /// [`Signer::development`].
     pub async fn open(config: &Config) -> Result<(Arc<Self>, Signers)> {
         let auth = &config.auth;
         let mut sets = Vec::new();
@@ -142,22 +147,29 @@ impl Authenticator {
         } else {
             None
         };
-        let services = Signer::services(config)?;
-        let listed = sets.iter().any(|set| set.issuer == auth.service_issuer);
-        let kinds = &[ActorKind::Service];
-        if auth.service_key.as_os_str().is_empty() {
-            if listed {
-                let what = "may name auth.service_issuer only together with auth.service_key";
-                return Err(Error::invalid("CONFIG_INVALID", "auth.issuers", what));
-            }
-            let [_, jwks] = SERVICES_FILES;
-            sets.push(KeySet::new(services.issuer(), &file(config, jwks), kinds)?);
-        } else if !listed {
-            sets.push(KeySet::fixed(services.issuer(), &services.jwks(), kinds)?);
+        if sets.iter().any(|set| set.issuer == auth.service_issuer) {
+            let what =
+                "may not name auth.service_issuer: the keys of the suite's services are those of auth.service_jwks";
+            return Err(Error::invalid("CONFIG_INVALID", "auth.issuers", what));
         }
+        let services = Keyring::open(config, &config.services())?;
+        sets.push(services.trusted(config)?);
         let verifier = Self::with_sets(config, sets)?;
         verifier.load().await?;
+        if let Some(own) = verifier.sets.last() {
+            services.check_published(own)?;
+        }
         Ok((Arc::new(verifier), Signers { services: Arc::new(services), development }))
+    }
+
+    /// Reads the key sets of the configured issuers, and makes nothing: for whoever only looks.
+    ///
+    /// # Errors
+    /// As [`Authenticator::open`].
+    pub async fn look(config: &Config) -> Result<()> {
+        let issuers = config.auth.issuers.iter();
+        let sets = issuers.map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds));
+        Self::with_sets(config, sets.collect::<Result<_>>()?)?.load().await
     }
 
     fn with_sets(config: &Config, sets: Vec<KeySet>) -> Result<Self> {
@@ -168,8 +180,9 @@ impl Authenticator {
             "RS256" => Ok(Algorithm::RS256),
             other => Err(Error::invalid("CONFIG_INVALID", "auth.algorithms", format!("{other} is not allowed"))),
         };
+        let (max_age, patience) = (auth.jwks_max_age.get(), auth.jwks_timeout.get());
         Ok(Self {
-            sets,
+            sets: sets.into_iter().map(|set| Arc::new(set.bounded(max_age, patience))).collect(),
             suite: auth.service_issuer.clone(),
             algorithms: auth.algorithms.iter().map(known).collect::<Result<_>>()?,
             audience: auth.audience.clone(),
@@ -182,49 +195,48 @@ impl Authenticator {
                 .max_capacity(auth.cache_tokens)
                 .time_to_live(auth.cache_ttl.get().max(Duration::from_secs(1)))
                 .build(),
-            generation: AtomicU64::new(0),
         })
     }
 
     async fn load(&self) -> Result<()> {
-        for set in &self.sets {
-            match set.reload().await {
+        let read = self.sets.iter().map(|set| set.reload());
+        for (set, read) in self.sets.iter().zip(futures::future::join_all(read).await) {
+            match read {
                 Ok(_) => {}
+                // A mistake in the configuration, and nothing runs yet that a refusal would interrupt.
                 Err(error) if set.is_file() => return Err(error),
                 Err(error) => tracing::warn!(issuer = set.issuer, error = error.message(), "will try again"),
             }
         }
-        Ok(())
+        // Keys that cannot be used keep out those of their issuer alone, unless that is everybody.
+        let known: Vec<_> = self.sets.iter().filter(|set| set.issuer != self.suite && set.is_loaded()).collect();
+        match known.as_slice() {
+            [only] if only.is_empty() && only.is_file() => Err(only.unusable()),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the key sets up to date until `shutdown`: files whenever they change, URLs at the
-    /// configured interval.
+    /// configured interval. None waits for another.
     pub async fn keep_fresh(self: Arc<Self>, shutdown: tokio_util::sync::CancellationToken) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.min_interval.max(Duration::from_millis(100))) => {}
             }
-            for set in &self.sets {
-                let wait = if set.is_file() { self.min_interval } else { self.refresh };
-                let wait = if set.is_loaded() { wait } else { self.min_interval };
-                if set.may_reload(wait) {
-                    self.reload(set).await;
-                }
+            for set in self.sets.iter().filter(|set| set.is_due(self.min_interval, self.refresh)) {
+                drop(set.read_again());
             }
         }
     }
 
-    async fn reload(&self, set: &KeySet) {
-        match set.reload().await {
-            Ok(true) => {
-                self.generation.fetch_add(1, Ordering::SeqCst);
-                self.cache.invalidate_all();
-                tracing::info!(issuer = set.issuer, "the key set changed");
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(issuer = set.issuer, error = error.message(), "keys stay as they were"),
-        }
+    /// Changes with every key set, so that no answer outlives the keys that it was found with.
+    fn generation(&self) -> u64 {
+        self.sets.iter().map(|set| set.version()).sum()
+    }
+
+    fn is_fresh(&self, issuer: &str) -> bool {
+        self.sets.iter().any(|set| set.issuer == issuer && !set.is_stale())
     }
 
     /// Verifies the value of an `authorization` header.
@@ -232,8 +244,9 @@ impl Authenticator {
     /// # Errors
     /// `Unauthenticated` with the reason `TOKEN_MISSING`, `TOKEN_MALFORMED`, `TOKEN_ALGORITHM`,
     /// `TOKEN_ISSUER`, `TOKEN_UNKNOWN_KEY`, `TOKEN_SIGNATURE`, `TOKEN_AUDIENCE`, `TOKEN_EXPIRED`,
-    /// `TOKEN_NOT_YET_VALID` or `TOKEN_CLAIMS`; `Unavailable` (`JWKS_UNAVAILABLE`) if the issuer's
-    /// keys have never been reachable.
+    /// `TOKEN_NOT_YET_VALID`, `TOKEN_SERVICE_KEY` or `TOKEN_CLAIMS`; `Unavailable` if the issuer's keys have never been
+    /// reachable (`JWKS_UNAVAILABLE`), or not for too long (`JWKS_STALE`); `DeadlineExceeded` (`DEADLINE_EXCEEDED`) if the
+    /// caller's deadline passes while they are fetched.
     pub async fn verify(&self, header: Option<&str>) -> Result<Arc<(u64, Identity)>> {
         let header = header
             .ok_or_else(|| refuse("TOKEN_MISSING", "the call needs a bearer token in the metadata authorization"))?;
@@ -246,22 +259,23 @@ impl Authenticator {
         }
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         // Read before the keys: an entry verified with keys that change meanwhile is then stale.
-        let generation = self.generation.load(Ordering::SeqCst);
-        if let Some(found) = self.cache.get(&digest).filter(|found| found.0 == generation) {
+        let generation = self.generation();
+        let known = |found: &Arc<(u64, Identity)>| found.0 == generation && self.is_fresh(&found.1.issuer);
+        if let Some(found) = self.cache.get(&digest).filter(known) {
             if now() < found.1.expires as f64 + self.leeway as f64 {
                 return Ok(found);
             }
-            let speaker = Speaker {
-                tenant: found.1.tenant.clone(),
-                issuer: found.1.issuer.clone(),
-                subject: found.1.actor.subject.clone(),
-            };
-            return Err(refuse("TOKEN_EXPIRED", "the token has expired").with_source(speaker));
+            return Err(refuse("TOKEN_EXPIRED", "the token has expired").with_source(Speaker::of(&found.1)));
         }
         let identity = self.verify_new(token).await?;
         let entry = Arc::new((generation, identity));
         self.cache.insert(digest, entry.clone());
         Ok(entry)
+    }
+
+    /// When a verified token has expired for us.
+    pub(crate) fn ends(&self, identity: &Identity) -> Timestamp {
+        Timestamp(0).plus(Duration::from_secs(identity.expires.saturating_add(self.leeway)))
     }
 
     async fn verify_new(&self, token: &str) -> Result<Identity> {
@@ -293,7 +307,7 @@ impl Authenticator {
         jsonwebtoken::decode::<serde_json::Value>(token, &key.decoding, &check)
             .map_err(|_| refuse("TOKEN_SIGNATURE", "the token's signature is wrong"))?;
         let speaker = self.speaker(set, &body);
-        self.claims(set, body).map_err(|error| match speaker {
+        self.claims(set, &key, body).map_err(|error| match speaker {
             Some(speaker) => error.with_source(speaker),
             None => error,
         })
@@ -314,15 +328,11 @@ impl Authenticator {
         tenant.as_str() != self.security || set.issuer == DEVELOPMENT_ISSUER || set.issuer == self.suite
     }
 
-    async fn key(&self, set: &KeySet, kid: Option<&str>) -> Result<Arc<Key>> {
+    async fn key(&self, set: &Arc<KeySet>, kid: Option<&str>) -> Result<Arc<Key>> {
         let kid = kid.ok_or_else(|| refuse("TOKEN_UNKNOWN_KEY", "the token names no key id (kid)"))?;
-        if let Some(key) = set.find(kid) {
-            return Ok(key);
-        }
-        if set.may_reload(self.min_interval) {
-            self.reload(set).await;
-        }
-        set.find(kid).ok_or_else(|| {
+        let found = set.find_or_read(kid, self.min_interval).await?;
+        set.check_age()?;
+        found.ok_or_else(|| {
             if set.is_loaded() {
                 refuse("TOKEN_UNKNOWN_KEY", "the issuer has no key with the token's key id")
             } else {
@@ -333,7 +343,7 @@ impl Authenticator {
     }
 
     /// Which of the suite's services a token speaks for. Nobody else may look like one in the log.
-    fn service(&self, set: &KeySet, claims: &Received) -> Result<Option<&'static str>> {
+    fn service(&self, set: &KeySet, key: &Key, claims: &Received) -> Result<Option<&'static str>> {
         let wrong = |what: String| Err(refuse("TOKEN_CLAIMS", what));
         if set.issuer != self.suite {
             if claims.sub.starts_with(SERVICE_PREFIX) {
@@ -344,7 +354,14 @@ impl Authenticator {
             return Ok(None);
         }
         match Actor::service_named(&claims.sub) {
-            Some(service) if claims.kind == ActorKind::Service => Ok(Some(service)),
+            Some(service) if claims.kind == ActorKind::Service => match key.service.as_deref() {
+                Some(of) if of == service => Ok(Some(service)),
+                of => {
+                    let of = of.map_or_else(|| "no service".to_owned(), |of| format!("{SERVICE_PREFIX}{of}"));
+                    let what = format!("the token is signed by the key of {of}, which cannot speak for {}", claims.sub);
+                    Err(refuse("TOKEN_SERVICE_KEY", what))
+                }
+            },
             _ => {
                 let names = SERVICES.map(|service| format!("{SERVICE_PREFIX}{service}")).join(", ");
                 wrong(format!("the suite's own issuer may speak for its services only: {names}"))
@@ -352,7 +369,7 @@ impl Authenticator {
         }
     }
 
-    fn claims(&self, set: &KeySet, body: serde_json::Value) -> Result<Identity> {
+    fn claims(&self, set: &KeySet, key: &Key, body: serde_json::Value) -> Result<Identity> {
         let wrong = |what: String| refuse("TOKEN_CLAIMS", what);
         let mut claims: Received =
             serde_json::from_value(body).map_err(|error| wrong(format!("the token's claims: {error}")))?;
@@ -399,12 +416,14 @@ impl Authenticator {
                 return Err(wrong(format!("the token's {name} must be at most 32 of 1 to 63 characters")));
             }
         }
-        let service = self.service(set, &claims)?;
+        let service = self.service(set, key, &claims)?;
         let mut roles = claims.roles;
         if service.is_none() {
             // A role that anybody's issuer may write into a token would be no proof of anything.
             roles.retain(|role| role != SERVICE_ROLE);
         }
+        let email = claims.email.as_str().filter(|email| text(email, 254) && claims.email_verified == true);
+        let email = email.map(|email| email.trim().to_lowercase());
         let tenant = Tenant::new(claims.tenant).map_err(|error| wrong(format!("the token's {}", error.message())))?;
         if !self.may_name(set, &tenant) {
             return Err(wrong(format!("the issuer may not speak for the installation's own tenant {tenant}")));
@@ -420,6 +439,7 @@ impl Authenticator {
             },
             service,
             issuer: set.issuer.clone(),
+            email,
             token_id: claims.jti,
             issued: claims.iat.unwrap_or_default() as u64,
             expires: claims.exp as u64,

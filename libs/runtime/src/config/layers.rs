@@ -46,8 +46,12 @@ pub(super) fn text(source: String, toml: &str) -> Result<Layer> {
 }
 
 /// The layer that an environment variable is: `REMIT_SERVER__MAX_STREAMS=5` sets `server.max_streams`. Variables
-/// without two underscores belong to the command line.
+/// without two underscores belong to the command line, but for `REMIT_MODE`, the one setting that is in no section.
 pub(super) fn variable((name, text): (String, String)) -> Option<Result<Layer>> {
+    if name == "REMIT_MODE" {
+        let mode = Table::from_iter([("mode".to_owned(), Value::String(text))]);
+        return Some(Ok((format!("the environment variable {name}"), mode)));
+    }
     let path = name.strip_prefix("REMIT_").filter(|rest| rest.contains("__"))?.to_ascii_lowercase();
     // Numbers, booleans, lists, tables and quoted text are written as in TOML; anything else, times among it, is text
     // as it stands.

@@ -22,6 +22,7 @@ pub const DEFAULT: &str = include_str!("../../config.default.toml");
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Config {
+    pub mode: Mode,
     pub data: Data,
     pub database: Database,
     pub server: Server,
@@ -36,6 +37,16 @@ pub struct Config {
     pub council: Council,
     pub scoring: Scoring,
     pub telemetry: Telemetry,
+}
+
+/// What the process is for. Production refuses to start with what only development may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Trying out, tests and demonstrations.
+    Development,
+    /// Work that counts.
+    Production,
 }
 
 /// The section `[data]`.
@@ -67,6 +78,7 @@ pub struct Server {
     pub only: Vec<String>,
     pub tls_certificate: PathBuf,
     pub tls_key: PathBuf,
+    pub tls_terminated_by_proxy: bool,
     pub cors_origins: Vec<String>,
     pub max_streams: u32,
     pub max_calls: usize,
@@ -92,11 +104,15 @@ pub struct Auth {
     pub leeway: Span,
     pub jwks_refresh: Span,
     pub jwks_min_interval: Span,
+    pub jwks_max_age: Span,
+    pub jwks_timeout: Span,
     pub cache_tokens: u64,
     pub cache_ttl: Span,
+    pub access_max_age: Span,
     pub development: bool,
     pub issuer_dir: PathBuf,
     pub service_key: PathBuf,
+    pub service_jwks: String,
     pub service_issuer: String,
     pub service_lifetime: Span,
     pub issuers: Vec<Issuer>,
@@ -154,6 +170,7 @@ pub struct Relay {
 pub struct Audit {
     pub origin: String,
     pub signing_key: PathBuf,
+    pub retired_keys: Vec<String>,
     pub master_keys_file: PathBuf,
     pub master_keys: SecretString,
     pub witnesses: Vec<String>,
@@ -282,9 +299,13 @@ impl Config {
             let ok = matches!(algorithm.as_str(), "EdDSA" | "ES256" | "RS256");
             need(ok, "auth.algorithms", "may hold only EdDSA, ES256 and RS256")?;
         }
+        let known = self.auth.access_max_age.get().as_secs();
+        need(known >= 60, "auth.access_max_age", "must be at least 1m")?;
         let own = &self.auth.service_issuer;
         let ok = !own.is_empty() && own != crate::auth::DEVELOPMENT_ISSUER;
         need(ok, "auth.service_issuer", "must not be empty, nor the name of the development issuer")?;
+        let (refresh, max_age) = (self.auth.jwks_refresh.get(), self.auth.jwks_max_age.get());
+        need(max_age > refresh, "auth.jwks_max_age", "must be longer than auth.jwks_refresh")?;
         let trusted = self.auth.development || !self.auth.issuers.is_empty();
         need(trusted, "auth.issuers", "must name an issuer, or auth.development be true")?;
         need(!self.clock.manual || self.clock.allow_manual, "clock.manual", "needs clock.allow_manual = true")?;
@@ -305,6 +326,24 @@ impl Config {
     /// The directory of the development issuer.
     pub fn issuer_dir(&self) -> &Path {
         if self.auth.issuer_dir.as_os_str().is_empty() { &self.data.dir } else { &self.auth.issuer_dir }
+    }
+
+    /// Those of the suite's services that this process runs.
+    pub fn services(&self) -> Vec<&'static str> {
+        let runs = |service: &&str| self.server.only.is_empty() || self.server.only.iter().any(|name| name == service);
+        remit_core::SERVICES.into_iter().filter(runs).collect()
+    }
+
+    /// The private key that signs mandates, in the process that runs the council.
+    pub fn mandate_key(&self) -> PathBuf {
+        let own = self.mandates.key.as_os_str().is_empty();
+        if own { self.issuer_dir().join("council.key") } else { self.mandates.key.clone() }
+    }
+
+    /// The file or URL of the key set that mandates are verified with.
+    pub fn mandate_jwks(&self) -> String {
+        let own = self.mandates.jwks.is_empty();
+        if own { self.issuer_dir().join("council-jwks.json").display().to_string() } else { self.mandates.jwks.clone() }
     }
 
     /// The database URL of a service.

@@ -22,7 +22,8 @@ pub fn reference_markdown() -> String {
                 page.push_str("| Setting | Default | Meaning |\n| --- | --- | --- |\n");
                 in_table = true;
             }
-            let variable = format!("REMIT_{}__{}", section.replace('.', "__"), key).to_ascii_uppercase();
+            let section = if section.is_empty() { String::new() } else { format!("{}__", section.replace('.', "__")) };
+            let variable = format!("REMIT_{section}{key}").to_ascii_uppercase();
             let meaning = comment.join(" ").replace('|', "\\|");
             let value = value.replace('|', "\\|");
             let _ = writeln!(page, "| `{key}` (`{variable}`) | `{value}` | {meaning} |");

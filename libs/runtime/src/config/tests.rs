@@ -41,6 +41,7 @@ fn an_unknown_key_is_refused_by_name() {
 fn the_environment_gives_every_type_a_setting_can_have() {
     let set = env(&[
         ("REMIT_SERVER__MAX_STREAMS", " 7 "),
+        ("REMIT_MODE", "production"),
         ("REMIT_AUTH__DEVELOPMENT", "false"),
         ("REMIT_TELEMETRY__SAMPLE_RATIO", "0.5"),
         ("REMIT_SERVER__ONLY", r#"["audit", "kpi"]"#),
@@ -56,6 +57,7 @@ fn the_environment_gives_every_type_a_setting_can_have() {
     ]);
     let config = Config::load_with(None, set).unwrap();
     assert_eq!((config.server.max_streams, config.auth.development), (7, false));
+    assert_eq!((config.mode, config.services()), (Mode::Production, vec!["audit", "kpi"]));
     assert_eq!((config.telemetry.sample_ratio, config.telemetry.otlp_endpoint.as_str()), (0.5, ""));
     assert_eq!(config.server.only, ["audit", "kpi"]);
     let issuer = &config.auth.issuers[0];
@@ -115,6 +117,8 @@ fn a_bad_value_is_refused_by_key() {
         ("[auth]\nalgorithms = [\"HS256\"]", "auth.algorithms"),
         ("[auth]\ndevelopment = false", "auth.issuers"),
         ("[server]\ntls_key = \"k.pem\"", "server.tls_key"),
+        ("mode = \"prod\"", "mode"),
+        ("[auth]\njwks_max_age = \"5m\"", "auth.jwks_max_age"),
         ("[database]\nurl = \"mysql://x\"", "database.url"),
         ("[telemetry]\nsample_ratio = 50.0", "telemetry.sample_ratio"),
         ("[scoring]\nstale_after = \"5s\"", "scoring.stale_after"),
@@ -149,7 +153,8 @@ fn secrets_are_never_printed() {
 fn the_reference_lists_every_key() {
     let page = reference_markdown();
     let table: toml::Table = DEFAULT.parse().unwrap();
-    for (section, keys) in &table {
+    assert!(page.contains("| `mode` (`REMIT_MODE`) | `\"development\"` |"), "{page}");
+    for (section, keys) in table.iter().filter(|(_, keys)| keys.is_table()) {
         assert!(page.contains(&format!("## `[{section}]`")), "{section}");
         for (key, value) in keys.as_table().unwrap() {
             if !value.is_table() {

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::body::Bytes;
+use remit_core::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,6 +24,8 @@ pub(crate) struct Finish {
     pub began: Instant,
     /// Held until the call is over: the process's bound of calls in progress.
     pub permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// Ready when the caller of a stream may no longer have it, with the reason.
+    pub over: Option<BoxFuture<'static, Error>>,
     pub done: bool,
 }
 
@@ -32,6 +35,7 @@ impl Finish {
             let took: Duration = self.began.elapsed();
             self.metrics.end(&self.method, code, took);
             self.permit.take();
+            self.over.take();
             tracing::debug!(method = self.method, code = ?code, took_us = took.as_micros() as u64, "call ended");
         }
     }
@@ -44,8 +48,8 @@ impl Drop for Finish {
     }
 }
 
-/// Wraps the body of an answer: keeps the scope while it is polled, catches panics, ends it at the
-/// deadline and at shutdown with a status, and counts the call when it is over.
+/// Wraps the body of an answer: keeps the scope while it is polled, catches panics, ends it with a status at the
+/// deadline, at shutdown and with the caller's token, and counts the call when it is over.
 pub(crate) struct Guarded {
     inner: Option<Body>,
     scope: Scope,
@@ -86,6 +90,11 @@ impl http_body::Body for Guarded {
         let this = &mut *self;
         let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
         let scope = this.scope;
+        // First, since a stream that never pauses must end too.
+        if let Some(Poll::Ready(error)) = this.finish.over.as_mut().map(|over| over.as_mut().poll(cx)) {
+            let status = SCOPE.sync_scope(scope, || to_status(error));
+            return this.close(status);
+        }
         let polled = catch_unwind(AssertUnwindSafe(|| SCOPE.sync_scope(scope, || Pin::new(inner).poll_frame(cx))));
         match polled {
             Err(panic) => {

@@ -1,6 +1,6 @@
 //! Identity for plain HTTP routes: the same tokens and permissions as gRPC.
 
-use crate::auth::{Authenticator, Identity, Methods};
+use crate::auth::{Entrance, Identity, Methods};
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::refusals::Refusals;
 use crate::status;
@@ -52,20 +52,20 @@ impl HttpCaller {
 /// What [`verify`] needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    pub auth: Arc<Authenticator>,
+    pub entrance: Entrance,
     pub methods: Arc<Methods>,
     pub refusals: Refusals,
 }
 
 /// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let token = request.headers().get(header::AUTHORIZATION).cloned();
     let peer = request.extensions().get::<Peer>().copied();
     // Pages have traces too, so that what is recorded of them can be told from each other.
     let scope = Scope { trace: Trace::begin(), deadline: None };
     let answer = async move {
-        match gate.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await {
-            Ok(verified) => {
+        match gate.entrance.verify(request.headers(), None).await {
+            Ok(standing) => {
+                let verified = standing.verified;
                 let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
                 request.extensions_mut().insert(HttpCaller { tenant, actor, verified, peer, gate });
                 next.run(request).await

@@ -1,5 +1,5 @@
 //! The one layer stack that every call passes, over the network and within the process: trace, metrics,
-//! panics, overload, identity and permission, deadline.
+//! panics, overload, identity and permission, deadline, and the end of a token.
 
 mod body;
 mod deadline;
@@ -8,7 +8,7 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Authenticator, Identity, Method, Methods};
+use crate::auth::{Entrance, Identity, Method, Methods};
 use crate::config::Config;
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
@@ -59,7 +59,7 @@ impl Ended {
 /// What the stack needs to know.
 struct Shared {
     methods: Arc<Methods>,
-    auth: Arc<Authenticator>,
+    entrance: Entrance,
     metrics: CallMetrics,
     bounds: deadline::Bounds,
     permits: Arc<Semaphore>,
@@ -81,7 +81,7 @@ impl Stack {
     pub(crate) fn new(
         config: &Config,
         methods: Arc<Methods>,
-        auth: Arc<Authenticator>,
+        entrance: Entrance,
         ended: Ended,
         refusals: Refusals,
         routes: HashMap<String, Routes>,
@@ -90,7 +90,7 @@ impl Stack {
         let most = config.server.max_calls;
         Self(Arc::new(Shared {
             methods,
-            auth,
+            entrance,
             metrics: CallMetrics::new(&opentelemetry::global::meter("remit")),
             bounds: deadline::Bounds::new(&config.server),
             permits: Arc::new(Semaphore::new(most)),
@@ -128,8 +128,14 @@ impl Shared {
         let name = method.map_or("_OTHER", |method| method.name.as_str()).to_owned();
         let span = crate::telemetry::call_span(&name, parent, &trace);
         self.metrics.begin();
-        let mut finish =
-            Finish { metrics: self.metrics.clone(), method: name, began: Instant::now(), permit: None, done: false };
+        let mut finish = Finish {
+            metrics: self.metrics.clone(),
+            method: name,
+            began: Instant::now(),
+            permit: None,
+            over: None,
+            done: false,
+        };
         let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span);
         let (answer, statements) = remit_store::counted(work).await;
         if let Some(method) = method {
@@ -163,9 +169,9 @@ impl Shared {
         let path = request.uri().path();
         if !OPEN.iter().any(|open| path.starts_with(open)) {
             let peer = request.extensions().get::<Peer>().copied();
-            let token = request.headers().get(http::header::AUTHORIZATION).cloned();
-            let verified = self.auth.verify(token.as_ref().map(|value| value.to_str().unwrap_or(""))).await;
-            let verified = verified.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
+            let standing = self.entrance.verify(request.headers(), scope.deadline).await;
+            let standing = standing.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
+            let verified = standing.verified.clone();
             let method = method.ok_or_else(|| unknown_method(path))?;
             if let Err(error) = method.authorize(&verified.1.actor) {
                 self.refusals.note(&verified.1, method, peer, &error);
@@ -173,6 +179,7 @@ impl Shared {
             }
             let permit = self.permits.clone().try_acquire_owned().map_err(|_| overloaded(self.most))?;
             finish.permit = Some(permit);
+            finish.over = method.streaming.then(|| standing.over().boxed());
             let Identity { tenant, actor, service, .. } = verified.1.clone();
             let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
             let (method, address) = (method.permission, peer.map(|peer| peer.0));
@@ -189,6 +196,13 @@ impl Shared {
                 None => std::future::pending().await,
             }
         };
+        let waiting = finish.over.as_mut();
+        let over = async {
+            match waiting {
+                Some(over) => over.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // An answer that is ready beats a deadline that has just passed.
             biased;
@@ -197,6 +211,7 @@ impl Shared {
                 Ok(Err(never)) => match never {},
                 Err(panic) => Err(panicked(&finish.method, panic.as_ref())),
             },
+            error = over => Err(error),
             () = late => Err(deadline::exceeded()),
             () = ending => Err(shutting_down()),
         }

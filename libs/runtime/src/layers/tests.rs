@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::auth::Signer;
+use crate::auth::{Access, Authenticator, Signer};
 use crate::peers::Channel;
 use crate::serve::{self, Bound, Ending};
 use crate::status::{INTERNAL_TEXT, reason};
@@ -123,7 +123,8 @@ async fn fixture(more: &str) -> Fixture {
     let ended = Ended::default();
     let base = Routes::new(SystemServiceServer::new(Odd));
     let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new(), Tenant::new("remit").unwrap());
-    let stack = Stack::new(&config, methods, auth, ended.clone(), refusals, routes, base);
+    let entrance = Entrance::new(auth, Access::none());
+    let stack = Stack::new(&config, methods, entrance, ended.clone(), refusals, routes, base);
     let signer = signers.development.unwrap();
     Fixture { stack, ended, signer, config, _dir: dir }
 }
@@ -154,6 +155,11 @@ impl Fixture {
     }
 
     fn request<T>(&self, wanted: &str, message: T) -> tonic::Request<T> {
+        self.request_for(Duration::from_secs(60), wanted, message)
+    }
+
+    /// With a token that lives for so long.
+    fn request_for<T>(&self, lifetime: Duration, wanted: &str, message: T) -> tonic::Request<T> {
         let actor = Actor {
             subject: "alice".to_owned(),
             kind: ActorKind::Human,
@@ -161,7 +167,7 @@ impl Fixture {
             role_groups: Vec::new(),
             on_behalf_of: None,
         };
-        let token = self.signer.token(&Tenant::new("acme").unwrap(), &actor, Duration::from_secs(60)).unwrap();
+        let token = self.signer.token(&Tenant::new("acme").unwrap(), &actor, lifetime).unwrap();
         let mut request = tonic::Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         request.metadata_mut().insert("x-do", wanted.parse().unwrap());
@@ -229,6 +235,24 @@ async fn a_deadline_ends_a_stream_on_both_transports() {
         assert_eq!(stream.message().await.unwrap().unwrap().size, 1);
         let status = stream.message().await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    }
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_with_its_token_on_both_transports() {
+    let fixture = fixture("auth.leeway = \"0s\"").await;
+    let (_, clients, _remote) = both(&fixture).await;
+    let mut streams = Vec::new();
+    for mut client in clients {
+        // Two seconds, since a token says its times to the second.
+        let request = fixture.request_for(Duration::from_secs(2), "wait", TailRequest::default());
+        let mut stream = client.tail(request).await.unwrap().into_inner();
+        assert_eq!(stream.message().await.unwrap().unwrap().size, 1);
+        streams.push(stream);
+    }
+    for mut stream in streams {
+        let status = stream.message().await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_EXPIRED"));
     }
 }
 

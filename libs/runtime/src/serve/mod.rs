@@ -30,7 +30,8 @@ impl Bound {
     ///
     /// # Errors
     /// `FailedPrecondition`: `ADDRESS_IN_USE` or `ADDRESS_UNUSABLE` naming the address and the setting;
-    /// `InvalidArgument` (`CONFIG_INVALID`) for a certificate or key that cannot be read.
+    /// `InvalidArgument` (`CONFIG_INVALID`) for a certificate or key that cannot be used; `FailedPrecondition`
+    /// (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`) for a key that cannot be read, or that others can read.
     pub async fn new(config: &Server) -> Result<Self> {
         let tls = tls(config)?;
         let listener = TcpListener::bind(&config.listen).await.map_err(|error| refused(&config.listen, error))?;
@@ -75,7 +76,9 @@ fn tls(config: &Server) -> Result<Option<TlsAcceptor>> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| invalid("server.tls_certificate", certificate, &error))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| invalid("server.tls_key", key, &error))?;
+    let text = remit_store::private::read(key)?;
+    let secret =
+        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| invalid("server.tls_key", key, &error))?;
     let mut server = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, secret)

@@ -4,7 +4,7 @@ mod ops;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Authenticator, Methods, Signer, Signers};
+use crate::auth::{Access, Authenticator, Entrance, Keyring, Methods, Signer, Signers};
 use crate::clock::KeptClock;
 use crate::layers::http_auth::{self, Gate};
 use crate::layers::{Ended, Stack};
@@ -12,13 +12,15 @@ use crate::refusals::Refusals;
 use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
 use crate::system::System;
-use crate::{Channel, Config, Deps, Mandates, Parts, Peers, ServiceDef, Tenants, telemetry, timers, upkeep};
+use crate::{
+    Channel, Config, Deps, Mandates, Parts, Peers, ServiceDef, Tenants, production, telemetry, timers, upkeep,
+};
 use futures::future::BoxFuture;
 use ops::Ops;
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
 use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
-use remit_store::{DataDir, Db, Options};
+use remit_store::{DataDir, Db, Options, private};
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -69,6 +71,7 @@ impl Suite {
 
     async fn assemble(config: Config, services: Vec<ServiceDef>) -> Result<Running> {
         config.check()?;
+        production::check(&config)?;
         telemetry::metrics();
         // One cryptography provider for TLS on both sides; a second start finds it installed.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -79,7 +82,18 @@ impl Suite {
         let embedded =
             chosen.iter().any(|service| config.database_url(service.name).expose_secret().starts_with("sqlite:"));
         let data = (embedded || config.clock.manual).then(|| DataDir::open(&config.data.dir)).transpose()?;
+        // Others may keep keys there, and what scoring has counted.
+        private::check_directory(&config.data.dir)?;
+        private::check_directory(config.issuer_dir())?;
         let (auth, signers) = Authenticator::open(&config).await?;
+        if signers.development.is_some() {
+            warn_of_development(&config);
+        }
+        if production::is_open_in_the_clear(&config.server) {
+            let what = "tokens reach this machine in the clear; set server.tls_certificate, or say by \
+                        server.tls_terminated_by_proxy that something else encrypts them";
+            tracing::warn!(listen = config.server.listen, "{what}");
+        }
         let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles)?);
         let signs = chosen.iter().any(|service| service.name == "council");
         let mandates = Mandates::open(&config, signs).await?;
@@ -156,11 +170,12 @@ impl Suite {
             };
             tasks.spawn(relay.run(drain.clone()));
         }
+        let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
         let security = Tenant::new(config.audit.security_tenant.as_str())?;
         let refusals = Refusals::new(databases.clone(), tasks.clone(), security);
-        let gate = Gate { auth: auth.clone(), methods: methods.clone(), refusals: refusals.clone() };
+        let gate = Gate { entrance: entrance.clone(), methods: methods.clone(), refusals: refusals.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
-        let stack = Stack::new(&config, methods, auth.clone(), ended.clone(), refusals, routes, base);
+        let stack = Stack::new(&config, methods, entrance, ended.clone(), refusals, routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));
@@ -186,6 +201,22 @@ impl Suite {
         }
         let channel = Channel::local(BoxCloneSyncService::new(stack));
         Ok(Running { addr, channel, peers, signers, clock, databases, stop, server: Some(server), tasks, _data: data })
+    }
+}
+
+/// Says at every start what must not be overlooked.
+fn warn_of_development(config: &Config) {
+    let (key, listen) = (config.issuer_dir().join("issuer.key"), &config.server.listen);
+    tracing::warn!(
+        key = %key.display(),
+        "the development issuer is in force: whoever reads its key can sign in as anybody; name an identity provider under \
+         auth.issuers, and set mode = \"production\""
+    );
+    if !production::stays_here(listen) {
+        tracing::error!(
+            listen,
+            "the development issuer is in force on an address that other machines reach: this is not for anything that counts"
+        );
     }
 }
 
@@ -278,8 +309,8 @@ impl Running {
         })
     }
 
-    /// Signs the tokens of the suite's own services.
-    pub fn service_signer(&self) -> &Arc<Signer> {
+    /// Signs the tokens of those of the suite's own services that run here.
+    pub fn keyring(&self) -> &Arc<Keyring> {
         &self.signers.services
     }
 

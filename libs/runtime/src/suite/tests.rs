@@ -7,7 +7,8 @@ use std::time::Duration;
 use tonic::{Code, Request};
 
 fn config(dir: &std::path::Path, more: &str) -> Config {
-    Config::from_toml(&format!("data.dir = {:?}\n{more}", dir.display().to_string())).unwrap()
+    // Made by the start, as it is made for its owner alone.
+    Config::from_toml(&format!("data.dir = {:?}\n{more}", dir.join("data").display().to_string())).unwrap()
 }
 
 const LOCAL: &str = "server.listen = \"127.0.0.1:0\"\n";
@@ -199,4 +200,35 @@ async fn a_browser_calls_through_grpc_web_if_its_origin_is_allowed() {
         assert!(String::from_utf8_lossy(&body).contains("grpc-status:0"), "{body:?}");
     }
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_can_read_is_refused_before_it_is_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let (data, issuer, key) = (home.path().join("data"), home.path().join("issuer"), home.path().join("tls.key"));
+    let open = |path: &std::path::Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let refused = async |more: &str| {
+        let error = Suite::start(config(home.path(), more), vec![quiet("kpi")]).await.unwrap_err();
+        (error.reason(), error.message().contains("can be read by others than its owner: chmod"))
+    };
+    for dir in [&data, &issuer] {
+        std::fs::create_dir(dir).unwrap();
+        open(dir, 0o750);
+    }
+    assert_eq!(refused(LOCAL).await, ("DATA_DIR_READABLE", true));
+    open(&data, 0o700);
+    let apart = format!("{LOCAL}auth.issuer_dir = {issuer:?}\n");
+    assert_eq!(refused(&apart).await, ("DATA_DIR_READABLE", true));
+    open(&issuer, 0o700);
+    Suite::start(config(home.path(), &apart), vec![quiet("kpi")]).await.unwrap().stop().await.unwrap();
+
+    let certificate = home.path().join("tls.pem");
+    std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(&key, "a key").unwrap();
+    open(&key, 0o644);
+    let tls = format!("{LOCAL}server.tls_certificate = {certificate:?}\nserver.tls_key = {key:?}\n");
+    assert_eq!(refused(&tls).await, ("KEY_FILE_READABLE", true));
 }

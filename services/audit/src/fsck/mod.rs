@@ -122,7 +122,7 @@ impl Service {
         }
         let wrong = |error: remit_tlog::Error| Error::invalid("NOTE_INVALID", "since_checkpoint", error.to_string());
         let note = Note::parse(note).map_err(wrong)?;
-        note.verify(self.keys.signer(tenant)?.verifier()).map_err(wrong)?;
+        self.keys.verify(tenant, &note).map_err(wrong)?;
         Checkpoint::parse(&note.text).map(Some).map_err(wrong)
     }
 }
@@ -272,7 +272,7 @@ impl Check<'_> {
         }
         let location = format!("checkpoints/{}", raw.size);
         let signed = Note::parse(&raw.checkpoint).and_then(|note| {
-            note.verify(self.log.keys().signer(self.tenant).map_err(|_| remit_tlog::Error::TooLarge)?.verifier())?;
+            self.log.keys().verify(self.tenant, &note)?;
             Checkpoint::parse(&note.text)
         });
         match signed {

@@ -147,7 +147,7 @@ impl Service {
         let tenant = &cx.tenant;
         let wrong = |why: String| Error::invalid("NOTE_INVALID", "note", why);
         let note = Note::parse(&request.note).map_err(|error| wrong(error.to_string()))?;
-        note.verify(self.keys.signer(tenant)?.verifier()).map_err(|error| wrong(error.to_string()))?;
+        self.keys.verify(tenant, &note).map_err(|error| wrong(error.to_string()))?;
         let checkpoint = Checkpoint::parse(&note.text).map_err(|error| wrong(error.to_string()))?;
         let mut lines = Vec::new();
         for key in self.keys.witnesses() {

@@ -4,6 +4,7 @@
 mod exports;
 mod keeping;
 mod people;
+mod rotation;
 mod searching;
 mod tampering;
 mod writing;

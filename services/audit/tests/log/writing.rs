@@ -99,6 +99,33 @@ async fn an_event_is_recorded_once_and_another_body_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_no_service_of_the_suite_sends_keeps_its_first_time() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = Fixture::new(&database).await?;
+        let first = fixture.event("any").recorded_at.unwrap();
+        let at = |id: &str, service: &str, later: i64| api::Event {
+            recorded_at: Some(prost_types::Timestamp { seconds: first.seconds + later, ..first }),
+            service: service.into(),
+            ..fixture.event(id)
+        };
+        // The log gives it the time at which each attempt arrives: together, and again.
+        assert_eq!(fixture.append(vec![at("a", "crm", 0), at("a", "crm", 9)]).await?, [0, 0]);
+        assert_eq!(fixture.append(vec![at("a", "crm", 99)]).await?, [0]);
+        let kept = fixture.get("entries/0", api::EntryView::Full).await?.event.unwrap();
+        assert_eq!(kept.recorded_at, Some(first));
+        for other in [
+            vec![api::Event { reason: "another".into(), ..at("a", "crm", 0) }],
+            vec![at("b", "registry", 0), at("b", "registry", 9)],
+        ] {
+            assert_eq!(fixture.append(other).await.unwrap_err().reason(), "EVENT_ID_REUSED");
+        }
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn concurrent_callers_of_two_replicas_share_one_log() -> Result<()> {
     each_engine(|database| async move {
         let one = Fixture::new(&database).await?;

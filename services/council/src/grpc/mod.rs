@@ -1,5 +1,6 @@
 //! Decodes calls, hands them to the use cases, encodes the answers. No rules, no SQL.
 
+mod access;
 mod action_items;
 mod bodies;
 mod constitutions;
@@ -11,6 +12,7 @@ mod reviews;
 mod waivers;
 
 use crate::service::Service;
+use remit_api::council::v1::access_service_server::AccessServiceServer;
 use remit_api::council::v1::action_item_service_server::ActionItemServiceServer;
 use remit_api::council::v1::body_service_server::BodyServiceServer;
 use remit_api::council::v1::constitution_service_server::ConstitutionServiceServer;
@@ -37,5 +39,6 @@ pub(crate) fn routes(service: Service) -> Routes {
         .add_service(IncidentServiceServer::new(api.clone()))
         .add_service(ActionItemServiceServer::new(api.clone()))
         .add_service(ControlServiceServer::new(api.clone()))
+        .add_service(AccessServiceServer::new(api.clone()))
         .add_service(ReviewServiceServer::new(api))
 }

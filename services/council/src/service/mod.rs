@@ -1,6 +1,7 @@
 //! The use cases, one file for each noun. Each is one mutation that changes records and is committed together
 //! with its audit event.
 
+mod access;
 mod action_items;
 mod ballots;
 mod bodies;
@@ -11,10 +12,13 @@ mod holds;
 mod incidents;
 mod proposals;
 mod reviews;
+mod revocations;
+mod role_assignments;
 mod subjects;
 mod timers;
 mod waivers;
 
+use crate::access::Tokens;
 use crate::ask::Ask;
 use futures::{Stream, StreamExt as _};
 use prost::Message;
@@ -41,6 +45,8 @@ pub(crate) struct Service {
     witnesses: Arc<[VerifierKey]>,
     seal_min_cosignatures: usize,
     mandates: Arc<Mandates>,
+    /// What the configuration says of tokens, for what is said of them afterwards.
+    tokens: Arc<Tokens>,
 }
 
 impl Service {
@@ -61,6 +67,7 @@ impl Service {
             witnesses: witnesses.collect::<Result<_>>()?,
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
             mandates: deps.mandates.clone(),
+            tokens: Arc::new(Tokens::new(&deps.config)),
         })
     }
 
@@ -76,6 +83,7 @@ impl Service {
             witnesses: Arc::new([]),
             seal_min_cosignatures: 0,
             mandates,
+            tokens: Arc::default(),
         }
     }
 

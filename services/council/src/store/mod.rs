@@ -9,6 +9,8 @@ mod holds;
 mod incidents;
 mod proposals;
 mod reviews;
+mod revocations;
+mod role_assignments;
 mod waivers;
 
 pub(crate) use action_items::ActionItems;
@@ -19,6 +21,8 @@ pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
 pub(crate) use proposals::Proposals;
 pub(crate) use reviews::{Reviews, evidence, put_evidence, seal_seed};
+pub(crate) use revocations::{ACCESS, Revocations, revocations};
+pub(crate) use role_assignments::{RoleAssignments, role_assignments};
 pub(crate) use waivers::Waivers;
 
 use remit_store::filter::Field;

@@ -34,6 +34,32 @@ async fn start_clock(m: &mut Mutation, held: &[&pb::Routing], due: Timestamp) ->
     clocks::schedule(m, DECIDE, &clock, kinds::DECIDE, due).await
 }
 
+/// Somebody who is none of the gate's people wants the lead in sales: it waits until one of them decides. A wait that has
+/// begun goes on with its clock.
+pub(super) async fn propose_sales(m: &mut Mutation, lead: &mut Lead, gate: &pb::GateVersion) -> Result<()> {
+    let waits = lead.routing.state() == RoutingState::Held;
+    let routing = &mut lead.routing;
+    routing.destination = Destination::Sales.into();
+    routing.state = RoutingState::Held.into();
+    routing.owner.clear();
+    routing.notified_group.clear();
+    // Whoever checked it before did not decide about this.
+    routing.checked_by.clear();
+    routing.check_time = None;
+    if waits {
+        return Ok(());
+    }
+    let due = clocks::due(m, clocks::required(gate.service_level.as_ref(), gate)?).await?;
+    routing.held = Some(pb::HeldLead {
+        responsible: gate.owner.clone(),
+        offered_at: Some(stamp(m.now())),
+        due_time: Some(stamp(due)),
+        round: routing.held.as_ref().map_or(0, |held| held.round) + 1,
+        ..Default::default()
+    });
+    start_clock(m, &[&*routing], due).await
+}
+
 /// A person has decided about a held lead: its wait is over.
 pub(super) async fn decided(m: &mut Mutation, lead: &mut Lead) -> Result<()> {
     routings::end_hold(m, &lead.routing).await?;

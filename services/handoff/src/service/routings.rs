@@ -4,7 +4,7 @@ use super::batches::{self, Batch};
 use super::leads::Lead;
 use super::{Service, decisions, overrides};
 use crate::store::{Routings, routings};
-use crate::{gate_rules, principal, review_rules};
+use crate::{gate_rules, lead_rules, principal, review_rules};
 use futures::{Stream, StreamExt as _};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::{Destination, OverrideKind, RoutingReason, RoutingState};
@@ -137,8 +137,13 @@ impl Service {
                 return Err(Error::precondition("ROUTING_CHECKED", message));
             }
             let held = lead.routing.state() == RoutingState::Held;
-            let mut details = RoutingReviewed { sampled: lead.routing.sampled, held, outsider, ..Default::default() };
-            if held && (confirmed || request.reason.is_some()) {
+            // One outsider alone releases nothing that waits for a person of the gate, not even in two steps.
+            let proposes = outsider
+                && request.destination() == Destination::Sales
+                && lead_rules::is_for_the_gate(&lead.routing);
+            let sampled = lead.routing.sampled;
+            let mut details = RoutingReviewed { sampled, held, outsider, proposes, ..Default::default() };
+            if held && !proposes && (confirmed || request.reason.is_some()) {
                 decisions::decided(m, &mut lead).await?;
             }
             lead.routing.checked_by.clone_from(&cx.actor.subject);
@@ -155,7 +160,7 @@ impl Service {
             review_rules::check_reason(&reason, "reason")?;
             let code = reason.code();
             details.text.clone_from(&reason.text);
-            details.override_name = redirect(m, &mut lead, &gate, &request, (reason, outsider)).await?;
+            details.override_name = redirect(m, &mut lead, &gate, &request, (reason, outsider, proposes)).await?;
             lead.save(m, cx.method, code.word(), details).await
         })
         .await
@@ -195,17 +200,19 @@ fn answer(batch: &pb::RouteLeadsRequest, done: Batch) -> pb::RouteLeadsResponse 
     }
 }
 
-/// Sends a lead to the other destination, as an override. Returns its name.
+/// Sends a lead to the other destination, or only proposes that, as an override. Returns its name.
 async fn redirect(
     m: &mut Mutation,
     lead: &mut Lead,
     gate: &pb::GateVersion,
     request: &pb::ReviewRoutingRequest,
-    (reason, outsider): (pb::Reason, bool),
+    (reason, outsider, proposes): (pb::Reason, bool, bool),
 ) -> Result<String> {
     let gated = gate_rules::routing(gate)?;
     routings::end_assignment(m, &lead.routing, false).await?;
-    if request.destination() == Destination::Sales {
+    if proposes {
+        decisions::propose_sales(m, lead, gate).await?;
+    } else if request.destination() == Destination::Sales {
         let owner = decisions::owner_for(lead, gated, &request.owner)?;
         lead.assign(m, gate, &owner).await?;
     } else {

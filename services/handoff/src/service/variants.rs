@@ -24,10 +24,10 @@ impl Service {
         // Asked outside the mutation and judged inside, as for a run.
         HandoffName::parse(&request.name, "name")?;
         let before = Handoffs::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
-        let permission = match before.state() {
-            State::AiRunning => self.permission_still(&cx.tenant, &before).await,
-            _ => None,
-        };
+        let running = before.state() == State::AiRunning;
+        let asked = async { if running { self.permission_still(&cx.tenant, &before).await } else { None } };
+        let inputs = before.run_inputs.clone().filter(|_| running).unwrap_or_default();
+        let (permission, approved) = futures::join!(asked, self.registry.require_approved(&cx.tenant, &inputs));
         self.show_holds(&cx.tenant, &request.name, permission.as_ref()).await?;
         self.mutate(cx.call(&request), async |m| {
             let mut held = Held::claim(m, &request.name).await?;
@@ -39,6 +39,8 @@ impl Service {
             }
             if !by_person {
                 let permission = permitted(&mut held.handoff, permission, "its variants are not taken in")?;
+                // Nobody reviews for nothing what cannot be published: a prompt may be withdrawn while AI runs with it.
+                approved?;
                 let pattern = pattern_of(&held.handoff, &permission);
                 judge(&request.name, pattern, Work::Creative, Step::Deliver, Done::default())?;
                 held.handoff.set_pattern(pattern);

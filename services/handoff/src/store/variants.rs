@@ -5,6 +5,7 @@ use remit_api::handoff::v1::{Handoff, Variant};
 use remit_api::wire::decode;
 use remit_core::{Result, Tenant};
 use remit_store::{BulkInsert, Mutation, Order, Row, Sql, Tx, Value, query};
+use std::collections::BTreeSet;
 
 /// Writes the variants of the present iteration.
 pub(crate) async fn put(m: &mut Mutation, handoff: &Handoff) -> Result<()> {
@@ -44,6 +45,22 @@ pub(crate) fn key(row: &Row) -> Result<Vec<Value>> {
 /// The variant of a row.
 pub(crate) fn read(row: &Row) -> Result<Variant> {
     decode(&row.get::<Vec<u8>>("body")?)
+}
+
+/// The digests of what AI delivered for a handoff, in all its iterations, as it was before people edited it. Only where
+/// no person has led the work: what a person delivers stands in the same table.
+pub(crate) async fn made_by_ai(tx: &mut Tx, tenant: &Tenant, handoff: &str) -> Result<BTreeSet<String>> {
+    let rows = query("select body from variants where tenant_id = $1 and handoff = $2")
+        .bind(tenant)
+        .bind(handoff)
+        .fetch_all(tx)
+        .await?;
+    let original = |row: &Row| -> Result<String> {
+        let variant = read(row)?;
+        let edited = !variant.original_digest.is_empty();
+        Ok(if edited { variant.original_digest } else { variant.content_digest })
+    };
+    rows.iter().map(original).collect()
 }
 
 /// The variants of a handoff.

@@ -12,7 +12,7 @@ use remit_api::registry::v1::{
     ListArtifactVersionsResponse, ListArtifactsRequest, ListArtifactsResponse, SetArtifactLabelRequest,
     UpdateArtifactRequest, WithdrawArtifactVersionRequest, WithdrawArtifactVersionResponse,
 };
-use remit_api::wire::{self, Word as _, actor, mask, required, required_text, time};
+use remit_api::wire::{self, Word as _, actor, required, required_text, time};
 use remit_core::details::{
     ArtifactCreated, ArtifactLabelMoved, ArtifactVersionApproved, ArtifactVersionCreated, ArtifactVersionWithdrawn,
     Details as _, RegistryUpdated,
@@ -106,14 +106,8 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Artifacts::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
-                let mut artifact = updated.unwrap_or_else(|| before.clone());
-                let was = (before.owner.as_str(), before.owner_confirmed_time);
-                // To send it back as it is is how an owner whom somebody else named takes it on.
-                artifact.owner_confirmed_time = fields::confirmed(m, &artifact.owner, was);
-                if artifact == before {
-                    return Ok(before);
-                }
+                let updated = fields::updated(m, &before, given, req.update_mask.as_ref())?;
+                let Some(mut artifact) = updated else { return Ok(before) };
                 check(&artifact)?;
                 artifact.update_time = Some(time::stamp(m.now()));
                 Artifacts::save(m, &mut artifact).await?;

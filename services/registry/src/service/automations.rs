@@ -11,7 +11,7 @@ use remit_api::registry::v1::{
     ListAutomationsRequest, ListAutomationsResponse, RetireAutomationRequest, SuspendAutomationRequest,
     UpdateAutomationRequest, WatchAutomationsRequest, WatchAutomationsResponse,
 };
-use remit_api::wire::{self, Word as _, mask, required, required_text, time};
+use remit_api::wire::{self, Word as _, required, required_text, time};
 use remit_core::details::{AutomationCreated, AutomationMoved, AutomationUpdated, Details as _};
 use remit_core::name::{self, AutomationName, GateName, ModelVersionName, TaskName};
 use remit_core::{Error, Result, etag};
@@ -19,7 +19,6 @@ use remit_runtime::Cx;
 use remit_runtime::watch::{self, Watched};
 use remit_store::{Call, Mutation, Records as _};
 
-/// What of an automation can be updated.
 /// What is approved: everything that a caller writes but the owner.
 fn approved_part(automation: &Automation) -> Automation {
     Automation {
@@ -158,14 +157,8 @@ impl Service {
                 if before.state() == AutomationState::Retired {
                     return Err(Error::precondition("AUTOMATION_RETIRED", format!("{} is RETIRED", before.name)));
                 }
-                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
-                let mut automation = updated.unwrap_or_else(|| before.clone());
-                let was = (before.owner.as_str(), before.owner_confirmed_time);
-                // To send it back as it is is how an owner whom somebody else named takes it on.
-                automation.owner_confirmed_time = fields::confirmed(m, &automation.owner, was);
-                if automation == before {
-                    return Ok(before);
-                }
+                let updated = fields::updated(m, &before, given, req.update_mask.as_ref())?;
+                let Some(mut automation) = updated else { return Ok(before) };
                 check(&automation)?;
                 check_kept(&before, &automation)?;
                 // Versions do not go away: those that were there before need no look.

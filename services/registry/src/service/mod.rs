@@ -4,6 +4,7 @@ mod aliases;
 mod artifacts;
 mod automations;
 mod expiry;
+mod limits;
 mod lineage;
 mod models;
 mod outputs;

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The feed of model states.
 const STATES_FEED: &str = "model-states";
-/// What of a model can be updated.
+/// How many evaluations a version can have.
 const MOST_EVALUATIONS: usize = 100;
 
 fn check(model: &Model) -> Result<()> {
@@ -107,14 +107,8 @@ impl Service {
             .mutate(&cx.call(&req), async |m| {
                 let before = Models::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
-                let updated = mask::update(&before, given, req.update_mask.as_ref())?;
-                let mut model = updated.unwrap_or_else(|| before.clone());
-                let was = (before.owner.as_str(), before.owner_confirmed_time);
-                // To send it back as it is is how an owner whom somebody else named takes it on.
-                model.owner_confirmed_time = fields::confirmed(m, &model.owner, was);
-                if model == before {
-                    return Ok(before);
-                }
+                let updated = fields::updated(m, &before, given, req.update_mask.as_ref())?;
+                let Some(mut model) = updated else { return Ok(before) };
                 check(&model)?;
                 model.update_time = Some(time::stamp(m.now()));
                 Models::save(m, &mut model).await?;
@@ -291,7 +285,7 @@ impl Service {
                 let mut version = ModelVersions::claim(m, &req.name).await?;
                 let at = time::past(evaluation.occurred_time.as_ref(), m.now(), "evaluation.occurred_time")?;
                 evaluation.occurred_time = Some(time::stamp(at));
-                evaluation.self_reported = inventory::self_reported(version.creator.as_ref(), &cx.actor);
+                evaluation.self_reported = inventory::self_reported(&version, &cx.actor);
                 evaluation.evaluator = Some(actor(&cx.actor));
                 evaluation.record_time = Some(time::stamp(m.now()));
                 if version.state() == ModelVersionState::Retired {

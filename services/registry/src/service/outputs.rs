@@ -1,6 +1,6 @@
 //! Recording outputs, one at a time and in batches; searching, summarising and disclosing them.
 
-use super::{Service, is_suite};
+use super::{Service, is_suite, limits};
 use crate::fields;
 use crate::provenance::{disclosure, iptc_term};
 use crate::recording::{Recorder, References, prepare};
@@ -89,6 +89,7 @@ async fn references(m: &mut Mutation, entries: &[OutputEntry]) -> Result<Referen
 /// Records outputs: one outcome for each entry, in order, and the rows that they speak of.
 async fn record(m: &mut Mutation, cx: &Cx, entries: &[OutputEntry]) -> Result<(Vec<Outcome>, Vec<NewOutput>)> {
     let refs = references(m, entries).await?;
+    let limited = limits::claim(m, &refs).await?;
     let recorder = Recorder { actor: actor(&cx.actor), is_handoff: is_suite(cx, "handoff") };
     let (tenant, now) = (m.tenant().clone(), m.now());
     let mut rows: Vec<NewOutput> = Vec::with_capacity(entries.len());
@@ -112,6 +113,7 @@ async fn record(m: &mut Mutation, cx: &Cx, entries: &[OutputEntry]) -> Result<(V
     for row in rows.iter().filter(|row| new.contains(&row.output.name)) {
         record_event(m, row);
     }
+    limits::count(m, limited, &rows, &new).await?;
     if new.len() < rows.len() {
         let names = rows.iter().map(|row| row.output.name.as_str());
         let old: Vec<&str> = names.filter(|name| !new.contains(*name)).collect();

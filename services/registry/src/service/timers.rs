@@ -1,8 +1,9 @@
-//! What happens when the approval of a model version ends: a person decides first, then it stops. No timer approves
-//! anything.
+//! What happens when the approval of a model version ends: a person decides first, then it stops; and when a day ends on
+//! which it made as many outputs as it may. No timer approves anything.
 
 use super::Service;
 use super::expiry::{ENDS, STOPS, end, schedule};
+use super::limits::{RESETS, reset};
 use super::transitions::{Cause, enter};
 use crate::store::models::ModelVersions;
 use futures::future::BoxFuture;
@@ -54,6 +55,7 @@ impl TimerHandler for Service {
             match timer.kind.as_str() {
                 ENDS => restrict(m, timer, &name).await,
                 STOPS => suspend(m, timer, &name).await,
+                RESETS => reset(m, timer, &name).await,
                 kind => Err(Error::internal(format!("the registry has no timer of kind {kind}"))),
             }
         })

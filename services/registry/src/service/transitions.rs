@@ -2,7 +2,7 @@
 
 use super::aliases::{Why, point};
 use super::models::save;
-use super::{Service, check_content, expiry};
+use super::{Service, check_content, expiry, limits};
 use crate::inventory;
 use crate::store::artifacts::ArtifactVersions;
 use crate::store::models::{self, ModelVersions, Models};
@@ -80,11 +80,13 @@ pub(super) async fn enter(
     }
     version.state_reason.clone_from(&change.reason);
     version.state_time = change.record_time;
+    version.daily_outputs = limits::standing(m, version).await?;
     let cleared_aliases = match cause.model {
         Some(model) => clear_aliases(m, model, version).await?,
         None => Vec::new(),
     };
     save(m, version).await?;
+    limits::plan_reset(m, version).await?;
     record(m, cause.action, change, cleared_aliases);
     Ok(())
 }
@@ -105,6 +107,8 @@ fn record(m: &mut Mutation, action: &str, change: ModelVersionTransition, cleare
         cleared_aliases,
         expire_time: terms.expire_time.as_ref().map(|end| time::of(end).to_string()).unwrap_or_default(),
         required_artifacts: terms.required_artifacts,
+        max_outputs_per_day: terms.max_outputs_per_day,
+        time_zone: terms.time_zone,
     }
     .json();
     m.record_event(event);

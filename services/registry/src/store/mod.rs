@@ -3,6 +3,7 @@
 pub(crate) mod aliases;
 pub(crate) mod artifacts;
 pub(crate) mod automations;
+pub(crate) mod daily_outputs;
 pub(crate) mod models;
 pub(crate) mod outputs;
 

@@ -7,11 +7,11 @@ use remit_api::registry::v1::{
     DigitalSourceType, DisclosureStatus, ModelVersionState, Output, OutputCount, OutputStage,
 };
 use remit_api::types::Stakes;
-use remit_api::wire::Word as _;
+use remit_api::wire::{Word as _, time};
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::{Field, Fragment};
 use remit_store::record::Key;
-use remit_store::{BulkInsert, Mutation, Order, Records, Row, Sql, Tx, Value};
+use remit_store::{BulkInsert, Mutation, Order, Records, Row, Sql, Tx, Value, query};
 use std::collections::{BTreeMap, BTreeSet};
 
 const STAKES: [&str; Stakes::WORDS.len() + 1] = or_unspecified(Stakes::WORDS);
@@ -70,6 +70,11 @@ pub(crate) struct NewOutput {
     pub unapproved: bool,
 }
 
+/// When an output counts, for every span that is asked for.
+fn counted_at(output: &Output) -> Timestamp {
+    time::counted(at(output.occurred_time.as_ref()), at(output.record_time.as_ref()))
+}
+
 /// Inserts outputs with their links and returns the names of those that were new. Names must differ.
 pub(crate) async fn insert(m: &mut Mutation, rows: &[NewOutput]) -> Result<BTreeSet<String>> {
     let tenant = m.tenant().as_str().to_owned();
@@ -97,6 +102,7 @@ pub(crate) async fn insert(m: &mut Mutation, rows: &[NewOutput]) -> Result<BTree
         .bigint("human_reviewed", flag(|row| row.output.reviews.iter().any(is_signed)))
         .text("content_digest", rows.iter().map(|row| row.content_digest.clone()))
         .bigint("occurred_time", rows.iter().map(|row| at(row.output.occurred_time.as_ref()).0))
+        .bigint("counted_time", rows.iter().map(|row| counted_at(&row.output).0))
         .bytes("body", rows.iter().map(|row| row.output.encode_to_vec()))
         .on_conflict_do_nothing()
         .returning("name", m.tx())
@@ -127,6 +133,18 @@ pub(crate) async fn digests(tx: &mut Tx, tenant: &Tenant, names: &[&str]) -> Res
         }
     }
     Ok(found)
+}
+
+/// How many outputs of a model version were recorded since `start`.
+pub(crate) async fn recorded_since(m: &mut Mutation, version: &str, start: Timestamp) -> Result<i64> {
+    let row =
+        query("select count(*) as n from outputs where tenant_id = $1 and model_version = $2 and create_time >= $3")
+            .bind(m.tenant())
+            .bind(version)
+            .bind(start)
+            .fetch_one(m.tx())
+            .await?;
+    row.get("n")
 }
 
 /// The outputs that were made from these, as pairs of parent and child, at most `limit` for each 500 of them.
@@ -168,16 +186,16 @@ pub(crate) type Span = (Option<Timestamp>, Option<Timestamp>);
 pub(crate) struct Scope {
     /// An artifact version that took part; empty for any.
     pub artifact_version: String,
-    /// When they were made.
+    /// When they were made; backdated ones when they were recorded.
     pub made: Span,
 }
 
 fn made_in(mut sql: Sql, (start, end): Span) -> Sql {
     if let Some(start) = start {
-        sql = sql.push(" and occurred_time >= ").bind(start);
+        sql = sql.push(" and counted_time >= ").bind(start);
     }
     match end {
-        Some(end) => sql.push(" and occurred_time < ").bind(end),
+        Some(end) => sql.push(" and counted_time < ").bind(end),
         None => sql,
     }
 }

@@ -275,20 +275,24 @@ async fn what_its_maker_says_of_a_version_is_kept_and_does_not_count() -> Result
             }),
             ..Default::default()
         };
-        let for_her = |kind| {
-            let caller = cx(kind, "pipeline");
-            Cx { actor: Actor { on_behalf_of: Some("dara".into()), ..caller.actor }, ..caller }
+        let pipeline_for = |person: &str| {
+            let caller = cx(ActorKind::Service, "pipeline");
+            Cx { actor: Actor { on_behalf_of: Some(person.into()), ..caller.actor }, ..caller }
         };
-        let own =
-            [("herself", human()), ("her-pipeline", for_her(ActorKind::Service)), ("ai", cx(ActorKind::Ai, "judge"))];
+        let own = [
+            ("herself", human()),
+            ("her-pipeline", pipeline_for("dara")),
+            ("anybodys-pipeline", cx(ActorKind::Service, "pipeline")),
+            ("ai", cx(ActorKind::Ai, "judge")),
+        ];
         for (id, caller) in own {
             let version = registry.add_evaluation(&caller, evaluation(id)).await?;
             assert!(version.evaluations.iter().all(|evaluation| evaluation.self_reported), "{id}");
         }
         registry.transition_model_version(&human(), to(&name, ModelVersionState::Evaluating)).await?;
         assert_eq!(promote(&registry, &name).await.unwrap_err().reason(), "EVALUATION_REQUIRED");
-        let version = registry.add_evaluation(&cx(ActorKind::Service, "pipeline"), evaluation("pipeline")).await?;
-        assert!(!version.evaluations[3].self_reported);
+        let version = registry.add_evaluation(&pipeline_for("ada"), evaluation("another-persons-pipeline")).await?;
+        assert!(!version.evaluations[4].self_reported);
         assert_eq!(promote(&registry, &name).await?.state(), ModelVersionState::Approved);
         Ok(())
     })

@@ -2,7 +2,7 @@
 
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
-use super::connect::{Session, answer, refused, unwritable};
+use super::connect::{Session, answer, refused};
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, moved};
 use super::target::{self, Target};
@@ -218,7 +218,6 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
 async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
     let invalid = |field: &str, error: remit_tlog::Error| Error::invalid("KEY_INVALID", field, error.to_string());
     let log = VerifierKey::parse(&arguments.key).map_err(|error| invalid("key", error))?;
-    std::fs::create_dir_all(&arguments.state).map_err(|error| unwritable(&arguments.state, error))?;
     let ids = Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes)));
     let key = signing_key(&arguments.state.join("witness.pem"), true, &ids)?;
     let signer = Signer::new(&arguments.name, Algorithm::CosignatureV1, key).map_err(|error| invalid("name", error))?;

@@ -3,6 +3,7 @@
 //! Tables for people, `--json` for programs; progress and remarks go to standard error, so that standard
 //! output holds the answer and nothing else. Exit codes are those of [`crate::exit`].
 
+mod access;
 mod audit;
 mod audit_local;
 mod connect;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Review(Group<review::Command>),
     /// Engage and list holds.
     Hold(Group<hold::Command>),
+    /// Revoke tokens and lift that, assign roles and take them back.
+    Access(Group<access::Command>),
 }
 
 impl Command {
@@ -82,6 +85,7 @@ impl Command {
             Self::Proposal(group) => &group.connection,
             Self::Review(group) => &group.connection,
             Self::Hold(group) => &group.connection,
+            Self::Access(group) => &group.connection,
         }
     }
 }
@@ -104,6 +108,7 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Proposal(group) => Box::pin(proposal::run(group)),
         Command::Review(group) => Box::pin(review::run(group)),
         Command::Hold(group) => Box::pin(hold::run(group)),
+        Command::Access(group) => Box::pin(access::run(group)),
     }
 }
 

@@ -7,7 +7,7 @@ use remit_core::{Error, Result};
 ///
 /// # Errors
 /// `InvalidArgument` (`TIME_INVALID`), naming `field`.
-fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
+pub(super) fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
     let at = match text.parse::<jiff::Timestamp>() {
         Ok(at) => Some(at),
         Err(_) => text

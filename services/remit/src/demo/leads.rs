@@ -67,9 +67,10 @@ pub(super) async fn check(actors: &Actors, version: usize, run: &str) -> Result<
 pub(super) async fn week(actors: &Actors, leads: &[&Lead], version: usize, run: &str) -> Result<Month> {
     let Some(last) = leads.last() else { return Ok(Month::default()) };
     actors.advance(last.contacted_at).await?;
-    let permitted = check(actors, version, run).await?.verdict() == Verdict::Permit;
+    let answer = check(actors, version, run).await?;
+    let permitted = answer.verdict() == Verdict::Permit;
     if permitted {
-        record_outputs(actors, leads, version).await?;
+        record_outputs(actors, leads, version, &answer.decision).await?;
     }
     let routed = route(actors, leads, version).await?;
     record_events(actors, week_events(leads, version)).await?;
@@ -81,11 +82,10 @@ pub(super) async fn week(actors: &Actors, leads: &[&Lead], version: usize, run: 
     })
 }
 
-async fn record_outputs(actors: &Actors, leads: &[&Lead], version: usize) -> Result<()> {
-    let requests: Vec<_> = leads
-        .chunks(BATCH)
-        .map(|batch| RecordOutputsRequest { entries: batch.iter().map(|lead| output(lead, version)).collect() })
-        .collect();
+/// Records what the model made of each lead, under the decision that permitted it.
+async fn record_outputs(actors: &Actors, leads: &[&Lead], version: usize, decision: &str) -> Result<()> {
+    let entries = |batch: &[&Lead]| batch.iter().map(|lead| output(lead, version, decision)).collect();
+    let requests: Vec<_> = leads.chunks(BATCH).map(|batch| RecordOutputsRequest { entries: entries(batch) }).collect();
     let mut answers = OutputServiceClient::new(actors.to("registry", "platform")?)
         .record_outputs(stream::iter(requests))
         .await
@@ -100,13 +100,14 @@ async fn record_outputs(actors: &Actors, leads: &[&Lead], version: usize) -> Res
     Ok(())
 }
 
-fn output(lead: &Lead, version: usize) -> OutputEntry {
+/// Prompt and guardrail are those that the version runs with.
+fn output(lead: &Lead, version: usize, decision: &str) -> OutputEntry {
     let name = lead_scorer(version);
     let output = Output {
         asset_digest: digest::sha256(format!("{} {} {}", name, lead.id, lead.scores[version]).as_bytes()),
         model_version: name,
-        artifacts: vec!["artifacts/lead-prompt/versions/1".into()],
         task: LEAD_TASK.into(),
+        decision: decision.to_owned(),
         stakes: Stakes::Low.into(),
         stage: OutputStage::Channel.into(),
         digital_source_type: DigitalSourceType::AlgorithmicMedia.into(),

@@ -146,7 +146,7 @@ pub(super) async fn register_lead_scorer(
         provider: "in-house".into(),
         base_model: "logistic regression".into(),
         artifact_digest: digest::sha256(name.as_bytes()),
-        artifacts: vec!["artifacts/lead-prompt/versions/1".into()],
+        artifacts: vec!["artifacts/lead-prompt/versions/1".into(), COPY_ARTIFACTS[1].into()],
         intended_use: "Rank incoming leads for routing to sales or nurture".into(),
         limitations: "Fitted on the baseline months only; not for credit or employment decisions".into(),
         oversight_measures: "Daily briefing, accept or reassign within two business hours, monthly drift review".into(),

@@ -118,7 +118,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_run_on_the_same_log_proves_it_again() {
         let dir = tempfile::tempdir().unwrap();
-        let toml = format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", dir.path().display());
+        let toml =
+            format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", dir.path().join("data").display());
         let running = Suite::start(Config::from_toml(&toml).unwrap(), vec![remit_audit::SERVICE]).await.unwrap();
         let urls = [("audit".to_owned(), format!("http://{}", running.addr().unwrap()))];
         let (signer, tenant) = (running.signer().unwrap().clone(), Tenant::new("demo").unwrap());

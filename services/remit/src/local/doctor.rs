@@ -7,8 +7,10 @@ use crate::cli::{print_raw, refused};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
-use remit_runtime::{Config, auth::Authenticator};
-use remit_store::{Db, Options};
+use remit_runtime::auth::Authenticator;
+use remit_runtime::config::Mode;
+use remit_runtime::{Config, production};
+use remit_store::{Db, Options, private};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,21 +64,42 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     }
     if config.auth.development && config.auth.service_key.as_os_str().is_empty() {
         findings.warn(
-            "auth: the suite's own services sign with a key in auth.issuer_dir; set auth.service_key in production",
+            "auth: the suite's own services sign with keys in auth.issuer_dir; set auth.service_key in production",
         );
+    }
+    match (config.mode, production::check(config)) {
+        (Mode::Development, _) => findings.warn("mode: development; set mode = \"production\" for work that counts"),
+        (Mode::Production, Ok(())) => findings.good("mode: production, and nothing is in its way"),
+        (Mode::Production, Err(error)) => {
+            for found in error.violations() {
+                findings
+                    .bad("mode", &Error::invalid("CONFIG_INVALID", found.field.as_str(), found.description.as_str()));
+            }
+        }
+    }
+    for dir in [config.data.dir.as_path(), config.issuer_dir()] {
+        if let Err(error) = private::check_directory(dir) {
+            findings.bad("files", &error);
+        }
     }
     if config.clock.allow_manual {
         findings.warn("clock: a manual clock is allowed; never allow it in production");
     }
-    let loopback = ["127.", "localhost", "[::1]"].iter().any(|host| config.server.listen.starts_with(host));
-    if !loopback && config.server.tls_certificate.as_os_str().is_empty() {
-        findings.warn("server: listens beyond this machine without TLS; terminate TLS in front of it");
+    if production::is_open_in_the_clear(&config.server) {
+        findings.warn(
+            "server: listens beyond this machine without TLS; set server.tls_certificate, or terminate TLS in front of it \
+             and say so by server.tls_terminated_by_proxy",
+        );
     }
     if config.auth.issuers.is_empty() {
         findings.good("auth: the development issuer's key is made at the first start");
     } else {
-        match Authenticator::open(config).await {
-            Ok(_) => findings.good("auth: every key set can be read"),
+        // A start would make the keys of the services; a look must not, least of all as another user.
+        let made = config.auth.development && config.auth.service_key.as_os_str().is_empty();
+        let looked =
+            if made { Authenticator::look(config).await } else { Authenticator::open(config).await.map(|_| ()) };
+        match looked {
+            Ok(()) => findings.good("auth: every key set can be read"),
             Err(error) => findings.bad("auth", &error),
         }
     }

@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod doctor;
+mod keys;
 mod mandate;
 mod serve;
 mod token;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, Result<()>> {
         Command::Token(args) => Box::pin(ready(token::run(&args))),
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::Doctor(args) => Box::pin(doctor::run(args)),
+        Command::Keys(command) => Box::pin(ready(keys::run(&command))),
         Command::Mandate(MandateCommand::Verify(args)) => Box::pin(mandate::run(args)),
         Command::Config(command) => Box::pin(ready(config::run(command))),
         Command::Client(command) => crate::cli::run(command),

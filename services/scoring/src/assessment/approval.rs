@@ -1,7 +1,7 @@
 //! Whether the approval of a model version holds still, and holds for what it runs with.
 
 use super::Reasons;
-use remit_api::registry::v1::ModelState;
+use remit_api::registry::v1::{DailyLimit, ModelState};
 use remit_api::wire::time;
 use remit_core::Timestamp;
 use remit_core::lifecycle::GRACE;
@@ -18,6 +18,7 @@ pub(super) fn approval<'a>(model: &'a ModelState, now: Timestamp, reasons: &mut 
     for artifact in &model.withdrawn_artifacts {
         reasons.deny("ARTIFACT_WITHDRAWN", artifact, format!("{version} runs with {artifact}, which is withdrawn"));
     }
+    daily(model, now, reasons);
     let Some(terms) = &model.terms else { return };
     for artifact in terms.required_artifacts.iter().filter(|name| !model.artifacts.contains(name)) {
         let text = format!("{version} is approved only with {artifact}, with which it does not run");
@@ -32,6 +33,25 @@ pub(super) fn approval<'a>(model: &'a ModelState, now: Timestamp, reasons: &mut 
         reasons.restrict("APPROVAL_EXPIRED", Pattern::HumanInTheLoop, version, text);
     } else if now.plus(NOTICE) >= end {
         reasons.info("APPROVAL_ENDS", version, format!("the approval of {version} ends at {end}"));
+    }
+}
+
+/// The outputs that the approval allows on one day. What the registry says holds until that day is over by the clock here.
+fn daily<'a>(model: &'a ModelState, now: Timestamp, reasons: &mut Reasons<'a>) {
+    let today = |end: &_| now < time::of(end);
+    let Some(shown) = model.daily_outputs.as_ref().filter(|shown| shown.end_time.as_ref().is_some_and(today)) else {
+        return;
+    };
+    let version = &model.name;
+    let made = format!("{version} has {} outputs today, of at most {}", shown.outputs, shown.max_outputs);
+    match shown.limit() {
+        DailyLimit::Unspecified => {}
+        DailyLimit::Near => reasons.info("DAILY_OUTPUTS_NEAR", version, made),
+        DailyLimit::Reached => {
+            let text = format!("{made}: a person decides on the result");
+            reasons.restrict("DAILY_OUTPUTS_REACHED", Pattern::HumanInTheLoop, version, text);
+        }
+        DailyLimit::Exceeded => reasons.deny("DAILY_OUTPUTS_EXCEEDED", version, made),
     }
 }
 
@@ -90,5 +110,29 @@ mod tests {
             model.withdrawn_artifacts = vec!["artifacts/p/versions/1".to_owned()];
         });
         assert_eq!(found, (true, Pattern::HumanOnly, "ARTIFACT_WITHDRAWN"));
+    }
+
+    #[test]
+    fn a_day_has_its_outputs_and_ends() {
+        use remit_api::registry::v1::DailyOutputs;
+        let today = |limit: DailyLimit, end: i64| {
+            let end_time = Some(stamp(Timestamp(NOW.0 + end)));
+            let mut case = case();
+            let shown =
+                DailyOutputs { limit: limit.into(), outputs: 9, max_outputs: 9, end_time, ..Default::default() };
+            case.model.as_mut().unwrap().daily_outputs = Some(shown);
+            case.assess(|found| {
+                let code = found.reasons.iter().map(|reason| reason.code).find(|code| code.starts_with("DAILY"));
+                (found.denied, found.pattern, code)
+            })
+        };
+        let (all, loop_in) = (Pattern::HumanOnTheLoop, Pattern::HumanInTheLoop);
+        assert_eq!(today(DailyLimit::Unspecified, 1), (false, all, None));
+        assert_eq!(today(DailyLimit::Near, 1), (false, all, Some("DAILY_OUTPUTS_NEAR")));
+        assert_eq!(today(DailyLimit::Reached, 1), (false, loop_in, Some("DAILY_OUTPUTS_REACHED")));
+        assert_eq!(today(DailyLimit::Exceeded, 1), (true, Pattern::HumanOnly, Some("DAILY_OUTPUTS_EXCEEDED")));
+        for over in [0, -1] {
+            assert_eq!(today(DailyLimit::Exceeded, over), (false, all, None), "the registry's timer may be late");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::SERVICE;
 use remit_api::scoring::v1 as api;
 use remit_core::Actor;
-use remit_runtime::auth::Signer;
+use remit_runtime::auth::Keyring;
 use remit_runtime::{Config, Mandates, Peers};
 use remit_store::counted;
 use remit_store::testing::{TestDb, each_engine};
@@ -21,8 +21,8 @@ struct Home {
 async fn home(database: &TestDb) -> Home {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
-    let signer = Arc::new(Signer::services(&config).unwrap());
-    let peers = Peers::new(&[], &BTreeMap::new(), signer, Duration::from_secs(60)).unwrap();
+    let keys = Arc::new(Keyring::open(&config, &["scoring"]).unwrap());
+    let peers = Peers::new(&[], &BTreeMap::new(), keys, Duration::from_secs(60)).unwrap();
     let db = database.open(&SERVICE.schema).await.unwrap();
     let (rules, second) = (RuleCache::new(), Duration::from_secs(1));
     let settings = Settings { stale_after: second, deny_after: second, first_state_wait: second };

@@ -3,8 +3,8 @@
 use super::super::cases;
 use super::{
     CREATIVE, MODEL, PROMPT, REVISED, activate, claim, content, create, decide, deliver, director, get, grades,
-    handoffs, maker, move_model, name, permit, publish, requester, start, summary, trigger, triggered, until_denied,
-    variants,
+    handoffs, maker, move_model, name, permit, publish, ready, requester, start, summary, trigger, triggered,
+    until_denied, variants,
 };
 use crate::support::{Suite, reason};
 use remit_api::handoff::v1 as pb;
@@ -84,8 +84,7 @@ async fn ai_runs_only_with_scorings_permission(suite: Suite) {
 }
 
 async fn eighty_is_accepted_and_a_hundredth_less_is_returned(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let carl = director(&suite);
     for (id, best, accepted) in [
         ("at-80", [70.0, 95.0, 75.0], true),
@@ -137,8 +136,7 @@ async fn eighty_is_accepted_and_a_hundredth_less_is_returned(suite: Suite) {
 }
 
 async fn only_eligible_people_decide(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
     let rita = suite.human("rita", &["operator"], &["creative_director"]);
@@ -163,8 +161,7 @@ async fn only_eligible_people_decide(suite: Suite) {
 }
 
 async fn an_edit_voids_the_signature(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
@@ -229,8 +226,7 @@ async fn an_edit_voids_the_signature(suite: Suite) {
 }
 
 async fn two_failures_escalate_once_and_a_person_leads(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     let carl = director(&suite);
     for (iteration, prompt) in [(1, PROMPT), (2, REVISED)] {
@@ -275,8 +271,7 @@ async fn two_failures_escalate_once_and_a_person_leads(suite: Suite) {
 }
 
 async fn people_can_override_at_every_step(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let carl = director(&suite);
     let mut client = handoffs(&carl);
     let because = || Some(pb::Reason { code: pb::ReasonCode::OffStrategy.into(), text: String::new() });
@@ -336,8 +331,7 @@ async fn people_can_override_at_every_step(suite: Suite) {
 }
 
 async fn a_suspended_model_is_not_published(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
@@ -352,8 +346,7 @@ async fn a_suspended_model_is_not_published(suite: Suite) {
 
 /// Work may become more human at any time, and that is the only thing about it that AI decides.
 async fn ai_calls_for_people(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     start(&suite, "h", PROMPT).await.unwrap();
     let mut ai = handoffs(&maker(&suite));

@@ -2,7 +2,7 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, PROMPT, activate, claim, create, decide, deliver, director, get, handoffs, name, permit, summary,
+    CREATIVE, PROMPT, activate, claim, create, decide, deliver, director, get, handoffs, name, ready, summary,
     triggered,
 };
 use crate::support::Suite;
@@ -22,8 +22,7 @@ cases! {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn a_late_review_climbs_the_ladder_and_is_never_approved(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     let offered = deliver(&suite, "h", 1, PROMPT).await;
     suite.advance(HOUR * 21).await;
@@ -69,8 +68,7 @@ async fn what_is_not_finished_expires(suite: Suite) {
 }
 
 async fn the_work_queue_can_be_watched(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "first").await;
     deliver(&suite, "first", 1, PROMPT).await;
     let carl = director(&suite);

@@ -2,8 +2,7 @@
 
 use super::super::cases;
 use super::{
-    CREATIVE, PROMPT, activate, claim, content, deliver, director, get, grades, handoffs, name, permit, publish,
-    triggered, variants,
+    PROMPT, claim, content, deliver, director, get, grades, handoffs, name, publish, ready, triggered, variants,
 };
 use crate::support::{Suite, eventually};
 use remit_api::handoff::v1 as pb;
@@ -33,8 +32,7 @@ async fn rollup(suite: &Suite, kpi: &str) -> Rollup {
 
 /// Brings a handoff to PUBLISHED. Its best variant has a total of 92, the two others that are graded one of 65.
 async fn published(suite: &Suite, edited: bool) -> pb::Handoff {
-    activate(suite, CREATIVE).await;
-    permit(suite).await;
+    ready(suite).await;
     triggered(suite, "h").await;
     deliver(suite, "h", 1, PROMPT).await;
     let carl = director(suite);
@@ -105,8 +103,7 @@ async fn an_untouched_handoff_is_accepted_as_it_was(suite: Suite) {
 }
 
 async fn what_people_take_over_before_ai_began_is_no_intervention(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     let wanda = suite.human("wanda", &["operator"], &["creative_director"]);
     let take = pb::OverrideHandoffRequest {

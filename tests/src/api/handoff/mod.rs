@@ -152,6 +152,12 @@ async fn approve_artifacts(suite: &Suite) {
     }
 }
 
+/// Puts the creative gate in force, with a model that may work for it.
+async fn ready(suite: &Suite) {
+    activate(suite, CREATIVE).await;
+    permit(suite).await;
+}
+
 /// Makes scoring permit `MODEL` to do `TASK`: a decided task and an approved model version, and what it runs with.
 async fn permit(suite: &Suite) {
     permit_as(suite, AUTOMATIC, |_| {}).await;

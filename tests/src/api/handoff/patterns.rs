@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 cases! {
     a_lead_waits_for_a_person_where_one_is_in_the_loop: ReviewRouting, AcceptLead;
     a_person_lets_a_lead_go_or_sends_it_elsewhere: ReviewRouting;
+    an_outsider_alone_sends_no_lead_to_sales_that_people_decide_about: ReviewRouting;
     regulated_work_holds_leads_too;
     a_restricted_version_holds_leads_too;
     a_lead_that_nobody_decides_about_climbs_the_ladder_and_stays_held;
@@ -149,6 +150,43 @@ async fn a_person_lets_a_lead_go_or_sends_it_elsewhere(suite: Suite) {
     assert!(queue.is_empty(), "{queue:?}");
 }
 
+async fn an_outsider_alone_sends_no_lead_to_sales_that_people_decide_about(suite: Suite) {
+    const LEGAL: Option<pb::ReasonCode> = Some(pb::ReasonCode::Legal);
+    activate(&suite, ROUTING).await;
+    permit_as(&suite, IN_THE_LOOP, |_| {}).await;
+    for id in ["twice", "undone"] {
+        assert_eq!(route(&suite, hot(id)).await.unwrap().state(), RoutingState::Held);
+    }
+    let first = route(&suite, lead("cold", Some(0.1), Some(0.95))).await.unwrap();
+    let (eve, olga, sam) = (suite.human("eve", &["operator"], &["legal"]), ops(&suite), seller(&suite, "sam"));
+    // Out to nurture, and from there to sales: two overrides in a row by one person.
+    assert_eq!(review(&eve, "twice", Destination::Nurture, LEGAL).await.unwrap().state(), RoutingState::Nurture);
+    // What waits goes on waiting, with the clock that it has; what somebody of the gate decided about waits again.
+    review(&olga, "undone", Destination::Nurture, LEGAL).await.unwrap();
+    for (id, round) in [("twice", 2), ("cold", 1), ("undone", 2)] {
+        let proposed = review(&eve, id, Destination::Sales, LEGAL).await.unwrap();
+        assert_eq!((proposed.destination(), proposed.state()), (Destination::Sales, RoutingState::Held), "{id}");
+        assert_eq!((proposed.owner.as_str(), proposed.checked_by.as_str()), ("", ""), "{id}");
+        let held = proposed.held.unwrap();
+        assert_eq!((held.round, held.decide_time), (round, None), "{id}");
+        if id == "cold" {
+            assert_eq!(held.due_time, first.held.as_ref().unwrap().due_time);
+        }
+        assert_eq!(reason(&accept(&sam, id).await.unwrap_err()), "ROUTING_HELD");
+        let alone = review(&eve, id, Destination::Sales, None).await.unwrap_err();
+        assert_eq!((alone.code(), reason(&alone).as_str()), (Code::PermissionDenied, "NOT_OF_THIS_GATE"), "{id}");
+    }
+    let mut queue = waiting(&suite).await;
+    queue.retain(|(kind, _)| *kind == pb::WorkKind::Decision);
+    assert_eq!(queue.len(), 3, "{queue:?}");
+    let counts = summary(&suite).await;
+    assert_eq!((counts.outsider_override_count, counts.held_count), (4, 3));
+    let released = review(&olga, "twice", Destination::Sales, None).await.unwrap();
+    assert_eq!((released.state(), released.checked_by.as_str()), (RoutingState::Assigned, "olga"));
+    let refused = review(&olga, "undone", Destination::Nurture, LEGAL).await.unwrap();
+    assert_eq!((refused.state(), refused.checked_by.as_str()), (RoutingState::Nurture, "olga"));
+}
+
 async fn regulated_work_holds_leads_too(suite: Suite) {
     activate(&suite, ROUTING).await;
     permit_as(&suite, super::AUTOMATIC, |task| task.regulated_domain = true).await;
@@ -242,7 +280,7 @@ async fn a_draft_is_published_once_a_person_has_made_it_their_own(suite: Suite) 
     activate(&suite, CREATIVE).await;
     permit_as(&suite, DRAFT, |_| {}).await;
     let carl = director(&suite);
-    for id in ["signed", "adopted", "edited"] {
+    for id in ["signed", "adopted", "edited", "restored"] {
         triggered(&suite, id).await;
         let delivered = deliver(&suite, id, 1, PROMPT).await;
         assert_eq!(delivered.pattern(), AutonomyPattern::AiFirstDraft);
@@ -257,15 +295,25 @@ async fn a_draft_is_published_once_a_person_has_made_it_their_own(suite: Suite) 
     assert!(published.reviews[0].variants[0].adopted);
 
     let refined = digest::sha256(b"refined to the final form");
-    let edit = pb::EditVariantRequest {
-        name: name("edited"),
-        variant: "v01".into(),
-        before_digest: content(1, 1),
-        content_digest: refined.clone(),
-        reason: Some(pb::Reason { code: pb::ReasonCode::Tone.into(), text: String::new() }),
-        ..Default::default()
+    let edit = async |id: &str, before: &str, after: &str| {
+        let edit = pb::EditVariantRequest {
+            name: name(id),
+            variant: "v01".into(),
+            before_digest: before.to_owned(),
+            content_digest: after.to_owned(),
+            reason: Some(pb::Reason { code: pb::ReasonCode::Tone.into(), text: String::new() }),
+            ..Default::default()
+        };
+        handoffs(&carl).edit_variant(edit).await.unwrap().into_inner()
     };
-    handoffs(&carl).edit_variant(edit).await.unwrap();
+    edit("edited", &content(1, 1), &refined).await;
     sign(&carl, "edited", &refined, false).await;
     publish(&suite, "edited", "v01", &refined).await.unwrap();
+    // There and back again is no edit.
+    edit("restored", &content(1, 1), &refined).await;
+    let restored = edit("restored", &refined, &content(1, 1)).await.variants.remove(0);
+    assert_eq!((restored.edits, restored.original_digest), (2, content(1, 1)));
+    sign(&carl, "restored", &content(1, 1), false).await;
+    let refused = publish(&suite, "restored", "v01", &content(1, 1)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "DRAFT_NOT_REFINED"));
 }

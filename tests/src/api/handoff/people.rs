@@ -3,8 +3,8 @@
 use super::super::cases;
 use super::leads::{accept, lead, reassign, route};
 use super::{
-    CREATIVE, PROMPT, ROUTING, activate, claim, content, create, decide, deliver, director, get, handoffs, name,
-    permit, requester, routing, summary, triggered,
+    PROMPT, ROUTING, activate, claim, content, create, decide, deliver, director, get, handoffs, name, permit, ready,
+    requester, routing, summary, triggered,
 };
 use crate::support::{Caller, Suite, reason};
 use remit_api::handoff::v1 as pb;
@@ -57,8 +57,7 @@ async fn edit(caller: &Caller, id: &str) -> Result<pb::Handoff, Status> {
 }
 
 async fn a_stranger_stops_work_and_moves_none_of_it(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let (eve, carl) = (stranger(&suite), director(&suite));
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
@@ -85,8 +84,7 @@ async fn a_stranger_stops_work_and_moves_none_of_it(suite: Suite) {
 }
 
 async fn an_outsiders_override_is_named_and_counted(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let (eve, carl) = (stranger(&suite), director(&suite));
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;

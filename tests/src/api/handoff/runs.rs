@@ -1,10 +1,14 @@
 //! Runs: only with what is there and approved, and never into a gate under a hold.
 
 use super::super::cases;
-use super::super::registry::{approve_artifact, create_artifact};
+use super::super::registry::{
+    approve_artifact, create_artifact, create_model, create_version, decided, evaluate, models, transition,
+};
+use super::leads::{batch, lead, route, route_batches};
 use super::{
-    CREATIVE, GUARDRAIL, MODEL, PROMPT, STYLE_GUIDE, TASK, activate, claim, content, decide, deliver, director, get,
-    handoffs, listed, maker, name, permit, publish, requester, start, start_with, triggered, variants,
+    CREATIVE, GUARDRAIL, MODEL, PROMPT, ROUTING, STYLE_GUIDE, TASK, activate, claim, content, decide, deliver,
+    director, get, handoffs, listed, maker, name, permit, publish, ready, requester, start, start_with, triggered,
+    variants,
 };
 use crate::support::{Suite, eventually, reason};
 use remit_api::council::v1 as council;
@@ -16,13 +20,16 @@ use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::scoring::v1 as scoring;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::types::Stakes;
+use remit_api::wire::Mandated as _;
 use tonic::Code;
 
 cases! {
     a_run_starts_only_with_what_exists_and_is_approved: StartRun;
-    a_guardrail_that_was_withdrawn_since_is_not_published;
+    a_run_keeps_to_what_the_approval_requires: StartRun;
+    a_guardrail_that_was_withdrawn_since_is_neither_taken_in_nor_published;
     high_stakes_ask_for_their_version_tags_before_the_run: StartRun;
     a_held_gate_takes_no_variants: OverrideHandoff;
+    a_held_gate_routes_no_leads_on_any_path: RouteLead, RouteLeads;
     work_names_a_task_that_is_there: CreateHandoff;
 }
 
@@ -36,8 +43,7 @@ fn inputs() -> pb::RunInputs {
 }
 
 async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     triggered(&suite, "h").await;
     let draft = create_artifact(&suite, "draft", registry::ArtifactKind::Prompt).await;
     let missing = "artifacts/prompt/versions/9";
@@ -64,30 +70,72 @@ async fn a_run_starts_only_with_what_exists_and_is_approved(suite: Suite) {
     assert_eq!(running.state(), State::AiRunning);
 }
 
-async fn a_guardrail_that_was_withdrawn_since_is_not_published(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+async fn a_run_keeps_to_what_the_approval_requires(suite: Suite) {
+    ready(&suite).await;
+    let looser = create_artifact(&suite, "looser", registry::ArtifactKind::Guardrail).await;
+    approve_artifact(&suite, &looser).await;
+    create_model(&suite, "strict").await.unwrap();
+    let version = create_version(&suite, "strict", &[GUARDRAIL.to_owned()]).await;
+    evaluate(&suite, &version, true).await;
+    transition(&suite.admin(), &version, registry::ModelVersionState::Evaluating).await.unwrap();
+    let terms = registry::ApprovalTerms { required_artifacts: vec![GUARDRAIL.into()], ..Default::default() };
+    let approval = registry::TransitionModelVersionRequest {
+        purposes: vec!["tests".into()],
+        terms: Some(terms),
+        ..decided(&suite, &version, registry::ModelVersionState::Approved).await.bare()
+    };
+    let approval = suite.mandated("promote_model", "registry.versions.transition", approval);
+    models(&suite.admin()).transition_model_version(approval).await.unwrap();
+    let decisions = DecisionServiceClient::new(suite.admin().to("scoring"));
+    eventually("scoring permits the version", || async {
+        let check =
+            scoring::CheckTaskRequest { task: TASK.into(), model_version: version.clone(), ..Default::default() };
+        decisions.clone().check_task(check).await.unwrap().into_inner().verdict() == scoring::Verdict::Permit
+    })
+    .await;
+    triggered(&suite, "h").await;
+    let with = |guardrail: &str| pb::RunInputs {
+        model_version: version.clone(),
+        guardrail_version: guardrail.into(),
+        ..inputs()
+    };
+    for other in [looser.name.as_str(), ""] {
+        let refused = start_with(&suite, "h", with(other)).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "APPROVAL_CONDITION_UNMET"));
+        assert!(refused.message().contains(GUARDRAIL), "{}", refused.message());
+    }
+    assert_eq!(start_with(&suite, "h", with(GUARDRAIL)).await.unwrap().state(), State::AiRunning);
+}
+
+async fn a_guardrail_that_was_withdrawn_since_is_neither_taken_in_nor_published(suite: Suite) {
+    ready(&suite).await;
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
     let carl = director(&suite);
     claim(&carl, "h").await.unwrap();
     decide(&carl, "h", 1, [99.0; 3], "").await.unwrap();
+    triggered(&suite, "running").await;
+    start(&suite, "running", PROMPT).await.unwrap();
     let withdraw = registry::WithdrawArtifactVersionRequest {
         name: GUARDRAIL.into(),
         reason: "it lets health claims pass".into(),
         ..Default::default()
     };
     ArtifactServiceClient::new(suite.admin().to("registry")).withdraw_artifact_version(withdraw).await.unwrap();
-    let refused = publish(&suite, "h", "v01", &content(1, 1)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
-    // Whichever of the two hears of it first: the registry of the artifact, or scoring of what depends on it.
-    assert!(["ARTIFACT_NOT_APPROVED", "TASK_NOT_PERMITTED"].contains(&reason(&refused).as_str()), "{refused:?}");
+    // What was under way is not taken in, so that nobody reviews it for nothing.
+    let submit = pb::SubmitVariantsRequest { name: name("running"), variants: variants(1, 12), ..Default::default() };
+    let late = handoffs(&maker(&suite)).submit_variants(submit).await.unwrap_err();
+    for refused in [late, publish(&suite, "h", "v01", &content(1, 1)).await.unwrap_err()] {
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        // Whichever of the two hears of it first: the registry of the artifact, or scoring of what depends on it.
+        assert!(["ARTIFACT_NOT_APPROVED", "TASK_NOT_PERMITTED"].contains(&reason(&refused).as_str()), "{refused:?}");
+    }
     assert_eq!(get(&suite, "h").await.state(), State::Accepted);
+    assert_eq!(get(&suite, "running").await.state(), State::AiRunning);
 }
 
 async fn high_stakes_ask_for_their_version_tags_before_the_run(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     // Stricter than before: nobody has to agree.
     let mut client = super::gates(&suite.admin());
     let next = pb::CreateGateVersionRequest {
@@ -105,14 +153,10 @@ async fn high_stakes_ask_for_their_version_tags_before_the_run(suite: Suite) {
     assert_eq!(start(&suite, "h", PROMPT).await.unwrap().state(), State::AiRunning);
 }
 
-async fn a_held_gate_takes_no_variants(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
-    triggered(&suite, "h").await;
-    triggered(&suite, "later").await;
-    start(&suite, "h", PROMPT).await.unwrap();
+/// Holds a gate, and waits until scoring has heard of it.
+async fn hold(suite: &Suite, gate: &str) {
     let hold = council::Hold {
-        scope: Some(council::Scope { target: Some(council::scope::Target::Gate(CREATIVE.into())) }),
+        scope: Some(council::Scope { target: Some(council::scope::Target::Gate(gate.into())) }),
         reason: "complaints from two customers".into(),
         ..Default::default()
     };
@@ -124,13 +168,49 @@ async fn a_held_gate_takes_no_variants(suite: Suite) {
         let check = scoring::CheckTaskRequest {
             task: TASK.into(),
             model_version: MODEL.into(),
-            gate: CREATIVE.into(),
+            gate: gate.into(),
             ..Default::default()
         };
         let answer = decisions.clone().check_task(check).await.unwrap().into_inner();
         answer.reasons.iter().any(|reason| reason.code == "HOLD_ENGAGED")
     })
     .await;
+}
+
+async fn a_held_gate_routes_no_leads_on_any_path(suite: Suite) {
+    activate(&suite, ROUTING).await;
+    permit(&suite).await;
+    hold(&suite, ROUTING).await;
+    let hot = |id: &str| lead(id, Some(0.95), Some(0.95));
+    let one = route(&suite, hot("one")).await.unwrap();
+    let batches = vec![batch(1, vec![hot("two"), hot("three")]), batch(2, vec![hot("four")])];
+    let answers = route_batches(&suite, batches).await;
+    let routings: Vec<_> = std::iter::once(one).chain(answers.into_iter().flat_map(|answer| answer.routings)).collect();
+    assert_eq!(routings.len(), 4);
+    for routing in routings {
+        let sent = (routing.destination(), routing.state(), routing.owner.as_str());
+        assert_eq!(sent, (pb::Destination::Nurture, pb::RoutingState::Nurture, ""), "{}", routing.name);
+        let held = routing.denial_reasons.iter().any(|reason| reason.contains("HOLD_ENGAGED"));
+        assert!(held, "{:?}", routing.denial_reasons);
+        // Nor does somebody who is none of the gate's people send it past the hold alone.
+        let eve = suite.human("eve", &["operator"], &["legal"]);
+        let review = pb::ReviewRoutingRequest {
+            name: routing.name,
+            destination: pb::Destination::Sales.into(),
+            reason: Some(pb::Reason { code: pb::ReasonCode::Privacy.into(), text: String::new() }),
+            ..Default::default()
+        };
+        let proposed = super::routing(&eve).review_routing(review).await.unwrap().into_inner();
+        assert_eq!((proposed.state(), proposed.owner.as_str()), (pb::RoutingState::Held, ""), "{}", proposed.name);
+    }
+}
+
+async fn a_held_gate_takes_no_variants(suite: Suite) {
+    ready(&suite).await;
+    triggered(&suite, "h").await;
+    triggered(&suite, "later").await;
+    start(&suite, "h", PROMPT).await.unwrap();
+    hold(&suite, CREATIVE).await;
     let submit = pb::SubmitVariantsRequest { name: name("h"), variants: variants(1, 12), ..Default::default() };
     let refused = handoffs(&maker(&suite)).submit_variants(submit).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "HOLD_ENGAGED"));

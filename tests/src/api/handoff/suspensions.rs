@@ -1,7 +1,7 @@
 //! A suspension stops the clocks of a handoff, and no clock starts again by it.
 
 use super::super::cases;
-use super::{CREATIVE, PROMPT, activate, claim, deliver, director, get, handoffs, name, permit, summary, triggered};
+use super::{PROMPT, claim, deliver, director, get, handoffs, name, ready, summary, triggered};
 use crate::support::{Caller, Suite};
 use remit_api::handoff::v1 as pb;
 use remit_api::handoff::v1::HandoffState as State;
@@ -30,8 +30,7 @@ fn seconds(at: Option<prost_types::Timestamp>) -> i64 {
 }
 
 async fn a_review_goes_on_with_the_time_that_it_had_left(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let carl = director(&suite);
     triggered(&suite, "h").await;
     let offered = deliver(&suite, "h", 1, PROMPT).await;
@@ -64,8 +63,7 @@ async fn a_review_goes_on_with_the_time_that_it_had_left(suite: Suite) {
 }
 
 async fn what_was_late_stays_late_over_a_suspension(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let carl = director(&suite);
     triggered(&suite, "h").await;
     deliver(&suite, "h", 1, PROMPT).await;
@@ -88,8 +86,7 @@ async fn what_was_late_stays_late_over_a_suspension(suite: Suite) {
 }
 
 async fn a_suspension_does_not_give_a_handoff_its_whole_time_again(suite: Suite) {
-    activate(&suite, CREATIVE).await;
-    permit(&suite).await;
+    ready(&suite).await;
     let carl = director(&suite);
     triggered(&suite, "h").await;
     suite.advance(HOUR * 24 * 80).await;

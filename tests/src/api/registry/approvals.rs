@@ -187,8 +187,15 @@ async fn nobody_evaluates_a_version_of_their_own(suite: Suite) {
     };
     assert!(add(&suite.admin(), "own").await.self_reported);
     assert_eq!(refusal(by_mandate(&suite, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    // Another program of the same people has another name; whose it is must be known.
     let pipeline = suite.caller("pipeline", ActorKind::Service, &["operator"], &[]);
-    assert!(!add(&pipeline, "pipeline").await.self_reported);
+    let their_own = ["admin", "dara"].map(|maker| (maker, suite.acting_for("pipeline", &["operator"], maker)));
+    assert!(add(&pipeline, "anybodys").await.self_reported);
+    for (maker, pipeline) in &their_own {
+        assert!(add(pipeline, maker).await.self_reported, "{maker}");
+    }
+    assert_eq!(refusal(by_mandate(&suite, &name, ModelVersionState::Approved).await), "EVALUATION_REQUIRED");
+    assert!(!add(&suite.acting_for("pipeline", &["operator"], "eve"), "eves").await.self_reported);
     by_mandate(&suite, &name, ModelVersionState::Approved).await.unwrap();
 }
 

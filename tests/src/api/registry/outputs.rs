@@ -37,7 +37,7 @@ async fn tagged(suite: &Suite) -> (String, Vec<String>) {
     (approved(suite, "m", &names).await, names)
 }
 
-pub(super) fn output(version: &str, stakes: Stakes, content: &str) -> Output {
+pub(in crate::api) fn output(version: &str, stakes: Stakes, content: &str) -> Output {
     Output {
         asset_digest: digest::sha256(content.as_bytes()),
         model_version: version.into(),
@@ -49,7 +49,7 @@ pub(super) fn output(version: &str, stakes: Stakes, content: &str) -> Output {
     }
 }
 
-pub(super) async fn record(caller: &Caller, id: &str, output: Output) -> Result<Output, Status> {
+pub(in crate::api) async fn record(caller: &Caller, id: &str, output: Output) -> Result<Output, Status> {
     let request = RecordOutputRequest { output_id: id.into(), output: Some(output), ..Default::default() };
     outputs(caller).record_output(request).await.map(tonic::Response::into_inner)
 }

@@ -3,18 +3,20 @@
 use super::{create, decide, task};
 use crate::api::cases;
 use crate::api::registry::approvals::{approve_by, until};
+use crate::api::registry::outputs::{output, record};
 use crate::api::registry::{approve_artifact, create_artifact, create_model, create_version, evaluate, transition};
 use crate::support::{Suite, eventually};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::{ApprovalTerms, ArtifactKind, ModelVersionState, WithdrawArtifactVersionRequest};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
-use remit_api::types::AutonomyPattern;
+use remit_api::types::{AutonomyPattern, Stakes};
 use std::time::Duration;
 
 cases! {
     a_check_follows_an_approval_to_its_end;
     a_check_is_denied_with_the_artifact_that_was_withdrawn;
+    a_check_follows_the_outputs_of_a_day;
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -89,4 +91,41 @@ async fn a_check_is_denied_with_the_artifact_that_was_withdrawn(suite: Suite) {
         answer.verdict() == Verdict::Deny && answer.reasons.iter().any(named)
     })
     .await;
+}
+
+async fn a_check_follows_the_outputs_of_a_day(suite: Suite) {
+    let version = prepare(&suite, &[]).await;
+    let terms = ApprovalTerms { max_outputs_per_day: 3, time_zone: "Europe/Lisbon".into(), ..Default::default() };
+    approve_by(&suite, &version, terms).await.unwrap();
+    eventually("the approval is seen", || async { check(&suite, &version).await.verdict() == Verdict::Permit }).await;
+    let make = async |count: usize, from: &str| {
+        for n in 0..count {
+            record(&suite.platform(), &format!("{from}-{n}"), output(&version, Stakes::Low, "asset")).await.unwrap();
+        }
+    };
+    let seen = async |code: &str, wanted: ReasonEffect| {
+        eventually(code, || async { effect(&check(&suite, &version).await, code) == Some(wanted) }).await;
+        check(&suite, &version).await
+    };
+    make(3, "allowed").await;
+    let answer = seen("DAILY_OUTPUTS_REACHED", ReasonEffect::Restrict).await;
+    assert_eq!(answer.verdict(), Verdict::Permit);
+    assert_eq!(answer.obligations.unwrap().pattern(), AutonomyPattern::HumanInTheLoop);
+    make(3, "beyond").await;
+    let answer = seen("DAILY_OUTPUTS_EXCEEDED", ReasonEffect::Deny).await;
+    assert_eq!(answer.verdict(), Verdict::Deny);
+    // A new day by the clock of whoever checks, and then on record.
+    suite.advance(DAY).await;
+    let answer = check(&suite, &version).await;
+    assert_eq!((answer.verdict(), effect(&answer, "DAILY_OUTPUTS_EXCEEDED")), (Verdict::Permit, None));
+    suite.settle().await;
+    let entries = suite.entries("action = \"registry.versions.limit\"").await;
+    let limits = entries.iter().filter_map(|entry| entry.event.as_ref()).map(|event| {
+        let details: serde_json::Value = serde_json::from_str(&event.details_json).unwrap();
+        let limit = details.get("limit").and_then(|limit| limit.as_str()).unwrap_or_default().to_owned();
+        (limit, event.actor.as_ref().unwrap().subject.clone())
+    });
+    let by = |limit: &str, subject: &str| (limit.to_owned(), subject.to_owned());
+    let expected = [by("REACHED", "platform"), by("EXCEEDED", "platform"), by("", "remit-registry")];
+    assert_eq!(limits.collect::<Vec<_>>(), expected);
 }

@@ -65,10 +65,10 @@ async fn size(db: &Db) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn kept_waiting_by_another_program_on_sqlite() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let suite = Replicas::with(None, 1, Some(dir.path()), "");
+    let suite = Replicas::with(None, 1, Some(&dir.path().join("data")), "");
     let ledger = Arc::new(Ledger::default());
     let _running = suite.start_all().await;
-    let other = outside(&format!("sqlite:{}", dir.path().join("audit.db").display())).await;
+    let other = outside(&format!("sqlite:{}", dir.path().join("data/audit.db").display())).await;
     let writers = Writers::start(&suite, &ledger);
     for round in 0..ROUNDS {
         let goal = ledger.count() + round * 37 % 101 + 1;

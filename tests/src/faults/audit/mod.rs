@@ -19,7 +19,7 @@ use remit_api::types;
 use remit_audit::export_verify::{Beforehand, verify_export};
 use remit_core::{Actor, ActorKind, Tenant};
 use remit_runtime::Config;
-use remit_runtime::auth::Signer;
+use remit_runtime::auth::{Keyring, Signer};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -178,7 +178,6 @@ impl Replicas {
     fn with(database: Option<&str>, count: usize, data: Option<&Path>, more: &str) -> Self {
         let logs = tempfile::tempdir().expect("a temporary directory");
         let data = data.map_or_else(|| logs.path().join("data"), Path::to_owned);
-        std::fs::create_dir_all(&data).expect("a directory can be made");
         let mut toml = format!("[data]\ndir = \"{}\"\n[telemetry]\nlog = \"error\"\n{more}", data.display());
         if let Some(url) = database {
             toml += &format!("[database]\nurl = \"{url}\"\nconnections = 4\n");
@@ -206,9 +205,10 @@ impl Replicas {
             let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
             Bearer(format!("Bearer {token}").parse().expect("a token is a header value"))
         };
-        let services = Signer::services(&config).expect("a key of the suite's own");
+        let services = Keyring::open(&config, &["registry"]).expect("a key of the suite's own");
+        let registry = services.signer("registry").expect("the key of the registry");
         let (service, auditor) =
-            (bearer(&services, Actor::service("registry")), bearer(&signer, person("dpo", "auditor")));
+            (bearer(registry, Actor::service("registry")), bearer(&signer, person("dpo", "auditor")));
         Self { logs, replicas, bearer: service, auditor }
     }
 

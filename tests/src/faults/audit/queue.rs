@@ -16,13 +16,13 @@ const CALLS: usize = 40;
 async fn overload(database: Option<&str>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     // The least that can be configured: one batch of the greatest size.
-    let suite = Replicas::with(database, 1, Some(dir.path()), "[audit]\nmax_queued_events = 1000\n");
+    let suite = Replicas::with(database, 1, Some(&dir.path().join("data")), "[audit]\nmax_queued_events = 1000\n");
     let _running = suite.start_all().await;
     let ledger = Arc::new(Ledger::default());
     assert!(ledger.append(suite.client(0, &suite.bearer)).await, "{:?}", ledger.refusals());
 
     // While another holds the head row, a step is under way that cannot end.
-    let file = format!("sqlite:{}", dir.path().join("audit.db").display());
+    let file = format!("sqlite:{}", dir.path().join("data/audit.db").display());
     let other = outside(database.unwrap_or(&file)).await;
     let mut held = other.write().await.expect("a transaction");
     query("update log_heads set update_time = $1 where tenant_id = 'acme'")

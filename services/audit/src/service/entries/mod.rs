@@ -16,7 +16,7 @@ use crate::store::{damaged, prunings, tiles};
 use remit_api::audit::v1 as api;
 use remit_api::wire::range;
 use remit_core::name::EntryName;
-use remit_core::{Error, Result, Tenant};
+use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
 use remit_store::{Call, Order, Skipped, Tx, Value, filter};
@@ -90,11 +90,13 @@ impl Service {
     /// # Errors
     /// As [`Sender::admit`].
     async fn admit(&self, cx: &Cx, events: &mut [api::Event], field: impl Fn(usize) -> String) -> Result<()> {
-        let sender = Sender { actor: &cx.actor, service: cx.service };
+        let sender = Sender { actor: &cx.actor, service: cx.service, now: self.db.now() };
         for (at, event) in events.iter_mut().enumerate() {
             if let Err(error) = sender.admit(event, &field(at)) {
-                let resource = "entries".to_owned();
-                self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, Skipped::default()).await;
+                if error.kind() == Kind::PermissionDenied {
+                    let resource = "entries".to_owned();
+                    self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, Skipped::default()).await;
+                }
                 return Err(error);
             }
         }
@@ -104,8 +106,8 @@ impl Service {
     /// Records one event.
     ///
     /// # Errors
-    /// `PermissionDenied` (`SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER`, `ACTION_RESERVED`); as
-    /// [`Service::record_events`].
+    /// `PermissionDenied` (`SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER`, `ACTION_RESERVED`); `InvalidArgument`
+    /// (`TIME_OUT_OF_RANGE`); as [`Service::record_events`].
     pub(crate) async fn append(&self, cx: &Cx, request: api::AppendRequest) -> Result<api::AppendResponse> {
         let mut events = vec![request.event.unwrap_or_default()];
         self.admit(cx, &mut events, |_| "event".to_owned()).await?;

@@ -1,0 +1,302 @@
+//! What production may not have: looked for before anything is opened, and told all at once.
+
+use crate::auth::is_near;
+use crate::config::{Config, Mode, Server};
+use remit_core::{Error, Kind, Result};
+use remit_store::private;
+use secrecy::ExposeSecret as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What is wrong, by setting.
+#[derive(Default)]
+struct Problems(Vec<(String, String)>);
+
+impl Problems {
+    fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
+        self.0.push((field.into(), what.into()));
+    }
+
+    fn unless(&mut self, ok: bool, field: &str, what: &str) {
+        if !ok {
+            self.add(field, what);
+        }
+    }
+
+    fn check(&mut self, field: &str, looked: Result<()>) {
+        if let Err(error) = looked {
+            self.add(field, error.message());
+        }
+    }
+
+    /// A private key that must be there, and nobody else's to read.
+    fn key(&mut self, field: &str, path: &Path) {
+        if path.exists() {
+            self.check(field, private::check(path));
+        } else {
+            let what =
+                format!("{} is not there, and production makes no keys: make it with remit keys", path.display());
+            self.add(field, what);
+        }
+    }
+
+    /// A key set that must be there, and nobody else's to write: whoever does can sign.
+    fn key_set(&mut self, field: &str, source: &str) {
+        if source.contains("://") {
+            return;
+        }
+        let path = Path::new(source);
+        if !path.exists() {
+            self.add(field, format!("the key set {source} is not there: make it with remit keys jwks, or name a URL"));
+        }
+        // Whoever may write where it lies can put another in its place.
+        let above = path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+        let inside = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let all = above.map(Path::to_owned).into_iter().chain([path.to_owned()]).chain(inside);
+        for open in all.filter(|path| private::is_writable_by_others(path)) {
+            let what = format!("{} can be changed by others than its owner: chmod go-w it", open.display());
+            self.add(field, what);
+        }
+    }
+}
+
+/// Refuses a configuration that is for production and is not fit for it; any other passes.
+///
+/// # Errors
+/// `InvalidArgument` (`CONFIG_INVALID`) with a violation for each setting that is in the way, and what to do about it.
+pub fn check(config: &Config) -> Result<()> {
+    let found = if config.mode == Mode::Production { problems(config).0 } else { Vec::new() };
+    if found.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = found.iter().map(|(field, what)| format!("{field}: {what}")).collect();
+    let message = format!("mode is production, which cannot start like this: {}", lines.join("; "));
+    let error = Error::new(Kind::InvalidArgument, "CONFIG_INVALID", message);
+    Err(found.into_iter().fold(error, |error, (field, what)| error.with_violation(field, what)))
+}
+
+fn problems(config: &Config) -> Problems {
+    let mut found = Problems::default();
+    let (auth, server) = (&config.auth, &config.server);
+    found.unless(
+        !auth.development,
+        "auth.development",
+        "must be false: its keys are made for whoever starts the process",
+    );
+    let named = !auth.issuers.is_empty();
+    found.unless(named, "auth.issuers", "must name the organisation's identity provider, not the development issuer");
+    found.unless(
+        !config.clock.manual,
+        "clock.manual",
+        "must be false: times in the records must not be what somebody said",
+    );
+    found.unless(!config.clock.allow_manual, "clock.allow_manual", "must be false");
+    found.unless(
+        config.services().contains(&"council") || config.peers.contains_key("council"),
+        "peers.council",
+        "must be set, because this process does not run the council, which knows what tokens are revoked",
+    );
+    if !server.tls_terminated_by_proxy {
+        let clear = is_open_in_the_clear(server);
+        let remedy = "set server.tls_certificate and server.tls_key, or say by server.tls_terminated_by_proxy that \
+                      something else encrypts it";
+        found.unless(
+            !clear,
+            "server.listen",
+            &format!("{} is beyond this machine, in the clear: {remedy}", server.listen),
+        );
+        for (service, url) in config.peers.iter().filter(|(_, url)| is_clear(url)) {
+            let remedy = "use https, or say by server.tls_terminated_by_proxy that something else encrypts it";
+            found.add(format!("peers.{service}"), format!("{url} would be sent service tokens in the clear: {remedy}"));
+        }
+    }
+    if !server.tls_key.as_os_str().is_empty() {
+        found.key("server.tls_key", &server.tls_key);
+    }
+    for (at, issuer) in auth.issuers.iter().enumerate() {
+        found.key_set(&format!("auth.issuers[{at}].jwks"), &issuer.jwks);
+    }
+    keys(config, &mut found);
+    found.check("data.dir", private::check_directory(&config.data.dir));
+    if !auth.issuer_dir.as_os_str().is_empty() {
+        found.check("auth.issuer_dir", private::check_directory(&auth.issuer_dir));
+    }
+    found
+}
+
+/// The keys that the services of this process need, and no others.
+fn keys(config: &Config, found: &mut Problems) {
+    let (auth, services) = (&config.auth, config.services());
+    if auth.service_key.as_os_str().is_empty() {
+        found.add(
+            "auth.service_key",
+            "must name the keys of the services of this process: make them with remit keys new",
+        );
+    } else if auth.service_key.is_dir() {
+        for service in &services {
+            found.key("auth.service_key", &auth.service_key.join(format!("{service}.key")));
+        }
+    } else {
+        found.key("auth.service_key", &auth.service_key);
+    }
+    if !auth.service_jwks.is_empty() {
+        found.key_set("auth.service_jwks", &auth.service_jwks);
+    } else if services.len() < remit_core::SERVICES.len() {
+        found
+            .add("auth.service_jwks", "must name the public keys of all services, as other processes run some of them");
+    }
+    if services.contains(&"council") {
+        found.key("mandates.key", &config.mandate_key());
+    }
+    found.key_set("mandates.jwks", &config.mandate_jwks());
+    if services.contains(&"audit") {
+        let or = |named: &PathBuf, own: &str| {
+            if named.as_os_str().is_empty() { config.data.dir.join(own) } else { named.clone() }
+        };
+        found.key("audit.signing_key", &or(&config.audit.signing_key, "audit-signing.pem"));
+        if config.audit.master_keys.expose_secret().is_empty() {
+            found.key("audit.master_keys_file", &or(&config.audit.master_keys_file, "audit-master.keys"));
+        }
+    }
+}
+
+/// Whether what is sent to a URL leaves this machine in the clear.
+fn is_clear(url: &str) -> bool {
+    !reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https" || is_near(&url))
+}
+
+/// Whether other machines reach the address without TLS, and nothing says that something else encrypts it.
+pub fn is_open_in_the_clear(server: &Server) -> bool {
+    server.tls_certificate.as_os_str().is_empty() && !server.tls_terminated_by_proxy && !stays_here(&server.listen)
+}
+
+/// Whether nobody on another machine reaches the address; none at all is no address.
+pub fn stays_here(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    listen.is_empty() || host == "localhost" || listen.parse::<SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::auth::keyfile;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn fields(config: &Config) -> Vec<String> {
+        let error = check(config).unwrap_err();
+        assert_eq!(error.reason(), "CONFIG_INVALID");
+        for found in error.violations() {
+            assert!(error.message().contains(&format!("{}: {}", found.field, found.description)), "{error}");
+        }
+        error.violations().iter().map(|found| found.field.clone()).collect()
+    }
+
+    #[test]
+    fn production_says_all_that_is_in_the_way_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+        let toml = format!(
+            "mode = \"production\"\ndata.dir = {:?}\nserver.listen = \"0.0.0.0:7420\"\nserver.only = [\"audit\", \"council\"]\n\
+             clock.manual = true\nclock.allow_manual = true\npeers.kpi = \"http://127.0.0.1:1@kpi:7420\"\n",
+            data.display().to_string()
+        );
+        let config = Config::from_toml(&toml).unwrap();
+        let wanted = [
+            "auth.development",
+            "auth.issuers",
+            "clock.manual",
+            "clock.allow_manual",
+            "server.listen",
+            "peers.kpi",
+            "auth.service_key",
+            "auth.service_jwks",
+            "mandates.key",
+            "mandates.jwks",
+            "audit.signing_key",
+            "audit.master_keys_file",
+            "data.dir",
+        ];
+        assert_eq!(fields(&config), wanted);
+        let development = Config::from_toml(&toml.replace("production", "development")).unwrap();
+        assert!(check(&development).is_ok(), "in development all of this is allowed");
+    }
+
+    #[test]
+    fn production_starts_with_keys_of_its_own_that_nobody_else_can_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let keys = ["services/kpi.key", "tls.key"];
+        for key in keys {
+            keyfile::read_or_make(&path(key), "made").unwrap();
+        }
+        let sets = ["idp.json", "council.json", "services.json"];
+        for set in sets {
+            fs::write(path(set), "{\"keys\": []}").unwrap();
+            fs::set_permissions(path(set), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let toml = format!(
+            "mode = \"production\"\n[data]\ndir = {:?}\n[server]\nlisten = \"0.0.0.0:7420\"\nonly = [\"kpi\"]\n\
+             tls_certificate = \"c.pem\"\ntls_key = {:?}\n[auth]\ndevelopment = false\nservice_key = {:?}\nservice_jwks = {:?}\n\
+             [mandates]\njwks = {:?}\n[peers]\naudit = \"https://audit:7420\"\nkpi = \"http://[::1]:1\"\n\
+             [[auth.issuers]]\nissuer = \"i\"\njwks = {:?}\n",
+            path("data"),
+            path(keys[1]),
+            path("services"),
+            path(sets[2]),
+            path(sets[1]),
+            path(sets[0])
+        );
+        let config = Config::from_toml(&toml).unwrap();
+        check(&config).unwrap();
+        for (file, mode, field) in [
+            (keys[0], 0o640, "auth.service_key"),
+            (keys[1], 0o604, "server.tls_key"),
+            (sets[0], 0o666, "auth.issuers[0].jwks"),
+            (sets[1], 0o664, "mandates.jwks"),
+            (sets[2], 0o646, "auth.service_jwks"),
+        ] {
+            let before = fs::metadata(path(file)).unwrap().permissions();
+            fs::set_permissions(path(file), fs::Permissions::from_mode(mode)).unwrap();
+            if mode != 0o640
+                || fs::metadata(path(file)).is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) != 0)
+            {
+                assert_eq!(fields(&config), [field]);
+            }
+            fs::set_permissions(path(file), before).unwrap();
+        }
+        // A set in a directory is as safe as the directory, and as each of its files.
+        let folder = path("sets");
+        fs::create_dir(&folder).unwrap();
+        fs::copy(path(sets[2]), folder.join("all.json")).unwrap();
+        let apart = toml.replace(&format!("{:?}", path(sets[2])), &format!("{folder:?}"));
+        let apart = Config::from_toml(&apart).unwrap();
+        for (open, safe, unsafe_) in [(folder.clone(), 0o755, 0o777), (folder.join("all.json"), 0o644, 0o664)] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(unsafe_)).unwrap();
+            assert!(fields(&apart).iter().all(|field| field == "auth.service_jwks"), "{}", open.display());
+            fs::set_permissions(&open, fs::Permissions::from_mode(safe)).unwrap();
+        }
+        check(&apart).unwrap();
+        fs::remove_file(path(keys[0])).unwrap();
+        assert_eq!(fields(&config), ["auth.service_key"]);
+        let clear = toml.replace("https://audit", "http://audit").replace("tls_certificate = \"c.pem\"\n", "");
+        let clear = clear.lines().filter(|line| !line.starts_with("tls_key")).collect::<Vec<_>>().join("\n");
+        assert_eq!(fields(&Config::from_toml(&clear).unwrap()), ["server.listen", "peers.audit", "auth.service_key"]);
+        let said = clear.replace("[auth]\n", "tls_terminated_by_proxy = true\n[auth]\n");
+        assert_eq!(fields(&Config::from_toml(&said).unwrap()), ["auth.service_key"]);
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known_by_what_it_is_and_not_how_it_begins() {
+        for here in ["127.0.0.1:7420", "127.9.9.9:0", "[::1]:7420", "localhost:1", ""] {
+            assert!(stays_here(here), "{here}");
+        }
+        for beyond in ["0.0.0.0:7420", "[::]:7420", "127.0.0.1.evil.example:1", "localhost.example:1", "10.0.0.1:1"] {
+            assert!(!stays_here(beyond), "{beyond}");
+        }
+    }
+}
