@@ -203,7 +203,7 @@ fn subjects(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         }
         code += &format!(
             "impl crate::wire::Subjects for {path} {{\n    \
-             fn settle(&mut self, at: crate::wire::At<'_>, found: &mut Vec<crate::validate::Violation>) {{\n{lines}    }}\n}}\n"
+             fn settle(&mut self, at: crate::wire::At<'_>, found: &mut Vec<remit_core::FieldViolation>) {{\n{lines}    }}\n}}\n"
         );
     }
     Ok(code)

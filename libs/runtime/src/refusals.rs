@@ -1,7 +1,7 @@
 //! What the layers refuse before any handler is on record too: who tried without being allowed to, and from where with
 //! tokens that are none. The metric `remit.refusals` counts each; [`Sampler`] says which get an entry.
 
-use crate::auth::{Identity, Method};
+use crate::auth::{Identity, Method, Speaker};
 use crate::context::{self, Peer};
 use crate::cx::Recorder;
 use crate::sampling::{Sampler, Sort};
@@ -17,37 +17,6 @@ use tokio_util::task::TaskTracker;
 
 /// The action of the entries of refused tokens.
 const TOKENS: &str = "system.tokens.refuse";
-
-/// Who a token speaks for that was refused although its signature is right. It travels as the source of the error, so
-/// that it can be recorded and is never sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Speaker {
-    /// The tenant whose log tells of it: one that the issuer may speak for.
-    pub(crate) tenant: Tenant,
-    /// The `iss` of the token.
-    pub(crate) issuer: String,
-    /// The subject, empty if the token names none that can be shown.
-    pub(crate) subject: String,
-}
-
-impl Speaker {
-    /// Of a token that was verified and does not count all the same.
-    pub(crate) fn of(identity: &Identity) -> Self {
-        Self {
-            tenant: identity.tenant.clone(),
-            issuer: identity.issuer.clone(),
-            subject: identity.actor.subject.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Speaker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a token of {} for {} in {}", self.issuer, self.subject, self.tenant)
-    }
-}
-
-impl std::error::Error for Speaker {}
 
 /// Records refusals in the databases of the services of this process.
 #[derive(Clone)]

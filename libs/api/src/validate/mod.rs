@@ -18,6 +18,7 @@ use plan::{FieldPlan, MessagePlan, plan_of};
 use prost::bytes::Bytes;
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+use remit_core::FieldViolation;
 use std::collections::HashSet;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -86,11 +87,13 @@ pub fn settle<M: Message + Name + Subjects>(message: &mut M) -> Result<(), Statu
     if !M::NAME.ends_with("Request") {
         return Ok(());
     }
-    let mut found = Vec::new();
-    message.settle(At::default(), &mut found);
-    if found.is_empty() {
+    let mut unfit = Vec::new();
+    message.settle(At::default(), &mut unfit);
+    if unfit.is_empty() {
         return Ok(());
     }
+    let violation = |unfit: FieldViolation| Violation { field: unfit.field, description: unfit.description };
+    let mut found: Vec<Violation> = unfit.into_iter().map(violation).collect();
     let dynamic = crate::pool().get_message_by_name(&M::full_name());
     let dynamic =
         dynamic.and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok());

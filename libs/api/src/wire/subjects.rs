@@ -1,6 +1,6 @@
 //! The subjects in a request: every field that the contract marks with `(remit.options.v1.subject)`.
 
-use crate::validate::Violation;
+use remit_core::FieldViolation;
 use remit_core::subject::canonical;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::fmt;
 pub trait Subjects {
     /// Brings every subject in it into canonical form, and adds to `found` those that have none. An empty one stays
     /// empty: whether it may be is for the other rules of its field.
-    fn settle(&mut self, at: At<'_>, found: &mut Vec<Violation>) {
+    fn settle(&mut self, at: At<'_>, found: &mut Vec<FieldViolation>) {
         let _ = (at, found);
     }
 }
@@ -50,26 +50,26 @@ impl fmt::Display for At<'_> {
 }
 
 /// Brings one subject into canonical form.
-pub(crate) fn subject(text: &mut String, at: At<'_>, found: &mut Vec<Violation>) {
+pub(crate) fn subject(text: &mut String, at: At<'_>, found: &mut Vec<FieldViolation>) {
     if text.is_empty() {
         return;
     }
     match canonical(text) {
         Ok(Cow::Borrowed(_)) => {}
         Ok(Cow::Owned(form)) => *text = form,
-        Err(rule) => found.push(Violation { field: at.to_string(), description: rule.to_owned() }),
+        Err(rule) => found.push(FieldViolation { field: at.to_string(), description: rule.to_owned() }),
     }
 }
 
 /// Brings a list of subjects into canonical form, in which nobody may stand twice.
-pub(crate) fn subjects(list: &mut [String], at: At<'_>, found: &mut Vec<Violation>) {
+pub(crate) fn subjects(list: &mut [String], at: At<'_>, found: &mut Vec<FieldViolation>) {
     for (item, text) in list.iter_mut().enumerate() {
         subject(text, at.item(item), found);
     }
     let mut seen = BTreeSet::new();
     if let Some(item) = list.iter().position(|text| !seen.insert(text.as_str())) {
         let description = "must not be somebody of an earlier item".to_owned();
-        found.push(Violation { field: at.item(item).to_string(), description });
+        found.push(FieldViolation { field: at.item(item).to_string(), description });
     }
 }
 

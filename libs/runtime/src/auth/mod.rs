@@ -9,6 +9,7 @@ mod keyring;
 mod keys;
 mod permissions;
 mod sources;
+mod speaker;
 mod tokens;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use keyring::Keyring;
 pub(crate) use keys::KeySet;
 pub use permissions::{Method, Methods};
 pub(crate) use sources::is_near;
+pub(crate) use speaker::Speaker;
 pub use tokens::{Authenticator, Identity, Signers};
 
 /// The role that only identities of the suite itself can have.

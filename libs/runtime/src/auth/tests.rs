@@ -217,7 +217,7 @@ async fn an_issuer_speaks_only_for_its_kinds() {
 
 /// Tenant, issuer and subject of a refused token, as its record tells them.
 fn speaker(error: &remit_core::Error) -> Option<(String, String, String)> {
-    let speaker = std::error::Error::source(error)?.downcast_ref::<crate::refusals::Speaker>()?;
+    let speaker = std::error::Error::source(error)?.downcast_ref::<Speaker>()?;
     Some((speaker.tenant.to_string(), speaker.issuer.clone(), speaker.subject.clone()))
 }
 

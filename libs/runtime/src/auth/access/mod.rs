@@ -10,8 +10,8 @@ mod known;
 #[cfg(test)]
 mod tests;
 
+use super::speaker::Speaker;
 use super::tokens::{Authenticator, Identity};
-use crate::refusals::Speaker;
 use crate::{Channel, Config, Peers};
 use follow::Follower;
 use http::HeaderMap;
