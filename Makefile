@@ -35,7 +35,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/deny
 	$(TOOLS)/cargo-machete
 
-bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read --entries 10000000"; never part of CI's verdict
+bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read overload --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
 	cargo bench --locked -p remit-tests --bench remit --no-run
 	REMIT_POSTGRES_DURABLE=1 .ci/postgres run cargo bench --locked -p remit-tests --bench remit -- $(ARGS)

@@ -1,7 +1,11 @@
 //! What belongs to the call in progress: its trace and its deadline, carried by the task.
 
+use remit_core::Tenant;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 /// A position in a distributed trace, as in the W3C header `traceparent`.
@@ -65,6 +69,52 @@ impl fmt::Display for Trace {
 /// none. Behind a proxy it is the proxy: what a header says of addresses is a claim of whoever sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// What a connection has shown so far, among the extensions of the requests that came through it: where connections are
+/// too many, those go first of which nothing is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing(Arc<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    called: AtomicBool,
+    tenant: Mutex<Option<Tenant>>,
+}
+
+impl Standing {
+    /// A call came.
+    pub(crate) fn called(&self) {
+        self.0.called.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any call came.
+    pub(crate) fn has_called(&self) -> bool {
+        self.0.called.load(Ordering::Relaxed)
+    }
+
+    /// Somebody of `tenant` has shown a valid token; the first one counts, while none took it back.
+    pub(crate) fn known(&self, tenant: &Tenant) {
+        let mut shown = self.0.tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_none() {
+            *shown = Some(tenant.clone());
+        }
+    }
+
+    /// What was shown counts no longer.
+    pub(crate) fn forget(&self) {
+        *self.0.tenant.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The tenant of whoever has shown a valid token.
+    pub(crate) fn tenant(&self) -> Option<Tenant> {
+        self.0.tenant.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether anybody has.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.tenant.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
 
 /// The call that the current task works for.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 //!
 //! It owns no table and knows no service: a binary passes the services in.
 
+mod address;
 pub mod auth;
 pub mod clock;
 pub mod config;

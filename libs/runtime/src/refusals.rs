@@ -1,6 +1,7 @@
 //! What the layers refuse before any handler is on record too: who tried without being allowed to, and from where with
 //! tokens that are none. The metric `remit.refusals` counts each; [`Sampler`] says which get an entry.
 
+use crate::address::block;
 use crate::auth::{Identity, Method, Speaker};
 use crate::context::{self, Peer};
 use crate::cx::Recorder;
@@ -62,12 +63,12 @@ impl Refusals {
     /// Records that the token of a call was refused, in the background: in the log of the tenant that it names if its
     /// signature was right, else in that of the installation.
     pub(crate) fn unknown(&self, peer: Option<Peer>, method: Option<&Method>, error: &Error) {
-        // That an issuer's keys cannot be reached says nothing of the caller.
-        if error.kind() != Kind::Unauthenticated {
+        // That an issuer's keys cannot be reached says nothing of the caller; that too many bad tokens came before does.
+        if error.kind() != Kind::Unauthenticated && error.reason() != "TOKEN_RATE" {
             return;
         }
         let speaker = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref::<Speaker>);
-        let block = peer.map_or_else(|| "local".to_owned(), |peer| block(peer.0.ip()));
+        let block = peer.map_or_else(|| "local".to_owned(), |peer| shown_block(peer.0.ip()));
         let tenant = speaker.map_or_else(|| self.security.clone(), |speaker| speaker.tenant.clone());
         let sort = Sort { tenant, who: block, what: String::new(), reason: error.reason() };
         let Some(skipped) = self.sampler.take(&sort, Instant::now()) else { return };
@@ -162,13 +163,10 @@ async fn record_token(db: &Db, sort: Sort, details: TokenRefused) {
 }
 
 /// What one client cannot easily change about its address: the address itself, of IPv6 the network of 64 bits.
-fn block(address: IpAddr) -> String {
-    match address.to_canonical() {
+fn shown_block(address: IpAddr) -> String {
+    match block(address) {
         IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
+        IpAddr::V6(network) => format!("{network}/64"),
     }
 }
 
@@ -185,7 +183,7 @@ mod tests {
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
             ("::1", "::/64"),
         ] {
-            assert_eq!(block(address.parse().unwrap()), wanted);
+            assert_eq!(shown_block(address.parse().unwrap()), wanted);
         }
     }
 

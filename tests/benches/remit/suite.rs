@@ -67,15 +67,21 @@ pub struct Bench {
 const LONG: Duration = Duration::from_secs(12 * 3_600);
 
 impl Bench {
-    /// Starts all services in this process.
+    /// Starts all services in this process, without limits: what is measured is what they can.
     pub async fn start(engine: Engine) -> Self {
+        let limits = "rate_per_tenant = 0\nrate_per_subject = 0\nsearches = 1000\nsearches_per_tenant = 1000\n";
+        Self::start_with(engine, &format!("max_streams = 1000\n[limits]\n{limits}")).await
+    }
+
+    /// The same with more in the section `[server]`, and after it.
+    pub async fn start_with(engine: Engine, more: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("remit-bench").tempdir_in(scratch()).unwrap();
         let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await.unwrap().unwrap()),
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\nmax_streams = 1000\n[telemetry]\nlog = \"{LOG}\"\n",
+            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n{more}[telemetry]\nlog = \"{LOG}\"\n",
             dir.path().join("data").display()
         );
         if let Some(database) = &database {
@@ -91,8 +97,18 @@ impl Bench {
         Self { addr, running, signer, tenant, _database: database, dir }
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// A connection of its own for an actor.
     pub async fn connect(&self, subject: &str, kind: ActorKind, role: &str) -> Connection {
+        self.connect_as(&self.tenant, subject, kind, role).await
+    }
+
+    /// The same of another tenant.
+    pub async fn connect_as(&self, tenant: &Tenant, subject: &str, kind: ActorKind, role: &str) -> Connection {
         let actor = Actor {
             subject: subject.to_owned(),
             kind,
@@ -100,7 +116,7 @@ impl Bench {
             role_groups: Vec::new(),
             on_behalf_of: None,
         };
-        self.bearing(&self.signer.token(&self.tenant, &actor, LONG).unwrap()).await
+        self.bearing(&self.signer.token(tenant, &actor, LONG).unwrap()).await
     }
 
     async fn bearing(&self, token: &str) -> Connection {

@@ -18,6 +18,7 @@ mod council_records;
 mod handoff;
 mod identity;
 mod kpi;
+mod limits;
 mod mandates;
 mod registry;
 mod scoring;
@@ -75,6 +76,7 @@ const ALL: &[&[Case]] = &[
     access::CASES,
     audit::CASES,
     identity::CASES,
+    limits::CASES,
     scoring::tasks::CASES,
     scoring::plans::CASES,
     scoring::policies::CASES,

@@ -18,11 +18,11 @@ mod key_tests;
 mod tests;
 
 pub use access::token_time;
-pub(crate) use access::{Access, Entrance};
+pub(crate) use access::{Access, Admitted, Entrance};
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub use keyring::Keyring;
 pub(crate) use keys::KeySet;
-pub use permissions::{Method, Methods};
+pub use permissions::{Method, Methods, Priority};
 pub(crate) use sources::is_near;
 pub(crate) use speaker::Speaker;
 pub use tokens::{Authenticator, Identity, Signers};

@@ -4,6 +4,19 @@ use prost_reflect::{DescriptorPool, ReflectMessage as _, Value};
 use remit_core::{Actor, ActorKind, Error, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Which calls get through when much is asked at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// One of many.
+    Ordinary,
+    /// Asks whether AI may act, or what is stopped.
+    Check,
+    /// Stops AI.
+    Stop,
+    /// Reads much; few at once.
+    Search,
+}
+
 /// One method and who may call it.
 #[derive(Debug)]
 pub struct Method {
@@ -15,6 +28,10 @@ pub struct Method {
     pub kinds: Vec<ActorKind>,
     /// Whether requests or responses are streamed.
     pub streaming: bool,
+    /// Whether requests are streamed.
+    pub client_streaming: bool,
+    /// What is refused first, and what last, when much is asked at once.
+    pub priority: Priority,
     /// Whether it only reads.
     pub read: bool,
     /// Whether it is on record although it only reads.
@@ -55,21 +72,24 @@ impl Methods {
                 let options = method.options();
                 let level = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
                 let read = level == Some(1);
-                if !read && policy.2 {
+                if !read && policy.recorded {
                     let what = format!("{name} changes state and leaves an entry anyway: recorded is for reads");
                     return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
                 }
-                if !read && policy.1.is_empty() {
+                if !read && policy.kinds.is_empty() {
                     let what = format!("{name} changes state and its method_policy lists no actor_kinds");
                     return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
                 }
-                let granted = roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.0)));
+                let granted =
+                    roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.permission)));
                 let entry = Method {
-                    permission: leak(&policy.0),
-                    kinds: policy.1,
+                    permission: leak(&policy.permission),
+                    kinds: policy.kinds,
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
+                    client_streaming: method.is_client_streaming(),
+                    priority: policy.priority,
                     read,
-                    recorded: policy.2,
+                    recorded: policy.recorded,
                     roles: granted.map(|(role, _)| role.clone()).collect(),
                     name,
                 };
@@ -144,7 +164,15 @@ fn leak(permission: &str) -> &'static str {
     new
 }
 
-fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<(String, Vec<ActorKind>, bool)> {
+/// What the annotation of a method says.
+struct Policy {
+    permission: String,
+    kinds: Vec<ActorKind>,
+    priority: Priority,
+    recorded: bool,
+}
+
+fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<Policy> {
     let extension = pool.get_extension_by_name("remit.options.v1.method_policy")?;
     let options = method.options();
     if !options.has_extension(&extension) {
@@ -165,8 +193,14 @@ fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Op
             })
             .collect()
     })?;
+    let priority = match policy.get_field_by_name("priority")?.as_enum_number() {
+        Some(1) => Priority::Check,
+        Some(2) => Priority::Stop,
+        Some(3) => Priority::Search,
+        _ => Priority::Ordinary,
+    };
     let recorded = policy.get_field_by_name("recorded")?.as_bool()?;
-    (permission.split('.').count() == 3).then_some((permission, kinds, recorded))
+    (permission.split('.').count() == 3).then_some(Policy { permission, kinds, priority, recorded })
 }
 
 fn is_pattern(pattern: &str) -> bool {
@@ -192,7 +226,23 @@ fn matches(pattern: &str, permission: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    #![allow(clippy::unwrap_used)]
+    use super::{Methods, Priority, matches};
+    use crate::config::Config;
+
+    #[test]
+    fn what_stops_and_what_checks_is_marked() {
+        let methods = Methods::new(remit_api::pool(), &Config::from_toml("").unwrap().roles).unwrap();
+        let of = |path: &str| methods.get(path).unwrap().priority;
+        assert_eq!(of("/remit.council.v1.HoldService/EngageHold"), Priority::Stop);
+        assert_eq!(of("/remit.council.v1.HoldService/ListHolds"), Priority::Check);
+        assert_eq!(of("/remit.scoring.v1.DecisionService/CheckTask"), Priority::Check);
+        assert_eq!(of("/remit.audit.v1.AuditService/Search"), Priority::Search);
+        assert_eq!(of("/remit.scoring.v1.TaskService/ListTasks"), Priority::Ordinary);
+        // A reserve for everything is none, and one for readers is taken by them.
+        let stops: Vec<_> = methods.iter().filter(|method| method.priority == Priority::Stop).collect();
+        assert!(stops.len() < 10 && stops.iter().all(|method| !method.read));
+    }
 
     #[test]
     fn a_star_stands_for_one_part_and_at_the_end_for_the_rest() {

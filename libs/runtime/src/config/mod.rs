@@ -11,6 +11,7 @@ use remit_core::{Error, Kind, Result};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// The defaults, with a comment on every setting.
@@ -26,6 +27,8 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub server: Server,
+    pub limits: Limits,
+    pub operations: Operations,
     pub auth: Auth,
     pub mandates: MandateKeys,
     pub roles: BTreeMap<String, Vec<String>>,
@@ -80,8 +83,16 @@ pub struct Server {
     pub tls_key: PathBuf,
     pub tls_terminated_by_proxy: bool,
     pub cors_origins: Vec<String>,
+    pub reflection: bool,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub proxies: Vec<IpAddr>,
+    pub handshake_timeout: Span,
+    pub first_call_timeout: Span,
+    pub body_timeout: Span,
     pub max_streams: u32,
     pub max_calls: usize,
+    pub max_open_streams: usize,
     pub connection_age: Span,
     pub connection_age_grace: Span,
     pub keepalive_interval: Span,
@@ -91,6 +102,34 @@ pub struct Server {
     pub stream_deadline_max: Span,
     pub drain_delay: Span,
     pub drain_timeout: Span,
+}
+
+/// The section `[limits]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub calls_per_tenant: usize,
+    pub calls_per_subject: usize,
+    pub streams_per_tenant: usize,
+    pub streams_per_subject: usize,
+    pub rate_per_tenant: u32,
+    pub rate_per_subject: u32,
+    pub burst: Span,
+    pub searches: usize,
+    pub searches_per_tenant: usize,
+    pub reserved_calls: usize,
+    pub bad_tokens_per_address: u32,
+    pub open_calls_per_address: usize,
+}
+
+/// The section `[operations]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Operations {
+    pub listen: String,
+    pub metrics: bool,
 }
 
 /// The section `[auth]`.
@@ -291,6 +330,7 @@ impl Config {
         )?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
+        self.check_bounds()?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
         need(!self.auth.audience.is_empty(), "auth.audience", "must not be empty")?;
@@ -319,6 +359,43 @@ impl Config {
         need(deny_after >= stale_after, "scoring.deny_after", "must be at least scoring.stale_after")?;
         for poll in [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll)] {
             need(poll.1.get().as_millis() >= 10, poll.0, "must be at least 10ms")?;
+        }
+        Ok(())
+    }
+
+    /// What a server may be asked for at once, and how long it waits.
+    fn check_bounds(&self) -> Result<()> {
+        let (server, limits) = (&self.server, &self.limits);
+        let counts = [
+            ("server.max_connections", server.max_connections),
+            ("server.max_connections_per_address", server.max_connections_per_address),
+            ("server.max_open_streams", server.max_open_streams),
+            ("limits.calls_per_tenant", limits.calls_per_tenant),
+            ("limits.calls_per_subject", limits.calls_per_subject),
+            ("limits.streams_per_tenant", limits.streams_per_tenant),
+            ("limits.streams_per_subject", limits.streams_per_subject),
+            ("limits.searches", limits.searches),
+            ("limits.searches_per_tenant", limits.searches_per_tenant),
+            ("limits.open_calls_per_address", limits.open_calls_per_address),
+        ];
+        for (field, count) in counts {
+            if !(1..=1_000_000).contains(&count) {
+                return Err(invalid(field, "must be 1 to 1000000"));
+            }
+        }
+        let waits = [
+            ("server.handshake_timeout", server.handshake_timeout),
+            ("server.first_call_timeout", server.first_call_timeout),
+            ("server.body_timeout", server.body_timeout),
+            ("limits.burst", limits.burst),
+        ];
+        for (field, wait) in waits {
+            if wait.get().as_millis() < 10 {
+                return Err(invalid(field, "must be at least 10ms"));
+            }
+        }
+        if !self.operations.listen.is_empty() && self.operations.listen == server.listen {
+            return Err(invalid("operations.listen", "must not be server.listen; empty, it is the same port"));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The response body of a call: what the layers still owe after the headers.
 
+use super::limits::Ticket;
 use super::metrics::CallMetrics;
+use super::strangers::Opened;
 use super::{Ended, deadline, panicked, shutting_down};
 use crate::context::{SCOPE, Scope};
 use crate::status::to_status;
@@ -22,8 +24,9 @@ pub(crate) struct Finish {
     pub metrics: CallMetrics,
     pub method: String,
     pub began: Instant,
-    /// Held until the call is over: the process's bound of calls in progress.
-    pub permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// Held until the call is over: its place among those with a token, or without.
+    pub ticket: Option<Ticket>,
+    pub opened: Option<Opened>,
     /// Ready when the caller of a stream may no longer have it, with the reason.
     pub over: Option<BoxFuture<'static, Error>>,
     pub done: bool,
@@ -34,7 +37,8 @@ impl Finish {
         if !std::mem::replace(&mut self.done, true) {
             let took: Duration = self.began.elapsed();
             self.metrics.end(&self.method, code, took);
-            self.permit.take();
+            self.ticket.take();
+            self.opened.take();
             self.over.take();
             tracing::debug!(method = self.method, code = ?code, took_us = took.as_micros() as u64, "call ended");
         }

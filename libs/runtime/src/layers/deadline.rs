@@ -2,7 +2,7 @@
 
 use crate::config::Server;
 use http::HeaderMap;
-use remit_core::{Error, Kind};
+use remit_core::{Error, Kind, Result};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -65,6 +65,17 @@ pub(crate) fn exceeded() -> Error {
         "DEADLINE_EXCEEDED",
         "the deadline passed before the answer was ready; a mutation may have happened: repeat it with the same request id",
     )
+}
+
+/// What `work` gives, if that is before the deadline.
+///
+/// # Errors
+/// `DeadlineExceeded` (`DEADLINE_EXCEEDED`).
+pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T> {
+    match deadline {
+        Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| exceeded()),
+        None => Ok(work.await),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Identity for plain HTTP routes: the same tokens and permissions as gRPC.
 
-use crate::auth::{Entrance, Identity, Methods};
+use super::door::{Door, Way};
+use super::limits::Sort;
+use crate::auth::{Identity, Methods, Priority};
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::refusals::Refusals;
 use crate::status;
@@ -52,29 +54,31 @@ impl HttpCaller {
 /// What [`verify`] needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    pub entrance: Entrance,
+    pub door: Arc<Door>,
     pub methods: Arc<Methods>,
     pub refusals: Refusals,
 }
 
-/// Refuses a request without a valid token; else puts an [`HttpCaller`] into its extensions.
+/// Refuses a request without a valid token, or beyond a limit; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
     // Pages have traces too, so that what is recorded of them can be told from each other.
     let scope = Scope { trace: Trace::begin(), deadline: None };
     let answer = async move {
-        match gate.entrance.verify(request.headers(), None).await {
-            Ok(standing) => {
-                let verified = standing.verified;
-                let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
-                request.extensions_mut().insert(HttpCaller { tenant, actor, verified, peer, gate });
-                next.run(request).await
-            }
+        let (way, peer) = (Way::of(request.extensions()), request.extensions().get::<Peer>().copied());
+        let verified = match gate.door.verify(request.headers(), &way, None).await {
+            Ok(admitted) => admitted.verified,
             Err(error) => {
                 gate.refusals.unknown(peer, None, &error);
-                problem(error)
+                return problem(error);
             }
-        }
+        };
+        let _ticket = match gate.door.admit(&verified.1, Priority::Ordinary, Sort::Call, "HTTP") {
+            Ok(ticket) => ticket,
+            Err(error) => return problem(error),
+        };
+        let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+        request.extensions_mut().insert(HttpCaller { tenant, actor, verified, peer, gate });
+        next.run(request).await
     };
     SCOPE.scope(scope, answer).await
 }
@@ -95,7 +99,7 @@ pub fn problem(error: Error) -> Response {
         Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let reason = error.reason();
+    let (reason, wait) = (error.reason(), error.retry_after());
     // Through the one map, so that a defect is logged and its text kept back.
     let status = status::to_status(error);
     let body = serde_json::json!({ "status": code.as_u16(), "title": status.message(), "reason": reason });
@@ -104,6 +108,9 @@ pub fn problem(error: Error) -> Response {
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/problem+json"));
     if code == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+    }
+    if let Some(wait) = wait {
+        headers.insert(header::RETRY_AFTER, http::HeaderValue::from(wait.as_secs().max(1)));
     }
     response
 }

@@ -1,26 +1,40 @@
 //! The one layer stack that every call passes, over the network and within the process: trace, metrics,
-//! panics, overload, identity and permission, deadline, and the end of a token.
+//! panics, identity and permission, limits, deadline, and the end of a token.
 
 mod body;
 mod deadline;
+mod door;
+mod explain;
+mod frames;
 pub mod http_auth;
+mod limits;
 mod metrics;
+mod rate;
+mod request;
+#[cfg(test)]
+mod socket_tests;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Entrance, Identity, Method, Methods};
+use crate::auth::{Identity, Method, Methods};
 use crate::config::Config;
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::refusals::Refusals;
-use crate::status::{DOMAIN, to_status};
+use crate::status::to_status;
 use body::{Finish, Guarded};
 pub(crate) use deadline::exceeded as deadline_exceeded;
+pub(crate) use door::Door;
+use door::Way;
+use explain::{compressed, explain, unknown_method};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
+use limits::Sort;
 use metrics::CallMetrics;
 use remit_core::{Error, Kind, Result};
+use request::Asked;
 use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,12 +42,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument as _;
 
@@ -59,11 +72,10 @@ impl Ended {
 /// What the stack needs to know.
 struct Shared {
     methods: Arc<Methods>,
-    entrance: Entrance,
     metrics: CallMetrics,
     bounds: deadline::Bounds,
-    permits: Arc<Semaphore>,
-    most: usize,
+    body_timeout: Duration,
+    door: Arc<Door>,
     ended: Ended,
     refusals: Refusals,
     /// By the service's short name, `audit` for every path under `/remit.audit.`.
@@ -76,25 +88,23 @@ struct Shared {
 pub struct Stack(Arc<Shared>);
 
 impl Stack {
-    /// Puts the layers around `routes` (by service name) and `base` (health, reflection, system); `refusals` records
+    /// Puts the layers behind `door` around `routes` (by service name) and `base` (health, reflection, system); `refusals` records
     /// whom they refuse.
     pub(crate) fn new(
         config: &Config,
         methods: Arc<Methods>,
-        entrance: Entrance,
+        door: Arc<Door>,
         ended: Ended,
         refusals: Refusals,
         routes: HashMap<String, Routes>,
         base: Routes,
     ) -> Self {
-        let most = config.server.max_calls;
         Self(Arc::new(Shared {
             methods,
-            entrance,
             metrics: CallMetrics::new(&opentelemetry::global::meter("remit")),
             bounds: deadline::Bounds::new(&config.server),
-            permits: Arc::new(Semaphore::new(most)),
-            most,
+            body_timeout: config.server.body_timeout.get(),
+            door,
             ended,
             refusals,
             routes: routes.into_iter().map(|(name, routes)| (name, routes.prepare())).collect(),
@@ -132,7 +142,8 @@ impl Shared {
             metrics: self.metrics.clone(),
             method: name,
             began: Instant::now(),
-            permit: None,
+            ticket: None,
+            opened: None,
             over: None,
             done: false,
         };
@@ -150,9 +161,9 @@ impl Shared {
         if let Ok(id) = HeaderValue::from_str(&trace.id()) {
             parts.headers.insert("x-trace-id", id);
         }
-        if let Some(code) = parts.headers.get("grpc-status") {
-            let code = Code::from_bytes(code.as_bytes());
+        if parts.headers.contains_key("grpc-status") {
             parts.headers = explain(parts.headers, &scope);
+            let code = parts.headers.get("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
             finish.end(code);
             return Response::from_parts(parts, body);
         }
@@ -166,25 +177,36 @@ impl Shared {
         scope: Scope,
         finish: &mut Finish,
     ) -> Result<Response<Body>> {
+        let way = Way::of(request.extensions());
         let path = request.uri().path();
-        if !OPEN.iter().any(|open| path.starts_with(open)) {
+        if OPEN.iter().any(|open| path.starts_with(open)) {
+            finish.opened = self.door.open(&way)?;
+        } else {
             let peer = request.extensions().get::<Peer>().copied();
-            let standing = self.entrance.verify(request.headers(), scope.deadline).await;
-            let standing = standing.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
-            let verified = standing.verified.clone();
-            let method = method.ok_or_else(|| unknown_method(path))?;
+            let admitted = self.door.verify(request.headers(), &way, scope.deadline).await;
+            let admitted = admitted.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
+            let verified = admitted.verified.clone();
+            let Some(method) = method else { return Ok(unknown_method(path, &scope)) };
+            // Also of what is refused there is only so much.
+            let sort = if method.streaming { Sort::Stream } else { Sort::Call };
+            let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
             if let Err(error) = method.authorize(&verified.1.actor) {
                 self.refusals.note(&verified.1, method, peer, &error);
                 return Err(error);
             }
-            let permit = self.permits.clone().try_acquire_owned().map_err(|_| overloaded(self.most))?;
-            finish.permit = Some(permit);
-            finish.over = method.streaming.then(|| standing.over().boxed());
+            deadline::within(scope.deadline, ticket.turn()).await?;
+            finish.ticket = Some(ticket);
+            finish.over = method.streaming.then(|| admitted.over().boxed());
             let Identity { tenant, actor, service, .. } = verified.1.clone();
             let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
             let (method, address) = (method.permission, peer.map(|peer| peer.0));
             request.extensions_mut().insert(Caller { tenant, actor, service, method, address, recorder });
         }
+        if let Some(answer) = compressed(request.headers(), &scope) {
+            return Ok(answer);
+        }
+        let single = method.map_or(request.uri().path().starts_with(OPEN[0]), |method| !method.client_streaming);
+        let request = request.map(|body| Body::new(Asked::new(body, single, self.body_timeout)));
         let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
         let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();
         let streaming = method.is_none_or(|method| method.streaming);
@@ -218,16 +240,6 @@ impl Shared {
     }
 }
 
-fn unknown_method(path: &str) -> Error {
-    let path: String = path.chars().take(200).collect();
-    Error::not_found("METHOD_UNKNOWN", format!("the method {path}"))
-}
-
-fn overloaded(most: usize) -> Error {
-    Error::new(Kind::ResourceExhausted, "OVERLOADED", format!("{most} calls are in progress already: wait and resend"))
-        .with_retry_after(Duration::from_secs(1))
-}
-
 fn shutting_down() -> Error {
     Error::new(Kind::Unavailable, "SHUTTING_DOWN", "the server is shutting down: resume on another connection")
         .with_retry_after(Duration::from_millis(200))
@@ -236,47 +248,4 @@ fn shutting_down() -> Error {
 fn panicked(method: &str, panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Error::internal(format!("{method} panicked: {}", text.unwrap_or("no text")))
-}
-
-/// Adds a reason to a failure that gRPC itself reports without one, so that every failure has one.
-fn explain(headers: HeaderMap, scope: &Scope) -> HeaderMap {
-    let failed = headers.get("grpc-status").is_some_and(|code| code.as_bytes() != b"0");
-    if !failed || headers.contains_key("grpc-status-details-bin") {
-        return headers;
-    }
-    let Some(status) = Status::from_header_map(&headers) else { return headers };
-    let reason = match status.code() {
-        Code::Ok => return headers,
-        Code::OutOfRange => "MESSAGE_TOO_LARGE",
-        Code::Unimplemented => "METHOD_UNKNOWN",
-        Code::InvalidArgument => "MESSAGE_MALFORMED",
-        Code::Cancelled => "CANCELLED",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        // tonic reports a message that cannot be framed or decompressed so.
-        Code::Internal | Code::Unknown | Code::DataLoss => "TRANSPORT_FAILED",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-    };
-    let mut details = tonic_types::ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, [("trace_id".to_owned(), scope.trace.id())]);
-    let status = <Status as tonic_types::StatusExt>::with_error_details_and_metadata(
-        status.code(),
-        status.message(),
-        details,
-        status.metadata().clone(),
-    );
-    let mut with = body::trailers(&status);
-    if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
-        with.insert(http::header::CONTENT_TYPE, kind.clone());
-    }
-    if let Some(id) = headers.get("x-trace-id") {
-        with.insert("x-trace-id", id.clone());
-    }
-    with
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::auth::{Access, Authenticator, Signer};
+use crate::auth::{Access, Authenticator, Entrance, Signer};
 use crate::peers::Channel;
 use crate::serve::{self, Bound, Ending};
 use crate::status::{INTERNAL_TEXT, reason};
@@ -15,8 +15,8 @@ use remit_api::system::v1::system_service_server::{SystemService, SystemServiceS
 use remit_api::system::v1::{AdvanceClockRequest, AdvanceClockResponse, GetInfoRequest, Info};
 use remit_core::{Actor, ActorKind, Tenant};
 use std::net::SocketAddr;
-use tonic::Response as GrpcResponse;
 use tonic::server::{NamedService, ServerStreamingService};
+use tonic::{Response as GrpcResponse, Status};
 use tower::util::BoxCloneSyncService;
 
 /// Does what the metadata `x-do` says.
@@ -105,15 +105,15 @@ impl Service<Request<Body>> for OddTail {
     }
 }
 
-struct Fixture {
-    stack: Stack,
+pub(super) struct Fixture {
+    pub(super) stack: Stack,
     ended: Ended,
     signer: Arc<Signer>,
     config: Config,
     _dir: tempfile::TempDir,
 }
 
-async fn fixture(more: &str) -> Fixture {
+pub(super) async fn fixture(more: &str) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let text = format!("data.dir = {:?}\nserver.listen = \"127.0.0.1:0\"\n{more}", dir.path().display().to_string());
     let config = Config::from_toml(&text).unwrap();
@@ -124,13 +124,14 @@ async fn fixture(more: &str) -> Fixture {
     let base = Routes::new(SystemServiceServer::new(Odd));
     let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new(), Tenant::new("remit").unwrap());
     let entrance = Entrance::new(auth, Access::none());
-    let stack = Stack::new(&config, methods, entrance, ended.clone(), refusals, routes, base);
+    let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
+    let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes, base);
     let signer = signers.development.unwrap();
     Fixture { stack, ended, signer, config, _dir: dir }
 }
 
-struct Remote {
-    addr: SocketAddr,
+pub(super) struct Remote {
+    pub(super) addr: SocketAddr,
     begin: CancellationToken,
     drained: tokio::task::JoinHandle<()>,
 }
@@ -140,7 +141,7 @@ impl Fixture {
         Channel::local(BoxCloneSyncService::new(self.stack.clone()))
     }
 
-    async fn serve(&self) -> Remote {
+    pub(super) async fn serve(&self) -> Remote {
         let bound = Bound::new(&self.config.server).await.unwrap();
         let (addr, begin) = (bound.addr(), CancellationToken::new());
         let ending = Ending { begin: begin.clone(), drain: CancellationToken::new(), ended: self.ended.clone() };
@@ -154,14 +155,22 @@ impl Fixture {
         Remote { addr, begin, drained }
     }
 
-    fn request<T>(&self, wanted: &str, message: T) -> tonic::Request<T> {
-        self.request_for(Duration::from_secs(60), wanted, message)
+    pub(super) fn request<T>(&self, wanted: &str, message: T) -> tonic::Request<T> {
+        self.request_of("alice", wanted, message)
+    }
+
+    fn request_of<T>(&self, subject: &str, wanted: &str, message: T) -> tonic::Request<T> {
+        self.request_with(subject, Duration::from_secs(60), wanted, message)
     }
 
     /// With a token that lives for so long.
     fn request_for<T>(&self, lifetime: Duration, wanted: &str, message: T) -> tonic::Request<T> {
+        self.request_with("alice", lifetime, wanted, message)
+    }
+
+    fn request_with<T>(&self, subject: &str, lifetime: Duration, wanted: &str, message: T) -> tonic::Request<T> {
         let actor = Actor {
-            subject: "alice".to_owned(),
+            subject: subject.to_owned(),
             kind: ActorKind::Human,
             roles: vec!["viewer".to_owned()],
             role_groups: Vec::new(),
@@ -333,21 +342,113 @@ async fn an_unknown_method_is_told_only_to_those_with_a_token() {
     assert_eq!(reason(&status), "TOKEN_MISSING");
     grpc.ready().await.unwrap();
     let status = grpc.unary(fixture.request("", GetInfoRequest {}), path, codec()).await.unwrap_err();
-    assert_eq!(reason(&status), "METHOD_UNKNOWN");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "METHOD_UNKNOWN"));
     clients.clear();
 }
 
 #[tokio::test]
 async fn calls_beyond_the_bound_are_refused_and_the_bound_frees_itself() {
     let fixture = fixture("server.max_calls = 1").await;
-    let mut tail = AuditServiceClient::new(fixture.local());
     let mut client = SystemServiceClient::new(fixture.local());
-    let mut open = tail.tail(fixture.request("wait", TailRequest::default())).await.unwrap().into_inner();
-    assert!(open.message().await.unwrap().is_some());
+    let mut waiting = client.clone();
+    let request = fixture.request("wait", GetInfoRequest {});
+    let call = tokio::spawn(async move { waiting.get_info(request).await });
+    while fixture.stack.0.door.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
     let status = client.get_info(fixture.request("", GetInfoRequest {})).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
-    drop(open);
+    assert!(tonic_types::StatusExt::get_details_retry_info(&status).is_some());
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
     client.get_info(fixture.request("", GetInfoRequest {})).await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_are_bounded_apart_from_calls() {
+    let fixture = fixture("server.max_calls = 1\nlimits.streams_per_subject = 2\nlimits.streams_per_tenant = 3").await;
+    let mut tail = AuditServiceClient::new(fixture.local());
+    let mut client = SystemServiceClient::new(fixture.local());
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = tail.tail(fixture.request("wait", TailRequest::default())).await.unwrap().into_inner();
+        assert!(stream.message().await.unwrap().is_some());
+        open.push(stream);
+    }
+    let status = tail.tail(fixture.request("wait", TailRequest::default())).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "SUBJECT_STREAMS"));
+    client.get_info(fixture.request("", GetInfoRequest {})).await.unwrap();
+    open.push(tail.tail(fixture.request_of("bob", "wait", TailRequest::default())).await.unwrap().into_inner());
+    let status = tail.tail(fixture.request_of("carol", "wait", TailRequest::default())).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "TENANT_STREAMS"));
+    assert!(status.message().contains("limits.streams_per_tenant"), "{status:?}");
+    open.remove(0);
+    tail.tail(fixture.request("end", TailRequest::default())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rate_is_refused_with_the_time_to_wait() {
+    let fixture = fixture("limits.rate_per_subject = 1\nlimits.burst = \"2s\"").await;
+    let mut client = SystemServiceClient::new(fixture.local());
+    let status = loop {
+        if let Err(status) = client.get_info(fixture.request("", GetInfoRequest {})).await {
+            break status;
+        }
+    };
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "SUBJECT_RATE"));
+    let wait = tonic_types::StatusExt::get_details_retry_info(&status).unwrap().retry_delay.unwrap();
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    client.get_info(fixture.request_of("bob", "", GetInfoRequest {})).await.unwrap();
+}
+
+/// What a call answers whose body is these bytes: its code and reason.
+async fn framed(fixture: &Fixture, headers: &[(&'static str, &str)], body: &[u8]) -> (Code, String) {
+    let token = fixture.request("", ()).metadata().get("authorization").unwrap().clone();
+    let mut request = Request::post("http://remit/remit.system.v1.SystemService/GetInfo")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", token.to_str().unwrap());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = axum::body::Body::from(body.to_vec());
+    let mut stack = fixture.stack.clone();
+    let answer = stack.call(request.body(Body::new(body)).unwrap()).await.unwrap();
+    let status = Status::from_header_map(answer.headers());
+    let status = status.unwrap_or_else(|| Status::ok(""));
+    (status.code(), reason(&status))
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_framing_is_the_callers() {
+    let fixture = fixture("").await;
+    let malformed = (Code::InvalidArgument, "MESSAGE_MALFORMED".to_owned());
+    assert_eq!(framed(&fixture, &[], &[0, 0, 0, 0, 0]).await, (Code::Ok, String::new()));
+    assert_eq!(framed(&fixture, &[("grpc-encoding", "identity")], &[0, 0, 0, 0, 0]).await.0, Code::Ok);
+    let bodies: [&[u8]; 6] =
+        [&[], &[0, 0], &[0, 0, 0, 0, 9, 1, 2], &[2, 0, 0, 0, 0], &[1, 0, 0, 0, 1, 7], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]];
+    for body in bodies {
+        assert_eq!(framed(&fixture, &[], body).await, malformed, "{body:?}");
+    }
+    let gzip = framed(&fixture, &[("grpc-encoding", "gzip")], &[1, 0, 0, 0, 1, 7]).await;
+    assert_eq!(gzip, (Code::Unimplemented, "ENCODING_UNSUPPORTED".to_owned()));
+    let large = [&[0, 0xff, 0xff, 0xff, 0xff][..], &[0; 100]].concat();
+    assert_eq!(framed(&fixture, &[], &large).await, (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
+}
+
+#[tokio::test]
+async fn a_message_must_come_in_time() {
+    let fixture = fixture("server.body_timeout = \"20ms\"").await;
+    let token = fixture.request("", ()).metadata().get("authorization").unwrap().clone();
+    let request = Request::post("http://remit/remit.system.v1.SystemService/GetInfo")
+        .header("content-type", "application/grpc")
+        .header("authorization", token.to_str().unwrap());
+    let pieces = stream::iter([Ok::<_, Infallible>(vec![0u8, 0, 0])]).chain(stream::pending());
+    let body = Body::new(axum::body::Body::from_stream(pieces));
+    let answer = fixture.stack.clone().call(request.body(body).unwrap()).await.unwrap();
+    let status = Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "MESSAGE_LATE"));
+    assert_eq!(fixture.stack.0.door.calls(), 0);
 }
 
 #[tokio::test]
@@ -371,8 +472,8 @@ async fn a_drain_cuts_what_does_not_finish() {
     let mut client = clients.pop().unwrap();
     let request = fixture.request("wait", GetInfoRequest {});
     let call = tokio::spawn(async move { client.get_info(request).await });
-    // The call is in progress once the stack holds a permit for it.
-    while fixture.stack.0.permits.available_permits() == fixture.config.server.max_calls {
+    // The call is in progress once the stack counts it.
+    while fixture.stack.0.door.calls() == 0 {
         tokio::task::yield_now().await;
     }
     remote.begin.cancel();

@@ -1,14 +1,18 @@
 //! Serving: one port for gRPC, gRPC-Web and HTTP, and an end that loses nothing.
 
+mod begun;
 mod connection;
+mod files;
+mod seats;
 mod web;
 
-use crate::config::Server;
+use crate::config::{Operations, Server};
 use crate::layers::{Ended, Stack};
 use connection::Connections;
 use remit_core::{Error, Kind, Result};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use seats::Seats;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,9 +37,20 @@ impl Bound {
     /// `InvalidArgument` (`CONFIG_INVALID`) for a certificate or key that cannot be used; `FailedPrecondition`
     /// (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`) for a key that cannot be read, or that others can read.
     pub async fn new(config: &Server) -> Result<Self> {
-        let tls = tls(config)?;
-        let listener = TcpListener::bind(&config.listen).await.map_err(|error| refused(&config.listen, error))?;
-        let addr = listener.local_addr().map_err(|error| refused(&config.listen, error))?;
+        Self::at(&config.listen, "server.listen", tls(config)?).await
+    }
+
+    /// Takes the port for what operators look at, which has no TLS.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `ADDRESS_IN_USE` or `ADDRESS_UNUSABLE` naming the address and the setting.
+    pub async fn operations(config: &Operations) -> Result<Self> {
+        Self::at(&config.listen, "operations.listen", None).await
+    }
+
+    async fn at(listen: &str, setting: &str, tls: Option<TlsAcceptor>) -> Result<Self> {
+        let listener = TcpListener::bind(listen).await.map_err(|error| refused(listen, setting, error))?;
+        let addr = listener.local_addr().map_err(|error| refused(listen, setting, error))?;
         Ok(Self { listener, addr, tls })
     }
 
@@ -45,21 +60,20 @@ impl Bound {
     }
 }
 
-fn refused(listen: &str, error: std::io::Error) -> Error {
+fn refused(listen: &str, setting: &str, error: std::io::Error) -> Error {
     let (reason, what) = match error.kind() {
         std::io::ErrorKind::AddrInUse => (
             "ADDRESS_IN_USE",
             format!(
-                "another program listens on {listen}: stop it, or set server.listen to another port (0 takes any free one)"
+                "another program listens on {listen}: stop it, or set {setting} to another port (0 takes any free one)"
             ),
         ),
-        std::io::ErrorKind::PermissionDenied => (
-            "ADDRESS_UNUSABLE",
-            format!("this user may not listen on {listen}: set server.listen to a port from 1024 on"),
-        ),
+        std::io::ErrorKind::PermissionDenied => {
+            ("ADDRESS_UNUSABLE", format!("this user may not listen on {listen}: set {setting} to a port from 1024 on"))
+        }
         _ => (
             "ADDRESS_UNUSABLE",
-            format!("cannot listen on {listen}: {error}; set server.listen to an address of this machine and a port"),
+            format!("cannot listen on {listen}: {error}; set {setting} to an address of this machine and a port"),
         ),
     };
     Error::new(Kind::FailedPrecondition, reason, what).with_source(error)
@@ -87,6 +101,12 @@ fn tls(config: &Server) -> Result<Option<TlsAcceptor>> {
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
 
+/// How many of the connections that `config` wants there can be, beside so many connections to databases; the process's
+/// limit of open files is raised for them.
+pub(crate) fn places(config: &Server, databases: usize) -> usize {
+    files::connections(config.max_connections, databases)
+}
+
 /// How a server is told to end.
 pub(crate) struct Ending {
     /// Cancelled to begin the end.
@@ -101,7 +121,8 @@ pub(crate) struct Ending {
 /// rest is cut.
 pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::Router, ending: Ending) {
     let dispatch = Dispatch::new(stack, http, &config.cors_origins);
-    let connections = Connections::new(&config, dispatch);
+    let seats = Seats::new(config.max_connections, config.max_connections_per_address, config.proxies.clone());
+    let mut connections = Connections::new(&config, seats, dispatch);
     let Bound { listener, tls, .. } = bound;
     let delay = async {
         ending.begin.cancelled().await;
@@ -116,6 +137,7 @@ pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::
                 Err(error) => {
                     // Out of file descriptors, most likely: give back some before trying again.
                     tracing::warn!(%error, "a connection could not be accepted");
+                    connections.relieve();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },

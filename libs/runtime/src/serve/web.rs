@@ -1,6 +1,6 @@
 //! What a request on the port is: gRPC, gRPC-Web, or plain HTTP; and who may ask from a browser.
 
-use crate::context::Peer;
+use crate::context::{Peer, Standing};
 use crate::layers::Stack;
 use futures::future::BoxFuture;
 use http::header::{self, HeaderName, HeaderValue};
@@ -26,23 +26,25 @@ pub(crate) struct Dispatch {
     web: Web,
     http: axum::Router,
     origins: Arc<[HeaderValue]>,
-    peer: Option<Peer>,
+    way: Option<(Peer, Standing)>,
 }
 
 impl Dispatch {
     pub(crate) fn new(stack: Stack, http: axum::Router, origins: &[String]) -> Self {
         let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-        Self { web: GrpcWebLayer::new().layer(stack.clone()), grpc: stack, http, origins, peer: None }
+        Self { web: GrpcWebLayer::new().layer(stack.clone()), grpc: stack, http, origins, way: None }
     }
 
-    /// The same for a connection from `peer`.
-    pub(crate) fn from(&self, peer: SocketAddr) -> Self {
-        Self { peer: Some(Peer(peer)), ..self.clone() }
+    /// The same for a connection from `peer`, which has `standing`.
+    pub(crate) fn from(&self, peer: SocketAddr, standing: Standing) -> Self {
+        Self { way: Some((Peer(peer), standing)), ..self.clone() }
     }
 
     async fn handle(mut self, mut request: Request<Incoming>) -> Response<Body> {
-        if let Some(peer) = self.peer {
+        if let Some((peer, standing)) = self.way {
+            standing.called();
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(standing);
         }
         let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let origin = request.headers().get(header::ORIGIN).filter(|origin| self.origins.contains(origin)).cloned();

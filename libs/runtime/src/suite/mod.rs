@@ -5,9 +5,10 @@ mod ops;
 mod tests;
 
 use crate::auth::{Access, Authenticator, Entrance, Keyring, Methods, Signer, Signers};
-use crate::clock::KeptClock;
+use crate::clock::{KeptClock, LATEST};
+use crate::config::{Server, Span};
 use crate::layers::http_auth::{self, Gate};
-use crate::layers::{Ended, Stack};
+use crate::layers::{Door, Ended, Stack};
 use crate::refusals::Refusals;
 use crate::relay::Relay;
 use crate::serve::{self, Bound, Ending};
@@ -40,6 +41,7 @@ pub struct Suite;
 /// A running process.
 pub struct Running {
     addr: Option<SocketAddr>,
+    operations: Option<SocketAddr>,
     channel: Channel,
     peers: Peers,
     signers: Signers,
@@ -77,6 +79,8 @@ impl Suite {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let chosen = choose(&config, services)?;
         let bound = if config.server.listen.is_empty() { None } else { Some(Bound::new(&config.server).await?) };
+        let operations =
+            if config.operations.listen.is_empty() { None } else { Some(Bound::operations(&config.operations).await?) };
         let config = Arc::new(config);
 
         let embedded =
@@ -130,7 +134,12 @@ impl Suite {
         let system =
             System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
         let ops = Ops::new(&names, system.clone(), ended.clone()).await;
-        let mut base = ops.routes(&names)?;
+        // What is open to everybody is on one address, and health on every one that calls come to.
+        let apart = operations.is_some();
+        let mut base = ops.health();
+        if config.server.reflection && !apart {
+            base = ops.reflection(base, &names)?;
+        }
         base = base.add_service(SystemServiceServer::new(system));
         let mut http = axum::Router::new();
         let mut routes: HashMap<String, Routes> = HashMap::new();
@@ -171,11 +180,25 @@ impl Suite {
             tasks.spawn(relay.run(drain.clone()));
         }
         let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
+        let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
         let security = Tenant::new(config.audit.security_tenant.as_str())?;
         let refusals = Refusals::new(databases.clone(), tasks.clone(), security);
-        let gate = Gate { entrance: entrance.clone(), methods: methods.clone(), refusals: refusals.clone() };
-        let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify)).merge(ops.http());
-        let stack = Stack::new(&config, methods, entrance, ended.clone(), refusals, routes, base);
+        let gate = Gate { door: door.clone(), methods: methods.clone(), refusals: refusals.clone() };
+        let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify));
+        let http = http.merge(if apart { ops.alive() } else { ops.http(config.operations.metrics) });
+        let looks = match operations {
+            Some(bound) => {
+                let mut base = ops.health();
+                if config.server.reflection {
+                    base = ops.reflection(base, &names)?;
+                }
+                let (door, refusals, ended) = (door.clone(), refusals.clone(), Ended::default());
+                let stack = Stack::new(&config, methods.clone(), door, ended, refusals, HashMap::new(), base);
+                Some((bound, stack, ops.http(config.operations.metrics)))
+            }
+            None => None,
+        };
+        let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes, base);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));
@@ -183,24 +206,53 @@ impl Suite {
 
         let addr = bound.as_ref().map(Bound::addr);
         let ending = Ending { begin: stop.clone(), drain, ended };
-        let server = config.server.clone();
-        let server = match bound {
-            Some(bound) => tokio::spawn(serve::run(bound, server, stack.clone(), http, ending)),
-            None => tokio::spawn(async move {
-                ending.begin.cancelled().await;
-                ending.drain.cancel();
-                ending.ended.end_streams();
-            }),
-        };
+        let mut server = config.server.clone();
+        if bound.is_some() {
+            let each = usize::try_from(config.database.connections).unwrap_or(usize::MAX);
+            server.max_connections = serve::places(&server, databases.len().saturating_mul(each));
+        }
+        let operations = looks.as_ref().map(|(bound, ..)| bound.addr());
+        let looks = looks.map(|(bound, stack, http)| looked_at(bound, server.clone(), stack, http));
+        let main = stack.clone();
+        let server = tokio::spawn(async move {
+            match bound {
+                Some(bound) => serve::run(bound, server, main, http, ending).await,
+                None => {
+                    ending.begin.cancelled().await;
+                    ending.drain.cancel();
+                    ending.ended.end_streams();
+                }
+            }
+            // To the end, so that it can be seen.
+            if let Some((end, looks)) = looks {
+                end.cancel();
+                let _ = looks.await;
+            }
+        });
         if let Some(addr) = addr {
             let scheme = if config.server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
             tracing::info!(services = names.join(","), "serving on {scheme}://{addr}");
+        }
+        if let Some(operations) = operations {
+            tracing::info!("metrics, readiness and reflection are on http://{operations}");
         }
         if config.clock.manual {
             tracing::warn!(time = %clock.now(), "the clock is moved by hand: times in the records are what somebody said");
         }
         let channel = Channel::local(BoxCloneSyncService::new(stack));
-        Ok(Running { addr, channel, peers, signers, clock, databases, stop, server: Some(server), tasks, _data: data })
+        Ok(Running {
+            addr,
+            operations,
+            channel,
+            peers,
+            signers,
+            clock,
+            databases,
+            stop,
+            server: Some(server),
+            tasks,
+            _data: data,
+        })
     }
 }
 
@@ -218,6 +270,19 @@ fn warn_of_development(config: &Config) {
             "the development issuer is in force on an address that other machines reach: this is not for anything that counts"
         );
     }
+}
+
+/// What ends a server, and its task.
+type Looks = (CancellationToken, tokio::task::JoinHandle<()>);
+
+/// Serves what operators look at. It is for a few, and none of them is waited for.
+fn looked_at(bound: Bound, mut server: Server, stack: Stack, http: axum::Router) -> Looks {
+    server.drain_delay = Span(std::time::Duration::ZERO);
+    server.drain_timeout = Span(std::time::Duration::from_millis(200));
+    server.max_connections = server.max_connections.min(MAX_LOOKS);
+    let end = CancellationToken::new();
+    let ending = Ending { begin: end.clone(), drain: CancellationToken::new(), ended: Ended::default() };
+    (end, tokio::spawn(serve::run(bound, server, stack, http, ending)))
 }
 
 /// The services to run, or the name of one that does not exist.
@@ -261,6 +326,9 @@ fn clock(config: &Config) -> Result<Clocks> {
             Error::invalid("CONFIG_INVALID", "clock.start", "must be an RFC 3339 time").with_source(error)
         })?,
     };
+    if start > LATEST {
+        return Err(Error::invalid("CONFIG_INVALID", "clock.start", format!("must be {LATEST} at the latest")));
+    }
     let path = config.data.dir.join("clock");
     // A start that means "now" must not overrule the position of an earlier run.
     let start = if config.clock.start.is_empty() && path.exists() { Timestamp(i64::MIN) } else { start };
@@ -286,6 +354,11 @@ impl Running {
     /// The address that the process serves on; `None` if it opened no port.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
+    }
+
+    /// The address for operators; `None` if it is that of everybody, or none at all.
+    pub fn operations_addr(&self) -> Option<SocketAddr> {
+        self.operations
     }
 
     /// A connection within the process, through the same layers as over the network: calls need a token.
@@ -377,6 +450,9 @@ impl Drop for Running {
         self.stop.cancel();
     }
 }
+
+/// The most connections to the address for operators.
+const MAX_LOOKS: usize = 200;
 
 /// How long background work may take to stop.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

@@ -11,9 +11,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
 use remit_core::{Clock as _, Error, Result, SystemClock};
 use remit_store::{Db, outbox, tenants};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -23,6 +24,13 @@ use tonic_health::server::{HealthReporter, HealthService};
 /// How often databases are asked whether they answer, and how long they may take.
 const EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How old what is known of a database may be.
+const STALE: Duration = Duration::from_secs(30);
+/// What is said of a database that answers.
+const WELL: &str = "ok";
+
+/// What was found by service, and when.
+type Seen = BTreeMap<&'static str, (&'static str, Instant)>;
 
 /// Watches the process.
 #[derive(Clone)]
@@ -30,6 +38,8 @@ pub(crate) struct Ops {
     reporter: HealthReporter,
     system: System,
     draining: Arc<AtomicBool>,
+    /// What was found when each database was asked last, and when that was.
+    seen: Arc<Mutex<Seen>>,
     ended: Ended,
     outbox_events: Gauge<i64>,
     outbox_age: Gauge<f64>,
@@ -45,13 +55,15 @@ fn services_of(name: &str) -> Vec<String> {
 }
 
 impl Ops {
-    pub(crate) async fn new(names: &[&str], system: System, ended: Ended) -> Self {
+    pub(crate) async fn new(names: &[&'static str], system: System, ended: Ended) -> Self {
         let meter = opentelemetry::global::meter("remit");
         let gauge = |name: &'static str, text: &'static str| meter.i64_gauge(name).with_description(text).build();
         let ops = Self {
             reporter: HealthReporter::new(),
             system,
             draining: Arc::default(),
+            // They have just been opened.
+            seen: Arc::new(Mutex::new(names.iter().map(|name| (*name, (WELL, Instant::now()))).collect())),
             ended,
             outbox_events: gauge("remit.outbox.events", "The audit events that wait for delivery, all tenants."),
             outbox_age: meter
@@ -76,8 +88,13 @@ impl Ops {
         }
     }
 
-    /// Health and reflection.
-    pub(crate) fn routes(&self, names: &[&str]) -> Result<Routes> {
+    /// Health.
+    pub(crate) fn health(&self) -> Routes {
+        Routes::new(HealthServer::new(HealthService::from_health_reporter(self.reporter.clone())))
+    }
+
+    /// The same and reflection.
+    pub(crate) fn reflection(&self, routes: Routes, names: &[&str]) -> Result<Routes> {
         let failed = |error| Error::internal("reflection could not be set up").with_source(error);
         let builder = || {
             let mut builder = tonic_reflection::server::Builder::configure()
@@ -89,18 +106,21 @@ impl Ops {
             }
             builder
         };
-        Ok(Routes::new(HealthServer::new(HealthService::from_health_reporter(self.reporter.clone())))
+        Ok(routes
             .add_service(builder().build_v1().map_err(failed)?)
             .add_service(builder().build_v1alpha().map_err(failed)?))
     }
 
-    /// `/healthz` (the process lives), `/readyz` (it can serve) and `/metrics`.
-    pub(crate) fn http(&self) -> axum::Router {
-        axum::Router::new()
-            .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
-            .with_state(self.clone())
+    /// `/healthz` (the process lives).
+    pub(crate) fn alive(&self) -> axum::Router {
+        axum::Router::new().route("/healthz", get(async || "ok\n"))
+    }
+
+    /// The same, `/readyz` (it can serve) and, if it is wanted, `/metrics`.
+    pub(crate) fn http(&self, with_metrics: bool) -> axum::Router {
+        let routes = axum::Router::new().route("/readyz", get(ready));
+        let routes = if with_metrics { routes.route("/metrics", get(metrics)) } else { routes };
+        self.alive().merge(routes.with_state(self.clone()))
     }
 
     /// Keeps health and gauges true; says NOT_SERVING as soon as the end begins.
@@ -108,7 +128,9 @@ impl Ops {
         let names: Vec<&str> = self.system.databases.keys().copied().collect();
         loop {
             for (name, db) in self.system.databases.iter() {
-                let status = match self.look(name, db).await {
+                let look = self.look(name, db).await;
+                self.saw(name, look.as_ref().map_or_else(|error| error.reason(), |()| WELL));
+                let status = match look {
                     Ok(()) => ServingStatus::Serving,
                     Err(error) => {
                         tracing::warn!(
@@ -135,6 +157,11 @@ impl Ops {
         self.report(&names, ServingStatus::NotServing).await;
         drain.cancelled().await;
         self.ended.end_streams();
+    }
+
+    fn saw(&self, name: &'static str, found: &'static str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(name, (found, Instant::now()));
     }
 
     async fn look(&self, name: &'static str, db: &Db) -> Result<()> {
@@ -165,18 +192,19 @@ async fn ping(db: &Db) -> Result<()> {
     tokio::time::timeout(PATIENCE, db.ping()).await.map_err(slow)?
 }
 
-/// 200 if every database answers and the process is not draining, else 503; the body says what is wrong.
+/// 200 if every database answered when it was asked last, and the process is not draining, else 503; the body says what
+/// is wrong. Nobody who asks makes the databases work.
 async fn ready(State(ops): State<Ops>) -> Response {
-    let mut services = serde_json::Map::new();
-    let mut well = !ops.draining.load(Ordering::SeqCst);
-    let draining = !well;
-    for (name, db) in ops.system.databases.iter() {
-        let found = ping(db).await;
-        well &= found.is_ok();
-        services.insert((*name).to_owned(), found.map_or_else(|error| error.reason().into(), |()| "ok".into()));
-    }
+    let draining = ops.draining.load(Ordering::SeqCst);
+    let seen = ops.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let found = |(name, (found, at)): (&'static str, (&'static str, Instant))| {
+        // Whoever asks them waits for one.
+        (name, if at.elapsed() > STALE { "DATABASE_SLOW" } else { found })
+    };
+    let databases: BTreeMap<_, _> = seen.into_iter().map(found).collect();
+    let well = !draining && databases.values().all(|found| *found == WELL);
     let body = serde_json::json!({
-        "ready": well, "draining": draining, "databases": services, "manual_clock": ops.system.manual.is_some(),
+        "ready": well, "draining": draining, "databases": databases, "manual_clock": ops.system.manual.is_some(),
     });
     let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()

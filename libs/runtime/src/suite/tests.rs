@@ -199,6 +199,13 @@ async fn a_browser_calls_through_grpc_web_if_its_origin_is_allowed() {
         let body = answer.bytes().await.unwrap();
         assert!(String::from_utf8_lossy(&body).contains("grpc-status:0"), "{body:?}");
     }
+    let bad = reqwest::Client::new()
+        .post(&url)
+        .header("content-type", "application/grpc-web-text+proto")
+        .header("authorization", &token)
+        .body("!!!!");
+    let answer = bad.send().await.unwrap();
+    assert_eq!(answer.headers().get("grpc-status").unwrap(), "3", "bad base64 is the caller's fault");
     running.stop().await.unwrap();
 }
 
@@ -231,4 +238,80 @@ async fn what_others_can_read_is_refused_before_it_is_used() {
     open(&key, 0o644);
     let tls = format!("{LOCAL}server.tls_certificate = {certificate:?}\nserver.tls_key = {key:?}\n");
     assert_eq!(refused(&tls).await, ("KEY_FILE_READABLE", true));
+}
+
+/// Whether the process behind `channel` answers health, and reflection.
+async fn open_to_everybody(channel: &crate::Channel) -> (bool, bool) {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    let well = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.is_ok();
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let ask = ServerReflectionRequest { host: String::new(), message_request };
+    let mut client = ServerReflectionClient::new(channel.clone());
+    let reflected = match client.server_reflection_info(tokio_stream::iter([ask])).await {
+        Ok(answers) => answers.into_inner().message().await.is_ok(),
+        Err(status) => {
+            assert_eq!(
+                (status.code(), crate::status::reason(&status).as_str()),
+                (Code::Unimplemented, "METHOD_UNKNOWN")
+            );
+            false
+        }
+    };
+    (well, reflected)
+}
+
+async fn codes(addr: std::net::SocketAddr) -> [u16; 3] {
+    let mut codes = [0; 3];
+    for (code, path) in codes.iter_mut().zip(["healthz", "readyz", "metrics"]) {
+        *code = reqwest::get(format!("http://{addr}/{path}")).await.unwrap().status().as_u16();
+    }
+    codes
+}
+
+#[tokio::test]
+async fn what_operators_look_at_has_an_address_of_its_own_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = "server.listen = \"127.0.0.1:0\"\noperations.listen = \"127.0.0.1:0\"";
+    let running = Suite::start(config(dir.path(), toml), vec![quiet("kpi")]).await.unwrap();
+    let (main, operations) = (running.addr().unwrap(), running.operations_addr().unwrap());
+    assert_eq!((codes(main).await, codes(operations).await), ([200, 404, 404], [200, 200, 200]));
+    let remote = |addr| crate::Channel::remote(&format!("http://{addr}")).unwrap();
+    assert_eq!(open_to_everybody(&remote(main)).await, (true, false));
+    assert_eq!(open_to_everybody(&remote(operations)).await, (true, true));
+    // Nothing else is there, with a token neither.
+    let mut client = SystemServiceClient::new(remote(operations));
+    let refused = client.get_info(as_actor(&running, "admin", GetInfoRequest {})).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    running.stop().await.unwrap();
+    assert!(reqwest::get(format!("http://{operations}/healthz")).await.is_err());
+
+    let toml = "server.listen = \"127.0.0.1:0\"\nserver.reflection = false\noperations.metrics = false";
+    let running = Suite::start(config(dir.path(), toml), vec![quiet("kpi")]).await.unwrap();
+    assert_eq!(running.operations_addr(), None);
+    assert_eq!(codes(running.addr().unwrap()).await, [200, 200, 404]);
+    assert_eq!(open_to_everybody(&running.channel()).await, (true, false));
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_moved_too_far_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let toml = "server.listen = \"\"\n[clock]\nmanual = true\nallow_manual = true";
+    let running = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap();
+    let mut client = SystemServiceClient::new(running.channel());
+    for seconds in [7_258_118_401, 9_223_372_036_854, i64::MAX] {
+        let time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let refused =
+            client.advance_clock(as_actor(&running, "admin", AdvanceClockRequest { time })).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{seconds}");
+    }
+    client.get_info(as_actor(&running, "viewer", GetInfoRequest {})).await.unwrap();
+    running.stop().await.unwrap();
+    std::fs::write(dir.path().join("clock"), "9223372036854000000").unwrap();
+    let error = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap_err();
+    assert_eq!(error.reason(), "CLOCK_FILE_DAMAGED");
 }

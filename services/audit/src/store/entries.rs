@@ -220,7 +220,26 @@ pub fn search_sql(
     sql.order_limit(&["e.idx"], order, limit)
 }
 
-/// The entries that pass `filter`, after the one at `after`, at most `limit`.
+/// What a search found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The entries, in order.
+    pub entries: Vec<Stored>,
+    /// After which index to go on, where the search ended before it had enough and before the end of the log.
+    pub resume: Option<i64>,
+}
+
+/// How many comparisons of parts of texts one search makes at most, and how many entries it looks at at least.
+const MOST_COMPARISONS: u64 = 200_000;
+const LEAST_ENTRIES: u64 = 2_000;
+
+/// How many entries a search may look at, if that is bounded: where no index serves the filter.
+fn most_entries(filter: &Fragment) -> Option<u64> {
+    let terms = u64::try_from(filter.terms()).unwrap_or(u64::MAX).max(1);
+    filter.is_scan().then(|| (MOST_COMPARISONS / terms).max(LEAST_ENTRIES))
+}
+
+/// The entries that pass `filter`, after the one at `after`, at most `limit`; fewer where that is a long way.
 pub async fn search(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -228,15 +247,53 @@ pub async fn search(
     order: Order,
     after: Option<i64>,
     limit: i64,
-) -> Result<Vec<Stored>> {
+) -> Result<Found> {
+    if let Some(most) = most_entries(filter) {
+        return scan(tx, tenant, filter, (order, after, limit), most).await;
+    }
     for (places, last) in places(tx, tenant, filter, order, after).await? {
         let sql = search_sql("", tenant, filter, places, order, after, limit);
         let found = sql.query().fetch_all(tx).await?;
         if last || i64::try_from(found.len()).unwrap_or(i64::MAX) >= limit {
-            return found.iter().map(stored).collect();
+            return Ok(Found { entries: found.iter().map(stored).collect::<Result<_>>()?, resume: None });
         }
     }
-    Ok(Vec::new())
+    Ok(Found::default())
+}
+
+/// The same, looking at `most` entries.
+async fn scan(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    filter: &Fragment,
+    (order, after, limit): (Order, Option<i64>, i64),
+    most: u64,
+) -> Result<Found> {
+    let within = times::within(tx, tenant, filter.span("recorded_at"), filter.span("occurred_at")).await?;
+    let size = super::heads::size(tx, tenant).await?;
+    let (within, resume) = look(within.unwrap_or((0, size)), size, order, after, most);
+    let sql = search_sql("", tenant, filter, Some(within), order, after, limit);
+    let found = sql.query().fetch_all(tx).await?;
+    let full = i64::try_from(found.len()).unwrap_or(i64::MAX) >= limit;
+    let entries = found.iter().map(stored).collect::<Result<_>>()?;
+    Ok(Found { entries, resume: resume.filter(|_| !full) })
+}
+
+/// The next `most` entries of a span, after the one at `after`; and after which to go on, if they are not all.
+fn look((start, end): Within, size: u64, order: Order, after: Option<i64>, most: u64) -> (Within, Option<i64>) {
+    let end = end.min(size);
+    match order {
+        Order::Ascending => {
+            let first = start.max(after.map_or(0, |after| unsigned(after) + 1));
+            let last = end.min(first.saturating_add(most));
+            ((first, last), (last < end).then(|| signed(last) - 1))
+        }
+        Order::Descending => {
+            let last = end.min(after.map_or(size, unsigned));
+            let first = start.max(last.saturating_sub(most));
+            ((first, last), (first > start && first < last).then(|| signed(first)))
+        }
+    }
 }
 
 /// How many entries are looked at one by one before an index that is not in the order of the log is used.
@@ -386,5 +443,36 @@ impl Stored {
     /// `Internal` if the entry is damaged.
     pub fn leaf(&self) -> Result<Leaf> {
         Leaf::decode(&self.line).map_err(|why| damaged(format!("entry {}: {why}", self.index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The stretches that are looked at, one after the other, until the end.
+    fn stretches(span: Within, size: u64, order: Order, most: u64) -> Vec<Within> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (within, resume) = look(span, size, order, after, most);
+            all.push(within);
+            match resume {
+                Some(_) => after = resume,
+                None => return all,
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_in_steps_looks_at_every_entry_once() {
+        use Order::{Ascending, Descending};
+        assert_eq!(stretches((0, 10), 10, Ascending, 4), [(0, 4), (4, 8), (8, 10)]);
+        assert_eq!(stretches((0, 10), 10, Descending, 4), [(6, 10), (2, 6), (0, 2)]);
+        assert_eq!(stretches((3, 9), 10, Ascending, 4), [(3, 7), (7, 9)]);
+        assert_eq!(stretches((3, 9), 10, Descending, 4), [(5, 9), (3, 5)]);
+        assert_eq!(stretches((0, u64::MAX), 8, Ascending, 4), [(0, 4), (4, 8)]);
+        assert_eq!(stretches((0, u64::MAX), 8, Descending, 4), [(4, 8), (0, 4)]);
+        assert_eq!(stretches((0, 0), 0, Ascending, 4), [(0, 0)]);
+        assert_eq!(stretches((0, 0), 0, Descending, 4), [(0, 0)]);
     }
 }

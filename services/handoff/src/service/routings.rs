@@ -138,9 +138,8 @@ impl Service {
             }
             let held = lead.routing.state() == RoutingState::Held;
             // One outsider alone releases nothing that waits for a person of the gate, not even in two steps.
-            let proposes = outsider
-                && request.destination() == Destination::Sales
-                && lead_rules::is_for_the_gate(&lead.routing);
+            let proposes =
+                outsider && request.destination() == Destination::Sales && lead_rules::is_for_the_gate(&lead.routing);
             let sampled = lead.routing.sampled;
             let mut details = RoutingReviewed { sampled, held, outsider, proposes, ..Default::default() };
             if held && !proposes && (confirmed || request.reason.is_some()) {

@@ -131,10 +131,10 @@ impl Access {
     ///
     /// # Errors
     /// `Unauthenticated` (`TOKEN_REVOKED`); `Unavailable` (`ACCESS_UNKNOWN`).
-    async fn admit(&self, token: Arc<(u64, Identity)>, deadline: Option<Instant>) -> Result<Standing> {
+    async fn admit(&self, token: Arc<(u64, Identity)>, deadline: Option<Instant>) -> Result<Admitted> {
         let ends = Timestamp(i64::MAX);
         let Some(shared) = self.0.as_ref().filter(|_| token.1.service.is_none()) else {
-            return Ok(Standing { verified: token.clone(), token, followed: None, ends });
+            return Ok(Admitted { verified: token.clone(), token, followed: None, ends });
         };
         let followed = shared.followed(&token.1.tenant);
         followed.ready(deadline).await?;
@@ -143,7 +143,7 @@ impl Access {
             Kind::Unauthenticated => error.with_source(Speaker::of(&token.1)),
             _ => error,
         })?;
-        Ok(Standing { verified, token, followed: Some(followed), ends })
+        Ok(Admitted { verified, token, followed: Some(followed), ends })
     }
 }
 
@@ -288,16 +288,16 @@ impl Entrance {
     /// # Errors
     /// As [`Authenticator::verify`]; `Unauthenticated` (`TOKEN_REVOKED`); `Unavailable` (`ACCESS_UNKNOWN`) while the
     /// council cannot be reached.
-    pub(crate) async fn verify(&self, headers: &HeaderMap, deadline: Option<Instant>) -> Result<Standing> {
+    pub(crate) async fn verify(&self, headers: &HeaderMap, deadline: Option<Instant>) -> Result<Admitted> {
         let header = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
         let token = self.tokens.verify(header).await?;
         let ends = self.tokens.ends(&token.1);
-        Ok(Standing { ends, ..self.access.admit(token, deadline).await? })
+        Ok(Admitted { ends, ..self.access.admit(token, deadline).await? })
     }
 }
 
 /// A caller who was let in, and for how long her token counts.
-pub(crate) struct Standing {
+pub(crate) struct Admitted {
     /// Who calls, with the roles that are assigned to her inside Remit.
     pub verified: Arc<(u64, Identity)>,
     token: Arc<(u64, Identity)>,
@@ -306,7 +306,7 @@ pub(crate) struct Standing {
     ends: Timestamp,
 }
 
-impl Standing {
+impl Admitted {
     /// Waits until the token no longer counts, and says why: it has expired, or was revoked, or whoever has it lost
     /// roles. What is open for longer than a call must wait for this.
     pub(crate) async fn over(self) -> Error {

@@ -155,10 +155,10 @@ fn followed(items: impl IntoIterator<Item = Item>) -> Arc<Followed> {
     followed
 }
 
-fn standing(followed: &Arc<Followed>, ends: Timestamp) -> Standing {
+fn standing(followed: &Arc<Followed>, ends: Timestamp) -> Admitted {
     let token = Arc::new((0, token("ann")));
     let verified = followed.judge(&token, token_time()).unwrap();
-    Standing { verified, token, followed: Some(followed.clone()), ends }
+    Admitted { verified, token, followed: Some(followed.clone()), ends }
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn what_is_open_ends_when_its_token_expires_or_is_revoked_or_its_roles_are
     const LONG: Timestamp = Timestamp(i64::MAX);
     let held = followed([Item::Assignment(assignment("ann", &["auditor"], "root"))]);
     assert_eq!(standing(&held, Timestamp(0)).over().await.reason(), "TOKEN_EXPIRED");
-    let alone = Standing { followed: None, ..standing(&held, token_time().plus(Duration::from_millis(5))) };
+    let alone = Admitted { followed: None, ..standing(&held, token_time().plus(Duration::from_millis(5))) };
     assert_eq!(alone.over().await.reason(), "TOKEN_EXPIRED");
 
     let open = tokio::spawn(standing(&held, LONG).over());

@@ -168,7 +168,7 @@ impl Service {
         Ok(pruned(index, hash.0.to_vec()))
     }
 
-    /// Finds entries.
+    /// Finds entries. A page may have fewer than asked for, or none, where the next is far away: the token leads on.
     ///
     /// # Errors
     /// `InvalidArgument` (`FILTER_INVALID`, `PAGE_TOKEN_INVALID`).
@@ -190,7 +190,11 @@ impl Service {
         };
         let mut tx = self.db.read().await?;
         let found = entries::search(&mut tx, tenant, &filter, order, after, size + 1).await?;
-        let (found, next_page_token) = keyset.cut(found, size, |stored| vec![Value::from(signed(stored.index))]);
+        let (resume, found) = (found.resume, found.entries);
+        let (found, mut next_page_token) = keyset.cut(found, size, |stored| vec![Value::from(signed(stored.index))]);
+        if let (true, Some(resume)) = (next_page_token.is_empty(), resume) {
+            next_page_token = keyset.token(&[Value::from(resume)]);
+        }
         let full = request.view() == api::EntryView::Full;
         let entries = found.into_iter().map(|stored| show(stored, full)).collect::<Result<_>>()?;
         Ok(api::SearchResponse { entries, next_page_token })
