@@ -12,6 +12,7 @@
 //! - `events`: the page of events, made from the types of their details;
 //! - `facts`: the page of facts, against the citations;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away;
+//! - `identity`: tokens of identity providers, at the door and explained;
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
 //! - `scale`: an inventory of many tasks;
@@ -30,6 +31,7 @@ mod errors;
 mod events;
 mod facts;
 mod faults;
+mod identity;
 mod outbox;
 mod policies;
 mod scale;

@@ -1,11 +1,26 @@
 //! The protobuf codec of every generated client and server.
 
-use crate::wire::Subjects;
-use prost::bytes::Buf as _;
-use prost::{Message, Name};
+use prost::Message;
+use prost::bytes::{Buf as _, Bytes};
 use std::marker::PhantomData;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// A message that can be received. The build script implements it for every message that a method takes or gives;
+/// what a method takes is checked while it is read.
+pub trait Received: Message + Default {
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for bytes that are no such message. A request is refused as
+    /// [`validate`](crate::validate) says.
+    fn receive(bytes: Bytes) -> Result<Self, Status> {
+        Self::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+}
+
+/// `google.protobuf.Empty`.
+impl Received for () {}
 
 /// Encodes `T` and decodes `U`.
 #[derive(Debug)]
@@ -20,7 +35,7 @@ impl<T, U> Default for ProstCodec<T, U> {
 impl<T, U> Codec for ProstCodec<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Name + Subjects + Default + Send + 'static,
+    U: Received + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -53,21 +68,16 @@ impl<T: Message> Encoder for ProstEncoder<T> {
     }
 }
 
-/// Decodes messages, checks requests against the rules of their proto file, and brings the subjects in them into
-/// canonical form.
+/// Decodes messages, and checks requests against the bounds and rules of their proto file.
 #[derive(Debug)]
 pub struct ProstDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Name + Subjects + Default> Decoder for ProstDecoder<U> {
+impl<U: Received> Decoder for ProstDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let bytes = buf.copy_to_bytes(buf.remaining());
-        crate::validate::check::<U>(&bytes)?;
-        let mut message = U::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        crate::validate::settle(&mut message)?;
-        Ok(Some(message))
+        U::receive(buf.copy_to_bytes(buf.remaining())).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -1,5 +1,5 @@
 //! The contract of Remit in Rust: messages, clients and servers generated from `proto/remit`, the
-//! descriptor set, the codec that checks every request against the rules of its proto file, and [`wire`], what
+//! descriptor set, the codec that checks every request against the bounds and rules of its proto file, and [`wire`], what
 //! every message has in common.
 //!
 //! `remit_api::scoring::v1` is the package `remit.scoring.v1`, and so on for every package;
@@ -21,6 +21,7 @@ pub mod wire;
 mod tree {
     include!(concat!(env!("OUT_DIR"), "/tree.rs"));
     include!(concat!(env!("OUT_DIR"), "/shared.rs"));
+    include!(concat!(env!("OUT_DIR"), "/checks.rs"));
 }
 
 pub use tree::remit::options::v1 as options;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The isolation boundary, the unit of the audit log and the sharding key. It comes from the token
-/// and from nowhere else: 1 to 63 characters of `a-z`, `0-9` and `-`, starting with a letter.
+/// and from nowhere else: 1 to 63 characters of `a-z`, `0-9` and `-`, starting with a letter or a digit, so that a GUID
+/// of an identity provider can be one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tenant(String);
@@ -18,12 +19,13 @@ impl Tenant {
     pub fn new(id: impl Into<String>) -> Result<Self> {
         let id = id.into();
         let ok = id.len() <= 63
-            && id.starts_with(|c: char| c.is_ascii_lowercase())
+            && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if ok {
             Ok(Self(id))
         } else {
-            Err(Error::invalid("TENANT_INVALID", "tenant", "must be 1 to 63 of a-z, 0-9 and -, starting with a letter"))
+            let what = "must be 1 to 63 of a-z, 0-9 and -, starting with a letter or a digit";
+            Err(Error::invalid("TENANT_INVALID", "tenant", what))
         }
     }
 
@@ -127,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_tenant_has_1_to_63_lowercase_letters_digits_and_hyphens() {
-        for right in ["a", "a-9", &"a".repeat(63)] {
+        for right in ["a", "a-9", "9a", "72f988bf-86f1-41af-91ab-2d7cd011db47", &"a".repeat(63)] {
             assert!(Tenant::new(right).is_ok_and(|tenant| tenant.as_str() == right), "{right}");
         }
-        for wrong in ["", "9a", "-a", "A", "a_b", "é", &"a".repeat(64)] {
+        for wrong in ["", "-a", "A", "a_b", "é", &"a".repeat(64)] {
             assert!(Tenant::new(wrong).is_err_and(|error| error.reason() == "TENANT_INVALID"), "{wrong}");
         }
     }

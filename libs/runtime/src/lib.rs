@@ -36,5 +36,5 @@ pub use mandates::Mandates;
 pub use parts::{Build, Deps, Parts, ServiceDef, Tenants, Unrecorded};
 pub use peers::{Channel, Peers};
 pub use seeded::Seeded;
-pub use status::{foreign, to_status};
+pub use status::{foreign, received, to_status};
 pub use suite::{Running, Suite};

@@ -145,6 +145,19 @@ pub fn foreign(status: Status) -> Error {
     error.with_source(status)
 }
 
+/// Reads what ended a stream of requests as an error of ours. What is wrong with its bytes is the caller's doing, also
+/// where gRPC itself calls it internal, and a refusal of one of its messages says so itself.
+pub fn received(status: Status) -> Error {
+    let text = || format!("a message of the stream cannot be read: {}", status.message());
+    match status.code() {
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            Error::new(Kind::InvalidArgument, "MESSAGE_MALFORMED", text())
+        }
+        Code::OutOfRange => Error::new(Kind::ResourceExhausted, "MESSAGE_TOO_LARGE", text()),
+        _ => foreign(status),
+    }
+}
+
 /// The reason of a status, empty if it carries none.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
@@ -227,6 +240,19 @@ mod tests {
         let mut status = Status::not_found("tasks/x does not exist");
         status.metadata_mut().insert("set-cookie", "a=b".parse().unwrap());
         assert!(to_status(foreign(status)).metadata().is_empty());
+    }
+
+    #[test]
+    fn what_a_caller_streams_wrongly_is_no_defect() {
+        let of = |status: Status| {
+            let error = received(status);
+            (error.kind(), error.reason())
+        };
+        assert_eq!(of(Status::internal("Unexpected EOF")), (Kind::InvalidArgument, "MESSAGE_MALFORMED"));
+        assert_eq!(of(Status::out_of_range("5 MiB")), (Kind::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+        let refused = to_status(Error::invalid("FIELD_INVALID", "events[2].kpi", "is required"));
+        assert_eq!(of(refused.clone()), (Kind::InvalidArgument, "FIELD_INVALID"));
+        assert_eq!(received(refused).violations()[0].field, "events[2].kpi");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use remit_api::wire::time::{parse, past, stamp};
 use remit_core::{Actor, Error, Kind, Result, SERVICE_PREFIX, Timestamp};
 use remit_runtime::Config;
 use remit_runtime::auth::{DEVELOPMENT_ISSUER, SERVICE_ROLE};
-use std::collections::BTreeSet;
+use remit_runtime::config::Grants;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How many revocations, and how many role assignments, a tenant may have in force: every process keeps them in memory.
@@ -25,7 +26,8 @@ pub(crate) struct Tokens {
     /// The issuer of the suite itself.
     suite: String,
     /// Those of people and programs.
-    issuers: BTreeSet<String>,
+    /// By name, with the most that each may grant.
+    issuers: BTreeMap<String, Grants>,
     roles: BTreeSet<String>,
 }
 
@@ -33,9 +35,10 @@ impl Tokens {
     /// Reads the configuration.
     pub(crate) fn new(config: &Config) -> Self {
         let auth = &config.auth;
-        let mut issuers: BTreeSet<String> = auth.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+        let mut issuers: BTreeMap<String, Grants> =
+            auth.issuers.iter().map(|issuer| (issuer.issuer.clone(), issuer.grants.clone())).collect();
         if issuers.is_empty() {
-            issuers.insert(DEVELOPMENT_ISSUER.to_owned());
+            issuers.insert(DEVELOPMENT_ISSUER.to_owned(), Grants::default());
         }
         issuers.remove(&auth.service_issuer);
         Self {
@@ -114,7 +117,7 @@ impl Tokens {
     ///
     /// # Errors
     /// `InvalidArgument` naming the field: `FIELD_REQUIRED`, `FIELD_NOT_ALLOWED`, `TIME_OUT_OF_RANGE`, `ISSUER_UNKNOWN`,
-    /// `ROLE_UNKNOWN`, `ROLE_RESERVED`, `SUBJECT_RESERVED`. `PermissionDenied` (`SELF_ASSIGNMENT`).
+    /// `ROLE_UNKNOWN`, `ROLE_RESERVED`, `ROLE_NOT_GRANTABLE`, `SUBJECT_RESERVED`. `PermissionDenied` (`SELF_ASSIGNMENT`).
     pub(crate) fn assignment(&self, given: &RoleAssignment, by: &Actor, now: Timestamp) -> Result<()> {
         match (given.subject.is_empty(), given.email.is_empty()) {
             (true, true) => {
@@ -128,11 +131,11 @@ impl Tokens {
             _ => {}
         }
         not_reserved(&given.subject, "role_assignment.subject")?;
-        if !self.issuers.contains(&given.issuer) {
-            let known = self.issuers.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let Some(grants) = self.issuers.get(&given.issuer) else {
+            let known = self.issuers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let what = format!("must be an issuer of the configuration: {known}");
             return Err(Error::invalid("ISSUER_UNKNOWN", "role_assignment.issuer", what));
-        }
+        };
         if given.roles.is_empty() && given.role_groups.is_empty() {
             let what = "must be given, or role_assignment.role_groups";
             return Err(Error::invalid("FIELD_REQUIRED", "role_assignment.roles", what));
@@ -148,6 +151,12 @@ impl Tokens {
                 let what = format!("must be a role of the configuration: {}", known.collect::<Vec<_>>().join(", "));
                 return Err(Error::invalid("ROLE_UNKNOWN", field, what));
             }
+            if !grants.role(role) {
+                return Err(not_grantable(field, &given.issuer));
+            }
+        }
+        if let Some(index) = given.role_groups.iter().position(|group| !grants.role_group(group)) {
+            return Err(not_grantable(format!("role_assignment.role_groups[{index}]"), &given.issuer));
         }
         if let Some(end) = &given.expire_time {
             future(end, now, "role_assignment.expire_time")?;
@@ -158,6 +167,11 @@ impl Tokens {
         }
         Ok(())
     }
+}
+
+fn not_grantable(field: String, issuer: &str) -> Error {
+    let what = format!("is beyond what people of {issuer} may be given: see grants in its table of auth.issuers");
+    Error::invalid("ROLE_NOT_GRANTABLE", field, what)
 }
 
 /// A time to come.

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Say what is wrong with a configuration or with a running suite.
     Doctor(Doctor),
+    /// Say how tokens are understood.
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -113,6 +116,28 @@ pub(crate) enum KeysCommand {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthCommand {
+    /// Show step by step what a token becomes under a configuration, and why it is refused. The token itself is never
+    /// shown.
+    Explain(Explain),
+}
+
+/// Arguments of `remit auth explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The configuration to look with.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The token; `-` for standard input, where other users of the machine cannot see it, and so where none is given.
+    #[arg(env = "REMIT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Leave the signature aside where the issuer's keys are not in a file, and say so.
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// What to do with mandates.

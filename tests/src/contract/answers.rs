@@ -6,11 +6,13 @@ use super::wire::{methods, path, send, service_of};
 use crate::api::furnish;
 use crate::support::{Suite, Topology, reason};
 use prost_reflect::prost::Message as _;
+use prost_reflect::prost::bytes::Bytes;
 use prost_reflect::{DynamicMessage, Kind, MethodDescriptor, ReflectMessage as _, Value};
 use remit_core::ActorKind;
 use remit_runtime::auth::Methods;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// A suite with one of everything that the rules are tried on.
@@ -44,6 +46,25 @@ impl Remit {
         method: &MethodDescriptor,
         request: &DynamicMessage,
     ) -> Result<DynamicMessage, Status> {
+        let bytes = self.send(method, request.encode_to_vec().into()).await.inspect_err(|status| {
+            self.strays.lock().expect("nobody panicked while holding it").extend(astray(method, status));
+        })?;
+        let answer = DynamicMessage::decode(method.output(), bytes).expect("an answer of the method's type");
+        etags_in(&answer, &mut self.etags.lock().expect("nobody panicked while holding it"));
+        Ok(answer)
+    }
+
+    /// Sends bytes as somebody who may, and waits at most so long for what a stream says first.
+    pub(crate) async fn throw(&self, method: &MethodDescriptor, bytes: Bytes, most: Duration) -> Result<Bytes, Status> {
+        let answer = self.send(method, bytes);
+        if method.is_server_streaming() {
+            // One that waits for what will happen has been answered.
+            return tokio::time::timeout(most, answer).await.unwrap_or_else(|_| Ok(Bytes::new()));
+        }
+        answer.await
+    }
+
+    async fn send(&self, method: &MethodDescriptor, bytes: Bytes) -> Result<Bytes, Status> {
         let kinds = &self.access.get(&path(method)).expect("every method has a rule").kinds;
         let token = if kinds.is_empty() || kinds.contains(&ActorKind::Human) {
             let (roles, groups) = (["admin", "auditor"], ["legal", "marketing_lead"]);
@@ -51,15 +72,7 @@ impl Remit {
         } else {
             self.suite.service_token("council")
         };
-        let token = format!("Bearer {token}");
-        let channel = self.suite.bare(&service_of(method));
-        let bytes =
-            send(channel, method, request.encode_to_vec().into(), Some(&token)).await.inspect_err(|status| {
-                self.strays.lock().expect("nobody panicked while holding it").extend(astray(method, status));
-            })?;
-        let answer = DynamicMessage::decode(method.output(), bytes).expect("an answer of the method's type");
-        etags_in(&answer, &mut self.etags.lock().expect("nobody panicked while holding it"));
-        Ok(answer)
+        send(self.suite.bare(&service_of(method)), method, bytes, Some(&format!("Bearer {token}"))).await
     }
 
     /// Every etag that was seen so far: the message that had it, and the etag.

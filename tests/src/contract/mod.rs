@@ -8,6 +8,7 @@ mod access;
 mod actors;
 pub(crate) mod answers;
 mod dry_runs;
+mod fuzz;
 mod names;
 mod pages;
 pub(crate) mod paths;

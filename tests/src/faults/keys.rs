@@ -127,7 +127,7 @@ async fn production_starts_with_keys_that_were_made_for_it_and_keeps_its_files_t
          [auth]\ndevelopment = false\nservice_key = \"{0}/services\"\n\
          [mandates]\nkey = \"{0}/council.key\"\njwks = \"{0}/council.json\"\n\
          [audit]\nsigning_key = \"{0}/log.pem\"\nmaster_keys_file = \"{0}/master.keys\"\n\
-         [[auth.issuers]]\nissuer = \"https://idp.example\"\njwks = \"{0}/idp.json\"\n",
+         [[auth.issuers]]\nissuer = \"https://idp.example\"\ntenants = [\"*\"]\njwks = \"{0}/idp.json\"\n",
         dir.display(),
         free_port(),
     );

@@ -1,34 +1,42 @@
-//! Checks requests against the `buf.validate` rules of their proto files.
+//! Checks requests against their proto files: against the bounds before anything is built of their bytes, and against
+//! the rules of `buf.validate` when they are decoded, once.
 //!
-//! Only messages named `…Request` are checked, with everything inside them: the decoder of every
-//! server and client runs this, and a client decodes no requests. A message without rules costs nothing.
-//!
-//! The rules are an interpreter's subset of protovalidate, over descriptors. A rule outside of the
-//! subset is found when the plan is made, and a test makes every plan, so none is ignored in silence.
-//!
-//! # Source
-//! The semantics are those of protovalidate 1.x: rules of a field with presence apply only if it is set,
-//! rules of a field without presence always, `required` means set and, without presence, not zero.
+//! Only messages that a method takes are checked, with everything inside them: the decoder of every server and client
+//! runs this, and a client decodes no requests. What there is to check stands in tables that the build script makes
+//! from the descriptors; a rule that it does not know ends the build, so that none is ignored in silence.
 
-mod plan;
+mod dynamic;
+#[cfg(test)]
+mod oracle;
+mod path;
 mod rules;
+mod scan;
+pub(crate) mod table;
+pub(crate) mod view;
+mod walk;
+
+pub use dynamic::violations;
 
 use crate::wire::{At, Subjects, mask};
-use plan::{FieldPlan, MessagePlan, plan_of};
+use prost::Message;
 use prost::bytes::Bytes;
-use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
-use remit_core::FieldViolation;
-use std::collections::HashSet;
+use scan::{Broken, Scan};
+use table::{Plan, Request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use view::View;
+use walk::Walk;
 
 /// The reason of a refusal by the rules of the proto files.
 pub const REASON: &str = "FIELD_INVALID";
 /// The reason of a refusal of text that no column can hold.
 pub const NUL: &str = "TEXT_HAS_NUL";
+/// The reason of a refusal of a message that has more bytes or more values than its method takes.
+pub const TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
+/// The reason of a refusal of bytes that are no such message.
+pub const MALFORMED: &str = "MESSAGE_MALFORMED";
 const DOMAIN: &str = "remit";
-/// More violations than this are counted, not listed.
+/// More violations than this are counted, not kept.
 const MAX_VIOLATIONS: usize = 50;
 
 /// One field that breaks a rule.
@@ -40,255 +48,129 @@ pub struct Violation {
     pub description: String,
 }
 
-/// Checks the encoded request `bytes` of type `M`.
+/// Reads a request.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` with `google.rpc.BadRequest`, naming every field that breaks a rule. The reason is that of the
-/// mask ([`mask::REASON`]) where an update names what it cannot change, [`REASON`] for the rules of the proto file,
-/// and [`NUL`] for text with the character U+0000.
-pub fn check<M: Name>(bytes: &Bytes) -> Result<(), Status> {
-    if !M::NAME.ends_with("Request") {
-        return Ok(());
-    }
-    let name = M::full_name();
-    let Some(descriptor) = crate::pool().get_message_by_name(&name) else { return Ok(()) };
-    let plan = plan_of(&descriptor).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
+/// `RESOURCE_EXHAUSTED` ([`TOO_LARGE`]) for more bytes, or more values in all, than the method takes. Else
+/// `INVALID_ARGUMENT`: with `google.rpc.BadRequest`, naming the first field that has more than it may ([`REASON`]) or
+/// every field that breaks a rule, where the reason is that of the mask ([`mask::REASON`]) if an update names what it
+/// cannot change, [`REASON`] for the rules of the proto file, and [`NUL`] for text with the character U+0000; again [`REASON`]
+/// for a subject that has no canonical form; and [`MALFORMED`] for bytes that are no such message.
+pub(crate) fn receive<M: Message + Default + View + Subjects>(
+    bytes: Bytes,
+    request: &'static Request,
+) -> Result<M, Status> {
+    bounded(&bytes, request)?;
     // Text with U+0000 has a zero byte, and few messages have one.
     let has_zero = bytes.contains(&0);
-    if plan.is_empty() && !has_zero {
-        return Ok(());
-    }
-    let message = DynamicMessage::decode(descriptor, bytes.clone())
-        .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let asked = mask::Asked::of(&message);
-    if let Some(description) = asked.as_ref().and_then(mask::Asked::refused) {
-        return Err(refusal(mask::REASON, &[Violation { field: mask::FIELD.to_owned(), description }]));
-    }
-    let mut found = violations(&message).map_err(|rule| Status::internal(format!("{name}: {rule}")))?;
-    // What an update leaves as it is need not be right (AIP-134).
-    let counts = |violation: &Violation| asked.as_ref().is_none_or(|asked| !asked.leaves(&violation.field));
-    found.retain(counts);
-    if !found.is_empty() {
-        return Err(refusal(REASON, &found));
-    }
-    if has_zero {
-        nuls(&Value::Message(message.clone()), &mut String::new(), &mut found);
-        found.retain(counts);
-    }
-    if found.is_empty() { Ok(()) } else { Err(refusal(NUL, &found)) }
+    let mut message = M::decode(bytes).map_err(|error| malformed(request, &error.to_string()))?;
+    ruled(&message, request, has_zero)?;
+    settle(&mut message, request)?;
+    Ok(message)
 }
 
-/// Brings the subjects in a request into canonical form.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` ([`REASON`]) with `google.rpc.BadRequest`, naming every subject that has none; in an update only
-/// those that it changes.
-pub fn settle<M: Message + Name + Subjects>(message: &mut M) -> Result<(), Status> {
-    if !M::NAME.ends_with("Request") {
-        return Ok(());
-    }
+/// Brings the subjects in a request into canonical form. An update is refused for those only that it changes.
+fn settle<M: View + Subjects>(message: &mut M, request: &'static Request) -> Result<(), Status> {
     let mut unfit = Vec::new();
     message.settle(At::default(), &mut unfit);
     if unfit.is_empty() {
         return Ok(());
     }
-    let violation = |unfit: FieldViolation| Violation { field: unfit.field, description: unfit.description };
-    let mut found: Vec<Violation> = unfit.into_iter().map(violation).collect();
-    let dynamic = crate::pool().get_message_by_name(&M::full_name());
-    let dynamic =
-        dynamic.and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok());
-    if let Some(asked) = dynamic.as_ref().and_then(mask::Asked::of) {
-        found.retain(|violation| !asked.leaves(&violation.field));
+    let asked = mask::Asked::of(message, request);
+    let left = |path: &str| {
+        let field = path.split('.').nth(1).and_then(|field| field.split('[').next());
+        asked.as_ref().zip(field).is_some_and(|(asked, field)| asked.leaves(field))
+    };
+    let found: Vec<Violation> = unfit
+        .into_iter()
+        .filter(|unfit| !left(&unfit.field))
+        .map(|unfit| Violation { field: unfit.field, description: unfit.description })
+        .collect();
+    if found.is_empty() { Ok(()) } else { Err(refusal(REASON, &found, found.len())) }
+}
+
+/// Checks the bytes against every bound.
+fn bounded(bytes: &[u8], request: &Request) -> Result<(), Status> {
+    let (size, most, name) = (bytes.len(), request.most, request.plan.name);
+    if size > most {
+        return Err(too_large(format!("the message has {size} bytes; {name} takes at most {most}: send less at once")));
     }
-    if found.is_empty() { Ok(()) } else { Err(refusal(REASON, &found)) }
+    Scan::of(request).request(bytes, request.plan).map_err(|broken| match broken {
+        Broken::Bound(violation) => refusal(REASON, &[violation], 1),
+        Broken::Total(text) => too_large(format!("{text}: send less at once")),
+        Broken::Malformed(text) => malformed(request, &text),
+    })
 }
 
-/// Every text with the character U+0000, which PostgreSQL cannot store.
-fn nuls(value: &Value, path: &mut String, found: &mut Vec<Violation>) {
-    let length = path.len();
-    match value {
-        Value::String(text) if text.contains('\0') => {
-            found.push(Violation { field: path.clone(), description: "must not contain U+0000".to_owned() });
-        }
-        Value::Message(message) => {
-            for (field, value) in message.fields() {
-                path.push_str(if length == 0 { "" } else { "." });
-                path.push_str(field.name());
-                nuls(value, path, found);
-                path.truncate(length);
-            }
-        }
-        Value::List(items) => {
-            for (at, item) in items.iter().enumerate() {
-                path.push_str(&format!("[{at}]"));
-                nuls(item, path, found);
-                path.truncate(length);
-            }
-        }
-        Value::Map(entries) => {
-            for (key, item) in entries {
-                path.push_str(&format!("[{}]", key_text(key)));
-                nuls(&key_value(key), path, found);
-                nuls(item, path, found);
-                path.truncate(length);
-            }
-        }
-        _ => {}
+/// Checks a decoded request against every rule.
+fn ruled(message: &dyn View, request: &Request, has_zero: bool) -> Result<(), Status> {
+    let asked = mask::Asked::of(message, request);
+    if let Some(description) = asked.as_ref().and_then(mask::Asked::refused) {
+        return Err(refusal(mask::REASON, &[Violation { field: mask::FIELD.to_owned(), description }], 1));
     }
+    let mut walk = Walk::default();
+    walk.request(message, request.plan, asked.as_ref());
+    if walk.count > 0 {
+        return Err(refusal(REASON, &walk.found, walk.count));
+    }
+    if has_zero {
+        walk.nuls(message, request.plan, asked.as_ref());
+    }
+    if walk.count == 0 { Ok(()) } else { Err(refusal(NUL, &walk.found, walk.count)) }
 }
 
-/// Every violation in `message`, in the order of the fields.
-///
-/// # Errors
-/// The text of a rule that this interpreter does not know.
-pub fn violations(message: &DynamicMessage) -> Result<Vec<Violation>, String> {
-    let mut found = Vec::new();
-    walk(message, "", &mut found)?;
-    Ok(found)
+/// The check of a decoded request alone.
+#[cfg(test)]
+pub(crate) type RuledOnly = fn(Bytes, &'static Request) -> Result<(), Status>;
+
+#[cfg(test)]
+pub(crate) fn ruled_only<M: Message + Default + View>(bytes: Bytes, request: &'static Request) -> Result<(), Status> {
+    let has_zero = bytes.contains(&0);
+    let message = M::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    ruled(&message, request, has_zero)
 }
 
-fn refusal(reason: &str, found: &[Violation]) -> Status {
+/// The most bytes that a request may have, by the full name of its type; `None` for what no method takes.
+pub fn most_bytes(request: &str) -> Option<usize> {
+    find(crate::tree::REQUESTS, request).map(|request| request.most)
+}
+
+/// The plan of a message that a request can hold.
+pub(crate) fn plan_of(name: &str) -> Option<&'static Plan> {
+    find(crate::tree::PLANS, name)
+}
+
+/// Looks up a name in a table that is sorted by it.
+fn find<T>(table: &[(&str, &'static T)], name: &str) -> Option<&'static T> {
+    let at = table.binary_search_by_key(&name, |entry| entry.0).ok()?;
+    table.get(at).map(|(_, found)| *found)
+}
+
+fn too_large(text: String) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(TOO_LARGE, DOMAIN, []);
+    Status::with_error_details(Code::ResourceExhausted, text, details)
+}
+
+fn malformed(request: &Request, text: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(MALFORMED, DOMAIN, []);
+    Status::with_error_details(Code::InvalidArgument, format!("{} cannot be read: {text}", request.plan.name), details)
+}
+
+/// A refusal by the first `found` of `count` violations.
+fn refusal(reason: &str, found: &[Violation], count: usize) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, DOMAIN, []);
-    for violation in found.iter().take(MAX_VIOLATIONS) {
+    for violation in found {
         details.add_bad_request_violation(&violation.field, &violation.description);
     }
     let mut text: Vec<_> =
         found.iter().take(3).map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
-    if found.len() > text.len() {
-        text.push(format!("and {} more", found.len() - text.len()));
+    if count > text.len() {
+        text.push(format!("and {} more", count - text.len()));
     }
     Status::with_error_details(Code::InvalidArgument, text.join("; "), details)
-}
-
-fn walk(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) -> Result<(), String> {
-    let plan: &MessagePlan = plan_of(&message.descriptor())?;
-    if plan.is_empty() {
-        return Ok(());
-    }
-    for oneof in &plan.required_oneofs {
-        if !oneof.fields().any(|field| message.has_field(&field)) {
-            let choices: Vec<_> = oneof.fields().map(|field| field.name().to_owned()).collect();
-            let description = format!("exactly one of {} is required", choices.join(", "));
-            found.push(Violation { field: join(path, oneof.name()), description });
-        }
-    }
-    for field in &plan.fields {
-        check_field(message, field, path, found)?;
-    }
-    Ok(())
-}
-
-fn check_field(
-    message: &DynamicMessage,
-    plan: &FieldPlan,
-    path: &str,
-    found: &mut Vec<Violation>,
-) -> Result<(), String> {
-    let path = join(path, plan.field.name());
-    // For a field without presence, has_field means that the value is not the default.
-    let set = message.has_field(&plan.field);
-    if !set {
-        if plan.required {
-            found.push(Violation { field: path, description: "is required".into() });
-            return Ok(());
-        }
-        if plan.field.supports_presence() || plan.ignore_zero {
-            return Ok(());
-        }
-    }
-    let value = message.get_field(&plan.field);
-    match value.as_ref() {
-        Value::List(items) => check_list(items, plan, &path, found),
-        Value::Map(entries) => {
-            rules::check_pairs(entries.len(), &plan.rules, &path, found);
-            let mut keys: Vec<_> = entries.keys().collect();
-            keys.sort_by_key(|key| key_text(key));
-            for key in keys {
-                let path = format!("{path}[{}]", key_text(key));
-                rules::check_value(&key_value(key), &plan.keys, None, &path, found);
-                check_item(&entries[key], &plan.values, &plan.value_kind(), &path, found)?;
-            }
-            Ok(())
-        }
-        value => check_item(value, &plan.rules, &plan.field.kind(), &path, found),
-    }
-}
-
-fn check_list(items: &[Value], plan: &FieldPlan, path: &str, found: &mut Vec<Violation>) -> Result<(), String> {
-    rules::check_items(items.len(), &plan.rules, path, found);
-    if plan.unique {
-        let mut seen = HashSet::new();
-        if let Some(at) = items.iter().position(|item| !seen.insert(rules::text_of(item))) {
-            found.push(Violation {
-                field: format!("{path}[{at}]"),
-                description: "must not repeat an earlier item".into(),
-            });
-        }
-    }
-    for (at, item) in items.iter().enumerate() {
-        check_item(item, &plan.items, &plan.field.kind(), &format!("{path}[{at}]"), found)?;
-    }
-    Ok(())
-}
-
-fn check_item(
-    value: &Value,
-    rules: &[rules::Rule],
-    kind: &Kind,
-    path: &str,
-    found: &mut Vec<Violation>,
-) -> Result<(), String> {
-    let enumeration = kind.as_enum();
-    rules::check_value(value, rules, enumeration, path, found);
-    match value {
-        Value::Message(inner) if descends(&inner.descriptor()) => walk(inner, path, found),
-        Value::Message(inner) if is_time(&inner.descriptor()) => {
-            if !rules::fits_the_calendar(inner) {
-                let description = "must be a time in the years 1 to 9999".to_owned();
-                found.push(Violation { field: path.to_owned(), description });
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Times are checked wherever they stand: one outside the calendar would be stored and then break every answer that
-/// shows it as JSON.
-fn is_time(descriptor: &MessageDescriptor) -> bool {
-    descriptor.full_name() == "google.protobuf.Timestamp"
-}
-
-/// Well-known types have no rules of their own inside.
-fn descends(descriptor: &MessageDescriptor) -> bool {
-    !descriptor.full_name().starts_with("google.protobuf.")
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-fn key_text(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(key) => key.to_string(),
-        MapKey::I32(key) => key.to_string(),
-        MapKey::I64(key) => key.to_string(),
-        MapKey::U32(key) => key.to_string(),
-        MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => format!("{key:?}"),
-    }
-}
-
-fn key_value(key: &MapKey) -> Value {
-    match key {
-        MapKey::Bool(key) => Value::Bool(*key),
-        MapKey::I32(key) => Value::I32(*key),
-        MapKey::I64(key) => Value::I64(*key),
-        MapKey::U32(key) => Value::U32(*key),
-        MapKey::U64(key) => Value::U64(*key),
-        MapKey::String(key) => Value::String(key.clone()),
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+use crate::codec::Received;
+use prost_reflect::DynamicMessage;
+use table::Rule;
 
-/// Every rule in the contract is one that the interpreter knows: none is ignored in silence.
+/// Every rule in the contract is one that the interpreter knows, and every pattern is one: none is ignored in silence.
 #[test]
 fn every_rule_in_the_contract_is_supported() {
     for message in crate::pool().all_messages().filter(|message| message.full_name().starts_with("remit.")) {
-        plan_of(&message).unwrap_or_else(|rule| panic!("{rule}"));
+        oracle::knows(&message).unwrap_or_else(|rule| panic!("{rule}"));
     }
+    for (name, plan) in crate::tree::PLANS {
+        for field in plan.fields {
+            for rule in [field.rules, field.items, field.keys, field.values].concat() {
+                let Rule::Pattern(pattern, compiled) = rule else { continue };
+                assert!(compiled.is_some(), "{name}.{}: {pattern}", field.name);
+            }
+        }
+    }
+}
+
+fn check<M: Received>(bytes: &Bytes) -> Result<(), Status> {
+    M::receive(bytes.clone()).map(|_| ())
 }
 
 fn request(name: &str, json: serde_json::Value) -> DynamicMessage {
@@ -168,4 +183,105 @@ fn a_time_that_no_calendar_has_is_refused_wherever_it_stands() {
         let message = refused(seconds, nanos).unwrap_or_default();
         assert!(message.contains("action_item.due_time: must be a time"), "{seconds} {nanos}: {message}");
     }
+}
+
+/// A field with this number that holds `inner`.
+fn within(field: u32, inner: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, &mut bytes);
+    prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
+    bytes.extend(inner);
+    bytes
+}
+
+fn named(status: &Status) -> (String, String) {
+    let details = status.get_error_details();
+    let field = details.bad_request().map(|bad| bad.field_violations[0].field.clone()).unwrap_or_default();
+    (details.error_info().map(|info| info.reason.clone()).unwrap_or_default(), field)
+}
+
+fn scanned(name: &str, bytes: &[u8]) -> (Result<(), Broken>, usize) {
+    let request = find(crate::tree::REQUESTS, name).unwrap();
+    let mut scan = Scan::of(request);
+    let result = scan.request(bytes, request.plan);
+    (result, scan.visited)
+}
+
+/// Two million empty events in four megabytes, and megabytes of empty ratings.
+#[test]
+fn a_message_of_empty_items_ends_at_the_first_bound() {
+    use crate::kpi::v1::RecordEventsRequest;
+    use crate::scoring::v1::ScoreTaskRequest;
+    let events = Bytes::from(within(1, &[]).repeat(2_000_000));
+    assert_eq!(events.len(), 4_000_000);
+    let status = check::<RecordEventsRequest>(&events).unwrap_err();
+    assert_eq!(status.message(), "events: must have at most 5000 items, and has more");
+    assert_eq!((status.code(), named(&status)), (Code::InvalidArgument, (REASON.into(), "events".into())));
+    assert_eq!(scanned("remit.kpi.v1.RecordEventsRequest", &events).1, 5_001, "it goes on after the bound");
+
+    let ratings = |count: usize| within(2, &within(22, &[]).repeat(count));
+    let status = check::<ScoreTaskRequest>(&ratings(1_000_000).into()).unwrap_err();
+    assert_eq!((status.code(), named(&status).0), (Code::ResourceExhausted, TOO_LARGE.into()));
+    let name = "remit.scoring.v1.ScoreTaskRequest";
+    let status = check::<ScoreTaskRequest>(&ratings(most_bytes(name).unwrap() / 3 - 10).into()).unwrap_err();
+    assert_eq!(named(&status), (REASON.into(), "task.ratings".into()));
+    // The same in many tasks, which the decoder would merge into one.
+    let (result, visited) = scanned(name, &ratings(50).repeat(100));
+    let Err(Broken::Bound(violation)) = result else { panic!("{result:?}") };
+    assert_eq!((violation.field.as_str(), visited), ("task", 16 * 51 + 1));
+}
+
+#[test]
+fn what_is_packed_nested_unknown_or_broken_is_bounded_too() {
+    let name = "remit.registry.v1.CreateModelVersionRequest";
+    let plan = find(crate::tree::REQUESTS, name).unwrap().plan;
+    let version = plan.fields.iter().find(|field| field.inner.is_some()).unwrap();
+    let parameters = version.inner.unwrap().named("parameters").unwrap().number;
+    // A list in a list in a list.
+    let mut list = Vec::new();
+    for _ in 0..30 {
+        list = within(6, &within(1, &list));
+    }
+    let pair = [within(1, b"k"), within(2, &list)].concat();
+    let nested = within(version.number, &within(parameters, &within(1, &pair)));
+    let (result, visited) = scanned(name, &nested);
+    let Err(Broken::Bound(violation)) = result else { panic!("{result:?}") };
+    assert!(violation.description.contains("more than 16 messages") && visited < 30, "{violation:?} {visited}");
+
+    let most = most_bytes(name).unwrap() / 8;
+    let unknown = within(1_000, &[]).repeat(1_001);
+    assert!(matches!(scanned(name, &unknown).0, Err(Broken::Total(text)) if text.contains("1000 fields")));
+    assert!(scanned(name, &within(1_000, &[0; 5_000])).0.is_ok(), "an unknown field is left out");
+    // One number in one byte.
+    let entities = crate::tree::PLANS.iter().find_map(|(name, plan)| {
+        let list =
+            plan.fields.iter().find(|field| field.many == table::Many::List && field.wire == table::Wire::Varint)?;
+        Some((*name, *plan, list))
+    });
+    if let Some((name, plan, list)) = entities {
+        let request = table::Request { plan, most: 8 * most, mask: None };
+        let packed = within(list.number, &vec![1; usize::try_from(list.most).unwrap() + 1]);
+        let result = Scan::of(&request).request(&packed, plan);
+        assert!(matches!(&result, Err(Broken::Bound(violation)) if violation.field == list.name), "{name} {result:?}");
+    }
+    for broken in [
+        &[0x0a][..],
+        &[0x0a, 0x05, 0x00],
+        &[0x0b],
+        &[0x00],
+        &[0x08, 0x01],
+        &[0xff; 11],
+        &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+    ] {
+        let (result, _) = scanned(name, broken);
+        assert!(matches!(result, Err(Broken::Malformed(_))), "{broken:?}: {result:?}");
+    }
+}
+
+#[test]
+fn a_refusal_keeps_fifty_violations_and_counts_the_rest() {
+    let events = crate::kpi::v1::RecordEventsRequest { events: vec![Default::default(); 100], ..Default::default() };
+    let status = check::<crate::kpi::v1::RecordEventsRequest>(&events.encode_to_vec().into()).unwrap_err();
+    assert_eq!(status.get_error_details().bad_request().unwrap().field_violations.len(), 50);
+    assert!(status.message().ends_with("and 297 more"), "{}", status.message());
 }

@@ -1,8 +1,11 @@
 //! Update masks (AIP-134, AIP-161).
 
 use super::Updatable;
+use crate::validate::plan_of;
+use crate::validate::table::{Many, Oneof, Plan, Request};
+use crate::validate::view::{Seen, View};
 use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use remit_core::{Error, Result};
 
@@ -36,8 +39,9 @@ pub fn apply<M: Message + Name + Default>(
 ) -> Result<M> {
     let named: Vec<&str> = mask.into_iter().flat_map(|mask| mask.paths.iter().map(String::as_str)).collect();
     let wrong = |rule: String| Error::invalid(REASON, FIELD, rule);
+    let resource = plan_of(&M::full_name()).ok_or_else(broken::<M>)?;
+    check(resource, &named, allowed).map_err(wrong)?;
     let (mut target, source) = (dynamic(current)?, dynamic(given)?);
-    check(&target.descriptor(), &named, allowed).map_err(wrong)?;
     for path in if is_all(&named) { allowed } else { named.as_slice() } {
         copy(&mut target, &source, path).ok_or_else(|| wrong(format!("{path} is not a field")))?;
     }
@@ -45,56 +49,45 @@ pub fn apply<M: Message + Name + Default>(
 }
 
 /// What the mask of an update request asks for.
-pub(crate) struct Asked {
-    /// The field of the request that holds the resource, and its type.
-    resource: FieldDescriptor,
-    kind: MessageDescriptor,
-    named: Vec<String>,
-    allowed: Vec<String>,
+pub(crate) struct Asked<'a> {
+    /// The type of the resource.
+    resource: &'static Plan,
+    named: Vec<&'a str>,
+    allowed: &'static [&'static str],
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// Of a request that has a mask.
-    pub(crate) fn of(request: &DynamicMessage) -> Option<Self> {
-        let mask = request.descriptor().get_field_by_name(FIELD)?;
-        let texts = |value: &Value| -> Vec<String> {
-            value.as_list().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-        };
-        let allowed = texts(&updatable(&mask)?);
-        let value = request.get_field(&mask);
-        let named = texts(value.as_message()?.get_field_by_name("paths")?.as_ref());
-        let resource = request.descriptor().fields().next()?;
-        let kind = resource.kind().as_message()?.clone();
-        Some(Self { resource, kind, named, allowed })
+    pub(crate) fn of(message: &'a dyn View, request: &Request) -> Option<Self> {
+        let mask = request.mask.as_ref()?;
+        let resource = request.plan.fields.first()?.inner?;
+        let mut named = Vec::new();
+        if let Seen::Message(given) = message.at(mask.number)
+            && let Seen::List(paths) = given.at(1)
+        {
+            named.extend((0..paths.count()).filter_map(|at| match paths.item(at) {
+                Seen::Text(path) => Some(path),
+                _ => None,
+            }));
+        }
+        Some(Self { resource, named, allowed: mask.allowed })
     }
 
     /// What is wrong with the mask, if anything is. It comes before the rules of the fields, which are about what
     /// the mask names.
     pub(crate) fn refused(&self) -> Option<String> {
-        let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
-        let allowed: Vec<&str> = self.allowed.iter().map(String::as_str).collect();
-        check(&self.kind, &named, &allowed).err()
+        check(self.resource, &self.named, self.allowed).err()
     }
 
-    /// Whether `path` leads into a part of the resource that the update leaves as it is: that need not be right.
-    pub(crate) fn leaves(&self, path: &str) -> bool {
-        let inside = path.strip_prefix(self.resource.name()).and_then(|rest| rest.strip_prefix('.'));
-        let Some(first) = inside.and_then(|inside| inside.split(['.', '[']).next()) else { return false };
-        let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
-        let counts = if is_all(&named) { &self.allowed } else { &self.named };
+    /// Whether a field or oneof of the resource is a part that the update leaves as it is: that need not be right.
+    pub(crate) fn leaves(&self, name: &str) -> bool {
+        let counts = if is_all(&self.named) { self.allowed } else { self.named.as_slice() };
         // A path may name a oneof, which stands for its fields.
-        let oneof = self.kind.get_field_by_name(first).and_then(|field| field.containing_oneof());
-        let means = |path: &str| path == first || oneof.as_ref().is_some_and(|oneof| oneof.name() == path);
-        !["name", "etag"].contains(&first) && !counts.iter().any(|path| path.split('.').next().is_some_and(means))
+        let within = |oneof: &&Oneof| oneof.fields.iter().any(|(_, field)| *field == name);
+        let oneof = self.resource.oneofs.iter().find(within).map(|oneof| oneof.name);
+        let means = |path: &str| path == name || oneof == Some(path);
+        !["name", "etag"].contains(&name) && !counts.iter().any(|path| path.split('.').next().is_some_and(means))
     }
-}
-
-/// The fields that the option of an `update_mask` lists.
-fn updatable(mask: &FieldDescriptor) -> Option<Value> {
-    let extension = crate::pool().get_extension_by_name("remit.options.v1.updatable")?;
-    let options = mask.options();
-    let policy = options.get_extension(&extension);
-    Some(policy.as_message()?.get_field_by_name("fields")?.into_owned())
 }
 
 /// Whether these paths mean all that may change.
@@ -104,7 +97,7 @@ fn is_all(paths: &[&str]) -> bool {
 
 /// Checks that each path names something of `allowed`, or something inside it; what stands beside `*` changes nothing,
 /// and must be right all the same.
-fn check(resource: &MessageDescriptor, paths: &[&str], allowed: &[&str]) -> Result<(), String> {
+fn check(resource: &Plan, paths: &[&str], allowed: &[&str]) -> Result<(), String> {
     for path in paths.iter().filter(|path| **path != "*") {
         let first = path.split('.').next().unwrap_or_default();
         if !allowed.contains(&first) || !leads(resource, path) {
@@ -115,12 +108,12 @@ fn check(resource: &MessageDescriptor, paths: &[&str], allowed: &[&str]) -> Resu
 }
 
 /// Whether a path leads through messages to a field, or to a oneof.
-fn leads(message: &MessageDescriptor, path: &str) -> bool {
+fn leads(message: &Plan, path: &str) -> bool {
     let Some((first, rest)) = path.split_once('.') else {
-        return message.get_field_by_name(path).is_some() || message.oneofs().any(|oneof| oneof.name() == path);
+        return message.named(path).is_some() || message.oneofs.iter().any(|oneof| oneof.name == path);
     };
-    let field = message.get_field_by_name(first).filter(|field| !field.is_list() && !field.is_map());
-    field.is_some_and(|field| matches!(field.kind(), Kind::Message(inner) if leads(&inner, rest)))
+    let field = message.named(first).filter(|field| field.many == Many::One);
+    field.and_then(|field| field.inner).is_some_and(|inner| leads(inner, rest))
 }
 
 /// The mask of those of `allowed` that `given` sets. Where it sets none, the mask is empty, which [`apply`]
@@ -246,15 +239,16 @@ mod tests {
         let requests = crate::pool().all_messages().filter(|message| message.get_field_by_name(FIELD).is_some());
         let mut found = 0;
         for request in requests {
-            let mask = request.get_field_by_name(FIELD).unwrap();
-            let fields = updatable(&mask).unwrap();
-            let fields: Vec<&str> = fields.as_list().unwrap().iter().map(|field| field.as_str().unwrap()).collect();
-            assert!(!fields.is_empty(), "{} says nothing of its mask", request.full_name());
+            let name = request.full_name();
+            let known = crate::tree::REQUESTS.iter().find(|(known, _)| *known == name);
+            let mask = known.and_then(|(_, request)| request.mask.as_ref());
+            let fields = mask.map(|mask| mask.allowed).unwrap_or_default();
+            assert!(!fields.is_empty(), "{name} says nothing of its mask");
             let resource = request.fields().next().unwrap().kind();
-            let resource = resource.as_message().unwrap();
+            let resource = plan_of(resource.as_message().unwrap().full_name()).unwrap();
             for field in fields {
-                assert!(leads(resource, field) && !field.contains('.'), "{}: {field}", request.full_name());
-                assert!(!["name", "etag"].contains(&field), "{}: {field}", request.full_name());
+                assert!(leads(resource, field) && !field.contains('.'), "{name}: {field}");
+                assert!(!["name", "etag"].contains(field), "{name}: {field}");
             }
             found += 1;
         }

@@ -1,10 +1,10 @@
 //! What a JWK set (RFC 7517) holds that can be used, and what it holds that cannot.
 
-use super::keys::{Key, Keys, algorithm};
+use super::keys::{Key, Keys};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use remit_core::{Error, Result};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -17,11 +17,17 @@ const TYPES: [&str; 3] = ["RSA", "EC", "OKP"];
 /// The keys of one set or of several.
 #[derive(Default)]
 pub(super) struct Parsed {
+    allowed: Vec<Algorithm>,
     keys: BTreeMap<String, Vec<Key>>,
     skipped: Vec<String>,
 }
 
 impl Parsed {
+    /// Nothing yet; of what is added, what is for one of these algorithms counts, or everything where none is named.
+    pub fn of(allowed: &[Algorithm]) -> Self {
+        Self { allowed: allowed.to_vec(), ..Self::default() }
+    }
+
     /// Adds the keys of a set.
     ///
     /// # Errors
@@ -30,7 +36,7 @@ impl Parsed {
         let set: Value = serde_json::from_slice(text).map_err(|error| format!("is not a JWK set: {error}"))?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("is not a JWK set: it has no list of keys")?;
         for raw in keys {
-            match usable(raw) {
+            match usable(raw, &self.allowed) {
                 Ok(Some((kid, key))) => self.keys.entry(kid).or_default().push(key),
                 Ok(None) => {}
                 Err(why) => self.skipped.push(format!("{}: {why}", named(raw))),
@@ -87,7 +93,7 @@ fn named(raw: &Value) -> String {
 }
 
 /// The key with its id; `None` for one that is there for something else, such as encryption, as RFC 7517 (section 5) lets.
-fn usable(raw: &Value) -> std::result::Result<Option<(String, Key)>, String> {
+fn usable(raw: &Value, allowed: &[Algorithm]) -> std::result::Result<Option<(String, Key)>, String> {
     let text = |member: &str| raw.get(member).and_then(Value::as_str);
     if text("use").is_some_and(|usage| usage != "sig") {
         return Ok(None);
@@ -109,8 +115,32 @@ fn usable(raw: &Value) -> std::result::Result<Option<(String, Key)>, String> {
             return Err("it is malformed: x is not the public half of a key".to_owned());
         }
     }
-    let algorithm = algorithm(&jwk).ok_or("it is of no algorithm that is accepted here, or too short")?;
+    let algorithm = algorithm(&jwk, allowed).ok_or("it is of no algorithm that is accepted here, or too short")?;
     let decoding = DecodingKey::from_jwk(&jwk).map_err(|error| format!("it is malformed: {error}"))?;
     let service = text("service").map(str::to_owned);
     Ok(Some((kid.to_owned(), Key { algorithm, decoding, service })))
+}
+
+/// The one algorithm of a key, so that a token cannot choose (RFC 8725, section 3.1): the key's own `alg`, or the first
+/// of those allowed that fits its type. With nothing said that is RS256 for RSA, which is what providers sign with that
+/// do not say it.
+fn algorithm(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Algorithm> {
+    let fitting: &[Algorithm] = match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
+        // 2,048 bits are 342 characters of base64url without padding (RFC 7518, section 3.3).
+        AlgorithmParameters::RSA(key) if key.n.len() >= 342 => &[
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+        ],
+        _ => return None,
+    };
+    let allowed = if allowed.is_empty() { fitting } else { allowed };
+    let named = |algorithm: Algorithm| jwk.common.key_algorithm.is_none_or(|named| named == algorithm.into());
+    allowed.iter().copied().find(|algorithm| fitting.contains(algorithm) && named(*algorithm))
 }

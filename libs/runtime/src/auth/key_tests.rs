@@ -112,7 +112,7 @@ async fn reason(auth: &Authenticator, token: &str) -> &'static str {
 }
 
 fn issuer(name: &str, jwks: &str) -> String {
-    format!("[[auth.issuers]]\nissuer = {name:?}\njwks = {jwks:?}\n")
+    format!("[[auth.issuers]]\nissuer = {name:?}\ntenants = [\"*\"]\njwks = {jwks:?}\n")
 }
 
 async fn open(dir: &Path, more: &str) -> remit_core::Result<Arc<Authenticator>> {

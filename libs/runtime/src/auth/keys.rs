@@ -4,11 +4,11 @@
 //! always takes effect; a key that cannot be used is passed over and named, so that it spoils no other; and a set that could
 //! not be read for too long is trusted no more.
 
+use super::discovery;
 use super::jwks::Parsed;
-use super::sources::{check_url, directory, fetch, file, is_settled, unavailable};
+use super::sources::{check_url, directory, fetch, file, is_safe, is_settled, unavailable};
 use crate::context;
 use arc_swap::ArcSwap;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
@@ -57,6 +57,8 @@ pub(super) type Keys = HashMap<String, Arc<Key>>;
 pub(crate) struct KeySet {
     pub issuer: String,
     pub kinds: Vec<ActorKind>,
+    /// What keys without an algorithm of their own may be used with, in this order; empty: everything.
+    algorithms: Vec<Algorithm>,
     source: Source,
     max_age: Duration,
     patience: Duration,
@@ -81,6 +83,8 @@ enum Source {
     /// A file, or a directory of such files.
     File(PathBuf),
     Url(String, reqwest::Client),
+    /// Where the issuer's discovery document says.
+    Discovered(reqwest::Client),
 }
 
 #[derive(Default)]
@@ -95,10 +99,11 @@ struct State {
 }
 
 impl KeySet {
-    /// Describes an issuer; nothing is read yet.
+    /// Describes an issuer; nothing is read yet. Without a source its discovery document says where its keys are.
     ///
     /// # Errors
-    /// `InvalidArgument` (`CONFIG_INVALID`) for a URL that would send keys in the clear, or that holds a password.
+    /// `InvalidArgument` (`CONFIG_INVALID`) for a URL that would send keys in the clear, or that holds a password; without a
+    /// source, for an issuer that is no such URL.
     pub fn new(issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
         Self::set_by("auth.issuers.jwks", issuer, source, kinds)
     }
@@ -108,15 +113,19 @@ impl KeySet {
     /// # Errors
     /// As [`KeySet::new`].
     pub fn set_by(setting: &str, issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
-        let source = if source.contains("://") {
-            let near = check_url(setting, source)?;
+        let place = if source.is_empty() { issuer } else { source };
+        let source = if place.contains("://") {
+            let near = check_url(setting, place)?;
             let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
             // A proxy would be sent in the clear what must not leave this machine.
             let client = if near { client.no_proxy() } else { client };
             let client = client
                 .build()
                 .map_err(|error| Error::internal("the HTTP client could not be made").with_source(error))?;
-            Source::Url(source.to_owned(), client)
+            if source.is_empty() { Source::Discovered(client) } else { Source::Url(source.to_owned(), client) }
+        } else if source.is_empty() {
+            let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
+            return Err(Error::invalid("CONFIG_INVALID", setting, what));
         } else {
             Source::File(PathBuf::from(source))
         };
@@ -127,6 +136,7 @@ impl KeySet {
         Self {
             issuer: issuer.to_owned(),
             kinds: kinds.to_vec(),
+            algorithms: Vec::new(),
             source,
             max_age: Duration::MAX,
             patience: FETCH_TIMEOUT,
@@ -142,6 +152,12 @@ impl KeySet {
     /// `patience` to answer, to the last byte.
     pub fn bounded(mut self, max_age: Duration, patience: Duration) -> Self {
         (self.max_age, self.patience) = (max_age, patience);
+        self
+    }
+
+    /// The same, of whose keys only those for these algorithms count.
+    pub fn with_algorithms(mut self, algorithms: &[Algorithm]) -> Self {
+        algorithms.clone_into(&mut self.algorithms);
         self
     }
 
@@ -319,6 +335,12 @@ impl KeySet {
                 Ok(Some([part].into()))
             }
             Source::Url(url, client) => Ok(Some([(url.clone(), fetch(client, url, self.patience).await?)].into())),
+            Source::Discovered(client) => {
+                let get = |url: String| async move { fetch(client, &url, self.patience).await };
+                let url = discovery::jwks_uri(&self.issuer, is_safe, get).await?;
+                let text = fetch(client, &url, self.patience).await?;
+                Ok(Some([(url, text)].into()))
+            }
         }
     }
 
@@ -326,7 +348,7 @@ impl KeySet {
     fn take(&self, mut parts: BTreeMap<String, Vec<u8>>) -> Result<bool> {
         let one = parts.len() == 1 && !matches!(&self.source, Source::File(path) if path.is_dir());
         let before = std::mem::take(&mut self.state().parts);
-        let mut parsed = Parsed::default();
+        let mut parsed = Parsed::of(&self.algorithms);
         let mut broken = None;
         for (name, text) in &mut parts {
             let Err(why) = parsed.add(text) else { continue };
@@ -375,6 +397,7 @@ impl KeySet {
             Source::Fixed => "in memory".to_owned(),
             Source::File(path) => path.display().to_string(),
             Source::Url(url, _) => url.clone(),
+            Source::Discovered(_) => discovery::location(&self.issuer),
         }
     }
 
@@ -407,27 +430,5 @@ async fn wait(mut reading: watch::Receiver<()>) -> Result<()> {
             ended.await;
             Ok(())
         }
-    }
-}
-
-/// The one algorithm of a key: by its type, so that a token cannot choose (RFC 8725, section 3.1).
-pub(super) fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
-    if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
-        return None;
-    }
-    let (found, named) = match &jwk.algorithm {
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, KeyAlgorithm::ES256)
-        }
-        // 2,048 bits are 342 characters of base64url without padding (RFC 7518, section 3.3).
-        AlgorithmParameters::RSA(key) if key.n.len() >= 342 => (Algorithm::RS256, KeyAlgorithm::RS256),
-        _ => return None,
-    };
-    match jwk.common.key_algorithm {
-        Some(other) if other != named => None,
-        _ => Some(found),
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn check_url(setting: &str, text: &str) -> Result<bool> {
     }
 }
 
+/// Whether nobody can alter on the way what comes from a URL.
+pub(super) fn is_safe(text: &str) -> bool {
+    check_url("", text).is_ok()
+}
+
 /// Whether the host of a URL is this machine, by what it is and not by how it begins.
 pub(crate) fn is_near(url: &reqwest::Url) -> bool {
     let host = url.host_str().unwrap_or_default();

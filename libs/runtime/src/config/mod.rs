@@ -1,9 +1,14 @@
 //! Configuration: embedded defaults, then a file, then the environment; unknown keys are refused.
 
+mod issuers;
 mod layers;
 mod reference;
 mod span;
 
+pub use issuers::{
+    EmailClaims, Grants, GroupClaims, Issuer, KindRule, KindRules, Preset, SubjectClaims, TenantClaim, WordClaims,
+    Worth,
+};
 pub use reference::reference_markdown;
 pub use span::Span;
 
@@ -141,6 +146,7 @@ pub struct Auth {
     pub algorithms: Vec<String>,
     pub max_lifetime: Span,
     pub leeway: Span,
+    pub max_token_bytes: usize,
     pub jwks_refresh: Span,
     pub jwks_min_interval: Span,
     pub jwks_max_age: Span,
@@ -155,19 +161,6 @@ pub struct Auth {
     pub service_issuer: String,
     pub service_lifetime: Span,
     pub issuers: Vec<Issuer>,
-}
-
-/// One table `[[auth.issuers]]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Issuer {
-    /// The `iss` of its tokens.
-    pub issuer: String,
-    /// The file path or URL of its key set.
-    pub jwks: String,
-    /// The actor kinds it may speak for; all if empty.
-    #[serde(default)]
-    pub kinds: Vec<remit_core::ActorKind>,
 }
 
 /// The section `[mandates]`.
@@ -335,10 +328,9 @@ impl Config {
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
         need(!self.auth.audience.is_empty(), "auth.audience", "must not be empty")?;
         need(!self.auth.algorithms.is_empty(), "auth.algorithms", "must name at least one algorithm")?;
-        for algorithm in &self.auth.algorithms {
-            let ok = matches!(algorithm.as_str(), "EdDSA" | "ES256" | "RS256");
-            need(ok, "auth.algorithms", "may hold only EdDSA, ES256 and RS256")?;
-        }
+        crate::auth::algorithms(&self.auth.algorithms, "auth.algorithms")?;
+        let bytes = (1_024..=32_768).contains(&self.auth.max_token_bytes);
+        need(bytes, "auth.max_token_bytes", "must be 1024 to 32768")?;
         let known = self.auth.access_max_age.get().as_secs();
         need(known >= 60, "auth.access_max_age", "must be at least 1m")?;
         let own = &self.auth.service_issuer;
@@ -348,6 +340,7 @@ impl Config {
         need(max_age > refresh, "auth.jwks_max_age", "must be longer than auth.jwks_refresh")?;
         let trusted = self.auth.development || !self.auth.issuers.is_empty();
         need(trusted, "auth.issuers", "must name an issuer, or auth.development be true")?;
+        crate::auth::Rules::all(self)?;
         need(!self.clock.manual || self.clock.allow_manual, "clock.manual", "needs clock.allow_manual = true")?;
         let start = self.clock.start.is_empty() || self.clock.start.parse::<jiff::Timestamp>().is_ok();
         need(start, "clock.start", "must be an RFC 3339 time such as 2008-05-01T00:00:00Z")?;

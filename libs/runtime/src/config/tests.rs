@@ -45,7 +45,7 @@ fn the_environment_gives_every_type_a_setting_can_have() {
         ("REMIT_AUTH__DEVELOPMENT", "false"),
         ("REMIT_TELEMETRY__SAMPLE_RATIO", "0.5"),
         ("REMIT_SERVER__ONLY", r#"["audit", "kpi"]"#),
-        ("REMIT_AUTH__ISSUERS", r#"[{ issuer = "i", jwks = "k.json", kinds = ["human"] }]"#),
+        ("REMIT_AUTH__ISSUERS", r#"[{ issuer = "i", jwks = "k.json", tenants = ["*"], kinds = ["human"] }]"#),
         ("REMIT_ROLES__GUEST", r#"["*.*.get"]"#),
         ("REMIT_DATABASE__URLS", r#"{ audit = "sqlite:a" }"#),
         ("REMIT_DATABASE__URLS__KPI", "sqlite:k"),
@@ -94,8 +94,8 @@ fn an_error_names_the_layer_it_came_with_and_the_key() {
     assert_eq!(refused("[server]\nmax_streams = \"x\"", &ok), format!("server.max_streams: must be u32 {of_file}"));
     assert_eq!(refused("[data]\ndri = \"x\"", &ok), format!("data.dri: unknown key; known: `dir` {of_file}"));
     assert_eq!(
-        refused("[[auth.issuers]]\nissuer = \"i\"", &ok),
-        format!("auth.issuers[0]: missing field `jwks` {of_file}")
+        refused("[[auth.issuers]]\njwks = \"k\"", &ok),
+        format!("auth.issuers[0]: missing field `issuer` {of_file}")
     );
     assert!(refused("[server]\nlisten = 'a\n", &ok).starts_with("config: line 2: "));
     assert_eq!(
@@ -116,6 +116,8 @@ fn a_bad_value_is_refused_by_key() {
         ("[clock]\nmanual = true", "clock.manual"),
         ("[auth]\nalgorithms = [\"HS256\"]", "auth.algorithms"),
         ("[auth]\ndevelopment = false", "auth.issuers"),
+        ("[auth]\nmax_token_bytes = 512", "auth.max_token_bytes"),
+        ("[[auth.issuers]]\nissuer = \"https://id.example\"", "auth.issuers[0].tenants"),
         ("[server]\ntls_key = \"k.pem\"", "server.tls_key"),
         ("mode = \"prod\"", "mode"),
         ("[auth]\njwks_max_age = \"5m\"", "auth.jwks_max_age"),

@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 const TELL: Duration = Duration::from_secs(10);
 /// How long a connection that nobody used may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The largest header list of a call, in bytes.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// The largest header list of a call, in bytes: the largest token that can be allowed, and 16 KiB for the rest.
+const MAX_HEADER_BYTES: u32 = 48 * 1024;
 /// Flow-control windows: the protocol's 64 KiB would stall streams on a network with any delay.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;

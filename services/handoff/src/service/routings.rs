@@ -13,7 +13,7 @@ use remit_api::wire::time::stamp;
 use remit_core::details::{LeadAccepted, LeadReassigned, RoutingReviewed};
 use remit_core::name::RoutingName;
 use remit_core::{Actor, Error, Kind, Result, Timestamp};
-use remit_runtime::{Cx, foreign};
+use remit_runtime::{Cx, received};
 use remit_store::{Mutation, Records as _};
 use tonic::Streaming;
 
@@ -53,7 +53,7 @@ impl Service {
             let (service, cx, mut batches) = state?;
             let answer = match batches.next().await? {
                 Ok(batch) => service.route_batch(&cx, batch).await,
-                Err(status) => Err(foreign(status)),
+                Err(status) => Err(received(status)),
             };
             // A failed batch ends the stream; what was answered before stays.
             let rest = answer.is_ok().then_some((service, cx, batches));

@@ -14,7 +14,7 @@ use remit_core::details::{Details as _, EventsRecorded};
 use remit_core::name::KpiName;
 use remit_core::{Error, Result, Timestamp};
 use remit_drift::Moments;
-use remit_runtime::{Cx, foreign};
+use remit_runtime::{Cx, received};
 use remit_store::{Mutation, Records as _};
 use std::collections::BTreeMap;
 use tonic::Streaming;
@@ -43,7 +43,7 @@ impl Service {
         let mut total = StreamEventsResponse::default();
         let mut offset = 0i32;
         while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(foreign)?;
+            let batch = batch.map_err(received)?;
             let recorded = self.record_batch(cx, &batch, &batch.events, batch.skip_invalid).await?;
             total.batch_count += 1;
             total.accepted_count += i64::from(recorded.accepted_count);

@@ -8,7 +8,7 @@ use remit_api::registry::v1::{
     Output, OutputSummary, RecordOutputRequest, RecordOutputsRequest, RecordOutputsResponse, SearchOutputsRequest,
     SearchOutputsResponse, SummarizeOutputsRequest,
 };
-use remit_runtime::{Answers, answers, to_status, unary};
+use remit_runtime::{Answers, answers, received, to_status, unary};
 use tonic::{Request, Response, Status, Streaming};
 
 #[tonic::async_trait]
@@ -27,7 +27,9 @@ impl OutputService for Api {
             // A batch is read when the answer to the one before is on its way: a fast writer is held back.
             let state = (self.0.clone(), cx.clone(), batches);
             let answers = futures::stream::try_unfold(state, |(service, cx, mut batches)| async move {
-                let Some(batch) = batches.message().await? else { return Ok(None) };
+                let Some(batch) = batches.message().await.map_err(|status| to_status(received(status)))? else {
+                    return Ok(None);
+                };
                 let answer = service.record_outputs(&cx, batch).await.map_err(to_status)?;
                 Ok(Some((answer, (service, cx, batches))))
             });

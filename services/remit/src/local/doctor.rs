@@ -62,6 +62,9 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     if config.auth.development && config.auth.issuers.is_empty() {
         findings.warn("auth: the development issuer signs tokens; set auth.issuers in production");
     }
+    for issuer in config.auth.issuers.iter().filter(|issuer| issuer.tenants == ["*"]) {
+        findings.warn(&format!("auth: {} may speak for any tenant; list those that it should", issuer.issuer));
+    }
     if config.auth.development && config.auth.service_key.as_os_str().is_empty() {
         findings.warn(
             "auth: the suite's own services sign with keys in auth.issuer_dir; set auth.service_key in production",

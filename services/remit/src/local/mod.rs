@@ -1,5 +1,6 @@
 //! The commands that need no running suite: they start one, or look at a configuration.
 
+mod auth;
 mod config;
 mod demo;
 mod doctor;
@@ -8,7 +9,7 @@ mod mandate;
 mod serve;
 mod token;
 
-use crate::args::{Cli, Command, MandateCommand};
+use crate::args::{AuthCommand, Cli, Command, MandateCommand};
 use clap::CommandFactory as _;
 use futures::future::{LocalBoxFuture, ready};
 use remit_core::Result;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, Result<()>> {
         Command::Doctor(args) => Box::pin(doctor::run(args)),
         Command::Keys(command) => Box::pin(ready(keys::run(&command))),
         Command::Mandate(MandateCommand::Verify(args)) => Box::pin(mandate::run(args)),
+        Command::Auth(AuthCommand::Explain(args)) => Box::pin(auth::run(args)),
         Command::Config(command) => Box::pin(ready(config::run(command))),
         Command::Client(command) => crate::cli::run(command),
         Command::Completions { shell } => {

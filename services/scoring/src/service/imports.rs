@@ -10,7 +10,7 @@ use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
-use remit_runtime::{Cx, foreign};
+use remit_runtime::{Cx, received};
 use remit_store::Call;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,11 +81,11 @@ impl Terms {
 
 /// The configuration and the file that a caller sends.
 async fn receive(mut parts: Streaming<api::ImportTasksRequest>) -> Result<(api::ImportTasksConfig, Vec<u8>)> {
-    let Some(Part::Config(config)) = parts.message().await.map_err(foreign)?.and_then(|first| first.part) else {
+    let Some(Part::Config(config)) = parts.message().await.map_err(received)?.and_then(|first| first.part) else {
         return Err(Error::invalid("CONFIG_MISSING", "config", "must come in the first message"));
     };
     let mut file = Vec::new();
-    while let Some(message) = parts.message().await.map_err(foreign)? {
+    while let Some(message) = parts.message().await.map_err(received)? {
         let Some(Part::Chunk(chunk)) = message.part else {
             return Err(Error::invalid("CONFIG_TWICE", "config", "must come in the first message only"));
         };

@@ -1,5 +1,6 @@
 //! What is known of the tokens of one tenant, and what follows from it. Without I/O and without a clock.
 
+use super::Grants;
 use crate::auth::{Identity, SERVICE_ROLE};
 use remit_api::council::v1::{Revocation, RoleAssignment};
 use remit_api::wire::time::of;
@@ -126,8 +127,8 @@ impl Known {
         Ok(())
     }
 
-    /// What is assigned to whoever has this token.
-    pub(super) fn assigned(&self, identity: &Identity, now: Timestamp) -> Roles {
+    /// What is assigned to whoever has this token, within what its issuer may grant.
+    pub(super) fn assigned(&self, identity: &Identity, now: Timestamp, grants: &Grants) -> Roles {
         let mut all = Roles::default();
         if self.items.is_empty() {
             return all;
@@ -146,8 +147,11 @@ impl Known {
             if own || assignment.issuer != identity.issuer || is_over(assignment.expire_time.as_ref(), now) {
                 continue;
             }
-            all.roles.extend(assignment.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned());
-            all.role_groups.extend(assignment.role_groups.iter().cloned());
+            let most = grants.get(&identity.issuer);
+            let role = |role: &&String| *role != SERVICE_ROLE && most.is_none_or(|most| most.role(role));
+            let group = |group: &&String| most.is_none_or(|most| most.role_group(group));
+            all.roles.extend(assignment.roles.iter().filter(role).cloned());
+            all.role_groups.extend(assignment.role_groups.iter().filter(group).cloned());
         }
         all
     }

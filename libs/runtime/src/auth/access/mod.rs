@@ -15,7 +15,6 @@ use super::tokens::{Authenticator, Identity};
 use crate::{Channel, Config, Peers};
 use follow::Follower;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use known::Known;
 use remit_core::{Clock as _, Error, Kind, Result, SystemClock, Tenant, Timestamp};
 use std::collections::HashMap;
@@ -43,6 +42,9 @@ pub fn token_time() -> Timestamp {
     SystemClock.now()
 }
 
+/// The most that each issuer may grant, by its name: what is assigned to its people inside Remit is held to it too.
+type Grants = HashMap<String, crate::config::Grants>;
+
 /// What the council has said of tokens, as this process hears it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Access(Option<Arc<Shared>>);
@@ -53,6 +55,7 @@ struct Shared {
     us: &'static str,
     ways: Ways,
     max_age: Duration,
+    grants: Arc<Grants>,
     shutdown: CancellationToken,
     tenants: RwLock<HashMap<Tenant, Arc<Followed>>>,
 }
@@ -62,6 +65,7 @@ struct Followed {
     known: RwLock<Known>,
     begun: Instant,
     max_age: Duration,
+    grants: Arc<Grants>,
     /// When the council was last heard of, and the last call came: milliseconds since `begun`; nothing was heard yet
     /// where `heard` is 0.
     heard: AtomicU64,
@@ -116,11 +120,14 @@ impl Access {
             streams: usize::try_from(config.server.max_streams / 2).unwrap_or(usize::MAX).max(1),
             open: Mutex::default(),
         };
+        let issuers = config.auth.issuers.iter();
+        let grants = issuers.map(|issuer| (issuer.issuer.clone(), issuer.grants.clone())).collect();
         Self(Some(Arc::new(Shared {
             peers: peers.clone(),
             us,
             ways,
             max_age: config.auth.access_max_age.get(),
+            grants: Arc::new(grants),
             shutdown,
             tenants: RwLock::default(),
         })))
@@ -154,7 +161,7 @@ impl Shared {
         let found = found.unwrap_or_else(|| {
             let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
             let begin = || {
-                let followed = Arc::new(Followed::new(self.max_age));
+                let followed = Arc::new(Followed::new(self.max_age, self.grants.clone()));
                 let follower = Follower::new(self.clone(), tenant.clone(), followed.clone());
                 tokio::spawn(follower.run());
                 followed
@@ -183,11 +190,12 @@ fn unknown(what: &str) -> Error {
 }
 
 impl Followed {
-    fn new(max_age: Duration) -> Self {
+    fn new(max_age: Duration, grants: Arc<Grants>) -> Self {
         Self {
             known: RwLock::default(),
             begun: Instant::now(),
             max_age,
+            grants,
             heard: AtomicU64::new(0),
             used: AtomicU64::new(0),
             changes: watch::Sender::new(0),
@@ -254,7 +262,7 @@ impl Followed {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let identity = &token.1;
         known.check(identity, now)?;
-        let roles = known.assigned(identity, now);
+        let roles = known.assigned(identity, now, &self.grants);
         drop(known);
         if roles.is_empty() {
             return Ok(token.clone());
@@ -289,8 +297,7 @@ impl Entrance {
     /// As [`Authenticator::verify`]; `Unauthenticated` (`TOKEN_REVOKED`); `Unavailable` (`ACCESS_UNKNOWN`) while the
     /// council cannot be reached.
     pub(crate) async fn verify(&self, headers: &HeaderMap, deadline: Option<Instant>) -> Result<Admitted> {
-        let header = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-        let token = self.tokens.verify(header).await?;
+        let token = self.tokens.verify_headers(headers).await?;
         let ends = self.tokens.ends(&token.1);
         Ok(Admitted { ends, ..self.access.admit(token, deadline).await? })
     }

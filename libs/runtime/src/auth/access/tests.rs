@@ -119,7 +119,7 @@ fn by_email(email: &str, by: &str) -> RoleAssignment {
 #[test]
 fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
     let roles = |assignment: RoleAssignment, token: &Identity| {
-        let assigned = known([Item::Assignment(assignment)]).assigned(token, at(ISSUED));
+        let assigned = known([Item::Assignment(assignment)]).assigned(token, at(ISSUED), &Grants::new());
         let mut actor = token.actor.clone();
         assigned.give(&mut actor);
         actor.roles.join(" ")
@@ -144,12 +144,14 @@ fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
         assert_eq!(roles(assignment.clone(), token), wanted, "{assignment:?}");
     }
     let mut actor = ann.actor.clone();
-    known([Item::Assignment(assignment("ann", &[], "root"))]).assigned(&ann, at(ISSUED)).give(&mut actor);
+    known([Item::Assignment(assignment("ann", &[], "root"))])
+        .assigned(&ann, at(ISSUED), &Grants::new())
+        .give(&mut actor);
     assert_eq!((actor.roles.as_slice(), actor.role_groups.as_slice()), (&["viewer".into()][..], &["legal".into()][..]));
 }
 
 fn followed(items: impl IntoIterator<Item = Item>) -> Arc<Followed> {
-    let followed = Arc::new(Followed::new(Duration::from_secs(60)));
+    let followed = Arc::new(Followed::new(Duration::from_secs(60), Arc::default()));
     let first = known(items);
     followed.change(|known| *known = first);
     followed
@@ -186,7 +188,7 @@ async fn what_is_open_ends_when_its_token_expires_or_is_revoked_or_its_roles_are
 #[tokio::test]
 async fn who_comes_first_waits_and_who_knows_nothing_for_long_refuses() {
     let soon = || Some(Instant::now() + Duration::from_millis(20));
-    let fresh = Arc::new(Followed::new(Duration::from_secs(60)));
+    let fresh = Arc::new(Followed::new(Duration::from_secs(60), Arc::default()));
     let refused = fresh.ready(soon()).await.unwrap_err();
     assert_eq!((refused.kind(), refused.reason()), (Kind::Unavailable, "ACCESS_UNKNOWN"));
     assert!(refused.retry_after().is_some());
@@ -200,7 +202,8 @@ async fn who_comes_first_waits_and_who_knows_nothing_for_long_refuses() {
     let token = Arc::new((0, token("ann")));
     fresh.judge(&token, token_time()).unwrap();
     let long_ago = Instant::now().checked_sub(PATIENCE * 2).unwrap();
-    let stale = Followed { begun: long_ago, max_age: Duration::from_secs(1), ..Followed::new(PATIENCE) };
+    let stale =
+        Followed { begun: long_ago, max_age: Duration::from_secs(1), ..Followed::new(PATIENCE, Arc::default()) };
     let late = stale.ready(None);
     assert_eq!(late.await.unwrap_err().reason(), "ACCESS_UNKNOWN", "nobody waits for a council that is away");
     stale.heard.store(1, Ordering::Relaxed);
@@ -238,7 +241,7 @@ async fn a_tenant_is_given_up_when_nobody_asks_and_nothing_is_open() {
     let access = access(AWAY, &["audit"]).await;
     let (shared, tenant) = (access.0.unwrap(), Tenant::new("acme").unwrap());
     let begun = Instant::now().checked_sub(IDLE * 2).unwrap();
-    let old = Arc::new(Followed { begun, ..Followed::new(PATIENCE) });
+    let old = Arc::new(Followed { begun, ..Followed::new(PATIENCE, Arc::default()) });
     shared.tenants.write().unwrap().insert(tenant.clone(), old.clone());
     let open = old.clone();
     assert!(!shared.give_up(&tenant, &old), "a stream is open");
