@@ -214,6 +214,7 @@ async fn a_constitution_is_made_from_a_file_once_and_a_leaked_token_is_revoked_f
     assert_eq!((code, printed.contains("CONSTITUTION_EXISTS")), (3, true), "{printed}");
     let (code, printed) = call(&["show"]);
     assert_eq!((code, printed.contains("approve_automation")), (0, true), "{printed}");
+    assert!(words(&printed).contains("2 approvals, a majority, 1 from legal; legal may veto"), "{printed}");
     let (code, printed) = call(&["recover", "--seat", "leo:leo:legal", "--reason", "they all left"]);
     assert_eq!((code, printed.contains("CONSTITUTION_ALIVE")), (3, true), "{printed}");
     let (code, printed) = call(&["recover", "--seat", "leo", "--reason", "they all left"]);
@@ -291,9 +292,14 @@ async fn a_decision_is_made_and_verified_by_hand() {
     assert_eq!((code, printed.contains("OPEN")), (0, true), "{printed}");
     let (code, printed) = vote("ben", "legal", &digest);
     assert_eq!((code, printed.contains("EXECUTED")), (0, true), "{printed}");
+    let (code, printed) = as_("ada", &["member"], &["marketing_lead"], &["proposal", "list"]);
+    assert_eq!((code, words(&printed).contains("p steering-group retire_model Retire it")), (0, true), "{printed}");
+    let (code, shown) = as_("ada", &["member"], &["marketing_lead"], &["proposal", "show", "p"]);
+    assert_eq!((code, words(&shown).contains("proposals/p:1:0")), (0, true), "{shown}");
 
     let get = GetModelVersionRequest { name: "models/m/versions/1".into() };
     let mandate = models.get_model_version(get).await.expect("it is there").into_inner().mandate;
+    assert!(!mandate.is_empty() && !shown.contains(&mandate), "a token is for programs: {shown}");
     let log = dir.join("log.ndjson");
     eventually("the votes are in the log", || {
         let (code, _) = as_("dpo", &["auditor"], &[], &["audit", "export", "--out", text(&log)]);

@@ -18,6 +18,19 @@ pub const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
 /// person does it, and others review it.
 pub const BREAK_GLASS: &str = "break_glass";
 
+/// The codes of checks whose effect a waiver can take away. Holds, missing approvals, a review date that is long past and
+/// unknown states cannot be waived by anybody.
+pub const WAIVABLE_CHECKS: &[&str] = &[
+    "PURPOSE_NOT_APPROVED",
+    "GATE_MISMATCH",
+    "DECISION_OUTDATED",
+    "MODEL_PAST_REVIEW_DATE",
+    "MODEL_RESTRICTED",
+    "POLICY_PAST_REVIEW_DATE",
+    "POLICY_SUPERSEDED",
+    "STAKES_HIGHER",
+];
+
 /// The acts that change the constitution itself.
 pub const CONSTITUTIONAL: &[&str] = &["amend_body", "seat_member", "unseat_member"];
 
@@ -148,6 +161,20 @@ pub const ACTS: &[Act] = &[
         permissions: &["handoff.gates.activate"],
     },
     Act {
+        kind: "loosen_rules",
+        what: "loosens a function's verdict, a KPI's limits, an alert rule or a calendar, or takes one away",
+        body: STEERING_GROUP,
+        floor: TWO_WITH_LEGAL,
+        permissions: &[
+            "scoring.functions.update",
+            "kpi.definitions.update",
+            "kpi.definitions.retire",
+            "kpi.alert_rules.update",
+            "kpi.alert_rules.delete",
+            "handoff.calendars.update",
+        ],
+    },
+    Act {
         kind: "grant_waiver",
         what: "exempts from a control for a bounded time",
         body: STEERING_GROUP,
@@ -182,6 +209,13 @@ pub const ACTS: &[Act] = &[
 /// The act of this kind.
 pub fn act(kind: &str) -> Option<&'static Act> {
     ACTS.iter().find(|act| act.kind == kind)
+}
+
+/// Whether the method with this permission is an act of authority: it takes effect by a decision, or it is part of one,
+/// as whatever changes something in the council is. What such a method is refused, for whatever state of things, somebody
+/// has tried, and that is on record.
+pub fn is_of_authority(permission: &str) -> bool {
+    permission.starts_with("council.") || ACTS.iter().any(|act| act.permissions.contains(&permission))
 }
 
 /// Whether a body may have this in its jurisdiction: an act that not every body decides for itself anyway, or
@@ -242,6 +276,16 @@ mod tests {
         }
         assert!(given.iter().all(|kind| is_jurisdiction(kind)) && !is_jurisdiction("resolution"));
         assert!(initial_jurisdiction("bodies/mine").is_empty(), "a body made later decides nothing");
+    }
+
+    #[test]
+    fn what_is_decided_and_what_decides_are_acts_of_authority() {
+        for permission in ["registry.versions.transition", "kpi.alert_rules.delete", "council.proposals.vote"] {
+            assert!(is_of_authority(permission), "{permission}");
+        }
+        for permission in ["scoring.decisions.create", "handoff.reviews.submit", "kpi.events.record"] {
+            assert!(!is_of_authority(permission), "{permission}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules of a policy file that its types alone cannot say; conditions are checked as they are compiled.
 
-use super::evaluate::CLAIMED_CAP;
+use super::evaluate::{CLAIMED_CAP, CLAIMED_TAGS_CAP};
 use super::model::{Otherwise, PolicyFile, invalid};
 use remit_core::{Result, name};
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(crate) fn check(file: &PolicyFile) -> Result<()> {
     let mut seen = BTreeSet::new();
     let mut unique = |field: String, text: &str| {
         id(&field, text)?;
-        if text == CLAIMED_CAP {
+        if [CLAIMED_CAP, CLAIMED_TAGS_CAP].contains(&text) {
             return Err(invalid(field, format!("{text} is the cap that every policy has: choose another id")));
         }
         if seen.insert(text.to_owned()) { Ok(()) } else { Err(invalid(field, format!("{text} is used twice"))) }

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// rated in person do, and without such people never more than [`Pattern::HumanInTheLoop`].
 pub const CLAIMED_CAP: &str = "claimed-ratings";
 
+/// The id of the cap that every policy has on work whose tags a program gave and no person has confirmed.
+pub const CLAIMED_TAGS_CAP: &str = "claimed-tags";
+
 /// What one axis added to the score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Contribution {
@@ -126,6 +129,23 @@ pub(crate) struct Matches {
     pub open: Vec<usize>,
 }
 
+/// Moves an outcome toward people where it goes beyond `at_most`, by a cap that every policy has.
+fn bound(found: &mut Evaluation, id: &str, at_most: Pattern, reason: &str) {
+    if found.pattern <= at_most {
+        return;
+    }
+    found.caps.push(AppliedCap {
+        id: id.to_owned(),
+        at_most,
+        before: found.pattern,
+        after: at_most,
+        reason: reason.to_owned(),
+        unknown: Vec::new(),
+    });
+    found.pattern = at_most;
+    found.sampling_ratio = Milli::whole(1);
+}
+
 impl Policy {
     /// `ratings` in the order of the axes.
     ///
@@ -166,6 +186,10 @@ impl Policy {
         let mut found = self.outcome(input, &self.in_order(&input.ratings)?)?;
         if let Some(signed) = &input.signed_ratings {
             self.hold_to(signed, input, &mut found)?;
+        }
+        if input.claimed_tags {
+            let reason = "a program gave the tags and nobody has confirmed them: a person decides on each result";
+            bound(&mut found, CLAIMED_TAGS_CAP, Pattern::HumanInTheLoop, reason);
         }
         Ok(found)
     }
@@ -250,16 +274,7 @@ impl Policy {
                 Some(_) => "those who rated in person see more for people than what was entered for others",
                 None => "on some axis nobody has rated in person: what others entered bounds how far AI may go alone",
             };
-            found.caps.push(AppliedCap {
-                id: CLAIMED_CAP.to_owned(),
-                at_most,
-                before: found.pattern,
-                after: at_most,
-                reason: reason.to_owned(),
-                unknown: Vec::new(),
-            });
-            found.pattern = at_most;
-            found.sampling_ratio = Milli::whole(1);
+            bound(found, CLAIMED_CAP, at_most, reason);
         }
         if let Some(own) = own {
             found.sampling_ratio = found.sampling_ratio.max(own.sampling_ratio);

@@ -53,6 +53,9 @@ pub struct Input {
     /// out. None if all ratings are their raters' own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_ratings: Option<BTreeMap<String, i32>>,
+    /// Whether a program gave the tags and no person has confirmed them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub claimed_tags: bool,
     /// Instances a week.
     pub frequency_per_week: f64,
     /// Minutes that a person needs for one instance.
@@ -97,6 +100,7 @@ impl Default for Input {
         Self {
             ratings: BTreeMap::new(),
             signed_ratings: None,
+            claimed_tags: false,
             frequency_per_week: 0.0,
             minutes_per_instance: 0.0,
             complexity: 0,

@@ -26,7 +26,7 @@ pub mod suitability;
 mod tests;
 
 pub use condition::Condition;
-pub use evaluate::{AppliedCap, CLAIMED_CAP, Contribution, Evaluation, MatchedRule};
+pub use evaluate::{AppliedCap, CLAIMED_CAP, CLAIMED_TAGS_CAP, Contribution, Evaluation, MatchedRule};
 pub use golden::CaseResult;
 pub use input::{
     EXECUTION_KINDS, FEEDBACK_DELAYS, FUNCTION_STATUSES, Input, MATURITIES, RESERVED_CATEGORIES, STAKES, SUITABILITIES,

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation};
 use remit_api::wire::Mandated;
 use remit_core::mandate::{ISSUER, Mandate, TYP};
+use remit_core::strictness::Comparison;
 use remit_core::{Error, Result};
 use remit_store::{Mutation, mandates};
 use serde::Deserialize;
@@ -166,6 +167,18 @@ impl Mandates {
         Ok(mandate)
     }
 
+    /// The mandate that the request shows, used up as [`Mandates::redeem`] does; none if it shows none. One that is shown
+    /// must be right, needed or not.
+    ///
+    /// # Errors
+    /// As [`Mandates::redeem`], but for `MANDATE_REQUIRED`.
+    pub async fn shown<Q: Mandated>(&self, m: &mut Mutation, kind: &str, request: &Q) -> Result<Option<Mandate>> {
+        if request.mandate().is_empty() {
+            return Ok(None);
+        }
+        self.redeem(m, kind, request).await.map(Some)
+    }
+
     /// Verifies that the request shows a mandate for exactly itself, decided as an act of the kind `kind`, and uses it up
     /// in the same transaction.
     ///
@@ -192,6 +205,31 @@ impl Mandates {
         }
         Ok(mandate)
     }
+}
+
+/// Refuses a change of the rule `name` that loosens it without a mandate of the act `kind`, and any change by a program
+/// without one: what restricts needs no decision, and is for people all the same.
+///
+/// # Errors
+/// `PermissionDenied`: `MANDATE_REQUIRED`, which says what becomes looser and how to propose it;
+/// `ACTOR_KIND_NOT_ALLOWED`.
+pub fn allow(m: &Mutation, kind: &str, name: &str, change: &Comparison, mandate: Option<&Mandate>) -> Result<()> {
+    if mandate.is_some() {
+        return Ok(());
+    }
+    if change.loosens() {
+        let what = change.summary();
+        let text = format!(
+            "this loosens {name}, or may: {what}; that takes effect only by a decision of the council: propose {kind} with \
+             it as it shall be"
+        );
+        return Err(Error::denied("MANDATE_REQUIRED", text));
+    }
+    if m.actor().is_human() {
+        return Ok(());
+    }
+    let text = format!("{} is a program: people change {name}, or the council by a decision", m.actor().subject);
+    Err(Error::denied("ACTOR_KIND_NOT_ALLOWED", text))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::tx::Tx;
 use crate::{outbox, query, tenants};
 use prost::Message;
 use remit_core::details::{ActionRefused, Details as _};
-use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp};
+use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp, authority};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -53,6 +54,27 @@ pub struct Skipped {
 const MAX_RESOURCE: usize = 500;
 const MAX_MESSAGE: usize = 1_000;
 
+tokio::task_local! {
+    static ON_RECORD: Cell<bool>;
+}
+
+/// Runs `work` and returns its output, and whether a refusal was put on record meanwhile ([`Db::refuse`]), so that whoever
+/// answers it need not do so again.
+pub async fn noting<F: Future>(work: F) -> (F::Output, bool) {
+    ON_RECORD
+        .scope(Cell::new(false), async move {
+            let output = work.await;
+            (output, ON_RECORD.with(Cell::get))
+        })
+        .await
+}
+
+/// Whether a failure is an attempt at what is not allowed, which goes on record: whoever may not, whatever it was; and of
+/// an act of authority also what is not yet, or no longer, to be done.
+fn is_attempt(method: &str, kind: Kind) -> bool {
+    kind == Kind::PermissionDenied || (kind == Kind::FailedPrecondition && authority::is_of_authority(method))
+}
+
 /// Done once the mutation is durable.
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -88,7 +110,8 @@ impl Db {
     ///
     /// # Errors
     /// `AlreadyExists` (`REQUEST_ID_REUSED`) if the request id was used for another request; what `work` returns,
-    /// and nothing has happened then, but that a `PermissionDenied` is on record ([`Db::refuse`]);
+    /// and nothing has happened then, but that a `PermissionDenied` is on record ([`Db::refuse`]), and of an act of
+    /// authority a `FailedPrecondition` too;
     /// `ResourceExhausted` (`OUTBOX_FULL`) if too many audit events wait for delivery; else as [`crate::classify`]
     /// says. After `Unavailable` the outcome is unknown: repeat the call with the same request id.
     pub async fn mutate<R: Message + Default>(
@@ -113,7 +136,7 @@ impl Db {
                 Ok(answer)
             }
             Err(error) => {
-                if error.kind() == Kind::PermissionDenied {
+                if is_attempt(call.method, error.kind()) {
                     // Gives the connection back, of which the record needs one.
                     drop(mutation);
                     self.refuse(call, &error, Skipped::default()).await;
@@ -129,6 +152,8 @@ impl Db {
     ///
     /// What cannot be recorded is logged and nothing else: a full outbox must not turn a refusal into another error.
     pub async fn refuse(&self, call: &Call, error: &Error, skipped: Skipped) {
+        // Also where it fails: it is logged then, and whoever asks again fills a full outbox no less.
+        let _ = ON_RECORD.try_with(|noted| noted.set(true));
         if let Err(failure) = self.record_refusal(call, error, skipped).await {
             tracing::error!(
                 service = self.service(),

@@ -2,11 +2,14 @@
 //! people act cannot matter to them.
 
 use crate::body;
-use remit_api::council::v1::{Body, NewSeat};
+use crate::proposal::ballot;
+use crate::time::at;
+use remit_api::council::v1::{Body, NewSeat, Proposal, ProposalState};
 use remit_core::authority::STEERING_GROUP;
 use remit_core::quorum::{Ballot, Seat};
-use remit_core::{Error, Kind, Result, name};
+use remit_core::{Error, Kind, Result, Timestamp, name};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// What an act of the constitution would change.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +85,28 @@ pub(crate) fn may_decide(body: &Body, kind: &str, change: Option<&Change<'_>>) -
 pub(crate) fn lacking(body: &Body, seats: &[Seat]) -> Vec<String> {
     let missing = |rule| Ballot { rule, seats: seats.to_vec(), ..Ballot::default() }.unreachable();
     body::rules(body).map(|(_, rule)| missing(rule)).find(|missing| !missing.is_empty()).unwrap_or_default()
+}
+
+/// For how long a member must have been silent before two administrators may say that she is gone.
+const SILENCE: Duration = Duration::from_secs(30 * 86_400);
+
+/// Whether nobody has heard of a member for long: a vote that was opened that long ago ran out without hers, and since
+/// then she has neither voted nor recused herself nor proposed anything in the body whose `proposals` these are.
+pub(crate) fn silent(subject: &str, proposals: &[Proposal], now: Timestamp) -> bool {
+    let heard = |since: Timestamp| {
+        proposals.iter().any(|one| {
+            let proposed =
+                one.proposer.as_ref().is_some_and(|by| by.subject == subject) && at(&one.create_time) >= since;
+            let voted = one.votes.iter().any(|vote| vote.seat == subject && at(&vote.create_time) >= since);
+            proposed || voted || one.recusals.iter().any(|own| own.subject == subject && at(&own.create_time) >= since)
+        })
+    };
+    let ran_out = |one: &&Proposal| {
+        // One on which she could not have voted, such as that on her own seat, asked her nothing.
+        let asked = ballot(one).eligible().any(|seat| seat.subject == subject);
+        asked && one.state() == ProposalState::Expired && at(&one.open_time).plus(SILENCE) <= now
+    };
+    proposals.iter().filter(ran_out).any(|one| !heard(at(&one.open_time)))
 }
 
 /// Refuses seats under which a body could not meet its rule.
@@ -168,8 +193,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::body::seeds;
-    use remit_api::council::v1::QuorumRule;
-    use remit_core::Timestamp;
+    use remit_api::council::v1::action::Kind;
+    use remit_api::council::v1::{Action, CastVote, QuorumRule, UnseatMember};
+    use remit_api::wire::time::stamp;
 
     fn house() -> (Body, Body, Body) {
         let [steering, council] = seeds(Timestamp(0));
@@ -308,6 +334,42 @@ mod tests {
         assert_eq!(reason(check_unseating(&steering, &people, "lea")), "QUORUM_UNREACHABLE");
         assert!(check_unseating(&steering, &people, "dan").is_ok());
         assert!(check_unseating(&steering, &people[..1], "mia").is_ok(), "it could not decide anyway");
+    }
+
+    #[test]
+    fn who_is_asked_and_says_nothing_for_a_month_is_silent() {
+        let day = |n: u64| Timestamp(0).plus(Duration::from_secs(n * 86_400));
+        let pinned = |subject: &str| remit_api::council::v1::Seat { subject: subject.into(), ..Default::default() };
+        let asked = Proposal {
+            state: ProposalState::Expired.into(),
+            open_time: Some(stamp(day(10))),
+            electorate: vec![pinned("lea"), pinned("mia")],
+            votes: vec![CastVote { seat: "mia".into(), create_time: Some(stamp(day(11))), ..Default::default() }],
+            ..Default::default()
+        };
+        let all = std::slice::from_ref(&asked);
+        assert!(silent("lea", all, day(40)) && !silent("lea", all, day(39)));
+        assert!(!silent("mia", all, day(90)), "she voted");
+        assert!(!silent("nell", all, day(90)), "nobody asked her");
+        let open = Proposal { state: ProposalState::Open.into(), ..asked.clone() };
+        assert!(!silent("lea", &[open], day(90)), "it may still be answered");
+        let own = Proposal {
+            action: Some(Action {
+                kind: Some(Kind::UnseatMember(UnseatMember { subject: "lea".into(), ..Default::default() })),
+            }),
+            ..asked.clone()
+        };
+        assert!(!silent("lea", &[own], day(90)), "she could not vote on that");
+        let later = Proposal {
+            votes: vec![CastVote { seat: "lea".into(), create_time: Some(stamp(day(35))), ..Default::default() }],
+            ..Default::default()
+        };
+        assert!(!silent("lea", &[asked.clone(), later], day(40)), "she was heard of since");
+        let before = Proposal {
+            votes: vec![CastVote { seat: "lea".into(), create_time: Some(stamp(day(5))), ..Default::default() }],
+            ..Default::default()
+        };
+        assert!(silent("lea", &[asked, before], day(40)));
     }
 
     #[test]

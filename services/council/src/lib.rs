@@ -24,6 +24,7 @@ mod constitution;
 mod export;
 mod grpc;
 mod library;
+mod loosening;
 mod proposal;
 mod review;
 mod scope;

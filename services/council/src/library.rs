@@ -7,7 +7,7 @@ use remit_api::council::v1 as api;
 use remit_api::council::v1::EvidenceClass;
 use remit_api::wire::Word as _;
 use remit_core::name::ControlName;
-use remit_core::{Error, Result};
+use remit_core::{Error, Result, authority};
 use std::sync::OnceLock;
 
 /// The version of the library.
@@ -34,6 +34,9 @@ pub(crate) struct Control {
     pub(crate) evidence: Vec<String>,
     /// For how many days an attestation without an end counts.
     pub(crate) freshness_days: u32,
+    /// Whether a body may waive it. Not what a law asks, nor what decisions themselves rest on: holds, drills, seats,
+    /// votes, waivers and the log.
+    pub(crate) waivable: bool,
 }
 
 impl Control {
@@ -52,6 +55,7 @@ impl Control {
             evidence_class: self.class.into(),
             evidence: self.evidence.clone(),
             freshness_days: i32::try_from(self.freshness_days).unwrap_or(i32::MAX),
+            waivable: self.waivable,
         }
     }
 }
@@ -81,11 +85,36 @@ pub(crate) fn check(name: &str, field: &str) -> Result<()> {
     Err(Error::not_found("CONTROL_NOT_FOUND", name))
 }
 
+/// Refuses to waive what no body may waive: a check of scoring that stands whatever anybody decides, a control of the
+/// library that is not marked as waivable, and what nobody knows.
+///
+/// # Errors
+/// `PermissionDenied` (`CONTROL_NOT_WAIVABLE`).
+pub(crate) fn check_waivable(control: &str) -> Result<()> {
+    let id = control.strip_prefix("controls/").unwrap_or(control);
+    let of_library = controls()?.iter().find(|known| known.id == id);
+    if of_library.is_some_and(|known| known.waivable) || authority::WAIVABLE_CHECKS.contains(&control) {
+        return Ok(());
+    }
+    let why = match of_library {
+        Some(known) => format!("{} {} is not for a body to waive", known.framework, known.clause),
+        None => {
+            format!("waive a control of the library that can be, or one of {}", authority::WAIVABLE_CHECKS.join(", "))
+        }
+    };
+    Err(Error::denied("CONTROL_NOT_WAIVABLE", format!("{control} cannot be waived: {why}")))
+}
+
 fn parse(line: &str) -> Result<Control> {
     let broken = || Error::internal(format!("the control library has a broken line: {line}"));
     let fields = split(line);
-    let [id, framework, clause, requirement, class, evidence, freshness] = fields.as_slice() else {
+    let [id, framework, clause, requirement, class, evidence, freshness, waivable] = fields.as_slice() else {
         return Err(broken());
+    };
+    let waivable = match waivable.as_str() {
+        "yes" => true,
+        "no" => false,
+        _ => return Err(broken()),
     };
     let class = EvidenceClass::parse(class).ok_or_else(broken)?;
     Ok(Control {
@@ -96,6 +125,7 @@ fn parse(line: &str) -> Result<Control> {
         class,
         evidence: evidence.split_whitespace().map(str::to_owned).collect(),
         freshness_days: freshness.parse().map_err(|_| broken())?,
+        waivable,
     })
 }
 
@@ -147,6 +177,24 @@ mod tests {
                 "{}",
                 control.id
             );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_law_asks_and_what_decisions_rest_on_is_waived_by_nobody() -> Result<()> {
+        let foundations = ["council.holds", "council.proposals", "council.members", "audit.verify"];
+        for control in controls()? {
+            let law = control.framework.starts_with("EU AI Act") || control.framework.starts_with("GDPR");
+            let foundation = control.evidence.iter().any(|key| foundations.contains(&key.as_str()));
+            assert!(!(control.waivable && (law || foundation)), "{}", control.id);
+        }
+        for control in ["C43", "controls/C43", "GATE_MISMATCH", "MODEL_PAST_REVIEW_DATE"] {
+            check_waivable(control)?;
+        }
+        for control in ["C18", "C45", "C56", "HOLD_ENGAGED", "STATE_UNAVAILABLE", "QUORUM_MISSING", "C99", "anything"] {
+            let refused = check_waivable(control).err().map(|error| error.reason());
+            assert_eq!(refused, Some("CONTROL_NOT_WAIVABLE"), "{control}");
         }
         Ok(())
     }

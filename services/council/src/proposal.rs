@@ -6,6 +6,7 @@ use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
     Action, CastVote, GrantWaiver, Proposal, ProposalState, SeatMember, Tally, UnseatMember, VoteChoice,
 };
+use remit_api::registry::v1::ApprovalTerms;
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _};
 use remit_core::details::ProposalMoved;
@@ -41,6 +42,7 @@ pub(crate) fn kind_of(proposal: &Proposal) -> &'static str {
         Some(Act::AmendBody(_)) => "amend_body",
         Some(Act::SeatMember(_)) => "seat_member",
         Some(Act::UnseatMember(_)) => "unseat_member",
+        Some(Act::LoosenRules(_)) => "loosen_rules",
         None => "",
     }
 }
@@ -48,7 +50,8 @@ pub(crate) fn kind_of(proposal: &Proposal) -> &'static str {
 /// Refuses an action that says nothing, or names nothing of the right form.
 ///
 /// # Errors
-/// `InvalidArgument`: `ACTION_REQUIRED`, `NAME_INVALID`, and those of [`crate::waiver::check`].
+/// `InvalidArgument`: `ACTION_REQUIRED`, `NAME_INVALID`, `TIME_OUT_OF_RANGE` for terms that are over, and those of
+/// [`crate::waiver::check`].
 pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()> {
     let field = |field: &str| format!("proposal.action.{field}");
     let version =
@@ -60,10 +63,16 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
         Act::ActivatePolicy(a) => {
             PolicyVersionName::parse(&a.policy_version, &field("activate_policy.policy_version")).map(drop)
         }
-        Act::PromoteModel(a) => version(&a.model_version, "promote_model"),
+        Act::PromoteModel(a) => {
+            check_terms(a.terms.as_ref(), &field("promote_model"), now)?;
+            version(&a.model_version, "promote_model")
+        }
         Act::SuspendModel(a) => version(&a.model_version, "suspend_model"),
         Act::RetireModel(a) => version(&a.model_version, "retire_model"),
-        Act::RestrictModel(a) => version(&a.model_version, "restrict_model"),
+        Act::RestrictModel(a) => {
+            check_terms(a.terms.as_ref(), &field("restrict_model"), now)?;
+            version(&a.model_version, "restrict_model")
+        }
         Act::ApproveAutomation(a) => {
             AutomationName::parse(&a.automation, &field("approve_automation.automation")).map(drop)
         }
@@ -79,8 +88,18 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
         }
         Act::SeatMember(a) => BodyName::parse(&a.body, &field("seat_member.body")).map(drop),
         Act::UnseatMember(a) => MemberName::parse(&a.member, &field("unseat_member.member")).map(drop),
+        Act::LoosenRules(a) => crate::loosening::check(a),
         Act::Resolution(_) => Ok(()),
     }
+}
+
+/// Refuses terms that are over already: nobody need vote on what could not be carried out.
+fn check_terms(terms: Option<&ApprovalTerms>, field: &str, now: Timestamp) -> Result<()> {
+    let end = terms.and_then(|terms| terms.expire_time);
+    if end.is_some() && at(&end) <= now {
+        return Err(Error::invalid("TIME_OUT_OF_RANGE", format!("{field}.terms.expire_time"), "must be in the future"));
+    }
+    Ok(())
 }
 
 /// The digest over everything that a voter decides on.

@@ -4,9 +4,13 @@ use crate::ask::Ask;
 use crate::proposal::{act, ballot, counted, kind_of};
 use crate::time::at;
 use remit_api::council::v1::action::Kind as Act;
-use remit_api::council::v1::{Body, Proposal};
-use remit_api::handoff::v1::ActivateGateVersionRequest;
+use remit_api::council::v1::loosen_rules::Change;
+use remit_api::council::v1::{Body, LoosenRules, Proposal};
+use remit_api::handoff::v1::calendar_service_client::CalendarServiceClient;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
+use remit_api::handoff::v1::{ActivateGateVersionRequest, UpdateCalendarRequest};
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::kpi::v1::{DeleteAlertRuleRequest, RetireKpiRequest, UpdateAlertRuleRequest, UpdateKpiRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -14,8 +18,9 @@ use remit_api::registry::v1::{
     ApproveArtifactVersionRequest, ApproveAutomationRequest, ModelVersionState, SetModelAliasRequest,
     TransitionModelVersionRequest,
 };
-use remit_api::scoring::v1::ActivatePolicyVersionRequest;
+use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
+use remit_api::scoring::v1::{ActivatePolicyVersionRequest, UpdateFunctionRequest};
 use remit_api::wire::Mandated as _;
 use remit_core::mandate::{ISSUER, Mandate, VoteEvidence};
 use remit_core::{Tenant, digest, name};
@@ -34,6 +39,12 @@ pub(crate) enum Step {
     ApproveAutomation(ApproveAutomationRequest),
     ApproveArtifact(ApproveArtifactVersionRequest),
     ActivateGate(ActivateGateVersionRequest),
+    UpdateFunction(UpdateFunctionRequest),
+    UpdateKpi(UpdateKpiRequest),
+    RetireKpi(RetireKpiRequest),
+    UpdateAlertRule(UpdateAlertRuleRequest),
+    DeleteAlertRule(DeleteAlertRuleRequest),
+    UpdateCalendar(UpdateCalendarRequest),
 }
 
 /// At most `limit` bytes of `text`, cut between characters.
@@ -104,6 +115,7 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
             reason,
             ..Default::default()
         })],
+        Some(Act::LoosenRules(a)) => loosening(a, &reason).into_iter().collect(),
         Some(
             Act::GrantWaiver(_)
             | Act::LiftHold(_)
@@ -114,6 +126,30 @@ pub(crate) fn steps(proposal: &Proposal) -> Vec<Step> {
         )
         | None => Vec::new(),
     }
+}
+
+/// The request by which the service that keeps the rule is asked to change it; `reason` says why.
+fn loosening(a: &LoosenRules, reason: &str) -> Option<Step> {
+    Some(match a.change.clone()? {
+        Change::Function(function) => {
+            Step::UpdateFunction(UpdateFunctionRequest { function: Some(function), ..Default::default() })
+        }
+        Change::Kpi(kpi) => Step::UpdateKpi(UpdateKpiRequest { kpi: Some(kpi), ..Default::default() }),
+        Change::RetireKpi(name) => {
+            let reason = cut(reason, 500);
+            Step::RetireKpi(RetireKpiRequest { name, reason, ..Default::default() })
+        }
+        Change::AlertRule(rule) => {
+            Step::UpdateAlertRule(UpdateAlertRuleRequest { alert_rule: Some(rule), ..Default::default() })
+        }
+        Change::DeleteAlertRule(name) => {
+            let etag = a.etag.clone();
+            Step::DeleteAlertRule(DeleteAlertRuleRequest { name, etag, ..Default::default() })
+        }
+        Change::Calendar(calendar) => {
+            Step::UpdateCalendar(UpdateCalendarRequest { calendar: Some(calendar), ..Default::default() })
+        }
+    })
 }
 
 /// The request id of a step: the same for every attempt with the same mandate.
@@ -131,6 +167,12 @@ impl Step {
             Self::ApproveAutomation(_) => "registry.ApproveAutomation",
             Self::ApproveArtifact(_) => "registry.ApproveArtifactVersion",
             Self::ActivateGate(_) => "handoff.ActivateGateVersion",
+            Self::UpdateFunction(_) => "scoring.UpdateFunction",
+            Self::UpdateKpi(_) => "kpi.UpdateKpi",
+            Self::RetireKpi(_) => "kpi.RetireKpi",
+            Self::UpdateAlertRule(_) => "kpi.UpdateAlertRule",
+            Self::DeleteAlertRule(_) => "kpi.DeleteAlertRule",
+            Self::UpdateCalendar(_) => "handoff.UpdateCalendar",
         }
     }
 
@@ -142,6 +184,12 @@ impl Step {
             Self::ApproveAutomation(_) => "registry.automations.approve",
             Self::ApproveArtifact(_) => "registry.artifact_versions.approve",
             Self::ActivateGate(_) => "handoff.gates.activate",
+            Self::UpdateFunction(_) => "scoring.functions.update",
+            Self::UpdateKpi(_) => "kpi.definitions.update",
+            Self::RetireKpi(_) => "kpi.definitions.retire",
+            Self::UpdateAlertRule(_) => "kpi.alert_rules.update",
+            Self::DeleteAlertRule(_) => "kpi.alert_rules.delete",
+            Self::UpdateCalendar(_) => "handoff.calendars.update",
         }
     }
 
@@ -153,6 +201,12 @@ impl Step {
             Self::ApproveAutomation(request) => request.bare_digest(),
             Self::ApproveArtifact(request) => request.bare_digest(),
             Self::ActivateGate(request) => request.bare_digest(),
+            Self::UpdateFunction(request) => request.bare_digest(),
+            Self::UpdateKpi(request) => request.bare_digest(),
+            Self::RetireKpi(request) => request.bare_digest(),
+            Self::UpdateAlertRule(request) => request.bare_digest(),
+            Self::DeleteAlertRule(request) => request.bare_digest(),
+            Self::UpdateCalendar(request) => request.bare_digest(),
         }
     }
 
@@ -233,13 +287,56 @@ impl Step {
                 let mut client = GateServiceClient::new(ask.channel("handoff"));
                 client.activate_gate_version(ask.of(request)).await.map(drop)
             }
+            Self::UpdateFunction(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = FunctionServiceClient::new(ask.channel("scoring"));
+                client.update_function(ask.of(request)).await.map(drop)
+            }
+            Self::UpdateKpi(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = KpiServiceClient::new(ask.channel("kpi"));
+                client.update_kpi(ask.of(request)).await.map(drop)
+            }
+            Self::RetireKpi(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = KpiServiceClient::new(ask.channel("kpi"));
+                client.retire_kpi(ask.of(request)).await.map(drop)
+            }
+            Self::UpdateAlertRule(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = KpiServiceClient::new(ask.channel("kpi"));
+                client.update_alert_rule(ask.of(request)).await.map(drop)
+            }
+            Self::DeleteAlertRule(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = KpiServiceClient::new(ask.channel("kpi"));
+                client.delete_alert_rule(ask.of(request)).await.map(drop)
+            }
+            Self::UpdateCalendar(mut request) => {
+                (request.mandate, request.request_id) = (token, id);
+                let mut client = CalendarServiceClient::new(ask.channel("handoff"));
+                client.update_calendar(ask.of(request)).await.map(drop)
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, request_id};
+    #![allow(clippy::panic)]
+    use super::{Change, LoosenRules, Step, cut, loosening, request_id};
+    use remit_api::kpi::v1::AlertRule;
+
+    #[test]
+    fn a_rule_is_asked_for_whole_and_as_it_was_seen() {
+        let rule = AlertRule { name: "alertRules/a".into(), etag: "r3".into(), disabled: true, ..Default::default() };
+        let change = LoosenRules { change: Some(Change::AlertRule(rule.clone())), etag: String::new() };
+        let Some(Step::UpdateAlertRule(request)) = loosening(&change, "why") else { panic!("an update") };
+        assert_eq!((request.alert_rule, request.update_mask), (Some(rule), None));
+        let gone = LoosenRules { change: Some(Change::DeleteAlertRule("alertRules/a".into())), etag: "r3".into() };
+        let Some(Step::DeleteAlertRule(request)) = loosening(&gone, "why") else { panic!("a deletion") };
+        assert_eq!((request.name.as_str(), request.etag.as_str()), ("alertRules/a", "r3"));
+    }
 
     #[test]
     fn a_step_has_one_request_id_that_fits() {

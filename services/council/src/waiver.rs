@@ -4,10 +4,11 @@ use crate::time::{at, days};
 use remit_api::council::v1::{GrantWaiver, Scope, Waiver};
 use remit_core::{Error, Result, Timestamp, name};
 
-/// Refuses a waiver without an end within bounds.
+/// Refuses a waiver of what nobody may waive, and one without an end within bounds.
 ///
 /// # Errors
-/// `InvalidArgument`: `ID_INVALID`, `SCOPE_REQUIRED`, `NAME_INVALID`, `WAIVER_INVALID`.
+/// `InvalidArgument`: `ID_INVALID`, `SCOPE_REQUIRED`, `NAME_INVALID`, `WAIVER_INVALID`; `PermissionDenied`
+/// (`CONTROL_NOT_WAIVABLE`).
 pub(crate) fn check(grant: &GrantWaiver, now: Timestamp) -> Result<()> {
     name::id(&grant.waiver_id, "proposal.action.grant_waiver.waiver_id")?;
     crate::scope::check(grant.scope.as_ref(), "proposal.action.grant_waiver.scope")?;
@@ -16,7 +17,7 @@ pub(crate) fn check(grant: &GrantWaiver, now: Timestamp) -> Result<()> {
         let rule = "must be in the future and within 366 days";
         return Err(Error::invalid("WAIVER_INVALID", "proposal.action.grant_waiver.expire_time", rule));
     }
-    Ok(())
+    crate::library::check_waivable(&grant.control)
 }
 
 /// The instant at which a waiver stops to hold: its expiry, or its revocation if that was earlier.

@@ -17,6 +17,7 @@
 
 mod briefs;
 mod business_time;
+mod calendar_changes;
 mod gate_changes;
 mod gate_rules;
 mod grpc;

@@ -8,6 +8,7 @@
 //! - No data is not zero, every number shows its n, ratios are sums over sums, and a period that changed after
 //!   it had closed says so.
 //! - Operational KPIs come from the audit log itself, each entry exactly once.
+//! - What is watched is watched less, or not at all, only by a mandate of the council (`strictness.rs`).
 
 #![warn(unreachable_pub)]
 
@@ -20,6 +21,7 @@ mod grpc;
 mod seed;
 mod service;
 mod store;
+mod strictness;
 mod summary;
 mod tail;
 

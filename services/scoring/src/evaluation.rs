@@ -61,6 +61,7 @@ pub(crate) fn input(
     Input {
         ratings: summaries.iter().map(|(axis, summary)| (axis.clone(), summary.median)).collect(),
         signed_ratings: None,
+        claimed_tags: !task.tags_claimed_by.is_empty(),
         frequency_per_week: task.frequency_per_week,
         minutes_per_instance: task.minutes_per_instance,
         complexity: task.complexity,

@@ -22,6 +22,7 @@ mod replay;
 mod service;
 mod store;
 mod table;
+mod tags;
 mod task;
 
 use counter::Counter;

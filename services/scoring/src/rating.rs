@@ -77,6 +77,19 @@ pub(crate) fn replace(before: &[Rating], given: Vec<Rating>, by: &Actor, now: Ti
     Ok(ratings)
 }
 
+/// The ratings of a task that is created where one of its name was deleted: it takes its former ratings back, and who
+/// would give another's own anew is refused as ever.
+///
+/// # Errors
+/// As [`put`].
+pub(crate) fn restore(former: &[Rating], given: Vec<Rating>, by: &Actor, now: Timestamp) -> Result<Vec<Rating>> {
+    let mut ratings = former.to_vec();
+    for rating in given {
+        put(&mut ratings, rating, by, now)?;
+    }
+    Ok(ratings)
+}
+
 /// The raters of a task whose ratings others entered.
 pub(crate) fn claimed(task: &Task) -> impl Iterator<Item = &Rating> {
     task.ratings.iter().filter(|rating| !rating.entered_by.is_empty())
@@ -188,5 +201,17 @@ mod tests {
         assert_eq!(reason(vec![rating("ada", 3), rating("bob", 4)], &bot), "RATER_NOT_HUMAN");
         let new = replace(&[], vec![rating("", 1), rating("bob", 2)], &ada, NOW).unwrap();
         assert_eq!(said(&new), [("ada", 1, ""), ("bob", 2, "ada")]);
+    }
+
+    #[test]
+    fn what_was_said_of_a_task_outlives_its_deletion() {
+        let (ada, eve) = (actor("ada", ActorKind::Human), actor("eve", ActorKind::Human));
+        let former = [rating("ada", 4), Rating { entered_by: "crm".into(), ..rating("bob", 5) }];
+        assert_eq!(said(&restore(&former, vec![], &eve, NOW).unwrap()), [("ada", 4, ""), ("bob", 5, "crm")]);
+        let again = restore(&former, vec![rating("", 1), rating("bob", 3)], &eve, NOW).unwrap();
+        assert_eq!(said(&again), [("ada", 4, ""), ("bob", 3, "eve"), ("eve", 1, "")]);
+        let washed = restore(&former, vec![rating("ada", 1)], &eve, NOW).unwrap_err();
+        assert_eq!(washed.reason(), "RATING_NOT_YOURS");
+        assert_eq!(said(&restore(&former, vec![rating("", 2)], &ada, NOW).unwrap())[0], ("ada", 2, ""));
     }
 }

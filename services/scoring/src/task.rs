@@ -169,5 +169,9 @@ pub(crate) fn content_digest(task: &api::Task) -> Result<String> {
     if !claimed.is_empty() {
         content["claimed"] = claimed.into();
     }
+    // So that a person who confirms the tags that a program gave does so too.
+    if !task.tags_claimed_by.is_empty() {
+        content["claimed_tags"] = true.into();
+    }
     canonical::digest(&content)
 }

@@ -34,16 +34,16 @@ cases! {
 const COUNCIL: &str = "bodies/automation-council";
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
+pub(super) fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> String {
     reason(&answer.expect_err("this must be refused"))
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
+pub(super) fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
     reason(&answer.expect_err("this must be refused"))
 }
 
 /// Somebody with the role of members, every role group, and no seat.
-fn nell(suite: &Suite) -> Caller {
+pub(super) fn nell(suite: &Suite) -> Caller {
     suite.human("nell", &["member"], &["marketing_lead", "legal", "data"])
 }
 

@@ -236,6 +236,7 @@ async fn a_revoked_delegation_ends_at_once(suite: Suite) {
 }
 
 async fn an_attestation_names_who_stated_it(suite: Suite) {
+    suite.bootstrap().await;
     let mut lea = ControlServiceClient::new(person(&suite, "lea", "legal").to("council"));
     let attest = |control: &str, attestation: Attestation| CreateAttestationRequest {
         parent: format!("controls/{control}"),
@@ -257,6 +258,8 @@ async fn an_attestation_names_who_stated_it(suite: Suite) {
     assert_eq!(refusal(lea.create_attestation(attest("C4", over)).await), "ATTESTATION_INVALID");
     let mut machine = ControlServiceClient::new(suite.service("registry").to("council"));
     assert_eq!(refusal(machine.create_attestation(attest("C4", good.clone())).await), "ACTOR_KIND_NOT_ALLOWED");
+    let mut nell = ControlServiceClient::new(person(&suite, "nell", "legal").to("council"));
+    assert_eq!(refusal(nell.create_attestation(attest("C4", good.clone())).await), "NOT_ELIGIBLE", "it is evidence");
     let made = lea.create_attestation(attest("C4", good.clone())).await.expect("an attestation").into_inner();
     assert_eq!(made.attester.as_ref().map(|attester| attester.subject.as_str()), Some("lea"));
     assert_eq!((made.name.as_str(), made.create_time), ("controls/C4/attestations/a", Some(stamp(now))));

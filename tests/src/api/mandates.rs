@@ -8,13 +8,23 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
-use remit_api::council::v1::{CancelProposalRequest, PromoteModel, ProposalState, RetryProposalRequest};
-use remit_api::handoff::v1::ActivateGateVersionRequest;
+use remit_api::council::v1::{
+    CancelProposalRequest, LoosenRules, PromoteModel, ProposalState, RetryProposalRequest, loosen_rules,
+};
+use remit_api::handoff::v1::calendar_service_client::CalendarServiceClient;
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
+use remit_api::handoff::v1::{ActivateGateVersionRequest, GetCalendarRequest, Holiday, UpdateCalendarRequest};
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::kpi::v1::{
+    AlertRule, AlertSeverity, DeleteAlertRuleRequest, GetAlertRuleRequest, GetKpiRequest, Kpi, RetireKpiRequest,
+    UpdateAlertRuleRequest, UpdateKpiRequest,
+};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::*;
+use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
+use remit_api::scoring::v1::{FunctionStatus, GetFunctionRequest, UpdateFunctionRequest};
 use remit_api::wire::Mandated;
 use remit_core::mandate::{Mandate, TYP};
 use remit_core::{Tenant, authority, canonical};
@@ -28,6 +38,11 @@ cases! {
     an_artifact_needs_its_mandate: ApproveArtifactVersion;
     an_automation_needs_its_mandate: ApproveAutomation;
     a_gate_needs_its_mandate: ActivateGateVersion;
+    a_looser_function_needs_its_mandate: UpdateFunction;
+    a_looser_kpi_and_its_end_need_their_mandates: UpdateKpi, RetireKpi;
+    a_looser_alert_rule_and_its_end_need_their_mandates: UpdateAlertRule, DeleteAlertRule;
+    a_looser_calendar_needs_its_mandate: UpdateCalendar;
+    a_rule_is_loosened_as_it_was_seen_and_by_a_decision: Vote, UpdateAlertRule;
     a_mandate_is_taken_once_however_many_show_it_at_once: SetModelAlias;
     what_was_decided_is_proved_offline: Vote;
     an_older_decision_does_not_undo_a_stop: RetryProposal, CancelProposal;
@@ -196,6 +211,121 @@ async fn a_gate_needs_its_mandate(suite: Suite) {
         async move { client.activate_gate_version(request).await }.boxed()
     };
     hold(&suite, "activate_gate", "handoff.gates.activate", request, call).await;
+}
+
+async fn a_looser_function_needs_its_mandate(suite: Suite) {
+    let client = FunctionServiceClient::new(suite.service("council").to("scoring"));
+    let get = GetFunctionRequest { name: "functions/paid_media".into() };
+    let mut function = client.clone().get_function(get).await.unwrap().into_inner();
+    function.set_status(FunctionStatus::Likely);
+    let tighter = UpdateFunctionRequest { function: Some(function.clone()), ..Default::default() };
+    let mut admin = FunctionServiceClient::new(suite.admin().to("scoring"));
+    let refused = client.clone().update_function(tighter.clone()).await.unwrap_err();
+    assert_eq!(reason(&refused), "ACTOR_KIND_NOT_ALLOWED", "a program restricts nothing either without a decision");
+    function = admin.update_function(tighter).await.unwrap().into_inner();
+    function.set_status(FunctionStatus::Confirmed);
+    let request = UpdateFunctionRequest { function: Some(function), ..Default::default() };
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.update_function(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "scoring.functions.update", request, call).await;
+}
+
+async fn a_looser_kpi_and_its_end_need_their_mandates(suite: Suite) {
+    let client = KpiServiceClient::new(suite.service("council").to("kpi"));
+    let name = "kpis/visit_rate".to_owned();
+    let mut kpi = client.clone().get_kpi(GetKpiRequest { name: name.clone() }).await.unwrap().into_inner();
+    let target = Kpi { target: Some(0.5), ..kpi.clone() };
+    let mut admin = KpiServiceClient::new(suite.admin().to("kpi"));
+    let stricter = UpdateKpiRequest { kpi: Some(target), ..Default::default() };
+    kpi = admin.update_kpi(stricter).await.unwrap().into_inner();
+    let request = UpdateKpiRequest { kpi: Some(Kpi { target: None, ..kpi }), ..Default::default() };
+    let update = client.clone();
+    let call = move |request| {
+        let mut client = update.clone();
+        async move { client.update_kpi(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "kpi.definitions.update", request, call).await;
+    let request = RetireKpiRequest { name, reason: "replaced".into(), ..Default::default() };
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.retire_kpi(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "kpi.definitions.retire", request, call).await;
+}
+
+async fn a_looser_alert_rule_and_its_end_need_their_mandates(suite: Suite) {
+    let client = KpiServiceClient::new(suite.service("council").to("kpi"));
+    let name = "alertRules/cross-layer".to_owned();
+    let rule = client.clone().get_alert_rule(GetAlertRuleRequest { name: name.clone() }).await.unwrap().into_inner();
+    let quiet = AlertRule { disabled: true, ..rule };
+    let request = UpdateAlertRuleRequest { alert_rule: Some(quiet), ..Default::default() };
+    let update = client.clone();
+    let call = move |request| {
+        let mut client = update.clone();
+        async move { client.update_alert_rule(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "kpi.alert_rules.update", request, call).await;
+    let request = DeleteAlertRuleRequest { name, ..Default::default() };
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.delete_alert_rule(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "kpi.alert_rules.delete", request, call).await;
+}
+
+async fn a_looser_calendar_needs_its_mandate(suite: Suite) {
+    let client = CalendarServiceClient::new(suite.service("council").to("handoff"));
+    let get = GetCalendarRequest { name: "calendars/default".into() };
+    let mut calendar = client.clone().get_calendar(get).await.unwrap().into_inner();
+    calendar.holidays.push(Holiday { date: "2026-05-25".into(), display_name: "Whit Monday".into() });
+    let request = UpdateCalendarRequest { calendar: Some(calendar), ..Default::default() };
+    let call = move |request| {
+        let mut client = client.clone();
+        async move { client.update_calendar(request).await }.boxed()
+    };
+    hold(&suite, "loosen_rules", "handoff.calendars.update", request, call).await;
+}
+
+/// By the council, from the proposal to the rule: what is tightened meanwhile is not undone unseen.
+async fn a_rule_is_loosened_as_it_was_seen_and_by_a_decision(suite: Suite) {
+    council::with_members(&suite).await;
+    let mut admin = KpiServiceClient::new(suite.admin().to("kpi"));
+    let name = "alertRules/overtrust".to_owned();
+    let get = GetAlertRuleRequest { name: name.clone() };
+    let rule = admin.get_alert_rule(get.clone()).await.unwrap().into_inner();
+    let quiet = AlertRule { disabled: true, etag: String::new(), ..rule.clone() };
+    let change = |rule: AlertRule| {
+        Kind::LoosenRules(LoosenRules { change: Some(loosen_rules::Change::AlertRule(rule)), etag: String::new() })
+    };
+    let unknown = change(AlertRule { name: "alertRules/none".into(), ..quiet.clone() });
+    let refused = council::ask(&suite, council::STEERING, "none", unknown).await.unwrap_err();
+    assert_eq!(reason(&refused), "ALERT_RULE_NOT_FOUND");
+
+    let proposal = council::propose(&suite, "one", change(quiet.clone())).await;
+    let grave = AlertRule { severity: AlertSeverity::Critical.into(), ..rule };
+    let grave = UpdateAlertRuleRequest { alert_rule: Some(grave), ..Default::default() };
+    let grave = admin.update_alert_rule(grave).await.unwrap().into_inner();
+    for who in ["mia", "lea"] {
+        council::approve(&council::seat(&suite, who), &proposal).await.unwrap();
+    }
+    crate::support::eventually("it ends", || async {
+        council::get(&suite, &proposal).await.state() == ProposalState::Failed
+    })
+    .await;
+    let error = council::get(&suite, &proposal).await.execution.unwrap_or_default().error;
+    assert!(error.starts_with("ETAG_MISMATCH"), "{error}");
+
+    let again = AlertRule { severity: grave.severity, ..quiet };
+    let decided = council::decide(&suite, council::STEERING, "two", change(again), &["mia", "lea"]).await;
+    assert_eq!(decided.state(), ProposalState::Executed, "{:?}", decided.execution);
+    let quiet = admin.get_alert_rule(get).await.unwrap().into_inner();
+    assert!(quiet.disabled && quiet.severity() == AlertSeverity::Critical);
+    assert_eq!(quiet.mandate, decided.execution.unwrap_or_default().mandates[0].token, "it shows its mandate");
+    let entries = suite.entries("action = \"kpi.alert_rules.update\" AND outcome = \"SUCCESS\"").await;
+    let details: Vec<String> = entries.iter().filter_map(|e| Some(e.event.as_ref()?.details_json.clone())).collect();
+    assert!(details.iter().any(|text| text.contains("disabled from false to true") && text.contains("proposals/two")));
 }
 
 async fn a_mandate_is_taken_once_however_many_show_it_at_once(suite: Suite) {

@@ -15,6 +15,7 @@ mod council_constitution;
 mod council_meetings;
 mod council_proofs;
 mod council_records;
+mod council_seats;
 mod handoff;
 mod identity;
 mod kpi;
@@ -81,6 +82,7 @@ const ALL: &[&[Case]] = &[
     scoring::plans::CASES,
     scoring::policies::CASES,
     scoring::ratings::CASES,
+    scoring::tags::CASES,
     scoring::checks::CASES,
     scoring::approvals::CASES,
     registry::CASES,
@@ -105,6 +107,7 @@ const ALL: &[&[Case]] = &[
     council_meetings::CASES,
     council_proofs::CASES,
     council_records::CASES,
+    council_seats::CASES,
 ];
 
 /// Makes what takes more than one request: gates in use, two reviews, and a waiver that the council granted.

@@ -106,14 +106,18 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     ),
     (
         "UpdateFunction",
-        r#"{"function": {"name": "functions/paid_media", "title": "D", "status": "FUNCTION_STATUS_UNTESTED"}}"#,
+        // Nothing that loosens it, there or back: that needs a mandate.
+        r#"{"function": {"name": "functions/paid_media", "title": "D", "status": "FUNCTION_STATUS_CONFIRMED",
+            "compressible": "SIGNAL_HOLDS", "toolingAdopted": "SIGNAL_HOLDS", "seniorStrategyRole": "SIGNAL_HOLDS",
+            "marketPremium": "SIGNAL_HOLDS", "maturity": "MATURITY_REAL",
+            "executionKind": "EXECUTION_KIND_STRUCTURED", "evidenceLevel": "EVIDENCE_LEVEL_MEASURED"}}"#,
     ),
     ("UpdateTask", r#"{"task": {"name": "tasks/c", "title": "D", "role": "Ops"}}"#),
     ("UpdateGateVersion", r#"{"gateVersion": {"name": "gates/c/versions/1", "displayName": "D", "risk": 2}}"#),
     (
         "UpdateCalendar",
-        r#"{"calendar": {"name": "calendars/c", "displayName": "D", "timeZone": "Europe/Lisbon",
-            "hours": [{"weekday": 2, "startMinute": 540, "endMinute": 1020}]}}"#,
+        r#"{"calendar": {"name": "calendars/c", "displayName": "D", "timeZone": "Europe/Berlin",
+            "hours": [{"weekday": 1, "startMinute": 540, "endMinute": 1020}]}}"#,
     ),
     (
         "UpdateHandoff",
@@ -122,12 +126,12 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     (
         "UpdateKpi",
         r#"{"kpi": {"name": "kpis/c", "displayName": "D", "description": "D.", "layer": "LAYER_EXECUTION",
-            "kind": "KIND_COUNT", "unit": "UNIT_COUNT", "direction": "DIRECTION_HIGHER_IS_BETTER", "target": 40}}"#,
+            "kind": "KIND_COUNT", "unit": "UNIT_COUNT", "direction": "DIRECTION_HIGHER_IS_BETTER", "owner": "ben"}}"#,
     ),
     (
         "UpdateAlertRule",
-        r#"{"alertRule": {"name": "alertRules/c", "displayName": "D", "severity": "ALERT_SEVERITY_CRITICAL",
-            "threshold": {"kpi": "kpis/call_seconds", "comparison": "COMPARISON_ABOVE", "limit": 400,
+        r#"{"alertRule": {"name": "alertRules/c", "displayName": "D", "severity": "ALERT_SEVERITY_WARNING",
+            "threshold": {"kpi": "kpis/call_seconds", "comparison": "COMPARISON_ABOVE", "limit": 300,
             "granularity": "GRANULARITY_DAY"}}}"#,
     ),
     (

@@ -77,6 +77,8 @@ super::details! {
         asker: String,
         /// The seats in the steering group as `member id: subject (role group)`.
         seats: Vec<String>,
+        /// The members of the steering group whose seats end because they are gone, `bodies/{body}/members/{member}`.
+        departed: Vec<String>,
         /// The subjects who must be told; empty until it is done.
         notify: Vec<String>,
         /// The action item for the review afterwards; empty until it is done.

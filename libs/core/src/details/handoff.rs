@@ -404,6 +404,16 @@ all! {
             changes: Vec<String>,
         }
 
+        /// A calendar was changed.
+        CalendarChanged for ["handoff.calendars.update"] {
+            /// Whether its working time is stricter or looser than before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`.
+            change: String,
+            /// What became looser, or may have, each with what was and what is.
+            loosened: Vec<String>,
+            /// The proposal that decided it, `proposals/{proposal}`; empty if none was needed.
+            proposal: String,
+        }
+
         /// An override was linked to what was done about its cause.
         FollowUpLinked for ["handoff.overrides.link"] {
             /// The name or address of the follow-up.

@@ -7,6 +7,23 @@ super::details! {
     KpiDefined for ["kpi.definitions.create", "kpi.definitions.update", "kpi.definitions.retire"] {
         /// The version in force after the event, counted from 1.
         version: i32,
+        /// Whether it is stricter or looser than the one before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`; empty for a
+        /// first version.
+        change: String,
+        /// What became looser, or may have, each with what was and what is.
+        loosened: Vec<String>,
+        /// The proposal that decided it, `proposals/{proposal}`; empty if none was needed.
+        proposal: String,
+    }
+
+    /// An alert rule was changed or deleted.
+    AlertRuleChanged for ["kpi.alert_rules.update", "kpi.alert_rules.delete"] {
+        /// Whether it is stricter or looser than before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`.
+        change: String,
+        /// What became looser, or may have, each with what was and what is.
+        loosened: Vec<String>,
+        /// The proposal that decided it, `proposals/{proposal}`; empty if none was needed.
+        proposal: String,
     }
 
     /// A batch of events has been recorded.

@@ -41,6 +41,23 @@ super::details! {
         tasks_reopened: i64,
         /// Whether it is one that every tenant starts with.
         seed: bool,
+        /// Whether it is stricter or looser than before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`; empty for a seed.
+        change: String,
+        /// What became looser, or may have, each with what was and what is.
+        loosened: Vec<String>,
+        /// The proposal that decided it, `proposals/{proposal}`; empty if none was needed.
+        proposal: String,
+    }
+
+    /// A task was created or changed.
+    TaskChanged for ["scoring.tasks.create", "scoring.tasks.update", "scoring.tasks.import"] {
+        /// Which tags became looser, or may have, each with what was and what is. Of a task that is created where one of
+        /// its name was deleted, compared with that one.
+        loosened: Vec<String>,
+        /// The program whose word the tags are until a person confirms them; empty if a person gave or confirmed them.
+        tags_claimed_by: String,
+        /// Whether one of its name was deleted before, whose ratings it took back.
+        restored: bool,
     }
 
     /// A task was rated.

@@ -152,6 +152,27 @@ fn ratings_that_others_entered_never_make_work_more_automatic() {
     assert!(!old.contains("signed_ratings"), "{old}");
 }
 
+/// Tags that a program gave let nobody do without people, and ratings bound that no further.
+#[test]
+fn tags_that_a_program_gave_never_make_work_more_automatic() {
+    let text = format!("{HEAD}{OPEN}sampling: {{ axis: risk, ratios: {{ 1: 0.1, 2: 0.5, 3: 1, 4: 1, 5: 1 }} }}");
+    let policy = policy(&text);
+    let run = |claimed_tags: bool, rating: i32| {
+        policy.evaluate(&Input { claimed_tags, ..rated(rating, 6 - rating) }).unwrap()
+    };
+    let claimed = run(true, 5);
+    assert_eq!((claimed.base_pattern, claimed.pattern), (Pattern::HumanOnTheLoop, Pattern::HumanInTheLoop));
+    assert_eq!((claimed.caps[0].id.as_str(), claimed.sampling_ratio), (CLAIMED_TAGS_CAP, Milli::whole(1)));
+    assert!(!claimed.claimed, "the ratings are their raters' own");
+    let (human, confirmed) = (run(true, 1), run(false, 1));
+    assert_eq!(
+        (human.pattern, human.caps),
+        (confirmed.pattern, confirmed.caps),
+        "a cap that moves nothing is not named"
+    );
+    assert!(!serde_json::to_string(&rated(5, 1)).unwrap().contains("claimed_tags"));
+}
+
 fn when() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         Just("minutes_per_instance > 60.0"),

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::refusals::Refusals;
-use crate::status::to_status;
+use crate::status::{foreign, to_status};
 use body::{Finish, Guarded};
 pub(crate) use deadline::exceeded as deadline_exceeded;
 pub(crate) use door::Door;
@@ -30,9 +30,10 @@ use door::Way;
 use explain::{compressed, explain, unknown_method};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use limits::Sort;
 use metrics::CallMetrics;
+use remit_core::authority::is_of_authority;
 use remit_core::{Error, Kind, Result};
 use request::Asked;
 use std::any::Any;
@@ -44,7 +45,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
@@ -179,6 +180,7 @@ impl Shared {
     ) -> Result<Response<Body>> {
         let way = Way::of(request.extensions());
         let path = request.uri().path();
+        let mut caller = None;
         if OPEN.iter().any(|open| path.starts_with(open)) {
             finish.opened = self.door.open(&way)?;
         } else {
@@ -197,6 +199,8 @@ impl Shared {
             deadline::within(scope.deadline, ticket.turn()).await?;
             finish.ticket = Some(ticket);
             finish.over = method.streaming.then(|| admitted.over().boxed());
+            let noted = !method.read && is_of_authority(method.permission);
+            caller = Some((verified.1.clone(), method, peer)).filter(|_| noted);
             let Identity { tenant, actor, service, .. } = verified.1.clone();
             let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
             let (method, address) = (method.permission, peer.map(|peer| peer.0));
@@ -210,7 +214,18 @@ impl Shared {
         let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
         let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();
         let streaming = method.is_none_or(|method| method.streaming);
-        let work = AssertUnwindSafe(async { routes.call(request).await }).catch_unwind();
+        let work = async {
+            let (answer, noted) = remit_store::noting(routes.call(request)).await;
+            // What a service refuses in a mutation it records with the rest. Of acts of authority this is for what it
+            // refuses before; what else it refuses before, it may have its reasons to leave out of the log.
+            if let (Ok(answer), Some((identity, method, peer)), false) = (&answer, &caller, noted)
+                && let Some(error) = attempt(answer.headers())
+            {
+                self.refusals.note(identity, method, *peer, &error);
+            }
+            answer
+        };
+        let work = AssertUnwindSafe(work).catch_unwind();
         let ending = async { if streaming { self.ended.wait().await } else { std::future::pending().await } };
         let late = async {
             match scope.deadline {
@@ -238,6 +253,13 @@ impl Shared {
             () = ending => Err(shutting_down()),
         }
     }
+}
+
+/// The refusal that an answer is, if it is one of somebody who may not, or of what is not to be done now.
+fn attempt(headers: &HeaderMap) -> Option<Error> {
+    headers.get("grpc-status")?;
+    let refused = |status: &Status| matches!(status.code(), Code::PermissionDenied | Code::FailedPrecondition);
+    Status::from_header_map(headers).filter(refused).map(foreign)
 }
 
 fn shutting_down() -> Error {

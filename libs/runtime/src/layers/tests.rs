@@ -491,3 +491,14 @@ async fn a_taken_port_is_named_with_the_remedy() {
     assert_eq!(error.reason(), "ADDRESS_IN_USE");
     assert!(error.message().contains(&config.listen) && error.message().contains("server.listen"));
 }
+
+#[test]
+fn an_answer_that_refuses_is_told_from_any_other() {
+    let headers = |error: Error| to_status(error).into_http::<Body>().into_parts().0.headers;
+    let found = attempt(&headers(Error::denied("NOT_ELIGIBLE", "eve has no seat"))).unwrap();
+    assert_eq!((found.kind(), found.reason()), (Kind::PermissionDenied, "NOT_ELIGIBLE"));
+    let early = attempt(&headers(Error::precondition("PERIOD_NOT_OVER", "the month is not over"))).unwrap();
+    assert_eq!((early.kind(), early.reason()), (Kind::FailedPrecondition, "PERIOD_NOT_OVER"));
+    assert!(attempt(&headers(Error::not_found("REVIEW_NOT_FOUND", "reviews/r"))).is_none());
+    assert!(attempt(&HeaderMap::new()).is_none());
+}

@@ -129,6 +129,13 @@ async fn a_refusal_leaves_an_event_and_nothing_else() -> Result<()> {
         let closed = async |_: &mut Mutation| Err(Error::precondition("CLOSED", "it is closed"));
         assert_eq!(db.mutate::<()>(&call("r2", 1), closed).await.unwrap_err().reason(), "CLOSED");
         assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 2);
+        // But of what a body decides they are: somebody tried.
+        let vote = Call { method: "council.proposals.vote", ..call("r3", 1) };
+        let (answer, noted) = remit_store::noting(db.mutate::<()>(&vote, closed)).await;
+        assert_eq!((answer.unwrap_err().reason(), noted), ("CLOSED", true));
+        assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 3);
+        let (_, noted) = remit_store::noting(db.mutate::<()>(&call("r4", 1), closed)).await;
+        assert!(!noted, "nothing was put on record");
         Ok(())
     })
     .await

@@ -5,10 +5,10 @@ use super::bodies::{begin_reviews, end_seat, seat_changed};
 use super::{Service, insert, save};
 use crate::body;
 use crate::constitution::{
-    Change, check_amendment, check_reachable, check_unseating, content, lacking, may_decide, seated,
+    Change, check_amendment, check_reachable, check_unseating, content, lacking, may_decide, seated, silent,
 };
 use crate::proposal::{act, kind_of};
-use crate::store::{Bodies, CONSTITUTION, Constitutions, Members, seats};
+use crate::store::{Bodies, CONSTITUTION, Constitutions, Members, Proposals, seats};
 use crate::time::{at, days};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
@@ -307,7 +307,9 @@ impl Service {
                 return Err(missing());
             };
             let now = m.now();
-            let present = seats(m.tx(), &cx.tenant, &body.name).await?;
+            let gone = check_gone(m, &body, &request.departed).await?;
+            let mut present = seats(m.tx(), &cx.tenant, &body.name).await?;
+            present.retain(|seat| !gone.iter().any(|member| member.subject == seat.subject));
             if lacking(&body, &present).is_empty() {
                 let message = format!("{} can meet its rule: change the constitution by a proposal", body.name);
                 return Err(Error::precondition("CONSTITUTION_ALIVE", message));
@@ -315,8 +317,9 @@ impl Service {
             check_reachable(&body, &seated(&body, &present, &request.seats, "seats")?)?;
             check_ids(m, &body.name, &request.seats).await?;
             let waits = |one: &Recovery| one.state() == RecoveryState::Asked && now < at(&one.expire_time);
-            let asked = kept.recoveries.first().filter(|one| waits(one) && one.seats == request.seats).cloned();
-            let other = kept.recoveries.first().filter(|one| waits(one) && one.seats != request.seats);
+            let same = |one: &Recovery| (&one.seats, &one.departed) == (&request.seats, &request.departed);
+            let asked = kept.recoveries.first().filter(|one| waits(one) && same(one)).cloned();
+            let other = kept.recoveries.first().filter(|one| waits(one) && !same(one));
             if let Some(other) = other
                 && other.asker.as_ref().is_none_or(|asker| asker.subject != cx.actor.subject)
             {
@@ -330,6 +333,7 @@ impl Service {
                 None => Recovery {
                     state: RecoveryState::Asked.into(),
                     seats: request.seats.clone(),
+                    departed: request.departed.clone(),
                     reason: request.reason.clone(),
                     asker: Some(wire::actor(&cx.actor)),
                     ask_time: Some(stamp(now)),
@@ -341,6 +345,7 @@ impl Service {
                 state: recovery.state().word().to_owned(),
                 asker: recovery.asker.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default(),
                 seats: recovery.seats.iter().map(said).collect(),
+                departed: recovery.departed.clone(),
                 notify: recovery.notified.clone(),
                 action_item: recovery.action_item.clone(),
             };
@@ -357,6 +362,35 @@ impl Service {
     }
 }
 
+/// The members of a body who are said to be gone: each must have been silent for long, so that nobody is declared gone
+/// who is there.
+///
+/// # Errors
+/// `NotFound` (`MEMBER_NOT_FOUND`) for whoever has no seat there; `FailedPrecondition` (`MEMBER_NOT_SILENT`).
+async fn check_gone(m: &mut Mutation, body: &Body, departed: &[String]) -> Result<Vec<Member>> {
+    let mut gone = Vec::new();
+    if departed.is_empty() {
+        return Ok(gone);
+    }
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let proposals = Proposals::all(m.tx(), &tenant, &[("parent", (&body.name).into())]).await?;
+    for name in departed {
+        let member = sitting(m, name).await?;
+        if name::parent(&member.name) != body.name {
+            return Err(Error::not_found("MEMBER_NOT_FOUND", name));
+        }
+        if !silent(&member.subject, &proposals, now) {
+            let message = format!(
+                "{} has not been silent for 30 days while a vote of {} ran out: let her vote, resign, or be unseated",
+                member.subject, body.name
+            );
+            return Err(Error::precondition("MEMBER_NOT_SILENT", message));
+        }
+        gone.push(member);
+    }
+    Ok(gone)
+}
+
 /// The second of two administrators confirms a recovery.
 async fn confirm(m: &mut Mutation, cx: &Cx, body: &Body, asked: Recovery, reason: &str) -> Result<Recovery> {
     let asker = asked.asker.as_ref().map_or("", |actor| actor.subject.as_str());
@@ -364,9 +398,15 @@ async fn confirm(m: &mut Mutation, cx: &Cx, body: &Body, asked: Recovery, reason
         let message = format!("{asker} asked for it: another person must confirm, in person");
         return Err(Error::denied("SECOND_PERSON_REQUIRED", message));
     }
-    give_seats(m, body, &asked.seats, "").await?;
+    // Who is said to be gone is told too.
     let members = Members::all(m.tx(), &cx.tenant, &[("active", true.into())]).await?;
-    let notified: BTreeSet<String> = members.into_iter().map(|member| member.subject).collect();
+    for name in &asked.departed {
+        let before = Members::claim(m, name).await?;
+        end_seat(m, &before, "", "council.members.unseat").await?;
+    }
+    give_seats(m, body, &asked.seats, "").await?;
+    let seated = asked.seats.iter().map(|seat| seat.subject.clone());
+    let notified: BTreeSet<String> = members.into_iter().map(|member| member.subject).chain(seated).collect();
     let item = ActionItem {
         title: "Review the recovery of the constitution".to_owned(),
         description: format!(

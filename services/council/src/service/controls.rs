@@ -1,18 +1,33 @@
 //! The control library as the contract shows it, and attestations.
 
 use super::{Service, insert};
-use crate::library;
-use crate::store::Attestations;
+use crate::store::{Attestations, Members};
 use crate::time::at;
+use crate::{library, seat};
 use remit_api::council::v1::{
     Attestation, CreateAttestationRequest, ListAttestationsRequest, ListAttestationsResponse, ListControlsRequest,
     ListControlsResponse,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, required};
+use remit_core::quorum::Seat;
 use remit_core::{Error, Result, name};
 use remit_runtime::Cx;
-use remit_store::{Mutation, Value};
+use remit_store::{Mutation, Records as _, Value};
+
+/// Refuses whoever sits in no body: what counts as evidence is stated on a seat.
+///
+/// # Errors
+/// `PermissionDenied` (`NOT_ELIGIBLE`).
+async fn check_seated(m: &mut Mutation, cx: &Cx) -> Result<()> {
+    let members = Members::all(m.tx(), &cx.tenant, &[("active", true.into())]).await?;
+    let own = members.into_iter().filter(|member| member.subject == cx.actor.subject);
+    let seats: Vec<Seat> = own.map(|own| Seat { subject: own.subject, role_group: own.role_group }).collect();
+    // In any of them: a token may name the role group of one body and not that of another.
+    let mut answers = seats.chunks(1).map(|seat| seat::acting(&cx.actor, "its body", seat, &[], m.now()).map(drop));
+    let last = answers.find(Result::is_ok).or_else(|| answers.next_back());
+    last.unwrap_or_else(|| seat::acting(&cx.actor, "any body", &seats, &[], m.now()).map(drop))
+}
 
 impl Service {
     /// Lists the library.
@@ -43,6 +58,7 @@ impl Service {
             return Err(Error::invalid("DIGEST_INVALID", "attestation.document_digest", rule));
         }
         let create = async |m: &mut Mutation| {
+            check_seated(m, cx).await?;
             let now = m.now();
             if given.expire_time.is_some() && at(&given.expire_time) <= now {
                 return Err(Error::invalid("ATTESTATION_INVALID", "attestation.expire_time", "must be in the future"));

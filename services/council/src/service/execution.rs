@@ -36,12 +36,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Within how many days an emergency change is to be looked at afterwards.
 const EMERGENCY_REVIEW_DAYS: u64 = 7;
 
-/// Whether the same call may succeed later without anybody changing anything.
+/// Whether the same call may succeed later without anybody changing anything. What the etag stands for that was voted on
+/// does not come back.
 fn is_transient(error: &Error) -> bool {
     matches!(
         error.kind(),
         Kind::Unavailable | Kind::DeadlineExceeded | Kind::ResourceExhausted | Kind::Conflict | Kind::Unauthenticated
-    )
+    ) && error.reason() != "ETAG_MISMATCH"
 }
 
 /// Takes a proposal out of the set of those being executed, however the execution ends.
@@ -292,6 +293,7 @@ async fn act_on(m: &mut Mutation, proposal: &Proposal) -> Result<String> {
         Some(Act::ApproveAutomation(a)) => a.automation.clone(),
         Some(Act::ApproveArtifact(a)) => a.artifact_version.clone(),
         Some(Act::ActivateGate(a)) => a.gate_version.clone(),
+        Some(Act::LoosenRules(a)) => crate::loosening::name(a).to_owned(),
         Some(Act::Resolution(_)) | None => String::new(),
     };
     if proposal.change_class() == ChangeClass::Emergency {

@@ -21,9 +21,9 @@ use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, mask, required};
 use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
-use remit_core::{Error, Kind, Result, canonical, etag, name, quorum};
+use remit_core::{Error, Result, canonical, etag, name, quorum};
 use remit_runtime::Cx;
-use remit_store::{Mutation, Records as _, Skipped, timers};
+use remit_store::{Mutation, Records as _, timers};
 
 /// Refuses what its body may not decide, and what cannot be executed whatever the vote.
 async fn check_action(m: &mut Mutation, proposal: &Proposal, body: &Body) -> Result<()> {
@@ -206,7 +206,8 @@ impl Service {
             let before = Proposals::claim(m, &request.name).await?;
             check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
             let body = Bodies::claim(m, &before.body).await?;
-            check_jurisdiction(m, &body, &before).await?;
+            check_concerned(m, cx, &before).await?;
+            check_action(m, &before, &body).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;
             let details = moved(&proposal).json();
@@ -284,13 +285,8 @@ impl Service {
             Ok(proposal)
         };
         let voted = self.mutate(cx, &request, cast).await;
-        match &voted {
-            Ok(proposal) => self.execute_now(cx, proposal).await,
-            // A vote too late or cast twice is on record like one that was never allowed.
-            Err(error) if error.kind() == Kind::FailedPrecondition => {
-                self.db.refuse(&cx.call(&request), error, Skipped::default()).await;
-            }
-            Err(_) => {}
+        if let Ok(proposal) = &voted {
+            self.execute_now(cx, proposal).await;
         }
         voted
     }

@@ -75,6 +75,7 @@ impl Service {
                 let mut client = PolicyServiceClient::new(ask.channel("scoring"));
                 client.get_policy_version(ask.of(request)).await.map(drop).map_err(foreign)
             }
+            Some(Act::LoosenRules(a)) => crate::loosening::look_up(ask, a).await,
             Some(Act::GrantWaiver(a)) => self.find_scope(tenant, a.scope.as_ref()).await,
             Some(
                 Act::LiftHold(_) | Act::Resolution(_) | Act::AmendBody(_) | Act::SeatMember(_) | Act::UnseatMember(_),

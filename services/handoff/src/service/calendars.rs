@@ -1,16 +1,20 @@
 //! Calendars and the due times they give.
 
 use super::Service;
-use crate::business_time;
 use crate::store::Calendars;
+use crate::{business_time, calendar_changes};
 use remit_api::handoff::v1 as pb;
 use remit_api::wire::time::{self, stamp};
 use remit_api::wire::{mask, required};
 use remit_core::calendar::{Calendar, IsoDuration};
+use remit_core::details::{CalendarChanged, Details as _};
 use remit_core::name::{self, CalendarName};
 use remit_core::{Error, Result, Tenant, Timestamp, etag};
-use remit_runtime::Cx;
+use remit_runtime::{Cx, mandates};
 use remit_store::{Records as _, Tx};
+
+/// The act by which a calendar becomes looser.
+const LOOSEN: &str = "loosen_rules";
 
 /// The calendar of a business clock.
 ///
@@ -83,7 +87,8 @@ impl Service {
         business_time::calendar(&calendar)?;
         self.mutate(call, async |m| {
             let now = Some(stamp(m.now()));
-            let mut calendar = pb::Calendar { name, create_time: now, update_time: now, ..calendar };
+            let mut calendar =
+                pb::Calendar { name, create_time: now, update_time: now, mandate: String::new(), ..calendar };
             Calendars::insert(m, &mut calendar).await?;
             m.record(&calendar.name, |_| {});
             Ok(calendar)
@@ -112,18 +117,28 @@ impl Service {
     /// Changes a calendar.
     pub(crate) async fn update_calendar(&self, cx: &Cx, request: pb::UpdateCalendarRequest) -> Result<pb::Calendar> {
         let call = cx.call(&request);
-        let given = required(request.calendar, "calendar")?;
+        let given = required(request.calendar.as_ref(), "calendar")?;
         CalendarName::parse(&given.name, "calendar.name")?;
         self.mutate(call, async |m| {
             let before = Calendars::claim(m, &given.name).await?;
+            let mandate = self.mandates.shown(m, LOOSEN, &request).await?;
             etag::check(&given.etag, &before.etag, &given.name)?;
-            let Some(mut calendar) = mask::update(&before, &given, request.update_mask.as_ref())? else {
+            let Some(mut calendar) = mask::update(&before, given, request.update_mask.as_ref())? else {
                 return Ok(before);
             };
             business_time::calendar(&calendar)?;
+            let change = calendar_changes::compare(&before, &calendar);
+            mandates::allow(m, LOOSEN, &before.name, &change, mandate.as_ref())?;
+            if mandate.is_some() {
+                calendar.mandate.clone_from(&request.mandate);
+            }
             calendar.update_time = Some(stamp(m.now()));
             Calendars::save(m, &mut calendar).await?;
-            m.record(&calendar.name, |_| {});
+            m.record(&calendar.name, |event| {
+                let proposal = mandate.map(|mandate| mandate.sub).unwrap_or_default();
+                let (change, loosened) = (change.direction().as_str().to_owned(), change.loosened().to_vec());
+                event.details = CalendarChanged { change, loosened, proposal }.json();
+            });
             Ok(calendar)
         })
         .await

@@ -1,17 +1,20 @@
 //! Creating, reading and revising definitions.
 
-use super::Service;
+use super::{LOOSEN, Service};
 use crate::definition::{complete, revise};
 use crate::store::kpis::{KpiVersions, Kpis, keep_version, shown};
+use crate::strictness;
 use remit_api::kpi::v1::{
     CreateKpiRequest, GetKpiRequest, Kpi, KpiState, ListKpiVersionsRequest, ListKpiVersionsResponse, ListKpisRequest,
     ListKpisResponse, RetireKpiRequest, UpdateKpiRequest,
 };
-use remit_api::wire::{self, time::stamp};
+use remit_api::wire::{self, time, time::stamp};
 use remit_core::details::{Details as _, KpiDefined};
+use remit_core::mandate::Mandate;
 use remit_core::name::{self, KpiName, KpiVersionName};
+use remit_core::strictness::Comparison;
 use remit_core::{Error, Result, etag};
-use remit_runtime::Cx;
+use remit_runtime::{Cx, mandates};
 use remit_store::{Mutation, Records as _};
 
 impl Service {
@@ -22,14 +25,14 @@ impl Service {
     pub(crate) async fn create_kpi(&self, cx: &Cx, request: CreateKpiRequest) -> Result<Kpi> {
         let name = KpiName::new(name::id(&request.kpi_id, "kpi_id")?).to_string();
         let wanted = request.kpi.clone().unwrap_or_default();
-        let mut kpi = complete(Kpi { name, version: 1, derived: false, ..wanted })?;
+        let mut kpi = complete(Kpi { name, version: 1, derived: false, mandate: String::new(), ..wanted })?;
         kpi.set_state(KpiState::Active);
         self.mutate(cx, &request, async |m| {
             kpi.create_time = Some(stamp(m.now()));
             kpi.update_time = kpi.create_time;
             Kpis::insert(m, &mut kpi).await?;
             keep_version(m, &kpi).await?;
-            record(m, None, &kpi, "");
+            record(m, None, &kpi, "", KpiDefined { version: kpi.version, ..KpiDefined::default() });
             Ok(kpi)
         })
         .await
@@ -78,17 +81,19 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` (`KPI_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `FailedPrecondition` (`KPI_RETIRED`),
-    /// `InvalidArgument` naming the field.
+    /// `InvalidArgument` naming the field; `PermissionDenied` as [`mandates::allow`] and what the mandate is refused for.
     pub(crate) async fn update_kpi(&self, cx: &Cx, request: UpdateKpiRequest) -> Result<Kpi> {
         let wanted = wire::required(request.kpi.as_ref(), "kpi")?;
         KpiName::parse(&wanted.name, "kpi.name")?;
         self.mutate(cx, &request, async |m| {
-            let current = claim(m, &wanted.name).await?;
+            let current = Kpis::claim(m, &wanted.name).await?;
+            let mandate = self.mandates.shown(m, LOOSEN, &request).await?;
+            check_active(&current)?;
             etag::check(&wanted.etag, &current.etag, &current.name)?;
-            match revise(&current, wanted, request.update_mask.as_ref())? {
-                Some(next) => put(m, &current, next, "").await,
-                None => Ok(current),
-            }
+            let Some(next) = revise(&current, wanted, request.update_mask.as_ref())? else { return Ok(current) };
+            let change = strictness::of_kpi(&current, &next);
+            mandates::allow(m, LOOSEN, &current.name, &change, mandate.as_ref())?;
+            put(m, &current, next, Why { reason: "", change, mandate, token: &request.mandate }).await
         })
         .await
     }
@@ -96,43 +101,72 @@ impl Service {
     /// Closes a KPI to events.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_NOT_FOUND`), `FailedPrecondition` (`KPI_RETIRED`), `InvalidArgument` (`NAME_INVALID`).
+    /// `NotFound` (`KPI_NOT_FOUND`), `FailedPrecondition` (`KPI_RETIRED`), `InvalidArgument` (`NAME_INVALID`);
+    /// `PermissionDenied`: `MANDATE_REQUIRED`, `MANDATE_OUTDATED`, and what the mandate is refused for.
     pub(crate) async fn retire_kpi(&self, cx: &Cx, request: RetireKpiRequest) -> Result<Kpi> {
         KpiName::parse(&request.name, "name")?;
         self.mutate(cx, &request, async |m| {
-            let current = claim(m, &request.name).await?;
+            let current = Kpis::claim(m, &request.name).await?;
+            let mandate = self.mandates.shown(m, LOOSEN, &request).await?;
+            check_active(&current)?;
+            if let Some(mandate) = &mandate {
+                mandate.check_newer(&current.name, time::of(&current.update_time.unwrap_or_default()))?;
+            }
+            let change = strictness::of_retirement(&current);
+            mandates::allow(m, LOOSEN, &current.name, &change, mandate.as_ref())?;
             let mut next = current.clone();
             next.set_state(KpiState::Retired);
-            put(m, &current, next, &request.reason).await
+            put(m, &current, next, Why { reason: &request.reason, change, mandate, token: &request.mandate }).await
         })
         .await
     }
 }
 
-/// Locks a KPI that still takes events.
-async fn claim(m: &mut Mutation, name: &str) -> Result<Kpi> {
-    let kpi = Kpis::claim(m, name).await?;
+/// Refuses to change a KPI that takes no more events.
+///
+/// # Errors
+/// `FailedPrecondition` (`KPI_RETIRED`).
+fn check_active(kpi: &Kpi) -> Result<()> {
     if kpi.state() == KpiState::Retired {
-        return Err(Error::precondition("KPI_RETIRED", format!("{name} is retired")));
+        return Err(Error::precondition("KPI_RETIRED", format!("{} is retired", kpi.name)));
     }
-    Ok(kpi)
+    Ok(())
+}
+
+/// Why a definition changes, and what that does.
+struct Why<'a> {
+    /// The reason given; empty if none is asked for.
+    reason: &'a str,
+    change: Comparison,
+    /// The decision behind it, and as it was shown.
+    mandate: Option<Mandate>,
+    token: &'a str,
 }
 
 /// Makes `next` the version in force of a claimed KPI.
-async fn put(m: &mut Mutation, current: &Kpi, mut next: Kpi, reason: &str) -> Result<Kpi> {
+async fn put(m: &mut Mutation, current: &Kpi, mut next: Kpi, why: Why<'_>) -> Result<Kpi> {
     next.version = current.version + 1;
     next.update_time = Some(stamp(m.now()));
+    if why.mandate.is_some() {
+        why.token.clone_into(&mut next.mandate);
+    }
     Kpis::save(m, &mut next).await?;
     keep_version(m, &next).await?;
-    record(m, Some(current), &next, reason);
+    let details = KpiDefined {
+        version: next.version,
+        change: why.change.direction().as_str().to_owned(),
+        loosened: why.change.loosened().to_vec(),
+        proposal: why.mandate.map(|mandate| mandate.sub).unwrap_or_default(),
+    };
+    record(m, Some(current), &next, why.reason, details);
     Ok(next)
 }
 
-fn record(m: &mut Mutation, before: Option<&Kpi>, after: &Kpi, reason: &str) {
+fn record(m: &mut Mutation, before: Option<&Kpi>, after: &Kpi, reason: &str, details: KpiDefined) {
     m.record(&after.name, |event| {
         event.reason = reason.to_owned();
         event.before_digest = before.map(wire::digest).unwrap_or_default();
         event.after_digest = wire::digest(after);
-        event.details = KpiDefined { version: after.version }.json();
+        event.details = details.json();
     });
 }

@@ -16,8 +16,9 @@ mod watchdog;
 use crate::{seed, store};
 use remit_api::wire::Repeatable;
 use remit_core::{Result, Tenant};
-use remit_runtime::{Cx, Deps, Seeded};
+use remit_runtime::{Cx, Deps, Mandates, Seeded};
 use remit_store::{Db, Mutation, Records as _, Tx};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The KPI service.
@@ -28,12 +29,21 @@ pub(crate) struct Service {
     /// Cancelled when the process begins to drain.
     shutdown: CancellationToken,
     seeded: Seeded,
+    mandates: Arc<Mandates>,
 }
+
+/// The act by which what is watched becomes looser.
+const LOOSEN: &str = "loosen_rules";
 
 impl Service {
     /// Builds the service from what the process provides.
     pub(crate) fn new(deps: &Deps) -> Self {
-        Self { db: deps.db.clone(), shutdown: deps.shutdown.clone(), seeded: Seeded::default() }
+        Self {
+            db: deps.db.clone(),
+            shutdown: deps.shutdown.clone(),
+            seeded: Seeded::default(),
+            mandates: deps.mandates.clone(),
+        }
     }
 
     /// Gives the tenant the definitions and alert rules that ship with the software, once. They are part of

@@ -12,7 +12,7 @@ use remit_api::types::TimeRange;
 use remit_api::wire::{range, time::stamp};
 use remit_core::details::{AlertMoved, Details as _};
 use remit_core::{Actor, ManualClock, Tenant, Timestamp};
-use remit_runtime::Cx;
+use remit_runtime::{Config, Cx, Mandates};
 use remit_store::testing::TestDb;
 use remit_store::{Options, outbox, timers};
 use std::collections::BTreeMap;
@@ -28,16 +28,20 @@ struct Suite {
     clock: Arc<ManualClock>,
     cx: Cx,
     _db: TestDb,
+    _dir: tempfile::TempDir,
 }
 
 impl Suite {
     async fn on(db: TestDb) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(JUNE)));
         let options = Options { clock: clock.clone(), ..Options::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
         let service = Service {
             db: db.open_with(&crate::SCHEMA, options).await.unwrap(),
             shutdown: Default::default(),
             seeded: Default::default(),
+            mandates: Mandates::open(&config, false).await.unwrap(),
         };
         let cx = Cx {
             tenant: Tenant::new("acme").unwrap(),
@@ -48,7 +52,7 @@ impl Suite {
             address: None,
             deadline: None,
         };
-        Self { service, clock, cx, _db: db }
+        Self { service, clock, cx, _db: db, _dir: dir }
     }
 
     async fn record(&self, events: Vec<Event>, skip_invalid: bool) -> RecordEventsResponse {

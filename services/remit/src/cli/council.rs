@@ -3,11 +3,13 @@
 use super::Group;
 use super::connect::{Session, answer, message};
 use super::output::{Column, Output};
+use super::words;
 use clap::Subcommand;
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
 use remit_api::council::v1::{
     BootstrapRequest, Constitution, GetConstitutionRequest, NewSeat, RecoverConstitutionRequest,
 };
+use remit_core::authority::STEERING_GROUP;
 use remit_core::{Error, Result};
 use std::path::PathBuf;
 
@@ -17,7 +19,9 @@ pub(crate) enum Command {
     /// Seat the first members of both bodies, once. From then on seats and rules change by proposals.
     Bootstrap {
         /// A file (YAML or JSON) with `bodies`: each with `body`, its `seats` (`member_id`, `subject`, `role_group`) and,
-        /// if wanted, `quorum`, `class_rules`, `zone` and `cut_off_day`.
+        /// if wanted, `quorum`, `class_rules`, `zone` and `cut_off_day`. A class rule is such as
+        /// `{change_class: CHANGE_CLASS_EMERGENCY, voting_period: 86400s}`: the classes are CHANGE_CLASS_STANDARD,
+        /// CHANGE_CLASS_NORMAL and CHANGE_CLASS_EMERGENCY, and the period is in seconds, from 60s to 7776000s.
         file: PathBuf,
     },
     /// Show bodies, seats, rules, and which body decides what.
@@ -28,6 +32,10 @@ pub(crate) enum Command {
         /// A seat, as MEMBER_ID:SUBJECT:ROLE_GROUP, such as leo:leo@example.com:legal. May be repeated.
         #[arg(long = "seat", value_name = "SEAT", required = true)]
         seats: Vec<String>,
+        /// A member who is gone without having resigned, and has been silent for 30 days while a vote ran out; the seat
+        /// ends. May be repeated.
+        #[arg(long = "gone", value_name = "MEMBER")]
+        gone: Vec<String>,
         /// Why nobody else can; it is kept in the audit log.
         #[arg(long)]
         reason: String,
@@ -37,7 +45,7 @@ pub(crate) enum Command {
 const BODY_COLUMNS: &[Column] = &[
     ("BODY", "name", "bodies/"),
     ("ROLE GROUPS", "roleGroups", ""),
-    ("RULE", "quorum", ""),
+    ("RULE", "rule", ""),
     ("DECIDES", "jurisdiction", ""),
     ("ZONE", "zone", ""),
 ];
@@ -74,6 +82,11 @@ fn seat(text: &str) -> Result<NewSeat> {
     }
 }
 
+/// The full name of a member of the steering group.
+fn member(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("{STEERING_GROUP}/members/{name}") }
+}
+
 fn present(out: Output, constitution: &Constitution) -> Result<()> {
     if out.json {
         return out.show(constitution);
@@ -81,7 +94,7 @@ fn present(out: Output, constitution: &Constitution) -> Result<()> {
     if constitution.create_time.is_none() {
         out.note("nobody has a seat yet: remit council bootstrap FILE");
     }
-    out.list(&constitution.bodies, BODY_COLUMNS)?;
+    out.in_words(&constitution.bodies, BODY_COLUMNS, words::body)?;
     out.part(&constitution.members, MEMBER_COLUMNS)?;
     out.list(&constitution.acts, ACT_COLUMNS)?;
     out.part(&constitution.recoveries, RECOVERY_COLUMNS)
@@ -102,9 +115,10 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             answer(client.bootstrap(request).await)?
         }
         Command::Show => answer(client.get_constitution(GetConstitutionRequest {}).await)?,
-        Command::Recover { seats, reason } => {
+        Command::Recover { seats, gone, reason } => {
             let seats = seats.iter().map(|text| seat(text)).collect::<Result<_>>()?;
-            let request = RecoverConstitutionRequest { seats, reason, request_id: session.request_id() };
+            let departed = gone.iter().map(|name| member(name)).collect();
+            let request = RecoverConstitutionRequest { seats, departed, reason, request_id: session.request_id() };
             answer(client.recover_constitution(request).await)?
         }
     };

@@ -1,10 +1,11 @@
 //! `remit hold`: the kill switch.
 
 use super::Group;
-use super::connect::Session;
+use super::connect::{Session, answer};
 use super::list::{ListArgs, Page};
 use super::output::Column;
 use super::values::{named, versioned};
+use super::words;
 use clap::Subcommand;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
@@ -37,13 +38,11 @@ pub(crate) enum Command {
 
 const COLUMNS: &[Column] = &[
     ("HOLD", "name", "holds/"),
-    ("STATE", "state", "HOLD_STATE_"),
-    ("SCOPE", "scope", ""),
-    ("SCOPE FOUND", "scopeVerified", ""),
+    ("STATE", "state", ""),
+    ("STOPS", "stops", ""),
     ("REASON", "reason", ""),
     ("BY", "engager.subject", ""),
     ("SINCE", "createTime", ""),
-    ("DRILL", "drill", ""),
 ];
 
 fn scope(text: &str) -> Result<Scope> {
@@ -71,11 +70,11 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             let request_id = session.request_id();
             let hold_id = id.unwrap_or_else(|| request_id.clone());
             let request = EngageHoldRequest { hold_id, hold: Some(hold), request_id };
-            session.row(client.engage_hold(request).await, COLUMNS)
+            session.out.in_words(&[answer(client.engage_hold(request).await)?], COLUMNS, words::hold)
         }
         Command::List(list) => {
             session
-                .list(list, COLUMNS, async |page: Page| {
+                .list_in_words(list, COLUMNS, words::hold, async |page: Page| {
                     let request =
                         ListHoldsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
                     let page = client.list_holds(request).await?.into_inner();

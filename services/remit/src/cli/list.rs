@@ -5,6 +5,7 @@ use super::output::{Column, Output};
 use clap::Args;
 use prost::{Message, Name};
 use remit_core::Result;
+use serde_json::Value;
 use tonic::Status;
 
 /// The most that a server gives in one page.
@@ -41,6 +42,21 @@ impl Session {
     ) -> Result<()> {
         let items = pages(self.out, list, ask).await?;
         self.out.list(&items, columns)
+    }
+
+    /// The same, to people in `words`.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub(super) async fn list_in_words<M: Message + Name>(
+        &self,
+        list: ListArgs,
+        columns: &[Column],
+        words: impl Fn(Value) -> Value,
+        ask: impl AsyncFnMut(Page) -> Result<(Vec<M>, String), Status>,
+    ) -> Result<()> {
+        let items = pages(self.out, list, ask).await?;
+        self.out.in_words(&items, columns, words)
     }
 }
 

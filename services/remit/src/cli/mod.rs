@@ -22,6 +22,7 @@ mod review;
 mod target;
 mod task;
 mod values;
+mod words;
 
 pub(crate) use connect::{Connection, refused, text, unreadable};
 pub(crate) use output::print_raw;

@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::path::Path;
 
+/// Longer tokens are not shown to people.
+const LONGEST_WORD: usize = 100;
+
 /// One column of a table: its heading, the path of the value in the message's JSON, and the prefix that
 /// its enum values share.
 pub(super) type Column = (&'static str, &'static str, &'static str);
@@ -58,10 +61,20 @@ fn safe(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text as a table shows it: a token, which people cannot read, by its beginning and its length.
+fn told(text: &str) -> String {
+    let token = text.len() > LONGEST_WORD && text.starts_with("eyJ") && text.split('.').count() == 3;
+    if token {
+        let begin: String = text.chars().take(12).collect();
+        return format!("{begin}… ({} characters; --json shows them)", text.len());
+    }
+    text.to_owned()
+}
+
 fn cell(value: Option<&Value>, prefix: &str) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => safe(text.strip_prefix(prefix).unwrap_or(text)),
+        Some(Value::String(text)) => told(&safe(text.strip_prefix(prefix).unwrap_or(text))),
         Some(Value::Number(number)) => match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() != 0.0 => format!("{float:.4}"),
             _ => number.to_string(),
@@ -87,6 +100,17 @@ impl Output {
     pub(super) fn list<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
         let values = items.iter().map(json).collect::<Result<Vec<_>>>()?;
         self.values(values, columns)
+    }
+
+    /// Shows a list of messages, to people in `words`.
+    pub(super) fn in_words<M: Message + Name>(
+        &self,
+        items: &[M],
+        columns: &[Column],
+        words: impl Fn(Value) -> Value,
+    ) -> Result<()> {
+        let values = items.iter().map(json).collect::<Result<Vec<_>>>()?;
+        self.values(if self.json { values } else { values.into_iter().map(words).collect() }, columns)
     }
 
     /// Shows a part of an answer, and nothing where there is none.
@@ -178,5 +202,8 @@ mod tests {
         assert_eq!(cell(at(&value, "l"), ""), "x\ny");
         assert_eq!(cell(at(&value, "missing.path"), ""), "");
         assert!(!cell(at(&value, "e"), "").contains('\u{1b}'));
+        let token = serde_json::json!({"mandates": [{"nonce": "n:1:0", "token": format!("eyJhbGciOi.{}.sig", "x".repeat(900))}]});
+        let shown = cell(Some(&token), "");
+        assert!(shown.contains("n:1:0") && shown.contains("eyJhbGciOi.x…") && shown.len() < 120, "{shown}");
     }
 }

@@ -5,6 +5,7 @@ use super::connect::{Session, answer, message};
 use super::list::{ListArgs, Page};
 use super::output::Column;
 use super::values::named;
+use super::words;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::{
@@ -28,7 +29,10 @@ pub(crate) enum Command {
         /// The id of the proposal.
         id: String,
         /// A file (YAML or JSON) with `title`, `rationale`, `body` and `action`, such as
-        /// `action: {lift_hold: {hold: holds/h1, reason: "the leak is closed"}}`; docs/authority.md names the acts.
+        /// `action: {lift_hold: {hold: holds/h1, reason: "the leak is closed"}}`; docs/authority.md names the acts. How
+        /// urgent it is says `change_class`: CHANGE_CLASS_STANDARD, CHANGE_CLASS_NORMAL (if it is left out) or
+        /// CHANGE_CLASS_EMERGENCY; rule and voting period are those of the body for that class. Where a body is amended, a
+        /// `voting_period` is in seconds, such as `86400s`.
         file: PathBuf,
         /// Leave it a draft.
         #[arg(long)]
@@ -68,6 +72,8 @@ pub(crate) enum Choice {
 
 const COLUMNS: &[Column] = &[
     ("PROPOSAL", "name", "proposals/"),
+    ("BODY", "body", "bodies/"),
+    ("KIND", "kind", ""),
     ("TITLE", "title", ""),
     ("STATE", "state", "PROPOSAL_STATE_"),
     ("FOR", "tally.approvals", ""),
@@ -84,7 +90,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
     match group.command {
         Command::List(list) => {
             session
-                .list(list, COLUMNS, async |page: Page| {
+                .list_in_words(list, COLUMNS, words::proposal, async |page: Page| {
                     let request =
                         ListProposalsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
                     let page = client.list_proposals(request).await?.into_inner();
@@ -127,7 +133,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             if let Some(failed) = proposal.execution.as_ref().filter(|execution| !execution.error.is_empty()) {
                 session.out.note(&format!("approved, and not carried out: {}", failed.error));
             }
-            session.out.list(&[proposal], COLUMNS)
+            session.out.in_words(&[proposal], COLUMNS, words::proposal)
         }
     }
 }

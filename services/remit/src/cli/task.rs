@@ -140,6 +140,7 @@ const COLUMNS: &[Column] = &[
     ("PATTERN", "pattern", "AUTONOMY_PATTERN_"),
     ("HOURS/YEAR", "hoursPerYear", ""),
     ("RATINGS ENTERED", "claimedRatings", ""),
+    ("TAGS CLAIMED BY", "tagsClaimedBy", ""),
 ];
 const REASON_COLUMNS: &[Column] = &[
     ("REASON", "code", ""),

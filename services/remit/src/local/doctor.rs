@@ -4,6 +4,8 @@ use super::services;
 use crate::args::Doctor;
 use crate::bearer::Bearer;
 use crate::cli::{print_raw, refused};
+use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
+use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
@@ -14,7 +16,7 @@ use remit_store::{Db, Options, private};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 /// Collects findings, so that one run tells all of them.
 #[derive(Default)]
@@ -168,6 +170,7 @@ async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings)
         Ok(bearer) => bearer,
         Err(error) => return findings.bad("token", &error),
     };
+    look_at_constitution(&bearer, channel.clone(), findings).await;
     match SystemServiceClient::new(bearer.over(channel)).get_info(GetInfoRequest {}).await {
         Err(status) => findings.bad("token", &refused(status)),
         Ok(answer) => {
@@ -210,4 +213,27 @@ async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings)
             }
         }
     }
+}
+
+/// Says whether anybody can decide anything in the tenant of the token.
+async fn look_at_constitution(bearer: &Bearer, channel: Channel, findings: &Findings) {
+    let asked = ConstitutionServiceClient::new(bearer.over(channel)).get_constitution(GetConstitutionRequest {}).await;
+    // Who may not ask, or asks a process without the council, learns of it by the other checks.
+    let Ok(constitution) = asked.map(tonic::Response::into_inner) else { return };
+    if constitution.create_time.is_none() {
+        return findings.warn(
+            "constitution: nobody has a seat, so nothing that needs a decision can take effect; seat the first members \
+             with `remit council bootstrap FILE`, once",
+        );
+    }
+    findings.good(&format!(
+        "constitution: {} people sit in {} bodies",
+        people(&constitution),
+        constitution.bodies.len()
+    ));
+}
+
+fn people(constitution: &Constitution) -> usize {
+    let subjects = constitution.members.iter().map(|member| member.subject.as_str());
+    subjects.collect::<std::collections::BTreeSet<_>>().len()
 }

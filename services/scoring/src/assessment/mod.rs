@@ -14,22 +14,10 @@ use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::time;
 use remit_core::Timestamp;
+use remit_core::authority::WAIVABLE_CHECKS;
 use remit_policy::Pattern;
 use std::cmp::Reverse;
 use std::time::Duration;
-
-/// The codes whose effect a waiver can take away. Holds, missing approvals, a review date that is long past and unknown
-/// states cannot be waived.
-const WAIVABLE: [&str; 8] = [
-    "PURPOSE_NOT_APPROVED",
-    "GATE_MISMATCH",
-    "DECISION_OUTDATED",
-    "MODEL_PAST_REVIEW_DATE",
-    "MODEL_RESTRICTED",
-    "POLICY_PAST_REVIEW_DATE",
-    "POLICY_SUPERSEDED",
-    "STAKES_HIGHER",
-];
 
 /// How long a waiver that is over is named where it would have matched (R13).
 const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
@@ -180,7 +168,7 @@ impl<'a> Reasons<'a> {
 
     fn add(&mut self, code: &'static str, effect: Effect, resource: &'a str, message: impl Into<String>) {
         let mut waiver = "";
-        if WAIVABLE.contains(&code) {
+        if WAIVABLE_CHECKS.contains(&code) {
             let scope = self.facts.scope;
             for candidate in self.facts.waivers.iter().filter(|w| w.control == code && scope.covers(w.scope.as_ref())) {
                 let end = candidate.expire_time.as_ref().map_or(Timestamp(0), time::of);

@@ -7,9 +7,13 @@ use remit_api::scoring::v1 as api;
 use remit_api::wire::{mask, required_text};
 use remit_core::details::{Details as _, FunctionUpdated};
 use remit_core::name::FunctionName;
+use remit_core::strictness::Comparison;
 use remit_core::{Error, Result, etag};
-use remit_runtime::Cx;
+use remit_runtime::{Cx, mandates};
 use remit_store::Records as _;
+
+/// The act by which a function becomes looser.
+const LOOSEN: &str = "loosen_rules";
 
 /// Checks a function that is new: what an update does not name has not been checked.
 fn complete(function: &api::Function) -> Result<()> {
@@ -18,6 +22,12 @@ fn complete(function: &api::Function) -> Result<()> {
         return Err(Error::invalid("FIELD_REQUIRED", "function.status", "is required"));
     }
     Ok(())
+}
+
+/// What the log says of a change.
+fn updated(tasks_reopened: i64, change: &Comparison, proposal: String) -> FunctionUpdated {
+    let (change, loosened) = (change.direction().as_str().to_owned(), change.loosened().to_vec());
+    FunctionUpdated { tasks_reopened, seed: false, change, loosened, proposal }
 }
 
 impl Service {
@@ -44,6 +54,7 @@ impl Service {
             .mutate(cx, &request, async |m| {
                 let (tenant, head) = (m.tenant().clone(), store::claim(m, 1, 1).await?);
                 let before = Functions::try_claim(m, &given.name).await?;
+                let mandate = self.mandates.shown(m, LOOSEN, &request).await?;
                 if before.is_none() && !request.allow_missing {
                     return Err(Error::not_found(Functions::NOT_FOUND, &given.name));
                 }
@@ -58,6 +69,12 @@ impl Service {
                     None => current,
                 };
                 function::complete(&mut function, m.now());
+                // Nothing was decided by a function that was not there.
+                let change = before.as_ref().map(|before| function::compare(before, &function)).unwrap_or_default();
+                mandates::allow(m, LOOSEN, &given.name, &change, mandate.as_ref())?;
+                if mandate.is_some() {
+                    function.mandate.clone_from(&request.mandate);
+                }
                 if before.is_some() {
                     Functions::save(m, &mut function).await?;
                 } else {
@@ -75,7 +92,8 @@ impl Service {
                 m.record(&function.name, |event| {
                     (event.before_digest, event.after_digest) = (before_digest, after_digest);
                     let tasks_reopened = i64::try_from(reopened).unwrap_or(i64::MAX);
-                    event.details = FunctionUpdated { tasks_reopened, seed: false }.json();
+                    let proposal = mandate.map(|mandate| mandate.sub).unwrap_or_default();
+                    event.details = updated(tasks_reopened, &change, proposal).json();
                 });
                 Ok(function)
             })

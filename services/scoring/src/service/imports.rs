@@ -2,7 +2,9 @@
 
 use super::{Service, tasks};
 use crate::cache::Written;
+use crate::store::tasks::TaskRow;
 use crate::table::{Parsed, SEEDED_AXES, bad};
+use crate::tags::{self, How};
 use crate::{rating, store, task};
 use prost_types::FieldMask;
 use remit_api::scoring::v1 as api;
@@ -11,7 +13,7 @@ use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_runtime::{Cx, received};
-use remit_store::Call;
+use remit_store::{Call, Skipped};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::Streaming;
@@ -47,11 +49,14 @@ impl Terms {
         }
     }
 
-    /// The task after the import, or none if it stays as it is.
-    fn apply(&self, present: Option<&api::Task>, given: &api::Task, now: Timestamp) -> Result<Option<api::Task>> {
-        let Some(before) = present else {
+    /// The task after the import, or none if it stays as it is. `found` may be one that was deleted.
+    fn apply(&self, found: Option<&TaskRow>, given: &api::Task, now: Timestamp) -> Result<Option<api::Task>> {
+        let known = found.map(|row| &row.task);
+        let Some(before) = known.filter(|_| found.is_some_and(|row| !row.removed)) else {
             let mut task = given.clone();
-            task.ratings = rating::replace(&[], std::mem::take(&mut task.ratings), &self.by, now)?;
+            let ratings = std::mem::take(&mut task.ratings);
+            task.ratings = rating::restore(known.map_or(&[], |former| &former.ratings), ratings, &self.by, now)?;
+            tags::hold(&self.by, known, &mut task, How::Created)?;
             task::normalize(&mut task, now);
             return Ok(Some(task));
         };
@@ -64,6 +69,9 @@ impl Terms {
             let given = old.map_or_else(|| new.clone(), |old| self.rated_again(old, new));
             rating::put(&mut task.ratings, given, &self.by, now)?;
         }
+        // A file that names no column but those of texts says nothing of the tags.
+        let names = !self.fields.paths.is_empty() && tags::named(Some(&self.fields));
+        tags::hold(&self.by, Some(before), &mut task, if names { How::Named } else { How::Left })?;
         task::normalize(&mut task, now);
         Ok((*before != task).then_some(task))
     }
@@ -116,7 +124,14 @@ impl Service {
         if terms.existing == api::ExistingTask::Refuse {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
-        self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
+        self.hear_holds(&cx.tenant).await;
+        let forbidden = self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
+        if !config.dry_run {
+            for (error, others) in forbidden.into_values() {
+                let skipped = Skipped { alike: others, in_all: others };
+                self.db.refuse(&call, &error, skipped).await;
+            }
+        }
         let mut answer = api::ImportTasksResponse {
             rows: parsed.rows,
             bad_rows: parsed.bad_rows,
@@ -160,39 +175,53 @@ impl Service {
         Ok(())
     }
 
-    /// Refuses the rows whose ratings are not the importer's to give, and those that would move a task out of the way of a
-    /// hold, so that they are reported with their lines.
-    async fn refuse_forbidden(&self, tenant: &Tenant, parsed: &mut Parsed, terms: &Terms) -> Result<()> {
-        // Most files have neither: their rows are read once, where they are imported.
-        let held = self.any_hold(tenant);
-        let looked_at = parsed.tasks.iter().filter(|(_, (task, _))| held || !task.ratings.is_empty());
+    /// Refuses the rows whose ratings or tags are not the importer's to give, and those that would move a task out of the
+    /// way of a hold, so that they are reported with their lines. Returns the first refusal of each reason, and how many
+    /// there were beside it: one entry each is enough for the log.
+    async fn refuse_forbidden(
+        &self,
+        tenant: &Tenant,
+        parsed: &mut Parsed,
+        terms: &Terms,
+    ) -> Result<BTreeMap<&'static str, (Error, u64)>> {
+        let mut forbidden: BTreeMap<&'static str, (Error, u64)> = BTreeMap::new();
+        // Most files of people have neither: their rows are read once, where they are imported.
+        let all = self.any_hold(tenant) || !terms.by.is_human();
+        let looked_at = parsed.tasks.iter().filter(|(_, (task, _))| all || !task.ratings.is_empty());
         let looked_at: Vec<String> = looked_at.map(|(id, _)| id.clone()).collect();
         for group in looked_at.chunks(GROUP) {
             let ids: Vec<&str> = group.iter().map(String::as_str).collect();
             let rows = store::tasks::find_all(&mut self.db.read().await?, tenant, &ids).await?;
-            let present: BTreeMap<&str, _> =
-                rows.iter().filter(|row| !row.removed).map(|row| (row.id.as_str(), &row.task)).collect();
+            let known: BTreeMap<&str, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
             for id in group {
                 let Some((given, line)) = parsed.tasks.get(id) else { continue };
-                let before = present.get(id.as_str()).copied();
+                let before = known.get(id.as_str()).copied();
                 let line = *line;
                 let (column, answer) = match terms.apply(before, given, self.db.now()) {
                     Ok(after) => {
                         let moved = before.zip(after.as_ref());
-                        ("function", moved.map_or(Ok(()), |(before, after)| self.check_held(tenant, before, after)))
+                        let held = |(before, after): (&TaskRow, _)| self.check_held(tenant, &before.task, after);
+                        ("function", moved.map_or(Ok(()), held))
                     }
+                    // Which of its tags are meant, the message says.
+                    Err(error) if error.reason() == "TAGS_NEED_A_PERSON" => ("", Err(error)),
                     Err(error) => ("rater", Err(error)),
                 };
                 match answer {
                     Err(error) if error.kind() == Kind::PermissionDenied => {
                         parsed.tasks.remove(id);
                         parsed.refuse(line, bad(column, error.reason(), error.message()));
+                        let known = forbidden.get_mut(error.reason());
+                        match known {
+                            Some((_, others)) => *others += 1,
+                            None => drop(forbidden.insert(error.reason(), (error, 0))),
+                        }
                     }
                     other => other?,
                 }
             }
         }
-        Ok(())
+        Ok(forbidden)
     }
 
     /// What an import of the group would do.
@@ -206,9 +235,9 @@ impl Service {
         let present: BTreeMap<&str, _> = found.iter().map(|row| (row.id.as_str(), row)).collect();
         let mut answer = api::ImportTasksResponse::default();
         for (id, given) in group {
-            let before = present.get(id.as_str()).filter(|row| !row.removed);
-            let after = terms.apply(before.map(|row| &row.task), given, self.db.now())?;
-            count(&mut answer, before.is_some(), after.is_some());
+            let known = present.get(id.as_str()).copied();
+            let after = terms.apply(known, given, self.db.now())?;
+            count(&mut answer, known.is_some_and(|row| !row.removed), after.is_some());
         }
         Ok(answer)
     }
@@ -231,13 +260,14 @@ impl Service {
                 let mut answer = api::ImportTasksResponse::default();
                 let (mut changed, mut ended) = (Vec::new(), Vec::new());
                 for ((id, given), revision) in group.iter().zip(head.revision - changes + 1..) {
-                    let before = present.get(id.as_str()).copied().filter(|row| !row.removed);
-                    let after = terms.apply(before.map(|row| &row.task), given, now)?;
+                    let known = present.get(id.as_str()).copied();
+                    let before = known.filter(|row| !row.removed);
+                    let after = terms.apply(known, given, now)?;
                     count(&mut answer, before.is_some(), after.is_some());
                     let Some(after) = after else { continue };
                     let after = tasks::row(id, after, before, &rules, revision, now)?;
                     ended.extend(before.and_then(|before| tasks::ended(before, &after)));
-                    tasks::record(m, &TaskName::new(id).to_string(), before, Some(&after));
+                    tasks::record(m, &TaskName::new(id).to_string(), known, Some(&after));
                     changed.push(after);
                 }
                 store::tasks::put(m.tx(), tenant, &changed).await?;

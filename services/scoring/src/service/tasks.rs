@@ -2,18 +2,19 @@
 
 use super::Service;
 use crate::assessment::{Scope, engaged};
-use crate::cache::{Rules, Written};
+use crate::cache::{Freshness, Rules, Written};
 use crate::store::tasks::TaskRow;
 use crate::store::{self, Head};
 use crate::table::{SEEDED_AXES, Writer};
+use crate::tags::{self, How};
 use crate::{evaluation, pattern, rating, task};
 use futures::TryStreamExt as _;
 use remit_api::council::v1 as council;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Repeatable, Updatable as _, mask, time};
-use remit_core::details::{Details as _, TaskRated};
+use remit_core::details::{Details as _, TaskChanged, TaskRated};
 use remit_core::name::{DecisionName, TaskName};
-use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp, etag, name};
+use remit_core::{Error, Kind, Result, Tenant, Timestamp, etag, name};
 use remit_policy::signatures::remarks;
 use remit_runtime::{Answers, Cx, produce};
 use remit_store::{Mutation, page};
@@ -120,9 +121,9 @@ fn message(row: &TaskRow, rules: &Rules) -> api::Task {
     }
 }
 
-/// Records the change of a task.
+/// Records the change of a task. `before` may be one that was deleted.
 pub(super) fn record(m: &mut Mutation, name: &str, before: Option<&TaskRow>, after: Option<&TaskRow>) {
-    record_with(m, name, before, after, |_| ());
+    record_with(m, name, before, after, after.map(|after| changed(before, after)));
 }
 
 fn record_with(
@@ -130,13 +131,24 @@ fn record_with(
     name: &str,
     before: Option<&TaskRow>,
     after: Option<&TaskRow>,
-    fill: impl FnOnce(&mut AuditEvent),
+    details: Option<serde_json::Value>,
 ) {
     let digest = |row: Option<&TaskRow>| row.map(|row| row.content_digest.clone()).unwrap_or_default();
     m.record(name, |event| {
-        (event.before_digest, event.after_digest) = (digest(before), digest(after));
-        fill(event);
+        (event.before_digest, event.after_digest) = (digest(before.filter(|before| !before.removed)), digest(after));
+        event.details = details.unwrap_or_default();
     });
+}
+
+/// What the log says of a task that was created or changed.
+fn changed(before: Option<&TaskRow>, after: &TaskRow) -> serde_json::Value {
+    let loosened = before.map(|before| tags::compare(&before.task, &after.task).loosened().to_vec());
+    TaskChanged {
+        loosened: loosened.unwrap_or_default(),
+        tags_claimed_by: after.task.tags_claimed_by.clone(),
+        restored: before.is_some_and(|before| before.removed),
+    }
+    .json()
 }
 
 /// Writes a task that was changed under the lock of `head`, and ends the decision that no longer stands.
@@ -146,17 +158,35 @@ async fn write(
     before: Option<&TaskRow>,
     after: TaskRow,
     rules: Arc<Rules>,
-    fill: impl FnOnce(&mut AuditEvent),
+    details: Option<serde_json::Value>,
 ) -> Result<Written> {
     let (tenant, now) = (m.tenant().clone(), m.now());
     store::tasks::put(m.tx(), &tenant, std::slice::from_ref(&after)).await?;
     let ended = before.and_then(|before| ended(before, &after));
     store::decisions::end(m.tx(), &tenant, ended.as_slice(), now).await?;
-    record_with(m, &after.name(), before, Some(&after).filter(|after| !after.removed), fill);
+    let present = Some(&after).filter(|after| !after.removed);
+    let details = details.or_else(|| present.map(|after| changed(before, after)));
+    record_with(m, &after.name(), before, present, details);
     Ok(Written { head, changes: 1, rules, tasks: vec![(after, None)] })
 }
 
 impl Service {
+    /// Waits a little for the first word of the council about holds, where a task may leave what one stops.
+    pub(super) async fn hear_holds(&self, tenant: &Tenant) {
+        let cache = self.caches.tenant(tenant);
+        if !cache.holds.is_ready() {
+            let _ = tokio::time::timeout(self.settings.first_state_wait, cache.holds.ready()).await;
+        }
+    }
+
+    /// The same, if `given` may move the task that was seen.
+    async fn hear_holds_for(&self, tenant: &Tenant, seen: &Seen, given: &api::Task) {
+        let moves = |row: &TaskRow| (&row.task.function, &row.task.gate) != (&given.function, &given.gate);
+        if seen.row.as_ref().is_some_and(moves) {
+            self.hear_holds(tenant).await;
+        }
+    }
+
     /// Reads a task before its change, so that the change need not hold others up while it reads. Whether it is as it
     /// was, the head tells.
     pub(super) async fn see(&self, tenant: &Tenant, id: &str) -> Result<Seen> {
@@ -170,24 +200,36 @@ impl Service {
         task::check(&given)?;
         let name = TaskName::new(name::id(&request.task_id, "task_id")?);
         let (seen, mut written) = (self.see(&cx.tenant, &name.task).await?, None);
+        self.hear_holds_for(&cx.tenant, &seen, &given).await;
         let created = self
             .mutate(cx, &request, async |m| {
-                let (head, before) = seen.claim(m).await?;
-                if before.is_some_and(|before| !before.removed) {
+                let (head, former) = seen.claim(m).await?;
+                if former.as_ref().is_some_and(|former| !former.removed) {
                     return Err(Error::new(Kind::AlreadyExists, "TASK_EXISTS", format!("{name} exists already")));
                 }
                 let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
                 let (mut task, now) = (given, m.now());
-                task.ratings = rating::replace(&[], std::mem::take(&mut task.ratings), &cx.actor, now)?;
-                task::normalize(&mut task, now);
+                // Who deletes a task and makes it again has not washed anything off it.
+                let former = former.as_ref();
+                self.create_over(cx, former.map(|row| &row.task), &mut task, now)?;
+                task::check(&task)?;
                 let after = row(&name.task, task, None, &rules, head.revision, now)?;
                 let answer = message(&after, &rules);
-                written = Some(write(m, head, None, after, rules, |_| ()).await?);
+                written = Some(write(m, head, former, after, rules, None).await?);
                 Ok(answer)
             })
             .await?;
         self.caches.take(&cx.tenant, written).await;
         Ok(created)
+    }
+
+    /// Makes a given task one that may be created, where one of its name was deleted before, or never was.
+    fn create_over(&self, cx: &Cx, former: Option<&api::Task>, task: &mut api::Task, now: Timestamp) -> Result<()> {
+        let ratings = std::mem::take(&mut task.ratings);
+        task.ratings = rating::restore(former.map_or(&[], |former| &former.ratings), ratings, &cx.actor, now)?;
+        tags::hold(&cx.actor, former, task, How::Created)?;
+        task::normalize(task, now);
+        former.map_or(Ok(()), |former| self.check_held(&cx.tenant, former, task))
     }
 
     pub(crate) async fn get_task(&self, cx: &Cx, request: api::GetTaskRequest) -> Result<api::Task> {
@@ -214,46 +256,51 @@ impl Service {
     pub(crate) async fn update_task(&self, cx: &Cx, request: api::UpdateTaskRequest) -> Result<api::Task> {
         let given = request.task.clone().unwrap_or_default();
         let name = TaskName::parse(&given.name, "task.name")?;
-        let change = |before: &TaskRow, now: Timestamp| -> Result<api::Task> {
+        let how = if tags::named(request.update_mask.as_ref()) { How::Named } else { How::Left };
+        let change = |before: &TaskRow, now: Timestamp| -> Result<(api::Task, Option<serde_json::Value>)> {
             etag::check(&given.etag, &etag::of(before.revision), &given.name)?;
             let mut task = mask::apply(&before.task, &given, request.update_mask.as_ref(), api::Task::UPDATABLE)?;
             let ratings = std::mem::take(&mut task.ratings);
             task.ratings = rating::replace(&before.task.ratings, ratings, &cx.actor, now)?;
             task::keep_times(&mut task, &before.task);
-            Ok(task)
+            tags::hold(&cx.actor, Some(&before.task), &mut task, how)?;
+            Ok((task, None))
         };
-        self.change_task(cx, &request, name, change, |_| ()).await
+        let seen = self.see(&cx.tenant, &name.task).await?;
+        self.hear_holds_for(&cx.tenant, &seen, &given).await;
+        self.change_task(cx, &request, (name, seen), change).await
     }
 
     pub(crate) async fn rate_task(&self, cx: &Cx, request: api::RateTaskRequest) -> Result<api::Task> {
         let name = TaskName::parse(&request.name, "name")?;
-        let rater = rating::rater(&request, &cx.actor)?;
-        let entered_by = if rater == cx.actor.subject { String::new() } else { cx.actor.subject.clone() };
-        let details = TaskRated { rater: rater.clone(), entered_by }.json();
-        let given = api::Rating { rater, entered_by: String::new(), ..request.rating.clone().unwrap_or_default() };
-        let change = |before: &TaskRow, now: Timestamp| -> Result<api::Task> {
+        let change = |before: &TaskRow, now: Timestamp| -> Result<(api::Task, Option<serde_json::Value>)> {
+            // In the mutation, so that who speaks for another is on record.
+            let rater = rating::rater(&request, &cx.actor)?;
+            let entered_by = if rater == cx.actor.subject { String::new() } else { cx.actor.subject.clone() };
+            let details = TaskRated { rater: rater.clone(), entered_by }.json();
+            let given = api::Rating { rater, entered_by: String::new(), ..request.rating.clone().unwrap_or_default() };
             let mut task = before.task.clone();
             rating::put(&mut task.ratings, given, &cx.actor, now)?;
-            Ok(task)
+            Ok((task, Some(details)))
         };
-        self.change_task(cx, &request, name, change, |event| event.details = details).await
+        let seen = self.see(&cx.tenant, &name.task).await?;
+        self.change_task(cx, &request, (name, seen), change).await
     }
 
     async fn change_task<Q: Repeatable>(
         &self,
         cx: &Cx,
         request: &Q,
-        name: TaskName,
-        change: impl FnOnce(&TaskRow, Timestamp) -> Result<api::Task>,
-        fill: impl FnOnce(&mut AuditEvent),
+        (name, seen): (TaskName, Seen),
+        change: impl FnOnce(&TaskRow, Timestamp) -> Result<(api::Task, Option<serde_json::Value>)>,
     ) -> Result<api::Task> {
-        let (seen, mut written) = (self.see(&cx.tenant, &name.task).await?, None);
+        let mut written = None;
         let changed = self
             .mutate(cx, request, async |m| {
                 let (head, before) = seen.claim(m).await?;
                 let before = present(before, &name.to_string())?;
                 let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
-                let mut task = change(&before, m.now())?;
+                let (mut task, details) = change(&before, m.now())?;
                 task::check(&task)?;
                 task::normalize(&mut task, m.now());
                 if task == before.task {
@@ -262,7 +309,7 @@ impl Service {
                 self.check_held(&cx.tenant, &before.task, &task)?;
                 let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;
                 let answer = message(&after, &rules);
-                written = Some(write(m, head, Some(&before), after, rules, fill).await?);
+                written = Some(write(m, head, Some(&before), after, rules, details).await?);
                 Ok(answer)
             })
             .await?;
@@ -270,23 +317,35 @@ impl Service {
         Ok(changed)
     }
 
-    /// Whether any hold stops work now.
+    /// Whether any hold stops work now, or may: what nobody knows may be.
     pub(super) fn any_hold(&self, tenant: &Tenant) -> bool {
-        let now = self.db.now();
-        self.caches.tenant(tenant).holds.with(|holds| holds.values().any(|hold| engaged(hold, now)))
+        let (cache, now) = (self.caches.tenant(tenant), self.db.now());
+        !self.knows(&cache.holds.freshness()) || cache.holds.with(|holds| holds.values().any(|hold| engaged(hold, now)))
+    }
+
+    /// Whether what a source said is known, and recently enough.
+    fn knows(&self, source: &Freshness) -> bool {
+        source.age.is_some_and(|age| age <= self.settings.deny_after)
     }
 
     /// Refuses to move a task out of the way of a hold: what one person stopped, no edit lets go on.
     ///
     /// # Errors
-    /// `PermissionDenied` (`HOLD_ENGAGED`).
+    /// `PermissionDenied` (`HOLD_ENGAGED`); `Unavailable` (`STATE_UNAVAILABLE`) if nobody knows what is held.
     pub(super) fn check_held(&self, tenant: &Tenant, before: &api::Task, after: &api::Task) -> Result<()> {
-        let now = self.db.now();
+        if (&before.function, &before.gate) == (&after.function, &after.gate) {
+            return Ok(());
+        }
+        let (cache, now) = (self.caches.tenant(tenant), self.db.now());
+        if !self.knows(&cache.holds.freshness()) {
+            let what = "nobody knows whether a hold covers the task, which would leave its function or gate: ask again";
+            return Err(Error::new(Kind::Unavailable, "STATE_UNAVAILABLE", what));
+        }
         let covers = |task: &api::Task, hold: &council::Hold| {
             let scope = Scope { task: "", function: &task.function, model_version: "", gate: &task.gate };
             scope.covers(hold.scope.as_ref())
         };
-        let left = self.caches.tenant(tenant).holds.with(|holds| {
+        let left = cache.holds.with(|holds| {
             let left = |hold: &&council::Hold| engaged(hold, now) && covers(before, hold) && !covers(after, hold);
             holds.values().find(left).map(|hold| hold.name.clone())
         });
@@ -316,7 +375,7 @@ impl Service {
                 ..before.clone()
             };
             let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
-            written = Some(write(m, head, Some(&before), after, rules, |_| ()).await?);
+            written = Some(write(m, head, Some(&before), after, rules, None).await?);
             Ok(())
         })
         .await?;

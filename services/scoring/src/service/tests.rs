@@ -25,7 +25,8 @@ async fn home(database: &TestDb) -> Home {
     let peers = Peers::new(&[], &BTreeMap::new(), keys, Duration::from_secs(60)).unwrap();
     let db = database.open(&SERVICE.schema).await.unwrap();
     let (rules, second) = (RuleCache::new(), Duration::from_secs(1));
-    let settings = Settings { stale_after: second, deny_after: second, first_state_wait: second };
+    let wait = Duration::from_millis(10);
+    let settings = Settings { stale_after: second, deny_after: second, first_state_wait: wait };
     let caches = Caches::new(db.clone(), rules.clone(), peers, settings, CancellationToken::new());
     let counter = Counter::open(db.clone(), &dir.path().join("checks"), 10).unwrap();
     let mandates = Mandates::open(&config, false).await.unwrap();
@@ -109,6 +110,40 @@ async fn a_task_that_changed_after_it_was_seen_is_read_again_under_the_lock() {
         assert_eq!(claim(seen).await?, 0);
         service.rate_task(&cx, rate("ada", "")).await?;
         assert_eq!(claim(stale).await?, 1, "nobody's rating is lost");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// No peer answers here: what is held is not known, and may be this.
+#[tokio::test]
+async fn a_task_leaves_nothing_that_may_be_held_before_the_holds_are_known() {
+    each_engine(async |database| {
+        let Home { service, mut cx, _dir } = home(&database).await;
+        cx.actor.kind = remit_core::ActorKind::Human;
+        let task = Some(api::Task { title: "T".into(), function: "functions/software".into(), ..Default::default() });
+        let create = api::CreateTaskRequest { task_id: "t".into(), task, ..Default::default() };
+        service.create_task(&cx, create).await?;
+        let update = async |function: &str, path: &str| {
+            let task = api::Task {
+                name: "tasks/t".into(),
+                title: "U".into(),
+                function: function.into(),
+                ..Default::default()
+            };
+            let update_mask = Some(prost_types::FieldMask { paths: vec![path.into()] });
+            let request = api::UpdateTaskRequest { task: Some(task), update_mask, ..Default::default() };
+            service.update_task(&cx, request).await
+        };
+        let refused = update("functions/paid_media", "function").await.unwrap_err();
+        assert_eq!((refused.kind(), refused.reason()), (remit_core::Kind::Unavailable, "STATE_UNAVAILABLE"));
+        assert_eq!(update("functions/paid_media", "title").await?.function, "functions/software", "it stays in place");
+        let delete = api::DeleteTaskRequest { name: "tasks/t".into(), ..Default::default() };
+        service.delete_task(&cx, delete).await?;
+        let task = Some(api::Task { title: "T".into(), ..Default::default() });
+        let create = api::CreateTaskRequest { task_id: "t".into(), task, ..Default::default() };
+        assert_eq!(service.create_task(&cx, create).await.unwrap_err().reason(), "STATE_UNAVAILABLE");
         Ok(())
     })
     .await

@@ -289,7 +289,8 @@ async fn business_time_knows_weekends_holidays_and_clock_changes(suite: Suite) {
     assert_eq!(due(client.clone(), "2026-05-22T14:30:00Z", "P1D").await, "2026-05-25T16:30:00+02:00[Europe/Berlin]");
     created.holidays.push(pb::Holiday { date: "2026-05-25".into(), display_name: "Whit Monday".into() });
     let update = pb::UpdateCalendarRequest { calendar: Some(created.clone()), ..Default::default() };
-    client.update_calendar(update.clone()).await.unwrap();
+    assert_eq!(reason(&client.update_calendar(update.clone()).await.unwrap_err()), "MANDATE_REQUIRED");
+    client.update_calendar(suite.mandated("loosen_rules", "handoff.calendars.update", update.clone())).await.unwrap();
     let stale = pb::UpdateCalendarRequest { request_id: "again".into(), ..update };
     assert_eq!(reason(&client.update_calendar(stale).await.unwrap_err()), "ETAG_MISMATCH");
     assert_eq!(due(client.clone(), "2026-05-22T14:30:00Z", "PT2H").await, "2026-05-26T09:30:00+02:00[Europe/Berlin]");

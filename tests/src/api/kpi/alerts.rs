@@ -143,12 +143,27 @@ async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {
     let resolved = admin.get_alert(request).await.unwrap().into_inner();
     assert_eq!((resolved.state(), resolved.acknowledgement.as_str()), (AlertState::Resolved, "on it"));
 
-    let quiet = AlertRule { disabled: true, ..rule.clone() };
-    let quiet = UpdateAlertRuleRequest { alert_rule: Some(quiet), ..Default::default() };
+    // Who watches less needs a decision, and who watches more does not.
+    let change = |rule: AlertRule| UpdateAlertRuleRequest { alert_rule: Some(rule), ..Default::default() };
+    let quiet = change(AlertRule { disabled: true, ..rule.clone() });
+    let refused = admin.update_alert_rule(quiet.clone()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "MANDATE_REQUIRED"));
+    assert!(refused.message().contains("disabled from false to true"), "{}", refused.message());
+    assert!(refused.message().contains("propose loosen_rules"), "{}", refused.message());
+    let grave = AlertRule { severity: AlertSeverity::Critical.into(), ..rule.clone() };
+    let program = client(&suite.platform()).update_alert_rule(change(grave.clone())).await.unwrap_err();
+    assert!(["ACTOR_KIND_NOT_ALLOWED", "PERMISSION_MISSING"].contains(&reason(&program).as_str()), "{program:?}");
+    let rule = admin.update_alert_rule(change(grave)).await.unwrap().into_inner();
+    let quiet = change(AlertRule { disabled: true, ..rule.clone() });
+    let quiet = suite.mandated("loosen_rules", "kpi.alert_rules.update", quiet);
     let quiet = admin.update_alert_rule(quiet).await.unwrap().into_inner();
-    let delete = DeleteAlertRuleRequest { name: rule.name.clone(), etag: rule.etag, request_id: String::new() };
+    assert!(!quiet.mandate.is_empty(), "the rule shows who decided it");
+    let delete = DeleteAlertRuleRequest { name: rule.name.clone(), etag: rule.etag, ..Default::default() };
     assert_eq!(reason(&admin.delete_alert_rule(delete.clone()).await.unwrap_err()), "ETAG_MISMATCH");
-    admin.delete_alert_rule(DeleteAlertRuleRequest { etag: quiet.etag, ..delete }).await.unwrap();
+    let delete = DeleteAlertRuleRequest { etag: quiet.etag, ..delete };
+    assert_eq!(reason(&admin.delete_alert_rule(delete.clone()).await.unwrap_err()), "MANDATE_REQUIRED");
+    let delete = suite.mandated("loosen_rules", "kpi.alert_rules.delete", delete);
+    admin.delete_alert_rule(delete).await.unwrap();
     let gone = admin.get_alert_rule(GetAlertRuleRequest { name: rule.name }).await.unwrap_err();
     assert_eq!(reason(&gone), "ALERT_RULE_NOT_FOUND");
     let shipped = admin.list_alert_rules(ListAlertRulesRequest::default()).await.unwrap().into_inner().alert_rules;
@@ -174,8 +189,9 @@ async fn a_mask_names_the_condition_of_a_rule(suite: Suite) {
             ..Default::default()
         }),
         update_mask: Some(FieldMask { paths: vec![path.to_owned()] }),
-        request_id: String::new(),
+        ..Default::default()
     };
+    let decided = |request| suite.mandated("loosen_rules", "kpi.alert_rules.update", request);
     for (condition, path, expected) in [
         (pacing("kpis/nothing"), "condition", "KPI_NOT_FOUND"),
         (pacing("kpis/call_seconds"), "pacing", "ALERT_RULE_INVALID"),
@@ -185,12 +201,15 @@ async fn a_mask_names_the_condition_of_a_rule(suite: Suite) {
         let refused = admin.update_alert_rule(update(condition, path)).await.unwrap_err();
         assert_eq!(reason(&refused), expected, "{path}");
     }
-    let changed = admin.update_alert_rule(update(pacing("kpis/contacts"), "condition")).await.unwrap().into_inner();
+    let other = update(pacing("kpis/contacts"), "condition");
+    assert_eq!(reason(&admin.update_alert_rule(other.clone()).await.unwrap_err()), "MANDATE_REQUIRED");
+    let changed = admin.update_alert_rule(decided(other)).await.unwrap().into_inner();
     let condition = Some(Condition::Pacing(pacing("kpis/contacts")));
-    let expected = AlertRule { condition, etag: "r2".to_owned(), update_time: changed.update_time, ..shipped };
-    assert_eq!(changed, expected);
+    let (etag, update_time, mandate) = ("r2".to_owned(), changed.update_time, changed.mandate.clone());
+    assert_eq!(changed, AlertRule { condition, etag, update_time, mandate, ..shipped });
     // What the mask does not name need not be right.
-    let named = admin.update_alert_rule(update(PacingCondition::default(), "disabled")).await.unwrap().into_inner();
+    let named = decided(update(PacingCondition::default(), "disabled"));
+    let named = admin.update_alert_rule(named).await.unwrap().into_inner();
     assert_eq!((named.condition, named.disabled, named.etag.as_str()), (changed.condition, true, "r3"));
 }
 

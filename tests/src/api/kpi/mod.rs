@@ -149,6 +149,8 @@ async fn definitions_ship_and_every_version_is_kept(suite: Suite) {
     }
 
     let retire = RetireKpiRequest { name: first.name, reason: "replaced".to_owned(), ..Default::default() };
+    assert_eq!(reason(&admin.retire_kpi(retire.clone()).await.unwrap_err()), "MANDATE_REQUIRED");
+    let retire = suite.mandated("loosen_rules", "kpi.definitions.retire", retire);
     assert_eq!(admin.retire_kpi(retire).await.unwrap().into_inner().state(), KpiState::Retired);
     let now = suite.now().await.0;
     let late = RecordEventsRequest { events: vec![event("replies", "e", now, None, &[])], ..Default::default() };
@@ -167,7 +169,7 @@ async fn an_update_changes_what_its_mask_names(suite: Suite) {
     let update = |kpi: Kpi, paths: &[&str]| UpdateKpiRequest {
         kpi: Some(kpi),
         update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
-        request_id: String::new(),
+        ..Default::default()
     };
     // Everything else of it is wrong, and does not matter.
     let owner = Kpi { name: first.name.clone(), owner: "mira".to_owned(), ..Kpi::default() };
@@ -183,6 +185,10 @@ async fn an_update_changes_what_its_mask_names(suite: Suite) {
     let whole = Kpi { owner: "noa".to_owned(), target: Some(1.0), ..second };
     let third = admin.update_kpi(update(whole, &["*"])).await.unwrap().into_inner();
     assert_eq!((third.owner.as_str(), third.target, third.version), ("noa", Some(1.0), 3));
+    // What is asked for may grow, and becomes less by a decision only.
+    let less = admin.update_kpi(update(Kpi { target: Some(0.5), ..third.clone() }, &["target"])).await.unwrap_err();
+    assert_eq!((less.code(), reason(&less).as_str()), (Code::PermissionDenied, "MANDATE_REQUIRED"));
+    assert!(less.message().contains("target from 1 to 0.5"), "{}", less.message());
     for path in ["unit", "version", "no_such_field"] {
         let refused = admin.update_kpi(update(third.clone(), &[path])).await.unwrap_err();
         let found = (refused.code(), reason(&refused));

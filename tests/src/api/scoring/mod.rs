@@ -5,6 +5,7 @@ pub(super) mod checks;
 pub(super) mod plans;
 pub(super) mod policies;
 pub(super) mod ratings;
+pub(super) mod tags;
 pub(super) mod tasks;
 
 use crate::support::{Connection, Suite};

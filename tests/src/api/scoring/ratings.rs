@@ -48,6 +48,8 @@ async fn a_rating_is_the_callers_own_or_entered_and_marked(suite: Suite) {
     assert_eq!(said(&rated), [("ada", 3, "")], "without a rater it is the caller's own");
     let refused = rate(&ada, rating("bob", (5, 1, 1)), "").await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (tonic::Code::PermissionDenied, "RATER_NOT_CALLER"));
+    let denied = suite.entries("action = \"scoring.tasks.rate\" AND outcome = \"DENIED\"").await;
+    assert_eq!(denied.len(), 1, "who speaks for another is on record");
 
     // A program enters what a person says, and rates nothing itself.
     let entered = rate(&program, rating("", (5, 4, 1)), "bob").await.unwrap();

@@ -197,6 +197,13 @@ async fn a_function_that_changes_reopens_its_tasks(suite: Suite) {
     let old = decisions(&suite).get_decision(GetDecisionRequest { name: decision.name }).await.unwrap().into_inner();
     assert!(!old.in_force && old.end_time.is_some());
 
+    // Back again takes a decision.
+    let faster =
+        Function { name: "functions/paid_media".into(), maturity: Maturity::Real.into(), ..Default::default() };
+    let refused = functions.update_function(update(faster, &["maturity"])).await.unwrap_err();
+    assert_eq!(reason(&refused), "MANDATE_REQUIRED");
+    assert!(refused.message().contains("maturity from ANNOUNCED to REAL"), "{}", refused.message());
+
     // Of a function that is created everything counts, whatever the mask names.
     let new = Function { name: "functions/new".into(), title: "New".into(), ..Default::default() };
     let refused = functions.update_function(update(new.clone(), &["title"])).await.unwrap_err();

@@ -27,9 +27,9 @@ use remit_core::authority::STEERING_GROUP;
 use remit_core::details::{ActionItemCarried, Details as _, ReviewEdited, ReviewSealed};
 use remit_core::name::{ActionItemName, BodyName, ProposalName, ReviewName};
 use remit_core::quorum::{Choice, Seat};
-use remit_core::{Error, Result};
+use remit_core::{Error, Result, Timestamp};
 use remit_runtime::Cx;
-use remit_store::{Mutation, Records as _};
+use remit_store::{Mutation, Records as _, Tx};
 use std::collections::BTreeSet;
 
 /// The seats of the body of a review, and the one that the caller acts on.
@@ -49,6 +49,19 @@ async fn acting(m: &mut Mutation, cx: &Cx, body: &str) -> Result<Acting> {
     Ok(Acting { seats, seat })
 }
 
+/// Refuses whoever may not open a review of `body`: it takes a seat there, or one of the suite's own services.
+///
+/// # Errors
+/// `PermissionDenied` (`NOT_ELIGIBLE`).
+async fn check_opener(tx: &mut Tx, cx: &Cx, body: &str, now: Timestamp) -> Result<()> {
+    if cx.service.is_some() {
+        return Ok(());
+    }
+    let seats = seats(tx, &cx.tenant, body).await?;
+    let delegations = delegations(tx, &cx.tenant, body).await?;
+    seat::acting(&cx.actor, body, &seats, &delegations, now).map(drop)
+}
+
 impl Service {
     /// Opens the review of a month. Peers are asked before the transaction begins, so that none is held open
     /// while they answer.
@@ -66,10 +79,16 @@ impl Service {
             return Err(Error::precondition("PERIOD_NOT_OVER", message));
         }
         let mut draft = pending(&body, &month, now);
-        let there = Reviews::find(&mut self.db.read().await?, &cx.tenant, &draft.name).await?;
+        let mut tx = self.db.read().await?;
+        let there = Reviews::find(&mut tx, &cx.tenant, &draft.name).await?;
         let worked_on = there.is_some_and(|review| review.state() != ReviewState::Pending);
-        let collected = if worked_on { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
+        // Before anybody is asked for evidence, and said in the mutation, so that it is on record.
+        let may = check_opener(&mut tx, cx, &body.name, now).await;
+        drop(tx);
+        let collected =
+            if worked_on || may.is_err() { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
         let open = async |m: &mut Mutation| {
+            may?;
             Reviews::try_insert(m, &mut draft).await?;
             let review = Reviews::claim(m, &draft.name).await?;
             match collected {
