@@ -4,6 +4,8 @@
 mod checks;
 #[path = "build/rules.rs"]
 mod rules;
+#[path = "build/subjects.rs"]
+mod subjects;
 
 use prost_reflect::DescriptorPool;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -33,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "buf.validate");
-    fs::write(out.join("shared.rs"), shared(&set, &pool))?;
+    fs::write(out.join("shared.rs"), shared(&set, &pool) + &subjects::code(&pool)?)?;
     fs::write(out.join("checks.rs"), checks::code(&pool)?)?;
     let mut prost = tonic_prost_build::Config::new();
     prost.enable_type_names();
@@ -123,6 +125,15 @@ fn requests(module: &str, message: &DescriptorProto, named: &BTreeSet<String>) -
     let text = |field: &str| if has(field) { format!("&self.{field}") } else { "\"\"".to_owned() };
     let name = message.name();
     let mut code = String::new();
+    if name.ends_with("Request") {
+        code += &format!(
+            "impl crate::wire::About for {module}::{name} {{\n    \
+             fn about(&self) -> &str {{\n        let names: &[&str] = &[{}];\n        \
+             names.iter().copied().find(|name| !name.is_empty()).unwrap_or_default()\n    }}\n    \
+             fn shown(&self) -> serde_json::Value {{ crate::json(self).unwrap_or_default() }}\n}}\n",
+            names(message, named).join(", ")
+        );
+    }
     if has("request_id") && name.ends_with("Request") {
         code += &format!(
             "impl crate::wire::Repeatable for {module}::{name} {{\n    \

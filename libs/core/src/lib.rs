@@ -21,6 +21,7 @@ pub mod name;
 pub mod quorum;
 pub mod routing;
 pub mod strictness;
+pub mod subject;
 pub mod unique;
 
 pub use actor::{Actor, ActorKind, SERVICE_PREFIX, SERVICES, Tenant};

@@ -5,10 +5,12 @@ use crate::status::to_status;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
 use prost::Message;
-use remit_api::wire::{Paged, Repeatable};
+use remit_api::wire::{About, Paged, Repeatable};
+use remit_core::details::{Details as _, ReadRecorded};
 use remit_core::{Actor, Error, Result, Tenant};
-use remit_store::{Call, Page};
+use remit_store::{Call, Db, Page};
 use sha2::{Digest as _, Sha256};
+use std::net::SocketAddr;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +27,33 @@ pub struct Caller {
     pub service: Option<&'static str>,
     /// The permission of the method, which is also the action of its audit entry.
     pub method: &'static str,
+    /// From where: the other end of the connection; none if from within the process.
+    pub address: Option<SocketAddr>,
+    /// What puts the call on record before it is answered, for methods that only read and are recorded.
+    pub recorder: Option<Recorder>,
+}
+
+/// Puts calls that only read on record: see `recorded` in `remit.options.v1.MethodPolicy`.
+#[derive(Debug, Clone)]
+pub struct Recorder(Db);
+
+/// The most characters of a request in the entry of a read.
+const MOST_SHOWN: usize = 4_000;
+
+impl Recorder {
+    pub(crate) fn new(db: Db) -> Self {
+        Self(db)
+    }
+
+    /// Records `call`, which asked for `request`; `unrecorded` like it went without an entry before.
+    ///
+    /// # Errors
+    /// As [`Db::record_read`].
+    pub(crate) async fn record(&self, call: &Call, request: serde_json::Value, unrecorded: u64) -> Result<()> {
+        let request = if request.to_string().len() > MOST_SHOWN { serde_json::Value::Null } else { request };
+        let details = ReadRecorded { request, address: call.shown_address(), unrecorded };
+        self.0.record_read(call, details.json()).await
+    }
 }
 
 /// What a use case knows of the call that it serves.
@@ -41,6 +70,8 @@ pub struct Cx {
     pub method: &'static str,
     /// The W3C trace id, 32 hexadecimal digits.
     pub trace_id: String,
+    /// From where the caller called: the other end of the connection; none if from within the process.
+    pub address: Option<SocketAddr>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
 }
@@ -63,6 +94,7 @@ impl Cx {
             request_id: request_id.to_owned(),
             request_digest: Sha256::digest(body.encode_to_vec()).into(),
             trace_id: self.trace_id.clone(),
+            address: self.address,
         }
     }
 
@@ -94,23 +126,34 @@ pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
         service: caller.service,
         method: caller.method,
         trace_id: scope.map(|scope| scope.trace.id()).unwrap_or_default(),
+        address: caller.address,
         deadline: scope.and_then(|scope| scope.deadline),
     };
     Ok((cx, request.into_inner()))
 }
 
 /// The one way through the door: from a request to its use case and back. A stream of requests comes to the use
-/// case as it is.
+/// case as it is. A read that is to be on record is recorded here, between its answer and whoever asked: of a stream
+/// before its first item.
 ///
 /// # Errors
-/// What the use case returns, as a status.
-pub async fn unary<Q, A>(
+/// What the use case returns, as a status; as [`Db::record_read`] for what cannot be recorded, and then nothing is
+/// told of the answer.
+pub async fn unary<Q: About, A>(
     request: Request<Q>,
     use_case: impl AsyncFnOnce(&Cx, Q) -> Result<A>,
 ) -> Result<Response<A>, Status> {
+    let recorder = request.extensions().get::<Caller>().and_then(|caller| caller.recorder.clone());
     let (cx, message) = accept(request)?;
-    // Boxed, so that the types of all use cases are not part of the type of their service.
-    Box::pin(use_case(&cx, message)).await.map(Response::new).map_err(to_status)
+    let Some(recorder) = recorder else {
+        // Boxed, so that the types of all use cases are not part of the type of their service.
+        return Box::pin(use_case(&cx, message)).await.map(Response::new).map_err(to_status);
+    };
+    let call = Call { resource: message.about().to_owned(), ..cx.call_as("", &()) };
+    let shown = message.shown();
+    let answer = Box::pin(use_case(&cx, message)).await.map_err(to_status)?;
+    recorder.record(&call, shown, 0).await.map_err(to_status)?;
+    Ok(Response::new(answer))
 }
 
 /// A stream of answers.
@@ -139,4 +182,53 @@ where
         }
     }));
     answers(ReceiverStream::new(receiver))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rand::Rng as _;
+    use remit_api::kpi::v1::GetKpiRequest;
+    use remit_core::{ActorKind, Ids, Outcome};
+    use remit_store::{Options, Schema, outbox};
+    use std::sync::Arc;
+
+    async fn secret(_: &Cx, _: GetKpiRequest) -> Result<&'static str> {
+        Ok("secret")
+    }
+
+    #[tokio::test]
+    async fn a_read_that_cannot_be_recorded_is_not_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("kpi.db").display());
+        let schema = Schema { service: "kpi", migrations: &[] };
+        let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::rng().fill_bytes(bytes))));
+        let db = Db::open(&url, &schema, ids, Options { outbox_limit: 1, ..Options::default() }).await.unwrap();
+        let tenant = Tenant::new("acme").unwrap();
+        let ask = |recorder: Option<Recorder>| {
+            let mut request = Request::new(GetKpiRequest { name: "kpis/k".to_owned() });
+            request.extensions_mut().insert(Caller {
+                tenant: tenant.clone(),
+                actor: Actor { subject: "ann".to_owned(), kind: ActorKind::Human, ..Actor::service("kpi") },
+                service: None,
+                method: "kpi.definitions.get",
+                address: "192.0.2.7:50123".parse().ok(),
+                recorder,
+            });
+            request
+        };
+        let recorder = Some(Recorder::new(db.clone()));
+        assert_eq!(unary(ask(recorder.clone()), secret).await.unwrap().into_inner(), "secret");
+        let events = outbox::read_batch(&mut db.read().await.unwrap(), &tenant, 10).await.unwrap();
+        let event = &events[0].event;
+        assert_eq!((event.action.as_str(), event.resource.as_str()), ("kpi.definitions.get", "kpis/k"));
+        assert_eq!((event.actor.subject.as_str(), event.outcome), ("ann", Outcome::Success));
+        let read = ReadRecorded::read(&event.details).unwrap();
+        assert_eq!((read.request, read.address.as_str()), (serde_json::json!({"name": "kpis/k"}), "192.0.2.7:50123"));
+        // Nothing more can be recorded.
+        let status = unary(ask(recorder), secret).await.unwrap_err();
+        assert_eq!(crate::status::reason(&status), "OUTBOX_FULL");
+        assert_eq!(unary(ask(None), secret).await.unwrap().into_inner(), "secret");
+    }
 }

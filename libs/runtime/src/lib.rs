@@ -17,6 +17,7 @@ pub mod peers;
 pub mod production;
 mod refusals;
 pub mod relay;
+mod sampling;
 mod seeded;
 mod serve;
 pub mod statements;

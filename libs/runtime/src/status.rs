@@ -1,6 +1,6 @@
 //! `remit_core::Error` to `tonic::Status` and back: the only such map.
 
-use crate::context;
+use crate::{context, telemetry};
 use remit_core::{Error, Kind};
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -34,7 +34,8 @@ pub fn code(kind: Kind) -> Code {
 /// Makes the status that a caller sees, with `google.rpc.ErrorInfo` (the reason, and the trace id in
 /// its metadata), `BadRequest` for refused fields and `RetryInfo` where waiting helps.
 ///
-/// A defect or an unreachable dependency is logged here, once, with its sources; they are never sent.
+/// A defect or an unreachable dependency is logged here, once, with its sources; they are never sent. Refusals of
+/// identity and permission are counted here, by reason: in the metric `remit.refusals`.
 pub fn to_status(error: Error) -> Status {
     let trace_id = context::trace_id();
     match error.kind() {
@@ -56,9 +57,8 @@ pub fn to_status(error: Error) -> Status {
                 "unavailable"
             );
         }
+        Kind::Unauthenticated | Kind::PermissionDenied => telemetry::refused(error.reason()),
         Kind::InvalidArgument
-        | Kind::Unauthenticated
-        | Kind::PermissionDenied
         | Kind::NotFound
         | Kind::AlreadyExists
         | Kind::FailedPrecondition

@@ -2,6 +2,8 @@
 
 use crate::config::Telemetry;
 use crate::context::Trace;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
@@ -104,6 +106,18 @@ pub fn prometheus_text() -> Result<String> {
         .encode(&REGISTRY.gather(), &mut text)
         .map_err(|error| Error::internal("the metrics could not be encoded").with_source(error))?;
     String::from_utf8(text).map_err(|error| Error::internal("the metrics are not text").with_source(error))
+}
+
+/// Counts a refusal of identity or permission. Reasons are those of the sources, so they are few.
+pub(crate) fn refused(reason: &'static str) {
+    static REFUSALS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+        metrics();
+        opentelemetry::global::meter("remit")
+            .u64_counter("remit.refusals")
+            .with_description("The calls that were refused because of who called, by reason.")
+            .build()
+    });
+    REFUSALS.add(1, &[KeyValue::new("reason", reason)]);
 }
 
 /// The span of one call.

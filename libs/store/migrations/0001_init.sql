@@ -13,16 +13,18 @@ create table remit_tenants (
     constraint remit_tenants_pk primary key (tenant_id)
 );
 
--- One row a mutation that carried a request id: what was asked, by digest, and what was answered.
+-- One row a mutation that carried a request id: what was asked, by digest, and what was answered. Ids belong to the
+-- subject and its kind: a program under a person's name gets none of her answers.
 create table remit_requests (
     tenant_id $KEY not null,
     subject $KEY not null,
+    actor_kind $KEY not null,
     request_id $KEY not null,
     method text not null,
     digest text not null,
     response $BYTES,
     recorded_at bigint not null,
-    constraint remit_requests_pk primary key (tenant_id, subject, request_id)
+    constraint remit_requests_pk primary key (tenant_id, subject, actor_kind, request_id)
 );
 create index remit_requests_age on remit_requests (tenant_id, recorded_at);
 

@@ -11,7 +11,8 @@
 
 use crate::value::Value;
 use aip_160::{Comparable, Comparator, Expression, StringMatch, Value as Literal};
-use remit_core::{Error, Result, Timestamp};
+use remit_core::{Error, Result, Timestamp, subject};
+use std::borrow::Cow;
 
 /// The longest filter, in bytes.
 pub const MAX_LENGTH: usize = 2_000;
@@ -28,6 +29,8 @@ pub struct Field {
     name: &'static str,
     column: &'static str,
     kind: FieldKind,
+    /// Whether it holds subjects, which are stored in their canonical form.
+    subjects: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,42 +48,59 @@ enum FieldKind {
 impl Field {
     /// Text, compared bytewise.
     pub const fn text(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Text }
+        Self::of(name, column, FieldKind::Text)
     }
 
     /// Text in a `$KEY` column itself: a prefix is a range of it, which an index can serve.
     pub const fn key(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Key }
+        Self::of(name, column, FieldKind::Key)
     }
 
     /// An integer.
     pub const fn bigint(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Int }
+        Self::of(name, column, FieldKind::Int)
     }
 
     /// A floating-point number.
     pub const fn double(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Double }
+        Self::of(name, column, FieldKind::Double)
     }
 
     /// A flag in a column of 0 and 1, written `true` and `false`.
     pub const fn boolean(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Bool }
+        Self::of(name, column, FieldKind::Bool)
     }
 
     /// A time in microseconds, written as in RFC 3339: `"2026-05-01T00:00:00Z"`.
     pub const fn timestamp(name: &'static str, column: &'static str) -> Self {
-        Self { name, column, kind: FieldKind::Time }
+        Self::of(name, column, FieldKind::Time)
     }
 
     /// One of these words, stored as text.
     pub const fn words(name: &'static str, column: &'static str, words: &'static [&'static str]) -> Self {
-        Self { name, column, kind: FieldKind::Words(words) }
+        Self::of(name, column, FieldKind::Words(words))
     }
 
     /// One of these words, stored as its number: the values of an enum by name.
     pub const fn codes(name: &'static str, column: &'static str, codes: &'static [(&'static str, i64)]) -> Self {
-        Self { name, column, kind: FieldKind::Codes(codes) }
+        Self::of(name, column, FieldKind::Codes(codes))
+    }
+
+    /// Text that names somebody: it is compared with the canonical form of what the filter says, and so finds everybody
+    /// who is meant.
+    #[must_use]
+    pub const fn subjects(self) -> Self {
+        Self { subjects: true, ..self }
+    }
+
+    const fn of(name: &'static str, column: &'static str, kind: FieldKind) -> Self {
+        Self { name, column, kind, subjects: false }
+    }
+
+    /// Text of a filter as it is compared with this field.
+    fn compared<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        // What has no canonical form finds nobody.
+        if self.subjects { subject::canonical(text).unwrap_or(Cow::Borrowed(text)) } else { Cow::Borrowed(text) }
     }
 
     fn is_text(&self) -> bool {
@@ -90,7 +110,7 @@ impl Field {
     fn value(&self, literal: &Literal) -> Result<Value> {
         let text = literal.as_str();
         let value = match self.kind {
-            FieldKind::Text | FieldKind::Key => Some(Value::from(text)),
+            FieldKind::Text | FieldKind::Key => Some(Value::from(&*self.compared(text))),
             FieldKind::Int => literal.as_i64().map(Value::from),
             FieldKind::Double => literal.as_f64().map(Value::from),
             FieldKind::Bool => literal.as_bool().map(Value::from),
@@ -333,24 +353,26 @@ impl Writer<'_> {
         }
         if field.is_text() {
             match (comparator, literal.string_match()) {
-                (Comparator::Has, None) => return self.contains(column, literal.as_str()),
+                (Comparator::Has, None) => return self.contains(column, &field.compared(literal.as_str())),
                 (Comparator::Has, Some(StringMatch::Prefix(part))) => {
-                    return self.starts(field, part);
+                    return self.starts(field, &field.compared(part));
                 }
                 (Comparator::Has, Some(StringMatch::Suffix(part))) => {
-                    return self.ends(column, part);
+                    return self.ends(column, &field.compared(part));
                 }
                 (Comparator::Has, Some(StringMatch::Exact(part) | StringMatch::Contains(part))) => {
-                    return self.contains(column, part);
+                    return self.contains(column, &field.compared(part));
                 }
                 (Comparator::Equal | Comparator::NotEqual, Some(found)) if !matches!(found, StringMatch::Exact(_)) => {
                     if comparator == Comparator::NotEqual {
                         self.sql("not coalesce(");
                     }
                     match found {
-                        StringMatch::Prefix(part) => self.starts(field, part)?,
-                        StringMatch::Suffix(part) => self.ends(column, part)?,
-                        StringMatch::Contains(part) | StringMatch::Exact(part) => self.contains(column, part)?,
+                        StringMatch::Prefix(part) => self.starts(field, &field.compared(part))?,
+                        StringMatch::Suffix(part) => self.ends(column, &field.compared(part))?,
+                        StringMatch::Contains(part) | StringMatch::Exact(part) => {
+                            self.contains(column, &field.compared(part))?;
+                        }
                     }
                     if comparator == Comparator::NotEqual {
                         self.sql(", false)");

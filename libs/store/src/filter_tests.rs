@@ -10,6 +10,24 @@ fn a_prefix_ends_where_the_next_text_begins() {
 }
 
 #[test]
+fn a_filter_finds_a_subject_however_it_is_written() {
+    let fields = &[Field::key("actor", "actor").subjects(), Field::text("owner", "owner")];
+    let bound = |filter: &str| {
+        let fragment = parse(filter, fields).unwrap();
+        let values = fragment.parts().iter().filter_map(|part| match part {
+            Part::Bind(Value::Text(Some(text))) => Some(text.clone()),
+            _ => None,
+        });
+        values.collect::<Vec<String>>()
+    };
+    assert_eq!(bound("actor = \"Mallory \""), ["mallory"]);
+    assert_eq!(bound("actor != \"MALLORY\" AND actor > \"ＡNN\""), ["mallory", "ann"]);
+    assert_eq!(bound("actor = \"Mal*\""), ["mal", "mam"]);
+    assert_eq!(bound("actor = \"*ORY\" OR actor:\"LL\""), ["ory", "ll"]);
+    assert_eq!(bound("owner = \"Mallory \""), ["Mallory "]);
+}
+
+#[test]
 fn parts_of_texts_are_looked_for_a_few_times_only() {
     let fields = &[Field::text("text", "text"), Field::key("key", "key")];
     let filter = |comparison: &str, times: usize| vec![comparison; times].join(" OR ");

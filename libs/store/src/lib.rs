@@ -66,7 +66,7 @@ pub use counter::counted;
 pub use datadir::DataDir;
 pub use db::{Db, PoolStats};
 pub use migrate::{Migration, Schema};
-pub use mutation::{Call, Mutation, noting, purge_requests};
+pub use mutation::{Call, Mutation, Skipped, noting, purge_requests};
 pub use page::{Keyset, PageToken};
 pub use query::{Order, Query, Sql, query};
 pub use record::{Page, Records};

@@ -9,6 +9,7 @@ use prost::Message;
 use remit_core::details::{ActionRefused, Details as _};
 use remit_core::{Actor, AuditEvent, Error, Kind, Outcome, Result, Tenant, Timestamp, authority};
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -29,6 +30,24 @@ pub struct Call {
     pub request_digest: [u8; 32],
     /// The W3C trace id; empty if none.
     pub trace_id: String,
+    /// From where the caller called: the other end of the connection; none if from within the process.
+    pub address: Option<SocketAddr>,
+}
+
+impl Call {
+    /// The address as it stands in the details of an event; empty if there is none.
+    pub fn shown_address(&self) -> String {
+        self.address.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+/// How many refusals have no entry of their own, because one of a sort a minute is enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Of the sort of the one that has, since the last of that sort that has.
+    pub alike: u64,
+    /// Of any sort in the tenant, since the last of any sort that has.
+    pub in_all: u64,
 }
 
 /// The most characters of a resource's name and of a refusal's message in an event.
@@ -120,7 +139,7 @@ impl Db {
                 if is_attempt(call.method, error.kind()) {
                     // Gives the connection back, of which the record needs one.
                     drop(mutation);
-                    self.refuse(call, &error, 0).await;
+                    self.refuse(call, &error, Skipped::default()).await;
                 }
                 Err(error)
             }
@@ -128,14 +147,14 @@ impl Db {
     }
 
     /// Records that a rule refused what `call` asked, in a transaction of its own: an event with the method's action,
-    /// the outcome `DENIED` and the reason of `error`, about the resource that the request names. `unrecorded` refusals
-    /// like it came before and were only counted.
+    /// the outcome `DENIED` and the reason of `error`, about the resource that the request names. `skipped` refusals
+    /// came before and were only counted.
     ///
     /// What cannot be recorded is logged and nothing else: a full outbox must not turn a refusal into another error.
-    pub async fn refuse(&self, call: &Call, error: &Error, unrecorded: u64) {
+    pub async fn refuse(&self, call: &Call, error: &Error, skipped: Skipped) {
         // Also where it fails: it is logged then, and whoever asks again fills a full outbox no less.
         let _ = ON_RECORD.try_with(|noted| noted.set(true));
-        if let Err(failure) = self.record_refusal(call, error, unrecorded).await {
+        if let Err(failure) = self.record_refusal(call, error, skipped).await {
             tracing::error!(
                 service = self.service(),
                 tenant = %call.tenant,
@@ -148,19 +167,36 @@ impl Db {
         }
     }
 
-    async fn record_refusal(&self, call: &Call, error: &Error, unrecorded: u64) -> Result<()> {
+    async fn record_refusal(&self, call: &Call, error: &Error, skipped: Skipped) -> Result<()> {
+        let message = cut(error.message(), MAX_MESSAGE);
+        let (unrecorded, unrecorded_in_all, address) = (skipped.alike, skipped.in_all, call.shown_address());
+        let details = ActionRefused { message, address, unrecorded, unrecorded_in_all }.json();
+        self.record_alone(call, |event| {
+            event.outcome = Outcome::Denied;
+            error.reason().clone_into(&mut event.reason);
+            event.details = details;
+        })
+        .await
+    }
+
+    /// Records that `call`, which changes nothing, was allowed: an event with the method's action and `details`, about
+    /// the resource that the request names, in a transaction of its own. What it asks for must not be given before.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` (`OUTBOX_FULL`); else as [`crate::classify`] says.
+    pub async fn record_read(&self, call: &Call, details: serde_json::Value) -> Result<()> {
+        self.record_alone(call, |event| event.details = details).await
+    }
+
+    /// Records the event of `call` and nothing else.
+    async fn record_alone(&self, call: &Call, fill: impl FnOnce(&mut AuditEvent)) -> Result<()> {
         tenants::see(self, &call.tenant).await?;
         // Nothing has happened under the request id, which stays free for another try.
         let call = Call { request_id: String::new(), ..call.clone() };
         let resource = cut(&call.resource, MAX_RESOURCE);
         let resource = if resource.is_empty() { self.service().to_owned() } else { resource };
-        let message = cut(error.message(), MAX_MESSAGE);
         let mut mutation = Mutation::new(self.write().await?, self.clone(), call, None);
-        mutation.record(&resource, |event| {
-            event.outcome = Outcome::Denied;
-            error.reason().clone_into(&mut event.reason);
-            event.details = ActionRefused { message, unrecorded }.json();
-        });
+        mutation.record(&resource, fill);
         mutation.commit(&()).await
     }
 
@@ -191,6 +227,7 @@ impl Db {
             request_id: String::new(),
             request_digest: [0; 32],
             trace_id: (self.shared.options.trace)(),
+            address: None,
         }
     }
 }
@@ -204,11 +241,13 @@ fn cut(text: &str, most: usize) -> String {
 async fn claim(db: &Db, tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     let digest = format!("sha256:{}", hex::encode(call.request_digest));
     let claimed = query(
-        "insert into remit_requests (tenant_id, subject, request_id, method, digest, response, recorded_at)
-         values ($1, $2, $3, $4, $5, null, $6) on conflict (tenant_id, subject, request_id) do nothing",
+        "insert into remit_requests (tenant_id, subject, actor_kind, request_id, method, digest, response, recorded_at)
+         values ($1, $2, $3, $4, $5, $6, null, $7)
+         on conflict (tenant_id, subject, actor_kind, request_id) do nothing",
     )
     .bind(&call.tenant)
     .bind(&call.actor.subject)
+    .bind(call.actor.kind.as_str())
     .bind(&call.request_id)
     .bind(call.method)
     .bind(&digest)
@@ -220,10 +259,11 @@ async fn claim(db: &Db, tx: &mut Tx, call: &Call) -> Result<Option<Vec<u8>>> {
     }
     let first = query(
         "select method, digest, response from remit_requests
-         where tenant_id = $1 and subject = $2 and request_id = $3",
+         where tenant_id = $1 and subject = $2 and actor_kind = $3 and request_id = $4",
     )
     .bind(&call.tenant)
     .bind(&call.actor.subject)
+    .bind(call.actor.kind.as_str())
     .bind(&call.request_id)
     .fetch_optional(tx)
     .await?
@@ -360,11 +400,12 @@ impl Mutation {
     pub(crate) async fn commit(mut self, answer: &impl Message) -> Result<()> {
         if !self.call.request_id.is_empty() {
             query(
-                "update remit_requests set response = $4
-                 where tenant_id = $1 and subject = $2 and request_id = $3",
+                "update remit_requests set response = $5
+                 where tenant_id = $1 and subject = $2 and actor_kind = $3 and request_id = $4",
             )
             .bind(&self.call.tenant)
             .bind(&self.call.actor.subject)
+            .bind(self.call.actor.kind.as_str())
             .bind(&self.call.request_id)
             .bind(answer.encode_to_vec())
             .execute(&mut self.tx)
@@ -394,8 +435,8 @@ impl std::fmt::Debug for Mutation {
 /// As [`crate::classify`] says.
 pub async fn purge_requests(tx: &mut Tx, tenant: &Tenant, before: Timestamp, limit: i64) -> Result<u64> {
     query(
-        "delete from remit_requests where tenant_id = $1 and (subject, request_id) in (
-             select subject, request_id from remit_requests
+        "delete from remit_requests where tenant_id = $1 and (subject, actor_kind, request_id) in (
+             select subject, actor_kind, request_id from remit_requests
              where tenant_id = $1 and recorded_at < $2 order by recorded_at limit $3)",
     )
     .bind(tenant)

@@ -70,7 +70,9 @@ async fn tile(
         let path = format!("tile/{path}");
         let body = if path.starts_with("tile/entries/") {
             own(&caller, &tenant, "audit.entries.export")?;
-            bundle(&log, &caller, &path).await?
+            let bundle = bundle(&log, &caller, &path).await?;
+            caller.on_record("audit.entries.export", &path).await?;
+            bundle
         } else {
             own(&caller, &tenant, "audit.proofs.get")?;
             let tile = wanted(Tile::parse(&path), &log, &caller).await?;

@@ -225,6 +225,8 @@ async fn exports_verify_offline_and_follow_an_earlier_checkpoint(suite: Suite) {
     append(&suite, 40..80).await;
     let key = VerifierKey::parse(&earlier.verifier_key).expect("a key");
     let trust = Beforehand { key: Some(key), earlier: Some(earlier.note), ..Default::default() };
+    // Before the export, which is an entry itself.
+    let whole = checkpoint(&suite).await.note;
     let bytes = export(&suite, api::ExportRequest::default()).await;
     let verified = verify_export(bytes.as_slice(), &trust).expect("a sound export");
     assert_eq!((verified.entries, verified.extends), (80, Some(40)));
@@ -233,14 +235,14 @@ async fn exports_verify_offline_and_follow_an_earlier_checkpoint(suite: Suite) {
     let at = altered.len() / 2;
     altered[at] ^= 1;
     assert!(verify_export(altered.as_slice(), &trust).is_err());
-    let now = Beforehand { earlier: Some(checkpoint(&suite).await.note), ..trust };
+    let now = Beforehand { earlier: Some(whole), ..trust };
     let cut = export(&suite, api::ExportRequest { size: 60, ..Default::default() }).await;
     let refused = verify_export(cut.as_slice(), &now).expect_err("its tail was cut");
     assert_eq!(refused.cause, Some(remit_tlog::Error::Rollback { seen: 80, offered: 60 }));
 
     let resumed = api::ExportRequest { size: verified.checkpoint.size as i64, resume_index: 50, ..Default::default() };
     assert!(bytes.ends_with(&export(&suite, resumed).await));
-    let beyond = api::ExportRequest { size: 81, ..Default::default() };
+    let beyond = api::ExportRequest { size: 1_000, ..Default::default() };
     assert_eq!(reason(&auditor(&suite).export(beyond).await.expect_err("beyond the log")), "SIZE_INVALID");
 }
 
@@ -373,6 +375,12 @@ async fn tiles_are_served_over_http(suite: Suite) {
     let length = usize::from(u16::from_be_bytes([bundle[0], bundle[1]]));
     let (_, partial) = http_request(&url, &format!("/tlog/{name}/tile/0/001.p/4"), Some(&token)).await;
     assert_eq!(leaf_hash(&bundle[2..2 + length]).0, partial[..32]);
+    // Entries that are fetched are on record, once a minute; hashes say nothing.
+    http_request(&url, &format!("/tlog/{name}/tile/entries/001.p/4"), Some(&token)).await;
+    let fetched = suite.entries("action = \"audit.entries.export\" AND actor = \"dpo\"").await;
+    let event = fetched[0].event.as_ref().expect("an event");
+    assert!(fetched.len() <= 2, "{fetched:#?}");
+    assert_eq!((event.resource.as_str(), event.outcome()), ("tile/entries/001.p/4", api::Outcome::Success));
     let (_, above) = http_request(&url, &format!("/tlog/{name}/tile/1/000.p/1"), Some(&token)).await;
     let leaves = Hash::split(&tile).expect("a tile of hashes");
     assert_eq!(remit_tlog::tile::root(&leaves).expect("a full tile").0, above[..]);

@@ -8,11 +8,13 @@ use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::{BreakGlassRequest, EngageHoldRequest, Hold, Scope};
-use remit_api::scoring::v1::RateTaskRequest;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
+use remit_api::scoring::v1::{CreateTaskRequest, RateTaskRequest, Rating, Task};
 use remit_api::types;
-use remit_core::details::{ActionRefused, Details as _};
+use remit_core::details::{ActionRefused, Details as _, TokenRefused};
 use remit_core::{Actor, ActorKind, Tenant};
+use remit_runtime::auth::Claims;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -21,6 +23,9 @@ cases! {
     a_service_of_the_suite_reports_only_its_own_events: AppendBatch;
     what_a_rule_refuses_is_on_record: EngageHold;
     what_a_role_or_kind_of_actor_forbids_is_on_record_once_a_minute;
+    one_person_is_one_subject_however_she_is_written: CreateTask, RateTask;
+    a_request_id_belongs_to_subject_and_kind: CreateTask;
+    refused_tokens_are_on_record_with_their_address;
 }
 
 fn log(caller: &Caller) -> AuditServiceClient<Connection> {
@@ -180,9 +185,8 @@ async fn what_a_role_or_kind_of_actor_forbids_is_on_record_once_a_minute(suite: 
     let mut tasks = TaskServiceClient::new(bot.to("scoring"));
     let eve = suite.human("eve", &["viewer"], &[]);
     let mut holds = HoldServiceClient::new(eve.to("council"));
-    // Reads are not on record, whoever is refused them.
-    assert_eq!(refusal(log(&eve).export(api::ExportRequest::default()).await.map(|_| ())), "PERMISSION_MISSING");
     for _ in 0..3 {
+        assert_eq!(refusal(log(&eve).export(api::ExportRequest::default()).await.map(|_| ())), "PERMISSION_MISSING");
         let rate = RateTaskRequest { name: "tasks/t".into(), ..Default::default() };
         assert_eq!(refusal(tasks.rate_task(rate).await), "ACTOR_KIND_NOT_ALLOWED");
         assert_eq!(refusal(holds.engage_hold(EngageHoldRequest::default()).await), "PERMISSION_MISSING");
@@ -190,8 +194,10 @@ async fn what_a_role_or_kind_of_actor_forbids_is_on_record_once_a_minute(suite: 
     for (actor, action, wanted, service) in [
         ("bot", "scoring.tasks.rate", "ACTOR_KIND_NOT_ALLOWED", "scoring"),
         ("eve", "council.holds.engage", "PERMISSION_MISSING", "council"),
+        // Reads are on record too when they are refused.
+        ("eve", "audit.entries.export", "PERMISSION_MISSING", "audit"),
     ] {
-        let filter = format!("actor = \"{actor}\"");
+        let filter = format!("actor = \"{actor}\" AND action = \"{action}\"");
         eventually("the refusal is on record", || async { !suite.entries(&filter).await.is_empty() }).await;
         let entries = suite.entries(&filter).await;
         assert_eq!(entries.len(), 1, "{entries:#?}");
@@ -199,5 +205,99 @@ async fn what_a_role_or_kind_of_actor_forbids_is_on_record_once_a_minute(suite: 
         assert_eq!((event.action.as_str(), event.reason.as_str()), (action, wanted));
         assert_eq!((event.outcome(), event.resource.as_str()), (api::Outcome::Denied, service));
         assert_eq!((event.service.as_str(), event.trace_id.len()), (service, 32));
+        let details = serde_json::from_str(&event.details_json).expect("details are JSON");
+        let details = ActionRefused::read(&details).expect("details of a refusal");
+        assert!(details.address.starts_with("127.0.0.1:"), "{details:?}");
+    }
+}
+
+fn create(id: &str, request_id: &str) -> CreateTaskRequest {
+    let task = Some(Task { title: "T".into(), strategy_owner: " Ada ".into(), ..Default::default() });
+    CreateTaskRequest { task_id: id.into(), task, request_id: request_id.into() }
+}
+
+async fn one_person_is_one_subject_however_she_is_written(suite: Suite) {
+    let person = |subject: &str| TaskServiceClient::new(suite.human(subject, &["operator"], &[]).to("scoring"));
+    let made = person("mallory").create_task(create("t", "")).await.expect("a task").into_inner();
+    assert_eq!(made.strategy_owner, "ada", "what a request says of people is canonical too");
+    let rate = |rater: &str, risk: i32| RateTaskRequest {
+        name: "tasks/t".into(),
+        rating: Some(Rating {
+            rater: rater.into(),
+            scores: BTreeMap::from([("risk".into(), risk)]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    for (token, rater, risk) in
+        [("mallory", "", 1), ("Mallory", "mallory", 2), ("mallory ", "MALLORY", 3), ("ｍａｌｌｏｒｙ", " mallory", 4)]
+    {
+        let rated = person(token).rate_task(rate(rater, risk)).await.expect("her own rating").into_inner();
+        let raters: Vec<&str> = rated.ratings.iter().map(|rating| rating.rater.as_str()).collect();
+        assert_eq!(raters, ["mallory"], "{token:?}");
+    }
+    // Nobody can be told from her by what is not seen, in a token or in a request.
+    let status = person("mallory\u{200b}").rate_task(rate("", 5)).await.expect_err("no such subject");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_CLAIMS"));
+    let status = person("mallory").rate_task(rate("mallory\u{200b}", 5)).await.expect_err("no such subject");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
+    assert!(status.message().starts_with("rating.rater:"), "{}", status.message());
+    let raters = suite.entries("action = \"scoring.tasks.rate\" AND actor = \"MALLORY \"").await;
+    assert!(!raters.is_empty(), "a search finds her however she is written");
+    assert!(raters.iter().all(|entry| {
+        entry.event.as_ref().is_some_and(|event| event.actor.as_ref().is_some_and(|actor| actor.subject == "mallory"))
+    }));
+}
+
+async fn a_request_id_belongs_to_subject_and_kind(suite: Suite) {
+    let of = |kind| TaskServiceClient::new(suite.caller("mallory", kind, &["operator"], &[]).to("scoring"));
+    let (mut person, mut program) = (of(ActorKind::Human), of(ActorKind::Service));
+    let made = person.create_task(create("t", "id")).await.expect("a task").into_inner();
+    assert_eq!(person.create_task(create("t", "id")).await.expect("the first answer").into_inner(), made);
+    // A program under her name is told nothing of what she was answered: it asks for itself, and is refused as such.
+    let status = program.create_task(create("t", "id")).await.expect_err("it exists");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::AlreadyExists, "TASK_EXISTS"));
+}
+
+/// What scoring has put on record of tokens that it refused for this reason.
+async fn tokens(log: &Suite, reason: &str) -> Vec<api::Event> {
+    let entries = log.entries("action = \"system.tokens.refuse\" AND actor = \"remit-scoring\"").await;
+    entries.into_iter().filter_map(|entry| entry.event).filter(|event| event.reason == reason).collect()
+}
+
+async fn refused_tokens_are_on_record_with_their_address(suite: Suite) {
+    let rate = |token: String| {
+        let caller = suite.bearing(&token);
+        async move {
+            let answer = TaskServiceClient::new(caller.to("scoring")).rate_task(RateTaskRequest::default()).await;
+            let status = answer.expect_err("a refusal");
+            assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+            reason(&status)
+        }
+    };
+    let claims = Claims { tenant: suite.tenant_id().to_owned(), ..Claims::sample(suite.signer().issuer(), "remit") };
+    let (sub, past) = ("Eve".to_owned(), claims.iat - 7_200);
+    let expired = Claims { sub, iat: past, nbf: past, exp: past + 60, ..claims };
+    let expired = suite.signer().sign(&expired).expect("claims can be signed");
+    for _ in 0..50 {
+        assert_eq!(rate(expired.clone()).await, "TOKEN_EXPIRED");
+        assert_eq!(rate("hunter2.hunter2.hunter2".to_owned()).await, "TOKEN_MALFORMED");
+    }
+    // Whose signature is right is in the log of the tenant; of anybody else nothing can be believed.
+    let installation = suite.tenant("remit");
+    for (log, wanted, issuer, subject) in
+        [(&suite, "TOKEN_EXPIRED", suite.signer().issuer(), "eve"), (&installation, "TOKEN_MALFORMED", "", "")]
+    {
+        eventually("the refusal is on record", || async { !tokens(log, wanted).await.is_empty() }).await;
+        let events = tokens(log, wanted).await;
+        assert!(events.len() <= 3, "one a minute, not {}", events.len());
+        let event = &events[0];
+        assert_eq!((event.outcome(), event.resource.as_str()), (api::Outcome::Denied, "addresses/127.0.0.1"));
+        assert!(!format!("{event:?}").contains("hunter2"), "nothing of a token is kept: {event:?}");
+        let details = serde_json::from_str(&event.details_json).expect("details are JSON");
+        let details = TokenRefused::read(&details).expect("details of a token");
+        assert_eq!((details.issuer.as_str(), details.subject.as_str()), (issuer, subject));
+        assert_eq!(details.method, "remit.scoring.v1.TaskService/RateTask");
+        assert!(details.address.starts_with("127.0.0.1:"), "{details:?}");
     }
 }

@@ -85,6 +85,24 @@ impl Remit {
         self.suite.entries(filter).await.len()
     }
 
+    /// The audit entries that match a filter, oldest first.
+    pub(crate) async fn found(&self, filter: &str) -> Vec<remit_api::audit::v1::Entry> {
+        self.suite.entries(filter).await
+    }
+
+    /// Asks as a program that may do everything that programs may.
+    pub(crate) async fn ask_as_program(
+        &self,
+        subject: &str,
+        method: &MethodDescriptor,
+        request: &DynamicMessage,
+    ) -> DynamicMessage {
+        let token = format!("Bearer {}", self.suite.token(subject, ActorKind::Service, &["admin"], &[]));
+        let bytes = send(self.suite.bare(&service_of(method)), method, request.encode_to_vec().into(), Some(&token));
+        let bytes = bytes.await.unwrap_or_else(|status| panic!("{}: {status:?}", method.name()));
+        DynamicMessage::decode(method.output(), bytes).expect("an answer of the method's type")
+    }
+
     /// Who is named as actor in the audit log.
     pub(crate) async fn actors(&self) -> Vec<remit_api::types::Actor> {
         self.suite.entries("").await.into_iter().filter_map(|entry| entry.event?.actor).collect()

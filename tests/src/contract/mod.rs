@@ -14,6 +14,7 @@ mod pages;
 pub(crate) mod paths;
 mod proofs;
 mod ranges;
+mod recorded;
 pub(crate) mod requests;
 mod updates;
 pub(crate) mod wire;

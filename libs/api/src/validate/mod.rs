@@ -17,7 +17,7 @@ mod walk;
 
 pub use dynamic::violations;
 
-use crate::wire::mask;
+use crate::wire::{At, Subjects, mask};
 use prost::Message;
 use prost::bytes::Bytes;
 use scan::{Broken, Scan};
@@ -54,15 +54,39 @@ pub struct Violation {
 /// `RESOURCE_EXHAUSTED` ([`TOO_LARGE`]) for more bytes, or more values in all, than the method takes. Else
 /// `INVALID_ARGUMENT`: with `google.rpc.BadRequest`, naming the first field that has more than it may ([`REASON`]) or
 /// every field that breaks a rule, where the reason is that of the mask ([`mask::REASON`]) if an update names what it
-/// cannot change, [`REASON`] for the rules of the proto file, and [`NUL`] for text with the character U+0000; and
-/// [`MALFORMED`] for bytes that are no such message.
-pub(crate) fn receive<M: Message + Default + View>(bytes: Bytes, request: &'static Request) -> Result<M, Status> {
+/// cannot change, [`REASON`] for the rules of the proto file, and [`NUL`] for text with the character U+0000; again [`REASON`]
+/// for a subject that has no canonical form; and [`MALFORMED`] for bytes that are no such message.
+pub(crate) fn receive<M: Message + Default + View + Subjects>(
+    bytes: Bytes,
+    request: &'static Request,
+) -> Result<M, Status> {
     bounded(&bytes, request)?;
     // Text with U+0000 has a zero byte, and few messages have one.
     let has_zero = bytes.contains(&0);
-    let message = M::decode(bytes).map_err(|error| malformed(request, &error.to_string()))?;
+    let mut message = M::decode(bytes).map_err(|error| malformed(request, &error.to_string()))?;
     ruled(&message, request, has_zero)?;
+    settle(&mut message, request)?;
     Ok(message)
+}
+
+/// Brings the subjects in a request into canonical form. An update is refused for those only that it changes.
+fn settle<M: View + Subjects>(message: &mut M, request: &'static Request) -> Result<(), Status> {
+    let mut unfit = Vec::new();
+    message.settle(At::default(), &mut unfit);
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let asked = mask::Asked::of(message, request);
+    let left = |path: &str| {
+        let field = path.split('.').nth(1).and_then(|field| field.split('[').next());
+        asked.as_ref().zip(field).is_some_and(|(asked, field)| asked.leaves(field))
+    };
+    let found: Vec<Violation> = unfit
+        .into_iter()
+        .filter(|unfit| !left(&unfit.field))
+        .map(|unfit| Violation { field: unfit.field, description: unfit.description })
+        .collect();
+    if found.is_empty() { Ok(()) } else { Err(refusal(REASON, &found, found.len())) }
 }
 
 /// Checks the bytes against every bound.

@@ -1,15 +1,18 @@
 //! What every message of the contract has in common, in the one way that all services read and write it:
-//! times and ranges of time, update masks, the words of enums, actors, and what requests are asked for by.
+//! times and ranges of time, update masks, the words of enums, actors, subjects, and what requests are asked for by.
 //!
 //! Etags are in `remit_core::etag`, names and ids in `remit_core::name`, page tokens in `remit_store::page`.
 
 mod actor;
 pub mod mask;
 pub mod range;
+mod subjects;
 pub mod time;
 mod words;
 
 pub use actor::actor;
+pub use subjects::{At, Subjects};
+pub(crate) use subjects::{subject, subjects};
 pub use words::Word;
 
 use remit_core::{Error, Result};
@@ -36,6 +39,25 @@ pub trait Mandated: Repeatable + Clone {
         Self: Sized,
     {
         digest(&self.bare())
+    }
+}
+
+/// Any request, for its record.
+pub trait About {
+    /// The name of the resource that it is about, or of the one that it belongs to; empty if it names none.
+    fn about(&self) -> &str;
+    /// The request as proto JSON; null if it is not one message.
+    fn shown(&self) -> serde_json::Value;
+}
+
+/// A stream of requests, of which none has been read.
+impl<T> About for tonic::Streaming<T> {
+    fn about(&self) -> &str {
+        ""
+    }
+
+    fn shown(&self) -> serde_json::Value {
+        serde_json::Value::Null
     }
 }
 

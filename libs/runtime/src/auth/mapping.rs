@@ -2,10 +2,11 @@
 
 use super::claims::ClaimPath;
 use super::rules::{Rules, Words};
+use super::speaker::Speaker;
 use super::trace::Exam;
 use super::{SERVICE_ROLE, refuse};
 use crate::config::KindRule;
-use remit_core::{ActorKind, Error, Result, SERVICE_PREFIX, Tenant};
+use remit_core::{ActorKind, Error, Result, SERVICE_PREFIX, Tenant, subject};
 use serde_json::Value;
 
 /// The most roles, and the most role groups, that one caller has.
@@ -105,10 +106,18 @@ impl Rules {
                 || refuse("TOKEN_TENANT", format!("tenant.values of the issuer does not have the token's {path}"));
             self.tenant_values.get(said).ok_or_else(what)?.clone()
         };
-        if self.tenants.has(&tenant) {
+        if self.tenants.has(&tenant) && self.reserved.as_ref() != Some(&tenant) {
             return Ok((tenant, format!("{path} is {said}")));
         }
         Err(refuse("TOKEN_TENANT", format!("the issuer may not speak for the tenant {tenant}")))
+    }
+
+    /// Who a token with the right signature speaks for, as far as that can be shown if it is refused all the same; none
+    /// if it names no tenant that its issuer may speak for.
+    pub(super) fn speaker(&self, issuer: &str, body: &Value) -> Option<Speaker> {
+        let (tenant, _) = self.tenant(body).ok()?;
+        let subject = self.subject(body).map(|(subject, _)| subject).unwrap_or_default();
+        Some(Speaker { tenant, issuer: issuer.to_owned(), subject })
     }
 
     fn kind(&self, body: &Value, kinds: &[ActorKind]) -> Result<(ActorKind, String)> {
@@ -152,13 +161,12 @@ impl Rules {
 
     /// The name in Remit of somebody whom the issuer calls `said`, in `claim`.
     fn named(&self, said: &str, claim: &str) -> Result<String> {
-        let subject = format!("{}{said}", self.prefix);
-        if said.is_empty() || !is_text(&subject, 200) {
-            return Err(wrong(format!("the token's {claim} must be 1 to 200 characters")));
-        }
-        // Compared without the differences that do not make another person.
-        let plain = subject.trim().to_lowercase();
-        if let Some(prefix) = self.foreign.iter().find(|prefix| plain.starts_with(prefix.as_str())) {
+        // The one place where a caller gets her subject: everything inside knows its canonical form only, without the
+        // differences that do not make another person.
+        let unfit = |rule: &str| wrong(format!("the token's {claim} {rule}"));
+        let said = subject::canonical(said).map_err(unfit)?;
+        let subject = subject::canonical(&format!("{}{said}", self.prefix)).map_err(unfit)?.into_owned();
+        if let Some(prefix) = self.foreign.iter().find(|prefix| subject.starts_with(prefix.as_str())) {
             return Err(wrong(format!("the token's {claim} begins with {prefix}, as another issuer's subjects do")));
         }
         Ok(subject)
@@ -179,7 +187,7 @@ impl Rules {
             return Err(wrong(what));
         }
         let other = self.named(said, &path.to_string())?;
-        if !self.suite && other.trim().to_lowercase().starts_with(SERVICE_PREFIX) {
+        if !self.suite && other.starts_with(SERVICE_PREFIX) {
             return Err(wrong(format!("the token's {path} names one of the suite's own services")));
         }
         Ok(Some(other))

@@ -34,6 +34,8 @@ pub struct Method {
     pub priority: Priority,
     /// Whether it only reads.
     pub read: bool,
+    /// Whether it is on record although it only reads.
+    pub recorded: bool,
     roles: HashSet<String>,
 }
 
@@ -70,18 +72,24 @@ impl Methods {
                 let options = method.options();
                 let level = options.get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number());
                 let read = level == Some(1);
-                if !read && policy.1.is_empty() {
+                if !read && policy.recorded {
+                    let what = format!("{name} changes state and leaves an entry anyway: recorded is for reads");
+                    return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
+                }
+                if !read && policy.kinds.is_empty() {
                     let what = format!("{name} changes state and its method_policy lists no actor_kinds");
                     return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
                 }
-                let granted = roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.0)));
+                let granted =
+                    roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.permission)));
                 let entry = Method {
-                    permission: leak(&policy.0),
-                    kinds: policy.1,
+                    permission: leak(&policy.permission),
+                    kinds: policy.kinds,
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
                     client_streaming: method.is_client_streaming(),
-                    priority: policy.2,
+                    priority: policy.priority,
                     read,
+                    recorded: policy.recorded,
                     roles: granted.map(|(role, _)| role.clone()).collect(),
                     name,
                 };
@@ -101,10 +109,15 @@ impl Methods {
     /// # Errors
     /// As [`Method::authorize`]; `PERMISSION_MISSING` too if no method has that permission.
     pub fn authorize(&self, permission: &str, actor: &Actor) -> Result<()> {
-        match self.by_path.values().find(|method| method.permission == permission) {
+        match self.of(permission) {
             Some(method) => method.authorize(actor),
             None => Err(Error::denied("PERMISSION_MISSING", format!("nobody is granted {permission}"))),
         }
+    }
+
+    /// A method that has this permission, if there is one.
+    pub fn of(&self, permission: &str) -> Option<&Method> {
+        self.by_path.values().find(|method| method.permission == permission)
     }
 
     /// All methods, in no order.
@@ -151,10 +164,15 @@ fn leak(permission: &str) -> &'static str {
     new
 }
 
-fn policy(
-    pool: &DescriptorPool,
-    method: &prost_reflect::MethodDescriptor,
-) -> Option<(String, Vec<ActorKind>, Priority)> {
+/// What the annotation of a method says.
+struct Policy {
+    permission: String,
+    kinds: Vec<ActorKind>,
+    priority: Priority,
+    recorded: bool,
+}
+
+fn policy(pool: &DescriptorPool, method: &prost_reflect::MethodDescriptor) -> Option<Policy> {
     let extension = pool.get_extension_by_name("remit.options.v1.method_policy")?;
     let options = method.options();
     if !options.has_extension(&extension) {
@@ -181,7 +199,8 @@ fn policy(
         Some(3) => Priority::Search,
         _ => Priority::Ordinary,
     };
-    (permission.split('.').count() == 3).then_some((permission, kinds, priority))
+    let recorded = policy.get_field_by_name("recorded")?.as_bool()?;
+    (permission.split('.').count() == 3).then_some(Policy { permission, kinds, priority, recorded })
 }
 
 fn is_pattern(pattern: &str) -> bool {

@@ -63,7 +63,7 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
             with(entra_program(), "idtyp", json!("app")),
             ("2:9c2f1d2c-2222-4c3e-9a53-1f2f3a4b5c6d", Service, &["platform"], &[], None),
         ),
-        ("a person of Okta", okta(), ("3:00ub41z7mgzNqryMv696", Human, &["operator", "member"], &["legal"], None)),
+        ("a person of Okta", okta(), ("3:00ub41z7mgznqrymv696", Human, &["operator", "member"], &["legal"], None)),
         ("a program", okta_program(), ("3:0oacrm", Service, &["platform"], &[], None)),
         ("a person of Google", google(), ("4:103547991597142817347", Human, &[], &[], mail)),
         (

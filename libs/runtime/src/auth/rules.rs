@@ -82,6 +82,8 @@ pub struct Rules {
     pub(super) access_token_claims: Vec<ClaimPath>,
     pub(super) token_id: ClaimPath,
     pub(super) tenants: Tenants,
+    /// The installation's own tenant, in whose log unknown callers stand, where `tenants` does not list it.
+    pub(super) reserved: Option<Tenant>,
     pub(super) tenant: Option<ClaimPath>,
     pub(super) tenant_values: BTreeMap<String, Tenant>,
     pub(super) tenant_required: bool,
@@ -191,7 +193,7 @@ impl Rules {
                 ..Issuer::default()
             };
             let rules = Self::new(config, &table, &Place(0), &known)?;
-            Ok::<_, Error>((issuer.to_owned(), Self { suite, ..rules }))
+            Ok::<_, Error>((issuer.to_owned(), Self { suite, reserved: None, ..rules }))
         };
         if auth.issuers.is_empty() {
             all.push(own(DEVELOPMENT_ISSUER, false)?);
@@ -236,6 +238,10 @@ impl Rules {
                 habits.access_token_claims,
             )?,
             token_id: place.path_or("token_id", issuer.token_id.as_ref(), habits.token_id)?,
+            reserved: match tenants {
+                Tenants::Any => Tenant::new(config.audit.security_tenant.as_str()).ok(),
+                Tenants::These(_) => None,
+            },
             tenants,
             tenant,
             tenant_values,

@@ -92,6 +92,9 @@ async fn every_fault_of_a_token_has_its_reason() {
         ("TOKEN_CLAIMS", Box::new(|c| c["on_behalf_of"] = json!("bob"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("remit-council"))),
         ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!(" Remit-crm"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("ｒｅｍｉｔ-crm"))),
+        ("TOKEN_CLAIMS", Box::new(|c| c["sub"] = json!("mallory\u{200b}"))),
+        ("TOKEN_CLAIMS", Box::new(|c| (c["kind"], c["on_behalf_of"]) = (json!("service"), json!("bob\u{202e}")))),
     ];
     for (wanted, change) in faults {
         let claims = claims(change);
@@ -204,8 +207,42 @@ async fn an_issuer_speaks_only_for_its_kinds() {
     assert!(signers.development.is_none(), "beside real issuers there is none for development");
     let mut sample = Claims::sample("https://idp.example", "remit");
     assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "ok");
+    // The installation's own tenant, in whose log unknown callers stand, is none of theirs.
+    let installation = Claims { tenant: "remit".to_owned(), ..sample.clone() };
+    let error = auth.verify(Some(&format!("Bearer {}", signer.sign(&installation).unwrap()))).await.unwrap_err();
+    assert_eq!((error.reason(), speaker(&error)), ("TOKEN_TENANT", None));
     sample.kind = ActorKind::Service;
     assert_eq!(reason(&auth, &signer.sign(&sample).unwrap()).await, "TOKEN_CLAIMS");
+}
+
+/// Tenant, issuer and subject of a refused token, as its record tells them.
+fn speaker(error: &remit_core::Error) -> Option<(String, String, String)> {
+    let speaker = std::error::Error::source(error)?.downcast_ref::<Speaker>()?;
+    Some((speaker.tenant.to_string(), speaker.issuer.clone(), speaker.subject.clone()))
+}
+
+#[tokio::test]
+async fn a_subject_is_canonical_and_of_a_refused_token_only_what_is_signed_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (auth, signer) = open(dir.path()).await;
+    let bearer = |claims: &serde_json::Value| format!("Bearer {}", signer.sign(claims).unwrap());
+    for given in ["Mallory", "mallory ", "ｍａｌｌｏｒｙ"] {
+        let token = bearer(&claims(|c| {
+            (c["sub"], c["kind"], c["on_behalf_of"]) = (json!(given), json!("service"), json!(" Bob"));
+        }));
+        let actor = auth.verify(Some(&token)).await.unwrap().1.actor.clone();
+        assert_eq!((actor.subject.as_str(), actor.on_behalf_of.as_deref()), ("mallory", Some("bob")), "{given:?}");
+    }
+    let said = async |token: String| speaker(&auth.verify(Some(&token)).await.unwrap_err());
+    let mallory = |subject: &str| Some(("acme".to_owned(), DEVELOPMENT_ISSUER.to_owned(), subject.to_owned()));
+    let expired =
+        claims(|c| (c["sub"], c["iat"], c["nbf"], c["exp"]) = (json!("Mallory"), json!(1), json!(1), json!(2)));
+    assert_eq!(said(bearer(&expired)).await, mallory("mallory"));
+    assert_eq!(said(bearer(&claims(|c| c["aud"] = json!("another")))).await, mallory("alice"));
+    assert_eq!(said(bearer(&claims(|c| c["sub"] = json!("mallory\u{200b}")))).await, mallory(""));
+    assert_eq!(said(bearer(&claims(|c| c["tenant"] = json!("Not A Tenant")))).await, None);
+    let forged = forge(&json!({"alg": "EdDSA", "kid": signer.jwk()["kid"]}), &expired, b"x");
+    assert_eq!(said(format!("Bearer {forged}")).await, None);
 }
 
 #[tokio::test]

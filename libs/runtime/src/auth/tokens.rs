@@ -7,6 +7,7 @@ use super::keys::{Key, KeySet};
 use super::mapping::Received;
 use super::refuse;
 use super::rules::Rules;
+use super::speaker::Speaker;
 use super::trace::Exam;
 use crate::config::Config;
 use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, Timestamp};
@@ -247,7 +248,7 @@ impl Authenticator {
             if now() < found.1.expires as f64 + self.leeway as f64 {
                 return Ok(found);
             }
-            return Err(refuse("TOKEN_EXPIRED", "the token has expired"));
+            return Err(refuse("TOKEN_EXPIRED", "the token has expired").with_source(Speaker::of(&found.1)));
         }
         let identity = self.examine(token, &mut Exam::verifying()).await?;
         let entry = Arc::new((generation, identity));
@@ -278,7 +279,7 @@ impl Authenticator {
     pub(super) fn service(&self, set: &KeySet, key: Option<&Key>, claims: &Received) -> Result<Option<&'static str>> {
         let wrong = |what: String| Err(refuse("TOKEN_CLAIMS", what));
         if set.issuer != self.suite {
-            if claims.sub.trim_start().to_ascii_lowercase().starts_with(SERVICE_PREFIX) {
+            if claims.sub.starts_with(SERVICE_PREFIX) {
                 let what =
                     format!("the token's sub begins with {SERVICE_PREFIX}, which is for the suite's own services");
                 return wrong(what);

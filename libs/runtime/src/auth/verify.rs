@@ -9,7 +9,7 @@ use super::times::{Bounds, Times};
 use super::tokens::{Authenticator, Identity, now};
 use super::trace::{Exam, Step};
 use super::{SERVICE_ROLE, refuse};
-use remit_core::{Actor, Result};
+use remit_core::{Actor, Kind, Result};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -51,6 +51,23 @@ impl Authenticator {
         let found = exam.find("issuer", found, |(set, rules)| format!("{} (preset: {})", set.issuer, rules.preset))?;
         let (set, rules) = found.ok_or_else(Exam::over)?;
         let key = self.signature(&token, set, rules, exam).await?;
+        self.said(&token, set, rules, key.as_deref(), exam).map_err(|error| {
+            match rules.speaker(&set.issuer, &token.body) {
+                Some(speaker) if error.kind() == Kind::Unauthenticated => error.with_source(speaker),
+                _ => error,
+            }
+        })
+    }
+
+    /// Reads whom a token speaks for whose signature was looked at.
+    fn said(
+        &self,
+        token: &Token<'_>,
+        set: &KeySet,
+        rules: &Rules,
+        key: Option<&Key>,
+        exam: &mut Exam,
+    ) -> Result<Identity> {
         exam.find("type", rules.check_type(&token.head, &token.body), |kind| (*kind).to_owned())?;
         let times = exam.find("times", Times::read(&token.body), |times| describe_times(*times))?;
         if let Some(times) = times
@@ -61,7 +78,7 @@ impl Authenticator {
         exam.find("audience", rules.check_audience(&token.body), ToString::to_string)?;
         let token_id = exam.find("token id", rules.token_id.text(&token.body), |id| id.unwrap_or("none").to_owned())?;
         let claims = rules.map(&token.body, &set.kinds, exam)?;
-        match (self.service(set, key.as_deref(), &claims), times, token_id) {
+        match (self.service(set, key, &claims), times, token_id) {
             (Ok(service), Some(times), Some(token_id)) => Ok(identity(set, claims, service, times, token_id)),
             (Ok(_), ..) => Err(Exam::over()),
             (Err(error), ..) => {

@@ -210,6 +210,7 @@ pub struct Audit {
     pub max_queued_bytes: usize,
     pub linger: Span,
     pub prune_every: Span,
+    pub security_tenant: String,
 }
 
 /// The section `[timers]`.
@@ -310,6 +311,11 @@ impl Config {
         need(self.audit.max_queued_bytes >= 8 << 20, "audit.max_queued_bytes", "must be at least 8388608, one batch")?;
         let pause = self.audit.prune_every.get().as_secs();
         need(pause == 0 || pause >= 60, "audit.prune_every", "must be at least 1m, or 0s for never")?;
+        need(
+            remit_core::Tenant::new(self.audit.security_tenant.as_str()).is_ok(),
+            "audit.security_tenant",
+            "must be a tenant: 1 to 63 of a-z, 0-9 and -, starting with a letter",
+        )?;
         need(
             self.council.seal_min_cosignatures <= self.audit.witnesses.len(),
             "council.seal_min_cosignatures",

@@ -2,7 +2,9 @@
 
 use super::door::{Door, Way};
 use super::limits::Sort;
-use crate::auth::{Methods, Priority};
+use crate::auth::{Identity, Methods, Priority};
+use crate::context::{Peer, SCOPE, Scope, Trace};
+use crate::refusals::Refusals;
 use crate::status;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -18,16 +20,34 @@ pub struct HttpCaller {
     pub tenant: Tenant,
     /// Who acts.
     pub actor: Actor,
-    methods: Arc<Methods>,
+    verified: Arc<(u64, Identity)>,
+    peer: Option<Peer>,
+    gate: Gate,
 }
 
 impl HttpCaller {
-    /// Checks that the caller may call the method with this permission.
+    /// Checks that the caller may call the method with this permission; a refusal is recorded.
     ///
     /// # Errors
     /// `PermissionDenied` (`PERMISSION_MISSING`, `ACTOR_KIND_NOT_ALLOWED`).
     pub fn require(&self, permission: &str) -> Result<()> {
-        self.methods.authorize(permission, &self.actor)
+        self.gate.methods.authorize(permission, &self.actor).inspect_err(|error| {
+            if let Some(method) = self.gate.methods.of(permission) {
+                self.gate.refusals.note(&self.verified.1, method, self.peer, error);
+            }
+        })
+    }
+
+    /// Records that the caller reads what the method with this permission gives, about `resource`: once a minute. To be
+    /// called before the answer is given.
+    ///
+    /// # Errors
+    /// As [`remit_store::Db::record_read`], and nothing must be given then.
+    pub async fn on_record(&self, permission: &str, resource: &str) -> Result<()> {
+        match self.gate.methods.of(permission) {
+            Some(method) => self.gate.refusals.page(&self.verified.1, method, self.peer, resource).await,
+            None => Err(Error::internal(format!("no method has the permission {permission}"))),
+        }
     }
 }
 
@@ -36,22 +56,31 @@ impl HttpCaller {
 pub(crate) struct Gate {
     pub door: Arc<Door>,
     pub methods: Arc<Methods>,
+    pub refusals: Refusals,
 }
 
 /// Refuses a request without a valid token, or beyond a limit; else puts an [`HttpCaller`] into its extensions.
 pub(crate) async fn verify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let way = Way::of(request.extensions());
-    let verified = match gate.door.verify(request.headers(), &way, None).await {
-        Ok(admitted) => admitted.verified,
-        Err(error) => return problem(error),
+    // Pages have traces too, so that what is recorded of them can be told from each other.
+    let scope = Scope { trace: Trace::begin(), deadline: None };
+    let answer = async move {
+        let (way, peer) = (Way::of(request.extensions()), request.extensions().get::<Peer>().copied());
+        let verified = match gate.door.verify(request.headers(), &way, None).await {
+            Ok(admitted) => admitted.verified,
+            Err(error) => {
+                gate.refusals.unknown(peer, None, &error);
+                return problem(error);
+            }
+        };
+        let _ticket = match gate.door.admit(&verified.1, Priority::Ordinary, Sort::Call, "HTTP") {
+            Ok(ticket) => ticket,
+            Err(error) => return problem(error),
+        };
+        let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
+        request.extensions_mut().insert(HttpCaller { tenant, actor, verified, peer, gate });
+        next.run(request).await
     };
-    let _ticket = match gate.door.admit(&verified.1, Priority::Ordinary, Sort::Call, "HTTP") {
-        Ok(ticket) => ticket,
-        Err(error) => return problem(error),
-    };
-    let (tenant, actor) = (verified.1.tenant.clone(), verified.1.actor.clone());
-    request.extensions_mut().insert(HttpCaller { tenant, actor, methods: gate.methods });
-    next.run(request).await
+    SCOPE.scope(scope, answer).await
 }
 
 /// An error as `application/problem+json`.

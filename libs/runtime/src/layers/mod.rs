@@ -19,7 +19,7 @@ mod tests;
 
 use crate::auth::{Identity, Method, Methods};
 use crate::config::Config;
-use crate::context::{SCOPE, Scope, Trace};
+use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::refusals::Refusals;
 use crate::status::{foreign, to_status};
@@ -184,23 +184,27 @@ impl Shared {
         if OPEN.iter().any(|open| path.starts_with(open)) {
             finish.opened = self.door.open(&way)?;
         } else {
-            let admitted = self.door.verify(request.headers(), &way, scope.deadline).await?;
+            let peer = request.extensions().get::<Peer>().copied();
+            let admitted = self.door.verify(request.headers(), &way, scope.deadline).await;
+            let admitted = admitted.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
             let verified = admitted.verified.clone();
             let Some(method) = method else { return Ok(unknown_method(path, &scope)) };
             // Also of what is refused there is only so much.
             let sort = if method.streaming { Sort::Stream } else { Sort::Call };
             let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
             if let Err(error) = method.authorize(&verified.1.actor) {
-                self.refusals.note(&verified.1, method, &error, scope.trace.id());
+                self.refusals.note(&verified.1, method, peer, &error);
                 return Err(error);
             }
             deadline::within(scope.deadline, ticket.turn()).await?;
             finish.ticket = Some(ticket);
             finish.over = method.streaming.then(|| admitted.over().boxed());
             let noted = !method.read && is_of_authority(method.permission);
-            caller = Some((verified.1.clone(), method)).filter(|_| noted);
+            caller = Some((verified.1.clone(), method, peer)).filter(|_| noted);
             let Identity { tenant, actor, service, .. } = verified.1.clone();
-            request.extensions_mut().insert(Caller { tenant, actor, service, method: method.permission });
+            let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
+            let (method, address) = (method.permission, peer.map(|peer| peer.0));
+            request.extensions_mut().insert(Caller { tenant, actor, service, method, address, recorder });
         }
         if let Some(answer) = compressed(request.headers(), &scope) {
             return Ok(answer);
@@ -214,10 +218,10 @@ impl Shared {
             let (answer, noted) = remit_store::noting(routes.call(request)).await;
             // What a service refuses in a mutation it records with the rest. Of acts of authority this is for what it
             // refuses before; what else it refuses before, it may have its reasons to leave out of the log.
-            if let (Ok(answer), Some((identity, method)), false) = (&answer, &caller, noted)
+            if let (Ok(answer), Some((identity, method, peer)), false) = (&answer, &caller, noted)
                 && let Some(error) = attempt(answer.headers())
             {
-                self.refusals.note(identity, method, &error, scope.trace.id());
+                self.refusals.note(identity, method, *peer, &error);
             }
             answer
         };

@@ -122,7 +122,7 @@ pub(super) async fn fixture(more: &str) -> Fixture {
     let routes = HashMap::from([("audit".to_owned(), Routes::new(OddTail))]);
     let ended = Ended::default();
     let base = Routes::new(SystemServiceServer::new(Odd));
-    let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new());
+    let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new(), Tenant::new("remit").unwrap());
     let entrance = Entrance::new(auth, Access::none());
     let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
     let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes, base);

@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use ops::Ops;
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
-use remit_core::{Clock, Error, Ids, Result, SystemClock, Timestamp};
+use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
 use remit_store::{DataDir, Db, Options, private};
 use secrecy::ExposeSecret as _;
 use std::collections::{BTreeMap, HashMap};
@@ -181,10 +181,11 @@ impl Suite {
         }
         let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
         let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
-        let gate = Gate { door: door.clone(), methods: methods.clone() };
+        let security = Tenant::new(config.audit.security_tenant.as_str())?;
+        let refusals = Refusals::new(databases.clone(), tasks.clone(), security);
+        let gate = Gate { door: door.clone(), methods: methods.clone(), refusals: refusals.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify));
         let http = http.merge(if apart { ops.alive() } else { ops.http(config.operations.metrics) });
-        let refusals = Refusals::new(databases.clone(), tasks.clone());
         let looks = match operations {
             Some(bound) => {
                 let mut base = ops.health();

@@ -59,6 +59,10 @@ async fn a_process_answers_over_the_network_and_within() {
         if path == "metrics" {
             let text = answer.text().await.unwrap();
             assert!(text.contains("rpc_server_call_duration_seconds_bucket"), "{text}");
+            for reason in ["TOKEN_MISSING", "PERMISSION_MISSING"] {
+                let counted = |line: &str| line.starts_with("remit_refusals") && line.contains(reason);
+                assert!(text.lines().any(counted), "{reason}: {text}");
+            }
         }
     }
     running.stop().await.unwrap();

@@ -69,6 +69,7 @@ pub(crate) fn call(request_id: &str, body: u8) -> Call {
         request_id: request_id.to_owned(),
         request_digest: [body; 32],
         trace_id: String::new(),
+        address: "192.0.2.7:50123".parse().ok(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{SCHEMA, answer, call, count, manual, put, replay, tenant};
 use remit_core::details::{ActionRefused, Details as _};
-use remit_core::{Actor, Error, Kind, Outcome, Result, Tenant, Timestamp};
+use remit_core::{Actor, ActorKind, Error, Kind, Outcome, Result, Tenant, Timestamp};
 use remit_store::testing::each_engine;
-use remit_store::{Call, Db, Mutation, Options, counted, feed, outbox, purge_requests, tenants};
+use remit_store::{Call, Db, Mutation, Options, Skipped, counted, feed, outbox, purge_requests, tenants};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +32,11 @@ async fn the_same_request_gets_the_first_answer() -> Result<()> {
         let mut other_actor = call("r1", 1);
         other_actor.actor.subject = "ben".to_owned();
         assert_eq!(answer(&db, &other_actor, b"ben's").await?, b"ben's");
+        let mut other_kind = call("r1", 1);
+        other_kind.actor.kind = ActorKind::Service;
+        assert_eq!(answer(&db, &other_kind, b"the program's").await?, b"the program's");
+        assert_eq!(replay(&db, &other_kind).await?, b"the program's");
+        assert_eq!(replay(&db, &call("r1", 1)).await?, b"answer");
         let mut other_tenant = call("r1", 1);
         other_tenant.tenant = Tenant::new("globex")?;
         assert_eq!(answer(&db, &other_tenant, b"globex's").await?, b"globex's");
@@ -105,7 +110,7 @@ async fn a_refusal_leaves_an_event_and_nothing_else() -> Result<()> {
         assert_eq!(refused(&db, "r1").await.reason(), "NOT_YOURS");
         assert_eq!(count(&db).await?, 0);
         let unnamed = Call { resource: String::new(), ..call("", 1) };
-        db.refuse(&unnamed, &Error::denied("NOT_YOURS", "no"), 7).await;
+        db.refuse(&unnamed, &Error::denied("NOT_YOURS", "no"), Skipped { alike: 7, in_all: 9 }).await;
         let events = outbox::read_batch(&mut db.read().await?, &tenant(), 10).await?;
         let events: Vec<_> = events.into_iter().map(|pending| pending.event).collect();
         let said: Vec<_> = events.iter().map(|event| (event.resource.as_str(), event.outcome)).collect();
@@ -113,7 +118,8 @@ async fn a_refusal_leaves_an_event_and_nothing_else() -> Result<()> {
         for (event, unrecorded) in events.iter().zip([0, 7]) {
             assert_eq!((event.action.as_str(), event.reason.as_str()), ("suite.things.create", "NOT_YOURS"));
             assert_eq!((event.actor.subject.as_str(), event.request_id.as_str()), ("ana", ""));
-            assert_eq!(ActionRefused::read(&event.details).map(|details| details.unrecorded), Some(unrecorded));
+            let details = ActionRefused::read(&event.details).expect("details of a refusal");
+            assert_eq!((details.unrecorded, details.address.as_str()), (unrecorded, "192.0.2.7:50123"));
         }
         assert!(events[0].details.to_string().contains("ana may not touch things/1"), "{}", events[0].details);
         // The request id is free, since nothing has happened under it.
@@ -130,6 +136,23 @@ async fn a_refusal_leaves_an_event_and_nothing_else() -> Result<()> {
         assert_eq!(outbox::depth(&mut db.read().await?, &tenant()).await?.events, 3);
         let (_, noted) = remit_store::noting(db.mutate::<()>(&call("r4", 1), closed)).await;
         assert!(!noted, "nothing was put on record");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_read_is_on_record_or_fails() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open_with(&SCHEMA, Options { outbox_limit: 1, ..Options::default() }).await?;
+        db.record_read(&call("r1", 1), serde_json::json!({"request": 1})).await?;
+        let events = outbox::read_batch(&mut db.read().await?, &tenant(), 10).await?;
+        let event = &events[0].event;
+        assert_eq!((event.action.as_str(), event.resource.as_str()), ("suite.things.create", "things/1"));
+        assert_eq!((event.outcome, event.request_id.as_str()), (Outcome::Success, ""));
+        assert_eq!(event.details, serde_json::json!({"request": 1}));
+        let failed = db.record_read(&call("r2", 1), serde_json::Value::Null).await;
+        assert_eq!(failed.unwrap_err().reason(), "OUTBOX_FULL");
         Ok(())
     })
     .await

@@ -183,13 +183,13 @@ pub async fn range(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64, limit: i6
 /// What entries can be searched by.
 pub const FIELDS: &[Field] = &[
     Field::key("id", "e.event_id"),
-    Field::key("actor", "e.actor"),
+    Field::key("actor", "e.actor").subjects(),
     Field::words("actor_kind", "e.actor_kind", &["human", "ai", "service"]),
-    Field::key("on_behalf_of", "e.on_behalf_of"),
+    Field::key("on_behalf_of", "e.on_behalf_of").subjects(),
     Field::key("action", "e.action"),
     Field::key("resource", "e.resource"),
     Field::words("outcome", "e.outcome", &["SUCCESS", "DENIED", "FAILURE"]),
-    Field::key("service", "e.service"),
+    Field::key("service", "e.service").subjects(),
     Field::key("request_id", "e.request_id"),
     Field::key("trace_id", "e.trace_id"),
     Field::key("subject", "e.subject"),

@@ -121,6 +121,7 @@ impl Fixture {
             service: None,
             method,
             trace_id: String::new(),
+            address: None,
             deadline: None,
         }
     }

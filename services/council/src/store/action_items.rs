@@ -19,7 +19,7 @@ impl Records for ActionItems {
     const SORT: &'static [Key] = &[Key::Int("due_time")];
     const FIELDS: &'static [Field] = &[
         Field::words("state", "state", ActionItemState::WORDS),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::text("origin", "origin"),
         Field::timestamp("due_time", "due_time"),
         CREATE_TIME,

@@ -24,7 +24,7 @@ impl Records for Proposals {
         Field::text("body", "parent"),
         Field::text("kind", "kind"),
         Field::words("change_class", "change_class", ChangeClass::WORDS),
-        Field::text("proposer", "proposer"),
+        Field::text("proposer", "proposer").subjects(),
         CREATE_TIME,
     ];
 

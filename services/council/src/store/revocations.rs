@@ -26,8 +26,8 @@ impl Records for Revocations {
     const ORDER: Order = Order::Descending;
     const FIELDS: &'static [Field] = &[
         Field::text("token_id", "token_id"),
-        Field::text("subject", "subject"),
-        Field::text("revoker", "revoker"),
+        Field::text("subject", "subject").subjects(),
+        Field::text("revoker", "revoker").subjects(),
         Field::boolean("block", "block"),
         Field::timestamp("expire_time", "expire_time"),
         CREATE_TIME,

@@ -23,7 +23,7 @@ impl Records for RoleAssignments {
     const SORT: &'static [Key] = BY_TIME;
     const ORDER: Order = Order::Descending;
     const FIELDS: &'static [Field] = &[
-        Field::text("subject", "subject"),
+        Field::text("subject", "subject").subjects(),
         Field::text("email", "email"),
         Field::text("issuer", "issuer"),
         Field::timestamp("expire_time", "expire_time"),

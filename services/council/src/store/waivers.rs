@@ -22,7 +22,7 @@ impl Records for Waivers {
     const FIELDS: &'static [Field] = &[
         Field::words("state", "state", WaiverState::WORDS),
         Field::text("control", "control"),
-        Field::text("beneficiary", "beneficiary"),
+        Field::text("beneficiary", "beneficiary").subjects(),
         Field::timestamp("expire_time", "expire_time"),
         CREATE_TIME,
     ];

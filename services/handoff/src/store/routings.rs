@@ -18,7 +18,7 @@ impl Records for Routings {
     const FIELDS: &'static [Field] = &[
         Field::words("destination", "destination", Destination::WORDS),
         Field::words("state", "state", RoutingState::WORDS),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::text("model_version", "model_version"),
         Field::boolean("high_intent", "high_intent"),
         Field::boolean("data_quality_flag", "data_quality_flag"),

@@ -49,6 +49,7 @@ impl Suite {
             service: None,
             method: "kpi.events.record",
             trace_id: String::new(),
+            address: None,
             deadline: None,
         };
         Self { service, clock, cx, _db: db, _dir: dir }

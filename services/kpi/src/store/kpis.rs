@@ -23,7 +23,7 @@ impl Records for Kpis {
         Field::words("layer", "layer", Layer::WORDS),
         Field::words("kind", "kind", Kind::WORDS),
         Field::words("state", "state", KpiState::WORDS),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::boolean("derived", "derived"),
     ];
 

@@ -21,7 +21,7 @@ impl Records for Artifacts {
     const FIELDS: &'static [Field] = &[
         Field::words("kind", "kind", ArtifactKind::WORDS),
         Field::text("display_name", "display_name"),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::timestamp("create_time", "create_time"),
         Field::timestamp("update_time", "update_time"),
     ];

@@ -19,7 +19,7 @@ impl Records for Automations {
     const FIELDS: &'static [Field] = &[
         Field::words("state", "state", AutomationState::WORDS),
         Field::text("display_name", "display_name"),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::timestamp("create_time", "create_time"),
         Field::timestamp("update_time", "update_time"),
     ];

@@ -20,7 +20,7 @@ impl Records for Models {
     const EXISTS: &'static str = "MODEL_EXISTS";
     const FIELDS: &'static [Field] = &[
         Field::text("display_name", "display_name"),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::boolean("external", "external"),
         Field::timestamp("create_time", "create_time"),
         Field::timestamp("update_time", "update_time"),
@@ -67,7 +67,7 @@ impl Records for ModelVersions {
         Field::text("provider", "provider"),
         Field::text("base_model", "base_model"),
         Field::text("artifact_digest", "artifact_digest"),
-        Field::text("owner", "owner"),
+        Field::text("owner", "owner").subjects(),
         Field::words("ai_act_class", "ai_act_class", &CLASSES),
         Field::timestamp("review_by", "review_by"),
         Field::timestamp("create_time", "create_time"),

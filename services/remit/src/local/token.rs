@@ -2,7 +2,7 @@
 
 use crate::args::{KindArg, Token};
 use crate::cli::print_raw;
-use remit_core::{Actor, ActorKind, Error, Result, SERVICE_PREFIX, Tenant};
+use remit_core::{Actor, ActorKind, Error, Result, SERVICE_PREFIX, Tenant, subject};
 use remit_runtime::auth::Signer;
 use remit_runtime::config::Span;
 
@@ -42,14 +42,17 @@ fn issue(args: &Token) -> Result<String> {
         let what = format!("{what} is for the suite's own services, whose tokens they sign themselves");
         Error::invalid("SUITE_RESERVED", field, what)
     };
-    if args.subject.trim_start().to_ascii_lowercase().starts_with(SERVICE_PREFIX) {
+    let subject = subject::canonical(&args.subject)
+        .map_err(|rule| Error::invalid("SUBJECT_INVALID", "--subject", rule))?
+        .into_owned();
+    if subject.starts_with(SERVICE_PREFIX) {
         return Err(reserved("--subject", &format!("what begins with {SERVICE_PREFIX}")));
     }
     if args.roles.iter().any(|role| role == SERVICE_ROLE) {
         return Err(reserved("--role", SERVICE_ROLE));
     }
     let actor = Actor {
-        subject: args.subject.clone(),
+        subject,
         kind: match args.kind {
             KindArg::Human => ActorKind::Human,
             KindArg::Ai => ActorKind::Ai,

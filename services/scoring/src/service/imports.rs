@@ -13,7 +13,7 @@ use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
 use remit_runtime::{Cx, received};
-use remit_store::Call;
+use remit_store::{Call, Skipped};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::Streaming;
@@ -128,7 +128,8 @@ impl Service {
         let forbidden = self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
         if !config.dry_run {
             for (error, others) in forbidden.into_values() {
-                self.db.refuse(&call, &error, others).await;
+                let skipped = Skipped { alike: others, in_all: others };
+                self.db.refuse(&call, &error, skipped).await;
             }
         }
         let mut answer = api::ImportTasksResponse {

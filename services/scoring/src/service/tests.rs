@@ -36,6 +36,7 @@ async fn home(database: &TestDb) -> Home {
         service: None,
         method: "scoring.tasks.test",
         trace_id: String::new(),
+        address: None,
         deadline: None,
     };
     Home { service: Service::new(db, settings, caches, rules, counter, mandates), cx, _dir: dir }

@@ -6,7 +6,8 @@ use csv::{ReaderBuilder, StringRecord};
 use remit_api::scoring::v1 as api;
 use remit_api::types::{RowError, Stakes};
 use remit_api::wire::Word;
-use remit_core::{Error, Result, name};
+use remit_core::{Error, Result, name, subject};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_ROWS: i64 = 200_000;
@@ -50,6 +51,14 @@ impl<'a> Fields<'a> {
             return Err(bad(column, "TEXT_INVALID", format!("must be at most {max} characters without U+0000")));
         }
         Ok(value.to_owned())
+    }
+
+    /// Somebody by the subject of a token, in its canonical form, as in a request.
+    fn subject(&self, column: &str) -> Result<String, Bad> {
+        match self.get(column) {
+            "" => Ok(String::new()),
+            text => subject::canonical(text).map(Cow::into_owned).map_err(|rule| bad(column, "TEXT_INVALID", rule)),
+        }
     }
 
     fn number(&self, column: &str, max: f64) -> Result<f64, Bad> {
@@ -241,8 +250,8 @@ fn task_of(fields: &Fields<'_>, rater: &str) -> Result<api::Task, Bad> {
         pilot_evidence: fields.flag("pilot_evidence")?,
         gate: fields.resource("gate", "gates")?,
         purpose: fields.text("purpose", 200)?,
-        strategy_owner: fields.text("strategy_owner", 200)?,
-        execution_owner: fields.text("execution_owner", 200)?,
+        strategy_owner: fields.subject("strategy_owner")?,
+        execution_owner: fields.subject("execution_owner")?,
         audit_window: fields.resource("audit_window", "auditWindows")?,
         reserved_category: match fields.get("reserved_category") {
             none if none.eq_ignore_ascii_case("NONE") => 0,
@@ -262,7 +271,7 @@ fn task_of(fields: &Fields<'_>, rater: &str) -> Result<api::Task, Bad> {
     }
     task.labels = labels.into_iter().map(str::to_owned).collect();
     let mut rating = api::Rating {
-        rater: fields.text("rater", 200)?,
+        rater: fields.subject("rater")?,
         comment: fields.text("comment", 1_000)?,
         ..api::Rating::default()
     };

@@ -10,6 +10,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
+use super::speaker::Speaker;
 use super::tokens::{Authenticator, Identity};
 use crate::{Channel, Config, Peers};
 use follow::Follower;
@@ -144,7 +145,11 @@ impl Access {
         };
         let followed = shared.followed(&token.1.tenant);
         followed.ready(deadline).await?;
-        let verified = followed.judge(&token, token_time())?;
+        // Who shows it is known, and so is whose log tells of it.
+        let verified = followed.judge(&token, token_time()).map_err(|error| match error.kind() {
+            Kind::Unauthenticated => error.with_source(Speaker::of(&token.1)),
+            _ => error,
+        })?;
         Ok(Admitted { verified, token, followed: Some(followed), ends })
     }
 }

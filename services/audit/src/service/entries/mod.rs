@@ -19,7 +19,7 @@ use remit_core::name::EntryName;
 use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
-use remit_store::{Call, Order, Tx, Value, filter};
+use remit_store::{Call, Order, Skipped, Tx, Value, filter};
 use remit_tlog::tile::Tile;
 
 /// The longest batch.
@@ -95,7 +95,7 @@ impl Service {
             if let Err(error) = sender.admit(event, &field(at)) {
                 if error.kind() == Kind::PermissionDenied {
                     let resource = "entries".to_owned();
-                    self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, 0).await;
+                    self.db.refuse(&Call { resource, ..cx.call_as("", &()) }, &error, Skipped::default()).await;
                 }
                 return Err(error);
             }
