@@ -242,7 +242,7 @@ mod tests {
         let toml = format!(
             "mode = \"production\"\n[data]\ndir = {:?}\n[server]\nlisten = \"0.0.0.0:7420\"\nonly = [\"kpi\"]\n\
              tls_certificate = \"c.pem\"\ntls_key = {:?}\n[auth]\ndevelopment = false\nservice_key = {:?}\nservice_jwks = {:?}\n\
-             [mandates]\njwks = {:?}\n[peers]\naudit = \"https://audit:7420\"\nkpi = \"http://[::1]:1\"\n\
+             [mandates]\njwks = {:?}\n[peers]\naudit = \"https://audit:7420\"\ncouncil = \"https://council:7420\"\nkpi = \"http://[::1]:1\"\n\
              [[auth.issuers]]\nissuer = \"i\"\ntenants = [\"*\"]\njwks = {:?}\n",
             path("data"),
             path(keys[1]),

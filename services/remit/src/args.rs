@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Serve the suite, or some of its services.
     Serve(Serve),
     /// Issue a token for a person or a program from the development key of a data directory; none speaks for the
-    /// suite's own services, which have a key of their own.
+    /// suite's own services, which have keys of their own.
     Token(Token),
     /// Run the main job from end to end on real or bundled data.
     Demo(Demo),

@@ -112,7 +112,8 @@ async fn reason(auth: &Authenticator, token: &str) -> &'static str {
 }
 
 fn issuer(name: &str, jwks: &str) -> String {
-    format!("[[auth.issuers]]\nissuer = {name:?}\ntenants = [\"*\"]\njwks = {jwks:?}\n")
+    let prefix = if name == ISSUER { "" } else { "other:" };
+    format!("[[auth.issuers]]\nissuer = {name:?}\ntenants = [\"*\"]\nsubject_prefix = {prefix:?}\njwks = {jwks:?}\n")
 }
 
 async fn open(dir: &Path, more: &str) -> remit_core::Result<Arc<Authenticator>> {

@@ -115,7 +115,10 @@ impl KeySet {
     pub fn set_by(setting: &str, issuer: &str, source: &str, kinds: &[ActorKind]) -> Result<Self> {
         let place = if source.is_empty() { issuer } else { source };
         let source = if place.contains("://") {
-            let near = check_url(setting, place)?;
+            let near = match check_url(setting, place) {
+                Err(_) if source.is_empty() => return Err(nowhere(setting, issuer)),
+                near => near?,
+            };
             let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
             // A proxy would be sent in the clear what must not leave this machine.
             let client = if near { client.no_proxy() } else { client };
@@ -124,8 +127,7 @@ impl KeySet {
                 .map_err(|error| Error::internal("the HTTP client could not be made").with_source(error))?;
             if source.is_empty() { Source::Discovered(client) } else { Source::Url(source.to_owned(), client) }
         } else if source.is_empty() {
-            let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
-            return Err(Error::invalid("CONFIG_INVALID", setting, what));
+            return Err(nowhere(setting, issuer));
         } else {
             Source::File(PathBuf::from(source))
         };
@@ -225,6 +227,12 @@ impl KeySet {
     /// How often the keys changed: whoever remembers what they said compares.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
+    }
+
+    /// That neither a source is named, nor can the issuer be asked for one.
+    fn nowhere(setting: &str, issuer: &str) -> Error {
+        let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
+        Error::invalid("CONFIG_INVALID", setting, what)
     }
 
     /// Whether `interval` has passed since the source was last read; if so, counts as reading it now.
@@ -404,6 +412,12 @@ impl KeySet {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// That neither a source is named, nor can the issuer be asked for one.
+fn nowhere(setting: &str, issuer: &str) -> Error {
+    let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
+    Error::invalid("CONFIG_INVALID", setting, what)
 }
 
 /// Whether `interval` has passed since `last`, which is now if so.

@@ -387,7 +387,9 @@ impl Config {
                 return Err(invalid(field, "must be at least 10ms"));
             }
         }
-        if !self.operations.listen.is_empty() && self.operations.listen == server.listen {
+        // Port 0 is another one each time.
+        let same = self.operations.listen == server.listen && !server.listen.ends_with(":0");
+        if !self.operations.listen.is_empty() && same {
             return Err(invalid("operations.listen", "must not be server.listen; empty, it is the same port"));
         }
         Ok(())

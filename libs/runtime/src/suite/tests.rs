@@ -311,7 +311,7 @@ async fn a_clock_that_was_moved_too_far_does_not_start() {
     }
     client.get_info(as_actor(&running, "viewer", GetInfoRequest {})).await.unwrap();
     running.stop().await.unwrap();
-    std::fs::write(dir.path().join("clock"), "9223372036854000000").unwrap();
+    std::fs::write(dir.path().join("data/clock"), "9223372036854000000").unwrap();
     let error = Suite::start(config(dir.path(), toml), Vec::new()).await.unwrap_err();
     assert_eq!(error.reason(), "CLOCK_FILE_DAMAGED");
 }
