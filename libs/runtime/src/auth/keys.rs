@@ -229,12 +229,6 @@ impl KeySet {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// That neither a source is named, nor can the issuer be asked for one.
-    fn nowhere(setting: &str, issuer: &str) -> Error {
-        let what = format!("must name the key set of {issuer}, which is no https URL with a discovery document");
-        Error::invalid("CONFIG_INVALID", setting, what)
-    }
-
     /// Whether `interval` has passed since the source was last read; if so, counts as reading it now.
     pub fn may_reload(&self, interval: Duration) -> bool {
         passed(&mut self.state().tried, interval)
