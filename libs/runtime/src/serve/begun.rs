@@ -29,8 +29,7 @@ impl<S: AsyncRead + Unpin> Begun<S> {
     /// As reading fails.
     pub(super) async fn read(mut stream: S) -> io::Result<Option<Self>> {
         let (mut first, mut have) = ([0; PREFACE.len()], 0);
-        loop {
-            let Some(rest) = first.get_mut(have..).filter(|rest| !rest.is_empty()) else { break };
+        while let Some(rest) = first.get_mut(have..).filter(|rest| !rest.is_empty()) {
             let read = stream.read(rest).await?;
             if read == 0 {
                 return Ok(None);
