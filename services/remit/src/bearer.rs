@@ -14,11 +14,22 @@ pub(crate) struct Bearer(MetadataValue<Ascii>);
 /// The connection of a generated client. One type for all of them, so that each method is compiled once.
 pub(crate) type Wire = InterceptedService<Channel, Bearer>;
 
+/// The token in a text that may be one as it stands in a header, with `Bearer` in front.
+pub(crate) fn bare(text: &str) -> &str {
+    let text = text.trim();
+    match text.split_once(char::is_whitespace) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
+        _ => text,
+    }
+}
+
 impl Bearer {
+    /// Takes a token, with or without `Bearer` in front.
+    ///
     /// # Errors
     /// `InvalidArgument` (`TOKEN_INVALID`).
     pub(crate) fn new(token: &str) -> Result<Self> {
-        let value = format!("Bearer {}", token.trim()).parse::<MetadataValue<Ascii>>();
+        let value = format!("Bearer {}", bare(token)).parse::<MetadataValue<Ascii>>();
         let mut value =
             value.map_err(|_| Error::invalid("TOKEN_INVALID", "token", "has characters that no token has"))?;
         value.set_sensitive(true);
@@ -35,5 +46,19 @@ impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_as_it_stands_in_a_header_too() {
+        for text in ["a.b.c", " a.b.c\n", "Bearer a.b.c\n", "bearer  a.b.c", "BEARER\ta.b.c"] {
+            assert_eq!(bare(text), "a.b.c", "{text:?}");
+        }
+        assert_eq!(bare("Basic a.b.c"), "Basic a.b.c");
+        assert_eq!(bare("bearer.b.c"), "bearer.b.c");
     }
 }

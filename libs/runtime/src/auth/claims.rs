@@ -17,6 +17,9 @@ pub(super) struct Token<'a> {
     pub body: Value,
 }
 
+/// How many characters of what a token says are repeated to its bearer.
+const MOST_QUOTED: usize = 100;
+
 /// The header, as far as it matters.
 pub(super) struct Head {
     pub alg: String,
@@ -26,6 +29,14 @@ pub(super) struct Head {
 
 pub(super) fn malformed(what: impl Into<String>) -> Error {
     refuse("TOKEN_MALFORMED", what)
+}
+
+/// What a token says, for an answer or a log: bounded, and without what a terminal would obey or nobody would see.
+pub(super) fn quoted(said: &str) -> String {
+    match said.char_indices().nth(MOST_QUOTED) {
+        Some((end, _)) => format!("{:?}…", &said[..end]),
+        None => format!("{said:?}"),
+    }
 }
 
 impl<'a> Token<'a> {

@@ -128,10 +128,21 @@ impl Rules {
             self.kind_claim.as_ref().and_then(|path| path.find(body).map(|value| (path, value)))
         {
             let kind = serde_json::from_value(value.clone());
-            let what = || wrong(format!("the token's {path} must be human, ai or service"));
+            let what = || {
+                wrong(format!(
+                    "the token's {path} must be human, ai or service, unless kind.rules of the issuer's table tell the \
+                     kind by another claim"
+                ))
+            };
             (kind.map_err(|_| what())?, format!("{path} says so"))
         } else {
-            let kind = self.kind.ok_or_else(|| wrong("the token does not tell the kind of actor"))?;
+            let kind = self.kind.ok_or_else(|| {
+                let lacks = self.kind_claim.as_ref().map(|path| format!("it has no {path}, ")).unwrap_or_default();
+                wrong(format!(
+                    "the token does not tell the kind of actor: {lacks}no rule of kind.rules fits, and the issuer's \
+                     table has no kind.default"
+                ))
+            })?;
             (kind, "as nothing else is said".to_owned())
         };
         if !kinds.is_empty() && !kinds.contains(&kind) {
@@ -268,12 +279,14 @@ impl Rules {
 }
 
 fn fits(body: &Value, path: &ClaimPath, rule: &KindRule) -> bool {
-    if rule.equals.is_none() && rule.starts_with.is_none() && rule.ends_with.is_none() {
+    let conditions = [&rule.equals, &rule.starts_with, &rule.ends_with, &rule.contains];
+    if conditions.iter().all(|condition| condition.is_none()) {
         return path.find(body).is_some();
     }
     path.says(body, |said| {
         rule.equals.as_ref().is_none_or(|text| said == text)
             && rule.starts_with.as_ref().is_none_or(|text| said.starts_with(text))
             && rule.ends_with.as_ref().is_none_or(|text| said.ends_with(text))
+            && rule.contains.as_ref().is_none_or(|text| said.contains(text.as_str()))
     })
 }

@@ -21,6 +21,8 @@ mod trace;
 mod verify;
 
 #[cfg(test)]
+mod explain_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod provider_shapes_tests;

@@ -27,7 +27,7 @@ pub(super) struct Habits {
 }
 
 fn rule(claim: &str, kind: ActorKind) -> KindRule {
-    KindRule { claim: claim.to_owned(), equals: None, starts_with: None, ends_with: None, kind }
+    KindRule { claim: claim.to_owned(), equals: None, starts_with: None, ends_with: None, contains: None, kind }
 }
 
 fn equals(claim: &str, what: &str, kind: ActorKind) -> KindRule {
@@ -36,6 +36,10 @@ fn equals(claim: &str, what: &str, kind: ActorKind) -> KindRule {
 
 fn ends_with(claim: &str, what: &str, kind: ActorKind) -> KindRule {
     KindRule { ends_with: Some(what.to_owned()), ..rule(claim, kind) }
+}
+
+fn contains(claim: &str, what: &str, kind: ActorKind) -> KindRule {
+    KindRule { contains: Some(what.to_owned()), ..rule(claim, kind) }
 }
 
 impl Habits {
@@ -114,10 +118,11 @@ impl Habits {
         own.kind_rules.extend([
             equals("gty", "client-credentials", ActorKind::Service),
             ends_with("sub", "@clients", ActorKind::Service),
+            contains("sub", "|", ActorKind::Human),
         ]);
         Self {
             access_token_claims: &["azp", "client_id"],
-            kind: Some(ActorKind::Human),
+            kind: Some(ActorKind::Service),
             roles: vec!["permissions".to_owned()],
             ..own
         }

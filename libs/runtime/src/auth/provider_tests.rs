@@ -46,6 +46,16 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
             without(auth0_program(), &["gty"]),
             ("1:my2clientid@clients", Service, &["platform"], &[], None),
         ),
+        (
+            "one whose sub says nothing",
+            with(without(auth0(), &["https://remit.example/role_groups"]), "sub", json!("somebody")),
+            ("1:somebody", Service, &["operator"], &[], None),
+        ),
+        (
+            "one with a bar in its client id",
+            with(without(auth0_program(), &["gty"]), "sub", json!("a|b@clients")),
+            ("1:a|b@clients", Service, &["platform"], &[], None),
+        ),
         ("a person of Entra ID", entra(), (&ann_of_entra, Human, &["operator", "member"], &["legal"], None)),
         (
             "a verified domain",
@@ -284,6 +294,26 @@ fn a_table_that_cannot_hold_stops_the_start_and_names_the_remedy() {
             plain("https://a", "[\"a\"]", "grants.role_groups = []\ngroups.values.x = { role_groups = [\"legal\"] }"),
             "auth.issuers[0].groups.values: legal is not among grants.role_groups",
         ),
+        (
+            plain("https://a", "[\"a\"]", "groups.values.x = {}"),
+            "auth.issuers[0].groups.values: means nothing while groups.claims",
+        ),
+        (
+            plain("https://a", "[\"a\"]", "preset = \"google\"\nroles.values.x = [\"viewer\"]"),
+            "auth.issuers[0].roles.values: means nothing while roles.claims",
+        ),
+        (
+            plain("https://a", "[\"a\"]", "preset = \"auth0\"\nrole_groups.values.x = [\"y\"]"),
+            "auth.issuers[0].role_groups.values: means nothing while role_groups.claims",
+        ),
+        (
+            plain("https://a", "[\"a\"]", "preset = \"okta\"\ntenant.values.x = \"a\""),
+            "auth.issuers[0].tenant.values: means nothing while tenant.claim",
+        ),
+        (
+            plain("https://a", "[\"a\"]", "preset = \"auth0\"\ntenant.required = true"),
+            "auth.issuers[0].tenant.required: means nothing while tenant.claim",
+        ),
         (plain("https://a", "[\"a\"]", "roles.claims = [\"/a~\"]"), "auth.issuers[0].roles.claims: \"/a~\" must be"),
         (plain("https://a", "[\"a\"]", "subject.claims = []"), "auth.issuers[0].subject.claims: must name"),
         (plain("https://a", "[\"a\"]", "algorithms = [\"HS256\"]"), "auth.issuers[0].algorithms: may hold only"),
@@ -394,34 +424,6 @@ async fn one_token_is_shown_and_not_a_longer_one_than_may_be() {
 }
 
 #[tokio::test]
-async fn an_explanation_goes_on_where_a_call_would_end_and_never_passes_for_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let tables = plain("https://a", "[\"acme\"]", "");
-    let config = config(dir.path(), &tables).unwrap();
-    let auth = Authenticator::to_explain(&config, false).await.unwrap();
-    assert!(!dir.path().join("services.key").exists(), "explaining makes nothing");
-    let old = sign(&claims("https://a", |c| {
-        (c["iat"], c["nbf"], c["exp"]) = (json!(now() - 900), json!(now() - 900), json!(now() - 600));
-        c["aud"] = json!("another");
-    }));
-    let explained = auth.explain(&old, false).await;
-    assert_eq!(explained.outcome.unwrap_err().reason(), "TOKEN_EXPIRED");
-    let refused: Vec<_> = explained.steps.iter().filter_map(|step| step.refused).collect();
-    assert_eq!(refused, ["TOKEN_EXPIRED", "TOKEN_AUDIENCE"]);
-    let roles = explained.steps.iter().find(|step| step.name == "roles").unwrap();
-    assert!(roles.text.starts_with("viewer"), "{}", roles.text);
-
-    // Without keys only an explanation that was asked for it goes on, and says what it is worth.
-    std::fs::remove_file(dir.path().join("keys.json")).unwrap();
-    let auth = Authenticator::to_explain(&config, true).await.unwrap();
-    let good = sign(&claims("https://a", |_| {}));
-    let explained = auth.explain(&good, true).await;
-    assert!(explained.unsigned && explained.outcome.is_ok());
-    assert_eq!(auth.explain(&good, false).await.outcome.unwrap_err().reason(), "JWKS_UNAVAILABLE");
-    assert_eq!(auth.verify(Some(&format!("Bearer {good}"))).await.unwrap_err().reason(), "JWKS_UNAVAILABLE");
-}
-
-#[tokio::test]
 async fn keys_are_where_the_discovery_document_says() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let here = format!("http://{}", listener.local_addr().unwrap());
@@ -458,5 +460,5 @@ fn the_worked_configurations_are_taken() {
         assert!(taken.is_ok(), "{}:\n{block}", taken.unwrap_err());
         count += 1;
     }
-    assert_eq!(count, 6, "the settings, and a configuration for each provider");
+    assert_eq!(count, 7, "the settings, and a configuration for each provider");
 }

@@ -264,7 +264,31 @@ impl Rules {
             audiences,
         };
         rules.check_worth(place)?;
+        rules.check_claims(place)?;
         Ok(rules)
+    }
+
+    /// What says what the words of claims are worth, while no claim is named, would be silently dead.
+    fn check_claims(&self, place: &Place) -> Result<()> {
+        let valued = |words: &Words| words.values.as_ref().is_some_and(|values| !values.is_empty());
+        let required = self.tenant_required && self.tenant.is_none();
+        for (key, claims, dead) in [
+            ("groups.values", "groups.claims", self.groups.is_empty() && !self.worth.is_empty()),
+            ("roles.values", "roles.claims", self.roles.claims.is_empty() && valued(&self.roles)),
+            (
+                "role_groups.values",
+                "role_groups.claims",
+                self.role_groups.claims.is_empty() && valued(&self.role_groups),
+            ),
+            ("tenant.values", "tenant.claim", self.tenant.is_none() && !self.tenant_values.is_empty()),
+            ("tenant.required", "tenant.claim", required),
+        ] {
+            if dead {
+                let what = format!("means nothing while {claims} names no claim, and the preset, if any, has none");
+                return place.refuse(key, what);
+            }
+        }
+        Ok(())
     }
 
     /// Whatever the tables lead to must exist and be within what the issuer may grant: a slip would be found by whoever

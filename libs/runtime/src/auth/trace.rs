@@ -11,6 +11,8 @@ pub struct Step {
     pub text: String,
     /// The reason code, if it was refused.
     pub refused: Option<&'static str>,
+    /// Whether it may be believed: nothing that comes after a signature that was left aside or found wrong.
+    pub proved: bool,
 }
 
 /// An examination under way.
@@ -21,6 +23,7 @@ pub(super) struct Exam {
     steps: Vec<Step>,
     first: Option<Error>,
     unsigned: bool,
+    doubts: bool,
 }
 
 impl Exam {
@@ -43,7 +46,13 @@ impl Exam {
     /// Says that the signature was left aside.
     pub fn skip_signature(&mut self, why: String) {
         self.unsigned = true;
+        self.doubt();
         self.note("signature", || why);
+    }
+
+    /// Says that what follows is only what the token says, as nothing proves it.
+    pub fn doubt(&mut self) {
+        self.doubts = true;
     }
 
     /// Whether the signature was left aside.
@@ -54,7 +63,14 @@ impl Exam {
     /// Notes what a step found.
     pub fn note(&mut self, name: &'static str, text: impl FnOnce() -> String) {
         if self.explains {
-            self.steps.push(Step { name, text: text(), refused: None });
+            self.steps.push(Step { name, text: text(), refused: None, proved: !self.doubts });
+        }
+    }
+
+    /// Adds to the last step what only those may read who have the configuration before them.
+    pub fn add(&mut self, text: impl FnOnce() -> String) {
+        if let Some(last) = self.steps.last_mut() {
+            last.text = format!("{}; {}", last.text, text());
         }
     }
 
@@ -63,7 +79,12 @@ impl Exam {
         if !self.explains {
             return Err(error);
         }
-        self.steps.push(Step { name, text: error.message().to_owned(), refused: Some(error.reason()) });
+        let (text, refused) = (error.message().to_owned(), Some(error.reason()));
+        // One step is not both right and wrong.
+        match self.steps.iter_mut().find(|step| step.name == name && step.refused.is_none()) {
+            Some(step) => (step.text, step.refused) = (format!("{text}; {}", step.text), refused),
+            None => self.steps.push(Step { name, text, refused, proved: false }),
+        }
         self.first.get_or_insert(error);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The one way of a token from its text to an identity. Verifying and explaining walk it alike, so that they cannot
 //! disagree.
 
-use super::claims::{Head, Token, malformed};
+use super::claims::{Head, Token, malformed, quoted};
 use super::keys::{Key, KeySet};
 use super::mapping::Received;
 use super::rules::{Rules, name_of};
@@ -12,6 +12,9 @@ use super::{SERVICE_ROLE, refuse};
 use remit_core::{Actor, Kind, Result};
 use serde_json::Value;
 use std::sync::Arc;
+
+/// How many of a token's audiences are repeated to its bearer.
+const MOST_AUDIENCES: usize = 3;
 
 /// What a token becomes, step by step.
 #[derive(Debug)]
@@ -49,8 +52,14 @@ impl Authenticator {
         let token = exam.find("header", read, |token| describe(&token.head))?.ok_or_else(Exam::over)?;
         let found = self.issuer(&token.body);
         let found = exam.find("issuer", found, |(set, rules)| format!("{} (preset: {})", set.issuer, rules.preset))?;
-        let (set, rules) = found.ok_or_else(Exam::over)?;
+        let Some((set, rules)) = found else {
+            exam.add(|| format!("configured: {}", self.issuers()));
+            return Err(Exam::over());
+        };
         let key = self.signature(&token, set, rules, exam).await?;
+        if key.is_none() {
+            exam.doubt();
+        }
         self.said(&token, set, rules, key.as_deref(), exam).map_err(|error| {
             match rules.speaker(&set.issuer, &token.body) {
                 Some(speaker) if error.kind() == Kind::Unauthenticated => error.with_source(speaker),
@@ -75,7 +84,9 @@ impl Authenticator {
         {
             exam.refuse("times", error)?;
         }
-        exam.find("audience", rules.check_audience(&token.body), ToString::to_string)?;
+        if exam.find("audience", rules.check_audience(&token.body), ToString::to_string)?.is_none() {
+            exam.add(|| format!("wanted: {}", rules.audiences.join(" or ")));
+        }
         let token_id = exam.find("token id", rules.token_id.text(&token.body), |id| id.unwrap_or("none").to_owned())?;
         let claims = rules.map(&token.body, &set.kinds, exam)?;
         match (self.service(set, key, &claims), times, token_id) {
@@ -93,7 +104,18 @@ impl Authenticator {
         let issuer = body.get("iss").and_then(Value::as_str);
         let set = issuer.and_then(|issuer| self.sets.iter().find(|set| set.issuer == issuer));
         let rules = issuer.and_then(|issuer| self.rules.get(issuer));
-        set.zip(rules).ok_or_else(|| refuse("TOKEN_ISSUER", "the token's issuer is not trusted"))
+        set.zip(rules).ok_or_else(|| {
+            let what = match issuer {
+                Some(issuer) => format!("the token's issuer is not trusted: its iss is {}", quoted(issuer)),
+                None => "the token names no issuer: it has no text as iss".to_owned(),
+            };
+            refuse("TOKEN_ISSUER", what)
+        })
+    }
+
+    /// The configured issuers, for whoever may read the configuration.
+    fn issuers(&self) -> String {
+        self.sets.iter().map(|set| set.issuer.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// The key that a token is signed with; none where an explanation goes on without it.
@@ -109,7 +131,7 @@ impl Authenticator {
             return Ok(None);
         };
         if exam.may_skip_signature() && !set.is_loaded() {
-            exam.skip_signature("NOT CHECKED: the issuer's keys cannot be had offline".to_owned());
+            exam.skip_signature("not checked: the issuer's keys cannot be had offline".to_owned());
             return Ok(None);
         }
         let key = self.key(set, token.head.kid.as_deref()).await;
@@ -188,10 +210,22 @@ impl Rules {
         let named: Vec<&str> = match body.get("aud") {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(many)) => many.iter().map(|one| one.as_str().ok_or_else(wrong)).collect::<Result<_>>()?,
-            _ => return Err(wrong()),
+            None | Some(Value::Null) => {
+                let what = "the token has no aud, which must name for whom it is: let its provider put the audience in";
+                return Err(refuse("TOKEN_CLAIMS", what));
+            }
+            Some(_) => return Err(wrong()),
         };
         let own = named.iter().find(|named| self.audiences.iter().any(|own| own == *named));
-        own.map(|own| (*own).to_owned()).ok_or_else(|| refuse("TOKEN_AUDIENCE", "the token is for another audience"))
+        own.map(|own| (*own).to_owned()).ok_or_else(|| {
+            let mut said: Vec<_> = named.iter().take(MOST_AUDIENCES).map(|named| quoted(named)).collect();
+            match named.len().saturating_sub(MOST_AUDIENCES) {
+                0 if said.is_empty() => said.push("an empty list".to_owned()),
+                0 => {}
+                more => said.push(format!("{more} more")),
+            }
+            refuse("TOKEN_AUDIENCE", format!("the token is for another audience: its aud is {}", said.join(", ")))
+        })
     }
 }
 

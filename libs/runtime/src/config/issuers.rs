@@ -178,6 +178,9 @@ pub struct KindRule {
     /// What it ends with.
     #[serde(default)]
     pub ends_with: Option<String>,
+    /// What stands anywhere in it.
+    #[serde(default)]
+    pub contains: Option<String>,
     /// The kind.
     pub kind: ActorKind,
 }

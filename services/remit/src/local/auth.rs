@@ -1,6 +1,7 @@
 //! `remit auth explain`: what a token becomes, step by step, and why it is refused.
 
 use crate::args::Explain;
+use crate::bearer::bare;
 use crate::cli::print_raw;
 use remit_core::{Actor, Error, Kind, Result};
 use remit_runtime::auth::{Authenticator, Explanation, Methods};
@@ -10,6 +11,10 @@ use std::fmt::Write as _;
 /// What every reason means and what to do about it.
 const ERRORS: &str = include_str!("../../../../docs/errors.md");
 
+/// What an explanation leaves out, as it asks nobody.
+const COUNCIL: &str = "\nThis is what the token and the configuration say. What the council has said since, revocations and assigned \
+                       roles, is in `remit access list` and `remit access assignments`.\n";
+
 pub(super) async fn run(args: Explain) -> Result<()> {
     let config = args.settings.load()?;
     let token = match args.token.as_deref() {
@@ -17,12 +22,7 @@ pub(super) async fn run(args: Explain) -> Result<()> {
             .map_err(|error| Error::invalid("FILE_UNREADABLE", "token", "cannot be read").with_source(error))?,
         Some(token) => token.to_owned(),
     };
-    let token = token.trim();
-    // As it stands in a header, too.
-    let token = match token.split_once(' ') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
-        _ => token,
-    };
+    let token = bare(&token);
     if token.is_empty() {
         let what = "no token was given: name it, or put it into standard input";
         return Err(Error::new(Kind::Unauthenticated, "TOKEN_MISSING", what));
@@ -37,16 +37,21 @@ fn describe(explained: &Explanation, methods: &Methods) -> String {
     let mut text = String::new();
     for step in &explained.steps {
         let (verdict, reason) = match step.refused {
-            None => ("ok  ", String::new()),
+            None => (if step.proved { "ok  " } else { "??  " }, String::new()),
             Some(reason) => ("FAIL", format!(" ({reason})")),
         };
         let _ = writeln!(text, "  {verdict}  {:<12}  {}{reason}", step.name, visible(&step.text));
+    }
+    if explained.steps.iter().any(|step| !step.proved && step.refused.is_none()) {
+        text += "  ??    marks what the token says and nothing proves: no signature was found right\n";
     }
     match &explained.outcome {
         Err(error) => {
             let _ = writeln!(text, "\nrefused: {}: {error}", error.reason());
             if let Some(remedy) = remedy(error.reason()) {
-                let _ = writeln!(text, "{remedy}");
+                // The row of a caller, who is sent here.
+                let remedy = remedy.split_once("; `remit auth explain`").map_or(remedy, |(remedy, _)| remedy);
+                let _ = writeln!(text, "{}.", remedy.trim_end_matches('.'));
             }
         }
         Ok(identity) => {
@@ -55,6 +60,7 @@ fn describe(explained: &Explanation, methods: &Methods) -> String {
             let _ =
                 writeln!(text, "\n{what}: {} {} of the tenant {}", actor.kind.as_str(), actor.subject, identity.tenant);
             text += &permissions(methods, actor);
+            text += COUNCIL;
         }
     }
     text
@@ -129,7 +135,8 @@ mod tests {
         assert!(text.contains("accepted: human ann of the tenant acme"), "{text}");
         assert!(text.contains("left out: boss (not among [roles])"), "{text}");
         assert!(text.contains("scoring: ") && text.contains("tasks.get") && !text.contains("tasks.delete"), "{text}");
-        assert!(!text.contains("FAIL"), "{text}");
+        assert!(!text.contains("FAIL") && !text.contains("??"), "{text}");
+        assert!(text.trim_end().ends_with("`remit access list` and `remit access assignments`."), "{text}");
     }
 
     #[test]
@@ -142,8 +149,16 @@ mod tests {
         let text = explained(|config| token(config, "acme", 90_000)).await;
         assert!(text.contains("refused: TOKEN_CLAIMS: the token lives longer than 86400 seconds"), "{text}");
         assert!(text.contains("correct what the issuer puts into tokens"), "{text}");
+        assert!(!text.contains("explain"), "nobody is sent where she is: {text}");
         // The rest is there all the same.
         assert!(text.contains("ann (from sub)"), "{text}");
+        let text = explained(|config| {
+            let (good, forged) = (token(config, "acme", 600), token(config, "beta", 600));
+            format!("{}.{}", good.rsplit_once('.').unwrap().0, forged.rsplit_once('.').unwrap().1)
+        })
+        .await;
+        assert!(text.contains("FAIL  signature") && text.contains("  ??    subject"), "{text}");
+        assert!(text.contains("nothing proves"), "{text}");
         let text = explained(|_| "no-token".to_owned()).await;
         assert!(text.contains("refused: TOKEN_MALFORMED"), "{text}");
     }
