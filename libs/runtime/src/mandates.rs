@@ -47,6 +47,24 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::denied("MANDATE_INVALID", message)
 }
 
+fn key_set(config: &Config) -> Result<KeySet> {
+    let set = KeySet::set_by("mandates.jwks", ISSUER, &config.mandate_jwks(), &[])?;
+    Ok(set.bounded(config.auth.jwks_max_age.get(), config.auth.jwks_timeout.get()))
+}
+
+/// Finds that the key that signs is in a key set that was read: its mandates would count nowhere.
+fn check_published(signer: Option<&Signer>, keys: &KeySet) -> Result<()> {
+    let Some(signer) = signer.filter(|signer| keys.is_loaded() && keys.find(signer.kid()).is_none()) else {
+        return Ok(());
+    };
+    let what = format!(
+        "the key set of mandates.jwks does not have the council's key {}: publish it before the council uses it (remit \
+         keys rotate)",
+        signer.kid()
+    );
+    Err(Error::precondition("KEY_UNPUBLISHED", what))
+}
+
 impl Mandates {
     /// Opens the keys; `signs` in the process that runs the council, whose key is made if it is not there, but never in
     /// production.
@@ -65,8 +83,7 @@ impl Mandates {
             }
             (true, false) => Some(Signer::from_file(&key, ISSUER, "mandates")?),
         };
-        let keys = KeySet::set_by("mandates.jwks", ISSUER, &jwks, &[])?
-            .bounded(config.auth.jwks_max_age.get(), config.auth.jwks_timeout.get());
+        let keys = key_set(config)?;
         // The council writes the file when it first starts, which may be later than this.
         if !keys.is_file() || std::path::Path::new(&jwks).exists() {
             match keys.reload().await {
@@ -75,16 +92,25 @@ impl Mandates {
                 Ok(_) => {}
             }
         }
-        if let Some(signer) = signer.as_ref().filter(|signer| keys.is_loaded() && keys.find(signer.kid()).is_none()) {
-            let what = format!(
-                "the key set of mandates.jwks does not have the council's key {}: publish it before the council uses it \
-                 (remit keys rotate)",
-                signer.kid()
-            );
-            return Err(Error::precondition("KEY_UNPUBLISHED", what));
-        }
+        check_published(signer.as_ref(), &keys)?;
         let (refresh, lifetime) = (config.auth.jwks_refresh.get(), config.mandates.lifetime.get());
         Ok(Arc::new(Self { keys, signer, refresh, lifetime }))
+    }
+
+    /// Tries what [`Mandates::open`] would read, and makes nothing: for whoever only looks. What is made at the first start
+    /// need not be there.
+    ///
+    /// # Errors
+    /// As [`Mandates::open`], and `Unavailable` (`JWKS_UNAVAILABLE`) if the key set cannot be read.
+    pub async fn look(config: &Config, signs: bool) -> Result<()> {
+        let make = config.mandates.key.as_os_str().is_empty() && config.mode == Mode::Development;
+        let signer =
+            if signs && !make { Some(Signer::from_file(&config.mandate_key(), ISSUER, "mandates")?) } else { None };
+        let keys = key_set(config)?;
+        if !make || !keys.is_file() || std::path::Path::new(&config.mandate_jwks()).exists() {
+            keys.reload().await?;
+        }
+        check_published(signer.as_ref(), &keys)
     }
 
     /// Verifies with the key set in the file or behind the URL `jwks`, outside of any suite.
@@ -277,6 +303,12 @@ mod tests {
         keyfile::make(&path("other.key")).unwrap();
         let early = Config::from_toml(&format!("data.dir = {:?}\n{named}", dir.path())).unwrap();
         assert_eq!(Mandates::open(&early, true).await.unwrap_err().reason(), "KEY_UNPUBLISHED");
+        // A look says so too, and makes nothing.
+        assert_eq!(Mandates::look(&early, true).await.unwrap_err().reason(), "KEY_UNPUBLISHED");
+        Mandates::look(&early, false).await.unwrap();
+        let fresh = Config::from_toml(&format!("data.dir = {:?}\n", path("fresh"))).unwrap();
+        Mandates::look(&fresh, true).await.unwrap();
+        assert!(!path("fresh").exists());
         // A key of another's making counts for nothing, also where it is put into the place of the council's.
         let stranger = Signer::from_key(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]), ISSUER, "mandates").unwrap();
         let forged = stranger.sign_as(TYP, &mandate).unwrap();

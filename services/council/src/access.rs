@@ -28,6 +28,8 @@ pub(crate) struct Tokens {
     /// Those of people and programs.
     /// By name, with the most that each may grant.
     issuers: BTreeMap<String, Grants>,
+    /// What the subjects of each issuer begin with, by its name.
+    prefixes: BTreeMap<String, String>,
     roles: BTreeSet<String>,
 }
 
@@ -46,6 +48,11 @@ impl Tokens {
             leeway: auth.leeway.get(),
             suite: auth.service_issuer.clone(),
             issuers,
+            prefixes: auth
+                .issuers
+                .iter()
+                .map(|issuer| (issuer.issuer.clone(), issuer.subject_prefix.clone()))
+                .collect(),
             roles: config.roles.keys().cloned().collect(),
         }
     }
@@ -56,11 +63,23 @@ impl Tokens {
         issued.plus(self.lifetime).plus(self.leeway * 2)
     }
 
+    /// Refuses a subject that no token of the issuer has: what is said of it would never have effect.
+    fn of_issuer(&self, subject: &str, issuer: &str, field: &str) -> Result<()> {
+        let Some(prefix) = self.prefixes.get(issuer).filter(|_| !subject.is_empty()) else { return Ok(()) };
+        if subject.strip_prefix(prefix.as_str()).is_none_or(str::is_empty) {
+            let what = format!(
+                "no token of {issuer} has this subject: its subjects begin with its subject_prefix, as in {prefix}{subject}"
+            );
+            return Err(Error::invalid("SUBJECT_NOT_OF_ISSUER", field, what));
+        }
+        Ok(())
+    }
+
     /// Completes a revocation as `by` asks for it.
     ///
     /// # Errors
     /// `InvalidArgument` naming the field: `FIELD_REQUIRED`, `FIELD_NOT_ALLOWED`, `TIME_OUT_OF_RANGE`,
-    /// `SUBJECT_RESERVED`. `PermissionDenied`: `BLOCK_NEEDS_PERSON`, `SELF_BLOCK`.
+    /// `SUBJECT_RESERVED`, `SUBJECT_NOT_OF_ISSUER`. `PermissionDenied`: `BLOCK_NEEDS_PERSON`, `SELF_BLOCK`.
     pub(crate) fn revocation(&self, given: Revocation, by: &Actor, now: Timestamp) -> Result<Revocation> {
         if given.token_id.is_empty() && given.subject.is_empty() {
             let what = "must be given, or revocation.token_id";
@@ -71,6 +90,7 @@ impl Tokens {
             let what = "is the suite's own, whose tokens are not revoked: withdraw its key";
             return Err(Error::invalid("SUBJECT_RESERVED", "revocation.issuer", what));
         }
+        self.of_issuer(&given.subject, &given.issuer, "revocation.subject")?;
         let one = !given.token_id.is_empty();
         if one && given.block {
             let what = "must not be set for one token: block its subject";
@@ -117,7 +137,8 @@ impl Tokens {
     ///
     /// # Errors
     /// `InvalidArgument` naming the field: `FIELD_REQUIRED`, `FIELD_NOT_ALLOWED`, `TIME_OUT_OF_RANGE`, `ISSUER_UNKNOWN`,
-    /// `ROLE_UNKNOWN`, `ROLE_RESERVED`, `ROLE_NOT_GRANTABLE`, `SUBJECT_RESERVED`. `PermissionDenied` (`SELF_ASSIGNMENT`).
+    /// `ROLE_UNKNOWN`, `ROLE_RESERVED`, `ROLE_NOT_GRANTABLE`, `SUBJECT_RESERVED`, `SUBJECT_NOT_OF_ISSUER`.
+    /// `PermissionDenied` (`SELF_ASSIGNMENT`).
     pub(crate) fn assignment(&self, given: &RoleAssignment, by: &Actor, now: Timestamp) -> Result<()> {
         match (given.subject.is_empty(), given.email.is_empty()) {
             (true, true) => {
@@ -136,6 +157,7 @@ impl Tokens {
             let what = format!("must be an issuer of the configuration: {known}");
             return Err(Error::invalid("ISSUER_UNKNOWN", "role_assignment.issuer", what));
         };
+        self.of_issuer(&given.subject, &given.issuer, "role_assignment.subject")?;
         if given.roles.is_empty() && given.role_groups.is_empty() {
             let what = "must be given, or role_assignment.role_groups";
             return Err(Error::invalid("FIELD_REQUIRED", "role_assignment.roles", what));
@@ -296,6 +318,35 @@ mod tests {
         assert_eq!(full(9_999, 999), Ok(()));
         for (all, own) in [(10_000, 0), (1_000, 1_000)] {
             assert_eq!(full(all, own), Err(("ACCESS_FULL", true)));
+        }
+    }
+
+    #[test]
+    fn a_subject_that_the_issuer_can_never_have_is_refused() {
+        let config =
+            "[[auth.issuers]]\nissuer = \"https://idp\"\ntenants = [\"*\"]\nsubject_prefix = \"own:\"\njwks = \"k\"\n";
+        let tokens = Tokens::new(&Config::from_toml(config).unwrap());
+        let by = ann(ActorKind::Human);
+        let assigned = |subject: &str| {
+            let given = RoleAssignment {
+                subject: subject.to_owned(),
+                issuer: "https://idp".to_owned(),
+                roles: vec!["operator".to_owned()],
+                ..RoleAssignment::default()
+            };
+            tokens.assignment(&given, &by, NOW).map_err(|error| error.reason())
+        };
+        let revoked = |subject: &str, issuer: &str| {
+            let given = Revocation { issuer: issuer.to_owned(), ..of(subject) };
+            tokens.revocation(given, &by, NOW).map(drop).map_err(|error| error.reason())
+        };
+        assigned("own:carl").unwrap();
+        revoked("own:carl", "https://idp").unwrap();
+        revoked("carl", "").expect("of every issuer");
+        revoked("carl", "https://gone").expect("an issuer that is configured no more");
+        for wrong in ["carl", "own:"] {
+            assert_eq!(assigned(wrong), Err("SUBJECT_NOT_OF_ISSUER"));
+            assert_eq!(revoked(wrong, "https://idp"), Err("SUBJECT_NOT_OF_ISSUER"));
         }
     }
 

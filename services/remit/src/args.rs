@@ -252,8 +252,14 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// A token for the running suite.
-    #[arg(long, env = "REMIT_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "REMIT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// A file that holds the token, so that it does not show in the list of processes.
+    #[arg(long, value_name = "FILE", env = "REMIT_TOKEN_FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// A PEM file with the certificate authority of the running suite.
+    #[arg(long, value_name = "FILE", env = "REMIT_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `remit config …`.

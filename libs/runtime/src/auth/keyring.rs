@@ -83,11 +83,12 @@ impl Keyring {
     pub(super) fn trusted(&self, config: &Config) -> Result<KeySet> {
         let (auth, kinds) = (&config.auth, [ActorKind::Service]);
         if !auth.service_jwks.is_empty() {
-            return KeySet::set_by("auth.service_jwks", &auth.service_issuer, &auth.service_jwks, &kinds);
+            let set = KeySet::set_by("auth.service_jwks", &auth.service_issuer, &auth.service_jwks, &kinds)?;
+            return Ok(set.of_services());
         }
         if auth.service_key.as_os_str().is_empty() {
             let folder: PathBuf = config.issuer_dir().join(FOLDER);
-            return KeySet::new(&auth.service_issuer, &folder.display().to_string(), &kinds);
+            return Ok(KeySet::new(&auth.service_issuer, &folder.display().to_string(), &kinds)?.of_services());
         }
         KeySet::fixed(&auth.service_issuer, &self.jwks(), &kinds)
     }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use remit_core::{ActorKind, Error, Kind, Result};
+use remit_core::{ActorKind, Error, Kind, Result, SERVICES};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +65,8 @@ pub(crate) struct KeySet {
     held: ArcSwap<Held>,
     version: AtomicU64,
     state: Mutex<State>,
+    /// Whether its keys must say which of the suite's services they speak for.
+    of_services: bool,
     /// One reading at a time: an older one must not overwrite a newer.
     reading: tokio::sync::Mutex<()>,
     places: Semaphore,
@@ -144,6 +146,7 @@ impl KeySet {
             patience: FETCH_TIMEOUT,
             held: ArcSwap::default(),
             version: AtomicU64::new(0),
+            of_services: false,
             state: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             places: Semaphore::new(MOST_WAITING),
@@ -161,6 +164,11 @@ impl KeySet {
     pub fn with_algorithms(mut self, algorithms: &[Algorithm]) -> Self {
         algorithms.clone_into(&mut self.algorithms);
         self
+    }
+
+    /// The same as the suite's own set, of whose keys those without a service of the suite speak for nobody.
+    pub fn of_services(self) -> Self {
+        Self { of_services: true, ..self }
     }
 
     /// An issuer whose keys are `set`, a JWK set, as long as the process runs.
@@ -377,6 +385,16 @@ impl KeySet {
         let (keys, skipped) = parsed.finish();
         for why in &skipped {
             tracing::warn!(issuer = self.issuer, from = self.source_name(), "a key is passed over: {why}");
+        }
+        let speaks = |key: &Key| key.service.as_deref().is_some_and(|service| SERVICES.contains(&service));
+        for (kid, _) in keys.iter().filter(|(_, key)| self.of_services && !speaks(key)) {
+            let from = self.source_name();
+            tracing::warn!(
+                from,
+                kid,
+                "a key names no service of the suite, so it speaks for nobody: add it again with \
+                 remit keys rotate SET --next FILE --service SERVICE"
+            );
         }
         if !skipped.is_empty() {
             let count = u64::try_from(skipped.len()).unwrap_or(u64::MAX);

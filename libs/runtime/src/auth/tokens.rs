@@ -113,14 +113,35 @@ impl Authenticator {
         Ok((Arc::new(verifier), Signers { services: Arc::new(services), development }))
     }
 
-    /// Reads the key sets of the configured issuers, and makes nothing: for whoever only looks.
+    /// Tries the key set of each configured issuer, and the suite's own unless it is made at the first start, and says of
+    /// each what is wrong with it. Makes nothing: for whoever only looks.
     ///
     /// # Errors
-    /// As [`Authenticator::open`].
-    pub async fn look(config: &Config) -> Result<()> {
-        let issuers = config.auth.issuers.iter();
-        let sets = issuers.map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds));
-        Self::with_sets(config, sets.collect::<Result<_>>()?)?.load().await
+    /// As [`Authenticator::open`] for what is wrong with the configuration itself. Of a set: `JWKS_UNAVAILABLE`,
+    /// `JWKS_INVALID`, `DISCOVERY_INVALID`; `KEY_UNPUBLISHED` of the suite's own.
+    pub async fn look(config: &Config) -> Result<Vec<(String, Result<()>)>> {
+        let auth = &config.auth;
+        let issuers = auth.issuers.iter();
+        let mut sets = issuers
+            .map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds))
+            .collect::<Result<Vec<_>>>()?;
+        let made = auth.development && auth.service_key.as_os_str().is_empty();
+        let services = if made { Keyring::default() } else { Keyring::open(config, &config.services())? };
+        if !made || !auth.service_jwks.is_empty() {
+            sets.push(services.trusted(config)?);
+        }
+        let verifier = Self::with_sets(config, sets)?;
+        let read = futures::future::join_all(verifier.sets.iter().map(|set| set.reload())).await;
+        let judged = verifier.sets.iter().zip(read).map(|(set, read)| {
+            let judged = match read {
+                Err(error) => Err(error),
+                Ok(_) if set.is_empty() => Err(set.unusable()),
+                Ok(_) if set.issuer == verifier.suite => services.check_published(set),
+                Ok(_) => Ok(()),
+            };
+            (set.issuer.clone(), judged)
+        });
+        Ok(judged.collect())
     }
 
     fn with_sets(config: &Config, sets: Vec<KeySet>) -> Result<Self> {

@@ -1,9 +1,9 @@
 //! `remit access`: which tokens no longer count, and which roles people have inside Remit.
 
 use super::Group;
-use super::connect::{Session, text};
+use super::connect::{Session, answer, text};
 use super::list::{ListArgs, Page};
-use super::output::Column;
+use super::output::{Column, json};
 use super::values::{named, time};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -203,8 +203,10 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 .await
         }
         Command::Lift { name, reason } => {
-            let request = DeleteRevocationRequest { name: named("revocations", &name), reason, request_id };
-            session.show(client.delete_revocation(request).await)
+            let name = named("revocations", &name);
+            let request = DeleteRevocationRequest { name: name.clone(), reason, request_id };
+            let lifted = answer(client.delete_revocation(request).await)?;
+            session.out.text(&format!("lifted {name}"), || json(&lifted))
         }
         Command::Assign(assign) => {
             let role_assignment_id = assign.id.clone().unwrap_or_else(|| request_id.clone());
@@ -227,8 +229,9 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         }
         Command::Unassign { name } => {
             let name = named("roleAssignments", &name);
-            let request = DeleteRoleAssignmentRequest { name, etag: String::new(), request_id };
-            session.show(client.delete_role_assignment(request).await)
+            let request = DeleteRoleAssignmentRequest { name: name.clone(), etag: String::new(), request_id };
+            let taken = answer(client.delete_role_assignment(request).await)?;
+            session.out.text(&format!("took back {name}"), || json(&taken))
         }
     }
 }

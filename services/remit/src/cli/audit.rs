@@ -6,11 +6,12 @@ use super::connect::{Session, answer, refused};
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, moved};
 use super::target::{self, Target};
+use crate::bearer::Wire;
 use clap::{Args, Subcommand};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
-    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, SearchOrder, SearchRequest,
-    VerifyLogRequest, VerifyLogResponse,
+    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, RewrapSubjectKeysRequest,
+    SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
 };
 use remit_audit::keys::signing_key;
 use remit_audit::witness::Witness as WitnessMemory;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Seal the keys of the tenant's personal data with the current master key, after it was changed, until none is under
+    /// an older one; docs/keys.md says when.
+    Rewrap,
     /// Remember the newest checkpoint and cosign only what extends it.
     Witness(Witness),
     /// Have the server recompute its log from its entries; with --local, do it here on the stored database.
@@ -151,6 +155,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             let request = EraseSubjectRequest { subject, reason, request_id: session.request_id() };
             session.show(client.erase_subject(request).await)
         }
+        Command::Rewrap => rewrap(session, &mut client).await,
         Command::Witness(arguments) => witness(session, &arguments).await,
         Command::Fsck(arguments) => {
             let since_checkpoint = arguments.since()?;
@@ -213,6 +218,21 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
     let path = path.display();
     let text = format!("wrote entries {} to {} to {path}", arguments.start, last);
     session.out.text(&text, || Ok(serde_json::json!({"path": path.to_string(), "start": arguments.start, "end": last})))
+}
+
+async fn rewrap(session: &Session, client: &mut AuditServiceClient<Wire>) -> Result<()> {
+    let mut rewrapped = 0;
+    for step in 0.. {
+        let request_id = format!("{}-{step}", session.request_id());
+        let mut done = answer(client.rewrap_subject_keys(RewrapSubjectKeysRequest { request_id }).await)?;
+        rewrapped += done.rewrapped_count;
+        // What none of these calls can rewrap is not asked for again.
+        if done.remaining_count == 0 || done.rewrapped_count == 0 {
+            done.rewrapped_count = rewrapped;
+            return session.out.show(&done);
+        }
+    }
+    Ok(())
 }
 
 async fn witness(session: &Session, arguments: &Witness) -> Result<()> {

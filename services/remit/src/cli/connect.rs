@@ -4,7 +4,7 @@ use super::output::{Column, Output};
 use crate::bearer::{Bearer, Wire};
 use clap::Args;
 use prost::{Message, Name};
-use remit_core::{Error, Kind, Result};
+use remit_core::{Error, Kind, Result, SERVICES};
 use remit_runtime::foreign;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(super) struct Session {
 impl Session {
     /// Connects.
     pub(super) async fn open(connection: &Connection) -> Result<Self> {
-        let bearer = token(connection)?;
+        let bearer = bearer(connection.token.as_deref(), connection.token_file.as_deref())?;
         let channel = channel(connection).await?;
         let request_id =
             connection.request_id.clone().unwrap_or_else(|| format!("cli-{:032x}", rand::random::<u128>()));
@@ -77,34 +77,46 @@ impl Session {
     }
 }
 
-fn token(connection: &Connection) -> Result<Bearer> {
-    match (&connection.token, &connection.token_file) {
+/// The caller's token, given or in a file.
+///
+/// # Errors
+/// `Unauthenticated` (`TOKEN_MISSING`) if there is none; `InvalidArgument`: `TOKEN_INVALID`, `FILE_UNREADABLE`.
+pub(crate) fn bearer(token: Option<&str>, file: Option<&Path>) -> Result<Bearer> {
+    match (token, file) {
         (Some(token), _) => Bearer::new(token),
         (None, Some(path)) => Bearer::new(&text(path)?),
         (None, None) => Err(Error::new(
             Kind::Unauthenticated,
             "TOKEN_MISSING",
-            "no token: set REMIT_TOKEN, or give --token or --token-file (remit token issues one for development)",
+            "no token: set REMIT_TOKEN, or give --token or --token-file; get it from the identity provider, or from \
+             remit token where the server has the development issuer",
         )),
     }
 }
 
-async fn channel(connection: &Connection) -> Result<Channel> {
+/// The way to `server`, with TLS where its URL says so.
+///
+/// # Errors
+/// `InvalidArgument`: `URL_INVALID`, `FILE_UNREADABLE` for the certificate authority.
+pub(crate) fn endpoint(server: &str, ca_file: Option<&Path>) -> Result<Endpoint> {
     let invalid = |why: String| Error::invalid("URL_INVALID", "server", why);
-    let server = &connection.server;
     if !server.starts_with("http://") && !server.starts_with("https://") {
         return Err(invalid(format!("{server} must start with http:// or https://")));
     }
-    let mut endpoint = Endpoint::from_shared(server.clone()).map_err(|error| invalid(error.to_string()))?;
+    let mut endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| invalid(error.to_string()))?;
     if server.starts_with("https://") {
         let mut tls = ClientTlsConfig::new().with_enabled_roots();
-        if let Some(path) = &connection.ca_file {
+        if let Some(path) = ca_file {
             tls = tls.ca_certificate(tonic::transport::Certificate::from_pem(text(path)?));
         }
         endpoint = endpoint.tls_config(tls).map_err(|error| invalid(error.to_string()))?;
     }
-    let endpoint = endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(5));
-    endpoint.connect().await.map_err(|error| {
+    Ok(endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(5)))
+}
+
+async fn channel(connection: &Connection) -> Result<Channel> {
+    let server = &connection.server;
+    endpoint(server, connection.ca_file.as_deref())?.connect().await.map_err(|error| {
         let text = format!("cannot reach {server}: start it with remit serve, or name another with --server");
         Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", text).with_source(error)
     })
@@ -161,19 +173,29 @@ pub(super) fn answer<T>(given: Result<Response<T>, Status>) -> Result<T> {
 pub(crate) fn refused(status: Status) -> Error {
     match status.code() {
         Code::Unauthenticated => {
-            let hint =
-                "give another with REMIT_TOKEN, --token or --token-file (remit token issues one for development)";
-            let message = format!("{}: {hint}", status.message());
             // Between services a refused token is a defect. Here it is the caller's, and its reason counts.
             let details = status.details().to_vec().into();
-            let told = foreign(Status::with_details(Code::PermissionDenied, message, details));
+            let told = foreign(Status::with_details(Code::PermissionDenied, status.message(), details));
             let reason = if told.reason() == "PEER_FAILED" { "UNAUTHENTICATED" } else { told.reason() };
-            Error::new(Kind::Unauthenticated, reason, told.message())
+            let hint = match reason {
+                // Another token of a blocked subject is refused too.
+                "TOKEN_REVOKED" => "an administrator sees why with remit access list, and who may lift it",
+                _ => {
+                    "give another with REMIT_TOKEN, --token or --token-file; remit auth explain shows how this one is \
+                     understood, and remit token makes one where the server has the development issuer"
+                }
+            };
+            Error::new(Kind::Unauthenticated, reason, format!("{}: {hint}", told.message()))
         }
-        Code::Unimplemented => Error::precondition(
-            "SERVICE_NOT_SERVED",
-            "this server does not run the service: name another with --server",
-        ),
+        Code::Unimplemented => {
+            let what = match service_in(status.message()) {
+                Some(service) => format!(
+                    "this server does not run the service {service}: name one that does with --server or REMIT_SERVER"
+                ),
+                None => "this server does not run the service: name another with --server".to_owned(),
+            };
+            Error::precondition("SERVICE_NOT_SERVED", what)
+        }
         _ => {
             let told = foreign(status);
             // Without the status as its cause, which would say the same again.
@@ -183,9 +205,28 @@ pub(crate) fn refused(status: Status) -> Error {
     }
 }
 
+/// The service of the suite whose method a text names: `council` in `/remit.council.v1.AccessService/…`.
+fn service_in(text: &str) -> Option<&'static str> {
+    let package = text.split_once("/remit.")?.1.split('.').next()?;
+    SERVICES.into_iter().find(|service| *service == package)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_does_not_run_is_named_and_a_blocked_subject_is_not_sent_for_another_token() {
+        let missing = Status::unimplemented("there is no method /remit.council.v1.AccessService/ListRevocations");
+        let error = refused(missing);
+        assert_eq!(error.reason(), "SERVICE_NOT_SERVED");
+        assert!(error.message().contains("the service council"), "{error}");
+        assert_eq!(refused(Status::unimplemented("no")).reason(), "SERVICE_NOT_SERVED");
+        let revoked = Error::new(Kind::Unauthenticated, "TOKEN_REVOKED", "the token was revoked by revocations/r");
+        let error = refused(remit_runtime::to_status(revoked));
+        assert_eq!(error.reason(), "TOKEN_REVOKED");
+        assert!(!error.message().contains("give another") && error.message().contains("access list"), "{error}");
+    }
 
     #[test]
     fn a_refused_token_is_named_by_its_reason_and_what_to_do() {

@@ -24,7 +24,7 @@ mod task;
 mod values;
 mod words;
 
-pub(crate) use connect::{Connection, refused, text, unreadable};
+pub(crate) use connect::{Connection, bearer, endpoint, refused, text, unreadable};
 pub(crate) use output::print_raw;
 
 use clap::{Args, Subcommand};

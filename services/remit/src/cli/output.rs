@@ -30,6 +30,16 @@ pub(super) fn json<M: Message + Name>(message: &M) -> Result<Value> {
     remit_api::json(message).ok_or_else(|| Error::internal(format!("{} has no JSON form", M::full_name())))
 }
 
+/// A time as people read it, to whole seconds; other text as it is.
+pub(super) fn whole_seconds(text: &str) -> String {
+    match text.split_once('.') {
+        Some((whole, rest)) if whole.len() == 19 && rest.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok() => {
+            format!("{whole}Z")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 fn print(text: &str) -> Result<()> {
     print_raw(format!("{text}\n").as_bytes())
 }
@@ -74,7 +84,7 @@ fn told(text: &str) -> String {
 fn cell(value: Option<&Value>, prefix: &str) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => told(&safe(text.strip_prefix(prefix).unwrap_or(text))),
+        Some(Value::String(text)) => told(&whole_seconds(&safe(text.strip_prefix(prefix).unwrap_or(text)))),
         Some(Value::Number(number)) => match number.as_f64() {
             Some(float) if number.is_f64() && float.fract() != 0.0 => format!("{float:.4}"),
             _ => number.to_string(),
@@ -91,15 +101,37 @@ fn cell(value: Option<&Value>, prefix: &str) -> String {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    // Nothing is broken to fit: half of an id or of a time can neither be read nor copied.
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
+}
+
+/// Rows as a table; as a block of lines each where the table does not fit into `width`.
+fn arranged(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let mut whole = table();
+    whole.set_header(headings);
+    for row in rows {
+        whole.add_row(row);
+    }
+    let text = whole.trim_fmt();
+    let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    if width.is_none_or(|width| widest <= usize::from(width)) {
+        return text;
+    }
+    let block = |row: &Vec<String>| {
+        let mut block = table();
+        for (heading, cell) in headings.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+            block.add_row([*heading, cell.as_str()]);
+        }
+        block.trim_fmt()
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n\n")
 }
 
 impl Output {
     /// Shows a list of messages.
     pub(super) fn list<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
-        let values = items.iter().map(json).collect::<Result<Vec<_>>>()?;
-        self.values(values, columns)
+        self.values(items.iter().map(json).collect::<Result<Vec<_>>>()?, columns)
     }
 
     /// Shows a list of messages, to people in `words`.
@@ -127,12 +159,12 @@ impl Output {
             self.note("nothing found");
             return Ok(());
         }
-        let mut table = table();
-        table.set_header(columns.iter().map(|(heading, _, _)| *heading));
-        for value in &values {
-            table.add_row(columns.iter().map(|(_, path, prefix)| cell(at(value, path), prefix)));
-        }
-        print(&table.to_string())
+        let headings: Vec<_> = columns.iter().map(|(heading, _, _)| *heading).collect();
+        let row = |value: &Value| -> Vec<String> {
+            columns.iter().map(|(_, path, prefix)| cell(at(value, path), prefix)).collect()
+        };
+        let rows: Vec<_> = values.iter().map(row).collect();
+        print(&arranged(&headings, &rows, table().width()))
     }
 
     /// Shows one message with all its fields.
@@ -151,7 +183,7 @@ impl Output {
                 table.add_row([name.clone(), cell(Some(value), "")]);
             }
         }
-        print(&table.to_string())
+        print(&table.trim_fmt())
     }
 
     /// Shows lines of text to people; programs get `value`.
@@ -193,6 +225,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_does_not_fit_is_shown_line_by_line_and_never_broken() {
+        let id = "revocation-0123456789-0123456789-0123456789";
+        let rows =
+            [vec![id.to_owned(), "2026-11-28T01:26:38Z".to_owned(), String::new(), "in a repository".to_owned()]];
+        let headings = ["REVOCATION", "OVER", "BY", "REASON"];
+        let wide = arranged(&headings, &rows, None);
+        let filled = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
+        assert_eq!(filled(&wide), 2, "{wide}");
+        assert_eq!(arranged(&headings, &rows, Some(200)), wide);
+        let narrow = arranged(&headings, &rows, Some(80));
+        assert_eq!(filled(&narrow), 3, "{narrow}");
+        assert!(narrow.contains(id) && narrow.contains("2026-11-28T01:26:38Z") && !narrow.contains("BY"), "{narrow}");
+    }
+
+    #[test]
     fn cells_are_short_and_cannot_move_the_cursor() {
         let value =
             serde_json::json!({"a": {"b": "STATE_OPEN"}, "n": 0.123456, "i": 3, "l": ["x", "y"], "e": "\u{1b}[31mred"});
@@ -202,6 +249,9 @@ mod tests {
         assert_eq!(cell(at(&value, "l"), ""), "x\ny");
         assert_eq!(cell(at(&value, "missing.path"), ""), "");
         assert!(!cell(at(&value, "e"), "").contains('\u{1b}'));
+        let time = serde_json::json!("2026-11-28T01:26:38.123456Z");
+        assert_eq!(cell(Some(&time), ""), "2026-11-28T01:26:38Z");
+        assert_eq!(whole_seconds("0123456789abcdefghi.Z"), "0123456789abcdefghi.Z");
         let token = serde_json::json!({"mandates": [{"nonce": "n:1:0", "token": format!("eyJhbGciOi.{}.sig", "x".repeat(900))}]});
         let shown = cell(Some(&token), "");
         assert!(shown.contains("n:1:0") && shown.contains("eyJhbGciOi.x…") && shown.len() < 120, "{shown}");

@@ -1,5 +1,6 @@
 //! What is nested in an answer, in the words of a table. JSON output stays as it is.
 
+use super::output::whole_seconds;
 use serde_json::Value;
 
 /// How many seconds the units of a span have, the greatest first.
@@ -100,7 +101,7 @@ pub(super) fn hold(mut hold: Value) -> Value {
     let until = text(hold.get("bypassExpireTime")).to_owned();
     if state.starts_with("BYPASSED") && !until.is_empty() {
         state.push_str("\nuntil ");
-        state.push_str(&until);
+        state.push_str(&whole_seconds(&until));
     }
     if let Some(fields) = hold.as_object_mut() {
         fields.insert("stops".to_owned(), stops.into());

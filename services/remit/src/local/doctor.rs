@@ -3,7 +3,7 @@
 use super::services;
 use crate::args::Doctor;
 use crate::bearer::Bearer;
-use crate::cli::{print_raw, refused};
+use crate::cli::{bearer, endpoint, print_raw, refused};
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
 use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
@@ -11,12 +11,12 @@ use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
 use remit_runtime::auth::Authenticator;
 use remit_runtime::config::Mode;
-use remit_runtime::{Config, production};
+use remit_runtime::{Config, Mandates, production};
 use remit_store::{Db, Options, private};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// Collects findings, so that one run tells all of them.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Findings {
 pub(super) async fn run(args: Doctor) -> Result<()> {
     let mut findings = Findings::default();
     match &args.server {
-        Some(server) => look_at_server(server, args.token.as_deref(), &mut findings).await,
+        Some(server) => look_at_server(server, &args, &mut findings).await,
         None => match args.settings.load() {
             Ok(config) => look_at_config(&config, &mut findings).await,
             Err(error) => findings.bad("configuration", &error),
@@ -96,18 +96,7 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
              and say so by server.tls_terminated_by_proxy",
         );
     }
-    if config.auth.issuers.is_empty() {
-        findings.good("auth: the development issuer's key is made at the first start");
-    } else {
-        // A start would make the keys of the services; a look must not, least of all as another user.
-        let made = config.auth.development && config.auth.service_key.as_os_str().is_empty();
-        let looked =
-            if made { Authenticator::look(config).await } else { Authenticator::open(config).await.map(|_| ()) };
-        match looked {
-            Ok(()) => findings.good("auth: every key set can be read"),
-            Err(error) => findings.bad("auth", &error),
-        }
-    }
+    look_at_keys(config, findings).await;
     look_at_port(config, findings);
     for service in services() {
         let named = &config.server.only;
@@ -140,6 +129,43 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// Tries every key set, also those behind URLs, without which a start only warns.
+async fn look_at_keys(config: &Config, findings: &mut Findings) {
+    if config.auth.issuers.is_empty() {
+        findings.good("auth: the development issuer's key is made at the first start");
+    }
+    match Authenticator::look(config).await {
+        Ok(sets) => {
+            for (issuer, judged) in sets {
+                let what = format!("auth: the keys of {issuer}");
+                match judged {
+                    Ok(()) => findings.good(&format!("{what} can be read")),
+                    Err(error) => findings.bad(&what, &with_remedy(error)),
+                }
+            }
+        }
+        Err(error) => findings.bad("auth", &error),
+    }
+    match Mandates::look(config, config.services().contains(&"council")).await {
+        Ok(()) => findings.good("mandates: the council's keys can be read, or are made at the first start"),
+        Err(error) => findings.bad("mandates", &with_remedy(error)),
+    }
+}
+
+/// What to do about a key set that cannot be read, where its error does not say it.
+fn with_remedy(error: Error) -> Error {
+    let remedy = match error.reason() {
+        "JWKS_UNAVAILABLE" => {
+            "make it reachable from here within auth.jwks_timeout, or correct where the configuration looks for it (jwks; \
+             without one, the discovery document of issuer)"
+        }
+        "JWKS_INVALID" => "name the address or the file of a JWK set as jwks, and see it with remit keys show",
+        "DISCOVERY_INVALID" => "correct issuer, or name the key set itself as jwks",
+        _ => return error,
+    };
+    Error::new(error.kind(), error.reason(), format!("{}: {remedy}", error.message()))
+}
+
 fn look_at_port(config: &Config, findings: &mut Findings) {
     match std::net::TcpListener::bind(&config.server.listen) {
         Ok(_) => findings.good(&format!("server: {} is free", config.server.listen)),
@@ -150,24 +176,25 @@ fn look_at_port(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn look_at_server(url: &str, token: Option<&str>, findings: &mut Findings) {
-    let endpoint = match Endpoint::from_shared(url.to_owned()) {
-        Ok(endpoint) => endpoint.connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(10)),
-        Err(e) => return findings.bad("server", &Error::invalid("URL_INVALID", "--server", e.to_string())),
+async fn look_at_server(url: &str, args: &Doctor, findings: &mut Findings) {
+    let endpoint = match endpoint(url, args.ca_file.as_deref()) {
+        Ok(endpoint) => endpoint.timeout(Duration::from_secs(10)),
+        Err(error) => return findings.bad("server", &error),
     };
     let channel = match endpoint.connect().await {
         Ok(channel) => channel,
         Err(e) => {
-            let what = format!("nothing answers gRPC at {url}; is the suite running, and on this port?");
+            let tls = if url.starts_with("https:") { ", with a certificate that --ca-file vouches for" } else { "" };
+            let what = format!("nothing answers gRPC at {url}; is the suite running, and on this port{tls}?");
             return findings.bad("server", &Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", what).with_source(e));
         }
     };
     findings.good("server: answers gRPC");
-    let Some(token) = token else {
-        return findings.warn("token: none given, so nothing more can be asked; see `remit token` and --token");
-    };
-    let bearer = match Bearer::new(token) {
+    let bearer = match bearer(args.token.as_deref(), args.token_file.as_deref()) {
         Ok(bearer) => bearer,
+        Err(error) if error.reason() == "TOKEN_MISSING" => {
+            return findings.warn("token: none given, so nothing more can be asked; see --token-file and --token");
+        }
         Err(error) => return findings.bad("token", &error),
     };
     look_at_constitution(&bearer, channel.clone(), findings).await;
@@ -236,4 +263,33 @@ async fn look_at_constitution(bearer: &Bearer, channel: Channel, findings: &Find
 fn people(constitution: &Constitution) -> usize {
     let subjects = constitution.members.iter().map(|member| member.subject.as_str());
     subjects.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn key_sets_are_tried_one_by_one_and_nothing_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("empty.json"), "{\"keys\": []}").unwrap();
+        let data = dir.path().join("data");
+        // Nothing listens on port 1.
+        let config = Config::from_toml(&format!(
+            "data.dir = {:?}\nauth.jwks_timeout = \"2s\"\n\
+             [[auth.issuers]]\nissuer = \"https://a\"\ntenants = [\"a\"]\njwks = \"http://127.0.0.1:1/keys\"\n\
+             [[auth.issuers]]\nissuer = \"https://b\"\ntenants = [\"b\"]\njwks = {:?}\n",
+            data,
+            dir.path().join("empty.json"),
+        ));
+        let config = config.unwrap();
+        let sets = Authenticator::look(&config).await.unwrap();
+        let told: Vec<_> = sets.into_iter().map(|(issuer, judged)| (issuer, judged.unwrap_err().reason())).collect();
+        assert_eq!(told, [("https://a".to_owned(), "JWKS_UNAVAILABLE"), ("https://b".to_owned(), "JWKS_INVALID")]);
+        let mut findings = Findings::default();
+        look_at_keys(&config, &mut findings).await;
+        assert_eq!(findings.bad, 2);
+        assert!(!data.exists());
+    }
 }

@@ -8,7 +8,7 @@ use remit_runtime::auth::keyfile;
 use remit_store::private;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) fn run(command: &KeysCommand) -> Result<()> {
     let told = match command {
@@ -23,16 +23,35 @@ pub(super) fn run(command: &KeysCommand) -> Result<()> {
                 None => set,
                 Some(path) => {
                     private::publish(path, &set)?;
-                    format!("wrote {} keys to {}\n", files.len(), path.display())
+                    format!("wrote {} to {}\n", count(files.len()), path.display())
                 }
             }
         }
         KeysCommand::Rotate { set, next, service } => rotate(set, next, service.as_deref())?,
         KeysCommand::Withdraw { set, kid } => withdraw(set, kid)?,
         KeysCommand::Master { file, id } => master(file, id)?,
-        KeysCommand::Show { files } => files.iter().map(|file| show(file)).collect::<Result<_>>()?,
+        KeysCommand::Show { files } => return show_all(files),
     };
     print_raw(told.as_bytes())
+}
+
+fn count(keys: usize) -> String {
+    if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") }
+}
+
+/// Shows every file that can be shown, and names the others.
+fn show_all(files: &[PathBuf]) -> Result<()> {
+    let mut first = None;
+    for file in files {
+        match show(file) {
+            Ok(told) => print_raw(told.as_bytes())?,
+            Err(error) => {
+                print_raw(format!("{}\n  cannot be shown: {error} ({})\n", file.display(), error.reason()).as_bytes())?;
+                first.get_or_insert(error);
+            }
+        }
+    }
+    first.map_or(Ok(()), Err)
 }
 
 /// The public half of a private key as a JWK.
@@ -72,6 +91,14 @@ fn has(key: &Value, member: &str, value: &str) -> bool {
 fn rotate(set: &Path, next: &Path, service: Option<&str>) -> Result<String> {
     let service = service.map(named).transpose()?;
     let mut keys = keys_of(set)?;
+    if service.is_none() && keys.iter().any(|key| key.get("service").is_some()) {
+        let what = format!(
+            "must be given: the keys of {} each speak for a service, and one without would speak for nobody; there are {}",
+            set.display(),
+            SERVICES.join(", ")
+        );
+        return Err(Error::invalid("SERVICE_MISSING", "service", what));
+    }
     if !next.exists() {
         keyfile::make(next)?;
     }
@@ -83,7 +110,7 @@ fn rotate(set: &Path, next: &Path, service: Option<&str>) -> Result<String> {
     }
     Ok(format!(
         "{} has the key {kid} of {} beside the others, {} in all. Next: publish it everywhere, wait until every process has \
-         read it (auth.jwks_refresh), sign with it, wait until nothing signed with the old key counts any more, then \
+         read it (a file after auth.jwks_min_interval, a URL after auth.jwks_refresh), sign with it, wait until nothing signed with the old key counts any more, then \
          remit keys withdraw\n",
         set.display(),
         next.display(),
@@ -107,7 +134,7 @@ fn withdraw(set: &Path, kid: &str) -> Result<String> {
         return Err(Error::precondition("KEY_LAST", what));
     }
     private::publish(set, &pretty(&json!({ "keys": keys })))?;
-    Ok(format!("{} has the key {kid} no more, {} are left\n", set.display(), keys.len()))
+    Ok(format!("{} has the key {kid} no more, left: {}\n", set.display(), count(keys.len())))
 }
 
 fn master(file: &Path, id: &str) -> Result<String> {
@@ -121,8 +148,7 @@ fn master(file: &Path, id: &str) -> Result<String> {
     } else {
         private::replace(file, &all)?;
     }
-    let next =
-        "Next: restart audit, call RewrapSubjectKeys for each tenant until nothing remains, take the old line out";
+    let next = "Next: restart audit, remit audit rewrap with a token of each tenant, take the old line out";
     Ok(format!("{} seals with {id} from the next start on. {next}\n", file.display()))
 }
 
@@ -137,9 +163,18 @@ fn show(file: &Path) -> Result<String> {
         let _ = writeln!(told, "  private key {}, public half {x}", keyfile::kid(&key));
         return Ok(told);
     }
-    let shown = keyfile::show(&bytes)?;
+    let shown = keyfile::show(&bytes).map_err(|error| {
+        Error::new(error.kind(), error.reason(), format!("{}: {}", file.display(), error.message()))
+    })?;
+    let of_services = shown.usable.iter().any(|(_, service)| service.is_some());
     for (kid, service) in shown.usable {
-        let of = service.map_or_else(String::new, |service| format!(" of {service}"));
+        let of = match service {
+            Some(service) => format!(" of {service}"),
+            None if of_services => {
+                " without a service: in auth.service_jwks it speaks for nobody (remit keys rotate --service)".to_owned()
+            }
+            None => String::new(),
+        };
         let _ = writeln!(told, "  public key {kid}{of}");
     }
     for why in shown.skipped {
@@ -190,6 +225,9 @@ mod tests {
             run(&rotate).unwrap();
             assert!(usable().contains(&of("next.key", "kpi")) && usable().len() == 3, "once, however often it is said");
         }
+        let nobodys = KeysCommand::Rotate { set: path("set.json"), next: path("nobody.key"), service: None };
+        assert_eq!(run(&nobodys).unwrap_err().reason(), "SERVICE_MISSING");
+        assert!(!path("nobody.key").exists(), "a key that is not published is not made");
         withdraw(kid("kpi.key")).unwrap();
         let mut wanted = [of("next.key", "kpi"), of("audit.key", "audit")];
         wanted.sort();
@@ -197,6 +235,16 @@ mod tests {
         let told = show(&path("set.json")).unwrap() + &show(&path("next.key")).unwrap();
         assert_eq!(told.matches(&kid("next.key")).count(), 2, "{told}");
         assert!(!told.contains("BEGIN"), "{told}");
+        std::fs::write(path("page.json"), "<html>").unwrap();
+        let error = show(&path("page.json")).unwrap_err();
+        assert_eq!(error.reason(), "JWKS_INVALID");
+        assert!(error.message().contains("page.json"), "{error}");
+        let nobody =
+            json!({"keys": [public(&path("next.key"), Some("kpi")).unwrap(), public(&path("crm.key"), None).unwrap()]});
+        std::fs::write(path("page.json"), nobody.to_string()).unwrap();
+        assert!(show(&path("page.json")).unwrap().contains("without a service"));
+        let both = KeysCommand::Show { files: vec![path("gone.json"), path("page.json")] };
+        assert_eq!(run(&both).unwrap_err().reason(), "FILE_UNREADABLE");
     }
 
     #[test]

@@ -120,7 +120,11 @@ impl Known {
             if let Item::Revocation(revocation) = item
                 && revokes(revocation, identity, now)
             {
-                let what = format!("the token was revoked by {}: a new one is needed", revocation.name);
+                let what = if revocation.block {
+                    format!("the subject of the token is blocked by {}", revocation.name)
+                } else {
+                    format!("the token was revoked by {}: a new one is needed", revocation.name)
+                };
                 return Err(Error::new(Kind::Unauthenticated, "TOKEN_REVOKED", what));
             }
         }

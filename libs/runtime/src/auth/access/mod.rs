@@ -19,7 +19,7 @@ use known::Known;
 use remit_core::{Clock as _, Error, Kind, Result, SystemClock, Tenant, Timestamp};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -69,6 +69,8 @@ struct Followed {
     /// When the council was last heard of, and the last call came: milliseconds since `begun`; nothing was heard yet
     /// where `heard` is 0.
     heard: AtomicU64,
+    /// Whether the council is there and does not let this process in.
+    refused: AtomicBool,
     used: AtomicU64,
     changes: watch::Sender<u64>,
 }
@@ -197,6 +199,7 @@ impl Followed {
             max_age,
             grants,
             heard: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             used: AtomicU64::new(0),
             changes: watch::Sender::new(0),
         }
@@ -225,11 +228,22 @@ impl Followed {
 
     /// Notes that the council is there.
     fn hear(&self) {
+        self.refused.store(false, Ordering::Release);
         self.heard.store(self.now(), Ordering::Release);
     }
 
     fn is_known(&self) -> bool {
         self.heard.load(Ordering::Acquire) > 0
+    }
+
+    /// Why it is not known whether a token was revoked: `away`, unless the council is there.
+    fn why(&self, away: &str) -> Error {
+        unknown(if self.refused.load(Ordering::Acquire) {
+            "this server is not let in by the council, which knows whether your token was revoked: its operator must see to \
+             its key, its log says why"
+        } else {
+            away
+        })
     }
 
     /// Waits for the first that is known. Who comes long after the first caller does not wait: the council is away.
@@ -248,7 +262,7 @@ impl Followed {
             }
         };
         tokio::time::timeout_at(until, known).await.map_err(|_| {
-            unknown("the council cannot be reached, which knows whether your token was revoked: wait and resend")
+            self.why("the council cannot be reached, which knows whether your token was revoked: wait and resend")
         })
     }
 
@@ -257,7 +271,7 @@ impl Followed {
         let heard = self.heard.load(Ordering::Acquire);
         if Duration::from_millis(self.now().saturating_sub(heard)) > self.max_age {
             let what = "the council has been away for too long to know whether your token was revoked: wait and resend";
-            return Err(unknown(what));
+            return Err(self.why(what));
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let identity = &token.1;

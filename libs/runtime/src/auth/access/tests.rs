@@ -192,6 +192,10 @@ async fn who_comes_first_waits_and_who_knows_nothing_for_long_refuses() {
     let refused = fresh.ready(soon()).await.unwrap_err();
     assert_eq!((refused.kind(), refused.reason()), (Kind::Unavailable, "ACCESS_UNKNOWN"));
     assert!(refused.retry_after().is_some());
+    fresh.refused.store(true, Ordering::Relaxed);
+    let shut_out = fresh.ready(soon()).await.unwrap_err();
+    assert_eq!((shut_out.kind(), shut_out.reason()), (Kind::Unavailable, "ACCESS_UNKNOWN"));
+    assert!(shut_out.message().contains("not let in by the council"), "{shut_out}");
     let waiting = tokio::spawn({
         let fresh = fresh.clone();
         async move { fresh.ready(None).await }
