@@ -94,6 +94,10 @@ pub struct Move<'a> {
     pub content_pinned: bool,
     /// Whether the version runs, and would do so for no other purposes, on no fewer conditions and the same terms.
     pub narrows: bool,
+    /// Whether a purpose is named that the version does not have, nor had when it last ran.
+    pub widens: bool,
+    /// Whether nobody knows who made the version, and no owner has taken it on.
+    pub unattributed: bool,
     /// Whether the version was ever approved.
     pub ever_approved: bool,
     /// How many of its evaluations passed that a person who did not make it stands behind.
@@ -132,7 +136,7 @@ impl Move<'_> {
     /// Decides whether the move can be asked for at all. Whether a mandate is behind it is the caller's to verify.
     ///
     /// # Errors
-    /// `FailedPrecondition`: `TRANSITION_NOT_ALLOWED` (naming the allowed states). `PermissionDenied`:
+    /// `FailedPrecondition`: `TRANSITION_NOT_ALLOWED` (naming the allowed states), `PURPOSES_WIDEN`. `PermissionDenied`:
     /// `HUMAN_OR_SERVICE_REQUIRED` if an AI system asks for anything. `InvalidArgument` (`FIELD_REQUIRED`,
     /// `FIELD_NOT_ALLOWED`) for a reason, purposes or a content digest that are missing or out of place.
     pub fn check_asked(&self) -> Result<()> {
@@ -182,6 +186,16 @@ impl Move<'_> {
                 format!("must say which content is to be {}", self.to),
             ));
         }
+        if self.to == State::Restricted && self.widens {
+            return Err(Error::precondition(
+                "PURPOSES_WIDEN",
+                format!(
+                    "{} did not have all of these purposes when it last ran, and RESTRICTED adds none: leave the new ones \
+                     out, or propose promote_model",
+                    self.version
+                ),
+            ));
+        }
         let misplaced = [("purposes", self.purposes > 0), ("conditions", self.conditions > 0), ("terms", self.terms)];
         if !self.to.may_run()
             && let Some((field, _)) = misplaced.into_iter().find(|(_, named)| *named)
@@ -194,7 +208,7 @@ impl Move<'_> {
     /// Decides whether the version may run as far as its record goes.
     ///
     /// # Errors
-    /// `FailedPrecondition`: `AI_ACT_PROHIBITED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`,
+    /// `FailedPrecondition`: `AI_ACT_PROHIBITED`, `OWNER_NOT_CONFIRMED`, `EVALUATION_REQUIRED`, `ARTIFACT_NOT_APPROVED`,
     /// `APPROVAL_CONDITION_UNMET`.
     pub fn check_evidence(&self) -> Result<()> {
         if !self.to.may_run() {
@@ -204,6 +218,16 @@ impl Move<'_> {
             return Err(Error::precondition(
                 "AI_ACT_PROHIBITED",
                 format!("{} is assessed as a prohibited practice and cannot be approved", self.version),
+            ));
+        }
+        if self.unattributed {
+            return Err(Error::precondition(
+                "OWNER_NOT_CONFIRMED",
+                format!(
+                    "{} was registered by a program that acts for nobody who is known, so that none of its evaluations \
+                     counts: let its owner confirm it by any update of it",
+                    self.version
+                ),
             ));
         }
         if self.passed_evaluations == 0 {
@@ -257,6 +281,8 @@ mod tests {
             terms: false,
             content_pinned: true,
             narrows: false,
+            widens: false,
+            unattributed: false,
             ever_approved: true,
             passed_evaluations: 1,
             prohibited: false,
@@ -311,6 +337,7 @@ mod tests {
         let cases = [
             (Move { passed_evaluations: 0, ..approve.clone() }, "EVALUATION_REQUIRED"),
             (Move { prohibited: true, ..approve.clone() }, "AI_ACT_PROHIBITED"),
+            (Move { unattributed: true, ..approve.clone() }, "OWNER_NOT_CONFIRMED"),
         ];
         for (asked, reason) in cases {
             assert_eq!(asked.check_evidence().unwrap_err().reason(), reason);
@@ -321,6 +348,15 @@ mod tests {
         let unmet = Move { unmet_artifacts: &lacking, ..approve }.check_evidence().unwrap_err();
         assert_eq!(unmet.reason(), "APPROVAL_CONDITION_UNMET");
         assert!(unmet.message().contains("artifacts/p/versions/1"));
+    }
+
+    #[test]
+    fn a_restriction_adds_no_purpose() {
+        for from in [State::Approved, State::Restricted, State::Suspended] {
+            let asked = Move { widens: true, ..ready(from, State::Restricted) };
+            assert_eq!(asked.check_asked().unwrap_err().reason(), "PURPOSES_WIDEN", "{from}");
+            assert!(Move { widens: true, ..ready(from, State::Approved) }.check_asked().is_ok(), "{from}");
+        }
     }
 
     #[test]

@@ -68,9 +68,11 @@ create table variants (
     iteration bigint not null,
     ai_rank bigint not null,
     variant_id $KEY not null,
+    ai_digest $KEY not null,
     body $BYTES not null,
     constraint variants_pk primary key (tenant_id, handoff, iteration, ai_rank, variant_id)
 );
+create index variants_by_ai_digest on variants (tenant_id, ai_digest);
 
 create table reviews (
     tenant_id $KEY not null,

@@ -13,7 +13,7 @@ use remit_api::wire::{Word as _, time};
 use remit_core::Timestamp;
 use remit_core::calendar::IsoDuration;
 use remit_core::strictness::Direction;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// What one field does to strictness.
@@ -286,8 +286,10 @@ fn checklist(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVers
     }
 }
 
-/// Who is called in turn.
+/// Who is called in turn. Whoever is on the ladder acts on the gate's work, from the first day on and not only when called:
+/// a rung for somebody who was none of its people makes one of them, as a delegation does.
 fn ladder(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVersion) {
+    let standing = standing(before);
     let (before, after) = (&before.escalation_ladder, &after.escalation_ladder);
     for (index, (was, is)) in before.iter().zip(after).enumerate() {
         let field = format!("escalation_ladder[{index}]");
@@ -300,8 +302,27 @@ fn ladder(found: &mut Changes, before: &pb::GateVersion, after: &pb::GateVersion
             _ => found.push(format!("{field}.service_level"), Direction::Mixed, "from or to that of the review"),
         }
     }
-    let direction = Direction::more_is_stricter(&before.len(), &after.len());
-    found.push("escalation_ladder", direction, format!("from {} to {} rungs", before.len(), after.len()));
+    for gone in before.iter().skip(after.len()) {
+        let gone = who(gone.principal.as_ref());
+        found.push("escalation_ladder", Direction::Loosens, format!("{gone} is no longer called"));
+    }
+    for new in after.iter().skip(before.len()) {
+        let (direction, what) = match &new.principal {
+            Some(principal) if !standing.contains(&words(principal)) => {
+                (Direction::Loosens, "is called too, and becomes one of the gate's people")
+            }
+            _ => (Direction::Tightens, "is called too"),
+        };
+        found.push("escalation_ladder", direction, format!("{} {what}", who(new.principal.as_ref())));
+    }
+}
+
+/// Whoever acts on the work of a gate for as long as it is in force.
+fn standing(gate: &pb::GateVersion) -> BTreeSet<String> {
+    let delegates = gate.delegates.iter().filter(|delegate| delegate.expire_time.is_none());
+    let rungs = gate.escalation_ladder.iter().filter_map(|rung| rung.principal.as_ref());
+    let people = gate.owner.iter().chain(delegates.filter_map(|delegate| delegate.principal.as_ref()));
+    people.chain(rungs).map(words).collect()
 }
 
 fn creative(found: &mut Changes, before: &pb::CreativeRules, after: &pb::CreativeRules) {

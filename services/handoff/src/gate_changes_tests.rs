@@ -143,6 +143,36 @@ fn each_field_of_a_gate_for_leads_goes_its_way() {
 }
 
 #[test]
+fn whoever_joins_the_people_of_a_gate_loosens_it_and_is_named() {
+    let rung = |principal| pb::EscalationRung { principal: Some(principal), ..Default::default() };
+    let owner = templates::creative().owner.unwrap();
+    for (template, joins, expected) in [
+        (templates::creative as fn() -> pb::GateVersion, person("oscar"), Loosens),
+        (templates::creative, group("interns"), Loosens),
+        (templates::routing, person("oscar"), Loosens),
+        // Somebody who acts on its work anyway is only called once more.
+        (templates::creative, owner, Tightens),
+    ] {
+        let (before, mut after) = (template(), template());
+        after.escalation_ladder.push(rung(joins.clone()));
+        let found = compare(Some(&before), &after);
+        assert_eq!(direction(&found), expected, "{found:?}");
+        assert!(found[0].description.contains(&words(&joins)), "{found:?}");
+    }
+    // A delegation that ends does not become one for good.
+    let mut before = templates::creative();
+    let expire_time = Some(stamp(Timestamp(1)));
+    before.delegates.push(pb::Delegate { principal: Some(person("dora")), expire_time });
+    let mut after = before.clone();
+    after.escalation_ladder.push(rung(person("dora")));
+    assert!(direction(&compare(Some(&before), &after)).loosens());
+    // Nobody joins unseen in front of the others, or in place of one.
+    let mut after = templates::creative();
+    after.escalation_ladder.insert(0, rung(person("oscar")));
+    assert!(direction(&compare(Some(&templates::creative()), &after)).loosens());
+}
+
+#[test]
 fn a_first_version_and_one_loosening_among_tightenings_need_a_mandate() {
     assert!(direction(&compare(None, &templates::creative())).loosens());
     let mut after = templates::creative();

@@ -37,8 +37,8 @@ pub(crate) fn content_digest(handoff: &pb::Handoff) -> String {
 }
 
 /// Whether a person has made each of these variants of AI their own: edited it, or adopted it as written with the review
-/// that signs it. `made_by_ai` are the digests of whatever AI delivered for the handoff: an edit that ends at one of them,
-/// of this variant or another, leaves AI's text and is none.
+/// that signs it. `made_by_ai` are those of their digests that AI delivered for any work of the tenant: an edit that ends at
+/// one of them leaves AI's text and is none.
 pub(crate) fn is_refined(
     handoff: &pb::Handoff,
     variants: &[pb::PublishedVariant],

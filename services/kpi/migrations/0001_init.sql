@@ -53,6 +53,7 @@ create table events (
   series_id bigint not null,
   occurred_at bigint not null,
   recorded_at bigint not null,
+  recorded_by $KEY not null,
   value bigint,
   denominator bigint,
   member $KEY,

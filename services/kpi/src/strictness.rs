@@ -4,10 +4,12 @@
 //! in the same place are compared; a rule about something else may miss what the one before would have seen, and counts
 //! as looser and stricter at once.
 
+use crate::definition::DEFAULT_CARDINALITY;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison as Side;
 use remit_api::kpi::v1::{
-    AlertRule, AnomalyCondition, Cadence, Direction as Better, GuardCondition, Kpi, PacingCondition, ThresholdCondition,
+    AlertRule, AnomalyCondition, Cadence, Dimension, Direction as Better, GuardCondition, Kpi, PacingCondition,
+    ThresholdCondition,
 };
 use remit_api::wire::Word as _;
 use remit_core::strictness::{Comparison, Direction};
@@ -45,6 +47,17 @@ pub(crate) fn of_kpi(before: &Kpi, after: &Kpi) -> Comparison {
     for was in before.dimensions.iter().filter(|dimension| dimension.required) {
         let still = after.dimensions.iter().any(|is| is.key == was.key && is.required);
         found.part(&format!("dimensions.{}", was.key), Direction::required(true, still), "required", "not required");
+    }
+    // What asks more of events refuses some that come today, and sees less for it.
+    for is in &after.dimensions {
+        let was = before.dimensions.iter().find(|was| was.key == is.key);
+        if is.required && was.is_none_or(|was| !was.required) {
+            found.part(&format!("dimensions.{}", is.key), Direction::Loosens, "not required", "required");
+        }
+        let (was, is_now) = (was.map_or(0, bound), bound(is));
+        if is_now < was {
+            found.part(&format!("dimensions.{}.max_values", is.key), Direction::Loosens, was, is_now);
+        }
     }
     found
 }
@@ -139,6 +152,11 @@ fn limit(was: Option<f64>, is: Option<f64>, better: Better) -> Direction {
     }
 }
 
+/// How many values a dimension takes.
+fn bound(dimension: &Dimension) -> i32 {
+    if dimension.max_values == 0 { DEFAULT_CARDINALITY } else { dimension.max_values }
+}
+
 fn said(limit: Option<f64>) -> String {
     limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
 }
@@ -201,7 +219,7 @@ fn unlike<T: PartialEq + std::fmt::Display>(found: &mut Comparison, name: &str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use remit_api::kpi::v1::{AlertSeverity, CrossLayerCondition, Dimension, Granularity, Layer, Thresholds};
+    use remit_api::kpi::v1::{AlertSeverity, CrossLayerCondition, Granularity, Layer, Thresholds};
 
     fn kpi() -> Kpi {
         Kpi {
@@ -214,6 +232,10 @@ mod tests {
             dimensions: vec![Dimension { key: "channel".to_owned(), max_values: 2, required: true }],
             ..Kpi::default()
         }
+    }
+
+    fn dimension(key: &str, max_values: i32, required: bool) -> Dimension {
+        Dimension { key: key.to_owned(), max_values, required }
     }
 
     fn kpi_after(change: impl FnOnce(&mut Kpi)) -> Direction {
@@ -239,10 +261,19 @@ mod tests {
             (|kpi| kpi.set_cadence(Cadence::Unspecified), Direction::Loosens),
             (|kpi| kpi.allowed_lateness = Some(prost_types::Duration { seconds: 7_200, nanos: 0 }), Direction::Loosens),
             (|kpi| kpi.dimensions[0].required = false, Direction::Loosens),
+            (|kpi| kpi.dimensions[0].max_values = 1, Direction::Loosens),
+            (|kpi| kpi.dimensions[0].max_values = 0, Direction::Same),
+            (|kpi| kpi.dimensions.push(dimension("zz", 1, true)), Direction::Loosens),
+            (|kpi| kpi.dimensions.push(dimension("zz", 1, false)), Direction::Same),
             (|kpi| kpi.owner = "mira".to_owned(), Direction::Same),
         ];
         for (at, (change, direction)) in cases.iter().enumerate() {
             assert_eq!(kpi_after(change), *direction, "case {at}");
+        }
+        let open = Kpi { dimensions: vec![dimension("channel", 0, false)], ..Kpi::default() };
+        for narrower in [dimension("channel", 1, false), dimension("channel", 0, true)] {
+            let narrower = Kpi { dimensions: vec![narrower], ..Kpi::default() };
+            assert_eq!(of_kpi(&open, &narrower).direction(), Direction::Loosens, "it refuses what is fed today");
         }
         let lower = |limit| Kpi { target: Some(limit), direction: Better::LowerIsBetter.into(), ..Kpi::default() };
         assert_eq!(of_kpi(&lower(5.0), &lower(6.0)).direction(), Direction::Loosens);

@@ -1,7 +1,7 @@
 //! Fields that several messages have.
 
 use prost_types::{FieldMask, Timestamp as ProtoTime};
-use remit_api::registry::v1::{Artifact, Automation, Model};
+use remit_api::registry::v1::{Artifact, Automation, Model, ModelVersion};
 use remit_api::wire::{Updatable, mask, time};
 use remit_core::{ActorKind, Error, Result, digest};
 use remit_store::Mutation;
@@ -68,7 +68,7 @@ macro_rules! owned {
         }
     )+};
 }
-owned!(Model, Artifact, Automation);
+owned!(Model, ModelVersion, Artifact, Automation);
 
 /// The resource as an update wants it; `None` where that is as it is. To send it back as it is is how an owner whom somebody
 /// else named takes it on, which is a change.

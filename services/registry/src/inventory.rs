@@ -115,6 +115,16 @@ pub(crate) fn self_reported(version: &ModelVersion, evaluator: &remit_core::Acto
     [Some(evaluator.subject.as_str()), principal].into_iter().flatten().any(|name| makers.contains(&name))
 }
 
+/// Whether nobody knows who made a version: a program registered it that acts for no person, and no owner has taken it on.
+/// Then the evaluator may be whoever made it, and nothing shows that she is not.
+pub(crate) fn unattributed(version: &ModelVersion) -> bool {
+    let person = |creator: &Actor| {
+        creator.kind() == remit_api::types::ActorKind::Human
+            || (creator.kind() == remit_api::types::ActorKind::Service && !creator.on_behalf_of.is_empty())
+    };
+    version.owner_confirmed_time.is_none() && !version.creator.as_ref().is_some_and(person)
+}
+
 /// A version as it is registered, in state PROPOSED. Its content digest is over its name and what never changes.
 pub(crate) fn proposed(name: String, given: ModelVersion, creator: Actor, now: ProtoTime) -> ModelVersion {
     let fixed = ModelVersion {
@@ -236,5 +246,27 @@ mod tests {
         let eve = who(ActorKind::Human, "eve", None);
         assert!(self_reported(&by_pipeline, &who(ActorKind::Service, "deploy", Some("eve"))), "the same program");
         assert!(self_reported(&ModelVersion { creator: None, ..by_dara.clone() }, &eve), "nobody knows who made it");
+    }
+
+    #[test]
+    fn who_made_a_version_is_known_by_a_person_behind_it_or_by_its_owner() {
+        let by = |kind, principal: Option<&str>| ModelVersion {
+            owner: "ada".into(),
+            creator: Some(wire::actor(&remit_core::Actor {
+                subject: "deploy".into(),
+                kind,
+                roles: vec![],
+                role_groups: vec![],
+                on_behalf_of: principal.map(str::to_owned),
+            })),
+            ..Default::default()
+        };
+        assert!(!unattributed(&by(ActorKind::Human, None)));
+        assert!(!unattributed(&by(ActorKind::Service, Some("dara"))));
+        for nobodys in [by(ActorKind::Service, None), by(ActorKind::Service, Some("")), ModelVersion::default()] {
+            assert!(unattributed(&nobodys), "{nobodys:?}");
+            let confirmed = ModelVersion { owner_confirmed_time: Some(ProtoTime::default()), ..nobodys };
+            assert!(!unattributed(&confirmed), "its owner answers for it");
+        }
     }
 }

@@ -10,7 +10,7 @@ use remit_api::handoff::v1::{GetGateRequest, GetGateVersionRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
-use remit_api::registry::v1::{GetArtifactVersionRequest, GetAutomationRequest, GetModelVersionRequest};
+use remit_api::registry::v1::{GetArtifactVersionRequest, GetAutomationRequest, GetModelVersionRequest, ModelVersion};
 use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
@@ -33,11 +33,27 @@ fn pin(named: &mut String, found: String, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a restriction to more than what runs. Of what does not run now, the registry knows for what it ran.
+fn check_purposes(wanted: &[String], found: &ModelVersion) -> Result<()> {
+    let known = &found.purposes;
+    match wanted.iter().find(|purpose| !known.is_empty() && !known.contains(purpose)) {
+        None => Ok(()),
+        Some(new) => {
+            let message = format!(
+                "{} is not approved for {new}, and a restriction adds no purpose: leave it out, or propose promote_model",
+                found.name
+            );
+            Err(Error::precondition("PURPOSES_WIDEN", message))
+        }
+    }
+}
+
 impl Service {
     /// Looks up what `action` would let take effect, and fills in its content digest where the proposer named none.
     ///
     /// # Errors
-    /// `NotFound` if there is no such thing; `FailedPrecondition` (`CONTENT_CHANGED`) if the proposer saw another content;
+    /// `NotFound` if there is no such thing; `FailedPrecondition`: `CONTENT_CHANGED` if the proposer saw another content,
+    /// `PURPOSES_WIDEN` if a restriction names a purpose that the version does not have;
     /// `Unavailable` if the service that keeps it cannot be asked.
     pub(super) async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
         let ask = self.ask(tenant);
@@ -47,8 +63,9 @@ impl Service {
                 pin(&mut a.content_digest, found, &a.model_version)
             }
             Some(Act::RestrictModel(a)) => {
-                let found = self.model_content(tenant, &a.model_version).await?;
-                pin(&mut a.content_digest, found, &a.model_version)
+                let found = self.model(tenant, &a.model_version).await?;
+                check_purposes(&a.purposes, &found)?;
+                pin(&mut a.content_digest, found.content_digest, &a.model_version)
             }
             Some(Act::SuspendModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
             Some(Act::RetireModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
@@ -85,10 +102,14 @@ impl Service {
     }
 
     async fn model_content(&self, tenant: &Tenant, name: &str) -> Result<String> {
+        Ok(self.model(tenant, name).await?.content_digest)
+    }
+
+    async fn model(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
         let request = GetModelVersionRequest { name: name.to_owned() };
         let mut client = ModelServiceClient::new(self.ask(tenant).channel("registry"));
         let found = client.get_model_version(self.ask(tenant).of(request)).await.map_err(foreign)?;
-        Ok(found.into_inner().content_digest)
+        Ok(found.into_inner())
     }
 
     /// Asks for what a scope names.
@@ -128,5 +149,24 @@ impl Service {
             Ok(Err(error)) if matches!(error.kind(), Kind::NotFound | Kind::InvalidArgument) => Err(error),
             Ok(Err(_)) | Err(_) => Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_restriction_is_to_what_a_version_has() {
+        let of = |purposes: &[&str]| purposes.iter().map(|purpose| (*purpose).to_owned()).collect::<Vec<_>>();
+        let found = ModelVersion { purposes: of(&["leads", "copy"]), ..Default::default() };
+        assert!(check_purposes(&of(&["leads"]), &found).is_ok());
+        let refused = check_purposes(&of(&["leads", "hr"]), &found).unwrap_err();
+        assert_eq!((refused.reason(), refused.message().contains("hr")), ("PURPOSES_WIDEN", true));
+        assert!(
+            check_purposes(&of(&["leads"]), &ModelVersion::default()).is_ok(),
+            "the registry knows for what it ran"
+        );
     }
 }

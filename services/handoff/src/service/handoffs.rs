@@ -196,7 +196,8 @@ impl Service {
                 let permission = permitted(&mut held.handoff, permission, "it may no longer be published")?;
                 approved?;
                 let pattern = pattern_of(&held.handoff, &permission);
-                let made_by_ai = variants::made_by_ai(m.tx(), &cx.tenant, &request.name).await?;
+                let out: Vec<&str> = request.variants.iter().map(|out| out.content_digest.as_str()).collect();
+                let made_by_ai = variants::made_by_ai(m.tx(), &cx.tenant, &out).await?;
                 let refined = signatures::is_refined(&held.handoff, &request.variants, &made_by_ai);
                 let done = Done { decided: true, refined, signed: true };
                 judge(&request.name, pattern, Work::Creative, Step::Publish, done)?;

@@ -27,6 +27,7 @@ pub(crate) async fn put(m: &mut Mutation, handoff: &Handoff) -> Result<()> {
         .bigint("iteration", vec![i64::from(handoff.iteration); count])
         .bigint("ai_rank", ranks)
         .text("variant_id", variants.iter().map(|variant| variant.variant.clone()))
+        .text("ai_digest", variants.iter().map(|variant| delivered_by_ai(handoff, variant)))
         .bytes("body", variants.iter().map(Variant::encode_to_vec))
         .execute(m.tx())
         .await
@@ -47,20 +48,24 @@ pub(crate) fn read(row: &Row) -> Result<Variant> {
     decode(&row.get::<Vec<u8>>("body")?)
 }
 
-/// The digests of what AI delivered for a handoff, in all its iterations, as it was before people edited it. Only where
-/// no person has led the work: what a person delivers stands in the same table.
-pub(crate) async fn made_by_ai(tx: &mut Tx, tenant: &Tenant, handoff: &str) -> Result<BTreeSet<String>> {
-    let rows = query("select body from variants where tenant_id = $1 and handoff = $2")
-        .bind(tenant)
-        .bind(handoff)
-        .fetch_all(tx)
-        .await?;
-    let original = |row: &Row| -> Result<String> {
-        let variant = read(row)?;
-        let edited = !variant.original_digest.is_empty();
-        Ok(if edited { variant.original_digest } else { variant.content_digest })
-    };
-    rows.iter().map(original).collect()
+/// Those of these digests that AI delivered for any handoff of the tenant, as it was before people edited it.
+pub(crate) async fn made_by_ai(tx: &mut Tx, tenant: &Tenant, digests: &[&str]) -> Result<BTreeSet<String>> {
+    if digests.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let sql = Sql::new("select distinct ai_digest from variants where tenant_id = ").bind(tenant);
+    let rows = sql.push(" and ai_digest in ").bind_list(digests.iter().copied()).query().fetch_all(tx).await?;
+    rows.iter().map(|row| row.get("ai_digest")).collect()
+}
+
+/// The digest of what AI delivered; empty for what a person did.
+fn delivered_by_ai(handoff: &Handoff, variant: &Variant) -> String {
+    // Only AI ranks what it delivers, and keeps the rank when a person takes the lead.
+    match (handoff.human_led && variant.ai_rank == 0, variant.original_digest.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => variant.content_digest.clone(),
+        (false, false) => variant.original_digest.clone(),
+    }
 }
 
 /// The variants of a handoff.

@@ -18,7 +18,7 @@ const AHEAD: i64 = 86_400_000_000;
 /// The greatest magnitude of a value.
 const GREATEST: f64 = 1e9;
 /// The values of a dimension if the definition names no bound.
-const DEFAULT_CARDINALITY: i32 = 100;
+pub(crate) const DEFAULT_CARDINALITY: i32 = 100;
 /// The allowed lateness if the definition names none: an hour, in microseconds.
 const DEFAULT_LATENESS: i64 = 3_600_000_000;
 

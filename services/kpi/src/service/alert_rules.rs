@@ -1,6 +1,6 @@
 //! Alert rules: what to look for.
 
-use super::{LOOSEN, Service, watchdog};
+use super::{LOOSEN, Service, alerts, watchdog};
 use crate::store::alert_rules::AlertRules;
 use crate::strictness;
 use remit_api::kpi::v1::{
@@ -81,7 +81,8 @@ impl Service {
             let Some(mut next) = mask::update(&current, wanted, request.update_mask.as_ref())? else {
                 return Ok(current);
             };
-            if next.condition != current.condition {
+            let looks_elsewhere = next.condition != current.condition;
+            if looks_elsewhere {
                 watchdog::check(m.tx(), &cx.tenant, next.condition.as_ref()).await?;
             }
             let change = strictness::of_rule(&current, &next);
@@ -91,6 +92,9 @@ impl Service {
             }
             next.update_time = Some(stamp(m.now()));
             AlertRules::save(m, &mut next).await?;
+            if looks_elsewhere {
+                alerts::supersede(m, &next.name).await?;
+            }
             m.record(&next.name, |event| {
                 event.before_digest = wire::digest(&current);
                 event.after_digest = wire::digest(&next);

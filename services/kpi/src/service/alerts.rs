@@ -1,16 +1,18 @@
 //! Alerts: rules that were found to hold.
 
 use super::Service;
-use super::watchdog::{self, Finding};
+use super::watchdog::{self, Finding, Found};
 use crate::store::alert_rules;
 use crate::store::alerts::Alerts;
 use crate::store::kpis::Kpis;
 use futures::future::BoxFuture;
+use remit_api::kpi::v1::alert_rule::Condition;
+use remit_api::kpi::v1::threshold_condition::Comparison as Side;
 use remit_api::kpi::v1::{
-    AcknowledgeAlertRequest, Alert, AlertState, EvaluateAlertsRequest, EvaluateAlertsResponse, GetAlertRequest,
-    ListAlertsRequest, ListAlertsResponse,
+    AcknowledgeAlertRequest, Alert, AlertRule, AlertState, EvaluateAlertsRequest, EvaluateAlertsResponse,
+    GetAlertRequest, ListAlertsRequest, ListAlertsResponse,
 };
-use remit_api::wire::{Word as _, range, time::stamp};
+use remit_api::wire::{Word as _, range, time, time::stamp};
 use remit_core::details::{AlertMoved, AlertsEvaluated, Details as _};
 use remit_core::name::{AlertName, AlertRuleName};
 use remit_core::{Error, Result};
@@ -120,7 +122,7 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
     let rules = alert_rules::claim_all(m).await?;
     let now = m.now();
     let firing = Alerts::in_states(m.tx(), &tenant, &[AlertState::Firing.word()]).await?;
-    let firing: HashMap<String, String> = firing.into_iter().map(|alert| (alert.rule, alert.name)).collect();
+    let firing: HashMap<String, Alert> = firing.into_iter().map(|alert| (alert.rule.clone(), alert)).collect();
     let known = Kpis::all(m.tx(), &tenant, &[]).await?.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect();
     let mut response = EvaluateAlertsResponse::default();
     for mut rule in rules.into_iter().filter(|rule| !rule.disabled) {
@@ -128,7 +130,13 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
         rule.evaluate_time = Some(stamp(now));
         alert_rules::save_evaluated(m, &rule).await?;
         match (watchdog::judge(m.tx(), &tenant, &known, &rule, now.0).await?, firing.get(&rule.name)) {
-            (Finding::Holds(found), None) => {
+            (Finding::Holds(found), before) => {
+                if let Some(before) = before {
+                    if !is_graver(&rule, before, &found) {
+                        continue;
+                    }
+                    response.resolved.push(resolve(m, &before.name).await?);
+                }
                 let mut alert = Alert {
                     name: AlertName::new(m.new_id()).to_string(),
                     rule: rule.name,
@@ -146,18 +154,52 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
                 record(m, "kpi.alerts.fire", &alert);
                 response.fired.push(alert);
             }
-            (Finding::Clear, Some(name)) => {
-                let mut alert = Alerts::claim(m, name).await?;
-                alert.set_state(AlertState::Resolved);
-                alert.resolve_time = Some(stamp(now));
-                Alerts::save(m, &mut alert).await?;
-                record(m, "kpi.alerts.resolve", &alert);
-                response.resolved.push(alert);
-            }
-            (Finding::Holds(_), Some(_)) | (Finding::Clear, None) | (Finding::Unknown, _) => {}
+            (Finding::Clear, Some(before)) => response.resolved.push(resolve(m, &before.name).await?),
+            (Finding::Clear, None) | (Finding::Unknown, _) => {}
         }
     }
     Ok(response)
+}
+
+/// Whether a breach is another one than that which a person took note of: of a later period, and further beyond the limit.
+/// Else a limit that is always crossed, once acknowledged, would hide every breach that comes.
+fn is_graver(rule: &AlertRule, before: &Alert, found: &Found) -> bool {
+    let seen = before.acknowledge_time.is_some();
+    let later = before
+        .range
+        .as_ref()
+        .and_then(|range| range.end_time.as_ref())
+        .is_some_and(|end| found.span.start >= time::of(end).0);
+    let (Some(Condition::Threshold(condition)), Some(was), Some(is)) = (&rule.condition, before.value, found.value)
+    else {
+        return false;
+    };
+    let further = match condition.comparison() {
+        Side::Above => is > was,
+        Side::Below => is < was,
+        Side::Unspecified => false,
+    };
+    seen && later && further
+}
+
+async fn resolve(m: &mut Mutation, name: &str) -> Result<Alert> {
+    let mut alert = Alerts::claim(m, name).await?;
+    alert.set_state(AlertState::Resolved);
+    alert.resolve_time = Some(stamp(m.now()));
+    Alerts::save(m, &mut alert).await?;
+    record(m, "kpi.alerts.resolve", &alert);
+    Ok(alert)
+}
+
+/// Ends the alert of a rule that looks for something else from now on, with what was said about it: whatever the changed
+/// rule finds is raised anew.
+pub(super) async fn supersede(m: &mut Mutation, rule: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    let firing = Alerts::in_states(m.tx(), &tenant, &[AlertState::Firing.word()]).await?;
+    for alert in firing.into_iter().filter(|alert| alert.rule == rule) {
+        resolve(m, &alert.name).await?;
+    }
+    Ok(())
 }
 
 fn record(m: &mut Mutation, action: &str, alert: &Alert) {
@@ -174,4 +216,43 @@ fn record(m: &mut Mutation, action: &str, alert: &Alert) {
     }
     .json();
     m.record_event(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::Span;
+    use remit_api::kpi::v1::ThresholdCondition;
+
+    #[test]
+    fn what_a_person_has_seen_covers_no_graver_breach_of_a_later_period() {
+        let rule = |comparison: Side| AlertRule {
+            condition: Some(Condition::Threshold(ThresholdCondition {
+                comparison: comparison.into(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        let seen = Alert {
+            range: Some(range::message(&Span { start: 0, end: 100 }.into())),
+            value: Some(3.0),
+            acknowledge_time: Some(stamp(remit_core::Timestamp(50))),
+            ..Alert::default()
+        };
+        let found = |start, value| Found {
+            kpi: String::new(),
+            span: Span { start, end: start + 100 },
+            value: Some(value),
+            n: 1,
+            message: String::new(),
+        };
+        let above = rule(Side::Above);
+        assert!(is_graver(&above, &seen, &found(100, 100.0)));
+        assert!(!is_graver(&above, &seen, &found(100, 3.0)) && !is_graver(&above, &seen, &found(0, 100.0)));
+        assert!(is_graver(&rule(Side::Below), &seen, &found(100, 2.0)));
+        assert!(!is_graver(&rule(Side::Below), &seen, &found(100, 100.0)));
+        let unseen = Alert { acknowledge_time: None, ..seen.clone() };
+        assert!(!is_graver(&above, &unseen, &found(100, 100.0)), "somebody has yet to look at it");
+        assert!(!is_graver(&AlertRule::default(), &seen, &found(100, 100.0)));
+    }
 }

@@ -13,9 +13,9 @@ use crate::store::kpis::{self, Kpis};
 use crate::store::rollups::{Grain, Key};
 use crate::store::{events, rollups};
 use crate::summary::Summary;
-use remit_api::kpi::v1::Event;
+use remit_api::kpi::v1::{Event, Layer};
 use remit_core::name::KpiName;
-use remit_core::{Error, Result, Tenant};
+use remit_core::{Actor, ActorKind, Error, Result, Tenant};
 use remit_store::{Mutation, Records as _, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -68,7 +68,7 @@ pub(crate) fn refusal(flaws: &BTreeMap<usize, Flaw>) -> Error {
 /// As the database says.
 pub(crate) async fn record(mutation: &mut Mutation, batch: &[Event], source: Source) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let tenant = mutation.tenant().clone();
+    let (tenant, by) = (mutation.tenant().clone(), mutation.actor().clone());
     let mut by_kpi: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, event) in batch.iter().enumerate() {
         if KpiName::parse(&event.kpi, "kpi").is_ok() {
@@ -92,7 +92,8 @@ pub(crate) async fn record(mutation: &mut Mutation, batch: &[Event], source: Sou
         }
         let definition = Definition::new(kpi)?;
         let now = mutation.now().0;
-        let mut work = Work { tx: mutation.tx(), tenant: &tenant, definition: &definition, now, outcome: &mut outcome };
+        let (tx, definition) = (mutation.tx(), &definition);
+        let mut work = Work { tx, tenant: &tenant, definition, by: &by, now, outcome: &mut outcome };
         if work.record(batch, &indexes).await? {
             mutation.change(FEED, &definition.id, Some(Vec::new())).await?;
         }
@@ -108,6 +109,8 @@ struct Work<'a> {
     tx: &'a mut Tx,
     tenant: &'a Tenant,
     definition: &'a Definition,
+    /// Who records them.
+    by: &'a Actor,
     now: i64,
     outcome: &'a mut Outcome,
 }
@@ -117,7 +120,8 @@ impl Work<'_> {
     async fn record(&mut self, batch: &[Event], indexes: &[usize]) -> Result<bool> {
         let mut checked: Vec<(usize, Checked)> = Vec::with_capacity(indexes.len());
         for &index in indexes {
-            match self.definition.check(&batch[index], self.now) {
+            let checked_event = self.definition.check(&batch[index], self.now);
+            match checked_event.and_then(|event| check_backdated(self.definition, self.by, event, self.now)) {
                 Ok(event) => checked.push((index, event)),
                 Err(flaw) => {
                     self.outcome.flaws.insert(index, flaw);
@@ -205,6 +209,14 @@ impl Work<'_> {
                     self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_UNKNOWN", message));
                     continue;
                 };
+                if self.by.kind != ActorKind::Human && target.recorded_by != self.by.subject {
+                    let message = format!(
+                        "{} was recorded by another: let that one, or a person, correct it",
+                        target.event.event_id
+                    );
+                    self.outcome.flaws.insert(index, Flaw::new("corrects", "CORRECTED_EVENT_NOT_YOURS", message));
+                    continue;
+                }
                 if target.corrected.is_some() || target.event.retract {
                     let message = format!("{} no longer counts: correct what replaced it", target.event.event_id);
                     self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_REPLACED", message));
@@ -234,6 +246,7 @@ impl Work<'_> {
                 series_id,
                 kpi_version: i64::from(self.definition.kpi.version),
                 recorded_at: self.now,
+                recorded_by: self.by.subject.clone(),
                 corrected: None,
             };
             positions.insert(recorded.event.event_id.clone(), fresh.accepted.len());
@@ -328,6 +341,19 @@ fn bucket(lookup: &mut Lookup<'_>, grain: Grain, at: i64) -> Span {
         }
         Grain::Day => lookup.around(at).day,
     }
+}
+
+/// Refuses what an AI system says of days that are over where a KPI is for people to interpret: nobody would see what it
+/// changed about what they know.
+fn check_backdated(definition: &Definition, by: &Actor, event: Checked, now: i64) -> Result<Checked, Flaw> {
+    let strategic = definition.kpi.layer() == Layer::Strategic;
+    let closed = || Lookup::new(&definition.calendar).late(event.occurred_at, now, definition.lateness)[2];
+    if by.kind == ActorKind::Ai && strategic && closed() {
+        let message =
+            format!("{} is strategic: of days that are over, people or programs report it", definition.kpi.name);
+        return Err(Flaw::new("occurred_at", "BACKDATED_BY_AI", message));
+    }
+    Ok(event)
 }
 
 fn reused(event_id: &str) -> Flaw {

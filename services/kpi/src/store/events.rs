@@ -20,6 +20,8 @@ pub(crate) struct Recorded {
     pub(crate) kpi_version: i64,
     /// When it was recorded.
     pub(crate) recorded_at: i64,
+    /// The subject who recorded it.
+    pub(crate) recorded_by: String,
     /// The event that replaced it, and when.
     pub(crate) corrected: Option<(String, i64)>,
 }
@@ -42,6 +44,7 @@ impl Recorded {
             series_id: row.get("series_id")?,
             kpi_version: row.get("kpi_version")?,
             recorded_at: row.get("recorded_at")?,
+            recorded_by: row.get("recorded_by")?,
             corrected: by.zip(at),
         })
     }
@@ -58,8 +61,9 @@ impl Recorded {
     }
 }
 
-const COLUMNS: &str = "select e.event_id, e.kpi_version, e.series_id, e.occurred_at, e.recorded_at, e.value, \
-     e.denominator, e.member, e.corrects, e.retract, e.corrected_by, e.corrected_at, s.dimensions from events e \
+const COLUMNS: &str = "select e.event_id, e.kpi_version, e.series_id, e.occurred_at, e.recorded_at, \
+     e.recorded_by, e.value, e.denominator, e.member, e.corrects, e.retract, e.corrected_by, e.corrected_at, \
+     s.dimensions from events e \
      join series s on s.tenant_id = e.tenant_id and s.kpi_id = e.kpi_id and s.series_id = e.series_id ";
 
 /// The events with these ids, as far as there are any.
@@ -91,6 +95,7 @@ pub(crate) async fn insert(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, events: &
         .bigint("series_id", column(|e| e.series_id))
         .bigint("occurred_at", column(|e| e.event.occurred_at))
         .bigint("recorded_at", column(|e| e.recorded_at))
+        .text("recorded_by", events.iter().map(|e| e.recorded_by.clone()))
         .bigint("value", events.iter().map(|e| e.event.value))
         .bigint("denominator", events.iter().map(|e| e.event.denominator))
         .text("member", events.iter().map(|e| e.event.member.clone()))

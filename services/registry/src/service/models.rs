@@ -13,7 +13,7 @@ use remit_api::registry::v1::{
     ListModelsRequest, ListModelsResponse, Model, ModelState, ModelVersion, ModelVersionState, SetModelAliasRequest,
     UpdateModelRequest, UpdateModelVersionRequest, WatchModelStatesRequest, WatchModelStatesResponse,
 };
-use remit_api::wire::{self, Word as _, actor, decode, mask, required, required_text, time};
+use remit_api::wire::{self, Word as _, actor, decode, required, required_text, time};
 use remit_core::details::{
     AliasMoved, Details as _, ModelAliasesMoved, ModelCreated, ModelVersionCreated, ModelVersionEvaluated,
     RegistryUpdated,
@@ -207,6 +207,7 @@ impl Service {
                 }
                 let name = ModelVersionName::new(model, id).to_string();
                 let mut version = inventory::proposed(name, given, actor(&cx.actor), time::stamp(m.now()));
+                version.owner_confirmed_time = fields::confirmed(m, &version.owner, ("", None));
                 ModelVersions::insert(m, &mut version).await?;
                 models::link(m, &version).await?;
                 m.record(&version.name, |event| {
@@ -259,7 +260,7 @@ impl Service {
                 let before = ModelVersions::claim(m, &given.name).await?;
                 etag::check(&given.etag, &before.etag, &before.name)?;
                 let update_mask = req.update_mask.as_ref();
-                let Some(mut version) = mask::update(&before, given, update_mask)? else { return Ok(before) };
+                let Some(mut version) = fields::updated(m, &before, given, update_mask)? else { return Ok(before) };
                 inventory::check_mutable(&version)?;
                 inventory::check_not_looser(&before, &version)?;
                 save(m, &mut version).await?;

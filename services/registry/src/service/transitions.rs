@@ -236,8 +236,14 @@ impl Service {
             && all(&req.purposes, &version.purposes)
             && all(&version.conditions, &req.conditions)
             && req.terms == version.terms;
+        let last = match (from, to) {
+            (State::Suspended, State::Restricted) => models::last_purposes(m, &req.name).await?,
+            _ => version.purposes.clone(),
+        };
         let asked = Move {
             narrows,
+            widens: !all(&req.purposes, &last),
+            unattributed: inventory::unattributed(version),
             version: &req.name,
             from,
             to,

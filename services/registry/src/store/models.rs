@@ -174,6 +174,21 @@ pub(crate) async fn ever_approved(m: &mut Mutation, version: &str) -> Result<boo
     Ok(found.is_some())
 }
 
+/// The purposes that a version had when it last ran; none if it never did.
+pub(crate) async fn last_purposes(m: &mut Mutation, version: &str) -> Result<Vec<String>> {
+    let row = query(
+        "select body from transitions
+         where tenant_id = $1 and parent = $2 and to_state in ('APPROVED', 'RESTRICTED')
+         order by sequence desc limit 1",
+    )
+    .bind(m.tenant())
+    .bind(version)
+    .fetch_optional(m.tx())
+    .await?;
+    let Some(row) = row else { return Ok(Vec::new()) };
+    Ok(decode::<ModelVersionTransition>(&row.get::<Vec<u8>>("body")?)?.purposes)
+}
+
 /// Lists the moves of a version between states, the last first.
 pub(crate) async fn transitions(
     db: &Db,

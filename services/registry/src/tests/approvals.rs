@@ -300,6 +300,64 @@ async fn what_its_maker_says_of_a_version_is_kept_and_does_not_count() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobodys_program_registered_waits_for_its_owner() -> Result<()> {
+    each_engine(|db| async move {
+        let registry = registry(&db).await?;
+        model(&registry, "m").await?;
+        let message = ModelVersion {
+            provider: "in-house".into(),
+            artifact_digest: digest::sha256(b"7"),
+            intended_use: "scoring".into(),
+            owner: "ada".into(),
+            ..Default::default()
+        };
+        let request = CreateModelVersionRequest {
+            parent: "models/m".into(),
+            model_version_id: "7".into(),
+            model_version: Some(message),
+            ..Default::default()
+        };
+        let made = registry.create_model_version(&cx(ActorKind::Service, "botop"), request).await?;
+        assert_eq!(made.owner_confirmed_time, None);
+        let evaluation = Evaluation {
+            id: "e1".into(),
+            suite: "holdout".into(),
+            metrics: BTreeMap::from([("auc".into(), 0.8)]),
+            passed: true,
+            ..Default::default()
+        };
+        let add = AddEvaluationRequest { name: made.name.clone(), evaluation: Some(evaluation), ..Default::default() };
+        registry.add_evaluation(&cx(ActorKind::Human, "oscar"), add).await?;
+        registry.transition_model_version(&human(), to(&made.name, ModelVersionState::Evaluating)).await?;
+        assert_eq!(promote(&registry, &made.name).await.unwrap_err().reason(), "OWNER_NOT_CONFIRMED");
+        let update = |version: ModelVersion| UpdateModelVersionRequest {
+            model_version: Some(version),
+            update_mask: None,
+            request_id: String::new(),
+        };
+        // As it is, by another and by its owner.
+        let shown = found(&registry, &made.name).await?;
+        let others = registry.update_model_version(&human(), update(shown.clone())).await?;
+        assert_eq!(others.owner_confirmed_time, None);
+        let hers = registry.update_model_version(&cx(ActorKind::Human, "ada"), update(shown)).await?;
+        assert!(hers.owner_confirmed_time.is_some());
+        assert_eq!(promote(&registry, &made.name).await?.state(), ModelVersionState::Approved);
+        // A restriction to what it was not approved for is none, running or suspended.
+        let more = TransitionModelVersionRequest {
+            purposes: vec!["lead-scoring".into(), "hr".into()],
+            ..to(&made.name, ModelVersionState::Restricted)
+        };
+        assert_eq!(decide(&registry, "restrict_model", more.clone()).await.unwrap_err().reason(), "PURPOSES_WIDEN");
+        registry.transition_model_version(&human(), to(&made.name, ModelVersionState::Suspended)).await?;
+        assert_eq!(decide(&registry, "restrict_model", more).await.unwrap_err().reason(), "PURPOSES_WIDEN");
+        let same = to(&made.name, ModelVersionState::Restricted);
+        assert_eq!(decide(&registry, "restrict_model", same).await?.state(), ModelVersionState::Restricted);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_owner_is_claimed_until_she_acts_herself() -> Result<()> {
     each_engine(|db| async move {
         let registry = registry(&db).await?;

@@ -280,7 +280,7 @@ async fn a_draft_is_published_once_a_person_has_made_it_their_own(suite: Suite) 
     activate(&suite, CREATIVE).await;
     permit_as(&suite, DRAFT, |_| {}).await;
     let carl = director(&suite);
-    for id in ["signed", "adopted", "edited", "restored"] {
+    for id in ["signed", "adopted", "edited", "borrowed", "restored"] {
         triggered(&suite, id).await;
         let delivered = deliver(&suite, id, 1, PROMPT).await;
         assert_eq!(delivered.pattern(), AutonomyPattern::AiFirstDraft);
@@ -309,7 +309,13 @@ async fn a_draft_is_published_once_a_person_has_made_it_their_own(suite: Suite) 
     edit("edited", &content(1, 1), &refined).await;
     sign(&carl, "edited", &refined, false).await;
     publish(&suite, "edited", "v01", &refined).await.unwrap();
-    // There and back again is no edit.
+    // There and back again is no edit, nor is what AI delivered for other work.
+    triggered(&suite, "other").await;
+    deliver(&suite, "other", 2, PROMPT).await;
+    edit("borrowed", &content(1, 1), &content(2, 1)).await;
+    sign(&carl, "borrowed", &content(2, 1), false).await;
+    let refused = publish(&suite, "borrowed", "v01", &content(2, 1)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "DRAFT_NOT_REFINED"));
     edit("restored", &content(1, 1), &refined).await;
     let restored = edit("restored", &refined, &content(1, 1)).await.variants.remove(0);
     assert_eq!((restored.edits, restored.original_digest), (2, content(1, 1)));

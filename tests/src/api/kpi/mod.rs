@@ -234,6 +234,12 @@ async fn a_correction_replaces_what_it_names(suite: Suite) {
     assert_eq!((found.n, found.value, found.max, found.corrected_count), (2, Some(150.0), Some(200.0), 1));
 
     let gone = Event { corrects: "b2".to_owned(), retract: true, ..event("b3", None) };
+    for kind in [remit_core::ActorKind::Service, remit_core::ActorKind::Ai] {
+        let request = RecordEventsRequest { events: vec![gone.clone()], ..Default::default() };
+        let another = suite.caller("another", kind, &["platform"], &[]);
+        let refused = client(&another).record_events(request).await.unwrap_err();
+        assert_eq!(reason(&refused), "CORRECTED_EVENT_NOT_YOURS", "{kind:?}");
+    }
     record(&mut platform, vec![gone]).await;
     let found = whole(&mut platform, "call_seconds", day, day + DAY).await;
     assert_eq!((found.n, found.value, found.corrected_count), (1, Some(100.0), 2));
