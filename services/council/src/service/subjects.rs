@@ -2,15 +2,16 @@
 //! about what is not there.
 
 use super::Service;
+use crate::changes;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::scope::Target;
-use remit_api::council::v1::{Action, Scope};
+use remit_api::council::v1::{Action, FieldChange, Scope};
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::{GetGateRequest, GetGateVersionRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
-use remit_api::registry::v1::{GetArtifactVersionRequest, GetAutomationRequest, GetModelVersionRequest};
+use remit_api::registry::v1::{GetArtifactVersionRequest, GetAutomationRequest, GetModelVersionRequest, ModelVersion};
 use remit_api::scoring::v1::function_service_client::FunctionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
@@ -34,19 +35,32 @@ fn pin(named: &mut String, found: String, what: &str) -> Result<()> {
 }
 
 impl Service {
+    /// As [`Self::pin_content`], and returns what would change, where the act changes a rule or what a model is for.
+    ///
+    /// # Errors
+    /// As [`Self::pin_content`].
+    pub(super) async fn changes_of(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<Vec<FieldChange>> {
+        match action {
+            Some(Action { kind: Some(Act::LoosenRules(a)) }) => crate::loosening::look_up(self.ask(tenant), a).await,
+            Some(Action { kind: Some(Act::RestrictModel(a)) }) => {
+                let found = self.model_version(tenant, &a.model_version).await?;
+                pin(&mut a.content_digest, found.content_digest, &a.model_version)?;
+                let all = |purposes: &[String]| purposes.join(", ");
+                Ok(changes::of_text("purposes", &all(&found.purposes), &all(&a.purposes)))
+            }
+            other => self.pin_content(tenant, other).await.map(|()| Vec::new()),
+        }
+    }
+
     /// Looks up what `action` would let take effect, and fills in its content digest where the proposer named none.
     ///
     /// # Errors
     /// `NotFound` if there is no such thing; `FailedPrecondition` (`CONTENT_CHANGED`) if the proposer saw another content;
     /// `Unavailable` if the service that keeps it cannot be asked.
-    pub(super) async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
+    async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
         let ask = self.ask(tenant);
         match action.and_then(|action| action.kind.as_mut()) {
             Some(Act::PromoteModel(a)) => {
-                let found = self.model_content(tenant, &a.model_version).await?;
-                pin(&mut a.content_digest, found, &a.model_version)
-            }
-            Some(Act::RestrictModel(a)) => {
                 let found = self.model_content(tenant, &a.model_version).await?;
                 pin(&mut a.content_digest, found, &a.model_version)
             }
@@ -75,20 +89,29 @@ impl Service {
                 let mut client = PolicyServiceClient::new(ask.channel("scoring"));
                 client.get_policy_version(ask.of(request)).await.map(drop).map_err(foreign)
             }
-            Some(Act::LoosenRules(a)) => crate::loosening::look_up(ask, a).await,
             Some(Act::GrantWaiver(a)) => self.find_scope(tenant, a.scope.as_ref()).await,
             Some(
-                Act::LiftHold(_) | Act::Resolution(_) | Act::AmendBody(_) | Act::SeatMember(_) | Act::UnseatMember(_),
+                Act::LiftHold(_)
+                | Act::Resolution(_)
+                | Act::AmendBody(_)
+                | Act::SeatMember(_)
+                | Act::UnseatMember(_)
+                | Act::LoosenRules(_)
+                | Act::RestrictModel(_),
             )
             | None => Ok(()),
         }
     }
 
     async fn model_content(&self, tenant: &Tenant, name: &str) -> Result<String> {
+        Ok(self.model_version(tenant, name).await?.content_digest)
+    }
+
+    async fn model_version(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
         let request = GetModelVersionRequest { name: name.to_owned() };
         let mut client = ModelServiceClient::new(self.ask(tenant).channel("registry"));
         let found = client.get_model_version(self.ask(tenant).of(request)).await.map_err(foreign)?;
-        Ok(found.into_inner().content_digest)
+        Ok(found.into_inner())
     }
 
     /// Asks for what a scope names.
