@@ -79,8 +79,7 @@ async fn engage(channel: &Channel, token: &str, id: &str) -> String {
         reason: "complaints".into(),
         ..Default::default()
     };
-    let request =
-        EngageHoldRequest { hold_id: id.into(), hold: Some(hold), request_id: id.into(), ..Default::default() };
+    let request = EngageHoldRequest { hold_id: id.into(), hold: Some(hold), request_id: id.into() };
     word(HoldServiceClient::new(channel.clone()).engage_hold(bearing(&[token], request)).await.map(|_| ()))
 }
 

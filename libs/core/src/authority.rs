@@ -18,12 +18,11 @@ pub const AUTOMATION_COUNCIL: &str = "bodies/automation-council";
 /// person does it, and others review it.
 pub const BREAK_GLASS: &str = "break_glass";
 
-/// The codes of checks whose effect a waiver can take away. Holds, missing approvals, a review date that is long past and
-/// unknown states cannot be waived by anybody.
+/// The codes of checks whose effect a waiver can take away. Holds, missing approvals, a decision on what has changed
+/// since, a review date that is long past and unknown states cannot be waived by anybody.
 pub const WAIVABLE_CHECKS: &[&str] = &[
     "PURPOSE_NOT_APPROVED",
     "GATE_MISMATCH",
-    "DECISION_OUTDATED",
     "MODEL_PAST_REVIEW_DATE",
     "MODEL_RESTRICTED",
     "POLICY_PAST_REVIEW_DATE",

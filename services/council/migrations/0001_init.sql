@@ -79,9 +79,11 @@ create table break_glass_uses (
     name $KEY not null,
     revision bigint not null,
     create_time bigint not null,
+    reviewed bigint not null,
     body $BYTES not null,
     constraint break_glass_uses_pk primary key (tenant_id, name)
 );
+create index break_glass_uses_by_review on break_glass_uses (tenant_id, reviewed, name);
 create index break_glass_uses_by_time on break_glass_uses (tenant_id, create_time, name);
 
 create table waivers (
@@ -166,6 +168,16 @@ create table seal_keys (
     tenant_id $KEY not null,
     seed $BYTES not null,
     constraint seal_keys_pk primary key (tenant_id)
+);
+
+-- When a person last changed something here, and until when she was kept from it: what a recovery of the constitution
+-- asks before it takes somebody for gone.
+create table council_heard (
+    tenant_id $KEY not null,
+    subject $KEY not null,
+    heard_time bigint not null,
+    kept_time bigint not null,
+    constraint council_heard_pk primary key (tenant_id, subject)
 );
 
 -- `expire_time` is the end of time where a block or an assignment lasts.

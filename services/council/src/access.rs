@@ -5,7 +5,7 @@ use remit_api::council::v1::{Revocation, RoleAssignment};
 use remit_api::wire::time::{parse, past, stamp};
 use remit_core::{Actor, Error, Kind, Result, SERVICE_PREFIX, Timestamp};
 use remit_runtime::Config;
-use remit_runtime::auth::{DEVELOPMENT_ISSUER, SERVICE_ROLE};
+use remit_runtime::auth::{DEVELOPMENT_ISSUER, SERVICE_ROLE, grants};
 use remit_runtime::config::Grants;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +15,9 @@ const MOST: i64 = 10_000;
 
 /// How many revocations of one caller may be in force.
 const MOST_OWN: i64 = 1_000;
+
+/// The permission that lifts a block.
+const LIFT: &str = "council.revocations.delete";
 
 /// What the configuration says of tokens.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ pub(crate) struct Tokens {
     /// What the subjects of each issuer begin with, by its name.
     prefixes: BTreeMap<String, String>,
     roles: BTreeSet<String>,
+    /// The roles that may lift a block, and so block a member.
+    lifters: BTreeSet<String>,
 }
 
 impl Tokens {
@@ -54,6 +59,12 @@ impl Tokens {
                 .map(|issuer| (issuer.issuer.clone(), issuer.subject_prefix.clone()))
                 .collect(),
             roles: config.roles.keys().cloned().collect(),
+            lifters: config
+                .roles
+                .iter()
+                .filter(|(_, patterns)| grants(patterns, LIFT))
+                .map(|(role, _)| role.clone())
+                .collect(),
         }
     }
 
@@ -131,6 +142,23 @@ impl Tokens {
             revoker: Some(remit_api::wire::actor(by)),
             ..given
         })
+    }
+
+    /// Refuses to let anybody but an administrator block whoever has a seat, which `seat` names: the council would be for
+    /// whoever runs the daily work to silence.
+    ///
+    /// # Errors
+    /// `PermissionDenied` (`MEMBER_BLOCK_NEEDS_ADMIN`).
+    pub(crate) fn check_block(&self, seat: Option<&str>, by: &Actor) -> Result<()> {
+        match seat {
+            Some(seat) if !by.roles.iter().any(|role| self.lifters.contains(role)) => {
+                let what = format!(
+                    "the subject sits as {seat}: revoke the tokens issued until now, and let somebody with {LIFT} block"
+                );
+                Err(Error::denied("MEMBER_BLOCK_NEEDS_ADMIN", what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks what is assigned to whom, as `by` asks for it.
@@ -312,6 +340,11 @@ mod tests {
         revoked(of("ann"), ActorKind::Human).expect("one's own tokens can be revoked");
         assert_eq!(revoked(block("bob"), ActorKind::Service).unwrap_err(), "BLOCK_NEEDS_PERSON");
         assert_eq!(revoked(block("ann"), ActorKind::Human).unwrap_err(), "SELF_BLOCK");
+        let by = |role: &str| Actor { roles: vec![role.to_owned()], ..ann(ActorKind::Human) };
+        let seated = |role, seat| tokens().check_block(seat, &by(role)).map_err(|error| error.reason());
+        let seat = Some("bodies/b/members/bob");
+        assert_eq!(seated("operator", seat), Err("MEMBER_BLOCK_NEEDS_ADMIN"));
+        assert_eq!((seated("admin", seat), seated("operator", None)), (Ok(()), Ok(())));
         let lifted = |subject| liftable(&of(subject), &ann(ActorKind::Human)).map_err(|error| error.reason());
         assert_eq!((lifted("bob"), lifted(""), lifted("ann")), (Ok(()), Ok(()), Err("OWN_REVOCATION")));
         let full = |all, own| room(all, own).map_err(|error| (error.reason(), error.retry_after().is_some()));

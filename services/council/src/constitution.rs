@@ -91,8 +91,9 @@ pub(crate) fn lacking(body: &Body, seats: &[Seat]) -> Vec<String> {
 const SILENCE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Whether nobody has heard of a member for long: a vote that was opened that long ago ran out without hers, and since
-/// then she has neither voted nor recused herself nor proposed anything in the body whose `proposals` these are.
-pub(crate) fn silent(subject: &str, proposals: &[Proposal], now: Timestamp) -> bool {
+/// then she has neither voted nor recused herself nor proposed anything in the body whose `proposals` these are, nor done
+/// anything else in the council. `until` is when she last did, or was last kept from it: who cannot call is not silent.
+pub(crate) fn silent(subject: &str, proposals: &[Proposal], until: Timestamp, now: Timestamp) -> bool {
     let heard = |since: Timestamp| {
         proposals.iter().any(|one| {
             let proposed =
@@ -106,7 +107,7 @@ pub(crate) fn silent(subject: &str, proposals: &[Proposal], now: Timestamp) -> b
         let asked = ballot(one).eligible().any(|seat| seat.subject == subject);
         asked && one.state() == ProposalState::Expired && at(&one.open_time).plus(SILENCE) <= now
     };
-    proposals.iter().filter(ran_out).any(|one| !heard(at(&one.open_time)))
+    proposals.iter().filter(ran_out).any(|one| until < at(&one.open_time) && !heard(at(&one.open_time)))
 }
 
 /// Refuses seats under which a body could not meet its rule.
@@ -348,28 +349,30 @@ mod tests {
             ..Default::default()
         };
         let all = std::slice::from_ref(&asked);
-        assert!(silent("lea", all, day(40)) && !silent("lea", all, day(39)));
-        assert!(!silent("mia", all, day(90)), "she voted");
-        assert!(!silent("nell", all, day(90)), "nobody asked her");
+        assert!(silent("lea", all, day(9), day(40)) && !silent("lea", all, day(9), day(39)));
+        assert!(!silent("lea", all, day(10), day(90)), "she did something else, or was kept from it");
+        assert!(!silent("lea", all, Timestamp(i64::MAX), day(90)), "she is kept from it still");
+        assert!(!silent("mia", all, day(9), day(90)), "she voted");
+        assert!(!silent("nell", all, day(9), day(90)), "nobody asked her");
         let open = Proposal { state: ProposalState::Open.into(), ..asked.clone() };
-        assert!(!silent("lea", &[open], day(90)), "it may still be answered");
+        assert!(!silent("lea", &[open], day(9), day(90)), "it may still be answered");
         let own = Proposal {
             action: Some(Action {
                 kind: Some(Kind::UnseatMember(UnseatMember { subject: "lea".into(), ..Default::default() })),
             }),
             ..asked.clone()
         };
-        assert!(!silent("lea", &[own], day(90)), "she could not vote on that");
+        assert!(!silent("lea", &[own], day(9), day(90)), "she could not vote on that");
         let later = Proposal {
             votes: vec![CastVote { seat: "lea".into(), create_time: Some(stamp(day(35))), ..Default::default() }],
             ..Default::default()
         };
-        assert!(!silent("lea", &[asked.clone(), later], day(40)), "she was heard of since");
+        assert!(!silent("lea", &[asked.clone(), later], day(9), day(40)), "she was heard of since");
         let before = Proposal {
             votes: vec![CastVote { seat: "lea".into(), create_time: Some(stamp(day(5))), ..Default::default() }],
             ..Default::default()
         };
-        assert!(silent("lea", &[asked, before], day(40)));
+        assert!(silent("lea", &[asked, before], day(9), day(40)));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 mod access;
 mod ask;
 mod body;
+mod changes;
 mod clocks;
 mod constitution;
 mod export;

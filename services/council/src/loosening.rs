@@ -1,8 +1,9 @@
 //! Proposals to loosen a rule: what they name, and what they saw of it.
 
 use crate::ask::Ask;
-use remit_api::council::v1::LoosenRules;
+use crate::changes;
 use remit_api::council::v1::loosen_rules::Change;
+use remit_api::council::v1::{FieldChange, LoosenRules};
 use remit_api::handoff::v1::GetCalendarRequest;
 use remit_api::handoff::v1::calendar_service_client::CalendarServiceClient;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
@@ -55,12 +56,13 @@ fn pin(named: &mut String, found: String, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Looks up the rule, and pins what the proposer saw of it: what is tightened meanwhile is not undone unseen.
+/// Looks up the rule, and pins what the proposer saw of it: what is tightened meanwhile is not undone unseen. Returns what
+/// would change of it.
 ///
 /// # Errors
 /// `NotFound` with the reason of the service that keeps it; `FailedPrecondition` (`CONTENT_CHANGED`); `Unavailable` if
 /// that cannot be asked.
-pub(crate) async fn look_up(ask: Ask<'_>, loosening: &mut LoosenRules) -> Result<()> {
+pub(crate) async fn look_up(ask: Ask<'_>, loosening: &mut LoosenRules) -> Result<Vec<FieldChange>> {
     let name = name(loosening).to_owned();
     match &mut loosening.change {
         Some(Change::Function(function)) => {
@@ -69,40 +71,52 @@ pub(crate) async fn look_up(ask: Ask<'_>, loosening: &mut LoosenRules) -> Result
             let found = client.get_function(request).await.map_err(foreign)?.into_inner();
             // Older decisions are no part of what this one is about.
             function.mandate.clear();
-            pin(&mut function.etag, found.etag, &name)
+            let changes = changes::of_update(&found, function)?;
+            pin(&mut function.etag, found.etag, &name)?;
+            Ok(changes)
         }
         Some(Change::Kpi(kpi)) => {
             let mut client = KpiServiceClient::new(ask.channel("kpi"));
             let request = ask.of(GetKpiRequest { name: name.clone() });
             let found = client.get_kpi(request).await.map_err(foreign)?.into_inner();
             kpi.mandate.clear();
-            pin(&mut kpi.etag, found.etag, &name)
+            let changes = changes::of_update(&found, kpi)?;
+            pin(&mut kpi.etag, found.etag, &name)?;
+            Ok(changes)
         }
         Some(Change::RetireKpi(_)) => {
             let mut client = KpiServiceClient::new(ask.channel("kpi"));
-            client.get_kpi(ask.of(GetKpiRequest { name })).await.map(drop).map_err(foreign)
+            let request = ask.of(GetKpiRequest { name: name.clone() });
+            let found = client.get_kpi(request).await.map_err(foreign)?.into_inner();
+            changes::of_end(&name, &found)
         }
         Some(Change::AlertRule(rule)) => {
             let mut client = KpiServiceClient::new(ask.channel("kpi"));
             let request = ask.of(GetAlertRuleRequest { name: name.clone() });
             let found = client.get_alert_rule(request).await.map_err(foreign)?.into_inner();
             rule.mandate.clear();
-            pin(&mut rule.etag, found.etag, &name)
+            let changes = changes::of_update(&found, rule)?;
+            pin(&mut rule.etag, found.etag, &name)?;
+            Ok(changes)
         }
         Some(Change::DeleteAlertRule(_)) => {
             let mut client = KpiServiceClient::new(ask.channel("kpi"));
             let request = ask.of(GetAlertRuleRequest { name: name.clone() });
             let found = client.get_alert_rule(request).await.map_err(foreign)?.into_inner();
-            pin(&mut loosening.etag, found.etag, &name)
+            let changes = changes::of_end(&name, &found)?;
+            pin(&mut loosening.etag, found.etag, &name)?;
+            Ok(changes)
         }
         Some(Change::Calendar(calendar)) => {
             let mut client = CalendarServiceClient::new(ask.channel("handoff"));
             let request = ask.of(GetCalendarRequest { name: name.clone() });
             let found = client.get_calendar(request).await.map_err(foreign)?.into_inner();
             calendar.mandate.clear();
-            pin(&mut calendar.etag, found.etag, &name)
+            let changes = changes::of_update(&found, calendar)?;
+            pin(&mut calendar.etag, found.etag, &name)?;
+            Ok(changes)
         }
-        None => Ok(()),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::body;
 use crate::time::at;
+use jiff::tz::TimeZone;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
     Action, CastVote, GrantWaiver, Proposal, ProposalState, SeatMember, Tally, UnseatMember, VoteChoice,
@@ -50,7 +51,7 @@ pub(crate) fn kind_of(proposal: &Proposal) -> &'static str {
 /// Refuses an action that says nothing, or names nothing of the right form.
 ///
 /// # Errors
-/// `InvalidArgument`: `ACTION_REQUIRED`, `NAME_INVALID`, `TIME_OUT_OF_RANGE` for terms that are over, and those of
+/// `InvalidArgument`: `ACTION_REQUIRED`, `NAME_INVALID`, `TIME_OUT_OF_RANGE` for terms that are over, `TIME_ZONE_UNKNOWN`, and those of
 /// [`crate::waiver::check`].
 pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()> {
     let field = |field: &str| format!("proposal.action.{field}");
@@ -93,8 +94,14 @@ pub(crate) fn check_action(action: Option<&Action>, now: Timestamp) -> Result<()
     }
 }
 
-/// Refuses terms that are over already: nobody need vote on what could not be carried out.
+/// Refuses terms that are over already, and days of a zone that nobody knows: nobody need vote on what could not be
+/// carried out.
 fn check_terms(terms: Option<&ApprovalTerms>, field: &str, now: Timestamp) -> Result<()> {
+    let zone = terms.map_or("", |terms| terms.time_zone.as_str());
+    if !zone.is_empty() && TimeZone::get(zone).is_err() {
+        let rule = "must be an IANA zone such as Europe/Lisbon";
+        return Err(Error::invalid("TIME_ZONE_UNKNOWN", format!("{field}.terms.time_zone"), rule));
+    }
     let end = terms.and_then(|terms| terms.expire_time);
     if end.is_some() && at(&end) <= now {
         return Err(Error::invalid("TIME_OUT_OF_RANGE", format!("{field}.terms.expire_time"), "must be in the future"));
@@ -112,6 +119,7 @@ pub(crate) fn content_digest(proposal: &Proposal) -> String {
         action: proposal.action.clone(),
         body: proposal.body.clone(),
         change_class: proposal.change_class,
+        changes: proposal.changes.clone(),
         ..Proposal::default()
     })
 }

@@ -244,9 +244,12 @@ mod tests {
         of_kpi(&kpi(), &after).direction()
     }
 
+    /// A change, and what it is.
+    type Case = (fn(&mut Kpi), Direction);
+
     #[test]
     fn a_definition_is_looser_where_less_is_asked_of_it() {
-        let cases: &[(fn(&mut Kpi), Direction)] = &[
+        let cases: &[Case] = &[
             (|kpi| kpi.target = Some(9.0), Direction::Loosens),
             (|kpi| kpi.target = Some(11.0), Direction::Tightens),
             (|kpi| kpi.target = None, Direction::Loosens),

@@ -118,9 +118,12 @@ mod tests {
         function
     }
 
+    /// A change, and what it is.
+    type Case = (fn(&mut Function), Direction);
+
     #[test]
     fn a_function_is_looser_where_ai_may_do_more_in_its_tasks() {
-        let cases: &[(fn(&mut Function), Direction)] = &[
+        let cases: &[Case] = &[
             (|f| f.set_market_premium(Signal::Holds), Direction::Loosens),
             (|f| f.set_tooling_adopted(Signal::Fails), Direction::Same),
             (|f| f.set_compressible(Signal::Unspecified), Direction::Tightens),

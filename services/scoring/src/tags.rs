@@ -199,9 +199,12 @@ mod tests {
         }
     }
 
+    /// A change, and what it is.
+    type Case = (fn(&mut Task), Direction);
+
     #[test]
     fn a_tag_is_looser_where_it_lets_ai_do_more() {
-        let cases: &[(fn(&mut Task), Direction)] = &[
+        let cases: &[Case] = &[
             (|t| t.function = "functions/paid_media".into(), Direction::Mixed),
             (|t| t.function.clear(), Direction::Mixed),
             (|t| t.frequency_per_week = 20.0, Direction::Loosens),

@@ -2,10 +2,12 @@
 
 use super::cases;
 use super::council::{STEERING, approve, ask, get, propose, resolution, seat};
-use super::council_constitution::{nell, refusal, refused};
+use super::council_constitution::{hold, nell, refusal, refused};
 use crate::support::{Caller, Suite, eventually, new_seat, reason, stamp};
+use remit_api::council::v1::access_service_client::AccessServiceClient;
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
+use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::scope::Target;
@@ -16,6 +18,8 @@ use tonic::Response;
 
 cases! {
     the_only_one_of_legal_who_is_gone_is_replaced_by_two: RecoverConstitution;
+    who_does_anything_or_is_kept_from_it_is_not_gone: EngageHold, CreateRevocation, DeleteRevocation;
+    the_glass_is_not_broken_again_until_it_was_reviewed: BreakGlass, ReviewBreakGlass;
     what_a_body_begins_is_begun_on_a_seat: OpenReview, OpenProposal;
     nobody_waives_what_a_law_asks_or_a_hold_stops;
 }
@@ -65,6 +69,87 @@ async fn the_only_one_of_legal_who_is_gone_is_replaced_by_two(suite: Suite) {
         approve(&suite.human(who, &["member"], &[group]), &again).await.expect("a vote");
     }
     assert_eq!(get(&suite, &again).await.state(), ProposalState::Executed, "it decides again");
+}
+
+/// A question that nobody answers makes nobody gone who is at work, or who could not have answered.
+async fn who_does_anything_or_is_kept_from_it_is_not_gone(suite: Suite) {
+    suite.bootstrap().await;
+    let recover = async || {
+        let request = RecoverConstitutionRequest {
+            seats: vec![new_seat("leo", "legal")],
+            departed: vec![format!("{STEERING}/members/lea")],
+            reason: "lea left the company in spring".into(),
+            ..Default::default()
+        };
+        let mut client = ConstitutionServiceClient::new(suite.human("root", &["admin"], &[]).to("council"));
+        client.recover_constitution(request).await
+    };
+    let unanswered = async |id: &str| {
+        let asked = propose(&suite, id, resolution()).await;
+        suite.advance(DAY * 15).await;
+        suite.settle().await;
+        assert_eq!(get(&suite, &asked).await.state(), ProposalState::Expired);
+    };
+    unanswered("p").await;
+    let stop = Hold {
+        scope: Some(Scope { target: Some(Target::Organisation(true)) }),
+        reason: "it writes nonsense".into(),
+        ..Default::default()
+    };
+    let stop = EngageHoldRequest { hold_id: "h".into(), hold: Some(stop), ..Default::default() };
+    HoldServiceClient::new(seat(&suite, "lea").to("council")).engage_hold(stop).await.expect("she is at work");
+    suite.advance(DAY * 16).await;
+    assert_eq!(refusal(recover().await), "MEMBER_NOT_SILENT", "she engaged a hold");
+
+    unanswered("q").await;
+    let access = |who: &Caller| AccessServiceClient::new(who.to("council"));
+    let block = Revocation { subject: "lea".into(), block: true, reason: "a lost laptop".into(), ..Default::default() };
+    let block = CreateRevocationRequest { revocation_id: "b".into(), revocation: Some(block), ..Default::default() };
+    let ops = suite.human("ops", &["operator"], &[]);
+    assert_eq!(refusal(access(&ops).create_revocation(block.clone()).await), "MEMBER_BLOCK_NEEDS_ADMIN");
+    access(&suite.admin()).create_revocation(block).await.expect("an administrator may");
+    suite.advance(DAY * 16).await;
+    assert_eq!(refusal(recover().await), "MEMBER_NOT_SILENT", "she is kept from answering");
+    let lift = DeleteRevocationRequest {
+        name: "revocations/b".into(),
+        reason: "the laptop was found".into(),
+        ..Default::default()
+    };
+    access(&suite.admin()).delete_revocation(lift).await.expect("it is lifted");
+    assert_eq!(refusal(recover().await), "MEMBER_NOT_SILENT", "she was kept from answering");
+    suite.advance(DAY).await;
+
+    unanswered("r").await;
+    suite.advance(DAY * 16).await;
+    let asked = recover().await.expect("she could have answered").into_inner();
+    assert_eq!(asked.recoveries[0].state(), RecoveryState::Asked);
+}
+
+async fn the_glass_is_not_broken_again_until_it_was_reviewed(suite: Suite) {
+    suite.bootstrap().await;
+    for id in ["h", "i"] {
+        hold(&suite, id, Target::Organisation(true)).await.expect("a hold");
+    }
+    let holds = |who: &str| HoldServiceClient::new(seat(&suite, who).to("council"));
+    let glass = async |who: &str, hold: &str| {
+        let request = BreakGlassRequest {
+            hold: format!("holds/{hold}"),
+            reason: "a campaign cannot wait for a quorum".into(),
+            duration: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+            ..Default::default()
+        };
+        holds(who).break_glass(request).await
+    };
+    let used = glass("dan", "h").await.expect("once").into_inner();
+    assert_eq!(refusal(glass("dan", "i").await), "BREAK_GLASS_UNREVIEWED", "another hold of that scope");
+    suite.advance(Duration::from_secs(3_601)).await;
+    suite.settle().await;
+    for who in ["dan", "mia"] {
+        assert_eq!(refusal(glass(who, "h").await), "BREAK_GLASS_UNREVIEWED");
+    }
+    let review = ReviewBreakGlassRequest { name: used.name, note: "justified".into(), ..Default::default() };
+    holds("mia").review_break_glass(review).await.expect("another member reviews it");
+    glass("dan", "h").await.expect("it was reviewed");
 }
 
 async fn what_a_body_begins_is_begun_on_a_seat(suite: Suite) {
@@ -131,6 +216,10 @@ async fn nobody_waives_what_a_law_asks_or_a_hold_stops(suite: Suite) {
         terms: Some(terms),
         ..Default::default()
     };
+    let mut nowhere = promotion.clone();
+    nowhere.terms = Some(ApprovalTerms { time_zone: "Mars/Olympus".into(), ..Default::default() });
+    let nowhere = ask(&suite, STEERING, "nowhere", Kind::PromoteModel(nowhere)).await;
+    assert_eq!(refused(nowhere), "TIME_ZONE_UNKNOWN");
     let late = ask(&suite, STEERING, "late", Kind::PromoteModel(promotion)).await;
     assert_eq!(refused(late), "TIME_OUT_OF_RANGE");
 }

@@ -304,6 +304,9 @@ async fn a_rule_is_loosened_as_it_was_seen_and_by_a_decision(suite: Suite) {
     assert_eq!(reason(&refused), "ALERT_RULE_NOT_FOUND");
 
     let proposal = council::propose(&suite, "one", change(quiet.clone())).await;
+    let told: Vec<_> =
+        proposal.changes.iter().map(|one| (one.field.as_str(), one.from.as_str(), one.to.as_str())).collect();
+    assert_eq!(told, [("disabled", "false", "true")], "it says what it does");
     let grave = AlertRule { severity: AlertSeverity::Critical.into(), ..rule };
     let grave = UpdateAlertRuleRequest { alert_rule: Some(grave), ..Default::default() };
     let grave = admin.update_alert_rule(grave).await.unwrap().into_inner();

@@ -36,7 +36,7 @@ pub(crate) use access::{Access, Admitted, Entrance};
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub use keyring::Keyring;
 pub(crate) use keys::KeySet;
-pub use permissions::{Method, Methods, Priority};
+pub use permissions::{Method, Methods, Priority, grants};
 pub use rules::Rules;
 pub(crate) use rules::algorithms;
 pub(crate) use sources::is_near;

@@ -80,8 +80,7 @@ impl Methods {
                     let what = format!("{name} changes state and its method_policy lists no actor_kinds");
                     return Err(Error::precondition("METHOD_WITHOUT_POLICY", what));
                 }
-                let granted =
-                    roles.iter().filter(|(_, patterns)| patterns.iter().any(|p| matches(p, &policy.permission)));
+                let granted = roles.iter().filter(|(_, patterns)| grants(patterns, &policy.permission));
                 let entry = Method {
                     permission: leak(&policy.permission),
                     kinds: policy.kinds,
@@ -207,6 +206,11 @@ fn is_pattern(pattern: &str) -> bool {
     let part =
         |part: &str| part == "*" || !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (1..=3).contains(&pattern.split('.').count()) && pattern.split('.').all(part)
+}
+
+/// Whether a role with these patterns grants `permission`.
+pub fn grants(patterns: &[String], permission: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, permission))
 }
 
 /// `*` stands for one part, and as the last part for all the rest.

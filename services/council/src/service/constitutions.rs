@@ -8,7 +8,7 @@ use crate::constitution::{
     Change, check_amendment, check_reachable, check_unseating, content, lacking, may_decide, seated, silent,
 };
 use crate::proposal::{act, kind_of};
-use crate::store::{Bodies, CONSTITUTION, Constitutions, Members, Proposals, seats};
+use crate::store::{Bodies, CONSTITUTION, Constitutions, Members, Proposals, heard_until, seats};
 use crate::time::{at, days};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
@@ -379,9 +379,11 @@ async fn check_gone(m: &mut Mutation, body: &Body, departed: &[String]) -> Resul
         if name::parent(&member.name) != body.name {
             return Err(Error::not_found("MEMBER_NOT_FOUND", name));
         }
-        if !silent(&member.subject, &proposals, now) {
+        let heard = heard_until(m.tx(), &tenant, &member.subject).await?;
+        if !silent(&member.subject, &proposals, heard, now) {
             let message = format!(
-                "{} has not been silent for 30 days while a vote of {} ran out: let her vote, resign, or be unseated",
+                "{} has not been silent for 30 days while a vote of {} ran out, or was kept from calling meanwhile: let \
+                 her vote, resign, or be unseated",
                 member.subject, body.name
             );
             return Err(Error::precondition("MEMBER_NOT_SILENT", message));

@@ -95,6 +95,32 @@ async fn alone(m: &mut Mutation, cx: &Cx, kind: &str) -> Result<(Body, Vec<Seat>
     Err(refusal)
 }
 
+/// Refuses a use after which a former one is not reviewed yet: of this hold by anybody, and by `subject` of any hold of
+/// the same scope. One person alone would otherwise lift it for good, a day at a time.
+///
+/// # Errors
+/// `FailedPrecondition` (`BREAK_GLASS_UNREVIEWED`).
+async fn check_reviewed(m: &mut Mutation, hold: &Hold, subject: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    for used in BreakGlassUses::all(m.tx(), &tenant, &[("reviewed", false.into())]).await? {
+        let own = used.actor.as_ref().is_some_and(|who| who.subject == subject);
+        let again = used.hold == hold.name
+            || own && {
+                let other = Holds::get(m.tx(), &tenant, &used.hold).await?;
+                scope::text(other.scope.as_ref()) == scope::text(hold.scope.as_ref())
+            };
+        if again {
+            let message = format!(
+                "{} of {} was not reviewed yet: let another member review it with ReviewBreakGlass, or propose to lift \
+                 the hold",
+                used.name, used.hold
+            );
+            return Err(Error::precondition("BREAK_GLASS_UNREVIEWED", message));
+        }
+    }
+    Ok(())
+}
+
 impl Service {
     pub(crate) async fn engage_hold(&self, cx: &Cx, request: EngageHoldRequest) -> Result<Hold> {
         let name = HoldName::new(name::id(&request.hold_id, "hold_id")?).to_string();
@@ -193,6 +219,7 @@ impl Service {
                 return Err(Error::denied("ENGAGER_CANNOT_BYPASS", "another person must break the glass"));
             }
             let (body, members) = alone(m, cx, BREAK_GLASS).await?;
+            check_reviewed(m, &before, &cx.actor.subject).await?;
             let (now, until) = (Some(stamp(m.now())), m.now().plus(length));
             let hold = before.name.as_str();
             timers::schedule(m.tx(), &cx.tenant, &rearm_timer(hold), "hold.rearm", until, hold.as_bytes()).await?;

@@ -20,6 +20,7 @@ mod waivers;
 
 use crate::access::Tokens;
 use crate::ask::Ask;
+use crate::store::hear;
 use futures::{Stream, StreamExt as _};
 use prost::Message;
 use remit_api::wire::{self, Repeatable};
@@ -105,7 +106,13 @@ impl Service {
         work: impl AsyncFnOnce(&mut Mutation) -> Result<A>,
     ) -> Result<A> {
         self.seed(&cx.tenant).await?;
-        self.db.mutate(&cx.call(request), work).await
+        // Here, where all that changes anything passes: whoever gets something done is not gone.
+        let heard = async |m: &mut Mutation| {
+            let answer = work(m).await?;
+            hear(m, &cx.actor.subject).await?;
+            Ok(answer)
+        };
+        self.db.mutate(&cx.call(request), heard).await
     }
 
     /// Returns one record of the caller's tenant.

@@ -13,7 +13,7 @@ use crate::steps::steps;
 use crate::store::{Bodies, CONSTITUTION, Constitutions, Holds, Proposals, delegations, seats};
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
-    Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, GetProposalRequest,
+    Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, FieldChange, GetProposalRequest,
     ListProposalsRequest, ListProposalsResponse, OpenProposalRequest, Proposal, ProposalState, Recusal, RecuseRequest,
     RetryProposalRequest, Seat, UpdateProposalRequest, VoteRequest,
 };
@@ -97,9 +97,20 @@ async fn check_concerned(m: &mut Mutation, cx: &Cx, proposal: &Proposal) -> Resu
 
 impl Service {
     /// Looks up what a proposal is about, before any transaction.
-    async fn look_up(&self, cx: &Cx, given: &mut Proposal) -> Result<()> {
+    async fn look_up(&self, cx: &Cx, given: &mut Proposal) -> Result<Vec<FieldChange>> {
         proposal::check_action(given.action.as_ref(), self.db.now())?;
-        self.pin_content(&cx.tenant, given.action.as_mut()).await
+        self.changes_of(&cx.tenant, given.action.as_mut()).await
+    }
+
+    /// What a draft that loosens a rule would change of it now; `None` for any other.
+    async fn changes_now(&self, cx: &Cx, name: &str) -> Result<Option<Vec<FieldChange>>> {
+        let found = Proposals::find(&mut self.db.read().await?, &cx.tenant, name).await?;
+        match found {
+            Some(mut draft) if matches!(proposal::act(&draft), Some(Act::LoosenRules(_))) => {
+                self.look_up(cx, &mut draft).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Creates a proposal, open at once if asked.
@@ -110,7 +121,7 @@ impl Service {
         let looked_up = self.look_up(cx, &mut given).await;
         let create = async |m: &mut Mutation| {
             // Not before: a repetition is answered whatever has become of what it is about.
-            looked_up?;
+            let changes = looked_up?;
             // Locked where seats are pinned, so that nobody leaves meanwhile without being counted out.
             let body = if request.open {
                 Bodies::claim(m, &given.body).await?
@@ -131,6 +142,7 @@ impl Service {
                 action: given.action,
                 body: given.body,
                 change_class: class.into(),
+                changes,
                 state: ProposalState::Draft.into(),
                 proposer: Some(wire::actor(&cx.actor)),
                 create_time: now,
@@ -164,7 +176,7 @@ impl Service {
     pub(crate) async fn update_proposal(&self, cx: &Cx, request: UpdateProposalRequest) -> Result<Proposal> {
         let mut given = required(request.proposal.clone(), "proposal")?;
         ProposalName::parse(&given.name, "proposal.name")?;
-        let looked_up = if given.action.is_some() { self.look_up(cx, &mut given).await } else { Ok(()) };
+        let looked_up = if given.action.is_some() { self.look_up(cx, &mut given).await } else { Ok(Vec::new()) };
         let update = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -176,7 +188,7 @@ impl Service {
                 return Ok(before);
             };
             if proposal.action != before.action {
-                looked_up?;
+                proposal.changes = looked_up?;
                 pin(m, proposal.action.as_mut()).await?;
                 let body = Bodies::get(m.tx(), &cx.tenant, &proposal.body).await?;
                 check_action(m, &proposal, &body).await?;
@@ -202,11 +214,16 @@ impl Service {
     /// Opens the vote on a draft, or a new round on an escalated proposal.
     pub(crate) async fn open_proposal(&self, cx: &Cx, request: OpenProposalRequest) -> Result<Proposal> {
         ProposalName::parse(&request.name, "name")?;
+        let now = self.changes_now(cx, &request.name).await;
         let work = async |m: &mut Mutation| {
             let before = Proposals::claim(m, &request.name).await?;
             check_state(&before, &[ProposalState::Draft, ProposalState::Escalated])?;
             let body = Bodies::claim(m, &before.body).await?;
             check_concerned(m, cx, &before).await?;
+            if now?.is_some_and(|changes| changes != before.changes) {
+                let message = format!("what {} would change is another by now: propose it anew", before.name);
+                return Err(Error::precondition("CONTENT_CHANGED", message));
+            }
             check_action(m, &before, &body).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;

@@ -2,7 +2,7 @@
 
 use super::{Service, insert};
 use crate::access::{self, end_text};
-use crate::store::{Revocations, revocations};
+use crate::store::{Members, Revocations, keep_from, revocations};
 use crate::time::text;
 use remit_api::council::v1::{
     CreateRevocationRequest, DeleteRevocationRequest, DeleteRevocationResponse, GetRevocationRequest,
@@ -37,10 +37,16 @@ impl Service {
             let (all, own) = revocations(m, &cx.actor.subject, now).await?;
             access::room(all, own)?;
             let revocation = self.tokens.revocation(given, &cx.actor, now)?;
+            if revocation.block {
+                let members = Members::all(m.tx(), &cx.tenant, &[("active", true.into())]).await?;
+                let seated = members.iter().find(|member| member.subject == revocation.subject);
+                self.tokens.check_block(seated.map(|member| member.name.as_str()), &cx.actor)?;
+            }
             let mut revocation = Revocation { name, create_time: Some(stamp(m.now())), ..revocation };
             let (reason, details) = (revocation.reason.clone(), details(&revocation).json());
             insert::<Revocations>(m, &mut revocation, |event| (event.reason, event.details) = (reason, details))
                 .await?;
+            keep_from(m, &revocation.subject, now).await?;
             Ok(revocation)
         };
         self.mutate(cx, &request, create).await
@@ -71,6 +77,7 @@ impl Service {
             let revocation = Revocations::claim(m, &request.name).await?;
             access::liftable(&revocation, &cx.actor)?;
             Revocations::delete(m, &request.name).await?;
+            keep_from(m, &revocation.subject, token_time()).await?;
             m.record(&revocation.name, |event| {
                 event.before_digest = wire::digest(&revocation);
                 event.reason.clone_from(&request.reason);

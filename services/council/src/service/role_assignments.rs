@@ -2,7 +2,7 @@
 
 use super::{Service, insert, save};
 use crate::access::{self, end_text};
-use crate::store::{RoleAssignments, role_assignments};
+use crate::store::{RoleAssignments, keep_until_now, role_assignments};
 use remit_api::council::v1::{
     CreateRoleAssignmentRequest, DeleteRoleAssignmentRequest, DeleteRoleAssignmentResponse, GetRoleAssignmentRequest,
     ListRoleAssignmentsRequest, ListRoleAssignmentsResponse, RoleAssignment, UpdateRoleAssignmentRequest,
@@ -94,6 +94,7 @@ impl Service {
             let (reason, details) = (assignment.reason.clone(), details(&assignment).json());
             let fill = |event: &mut remit_core::AuditEvent| (event.reason, event.details) = (reason, details);
             save::<RoleAssignments>(m, &before, &mut assignment, fill).await?;
+            keep_until_now(m, &before.subject).await?;
             Ok(assignment)
         };
         self.mutate(cx, &request, update).await
@@ -109,6 +110,7 @@ impl Service {
             let assignment = RoleAssignments::claim(m, &request.name).await?;
             etag::check(&request.etag, &assignment.etag, &assignment.name)?;
             RoleAssignments::delete(m, &request.name).await?;
+            keep_until_now(m, &assignment.subject).await?;
             m.record(&assignment.name, |event| {
                 event.before_digest = wire::digest(&assignment);
                 event.details = details(&assignment).json();

@@ -2,9 +2,10 @@
 //! about what is not there.
 
 use super::Service;
+use crate::changes;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::scope::Target;
-use remit_api::council::v1::{Action, Scope};
+use remit_api::council::v1::{Action, FieldChange, Scope};
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::{GetGateRequest, GetGateVersionRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
@@ -49,23 +50,36 @@ fn check_purposes(wanted: &[String], found: &ModelVersion) -> Result<()> {
 }
 
 impl Service {
+    /// As [`Self::pin_content`], and returns what would change, where the act changes a rule or what a model is for.
+    ///
+    /// # Errors
+    /// As [`Self::pin_content`].
+    pub(super) async fn changes_of(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<Vec<FieldChange>> {
+        match action {
+            Some(Action { kind: Some(Act::LoosenRules(a)) }) => crate::loosening::look_up(self.ask(tenant), a).await,
+            Some(Action { kind: Some(Act::RestrictModel(a)) }) => {
+                let found = self.model_version(tenant, &a.model_version).await?;
+                check_purposes(&a.purposes, &found)?;
+                pin(&mut a.content_digest, found.content_digest, &a.model_version)?;
+                let all = |purposes: &[String]| purposes.join(", ");
+                Ok(changes::of_text("purposes", &all(&found.purposes), &all(&a.purposes)))
+            }
+            other => self.pin_content(tenant, other).await.map(|()| Vec::new()),
+        }
+    }
+
     /// Looks up what `action` would let take effect, and fills in its content digest where the proposer named none.
     ///
     /// # Errors
     /// `NotFound` if there is no such thing; `FailedPrecondition`: `CONTENT_CHANGED` if the proposer saw another content,
     /// `PURPOSES_WIDEN` if a restriction names a purpose that the version does not have;
     /// `Unavailable` if the service that keeps it cannot be asked.
-    pub(super) async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
+    async fn pin_content(&self, tenant: &Tenant, action: Option<&mut Action>) -> Result<()> {
         let ask = self.ask(tenant);
         match action.and_then(|action| action.kind.as_mut()) {
             Some(Act::PromoteModel(a)) => {
                 let found = self.model_content(tenant, &a.model_version).await?;
                 pin(&mut a.content_digest, found, &a.model_version)
-            }
-            Some(Act::RestrictModel(a)) => {
-                let found = self.model(tenant, &a.model_version).await?;
-                check_purposes(&a.purposes, &found)?;
-                pin(&mut a.content_digest, found.content_digest, &a.model_version)
             }
             Some(Act::SuspendModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
             Some(Act::RetireModel(a)) => self.model_content(tenant, &a.model_version).await.map(drop),
@@ -92,20 +106,25 @@ impl Service {
                 let mut client = PolicyServiceClient::new(ask.channel("scoring"));
                 client.get_policy_version(ask.of(request)).await.map(drop).map_err(foreign)
             }
-            Some(Act::LoosenRules(a)) => crate::loosening::look_up(ask, a).await,
             Some(Act::GrantWaiver(a)) => self.find_scope(tenant, a.scope.as_ref()).await,
             Some(
-                Act::LiftHold(_) | Act::Resolution(_) | Act::AmendBody(_) | Act::SeatMember(_) | Act::UnseatMember(_),
+                Act::LiftHold(_)
+                | Act::Resolution(_)
+                | Act::AmendBody(_)
+                | Act::SeatMember(_)
+                | Act::UnseatMember(_)
+                | Act::LoosenRules(_)
+                | Act::RestrictModel(_),
             )
             | None => Ok(()),
         }
     }
 
     async fn model_content(&self, tenant: &Tenant, name: &str) -> Result<String> {
-        Ok(self.model(tenant, name).await?.content_digest)
+        Ok(self.model_version(tenant, name).await?.content_digest)
     }
 
-    async fn model(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
+    async fn model_version(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
         let request = GetModelVersionRequest { name: name.to_owned() };
         let mut client = ModelServiceClient::new(self.ask(tenant).channel("registry"));
         let found = client.get_model_version(self.ask(tenant).of(request)).await.map_err(foreign)?;

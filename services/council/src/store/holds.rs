@@ -57,4 +57,7 @@ impl Records for BreakGlassUses {
     fn create_time(used: &BreakGlassUse) -> Timestamp {
         at(&used.create_time)
     }
+    fn columns(used: &BreakGlassUse) -> Vec<(&'static str, Value)> {
+        vec![("reviewed", used.review_time.is_some().into())]
+    }
 }

@@ -50,7 +50,7 @@ pub(super) async fn count(
             version.daily_outputs = shown;
             save(m, &mut version).await?;
             plan_reset(m, &version).await?;
-            record(m, &version.name, version.daily_outputs.clone().unwrap_or_default());
+            record(m, &version.name, version.daily_outputs.unwrap_or_default());
         }
     }
     Ok(())

@@ -232,6 +232,8 @@ pub(crate) fn assess<'a>(facts: &'a Facts<'a>) -> Assessment<'a> {
             (pattern, lead) = (at_most, reason.code);
         }
     }
+    // Whatever was waived: what ends at people alone is no work for AI.
+    let denial = denial.or((pattern == Pattern::HumanOnly).then_some("HUMAN_ONLY"));
     Assessment {
         pattern: if denial.is_some() { Pattern::HumanOnly } else { pattern },
         denied: denial.is_some(),

@@ -242,6 +242,10 @@ fn what_is_past_its_review_date_becomes_more_human_and_then_ends() {
     let mut waived = model(NOW);
     waived.waivers = vec![waiver("MODEL_PAST_REVIEW_DATE", later, WaiverState::Active)];
     assert_eq!(waived.assess(|found| (found.denied, found.pattern)), (false, Pattern::HumanOnTheLoop));
+    let mut outdated = case();
+    outdated.function_digest = "f2".into();
+    outdated.waivers = vec![waiver("DECISION_OUTDATED", later, WaiverState::Active)];
+    outdated.denied("DECISION_OUTDATED");
     let mut ended = model(ago(30));
     ended.waivers = vec![waiver("MODEL_REVIEW_OVERDUE", later, WaiverState::Active)];
     ended.denied("MODEL_REVIEW_OVERDUE");
