@@ -2,6 +2,7 @@
 //! panics, identity and permission, limits, deadline, and the end of a token.
 
 mod body;
+mod book;
 mod deadline;
 mod door;
 mod explain;
