@@ -121,7 +121,8 @@ impl Use {
     }
 
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.calls + self.streams + self.reserved + self.arriving == 0 && now.saturating_duration_since(self.seen) > MEMORY
+        self.calls + self.streams + self.reserved + self.arriving == 0
+            && now.saturating_duration_since(self.seen) > MEMORY
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) use super::book::Sort;
 use super::book::{ARRIVING, Book, Bounds, Most, PAUSE, Place, Reach, Refusal, Who};
+use super::held::{Account, Held};
 use super::rate::Rate;
 use crate::auth::{Identity, Priority};
 use crate::config::Config;
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 pub(crate) struct Limits {
     bounds: Bounds,
     book: Mutex<Book>,
+    request_bytes: usize,
+    held: Mutex<Held>,
     searches: Arc<Semaphore>,
     refused: Counter<u64>,
 }
@@ -46,6 +49,8 @@ impl Limits {
         Arc::new(Self {
             bounds,
             book: Mutex::new(Book::new(Instant::now())),
+            request_bytes: limits.request_bytes,
+            held: Mutex::default(),
             searches: Arc::new(Semaphore::new(limits.searches.min(readers))),
             refused: meter
                 .u64_counter("remit.calls.refused")
@@ -56,6 +61,21 @@ impl Limits {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most bytes that may be held at once.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.request_bytes
+    }
+
+    /// Who holds how many bytes.
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the bytes of a call of `identity` are counted.
+    pub(crate) fn account(self: &Arc<Self>, identity: &Identity) -> Option<Account> {
+        Account::new(self, identity)
     }
 
     /// Counts a refusal that a limit outside of here is the reason of.
