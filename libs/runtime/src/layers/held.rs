@@ -128,7 +128,7 @@ mod tests {
         const MIB: usize = 1024 * 1024;
         let (mut held, most) = (Held::default(), 256 * MIB);
         let tenant = |number: usize| Tenant::new(&format!("t{number}")).unwrap();
-        let mut add = |number: usize, subject: &str, before, now| {
+        let mut add = |number: usize, subject: &str, before: usize, now: usize| {
             held.change(most, &tenant(number), subject, before * MIB, now * MIB).map_err(|(whose, _)| whose)
         };
         assert_eq!(add(0, "ann", 0, 32), Ok(()));

@@ -231,7 +231,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_arrived_early_is_given_as_it_came() {
-        for pieces in [&[&[0u8, 0, 0, 0, 2, 8, 1][..]][..], &[&[0, 0], &[0, 0, 2], &[8], &[1]]] {
+        let cases: [&[&[u8]]; 2] = [&[&[0, 0, 0, 0, 2, 8, 1]], &[&[0, 0], &[0, 0, 2], &[8], &[1]]];
+        for pieces in cases {
             let mut body = asked(pieces, true, true);
             body.arrive().await.unwrap();
             assert_eq!(frame(&mut body).await, Some(Ok(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]))));
