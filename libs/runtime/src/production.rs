@@ -105,6 +105,15 @@ fn problems(config: &Config) -> Problems {
             "server.listen",
             &format!("{} is beyond this machine, in the clear: {remedy}", server.listen),
         );
+        let listen = &config.operations.listen;
+        found.unless(
+            stays_here(listen),
+            "operations.listen",
+            &format!(
+                "{listen} is beyond this machine, and that port has neither TLS nor tokens: listen on a loopback \
+                 address, or say by server.tls_terminated_by_proxy that something else encrypts it"
+            ),
+        );
         for (service, url) in config.peers.iter().filter(|(_, url)| is_clear(url)) {
             let remedy = "use https, or say by server.tls_terminated_by_proxy that something else encrypts it";
             found.add(format!("peers.{service}"), format!("{url} would be sent service tokens in the clear: {remedy}"));
@@ -286,6 +295,9 @@ mod tests {
         let clear = toml.replace("https://audit", "http://audit").replace("tls_certificate = \"c.pem\"\n", "");
         let clear = clear.lines().filter(|line| !line.starts_with("tls_key")).collect::<Vec<_>>().join("\n");
         assert_eq!(fields(&Config::from_toml(&clear).unwrap()), ["server.listen", "peers.audit", "auth.service_key"]);
+        let beyond = format!("{toml}\n[operations]\nlisten = \"0.0.0.0:7421\"\n");
+        let beyond = Config::from_toml(&beyond).unwrap();
+        assert!(check(&beyond).is_err_and(|error| error.message().contains("operations.listen: 0.0.0.0:7421")));
         let said = clear.replace("[auth]\n", "tls_terminated_by_proxy = true\n[auth]\n");
         assert_eq!(fields(&Config::from_toml(&said).unwrap()), ["auth.service_key"]);
     }

@@ -17,6 +17,9 @@ pub enum Priority {
     Search,
 }
 
+/// The most bytes of a request whose method says nothing of it.
+const MOST_BYTES: usize = 262_144;
+
 /// One method and who may call it.
 #[derive(Debug)]
 pub struct Method {
@@ -32,6 +35,8 @@ pub struct Method {
     pub client_streaming: bool,
     /// What is refused first, and what last, when much is asked at once.
     pub priority: Priority,
+    /// The most bytes of one request message.
+    pub most_bytes: usize,
     /// Whether it only reads.
     pub read: bool,
     /// Whether it is on record although it only reads.
@@ -87,6 +92,7 @@ impl Methods {
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
                     client_streaming: method.is_client_streaming(),
                     priority: policy.priority,
+                    most_bytes: remit_api::validate::most_bytes(method.input().full_name()).unwrap_or(MOST_BYTES),
                     read,
                     recorded: policy.recorded,
                     roles: granted.map(|(role, _)| role.clone()).collect(),

@@ -124,6 +124,7 @@ pub struct Limits {
     pub searches: usize,
     pub searches_per_tenant: usize,
     pub reserved_calls: usize,
+    pub request_bytes: usize,
     pub bad_tokens_per_address: u32,
     pub open_calls_per_address: usize,
 }
@@ -375,6 +376,9 @@ impl Config {
             if !(1..=1_000_000).contains(&count) {
                 return Err(invalid(field, "must be 1 to 1000000"));
             }
+        }
+        if limits.request_bytes == 0 {
+            return Err(invalid("limits.request_bytes", "must be at least 1"));
         }
         let waits = [
             ("server.handshake_timeout", server.handshake_timeout),

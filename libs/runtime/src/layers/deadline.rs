@@ -23,7 +23,7 @@ impl Bounds {
         }
     }
 
-    /// When a call that begins now must end. A malformed `grpc-timeout` counts as none.
+    /// When a call that begins now must end. A malformed `grpc-timeout`, which [`check`] refuses, counts as none.
     pub(crate) fn of(&self, headers: &HeaderMap, streaming: bool) -> Option<Instant> {
         let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
         let granted = match (asked, streaming) {
@@ -34,6 +34,19 @@ impl Bounds {
         };
         Some(Instant::now() + granted)
     }
+}
+
+/// Refuses a deadline that cannot be read, rather than give the call another one.
+///
+/// # Errors
+/// `InvalidArgument` (`TIMEOUT_INVALID`).
+pub(crate) fn check(headers: &HeaderMap) -> Result<()> {
+    let Some(asked) = headers.get("grpc-timeout") else { return Ok(()) };
+    if asked.to_str().ok().and_then(parse).is_some() {
+        return Ok(());
+    }
+    let text = "grpc-timeout is not 1 to 8 digits and one of H, M, S, m, u, n: correct it";
+    Err(Error::new(Kind::InvalidArgument, "TIMEOUT_INVALID", text))
 }
 
 /// Reads a `grpc-timeout`: at most eight digits and a unit.
@@ -81,6 +94,20 @@ pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Outpu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_timeout_that_cannot_be_read_is_refused() {
+        let refused = |text: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(http::HeaderName::from_static("grpc-timeout"), HeaderValue::from_static(text))]);
+            check(&headers).err().map(|error| error.reason())
+        };
+        assert_eq!(refused("30S"), None);
+        assert_eq!(refused("-1S"), Some("TIMEOUT_INVALID"));
+        assert_eq!(refused("123456789S"), Some("TIMEOUT_INVALID"));
+        assert!(check(&HeaderMap::new()).is_ok());
+    }
 
     #[test]
     fn a_grpc_timeout_is_digits_and_a_unit() {

@@ -1,6 +1,7 @@
 //! Who calls, and whether there is room for the call: asked in the same way over gRPC and over plain HTTP.
 
-use super::limits::{Limits, Sort, Ticket};
+use super::held::Account;
+use super::limits::{Arriving, Limits, Sort, Ticket};
 use super::strangers::{Opened, Strangers};
 use crate::auth::{Admitted, Entrance, Identity, Priority};
 use crate::config::Config;
@@ -72,6 +73,19 @@ impl Door {
     /// As [`Limits::admit`].
     pub(crate) fn admit(&self, who: &Identity, priority: Priority, sort: Sort, method: &str) -> Result<Ticket> {
         self.limits.admit(who, priority, sort, method)
+    }
+
+    /// Counts an urgent call whose message has not come yet.
+    ///
+    /// # Errors
+    /// As [`Limits::arrive`].
+    pub(crate) fn arrive(&self, who: &Identity) -> Result<Option<Arriving>> {
+        self.limits.arrive(who)
+    }
+
+    /// Where the bytes of a call that are not yet a whole message are counted.
+    pub(crate) fn account(&self, who: &Identity) -> Option<Account> {
+        self.limits.account(who)
     }
 
     /// Counts a call without a token.

@@ -4,350 +4,26 @@
 //! Every call is counted for its subject, its tenant and the process; a call is admitted where each count is below its
 //! bound. How far a bound reaches depends on the call: what stops AI is admitted where other calls are refused already.
 
-use super::rate::{Bucket, Rate};
+pub(crate) use super::book::Sort;
+use super::book::{ARRIVING, Book, Bounds, Most, PAUSE, Place, Reach, Refusal, Who};
+use super::held::{Account, Held};
+use super::rate::Rate;
 use crate::auth::{Identity, Priority};
 use crate::config::Config;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use remit_core::{Error, Kind, Result, Tenant};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-
-/// How often tenants and subjects without calls are forgotten, and after how long.
-const TIDY: Duration = Duration::from_secs(10);
-const MEMORY: Duration = Duration::from_secs(60);
-/// How often the log says that a limit bites.
-const TELL: Duration = Duration::from_secs(10);
-/// How long whoever is refused for want of a place should wait.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Calls of one message each, and streams, which may stay for ever, are counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sort {
-    Call,
-    Stream,
-}
-
-impl Sort {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Call => "calls",
-            Self::Stream => "streams",
-        }
-    }
-}
-
-/// How far beyond the bounds of ordinary calls a call still gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    Ordinary,
-    Check,
-    Suite,
-    Stop,
-}
-
-impl Reach {
-    /// What is kept for such calls, of all that is kept.
-    fn of(self, reserved: usize) -> usize {
-        match self {
-            Self::Ordinary => 0,
-            Self::Check => reserved / 2,
-            Self::Suite => reserved - reserved / 4,
-            Self::Stop => reserved,
-        }
-    }
-}
-
-/// The bounds of one sort.
-#[derive(Debug, Clone, Copy)]
-struct Most {
-    all: usize,
-    tenant: usize,
-    subject: usize,
-}
-
-#[derive(Debug)]
-struct Bounds {
-    calls: Most,
-    streams: Most,
-    reserved: usize,
-    tenant_rate: Rate,
-    subject_rate: Rate,
-    searches_per_tenant: usize,
-}
-
-/// What one tenant or subject has.
-#[derive(Debug)]
-struct Use {
-    calls: usize,
-    streams: usize,
-    /// What is left of the rate for ordinary calls, and of the same rate for those that ask and stop.
-    ordinary: Bucket,
-    urgent: Bucket,
-    seen: Instant,
-}
-
-impl Use {
-    fn new(rate: Rate, now: Instant) -> Self {
-        Self { calls: 0, streams: 0, ordinary: Bucket::full(rate, now), urgent: Bucket::full(rate, now), seen: now }
-    }
-
-    fn count(&mut self, sort: Sort) -> &mut usize {
-        match sort {
-            Sort::Call => &mut self.calls,
-            Sort::Stream => &mut self.streams,
-        }
-    }
-
-    fn bucket(&mut self, reach: Reach) -> &mut Bucket {
-        if reach == Reach::Ordinary { &mut self.ordinary } else { &mut self.urgent }
-    }
-
-    fn is_idle(&self, now: Instant) -> bool {
-        self.calls + self.streams == 0 && now.saturating_duration_since(self.seen) > MEMORY
-    }
-}
-
-#[derive(Debug)]
-struct TenantUse {
-    own: Use,
-    subjects: HashMap<String, Use>,
-    searches: Arc<Semaphore>,
-    told: Told,
-}
-
-/// When the log was last told, and what it has not been told since.
-#[derive(Debug, Default)]
-struct Told {
-    at: Option<Instant>,
-    since: u64,
-}
-
-impl Told {
-    /// How many refusals to tell of, if it is time to.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        self.since += 1;
-        if self.at.is_some_and(|at| now.saturating_duration_since(at) < TELL) {
-            return None;
-        }
-        self.at = Some(now);
-        Some(std::mem::take(&mut self.since))
-    }
-}
-
-/// Who has what.
-#[derive(Debug)]
-struct Book {
-    calls: usize,
-    streams: usize,
-    /// The tenants with calls, and with streams.
-    calling: usize,
-    streaming: usize,
-    tenants: HashMap<Tenant, TenantUse>,
-    tidied: Instant,
-    told: Told,
-}
-
-/// Why a call is refused.
-#[derive(Debug, PartialEq)]
-struct Refusal {
-    reason: &'static str,
-    text: String,
-    wait: Duration,
-}
-
-impl Refusal {
-    fn new(reason: &'static str, text: String) -> Self {
-        Self { reason, text, wait: PAUSE }
-    }
-}
-
-/// Who calls.
-#[derive(Debug, Clone, Copy)]
-struct Who<'a> {
-    tenant: &'a Tenant,
-    subject: &'a str,
-    reach: Reach,
-    sort: Sort,
-}
-
-impl Book {
-    fn new(now: Instant) -> Self {
-        Self {
-            calls: 0,
-            streams: 0,
-            calling: 0,
-            streaming: 0,
-            tenants: HashMap::new(),
-            tidied: now,
-            told: Told::default(),
-        }
-    }
-
-    /// Counts a call, or says why it must not be.
-    fn enter(&mut self, bounds: &Bounds, who: Who<'_>, now: Instant) -> std::result::Result<(), Refusal> {
-        self.tidy(now);
-        let (most, kept) = match who.sort {
-            Sort::Call => (bounds.calls, who.reach.of(bounds.reserved)),
-            Sort::Stream => (bounds.streams, 0),
-        };
-        let all = match who.sort {
-            Sort::Call => self.calls,
-            Sort::Stream => self.streams,
-        };
-        // Their streams are as many as there are tenants, and without them the suite does not know what is stopped.
-        if who.reach != Reach::Suite || who.sort == Sort::Call {
-            room(most, kept, all, who.sort)?;
-        }
-        if who.reach == Reach::Suite {
-            if who.sort == Sort::Call {
-                self.calls += 1;
-            }
-            return Ok(());
-        }
-        let busy = match who.sort {
-            Sort::Call => self.calling,
-            Sort::Stream => self.streaming,
-        };
-        if !self.tenants.contains_key(who.tenant) {
-            let new = TenantUse {
-                own: Use::new(bounds.tenant_rate, now),
-                subjects: HashMap::new(),
-                searches: Arc::new(Semaphore::new(bounds.searches_per_tenant)),
-                told: Told::default(),
-            };
-            self.tenants.insert(who.tenant.clone(), new);
-        }
-        let Some(tenant) = self.tenants.get_mut(who.tenant) else { return Ok(()) };
-        tenant.own.seen = now;
-        let has = *tenant.own.count(who.sort);
-        // A quarter of what is kept is for one tenant, so that what it does cannot keep it from stopping.
-        let what = who.sort.word();
-        if has >= most.tenant + kept / 4 {
-            let text = format!(
-                "{has} {what} of the tenant {} are in progress, the most for one tenant (limits.{what}_per_tenant)",
-                who.tenant
-            );
-            return Err(Refusal::new(if who.sort == Sort::Call { "TENANT_CALLS" } else { "TENANT_STREAMS" }, text));
-        }
-        // One share stays free for a tenant that comes.
-        let tenants = busy + usize::from(has == 0);
-        let share = ((most.all + kept) / (tenants + 1)).max(1);
-        if all * 2 >= most.all && has >= share {
-            let text = format!(
-                "{has} {what} of the tenant {} are in progress, its share of {} while the server is this busy",
-                who.tenant, most.all
-            );
-            return Err(Refusal::new(if who.sort == Sort::Call { "TENANT_CALLS" } else { "TENANT_STREAMS" }, text));
-        }
-        if !tenant.subjects.contains_key(who.subject) {
-            tenant.subjects.insert(who.subject.to_owned(), Use::new(bounds.subject_rate, now));
-        }
-        let Some(subject) = tenant.subjects.get_mut(who.subject) else { return Ok(()) };
-        subject.seen = now;
-        let own = *subject.count(who.sort);
-        if own >= most.subject + kept / 8 {
-            let text = format!(
-                "{own} {what} of {} are in progress, the most for one subject (limits.{what}_per_subject)",
-                who.subject
-            );
-            return Err(Refusal::new(if who.sort == Sort::Call { "SUBJECT_CALLS" } else { "SUBJECT_STREAMS" }, text));
-        }
-        if let Some(wait) = subject.bucket(who.reach).wait(bounds.subject_rate, now) {
-            let rate = bounds.subject_rate.each_second();
-            let text = format!(
-                "{} calls more than {rate} times a second, the most for one subject (limits.rate_per_subject)",
-                who.subject
-            );
-            return Err(Refusal { reason: "SUBJECT_RATE", text, wait });
-        }
-        if let Some(wait) = tenant.own.bucket(who.reach).wait(bounds.tenant_rate, now) {
-            let rate = bounds.tenant_rate.each_second();
-            let text = format!(
-                "the tenant {} calls more than {rate} times a second, the most for one tenant (limits.rate_per_tenant)",
-                who.tenant
-            );
-            return Err(Refusal { reason: "TENANT_RATE", text, wait });
-        }
-        subject.bucket(who.reach).take(bounds.subject_rate);
-        tenant.own.bucket(who.reach).take(bounds.tenant_rate);
-        *subject.count(who.sort) += 1;
-        *tenant.own.count(who.sort) += 1;
-        match who.sort {
-            Sort::Call => {
-                self.calls += 1;
-                self.calling += usize::from(has == 0);
-            }
-            Sort::Stream => {
-                self.streams += 1;
-                self.streaming += usize::from(has == 0);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes back what [`Book::enter`] counted.
-    fn leave(&mut self, who: Who<'_>, now: Instant) {
-        if who.reach == Reach::Suite {
-            self.calls = self.calls.saturating_sub(usize::from(who.sort == Sort::Call));
-            return;
-        }
-        let Some(tenant) = self.tenants.get_mut(who.tenant) else { return };
-        if let Some(subject) = tenant.subjects.get_mut(who.subject) {
-            subject.seen = now;
-            let count = subject.count(who.sort);
-            *count = count.saturating_sub(1);
-        }
-        tenant.own.seen = now;
-        let count = tenant.own.count(who.sort);
-        *count = count.saturating_sub(1);
-        let left = usize::from(*count == 0);
-        match who.sort {
-            Sort::Call => {
-                self.calls = self.calls.saturating_sub(1);
-                self.calling = self.calling.saturating_sub(left);
-            }
-            Sort::Stream => {
-                self.streams = self.streams.saturating_sub(1);
-                self.streaming = self.streaming.saturating_sub(left);
-            }
-        }
-    }
-
-    /// Forgets who has not called for a while, so that memory does not grow with all who ever did.
-    fn tidy(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.tidied) < TIDY {
-            return;
-        }
-        self.tidied = now;
-        for tenant in self.tenants.values_mut() {
-            tenant.subjects.retain(|_, subject| !subject.is_idle(now));
-        }
-        self.tenants.retain(|_, tenant| !(tenant.own.is_idle(now) && tenant.subjects.is_empty()));
-    }
-}
-
-/// Whether the process has room for one more.
-fn room(most: Most, kept: usize, all: usize, sort: Sort) -> std::result::Result<(), Refusal> {
-    if all < most.all + kept {
-        return Ok(());
-    }
-    let setting = match sort {
-        Sort::Call => "server.max_calls",
-        Sort::Stream => "server.max_open_streams",
-    };
-    let text = format!("{all} {} are in progress already ({setting}): wait and resend", sort.word());
-    Err(Refusal::new("OVERLOADED", text))
-}
 
 /// The limits of a process.
 #[derive(Debug)]
 pub(crate) struct Limits {
     bounds: Bounds,
     book: Mutex<Book>,
+    request_bytes: usize,
+    held: Mutex<Held>,
     searches: Arc<Semaphore>,
     refused: Counter<u64>,
 }
@@ -373,6 +49,8 @@ impl Limits {
         Arc::new(Self {
             bounds,
             book: Mutex::new(Book::new(Instant::now())),
+            request_bytes: limits.request_bytes,
+            held: Mutex::default(),
             searches: Arc::new(Semaphore::new(limits.searches.min(readers))),
             refused: meter
                 .u64_counter("remit.calls.refused")
@@ -383,6 +61,21 @@ impl Limits {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most bytes that may be held at once.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.request_bytes
+    }
+
+    /// Who holds how many bytes.
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the bytes of a call of `identity` are counted.
+    pub(crate) fn account(self: &Arc<Self>, identity: &Identity) -> Option<Account> {
+        Account::new(self, identity)
     }
 
     /// Counts a refusal that a limit outside of here is the reason of.
@@ -411,7 +104,7 @@ impl Limits {
         let (tenant, subject, now) = (&identity.tenant, identity.actor.subject.as_str(), Instant::now());
         let mut book = self.book();
         match book.enter(&self.bounds, Who { tenant, subject, reach, sort }, now) {
-            Ok(()) => {
+            Ok(place) => {
                 let searches = book.tenants.get(tenant).map(|found| found.searches.clone());
                 let searches = searches.filter(|_| reach != Reach::Suite && priority == Priority::Search);
                 drop(book);
@@ -421,6 +114,7 @@ impl Limits {
                     subject: subject.to_owned(),
                     reach,
                     sort,
+                    place,
                     searches,
                     _turn: None,
                 })
@@ -440,10 +134,29 @@ impl Limits {
         }
     }
 
+    /// Counts an urgent call of `identity` whose message has not come yet, until what it gets is dropped. The suite's own
+    /// services are not held to it.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` (`SUBJECT_CALLS`), with the time to wait.
+    pub(crate) fn arrive(self: &Arc<Self>, identity: &Identity) -> Result<Option<Arriving>> {
+        if identity.service.is_some() {
+            return Ok(None);
+        }
+        let (tenant, subject, now) = (&identity.tenant, &identity.actor.subject, Instant::now());
+        if self.book().arrive(&self.bounds, tenant, subject, now) {
+            return Ok(Some(Arriving { limits: self.clone(), tenant: tenant.clone(), subject: subject.clone() }));
+        }
+        self.count("SUBJECT_CALLS");
+        let text = format!("{ARRIVING} calls of {subject} wait for their message: send it at once with the call");
+        Err(Error::new(Kind::ResourceExhausted, "SUBJECT_CALLS", text).with_retry_after(PAUSE))
+    }
+
     /// The calls in progress.
     #[cfg(test)]
     pub(crate) fn calls(&self) -> usize {
-        self.book().calls
+        let book = self.book();
+        book.calls + book.reserved
     }
 }
 
@@ -455,6 +168,7 @@ pub(crate) struct Ticket {
     subject: String,
     reach: Reach,
     sort: Sort,
+    place: Place,
     /// Of a search: where it gets its turn.
     searches: Option<Arc<Semaphore>>,
     _turn: Option<[OwnedSemaphorePermit; 2]>,
@@ -474,7 +188,21 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let who = Who { tenant: &self.tenant, subject: &self.subject, reach: self.reach, sort: self.sort };
-        self.limits.book().leave(who, Instant::now());
+        self.limits.book().leave(who, self.place, Instant::now());
+    }
+}
+
+/// An urgent call that is counted while its message comes.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    limits: Arc<Limits>,
+    tenant: Tenant,
+    subject: String,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.limits.book().arrived(&self.tenant, &self.subject);
     }
 }
 

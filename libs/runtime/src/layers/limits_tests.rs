@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
+use super::super::book::{MEMORY, TELL, TIDY, Told};
 use super::*;
+use std::time::Duration;
 
 fn bounds() -> Bounds {
     let config = Config::from_toml(
@@ -34,7 +36,7 @@ impl Desk {
     fn leave(&mut self, who: &str, reach: Reach, sort: Sort) {
         let (tenant, subject) = who.split_once('/').unwrap();
         let tenant = Tenant::new(tenant).unwrap();
-        self.book.leave(Who { tenant: &tenant, subject, reach, sort }, self.now);
+        self.book.leave(Who { tenant: &tenant, subject, reach, sort }, Place::Ordinary, self.now);
     }
 
     /// How many calls get in until one is refused, and why.
@@ -93,6 +95,44 @@ fn what_checks_and_stops_gets_through_where_others_are_refused() {
     }
     assert!(desk.enter("acme/ann", Reach::Check, Sort::Call).is_some());
     assert_eq!(desk.enter("acme/zoe", Reach::Stop, Sort::Call), None);
+}
+
+#[test]
+fn a_tenant_with_more_than_its_share_can_still_stop() {
+    let mut desk = Desk::new();
+    (desk.bounds.calls.all, desk.bounds.calls.tenant, desk.bounds.calls.subject) = (2_000, 1_000, 1_000);
+    desk.bounds.reserved = 200;
+    let mut fill = |who, reach| desk.fill(who, reach, Sort::Call);
+    assert_eq!(fill("acme/ann", Reach::Ordinary), (1_000, ""));
+    assert_eq!(fill("beta/ann", Reach::Ordinary), (666, "TENANT_CALLS"), "a third");
+    // A quarter of the reserve, half of that for one subject, and of both half for what only checks.
+    assert_eq!(fill("acme/ann", Reach::Check), (12, "TENANT_CALLS"));
+    assert_eq!(fill("acme/bob", Reach::Check), (12, "TENANT_CALLS"));
+    assert_eq!(fill("acme/ann", Reach::Stop), (13, "TENANT_CALLS"));
+    assert_eq!(fill("acme/eve", Reach::Stop), (13, "TENANT_CALLS"));
+    assert_eq!(fill("beta/ann", Reach::Stop), (25, "TENANT_CALLS"));
+    assert_eq!(desk.book.reserved, 75);
+    let acme = Tenant::new("acme").unwrap();
+    for _ in 0..25 {
+        let who = Who { tenant: &acme, subject: "ann", reach: Reach::Stop, sort: Sort::Call };
+        desk.book.leave(who, Place::Reserve, desk.now);
+    }
+    assert_eq!((desk.book.reserved, desk.book.calls, desk.book.calling), (50, 1_666, 2));
+    assert_eq!(desk.fill("acme/ann", Reach::Stop, Sort::Call), (25, "TENANT_CALLS"));
+}
+
+#[test]
+fn only_so_many_urgent_calls_of_a_subject_wait_for_their_message() {
+    let mut desk = Desk::new();
+    let acme = Tenant::new("acme").unwrap();
+    for _ in 0..ARRIVING {
+        assert!(desk.book.arrive(&desk.bounds, &acme, "ann", desk.now));
+    }
+    assert!(!desk.book.arrive(&desk.bounds, &acme, "ann", desk.now));
+    assert!(desk.book.arrive(&desk.bounds, &acme, "bob", desk.now));
+    desk.book.arrived(&acme, "ann");
+    assert!(desk.book.arrive(&desk.bounds, &acme, "ann", desk.now));
+    assert_eq!(desk.book.calls, 0);
 }
 
 #[test]

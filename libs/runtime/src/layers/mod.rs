@@ -2,10 +2,12 @@
 //! panics, identity and permission, limits, deadline, and the end of a token.
 
 mod body;
+mod book;
 mod deadline;
 mod door;
 mod explain;
 mod frames;
+mod held;
 pub mod http_auth;
 mod limits;
 mod metrics;
@@ -17,7 +19,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::{Identity, Method, Methods};
+use crate::auth::{Identity, Method, Methods, Priority};
 use crate::config::Config;
 use crate::context::{Peer, SCOPE, Scope, Trace};
 use crate::cx::Caller;
@@ -54,6 +56,12 @@ use tracing::Instrument as _;
 /// The gRPC services that answer without a token: what orchestrators and tools ask first.
 const OPEN: [&str; 3] =
     ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+
+/// The most bytes of a message to those.
+const OPEN_BYTES: usize = 64 * 1024;
+
+/// How long the message of a call that asks or stops may take to come: what is kept for such calls is not for waiting.
+const URGENT: Duration = Duration::from_secs(2);
 
 /// Tells open streams that they must end.
 #[derive(Debug, Clone, Default)]
@@ -173,22 +181,39 @@ impl Shared {
 
     async fn admit(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         method: Option<&Method>,
         scope: Scope,
         finish: &mut Finish,
     ) -> Result<Response<Body>> {
-        let way = Way::of(request.extensions());
-        let path = request.uri().path();
+        let (mut parts, body) = request.into_parts();
+        deadline::check(&parts.headers)?;
+        let way = Way::of(&parts.extensions);
+        let path = parts.uri.path();
+        let single = method.map_or(path.starts_with(OPEN[0]), |method| !method.client_streaming);
+        let urgent = method
+            .is_some_and(|method| !method.streaming && matches!(method.priority, Priority::Check | Priority::Stop));
+        let patience = if urgent { self.body_timeout.min(URGENT) } else { self.body_timeout };
+        let most = method.map_or(OPEN_BYTES, |method| method.most_bytes);
+        let mut asked = Asked::new(body, single, most, patience);
         let mut caller = None;
         if OPEN.iter().any(|open| path.starts_with(open)) {
             finish.opened = self.door.open(&way)?;
         } else {
-            let peer = request.extensions().get::<Peer>().copied();
-            let admitted = self.door.verify(request.headers(), &way, scope.deadline).await;
+            let peer = parts.extensions.get::<Peer>().copied();
+            let admitted = self.door.verify(&parts.headers, &way, scope.deadline).await;
             let admitted = admitted.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
             let verified = admitted.verified.clone();
             let Some(method) = method else { return Ok(unknown_method(path, &scope)) };
+            asked.count(self.door.account(&verified.1));
+            if method.streaming {
+                finish.over = Some(admitted.over().boxed());
+            } else {
+                asked.end_with(admitted);
+            }
+            if urgent && compressed(&parts.headers, &scope).is_none() {
+                self.arrive(&mut asked, &verified.1, scope.deadline).await?;
+            }
             // Also of what is refused there is only so much.
             let sort = if method.streaming { Sort::Stream } else { Sort::Call };
             let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
@@ -198,19 +223,17 @@ impl Shared {
             }
             deadline::within(scope.deadline, ticket.turn()).await?;
             finish.ticket = Some(ticket);
-            finish.over = method.streaming.then(|| admitted.over().boxed());
             let noted = !method.read && is_of_authority(method.permission);
             caller = Some((verified.1.clone(), method, peer)).filter(|_| noted);
             let Identity { tenant, actor, service, .. } = verified.1.clone();
             let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
             let (method, address) = (method.permission, peer.map(|peer| peer.0));
-            request.extensions_mut().insert(Caller { tenant, actor, service, method, address, recorder });
+            parts.extensions.insert(Caller { tenant, actor, service, method, address, recorder });
         }
-        if let Some(answer) = compressed(request.headers(), &scope) {
+        if let Some(answer) = compressed(&parts.headers, &scope) {
             return Ok(answer);
         }
-        let single = method.map_or(request.uri().path().starts_with(OPEN[0]), |method| !method.client_streaming);
-        let request = request.map(|body| Body::new(Asked::new(body, single, self.body_timeout)));
+        let request = Request::from_parts(parts, Body::new(asked));
         let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
         let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();
         let streaming = method.is_none_or(|method| method.streaming);
@@ -252,6 +275,17 @@ impl Shared {
             () = late => Err(deadline::exceeded()),
             () = ending => Err(shutting_down()),
         }
+    }
+
+    /// Waits for the message of a call that asks or stops, before it takes a place.
+    async fn arrive(&self, asked: &mut Asked, who: &Identity, deadline: Option<Instant>) -> Result<()> {
+        let mut arrival = std::pin::pin!(asked.arrive());
+        // Mostly it came with the call.
+        if let Some(arrived) = arrival.as_mut().now_or_never() {
+            return arrived;
+        }
+        let _counted = self.door.arrive(who)?;
+        deadline::within(deadline, arrival).await?
     }
 }
 
