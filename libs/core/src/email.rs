@@ -9,7 +9,8 @@ use crate::subject::has_unseen;
 pub const MOST: usize = 254;
 
 /// What an address must be.
-pub const RULE: &str = "must be 1 to 254 characters, without spaces, control characters or characters that are not seen";
+pub const RULE: &str =
+    "must be 1 to 254 characters, without spaces, control characters or characters that are not seen";
 
 /// The form in which addresses are compared.
 ///

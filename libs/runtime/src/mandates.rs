@@ -75,7 +75,9 @@ impl Mandates {
                 Ok(_) => {}
             }
         }
-        if let Some(signer) = signer.as_ref().filter(|signer| keys.is_loaded() && council(&keys, signer.kid()).is_none()) {
+        if let Some(signer) =
+            signer.as_ref().filter(|signer| keys.is_loaded() && council(&keys, signer.kid()).is_none())
+        {
             let what = format!(
                 "the key set of mandates.jwks does not have the council's key {}: publish it before the council uses it \
                  (remit keys rotate)",

@@ -63,7 +63,9 @@ impl Problems {
         let all: Vec<PathBuf> = [above(path).to_owned(), path.to_owned()].into_iter().chain(inside).collect();
         for open in &all {
             let what = match () {
-                () if private::is_anothers(open) => "belongs to another user: chown it to the user of this process or to root",
+                () if private::is_anothers(open) => {
+                    "belongs to another user: chown it to the user of this process or to root"
+                }
                 () if private::is_writable_by_others(open) => "can be changed by others than its owner: chmod go-w it",
                 () => continue,
             };

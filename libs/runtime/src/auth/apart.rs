@@ -111,7 +111,8 @@ impl Found {
             for key in keys.into_iter().flatten() {
                 self.add(role, setting, key);
                 if role == Role::Mandates && key.get("service").is_some() {
-                    let what = "has a key that names a service, which signs tokens and not mandates: make one for the council";
+                    let what =
+                        "has a key that names a service, which signs tokens and not mandates: make one for the council";
                     self.problems.push((setting.to_owned(), what.to_owned()));
                 }
             }
@@ -240,6 +241,9 @@ mod tests {
         );
         assert!(found(&toml(&second)).is_empty(), "as a test may have it");
         let told = found(&format!("mode = \"production\"\n{}", toml(&second)));
-        assert!(told.len() == 1 && told[0].0 == "auth.issuers[1].jwks" && told[0].1.contains("auth.issuers[0]"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].0 == "auth.issuers[1].jwks" && told[0].1.contains("auth.issuers[0]"),
+            "{told:?}"
+        );
     }
 }

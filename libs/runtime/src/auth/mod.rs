@@ -32,9 +32,9 @@ mod tests;
 
 pub use access::token_time;
 pub(crate) use access::{Access, Admitted, Entrance};
+pub(crate) use apart::problems as keys_in_two_roles;
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub use keyring::Keyring;
-pub(crate) use apart::problems as keys_in_two_roles;
 pub(crate) use keys::{Key, KeySet};
 pub use permissions::{Method, Methods, Priority};
 pub use rules::Rules;

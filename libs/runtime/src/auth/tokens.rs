@@ -290,7 +290,8 @@ impl Authenticator {
     /// and passed over here.
     fn is_anothers(&self, set: &KeySet, key: &Key) -> bool {
         let Some(public) = &key.public else { return false };
-        let suites = |other: &Arc<KeySet>| other.issuer == self.suite && other.issuer != set.issuer && other.has(public);
+        let suites =
+            |other: &Arc<KeySet>| other.issuer == self.suite && other.issuer != set.issuer && other.has(public);
         let anothers = self.no_tokens.contains(public) || self.sets.iter().any(suites);
         if anothers && !self.told.swap(true, Ordering::Relaxed) {
             let issuer = &set.issuer;

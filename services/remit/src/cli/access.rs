@@ -168,11 +168,9 @@ fn revocation(revoke: &Revoke) -> Result<Revocation> {
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let leak = match &revoke.leaked {
         Some(path) => identify(&leaked(path)?)?,
-        None => Leak {
-            token_id: token_id(&given(&revoke.token_id)),
-            issuer: given(&revoke.issuer),
-            subject: String::new(),
-        },
+        None => {
+            Leak { token_id: token_id(&given(&revoke.token_id)), issuer: given(&revoke.issuer), subject: String::new() }
+        }
     };
     Ok(Revocation {
         token_id: leak.token_id,
