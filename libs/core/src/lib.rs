@@ -11,6 +11,7 @@ pub mod canonical;
 pub mod clock;
 pub mod details;
 pub mod digest;
+pub mod email;
 pub mod error;
 pub mod etag;
 pub mod event;

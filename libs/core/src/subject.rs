@@ -55,7 +55,7 @@ pub fn canonical(given: &str) -> Result<Cow<'_, str>, &'static str> {
     if given.len() > MOST_GIVEN {
         return Err(RULE);
     }
-    let unseen = |text: &str| UNSEEN.as_ref().is_none_or(|unseen| unseen.is_match(text));
+    let unseen = has_unseen;
     // Before folding too: what is refused must not hide in a form that folding changes.
     if unseen(given) {
         return Err(RULE);
@@ -75,6 +75,11 @@ pub fn canonical(given: &str) -> Result<Cow<'_, str>, &'static str> {
         text = again;
     }
     Err(RULE)
+}
+
+/// Whether text has characters that nobody sees, or that have no fixed form.
+pub(crate) fn has_unseen(text: &str) -> bool {
+    UNSEEN.as_ref().is_none_or(|unseen| unseen.is_match(text))
 }
 
 /// Whether text is canonical at a glance: visible ASCII without capitals.

@@ -3,7 +3,7 @@
 //! The key that signs them is the council's alone. It is not the key of service tokens, so that a leaked service token
 //! gains nothing, and no configuration lets another key in beside those of `mandates.jwks`.
 
-use crate::auth::{KeySet, Signer};
+use crate::auth::{Key, KeySet, Signer};
 use crate::config::{Config, Mode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -54,7 +54,7 @@ fn key_set(config: &Config) -> Result<KeySet> {
 
 /// Finds that the key that signs is in a key set that was read: its mandates would count nowhere.
 fn check_published(signer: Option<&Signer>, keys: &KeySet) -> Result<()> {
-    let Some(signer) = signer.filter(|signer| keys.is_loaded() && keys.find(signer.kid()).is_none()) else {
+    let Some(signer) = signer.filter(|signer| keys.is_loaded() && council(keys, signer.kid()).is_none()) else {
         return Ok(());
     };
     let what = format!(
@@ -162,7 +162,7 @@ impl Mandates {
         if typ.as_deref() != Some(TYP) {
             return Err(invalid(format!("the token is not a mandate: its type must be {TYP}")));
         }
-        let key = match self.keys.find(&kid) {
+        let key = match council(&self.keys, &kid) {
             Some(key) => key,
             None => {
                 // A file is read in no time. What lies behind a URL is fetched in the background, and not by whoever
@@ -170,8 +170,7 @@ impl Mandates {
                 if self.keys.is_file() && self.keys.may_reload(Duration::from_millis(100)) {
                     let _ = self.keys.reload().await;
                 }
-                self.keys
-                    .find(&kid)
+                council(&self.keys, &kid)
                     .ok_or_else(|| invalid("the mandate is signed by a key that is not the council's"))?
             }
         };
@@ -231,6 +230,11 @@ impl Mandates {
         }
         Ok(mandate)
     }
+}
+
+/// The council's key with this id; one that names a service signs tokens, and no mandates.
+fn council(keys: &KeySet, kid: &str) -> Option<Arc<Key>> {
+    keys.find(kid).filter(|key| key.service.is_none())
 }
 
 /// Refuses a change of the rule `name` that loosens it without a mandate of the act `kind`, and any change by a program

@@ -1,6 +1,6 @@
 //! What production may not have: looked for before anything is opened, and told all at once.
 
-use crate::auth::is_near;
+use crate::auth::{is_near, keys_in_two_roles};
 use crate::config::{Config, Mode, Server};
 use remit_core::{Error, Kind, Result};
 use remit_store::private;
@@ -33,6 +33,15 @@ impl Problems {
     fn key(&mut self, field: &str, path: &Path) {
         if path.exists() {
             self.check(field, private::check(path));
+            let above = above(path);
+            if private::is_exchangeable_in(above) {
+                let what = format!(
+                    "{} belongs to another user, or can be changed by others, who could put another key there: chown it to \
+                     the user of this process or to root, and chmod go-w it",
+                    above.display()
+                );
+                self.add(field, what);
+            }
         } else {
             let what =
                 format!("{} is not there, and production makes no keys: make it with remit keys", path.display());
@@ -50,27 +59,40 @@ impl Problems {
             self.add(field, format!("the key set {source} is not there: make it with remit keys jwks, or name a URL"));
         }
         // Whoever may write where it lies can put another in its place.
-        let above = path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
         let inside = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let all = above.map(Path::to_owned).into_iter().chain([path.to_owned()]).chain(inside);
-        for open in all.filter(|path| private::is_writable_by_others(path)) {
-            let what = format!("{} can be changed by others than its owner: chmod go-w it", open.display());
-            self.add(field, what);
+        let all: Vec<PathBuf> = [above(path).to_owned(), path.to_owned()].into_iter().chain(inside).collect();
+        for open in &all {
+            let what = match () {
+                () if private::is_anothers(open) => {
+                    "belongs to another user: chown it to the user of this process or to root"
+                }
+                () if private::is_writable_by_others(open) => "can be changed by others than its owner: chmod go-w it",
+                () => continue,
+            };
+            self.add(field, format!("{} {what}", open.display()));
         }
     }
 }
 
-/// Refuses a configuration that is for production and is not fit for it; any other passes.
+/// The directory that a file is in.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses a configuration that is for production and is not fit for it, and any in which a key has two roles.
 ///
 /// # Errors
 /// `InvalidArgument` (`CONFIG_INVALID`) with a violation for each setting that is in the way, and what to do about it.
 pub fn check(config: &Config) -> Result<()> {
-    let found = if config.mode == Mode::Production { problems(config).0 } else { Vec::new() };
+    let mut found = if config.mode == Mode::Production { problems(config).0 } else { Vec::new() };
+    // In development too: keys that are configured are somebody's.
+    found.extend(keys_in_two_roles(config));
     if found.is_empty() {
         return Ok(());
     }
     let lines: Vec<String> = found.iter().map(|(field, what)| format!("{field}: {what}")).collect();
-    let message = format!("mode is production, which cannot start like this: {}", lines.join("; "));
+    let who = if config.mode == Mode::Production { "mode is production, which" } else { "a suite" };
+    let message = format!("{who} cannot start like this: {}", lines.join("; "));
     let error = Error::new(Kind::InvalidArgument, "CONFIG_INVALID", message);
     Err(found.into_iter().fold(error, |error, (field, what)| error.with_violation(field, what)))
 }
@@ -278,6 +300,12 @@ mod tests {
             }
             fs::set_permissions(path(file), before).unwrap();
         }
+        // A key is as safe as the directory that it is in.
+        let services = path("services");
+        let before = fs::metadata(&services).unwrap().permissions();
+        fs::set_permissions(&services, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(fields(&config), ["auth.service_key"]);
+        fs::set_permissions(&services, before).unwrap();
         // A set in a directory is as safe as the directory, and as each of its files.
         let folder = path("sets");
         fs::create_dir(&folder).unwrap();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// `FailedPrecondition`: `KEY_FILE_MISSING` if it cannot be read, `KEY_FILE_READABLE` if others than its owner can read
-/// it.
+/// it, `KEY_FILE_OWNER` if it belongs to neither root nor the user of this process.
 pub fn read(path: &Path) -> Result<String> {
     let failed = |error: std::io::Error| failed("read", path, error);
     let mut file = File::open(path).map_err(failed)?;
@@ -120,6 +120,27 @@ pub fn is_writable_by_others(_: &Path) -> bool {
     false
 }
 
+/// Whether a file or directory belongs to somebody else than root and the user of this process, who can change it and
+/// what may be done with it; false if it is not there.
+pub fn is_anothers(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| !is_ours(&meta))
+}
+
+/// Whether somebody else can put another file into the place of one in this directory: its owner, or whoever may write
+/// it, unless it is one like `/tmp`, where everybody removes her own files only.
+#[cfg(unix)]
+pub fn is_exchangeable_in(directory: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sticky = fs::metadata(directory).is_ok_and(|meta| meta.permissions().mode() & 0o1000 != 0);
+    is_anothers(directory) || (is_writable_by_others(directory) && !sticky)
+}
+
+/// Whether somebody else can put another file into the place of one in this directory: not known on this system.
+#[cfg(not(unix))]
+pub fn is_exchangeable_in(_: &Path) -> bool {
+    false
+}
+
 /// Makes an empty database file for its owner alone, or takes from others what they may do with the one that is there. It
 /// never opens one that is there: closing it again would end the locks that this process may hold on it.
 pub(crate) fn reserve(path: &Path) {
@@ -195,6 +216,13 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
 }
 
 fn refuse_readable(path: &Path, meta: &fs::Metadata) -> Result<()> {
+    if !is_ours(meta) {
+        let what = format!(
+            "{} belongs to another user, who can read and change it: chown it to the user of this process or to root",
+            path.display()
+        );
+        return Err(Error::precondition("KEY_FILE_OWNER", what));
+    }
     if !is_open(meta) {
         return Ok(());
     }
@@ -217,6 +245,18 @@ fn is_open(meta: &fs::Metadata) -> bool {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let others = if meta.is_file() && meta.uid() == 0 { 0o037 } else { 0o077 };
     meta.permissions().mode() & others != 0
+}
+
+/// Whether something is of root, who can do anything anyway, or of the user of this process.
+#[cfg(unix)]
+fn is_ours(meta: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &fs::Metadata) -> bool {
+    true
 }
 
 #[cfg(not(unix))]
@@ -263,6 +303,25 @@ mod tests {
         }
         chmod(&path, 0o400);
         assert_eq!(read(&path).unwrap(), "fourth");
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.key");
+        create(&path, "secret").unwrap();
+        assert!(!is_anothers(&path) && !is_exchangeable_in(home.path()) && !is_anothers(Path::new("/nowhere")));
+        chmod(home.path(), 0o777);
+        assert!(is_exchangeable_in(home.path()));
+        chmod(home.path(), 0o1777);
+        assert!(!is_exchangeable_in(home.path()), "as in /tmp");
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(is_anothers(&path));
+            assert_eq!(read(&path).unwrap_err().reason(), "KEY_FILE_OWNER");
+            std::os::unix::fs::chown(home.path(), Some(65_534), None).unwrap();
+            assert!(is_exchangeable_in(home.path()));
+        }
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use crate::time::at;
 use remit_api::council::v1::{Revocation, RoleAssignment};
 use remit_api::wire::time::{parse, past, stamp};
-use remit_core::{Actor, Error, Kind, Result, SERVICE_PREFIX, Timestamp};
+use remit_core::{Actor, Error, Kind, Result, SERVICE_PREFIX, Tenant, Timestamp};
 use remit_runtime::Config;
 use remit_runtime::auth::{DEVELOPMENT_ISSUER, SERVICE_ROLE, grants};
-use remit_runtime::config::Grants;
+use remit_runtime::config::{Grants, Issuer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,13 +26,12 @@ pub(crate) struct Tokens {
     lifetime: Duration,
     /// How far the clocks of issuer and server may differ.
     leeway: Duration,
+    /// For which tenants each issuer speaks, all of them for `*`, and what its subjects begin with.
+    speaks: BTreeMap<String, (Vec<String>, String)>,
     /// The issuer of the suite itself.
     suite: String,
-    /// Those of people and programs.
-    /// By name, with the most that each may grant.
+    /// Those of people and programs by name, with the most that each may grant.
     issuers: BTreeMap<String, Grants>,
-    /// What the subjects of each issuer begin with, by its name.
-    prefixes: BTreeMap<String, String>,
     roles: BTreeSet<String>,
     /// The roles that may lift a block, and so block a member.
     lifters: BTreeSet<String>,
@@ -49,15 +48,11 @@ impl Tokens {
         }
         issuers.remove(&auth.service_issuer);
         Self {
+            speaks: auth.issuers.iter().map(speaks).collect(),
             lifetime: auth.max_lifetime.get(),
             leeway: auth.leeway.get(),
             suite: auth.service_issuer.clone(),
             issuers,
-            prefixes: auth
-                .issuers
-                .iter()
-                .map(|issuer| (issuer.issuer.clone(), issuer.subject_prefix.clone()))
-                .collect(),
             roles: config.roles.keys().cloned().collect(),
             lifters: config
                 .roles
@@ -76,7 +71,7 @@ impl Tokens {
 
     /// Refuses a subject that no token of the issuer has: what is said of it would never have effect.
     fn of_issuer(&self, subject: &str, issuer: &str, field: &str) -> Result<()> {
-        let Some(prefix) = self.prefixes.get(issuer).filter(|_| !subject.is_empty()) else { return Ok(()) };
+        let Some((_, prefix)) = self.speaks.get(issuer).filter(|_| !subject.is_empty()) else { return Ok(()) };
         if subject.strip_prefix(prefix.as_str()).is_none_or(str::is_empty) {
             let what = format!(
                 "no token of {issuer} has this subject: its subjects begin with its subject_prefix, as in {prefix}{subject}"
@@ -84,6 +79,40 @@ impl Tokens {
             return Err(Error::invalid("SUBJECT_NOT_OF_ISSUER", field, what));
         }
         Ok(())
+    }
+
+    /// Refuses an issuer that has no tokens in a tenant: what is said of them would never have effect. None is any.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`ISSUER_UNKNOWN`), naming the field.
+    pub(crate) fn speaks_for(&self, tenant: &Tenant, issuer: &str, field: &str) -> Result<()> {
+        if issuer.is_empty() {
+            return Ok(());
+        }
+        let what = match self.speaks.get(issuer) {
+            None if self.speaks.is_empty() && issuer == DEVELOPMENT_ISSUER => return Ok(()),
+            None => "must be an issuer of the configuration".to_owned(),
+            Some((tenants, _)) if tenants.iter().any(|name| name == "*" || name == tenant.as_str()) => return Ok(()),
+            Some(_) => format!("may not speak for {tenant}: see tenants in its table of auth.issuers"),
+        };
+        Err(Error::invalid("ISSUER_UNKNOWN", field, what))
+    }
+
+    /// Whose the one token is that is revoked, as subjects are shown here.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`FIELD_NOT_ALLOWED`) where it is not about one token.
+    pub(crate) fn holder(&self, revocation: &Revocation) -> Result<String> {
+        let given = &revocation.token_subject;
+        if given.is_empty() {
+            return Ok(String::new());
+        }
+        if revocation.token_id.is_empty() {
+            let what = "is for the revocation of one token: give revocation.subject alone";
+            return Err(Error::invalid("FIELD_NOT_ALLOWED", "revocation.token_subject", what));
+        }
+        let prefix = self.speaks.get(&revocation.issuer).map_or("", |(_, prefix)| prefix.as_str());
+        if given.starts_with(prefix) { Ok(given.clone()) } else { Ok(format!("{prefix}{given}")) }
     }
 
     /// Completes a revocation as `by` asks for it.
@@ -219,6 +248,10 @@ impl Tokens {
     }
 }
 
+fn speaks(issuer: &Issuer) -> (String, (Vec<String>, String)) {
+    (issuer.issuer.clone(), (issuer.tenants.clone(), issuer.subject_prefix.clone()))
+}
+
 fn not_grantable(field: String, issuer: &str) -> Error {
     let what = format!("is beyond what people of {issuer} may be given: see grants in its table of auth.issuers");
     Error::invalid("ROLE_NOT_GRANTABLE", field, what)
@@ -260,7 +293,8 @@ pub(crate) fn room(in_force: i64, own: i64) -> Result<()> {
 /// # Errors
 /// `PermissionDenied` (`OWN_REVOCATION`).
 pub(crate) fn liftable(revocation: &Revocation, by: &Actor) -> Result<()> {
-    if !revocation.subject.is_empty() && revocation.subject == by.subject {
+    let about = [&revocation.subject, &revocation.token_subject];
+    if about.iter().any(|subject| !subject.is_empty() && **subject == by.subject) {
         return Err(Error::denied("OWN_REVOCATION", "another administrator must lift what is about you"));
     }
     Ok(())
@@ -347,6 +381,9 @@ mod tests {
         assert_eq!((seated("admin", seat), seated("operator", None)), (Ok(()), Ok(())));
         let lifted = |subject| liftable(&of(subject), &ann(ActorKind::Human)).map_err(|error| error.reason());
         assert_eq!((lifted("bob"), lifted(""), lifted("ann")), (Ok(()), Ok(()), Err("OWN_REVOCATION")));
+        let token = Revocation { token_id: "t".to_owned(), token_subject: "ann".to_owned(), ..Revocation::default() };
+        let lifted = liftable(&token, &ann(ActorKind::Human)).map_err(|error| error.reason());
+        assert_eq!(lifted, Err("OWN_REVOCATION"), "nor by another token of hers");
         let full = |all, own| room(all, own).map_err(|error| (error.reason(), error.retry_after().is_some()));
         assert_eq!(full(9_999, 999), Ok(()));
         for (all, own) in [(10_000, 0), (1_000, 1_000)] {
@@ -381,6 +418,34 @@ mod tests {
             assert_eq!(assigned(wrong), Err("SUBJECT_NOT_OF_ISSUER"));
             assert_eq!(revoked(wrong, "https://idp"), Err("SUBJECT_NOT_OF_ISSUER"));
         }
+    }
+
+    #[test]
+    fn an_issuer_without_tokens_in_the_tenant_is_refused_and_a_token_has_its_holders_name_here() {
+        let tables = "[[auth.issuers]]\nissuer = \"https://a\"\njwks = \"a.json\"\ntenants = [\"acme\"]\n\
+                      subject_prefix = \"a:\"\n[[auth.issuers]]\nissuer = \"https://b\"\njwks = \"b.json\"\n\
+                      tenants = [\"*\"]\n";
+        let several = Tokens::new(&Config::from_toml(tables).unwrap());
+        let speaks = |tokens: &Tokens, tenant: &str, issuer: &str| {
+            tokens.speaks_for(&Tenant::new(tenant).unwrap(), issuer, "f").map_err(|error| error.reason())
+        };
+        for (tenant, issuer) in [("acme", "https://a"), ("beta", "https://b"), ("beta", "")] {
+            assert_eq!(speaks(&several, tenant, issuer), Ok(()), "{tenant} {issuer}");
+        }
+        for (tenant, issuer) in [("beta", "https://a"), ("acme", "https://c"), ("acme", DEVELOPMENT_ISSUER)] {
+            assert_eq!(speaks(&several, tenant, issuer), Err("ISSUER_UNKNOWN"), "{tenant} {issuer}");
+        }
+        assert_eq!(speaks(&tokens(), "acme", DEVELOPMENT_ISSUER), Ok(()));
+        let holder = |issuer: &str, token_id: &str, subject: &str| {
+            let (issuer, token_id, token_subject) = (issuer.to_owned(), token_id.to_owned(), subject.to_owned());
+            let given = Revocation { issuer, token_id, token_subject, ..Revocation::default() };
+            several.holder(&given).map_err(|error| error.reason())
+        };
+        assert_eq!(holder("https://a", "t", "ann").as_deref(), Ok("a:ann"));
+        assert_eq!(holder("https://a", "t", "a:ann").as_deref(), Ok("a:ann"));
+        assert_eq!(holder("https://b", "t", "ann").as_deref(), Ok("ann"));
+        assert_eq!(holder("https://b", "", ""), Ok(String::new()));
+        assert_eq!(holder("https://b", "", "ann"), Err("FIELD_NOT_ALLOWED"));
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Site {
 
     /// The connection of one of Remit's own services.
     pub fn service(&self, name: &str, process: &str) -> Connection {
-        let token = self.services.token(&self.tenant, name, Duration::from_secs(3_600));
+        let token = self.services.token(&self.tenant, name, Duration::from_secs(1_200));
         self.bearing(&token.expect("a token can be signed"), process)
     }
 }

@@ -227,7 +227,7 @@ impl Suite {
             role_groups: Vec::new(),
             on_behalf_of: Some(person.to_owned()),
         };
-        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600));
+        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(1_200));
         self.bearing(&token.expect("a token can be signed"))
     }
 

@@ -1,5 +1,6 @@
 //! What a JWK set (RFC 7517) holds that can be used, and what it holds that cannot.
 
+use super::apart::public;
 use super::keys::{Key, Keys};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -118,7 +119,7 @@ fn usable(raw: &Value, allowed: &[Algorithm]) -> std::result::Result<Option<(Str
     let algorithm = algorithm(&jwk, allowed).ok_or("it is of no algorithm that is accepted here, or too short")?;
     let decoding = DecodingKey::from_jwk(&jwk).map_err(|error| format!("it is malformed: {error}"))?;
     let service = text("service").map(str::to_owned);
-    Ok(Some((kid.to_owned(), Key { algorithm, decoding, service })))
+    Ok(Some((kid.to_owned(), Key { algorithm, decoding, public: public(raw), service })))
 }
 
 /// The one algorithm of a key, so that a token cannot choose (RFC 8725, section 3.1): the key's own `alg`, or the first

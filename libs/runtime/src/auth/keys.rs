@@ -4,6 +4,7 @@
 //! always takes effect; a key that cannot be used is passed over and named, so that it spoils no other; and a set that could
 //! not be read for too long is trusted no more.
 
+use super::apart::Public;
 use super::discovery;
 use super::jwks::Parsed;
 use super::sources::{check_url, directory, fetch, file, is_safe, is_settled, unavailable};
@@ -46,6 +47,8 @@ fn counter(name: &'static str, what: &'static str) -> Counter<u64> {
 pub(crate) struct Key {
     pub algorithm: Algorithm,
     pub decoding: DecodingKey,
+    /// What tells it from others, whatever its id.
+    pub public: Option<Public>,
     /// Which of the suite's own services it speaks for; only the suite's own key set is asked.
     pub service: Option<String>,
 }
@@ -184,6 +187,11 @@ impl KeySet {
     /// The key with this id.
     pub fn find(&self, kid: &str) -> Option<Arc<Key>> {
         self.held.load().keys.get(kid).cloned()
+    }
+
+    /// Whether the set has this public key, by whatever id.
+    pub fn has(&self, public: &Public) -> bool {
+        self.held.load().keys.values().any(|key| key.public.as_ref() == Some(public))
     }
 
     /// Whether the key set has ever been read.

@@ -6,7 +6,7 @@ use super::speaker::Speaker;
 use super::trace::Exam;
 use super::{SERVICE_ROLE, refuse};
 use crate::config::KindRule;
-use remit_core::{ActorKind, Error, Result, SERVICE_PREFIX, Tenant, subject};
+use remit_core::{ActorKind, Error, Result, SERVICE_PREFIX, Tenant, email, subject};
 use serde_json::Value;
 
 /// The most roles, and the most role groups, that one caller has.
@@ -121,6 +121,11 @@ impl Rules {
     }
 
     fn kind(&self, body: &Value, kinds: &[ActorKind]) -> Result<(ActorKind, String)> {
+        // What a provider says there is about this very thing: a slip must not make a person of a program.
+        let said = body.get("kind").filter(|said| !said.is_null());
+        if said.is_some_and(|said| serde_json::from_value::<ActorKind>(said.clone()).is_err()) {
+            return Err(wrong("the token's kind must be human, ai or service, in small letters, or not be there"));
+        }
         let fits = |(path, rule): &&(ClaimPath, KindRule)| fits(body, path, rule);
         let (kind, why) = if let Some((path, rule)) = self.kind_rules.iter().find(fits) {
             (rule.kind, format!("by the rule on {path}"))
@@ -167,7 +172,12 @@ impl Rules {
             let what = format!("the token's {path} is no subject unless its {} is true", self.email_verified);
             return Err(wrong(what));
         }
-        Ok((self.named(said, &path.to_string())?, path))
+        let name = self.named(said, &path.to_string())?;
+        // Folding takes some letters for others, such as the Kelvin sign for k: addresses of two people.
+        if address && email::canonical(said).is_ok_and(|plain| !name.ends_with(&plain)) {
+            return Err(wrong(format!("the token's {path} has letters for which an address here has others")));
+        }
+        Ok((name, path))
     }
 
     /// The name in Remit of somebody whom the issuer calls `said`, in `claim`.
@@ -186,8 +196,8 @@ impl Rules {
     /// The e-mail address, if there is one that the issuer has verified.
     fn email(&self, body: &Value) -> Option<String> {
         let verified = self.email_verified.find(body) == Some(&Value::Bool(true));
-        let address = self.email.find(body)?.as_str().filter(|address| verified && is_text(address, 254))?;
-        Some(address.to_owned())
+        let address = self.email.find(body)?.as_str().filter(|_| verified)?;
+        email::canonical(address).is_ok().then(|| address.trim().to_owned())
     }
 
     fn on_behalf_of(&self, body: &Value, kind: Option<ActorKind>) -> Result<Option<String>> {
@@ -281,12 +291,31 @@ impl Rules {
 fn fits(body: &Value, path: &ClaimPath, rule: &KindRule) -> bool {
     let conditions = [&rule.equals, &rule.starts_with, &rule.ends_with, &rule.contains];
     if conditions.iter().all(|condition| condition.is_none()) {
-        return path.find(body).is_some();
+        return path.find(body).is_some_and(|said| is_there(said, rule.kind));
     }
+    // What makes somebody less than a person does not fail by a capital.
+    let lessens = rule.kind != ActorKind::Human;
+    let same = |one: &str, other: &str| one == other || (lessens && one.eq_ignore_ascii_case(other));
+    let begins = |said: &str, text: &str| said.get(..text.len()).is_some_and(|begin| same(begin, text));
+    let ends = |said: &str, text: &str| {
+        said.len().checked_sub(text.len()).and_then(|at| said.get(at..)).is_some_and(|end| same(end, text))
+    };
     path.says(body, |said| {
         rule.equals.as_ref().is_none_or(|text| said == text)
-            && rule.starts_with.as_ref().is_none_or(|text| said.starts_with(text))
-            && rule.ends_with.as_ref().is_none_or(|text| said.ends_with(text))
+            && rule.starts_with.as_ref().is_none_or(|text| begins(said, text))
+            && rule.ends_with.as_ref().is_none_or(|text| ends(said, text))
             && rule.contains.as_ref().is_none_or(|text| said.contains(text.as_str()))
     })
+}
+
+/// Whether a claim says anything by being there. It takes more to be a person than to be none.
+fn is_there(said: &Value, kind: ActorKind) -> bool {
+    match said {
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Bool(said) => *said,
+        Value::Number(_) => true,
+        Value::Array(list) => kind != ActorKind::Human && !list.is_empty(),
+        Value::Object(members) => kind != ActorKind::Human && !members.is_empty(),
+        Value::Null => false,
+    }
 }

@@ -2,6 +2,7 @@
 //! descriptor set.
 
 mod access;
+mod apart;
 mod claims;
 mod discovery;
 mod issuer;
@@ -33,9 +34,10 @@ mod tests;
 
 pub use access::token_time;
 pub(crate) use access::{Access, Admitted, Entrance};
+pub(crate) use apart::problems as keys_in_two_roles;
 pub use issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 pub use keyring::Keyring;
-pub(crate) use keys::KeySet;
+pub(crate) use keys::{Key, KeySet};
 pub use permissions::{Method, Methods, Priority, grants};
 pub use rules::Rules;
 pub(crate) use rules::algorithms;
@@ -49,6 +51,13 @@ use remit_core::{Error, Kind};
 
 /// The role that only identities of the suite itself can have.
 pub const SERVICE_ROLE: &str = "service";
+
+/// The id by which a token is revoked: what its issuer calls it, or the digest of that where it is longer than 200
+/// characters or has other than visible ones of ASCII; empty if it has none. An id that was made so stays as it is.
+pub fn token_id(given: &str) -> String {
+    let plain = given.len() <= 200 && given.bytes().all(|byte| byte.is_ascii_graphic());
+    if plain { given.to_owned() } else { remit_core::digest::sha256(given.as_bytes()) }
+}
 
 /// A token that is refused.
 fn refuse(reason: &'static str, message: impl Into<String>) -> Error {

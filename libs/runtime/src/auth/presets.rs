@@ -71,7 +71,8 @@ impl Habits {
         }
     }
 
-    /// What all presets share. A claim `kind` may say that somebody is no person, and nothing else.
+    /// What all presets share. A claim `kind` may say that somebody is no person, and nothing else
+    /// (one that says something unknown is refused, whatever the rules).
     fn provider() -> Self {
         Self {
             token_id: "jti",

@@ -35,6 +35,11 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
             ("0:9c2f", Service, &["viewer", "platform"], &[], None),
         ),
         (
+            "a program by a name with capitals",
+            with(keycloak(), "preferred_username", json!("Service-Account-CRM")),
+            (&ann, Service, &["viewer", "operator"], &["legal"], mail),
+        ),
+        (
             "an address not verified",
             with(keycloak(), "email_verified", json!("true")),
             (&ann, Human, &["viewer", "operator"], &["legal"], None),
@@ -98,6 +103,33 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
     }
     let found = outcome(&auth, &sign(&entra())).await.unwrap();
     assert_eq!(found.token_id, "fqiBqXLPj0eQa82S-IYFAA");
+}
+
+#[tokio::test]
+async fn nobody_is_a_person_by_a_slip() {
+    let auth = open(&all()).await;
+    for make in [keycloak, auth0, entra, okta, google] {
+        for slip in [json!("AI"), json!("bot"), json!(""), json!(["ai"]), json!({"ai": true}), json!(1), json!(false)] {
+            let claims = changed(make(), |claims| claims["kind"] = slip.clone());
+            assert_eq!(outcome(&auth, &sign(&claims)).await.unwrap_err(), "TOKEN_CLAIMS", "{slip} {}", claims["iss"]);
+        }
+    }
+    for empty in [json!(""), json!(" "), json!(false), json!({}), json!([]), json!(["s"]), json!(null)] {
+        let found = outcome(&auth, &sign(&changed(keycloak(), |claims| claims["sid"] = empty.clone()))).await.unwrap();
+        assert_eq!(found.actor.kind, ActorKind::Service, "{empty}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_nobody_elses_by_unicode() {
+    let table = "subject.claims = [\"email\"]";
+    let auth = open(&plain("https://a", "[\"acme\"]", table)).await;
+    let who = async |address: &str| {
+        let claims = claims("https://a", |c| (c["email"], c["email_verified"]) = (json!(address), json!(true)));
+        outcome(&auth, &sign(&claims)).await.map(|found| found.actor.subject)
+    };
+    assert_eq!(who("Kim@Acme.example").await, Ok("kim@acme.example".to_owned()));
+    assert_eq!(who("\u{212a}im@acme.example").await, Err("TOKEN_CLAIMS"));
 }
 
 #[tokio::test]

@@ -61,6 +61,18 @@ async fn a_good_token_tells_who_calls() {
     assert_eq!(reason(&auth, &many).await, "ok");
 }
 
+#[test]
+fn every_token_with_an_id_has_one_that_can_be_revoked() {
+    for plain in ["", "t1", "fqiBqXLPj0eQa82S-IYFAA", &"x".repeat(200)] {
+        assert_eq!(token_id(plain), plain);
+    }
+    for odd in ["a b", "a\n", "\u{e9}", "\u{200b}", &"x".repeat(201)] {
+        let id = token_id(odd);
+        assert!(remit_core::digest::is_digest(&id), "{odd:?}: {id}");
+        assert_eq!(token_id(&id), id);
+    }
+}
+
 #[tokio::test]
 async fn every_fault_of_a_token_has_its_reason() {
     let dir = tempfile::tempdir().unwrap();
@@ -276,6 +288,12 @@ async fn the_suites_own_services_are_known_each_by_its_own_key_and_by_nothing_el
         let token = council.sign(&Claims { kind, ..own(council, "remit-council") }).unwrap();
         assert_eq!(reason(&auth, &token).await, "TOKEN_CLAIMS", "{kind:?}");
     }
+    // Nobody makes herself a token of a service that lasts.
+    let mut long = own(council, "remit-council");
+    long.exp = long.iat + 1_201;
+    assert_eq!(reason(&auth, &council.sign(&long).unwrap()).await, "TOKEN_CLAIMS");
+    long.exp = long.iat + 1_200;
+    assert_eq!(reason(&auth, &council.sign(&long).unwrap()).await, "ok");
     // A program of another issuer is a program, whatever roles it claims, and cannot be called like a service.
     let program = Claims { roles: vec!["service".into(), "operator".into()], ..own(&development, "crm") };
     let program = found(development.sign(&program).unwrap()).await;

@@ -1,5 +1,6 @@
 //! Verification of bearer tokens, with a bounded memory of those verified.
 
+use super::apart::{self, Public};
 use super::claims::malformed;
 use super::issuer::{Claims, DEVELOPMENT_ISSUER, Signer};
 use super::keyring::Keyring;
@@ -12,8 +13,9 @@ use super::trace::Exam;
 use crate::config::Config;
 use remit_core::{Actor, ActorKind, Error, Kind, Result, SERVICE_PREFIX, SERVICES, Tenant, Timestamp};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Who a verified token speaks for.
@@ -29,7 +31,7 @@ pub struct Identity {
     pub email: Option<String>,
     /// The `iss` of the token.
     pub issuer: String,
-    /// The `jti` of the token, or what the issuer has in its place; empty if it has none.
+    /// The `jti` of the token, or what the issuer has in its place, as [`super::token_id`] has it; empty if it has none.
     pub token_id: String,
     /// When the token was issued, in seconds since 1970; 0 if it does not say.
     pub issued: u64,
@@ -52,10 +54,16 @@ pub struct Authenticator {
     /// What each issuer may say, and how it says it.
     pub(super) rules: BTreeMap<String, Rules>,
     /// The issuer of the suite itself, which speaks for its services and for nobody else.
-    suite: String,
+    pub(super) suite: String,
     pub(super) max_bytes: usize,
     pub(super) max_lifetime: u64,
+    /// The longest that a token of the suite's own services may live: twice what they live here, as another process may
+    /// have the setting changed first.
+    pub(super) service_lifetime: u64,
     pub(super) leeway: u64,
+    /// Keys that sign no tokens, whatever key set they are in.
+    no_tokens: HashSet<Public>,
+    told: AtomicBool,
     min_interval: Duration,
     refresh: Duration,
     cache: moka::sync::Cache<[u8; 32], Arc<(u64, Identity)>>,
@@ -158,7 +166,10 @@ impl Authenticator {
             suite: auth.service_issuer.clone(),
             max_bytes: auth.max_token_bytes,
             max_lifetime: auth.max_lifetime.get().as_secs(),
+            service_lifetime: auth.service_lifetime.get().as_secs().saturating_mul(2),
             leeway: auth.leeway.get().as_secs(),
+            no_tokens: apart::no_tokens(config),
+            told: AtomicBool::new(false),
             min_interval: auth.jwks_min_interval.get(),
             refresh: auth.jwks_refresh.get(),
             cache: moka::sync::Cache::builder()
@@ -286,7 +297,7 @@ impl Authenticator {
         let kid = kid.ok_or_else(|| refuse("TOKEN_UNKNOWN_KEY", "the token names no key id (kid)"))?;
         let found = set.find_or_read(kid, self.min_interval).await?;
         set.check_age()?;
-        found.ok_or_else(|| {
+        found.filter(|key| !self.is_anothers(set, key)).ok_or_else(|| {
             if set.is_loaded() {
                 refuse("TOKEN_UNKNOWN_KEY", "the issuer has no key with the token's key id")
             } else {
@@ -294,6 +305,20 @@ impl Authenticator {
                 Error::new(Kind::Unavailable, "JWKS_UNAVAILABLE", what)
             }
         })
+    }
+
+    /// Whether a key has another role too, as can be known only when key sets behind URLs were read: it is that role's,
+    /// and passed over here.
+    fn is_anothers(&self, set: &KeySet, key: &Key) -> bool {
+        let Some(public) = &key.public else { return false };
+        let suites =
+            |other: &Arc<KeySet>| other.issuer == self.suite && other.issuer != set.issuer && other.has(public);
+        let anothers = self.no_tokens.contains(public) || self.sets.iter().any(suites);
+        if anothers && !self.told.swap(true, Ordering::Relaxed) {
+            let issuer = &set.issuer;
+            tracing::error!(issuer, "a key of the issuer is one of the suite's own too, and passed over: make another");
+        }
+        anothers
     }
 
     /// Which of the suite's services a token speaks for. Nobody else may look like one in the log.

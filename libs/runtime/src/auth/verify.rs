@@ -80,7 +80,7 @@ impl Authenticator {
         exam.find("type", rules.check_type(&token.head, &token.body), |kind| (*kind).to_owned())?;
         let times = exam.find("times", Times::read(&token.body), |times| describe_times(*times))?;
         if let Some(times) = times
-            && let Err(error) = times.check(self.bounds())
+            && let Err(error) = times.check(self.bounds(set))
         {
             exam.refuse("times", error)?;
         }
@@ -153,8 +153,10 @@ impl Authenticator {
         Ok(Some(key))
     }
 
-    fn bounds(&self) -> Bounds {
-        Bounds { now: now(), leeway: self.leeway as f64, lifetime: self.max_lifetime as f64 }
+    fn bounds(&self, set: &KeySet) -> Bounds {
+        let own = set.issuer == self.suite;
+        let lifetime = if own { self.max_lifetime.min(self.service_lifetime) } else { self.max_lifetime };
+        Bounds { now: now(), leeway: self.leeway as f64, lifetime: lifetime as f64 }
     }
 }
 
@@ -252,7 +254,7 @@ fn identity(
         service,
         email: claims.email,
         issuer: set.issuer.clone(),
-        token_id: token_id.unwrap_or_default().to_owned(),
+        token_id: super::token_id(token_id.unwrap_or_default()),
         issued: times.issued.unwrap_or_default() as u64,
         expires: times.until as u64,
     }

@@ -14,7 +14,7 @@ use remit_core::details::{Details as _, TokensRevoked};
 use remit_core::name::RevocationName;
 use remit_core::{Result, name};
 use remit_runtime::Cx;
-use remit_runtime::auth::token_time;
+use remit_runtime::auth::{token_id, token_time};
 use remit_store::{Mutation, Records as _};
 
 fn details(revocation: &Revocation) -> TokensRevoked {
@@ -36,7 +36,10 @@ impl Service {
             let now = token_time();
             let (all, own) = revocations(m, &cx.actor.subject, now).await?;
             access::room(all, own)?;
-            let revocation = self.tokens.revocation(given, &cx.actor, now)?;
+            let mut revocation = self.tokens.revocation(given, &cx.actor, now)?;
+            self.tokens.speaks_for(&cx.tenant, &revocation.issuer, "revocation.issuer")?;
+            revocation.token_id = token_id(&revocation.token_id);
+            revocation.token_subject = self.tokens.holder(&revocation)?;
             if revocation.block {
                 let members = Members::all(m.tx(), &cx.tenant, &[("active", true.into())]).await?;
                 let seated = members.iter().find(|member| member.subject == revocation.subject);

@@ -11,7 +11,7 @@ use remit_api::wire::time::stamp;
 use remit_api::wire::{self, mask, required};
 use remit_core::details::{Details as _, RolesAssigned};
 use remit_core::name::RoleAssignmentName;
-use remit_core::{Result, digest, etag, name};
+use remit_core::{Error, Result, digest, email, etag, name};
 use remit_runtime::Cx;
 use remit_runtime::auth::token_time;
 use remit_store::{Mutation, Records as _};
@@ -36,11 +36,15 @@ impl Service {
     ) -> Result<RoleAssignment> {
         let name = RoleAssignmentName::new(name::id(&request.role_assignment_id, "role_assignment_id")?).to_string();
         let mut given = required(request.role_assignment.clone(), "role_assignment")?;
-        given.email = given.email.trim().to_lowercase();
+        if !given.email.is_empty() {
+            given.email = email::canonical(&given.email)
+                .map_err(|rule| Error::invalid("FIELD_INVALID", "role_assignment.email", rule))?;
+        }
         let create = async |m: &mut Mutation| {
             let now = token_time();
             access::room(role_assignments(m, now).await?, 0)?;
             self.tokens.assignment(&given, &cx.actor, now)?;
+            self.tokens.speaks_for(&cx.tenant, &given.issuer, "role_assignment.issuer")?;
             let at = Some(stamp(m.now()));
             let mut assignment = RoleAssignment {
                 name,

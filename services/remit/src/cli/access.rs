@@ -13,7 +13,8 @@ use remit_api::council::v1::{
     CreateRevocationRequest, CreateRoleAssignmentRequest, DeleteRevocationRequest, DeleteRoleAssignmentRequest,
     ListRevocationsRequest, ListRoleAssignmentsRequest, Revocation, RoleAssignment,
 };
-use remit_core::{Error, Result};
+use remit_core::{Error, Result, subject};
+use remit_runtime::auth::token_id;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ pub(crate) enum Command {
 /// Arguments of `remit access revoke`.
 #[derive(Debug, Args)]
 pub(crate) struct Revoke {
-    /// A file that holds the token, `-` for standard input. Only its id and its issuer are sent.
+    /// A file that holds the token, `-` for standard input. Only its id, its issuer and its subject are sent.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["token_id", "subject"])]
     leaked: Option<PathBuf>,
     /// The id of the token (`jti`).
@@ -124,20 +125,33 @@ const ASSIGNMENTS: &[Column] = &[
     ("REASON", "reason", ""),
 ];
 
-/// The id and the issuer of a token.
+/// What is told of a leaked token.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Leak {
+    token_id: String,
+    issuer: String,
+    subject: String,
+}
+
+/// The id of a token, its issuer, and whom that calls its subject.
 ///
 /// # Errors
 /// `InvalidArgument` (`TOKEN_INVALID`) if it is none, or has no id. Nothing of the token is told.
-fn identify(token: &str) -> Result<(String, String)> {
+fn identify(token: &str) -> Result<Leak> {
     let invalid = |what: &str| Error::invalid("TOKEN_INVALID", "leaked", what);
     let body = token.trim().trim_start_matches("Bearer ").split('.').nth(1).unwrap_or_default();
     let body = URL_SAFE_NO_PAD.decode(body).ok().and_then(|body| serde_json::from_slice(&body).ok());
     let claims: serde_json::Value = body.ok_or_else(|| invalid("holds no token in JWS form"))?;
     let claim = |name: &str| claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    match (claim("jti"), claim("iss")) {
-        (id, _) if id.is_empty() => Err(invalid("is a token without an id (jti): revoke its --subject instead")),
-        found => Ok(found),
+    let first = |names: &[&str]| names.iter().map(|name| claim(name)).find(|said| !said.is_empty()).unwrap_or_default();
+    // Where the presets find them: Entra ID has `uti` and `oid`, Okta `uid`.
+    let (id, subject) = (first(&["jti", "uti"]), first(&["oid", "uid", "sub"]));
+    if id.is_empty() {
+        return Err(invalid("is a token without an id (jti): revoke its --subject instead"));
     }
+    // Nobody has a subject without a canonical form, and the revocation is what matters.
+    let subject = subject::canonical(&subject).map(|subject| subject.into_owned()).unwrap_or_default();
+    Ok(Leak { token_id: token_id(&id), issuer: claim("iss"), subject })
 }
 
 fn leaked(path: &Path) -> Result<String> {
@@ -152,13 +166,16 @@ fn leaked(path: &Path) -> Result<String> {
 
 fn revocation(revoke: &Revoke) -> Result<Revocation> {
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (token_id, issuer) = match &revoke.leaked {
+    let leak = match &revoke.leaked {
         Some(path) => identify(&leaked(path)?)?,
-        None => (given(&revoke.token_id), given(&revoke.issuer)),
+        None => {
+            Leak { token_id: token_id(&given(&revoke.token_id)), issuer: given(&revoke.issuer), subject: String::new() }
+        }
     };
     Ok(Revocation {
-        token_id,
-        issuer,
+        token_id: leak.token_id,
+        issuer: leak.issuer,
+        token_subject: leak.subject,
         subject: given(&revoke.subject),
         block: revoke.block,
         expire_time: revoke.until.as_deref().map(|until| time(until, "until")).transpose()?,
@@ -245,8 +262,11 @@ mod tests {
     fn of_a_leaked_token_its_id_and_its_issuer_are_taken() {
         let token = |claims: &str| format!("e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(claims));
         let found = identify(&token(r#"{"jti": "t1", "iss": "https://idp", "sub": "ann"}"#)).unwrap();
-        assert_eq!(found, ("t1".to_owned(), "https://idp".to_owned()));
-        assert_eq!(identify(&format!("Bearer {}", token(r#"{"jti": "t1"}"#))).unwrap().0, "t1");
+        let wanted = Leak { token_id: "t1".into(), issuer: "https://idp".into(), subject: "ann".into() };
+        assert_eq!(found, wanted);
+        assert_eq!(identify(&format!("Bearer {}", token(r#"{"jti": "t1"}"#))).unwrap().token_id, "t1");
+        let entra = identify(&token(r#"{"uti": "t 2", "sub": "pairwise", "oid": "Ann"}"#)).unwrap();
+        assert_eq!((entra.token_id, entra.subject), (token_id("t 2"), "ann".to_owned()));
         for wrong in [token(r#"{"sub": "ann"}"#), token("[]"), "opaque".to_owned(), String::new()] {
             let error = identify(&wrong).unwrap_err();
             assert_eq!(error.reason(), "TOKEN_INVALID");

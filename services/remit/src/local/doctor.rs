@@ -73,9 +73,11 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
         );
     }
     match (config.mode, production::check(config)) {
-        (Mode::Development, _) => findings.warn("mode: development; set mode = \"production\" for work that counts"),
+        (Mode::Development, Ok(())) => {
+            findings.warn("mode: development; set mode = \"production\" for work that counts");
+        }
         (Mode::Production, Ok(())) => findings.good("mode: production, and nothing is in its way"),
-        (Mode::Production, Err(error)) => {
+        (_, Err(error)) => {
             for found in error.violations() {
                 findings
                     .bad("mode", &Error::invalid("CONFIG_INVALID", found.field.as_str(), found.description.as_str()));

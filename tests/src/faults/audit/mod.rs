@@ -202,7 +202,7 @@ impl Replicas {
         };
         let bearer = |signer: &Signer, actor: Actor| {
             let tenant = Tenant::new("acme").expect("a valid tenant");
-            let token = signer.token(&tenant, &actor, Duration::from_secs(3_600)).expect("a token can be signed");
+            let token = signer.token(&tenant, &actor, Duration::from_secs(1_200)).expect("a token can be signed");
             Bearer(format!("Bearer {token}").parse().expect("a token is a header value"))
         };
         let services = Keyring::open(&config, &["registry"]).expect("a key of the suite's own");

@@ -4,7 +4,7 @@ use super::Grants;
 use crate::auth::{Identity, SERVICE_ROLE};
 use remit_api::council::v1::{Revocation, RoleAssignment};
 use remit_api::wire::time::of;
-use remit_core::{Actor, Error, Kind, Result, Timestamp};
+use remit_core::{Actor, Error, Kind, Result, Timestamp, email};
 use std::collections::HashMap;
 
 const SECOND: i64 = 1_000_000;
@@ -140,7 +140,7 @@ impl Known {
         // As it stands in an assignment, which nobody is kept waiting for where there is none.
         let mut email = String::new();
         if !self.found[By::Email as usize].is_empty() {
-            email = identity.email.as_deref().unwrap_or_default().trim().to_lowercase();
+            email = identity.email.as_deref().and_then(|given| email::canonical(given).ok()).unwrap_or_default();
         }
         let by_email = self.at(By::Email, &email);
         for item in self.at(By::Assignee, &identity.actor.subject).chain(by_email) {

@@ -126,6 +126,8 @@ fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
     };
     let ann = token("ann");
     let unverified = Identity { email: None, ..token("ann") };
+    let of = |address: &str| Identity { email: Some(address.to_owned()), ..token("k") };
+    let (kim, kelvin) = (of("Kim@Example.com"), of("\u{212a}im@example.com"));
     let elsewhere = Identity { issuer: "https://other.example".to_owned(), ..token("ann") };
     let over = Some(stamp(at(ISSUED)));
     for (assignment, token, wanted) in [
@@ -139,6 +141,8 @@ fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
         (by_email("ann@example.com", "ann"), &ann, "viewer"),
         (by_email("ann@example.com", "root"), &unverified, "viewer"),
         (by_email("", "root"), &unverified, "viewer"),
+        (by_email("kim@example.com", "root"), &kim, "viewer auditor"),
+        (by_email("kim@example.com", "root"), &kelvin, "viewer"),
         (by_email("bob@example.com", "root"), &ann, "viewer"),
     ] {
         assert_eq!(roles(assignment.clone(), token), wanted, "{assignment:?}");
