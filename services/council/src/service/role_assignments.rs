@@ -111,6 +111,7 @@ impl Service {
             RoleAssignments::delete(m, &request.name).await?;
             m.record(&assignment.name, |event| {
                 event.before_digest = wire::digest(&assignment);
+                event.reason.clone_from(&request.reason);
                 event.details = details(&assignment).json();
             });
             Ok(DeleteRoleAssignmentResponse {})

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Unassign {
         /// The role assignment.
         name: String,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -227,9 +230,9 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 })
                 .await
         }
-        Command::Unassign { name } => {
+        Command::Unassign { name, reason } => {
             let name = named("roleAssignments", &name);
-            let request = DeleteRoleAssignmentRequest { name: name.clone(), etag: String::new(), request_id };
+            let request = DeleteRoleAssignmentRequest { name: name.clone(), etag: String::new(), request_id, reason };
             let taken = answer(client.delete_role_assignment(request).await)?;
             session.out.text(&format!("took back {name}"), || json(&taken))
         }
