@@ -234,7 +234,7 @@ async fn a_constitution_is_made_from_a_file_once_and_a_leaked_token_is_revoked_f
     let assign = ["assign", "--email", "ann@example.com", "--issuer", "remit-development", "--role", "operator"];
     let (code, printed) = access(&[&assign[..], &["--reason", "she joined", "--id", "ann", "--json"]].concat());
     assert_eq!((code, printed.contains("ann@example.com")), (0, true), "{printed}");
-    for args in [&["lift", "found", "--reason", "rotated"][..], &["unassign", "ann"]] {
+    for args in [&["lift", "found", "--reason", "rotated"][..], &["unassign", "ann", "--reason", "left"]] {
         let (code, printed) = access(args);
         assert_eq!(code, 0, "{printed}");
     }

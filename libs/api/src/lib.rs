@@ -29,7 +29,7 @@ pub use tree::remit::r#type::v1 as types;
 pub use tree::remit::*;
 
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use std::sync::LazyLock;
 
 /// The encoded `google.protobuf.FileDescriptorSet` of all packages and their imports, extension
@@ -52,6 +52,14 @@ pub fn json<M: Message + Name>(message: &M) -> Option<serde_json::Value> {
     let descriptor = pool().get_message_by_name(&M::full_name())?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()?;
     serde_json::to_value(dynamic).ok()
+}
+
+/// The proto JSON of a message with the fields that have their default value, which [`json`] leaves out.
+pub fn json_with_defaults<M: Message + Name>(message: &M) -> Option<serde_json::Value> {
+    let descriptor = pool().get_message_by_name(&M::full_name())?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()?;
+    let options = SerializeOptions::new().skip_default_fields(false);
+    dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok()
 }
 
 /// Reads a message from its proto JSON, where names of fields may be as in the proto files too.

@@ -117,6 +117,7 @@ impl Service {
             keep_until_now(m, &assignment.subject).await?;
             m.record(&assignment.name, |event| {
                 event.before_digest = wire::digest(&assignment);
+                event.reason.clone_from(&request.reason);
                 event.details = details(&assignment).json();
             });
             Ok(DeleteRoleAssignmentResponse {})

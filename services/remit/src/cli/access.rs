@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Unassign {
         /// The role assignment.
         name: String,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -244,9 +247,9 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 })
                 .await
         }
-        Command::Unassign { name } => {
+        Command::Unassign { name, reason } => {
             let name = named("roleAssignments", &name);
-            let request = DeleteRoleAssignmentRequest { name: name.clone(), etag: String::new(), request_id };
+            let request = DeleteRoleAssignmentRequest { name: name.clone(), etag: String::new(), request_id, reason };
             let taken = answer(client.delete_role_assignment(request).await)?;
             session.out.text(&format!("took back {name}"), || json(&taken))
         }

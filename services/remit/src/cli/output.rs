@@ -30,6 +30,42 @@ pub(super) fn json<M: Message + Name>(message: &M) -> Result<Value> {
     remit_api::json(message).ok_or_else(|| Error::internal(format!("{} has no JSON form", M::full_name())))
 }
 
+/// The JSON of a message as people see it: with the numbers that are zero, which proto JSON leaves out.
+fn shown<M: Message + Name>(message: &M) -> Result<Value> {
+    let mut value = json(message)?;
+    if let Some(full) = remit_api::json_with_defaults(message) {
+        add_zeros(&mut value, full);
+    }
+    Ok(value)
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        // 64 bits are a text in proto JSON.
+        Value::String(text) => text == "0",
+        Value::Number(number) => matches!(number.to_string().as_str(), "0" | "0.0"),
+        _ => false,
+    }
+}
+
+fn add_zeros(value: &mut Value, full: Value) {
+    match (value, full) {
+        (Value::Object(fields), Value::Object(full)) => {
+            for (name, full) in full {
+                match fields.get_mut(&name) {
+                    Some(value) => add_zeros(value, full),
+                    None if is_zero(&full) => drop(fields.insert(name, full)),
+                    None => {}
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(full)) => {
+            items.iter_mut().zip(full).for_each(|(item, full)| add_zeros(item, full));
+        }
+        _ => {}
+    }
+}
+
 /// A time as people read it, to whole seconds; other text as it is.
 pub(super) fn whole_seconds(text: &str) -> String {
     match text.split_once('.') {
@@ -129,9 +165,13 @@ fn arranged(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> Stri
 }
 
 impl Output {
+    fn all<M: Message + Name>(&self, items: &[M]) -> Result<Vec<Value>> {
+        items.iter().map(|item| if self.json { json(item) } else { shown(item) }).collect()
+    }
+
     /// Shows a list of messages.
     pub(super) fn list<M: Message + Name>(&self, items: &[M], columns: &[Column]) -> Result<()> {
-        self.values(items.iter().map(json).collect::<Result<Vec<_>>>()?, columns)
+        self.values(self.all(items)?, columns)
     }
 
     /// Shows a list of messages, to people in `words`.
@@ -141,7 +181,7 @@ impl Output {
         columns: &[Column],
         words: impl Fn(Value) -> Value,
     ) -> Result<()> {
-        let values = items.iter().map(json).collect::<Result<Vec<_>>>()?;
+        let values = self.all(items)?;
         self.values(if self.json { values } else { values.into_iter().map(words).collect() }, columns)
     }
 
@@ -169,7 +209,7 @@ impl Output {
 
     /// Shows one message with all its fields.
     pub(super) fn show<M: Message + Name>(&self, message: &M) -> Result<()> {
-        self.value(json(message)?)
+        self.value(if self.json { json(message)? } else { shown(message)? })
     }
 
     /// Shows one JSON value with all its fields.
@@ -222,7 +262,18 @@ pub(super) fn moved(bar: &ProgressBar, done: i64, total: i64) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_number_that_is_zero_is_shown_and_nothing_else_that_is_not_set() {
+        let event = remit_api::audit::v1::Event::default();
+        let first = remit_api::audit::v1::Entry { event: Some(event), ..Default::default() };
+        let value = shown(&first).unwrap();
+        assert_eq!(cell(at(&value, "index"), ""), "0");
+        assert_eq!(cell(at(&value, "event.action"), ""), "");
+        assert!(json(&first).unwrap().get("index").is_none());
+    }
 
     #[test]
     fn what_does_not_fit_is_shown_line_by_line_and_never_broken() {
