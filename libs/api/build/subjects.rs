@@ -1,4 +1,4 @@
-//! Writes down which fields of a message name somebody, by the option `remit.options.v1.subject`.
+//! Writes down which fields of a message name somebody, by the option `remit.fields.v1.subject`.
 
 use super::{rust_name, snake};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
@@ -7,7 +7,7 @@ use std::error::Error;
 
 /// Implements `Subjects` for every message: with a body for those that have a marked field, themselves or inside.
 pub fn code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
-    let marked = pool.get_extension_by_name("remit.options.v1.subject").ok_or("no option marks subjects")?;
+    let marked = pool.get_extension_by_name("remit.fields.v1.subject").ok_or("no option marks subjects")?;
     let is_subject = |field: &FieldDescriptor| field.options().get_extension(&marked).as_bool().unwrap_or_default();
     let ours = |message: &MessageDescriptor| message.full_name().starts_with("remit.") && !message.is_map_entry();
     let messages: Vec<MessageDescriptor> = pool.all_messages().filter(ours).collect();

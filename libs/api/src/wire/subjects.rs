@@ -1,4 +1,4 @@
-//! The subjects in a request: every field that the contract marks with `(remit.options.v1.subject)`.
+//! The subjects in a request: every field that the contract marks with `(remit.fields.v1.subject)`.
 
 use remit_core::FieldViolation;
 use remit_core::subject::canonical;
