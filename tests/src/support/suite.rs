@@ -227,7 +227,7 @@ impl Suite {
             role_groups: Vec::new(),
             on_behalf_of: Some(person.to_owned()),
         };
-        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(1_200));
+        let token = self.0.signer.token(&self.0.tenant, &actor, Duration::from_secs(3_600));
         self.bearing(&token.expect("a token can be signed"))
     }
 
@@ -253,7 +253,7 @@ impl Suite {
 
     /// A token of one of Remit's own services.
     pub fn service_token(&self, name: &str) -> String {
-        let token = self.0.services.token(&self.0.tenant, name, Duration::from_secs(3_600));
+        let token = self.0.services.token(&self.0.tenant, name, Duration::from_secs(1_200));
         token.expect("a token can be signed")
     }
 
