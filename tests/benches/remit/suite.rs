@@ -81,7 +81,7 @@ impl Bench {
             Engine::Postgres => Some(Database::create().await.unwrap().unwrap()),
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n{more}[telemetry]\nlog = \"{LOG}\"\n",
+            "auth.service_lifetime = \"12h\"\n[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n{more}[telemetry]\nlog = \"{LOG}\"\n",
             dir.path().join("data").display()
         );
         if let Some(database) = &database {
