@@ -141,11 +141,11 @@ async fn the_glass_is_not_broken_again_until_it_was_reviewed(suite: Suite) {
         holds(who).break_glass(request).await
     };
     let used = glass("dan", "h").await.expect("once").into_inner();
-    assert_eq!(refusal(glass("dan", "i").await), "BREAK_GLASS_UNREVIEWED", "another hold of that scope");
+    assert_eq!(refusal(glass("dan", "i").await), "BREAK_GLASS_REVIEW_DUE", "another hold of that scope");
     suite.advance(Duration::from_secs(3_601)).await;
     suite.settle().await;
     for who in ["dan", "mia"] {
-        assert_eq!(refusal(glass(who, "h").await), "BREAK_GLASS_UNREVIEWED");
+        assert_eq!(refusal(glass(who, "h").await), "BREAK_GLASS_REVIEW_DUE");
     }
     let review = ReviewBreakGlassRequest { name: used.name, note: "justified".into(), ..Default::default() };
     holds("mia").review_break_glass(review).await.expect("another member reviews it");

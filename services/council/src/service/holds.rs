@@ -99,7 +99,7 @@ async fn alone(m: &mut Mutation, cx: &Cx, kind: &str) -> Result<(Body, Vec<Seat>
 /// the same scope. One person alone would otherwise lift it for good, a day at a time.
 ///
 /// # Errors
-/// `FailedPrecondition` (`BREAK_GLASS_UNREVIEWED`).
+/// `FailedPrecondition` (`BREAK_GLASS_REVIEW_DUE`).
 async fn check_reviewed(m: &mut Mutation, hold: &Hold, subject: &str) -> Result<()> {
     let tenant = m.tenant().clone();
     for used in BreakGlassUses::all(m.tx(), &tenant, &[("reviewed", false.into())]).await? {
@@ -115,7 +115,7 @@ async fn check_reviewed(m: &mut Mutation, hold: &Hold, subject: &str) -> Result<
                  the hold",
                 used.name, used.hold
             );
-            return Err(Error::precondition("BREAK_GLASS_UNREVIEWED", message));
+            return Err(Error::precondition("BREAK_GLASS_REVIEW_DUE", message));
         }
     }
     Ok(())
