@@ -33,7 +33,7 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("GetBriefing", 6, "a day that was not briefed is counted"),
     ("GetEvent", 2, "of an event that is not there, whether its KPI is"),
     ("UpdateFunction", 12, "decisions on its tasks end, and the rules are read again"),
-    ("CreateRevocation", 10, "what is over is forgotten, what is in force counted, and whom it keeps from calling noted"),
+    ("CreateRevocation", 10, "what is over is forgotten, what is in force counted, who is kept away noted"),
     ("UpdateRoleAssignment", 9, "that the caller was heard of is noted"),
     ("CreateDelegation", 7, "the same"),
     ("CreateRoleAssignment", 8, "what is over is forgotten, and what is in force counted"),
