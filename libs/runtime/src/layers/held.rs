@@ -127,7 +127,7 @@ mod tests {
     fn what_is_begun_and_not_ended_is_bounded_for_subject_tenant_and_process() {
         const MIB: usize = 1024 * 1024;
         let (mut held, most) = (Held::default(), 256 * MIB);
-        let tenant = |number: usize| Tenant::new(&format!("t{number}")).unwrap();
+        let tenant = |number: usize| Tenant::new(format!("t{number}")).unwrap();
         let mut add = |number: usize, subject: &str, before: usize, now: usize| {
             held.change(most, &tenant(number), subject, before * MIB, now * MIB).map_err(|(whose, _)| whose)
         };
