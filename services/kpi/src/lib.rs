@@ -13,6 +13,7 @@
 #![warn(unreachable_pub)]
 
 mod calendar;
+mod conditions;
 mod definition;
 #[allow(unreachable_pub, reason = "seen from this crate alone")]
 mod derive;

@@ -4,6 +4,7 @@
 //! in the same place are compared; a rule about something else may miss what the one before would have seen, and counts
 //! as looser and stricter at once.
 
+use crate::conditions::{BASELINE, LEAST_CHANGE, LEAST_ELAPSED, SIGMAS, or};
 use crate::definition::DEFAULT_CARDINALITY;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison as Side;
@@ -14,12 +15,6 @@ use remit_api::kpi::v1::{
 use remit_api::wire::Word as _;
 use remit_core::strictness::{Comparison, Direction};
 use std::collections::BTreeSet;
-
-/// The numbers that stand for 0 in conditions, as the contract says.
-const LEAST_CHANGE: f64 = 0.02;
-const LEAST_ELAPSED: f64 = 0.2;
-const BASELINE: i32 = 20;
-const SIGMAS: f64 = 3.0;
 
 /// What `after` changes of the definition `before`.
 pub(crate) fn of_kpi(before: &Kpi, after: &Kpi) -> Comparison {
@@ -128,7 +123,7 @@ fn anomaly(found: &mut Comparison, was: &AnomalyCondition, is: &AnomalyCondition
     unlike(found, "anomaly.kpi", &was.kpi, &is.kpi);
     unlike(found, "anomaly.granularity", was.granularity().word(), is.granularity().word());
     unlike(found, "anomaly.filter", &was.filter, &is.filter);
-    let periods = |n: i32| if n == 0 { BASELINE } else { n };
+    let periods = |n: i32| or(n, BASELINE);
     unlike(found, "anomaly.baseline_periods", periods(was.baseline_periods), periods(is.baseline_periods));
     looser(found, "anomaly.sigmas", or(was.sigmas, SIGMAS), or(is.sigmas, SIGMAS));
 }
@@ -204,10 +199,6 @@ fn kind(condition: Option<&Condition>) -> &'static str {
 }
 
 /// A number of a condition, of which 0 stands for another.
-fn or(given: f64, zero: f64) -> f64 {
-    if given == 0.0 { zero } else { given }
-}
-
 fn looser<T: PartialOrd + std::fmt::Display>(found: &mut Comparison, name: &str, was: T, is: T) {
     found.part(name, Direction::more_is_looser(&was, &is), was, is);
 }

@@ -3,6 +3,7 @@
 use super::query::{self, Cell, Question, count};
 use super::summaries::{CrossLayer, Moved, moved};
 use crate::calendar::{Calendar, Span};
+use crate::conditions::{BASELINE, LEAST_CHANGE, LEAST_ELAPSED, SIGMAS, or};
 use crate::definition::Definition;
 use crate::dimensions::Filter;
 use crate::store::kpis::definition;
@@ -42,9 +43,6 @@ pub(crate) struct Found {
     /// What was found, with the numbers.
     pub(crate) message: String,
 }
-
-/// The least relative change that counts, if a rule names none.
-const LEAST_CHANGE: f64 = 0.02;
 
 /// Checks a condition that is about to be stored.
 ///
@@ -191,8 +189,7 @@ impl Judge<'_> {
         let definition = self.definition(&condition.kpi).await?;
         let span = definition.calendar.period(condition.granularity(), self.now);
         let elapsed = (self.now - span.start) as f64 / (span.end - span.start) as f64;
-        let least = if condition.min_elapsed_ratio == 0.0 { 0.2 } else { condition.min_elapsed_ratio };
-        if elapsed < least {
+        if elapsed < or(condition.min_elapsed_ratio, LEAST_ELAPSED) {
             return Ok(Finding::Unknown);
         }
         let cells = self.cells(&definition, condition.granularity(), span, &condition.filter).await?;
@@ -217,9 +214,8 @@ impl Judge<'_> {
 
     async fn anomaly(&mut self, condition: &AnomalyCondition) -> Result<Finding> {
         let definition = self.definition(&condition.kpi).await?;
-        let periods = if condition.baseline_periods == 0 { 20 } else { condition.baseline_periods };
-        let periods = usize::try_from(periods).unwrap_or(20);
-        let sigmas = if condition.sigmas == 0.0 { 3.0 } else { condition.sigmas };
+        let periods = usize::try_from(or(condition.baseline_periods, BASELINE)).unwrap_or(20);
+        let sigmas = or(condition.sigmas, SIGMAS);
         let cells = self.last(&definition, condition.granularity(), periods + 1, &condition.filter).await?;
         let Some((judged, baseline)) = cells.split_last() else { return Ok(Finding::Unknown) };
         let known: Vec<f64> = baseline.iter().filter_map(|cell| cell.value(&definition)).collect();
@@ -240,7 +236,7 @@ impl Judge<'_> {
     async fn guard(&mut self, condition: &GuardCondition) -> Result<Finding> {
         let definition = self.definition(&condition.kpi).await?;
         let guards = definition.kpi.guards.clone();
-        let least = least(condition.min_change_ratio);
+        let least = or(condition.min_change_ratio, LEAST_CHANGE);
         let watched = self.moved(vec![definition], condition.granularity()).await?.pop();
         let Some((watched, improvement)) = watched.and_then(|moved| moved.improvement.map(|by| (moved, by))) else {
             return Ok(Finding::Unknown);
@@ -293,7 +289,7 @@ impl Judge<'_> {
         let definitions = active.map(|kpi| Definition::new(kpi.clone())).collect::<Result<_>>()?;
         let all = self.moved(definitions, condition.granularity()).await?;
         let Some(span) = all.first().map(|moved| moved.current.span) else { return Ok(Finding::Unknown) };
-        let cross = CrossLayer::of(&all, least(condition.min_change_ratio));
+        let cross = CrossLayer::of(&all, or(condition.min_change_ratio, LEAST_CHANGE));
         if !cross.conflicts() {
             return Ok(Finding::Clear);
         }
@@ -304,8 +300,4 @@ impl Judge<'_> {
         );
         Ok(Finding::Holds(Found { kpi: String::new(), span, value: None, n: 0, message }))
     }
-}
-
-fn least(given: f64) -> f64 {
-    if given == 0.0 { LEAST_CHANGE } else { given }
 }
