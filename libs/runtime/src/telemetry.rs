@@ -14,6 +14,8 @@ use prometheus::{Encoder as _, TextEncoder};
 use remit_core::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
+use tokio::time::Instant;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -24,6 +26,28 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 static EXPORTING: AtomicBool = AtomicBool::new(false);
 
 static REGISTRY: LazyLock<prometheus::Registry> = LazyLock::new(prometheus::Registry::new);
+
+/// How often the log says that a limit bites.
+pub(crate) const TELL: Duration = Duration::from_secs(10);
+
+/// When the log was last told of something, and how often it has not been told since.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    at: Option<Instant>,
+    since: u64,
+}
+
+impl Told {
+    /// Of how many to tell, if it is time to.
+    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
+        self.since += 1;
+        if self.at.is_some_and(|at| now.saturating_duration_since(at) < TELL) {
+            return None;
+        }
+        self.at = Some(now);
+        Some(std::mem::take(&mut self.since))
+    }
+}
 
 /// Keeps the exporters alive; [`Guard::shutdown`] flushes them.
 #[derive(Debug)]

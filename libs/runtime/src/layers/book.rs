@@ -1,6 +1,7 @@
 //! The book of who has what of a process: calls, streams, rates, and urgent calls whose message has not come yet.
 
 use super::rate::{Bucket, Rate};
+use crate::telemetry::Told;
 use remit_core::Tenant;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +12,6 @@ use tokio::time::Instant;
 /// How often tenants and subjects without calls are forgotten, and after how long.
 pub(super) const TIDY: Duration = Duration::from_secs(10);
 pub(super) const MEMORY: Duration = Duration::from_secs(60);
-/// How often the log says that a limit bites.
-pub(super) const TELL: Duration = Duration::from_secs(10);
 /// How many urgent calls of one subject may wait for their message at once: it mostly comes with the call.
 pub(super) const ARRIVING: usize = 20;
 /// How long whoever is refused for want of a place should wait.
@@ -142,25 +141,6 @@ impl TenantUse {
             searches: Arc::new(Semaphore::new(bounds.searches_per_tenant)),
             told: Told::default(),
         }
-    }
-}
-
-/// When the log was last told, and what it has not been told since.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) at: Option<Instant>,
-    pub(super) since: u64,
-}
-
-impl Told {
-    /// How many refusals to tell of, if it is time to.
-    pub(super) fn count(&mut self, now: Instant) -> Option<u64> {
-        self.since += 1;
-        if self.at.is_some_and(|at| now.saturating_duration_since(at) < TELL) {
-            return None;
-        }
-        self.at = Some(now);
-        Some(std::mem::take(&mut self.since))
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
-use super::super::book::{MEMORY, TELL, TIDY, Told};
+use super::super::book::{MEMORY, TIDY};
 use super::*;
+use crate::telemetry::{TELL, Told};
 use std::time::Duration;
 
 fn bounds() -> Bounds {

@@ -4,6 +4,7 @@ use super::Dispatch;
 use super::begun::Begun;
 use super::seats::{Seat, Seats};
 use crate::config::Server;
+use crate::telemetry::Told;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use opentelemetry::metrics::{Counter, UpDownCounter};
@@ -16,8 +17,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often the log says that connections are refused.
-const TELL: Duration = Duration::from_secs(10);
 /// How long a connection that nobody used may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The largest header list of a call, in bytes: the largest token that can be allowed, and 16 KiB for the rest.
@@ -34,8 +33,8 @@ pub(crate) struct Connections {
     patience: Patience,
     open: UpDownCounter<i64>,
     refused: Counter<u64>,
-    /// When the log was last told that connections are refused.
-    told: Option<Instant>,
+    /// How many were refused since the log was told.
+    told: Told,
     tracker: TaskTracker,
     draining: CancellationToken,
     cut: CancellationToken,
@@ -84,7 +83,7 @@ impl Connections {
                 .u64_counter("remit.connections.refused")
                 .with_description("The connections that were closed at once because all places were taken.")
                 .build(),
-            told: None,
+            told: Told::default(),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -94,11 +93,11 @@ impl Connections {
     /// Serves one accepted connection on a task of its own, or closes it if there is no place for it.
     pub(crate) fn serve(&mut self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         let Some(seat) = self.seats.take(peer.ip()) else {
-            if self.told.is_none_or(|at| at.elapsed() >= TELL) {
-                self.told = Some(Instant::now());
+            if let Some(refused) = self.told.count(Instant::now()) {
                 let open = self.seats.len();
                 tracing::warn!(
                     open,
+                    refused,
                     "connections are closed at once: all places, or those of an address, are taken \
                      (server.max_connections, server.max_connections_per_address)"
                 );
