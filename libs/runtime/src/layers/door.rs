@@ -24,6 +24,11 @@ impl Way {
     pub(crate) fn of(extensions: &Extensions) -> Self {
         Self { peer: extensions.get().copied(), standing: extensions.get().cloned() }
     }
+
+    /// The other end of the connection.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
 }
 
 /// The door of a process.

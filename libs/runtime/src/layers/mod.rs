@@ -21,7 +21,7 @@ mod tests;
 
 use crate::auth::{Identity, Method, Methods, Priority};
 use crate::config::Config;
-use crate::context::{Peer, SCOPE, Scope, Trace};
+use crate::context::{SCOPE, Scope, Trace};
 use crate::cx::Caller;
 use crate::refusals::Refusals;
 use crate::status::{foreign, to_status};
@@ -196,11 +196,12 @@ impl Shared {
         let patience = if urgent { self.body_timeout.min(URGENT) } else { self.body_timeout };
         let most = method.map_or(OPEN_BYTES, |method| method.most_bytes);
         let mut asked = Asked::new(body, single, most, patience);
+        let compressed = compressed(&parts.headers, &scope);
         let mut caller = None;
         if OPEN.iter().any(|open| path.starts_with(open)) {
             finish.opened = self.door.open(&way)?;
         } else {
-            let peer = parts.extensions.get::<Peer>().copied();
+            let peer = way.peer();
             let admitted = self.door.verify(&parts.headers, &way, scope.deadline).await;
             let admitted = admitted.inspect_err(|error| self.refusals.unknown(peer, method, error))?;
             let verified = admitted.verified.clone();
@@ -211,7 +212,7 @@ impl Shared {
             } else {
                 asked.end_with(admitted);
             }
-            if urgent && compressed(&parts.headers, &scope).is_none() {
+            if urgent && compressed.is_none() {
                 self.arrive(&mut asked, &verified.1, scope.deadline).await?;
             }
             // Also of what is refused there is only so much.
@@ -224,13 +225,18 @@ impl Shared {
             deadline::within(scope.deadline, ticket.turn()).await?;
             finish.ticket = Some(ticket);
             let noted = !method.read && is_of_authority(method.permission);
-            caller = Some((verified.1.clone(), method, peer)).filter(|_| noted);
-            let Identity { tenant, actor, service, .. } = verified.1.clone();
-            let recorder = if method.recorded { self.refusals.recorder(method) } else { None };
-            let (method, address) = (method.permission, peer.map(|peer| peer.0));
-            parts.extensions.insert(Caller { tenant, actor, service, method, address, recorder });
+            let identity = &verified.1;
+            parts.extensions.insert(Caller {
+                tenant: identity.tenant.clone(),
+                actor: identity.actor.clone(),
+                service: identity.service,
+                method: method.permission,
+                address: peer.map(|peer| peer.0),
+                recorder: if method.recorded { self.refusals.recorder(method) } else { None },
+            });
+            caller = noted.then_some((verified, method, peer));
         }
-        if let Some(answer) = compressed(&parts.headers, &scope) {
+        if let Some(answer) = compressed {
             return Ok(answer);
         }
         let request = Request::from_parts(parts, Body::new(asked));
@@ -241,10 +247,10 @@ impl Shared {
             let (answer, noted) = remit_store::noting(routes.call(request)).await;
             // What a service refuses in a mutation it records with the rest. Of acts of authority this is for what it
             // refuses before; what else it refuses before, it may have its reasons to leave out of the log.
-            if let (Ok(answer), Some((identity, method, peer)), false) = (&answer, &caller, noted)
+            if let (Ok(answer), Some((verified, method, peer)), false) = (&answer, &caller, noted)
                 && let Some(error) = attempt(answer.headers())
             {
-                self.refusals.note(identity, method, *peer, &error);
+                self.refusals.note(&verified.1, method, *peer, &error);
             }
             answer
         };
