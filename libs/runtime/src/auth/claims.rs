@@ -1,5 +1,6 @@
 //! Reading a token's parts: strictly, so that no two readers of one token can see different things in it.
 
+use super::keys::Key;
 use super::refuse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +9,7 @@ use remit_core::{Error, Result};
 use serde_json::Value;
 
 /// A token taken apart; nothing of it is believed yet.
-pub(super) struct Token<'a> {
+pub(crate) struct Token<'a> {
     /// What the signature is over.
     pub signed: &'a str,
     pub signature: &'a str,
@@ -21,7 +22,7 @@ pub(super) struct Token<'a> {
 const MOST_QUOTED: usize = 100;
 
 /// The header, as far as it matters.
-pub(super) struct Head {
+pub(crate) struct Head {
     pub alg: String,
     pub kid: Option<String>,
     pub typ: Option<String>,
@@ -40,6 +41,12 @@ pub(super) fn quoted(said: &str) -> String {
 }
 
 impl<'a> Token<'a> {
+    /// Whether the signature is by `key`.
+    pub fn is_signed_by(&self, key: &Key) -> bool {
+        jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.decoding, key.algorithm)
+            .unwrap_or(false)
+    }
+
     /// Takes a token in compact form apart.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ const ALGORITHMS: [(&str, Algorithm); 9] = [
 ];
 
 /// The name of an algorithm, as tokens and key sets have it.
-pub(super) fn name_of(algorithm: Algorithm) -> &'static str {
+pub(crate) fn name_of(algorithm: Algorithm) -> &'static str {
     ALGORITHMS.iter().find(|(_, known)| *known == algorithm).map_or("?", |(name, _)| name)
 }
 

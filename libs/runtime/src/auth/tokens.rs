@@ -80,6 +80,11 @@ fn file(config: &Config, name: &str) -> String {
     config.issuer_dir().join(name).display().to_string()
 }
 
+/// The key sets of the configured issuers; nothing is read yet.
+fn configured(config: &Config) -> Result<Vec<KeySet>> {
+    config.auth.issuers.iter().map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds)).collect()
+}
+
 pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
@@ -95,10 +100,7 @@ impl Authenticator {
     /// [`Signer::development`].
     pub async fn open(config: &Config) -> Result<(Arc<Self>, Signers)> {
         let auth = &config.auth;
-        let mut sets = Vec::new();
-        for issuer in &auth.issuers {
-            sets.push(KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds)?);
-        }
+        let mut sets = configured(config)?;
         let development = if sets.is_empty() {
             let signer = Signer::development(config)?;
             sets.push(KeySet::new(DEVELOPMENT_ISSUER, &file(config, "jwks.json"), &[])?);
@@ -129,10 +131,7 @@ impl Authenticator {
     /// `JWKS_INVALID`, `DISCOVERY_INVALID`; `KEY_UNPUBLISHED` of the suite's own.
     pub async fn look(config: &Config) -> Result<Vec<(String, Result<()>)>> {
         let auth = &config.auth;
-        let issuers = auth.issuers.iter();
-        let mut sets = issuers
-            .map(|issuer| KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds))
-            .collect::<Result<Vec<_>>>()?;
+        let mut sets = configured(config)?;
         let made = auth.development && auth.service_key.as_os_str().is_empty();
         let services = if made { Keyring::default() } else { Keyring::open(config, &config.services())? };
         if !made || !auth.service_jwks.is_empty() {
@@ -185,11 +184,7 @@ impl Authenticator {
     /// # Errors
     /// `InvalidArgument` (`CONFIG_INVALID`).
     pub async fn to_explain(config: &Config, offline: bool) -> Result<Self> {
-        let issuers = &config.auth.issuers;
-        let mut sets = Vec::new();
-        for issuer in issuers {
-            sets.push(KeySet::new(&issuer.issuer, &issuer.jwks, &issuer.kinds)?);
-        }
+        let mut sets = configured(config)?;
         if sets.is_empty() {
             sets.push(KeySet::new(DEVELOPMENT_ISSUER, &file(config, "jwks.json"), &[])?);
         }
