@@ -26,29 +26,36 @@ pub(crate) struct Tokens {
     lifetime: Duration,
     /// How far the clocks of issuer and server may differ.
     leeway: Duration,
-    /// For which tenants each issuer speaks, all of them for `*`, and what its subjects begin with.
-    speaks: BTreeMap<String, (Vec<String>, String)>,
     /// The issuer of the suite itself.
     suite: String,
-    /// Those of people and programs by name, with the most that each may grant.
-    issuers: BTreeMap<String, Grants>,
+    /// Those of people and programs by name.
+    issuers: BTreeMap<String, Speaks>,
     roles: BTreeSet<String>,
     /// The roles that may lift a block, and so block a member.
     lifters: BTreeSet<String>,
+}
+
+/// For whom an issuer speaks.
+#[derive(Debug, Default)]
+struct Speaks {
+    /// All tenants for `*`.
+    tenants: Vec<String>,
+    /// What its subjects begin with.
+    prefix: String,
+    /// The most that it may grant.
+    grants: Grants,
 }
 
 impl Tokens {
     /// Reads the configuration.
     pub(crate) fn new(config: &Config) -> Self {
         let auth = &config.auth;
-        let mut issuers: BTreeMap<String, Grants> =
-            auth.issuers.iter().map(|issuer| (issuer.issuer.clone(), issuer.grants.clone())).collect();
+        let mut issuers: BTreeMap<String, Speaks> = auth.issuers.iter().map(speaks).collect();
         if issuers.is_empty() {
-            issuers.insert(DEVELOPMENT_ISSUER.to_owned(), Grants::default());
+            issuers
+                .insert(DEVELOPMENT_ISSUER.to_owned(), Speaks { tenants: vec!["*".to_owned()], ..Speaks::default() });
         }
-        issuers.remove(&auth.service_issuer);
         Self {
-            speaks: auth.issuers.iter().map(speaks).collect(),
             lifetime: auth.max_lifetime.get(),
             leeway: auth.leeway.get(),
             suite: auth.service_issuer.clone(),
@@ -71,7 +78,9 @@ impl Tokens {
 
     /// Refuses a subject that no token of the issuer has: what is said of it would never have effect.
     fn of_issuer(&self, subject: &str, issuer: &str, field: &str) -> Result<()> {
-        let Some((_, prefix)) = self.speaks.get(issuer).filter(|_| !subject.is_empty()) else { return Ok(()) };
+        let Some(Speaks { prefix, .. }) = self.issuers.get(issuer).filter(|_| !subject.is_empty()) else {
+            return Ok(());
+        };
         if subject.strip_prefix(prefix.as_str()).is_none_or(str::is_empty) {
             let what = format!(
                 "no token of {issuer} has this subject: its subjects begin with its subject_prefix, as in {prefix}{subject}"
@@ -89,10 +98,9 @@ impl Tokens {
         if issuer.is_empty() {
             return Ok(());
         }
-        let what = match self.speaks.get(issuer) {
-            None if self.speaks.is_empty() && issuer == DEVELOPMENT_ISSUER => return Ok(()),
+        let what = match self.issuers.get(issuer) {
             None => "must be an issuer of the configuration".to_owned(),
-            Some((tenants, _)) if tenants.iter().any(|name| name == "*" || name == tenant.as_str()) => return Ok(()),
+            Some(of) if of.tenants.iter().any(|name| name == "*" || name == tenant.as_str()) => return Ok(()),
             Some(_) => format!("may not speak for {tenant}: see tenants in its table of auth.issuers"),
         };
         Err(Error::invalid("ISSUER_UNKNOWN", field, what))
@@ -111,7 +119,7 @@ impl Tokens {
             let what = "is for the revocation of one token: give revocation.subject alone";
             return Err(Error::invalid("FIELD_NOT_ALLOWED", "revocation.token_subject", what));
         }
-        let prefix = self.speaks.get(&revocation.issuer).map_or("", |(_, prefix)| prefix.as_str());
+        let prefix = self.issuers.get(&revocation.issuer).map_or("", |of| of.prefix.as_str());
         if given.starts_with(prefix) { Ok(given.clone()) } else { Ok(format!("{prefix}{given}")) }
     }
 
@@ -209,7 +217,7 @@ impl Tokens {
             _ => {}
         }
         not_reserved(&given.subject, "role_assignment.subject")?;
-        let Some(grants) = self.issuers.get(&given.issuer) else {
+        let Some(Speaks { grants, .. }) = self.issuers.get(&given.issuer) else {
             let known = self.issuers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let what = format!("must be an issuer of the configuration: {known}");
             return Err(Error::invalid("ISSUER_UNKNOWN", "role_assignment.issuer", what));
@@ -248,8 +256,9 @@ impl Tokens {
     }
 }
 
-fn speaks(issuer: &Issuer) -> (String, (Vec<String>, String)) {
-    (issuer.issuer.clone(), (issuer.tenants.clone(), issuer.subject_prefix.clone()))
+fn speaks(issuer: &Issuer) -> (String, Speaks) {
+    let (tenants, prefix, grants) = (issuer.tenants.clone(), issuer.subject_prefix.clone(), issuer.grants.clone());
+    (issuer.issuer.clone(), Speaks { tenants, prefix, grants })
 }
 
 fn not_grantable(field: String, issuer: &str) -> Error {

@@ -65,9 +65,12 @@ pub(crate) async fn keep_from(m: &mut Mutation, subject: &str, now: Timestamp) -
 /// # Errors
 /// As [`remit_store::classify`] says.
 pub(crate) async fn keep_until_now(m: &mut Mutation, subject: &str) -> Result<()> {
+    if subject.is_empty() {
+        return Ok(());
+    }
     let tenant = m.tenant().clone();
     let until = kept(m.tx(), &tenant, subject).await?;
-    if subject.is_empty() { Ok(()) } else { keep(m, subject, until).await }
+    keep(m, subject, until).await
 }
 
 async fn kept(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Timestamp> {

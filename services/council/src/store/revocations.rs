@@ -7,7 +7,7 @@ use remit_api::council::v1::Revocation;
 use remit_core::{Result, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Mutation, Order, Records, Value, query};
+use remit_store::{Mutation, Order, Records, Sql, Value, query};
 
 /// The one feed that tells the processes of the suite what was said of tokens.
 pub(crate) const ACCESS: &str = "access";
@@ -61,25 +61,38 @@ pub(super) fn end(expire_time: &Option<prost_types::Timestamp>) -> Timestamp {
     if expire_time.is_some() { at(expire_time) } else { Timestamp(i64::MAX) }
 }
 
+/// Forgets what of a collection with an end was over at `now`, and tells its watchers.
+pub(super) async fn forget<R: Records>(m: &mut Mutation, now: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    let gone = Sql::new("delete from ")
+        .push(R::TABLE)
+        .push(" where tenant_id = ")
+        .bind(&tenant)
+        .push(" and name in (select name from ")
+        .push(R::TABLE)
+        .push(" where tenant_id = ")
+        .bind(&tenant)
+        .push(" and expire_time <= ")
+        .bind(now)
+        .push(" order by expire_time, name limit ")
+        .bind(FORGOTTEN)
+        .push(") returning name")
+        .query()
+        .fetch_all(m.tx())
+        .await?;
+    for row in gone {
+        m.change(R::FEED, &row.get::<String>("name")?, None).await?;
+    }
+    Ok(())
+}
+
 /// Forgets what was over at `now`, and counts what is left: all, and what `revoker` made.
 ///
 /// # Errors
 /// As [`remit_store::classify`] says.
 pub(crate) async fn revocations(m: &mut Mutation, revoker: &str, now: Timestamp) -> Result<(i64, i64)> {
+    forget::<Revocations>(m, now).await?;
     let tenant = m.tenant().clone();
-    let gone = query(
-        "delete from revocations where tenant_id = $1 and name in
-         (select name from revocations where tenant_id = $1 and expire_time <= $2 order by expire_time, name limit $3)
-         returning name",
-    )
-    .bind(&tenant)
-    .bind(now)
-    .bind(FORGOTTEN)
-    .fetch_all(m.tx())
-    .await?;
-    for row in gone {
-        m.change(ACCESS, &row.get::<String>("name")?, None).await?;
-    }
     let left = query(
         "select count(*) as n, count(*) filter (where revoker = $2) as own from revocations where tenant_id = $1",
     )

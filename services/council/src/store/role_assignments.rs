@@ -1,6 +1,6 @@
 //! Roles that people have inside Remit.
 
-use super::revocations::{ACCESS, end};
+use super::revocations::{ACCESS, end, forget};
 use super::{BY_TIME, CREATE_TIME};
 use crate::time::at;
 use prost::Message as _;
@@ -9,9 +9,6 @@ use remit_core::{Result, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
 use remit_store::{Mutation, Order, Records, Value, query};
-
-/// How many that are over are forgotten at once.
-const FORGOTTEN: i64 = 100;
 
 pub(crate) struct RoleAssignments;
 
@@ -60,21 +57,8 @@ impl Records for RoleAssignments {
 /// # Errors
 /// As [`remit_store::classify`] says.
 pub(crate) async fn role_assignments(m: &mut Mutation, now: Timestamp) -> Result<i64> {
+    forget::<RoleAssignments>(m, now).await?;
     let tenant = m.tenant().clone();
-    let gone = query(
-        "delete from role_assignments where tenant_id = $1 and name in
-         (select name from role_assignments where tenant_id = $1 and expire_time <= $2
-          order by expire_time, name limit $3)
-         returning name",
-    )
-    .bind(&tenant)
-    .bind(now)
-    .bind(FORGOTTEN)
-    .fetch_all(m.tx())
-    .await?;
-    for row in gone {
-        m.change(ACCESS, &row.get::<String>("name")?, None).await?;
-    }
     let left = query("select count(*) as n from role_assignments where tenant_id = $1")
         .bind(&tenant)
         .fetch_one(m.tx())
