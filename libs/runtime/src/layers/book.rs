@@ -12,8 +12,6 @@ use tokio::time::Instant;
 /// How often tenants and subjects without calls are forgotten, and after how long.
 pub(super) const TIDY: Duration = Duration::from_secs(10);
 pub(super) const MEMORY: Duration = Duration::from_secs(60);
-/// How many urgent calls of one subject may wait for their message at once: it mostly comes with the call.
-pub(super) const ARRIVING: usize = 20;
 /// How long whoever is refused for want of a place should wait.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
@@ -307,12 +305,13 @@ impl Book {
         }
     }
 
-    /// Counts a call whose message has not come yet, if the subject may have one more of those.
+    /// Counts a call whose message has not come yet, if the subject may have one more of those: it may have as many as
+    /// calls in progress, for on a busy machine the messages of honest calls come late all at once.
     pub(super) fn arrive(&mut self, bounds: &Bounds, tenant: &Tenant, subject: &str, now: Instant) -> bool {
         self.tidy(now);
         let tenant = self.tenants.entry(tenant.clone()).or_insert_with(|| TenantUse::new(bounds, now));
         let of = tenant.subjects.entry(subject.to_owned()).or_insert_with(|| Use::new(bounds.subject_rate, now));
-        let may = of.arriving < ARRIVING;
+        let may = of.arriving < bounds.calls.subject;
         of.arriving += usize::from(may);
         of.seen = now;
         may

@@ -5,7 +5,7 @@
 //! bound. How far a bound reaches depends on the call: what stops AI is admitted where other calls are refused already.
 
 pub(crate) use super::book::Sort;
-use super::book::{ARRIVING, Book, Bounds, Most, PAUSE, Place, Reach, Refusal, Who};
+use super::book::{Book, Bounds, Most, PAUSE, Place, Reach, Refusal, Who};
 use super::held::{Account, Held};
 use super::rate::Rate;
 use crate::auth::{Identity, Priority};
@@ -148,7 +148,10 @@ impl Limits {
             return Ok(Some(Arriving { limits: self.clone(), tenant: tenant.clone(), subject: subject.clone() }));
         }
         self.count("SUBJECT_CALLS");
-        let text = format!("{ARRIVING} calls of {subject} wait for their message: send it at once with the call");
+        let most = self.bounds.calls.subject;
+        let text = format!(
+            "{most} calls of {subject} wait for their message (limits.calls_per_subject): send it at once with the call"
+        );
         Err(Error::new(Kind::ResourceExhausted, "SUBJECT_CALLS", text).with_retry_after(PAUSE))
     }
 

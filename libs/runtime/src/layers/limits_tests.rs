@@ -126,7 +126,7 @@ fn a_tenant_with_more_than_its_share_can_still_stop() {
 fn only_so_many_urgent_calls_of_a_subject_wait_for_their_message() {
     let mut desk = Desk::new();
     let acme = Tenant::new("acme").unwrap();
-    for _ in 0..ARRIVING {
+    for _ in 0..desk.bounds.calls.subject {
         assert!(desk.book.arrive(&desk.bounds, &acme, "ann", desk.now));
     }
     assert!(!desk.book.arrive(&desk.bounds, &acme, "ann", desk.now));
