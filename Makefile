@@ -8,7 +8,7 @@ LIBS := $(patsubst libs/%,-p remit-%,$(wildcard libs/*))
 # What `make quick` runs: all of the libraries, and of the suite what starts neither PostgreSQL nor processes.
 QUICK := (not package(remit-tests) | test(/^(api|architecture|errors)::/)) & not test(/(postgres|six_processes)$$/)
 
-.PHONY: help demo test quick check fmt docs bench drills run
+.PHONY: help demo test quick check fmt docs descriptors bench drills run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ quick: ## the libraries' tests and every API case on SQLite; no PostgreSQL, no b
 	.ci/tools nextest
 	env -u REMIT_TEST_POSTGRES_URL -u REMIT_TEST_REQUIRE_POSTGRES $(TOOLS)/cargo-nextest nextest run --locked $(LIBS) -p remit-tests -E '$(QUICK)' $(ARGS)
 
-check: ## format, lints with warnings denied, docs, dependencies, proto lint, breaking changes
+check: ## format, lints with warnings denied, docs, dependencies, proto lint, breaking changes, deploy/
 	.ci/tools buf deny machete
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -33,6 +33,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	cd proto && ../$(TOOLS)/buf lint
 	.ci/breaking
 	.ci/deny
+	.ci/deploy
 	$(TOOLS)/cargo-machete
 
 drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider fuzz large", all of them without
@@ -50,6 +51,10 @@ fmt: ## format Rust and proto files
 	cargo fmt --all
 	.ci/tools buf
 	cd proto && ../$(TOOLS)/buf format -w .
+
+descriptors: ## write the descriptor set that a JSON gateway reads (deploy/envoy)
+	.ci/tools buf
+	cd proto && ../$(TOOLS)/buf build --as-file-descriptor-set -o ../deploy/envoy/remit.binpb
 
 docs: ## regenerate the parts of docs/ that come from the code: configuration, events, the statement budget
 	.ci/tools nextest

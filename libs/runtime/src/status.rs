@@ -127,6 +127,8 @@ pub fn foreign(status: Status) -> Error {
         Code::DeadlineExceeded => Kind::DeadlineExceeded,
         // So end our own streams, which live no longer than their token: the next call has another.
         Code::Unauthenticated if reason(&status) == "TOKEN_EXPIRED" => Kind::Unavailable,
+        // What has a source was said by nobody: the connection broke, and whether the call was done is not known.
+        Code::Unknown | Code::Internal if std::error::Error::source(&status).is_some() => Kind::Unavailable,
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss | Code::Unauthenticated | Code::Unimplemented => {
             let code = status.code();
             return Error::internal(format!("a service answered {code:?}: {}", status.message())).with_source(status);
@@ -223,6 +225,26 @@ mod tests {
         let expired = Error::new(Kind::Unauthenticated, "TOKEN_EXPIRED", "the token has expired");
         let back = foreign(to_status(expired));
         assert_eq!((back.kind(), back.reason()), (Kind::Unavailable, "TOKEN_EXPIRED"));
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_broke_can_be_tried_again() {
+        // Whoever accepts and hangs up says nothing about the call.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hanging_up = tokio::spawn(async move {
+            loop {
+                drop(listener.accept().await);
+            }
+        });
+        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect_lazy();
+        let mut client = remit_api::system::v1::system_service_client::SystemServiceClient::new(channel);
+        let status = client.get_info(remit_api::system::v1::GetInfoRequest {}).await.unwrap_err();
+        let error = foreign(status);
+        assert_eq!((error.kind(), error.reason()), (Kind::Unavailable, "PEER_FAILED"), "{error}");
+        hanging_up.abort();
+        // A peer that says that it does not know is believed.
+        assert_eq!(foreign(Status::unknown("what?")).kind(), Kind::Internal);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::shared::{Engine, Pools, Shared, Signal};
 use crate::tx::{Conn, Tx};
 use remit_core::{Ids, Result, Timestamp};
+use sqlx::{Database, Pool, SqlSafeStr as _, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +13,17 @@ use tokio::sync::watch;
 /// caller that has gone away would otherwise keep its connection waiting. Set with `local`, so that it
 /// holds behind a PgBouncer in transaction mode too.
 const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '10s'";
+
+/// Begins a transaction, which is begun to the end also when the caller goes away meanwhile: the driver counts one only
+/// once the engine has answered, and would give back a connection with a transaction open that it knows nothing of.
+async fn begin<D: Database>(
+    pool: &Pool<D>,
+    statement: &'static str,
+) -> std::result::Result<Transaction<'static, D>, sqlx::Error> {
+    let connection = pool.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
 
 /// One service's database. Cheap to clone.
 #[derive(Clone)]
@@ -57,9 +69,9 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx> {
         let start = Instant::now();
         let conn = match &self.shared.pools {
-            Pools::Sqlite { readers, .. } => readers.begin_with("BEGIN").await.map(Conn::SqliteTx),
+            Pools::Sqlite { readers, .. } => begin(readers, "BEGIN").await.map(Conn::SqliteTx),
             Pools::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
+                begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
             }
         };
         self.tx(start, conn)
@@ -74,8 +86,8 @@ impl Db {
     pub async fn write(&self) -> Result<Tx> {
         let start = Instant::now();
         let conn = match &self.shared.pools {
-            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
-            Pools::Postgres(pool) => pool.begin_with(BEGIN_POSTGRES).await.map(Conn::PostgresTx),
+            Pools::Sqlite { writer, .. } => begin(writer, "BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
+            Pools::Postgres(pool) => begin(pool, BEGIN_POSTGRES).await.map(Conn::PostgresTx),
         };
         self.tx(start, conn)
     }

@@ -74,10 +74,31 @@ pub(crate) async fn run(db: &Db, schema: &Schema) -> Result<()> {
     if db.shared.options.migrate && db.engine() == Engine::Postgres {
         query("lock table remit_migrations in exclusive mode").execute(&mut tx).await?;
     }
+    refuse_foreign(&mut tx, schema).await?;
     for schema in [&OWN, schema] {
         apply(db, &mut tx, schema).await?;
     }
     tx.commit().await
+}
+
+/// Whatever stands between the program and its database (a pooler that drops the schema, a URL of another service), two
+/// services never share tables.
+async fn refuse_foreign(tx: &mut Tx, schema: &Schema) -> Result<()> {
+    let others = query("select component from remit_migrations where component not in ($1, $2) order by component")
+        .bind(OWN.service)
+        .bind(schema.service)
+        .fetch_all(tx)
+        .await?;
+    let Some(other) = others.first() else { return Ok(()) };
+    let other: String = other.get("component")?;
+    Err(Error::precondition(
+        "SCHEMA_FOREIGN",
+        format!(
+            "the tables found are those of {other}, and this is {}: give each service a database, or a schema \
+             (database.schema) that whatever stands in between keeps",
+            schema.service
+        ),
+    ))
 }
 
 fn latest(schema: &Schema) -> i64 {

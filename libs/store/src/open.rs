@@ -6,6 +6,7 @@ use crate::db::Db;
 use crate::migrate::{self, Schema};
 use crate::shared::{Options, Pools, Shared};
 use remit_core::{Error, Ids, Kind, Result};
+use sqlx::AssertSqlSafe;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -27,7 +28,7 @@ impl Db {
     /// `InvalidArgument` (`DATABASE_URL_INVALID`) for a URL of neither form; `Unavailable` if the
     /// database cannot be reached; `FailedPrecondition` if its tables were written by a newer
     /// version (`SCHEMA_NEWER`), differ from what their migration says (`SCHEMA_CHANGED`), or lack
-    /// migrations that may not be applied here (`SCHEMA_OUTDATED`).
+    /// migrations that may not be applied here (`SCHEMA_OUTDATED`), or are those of another service (`SCHEMA_FOREIGN`).
     pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
         let pools = if let Some(path) = url.strip_prefix("sqlite:") {
             sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
@@ -127,7 +128,9 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
     let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
         Error::invalid("DATABASE_URL_INVALID", "database url", "must be postgres://user:password@host:port/database")
     })?;
-    connect = connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512);
+    // No start-up parameters beyond those that poolers pass on: floats travel in binary form.
+    connect =
+        connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512).extra_float_digits(None);
     if let Some(schema) = &options.schema {
         if !is_schema_name(schema) {
             return Err(Error::invalid(
@@ -136,7 +139,6 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
                 "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
             ));
         }
-        connect = connect.options([("search_path", schema)]);
     }
     let (host, port) = (connect.get_host().to_owned(), connect.get_port());
     let failed = |error: sqlx::Error| {
@@ -152,8 +154,19 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
         Ok(Err(error)) => return Err(failed(error)),
         Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
     }
+    let schema = options.schema.clone();
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
+        .after_connect(move |conn, _| {
+            let schema = schema.clone();
+            Box::pin(async move {
+                if let Some(schema) = schema {
+                    // Its name needs no quoting.
+                    sqlx::raw_sql(AssertSqlSafe(format!("set search_path to {schema}"))).execute(conn).await?;
+                }
+                Ok(())
+            })
+        })
         .acquire_timeout(options.acquire_timeout)
         // The driver would try every connection before every use, which costs a round trip each.
         .test_before_acquire(false)

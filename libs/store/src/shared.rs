@@ -13,8 +13,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// PostgreSQL: the schema that holds this service's tables, for services that share a database.
-    /// It is set by the `search_path` start-up option, so a PgBouncer in transaction mode needs
-    /// a database per service instead. SQLite has a file per service and ignores this.
+    /// Every new connection sets its `search_path`, so a PgBouncer in transaction mode needs a database (or a role with
+    /// a `search_path` of its own) per service instead. SQLite has a file per service and ignores this.
     pub schema: Option<String>,
     /// PostgreSQL: connections at most. SQLite: reader connections at most; there is one writer.
     pub max_connections: u32,

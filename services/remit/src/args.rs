@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Say what is wrong with a configuration or with a running suite.
     Doctor(Doctor),
+    /// Say whether a process serves; exit code 6 if it does not. For health checks of containers and of process managers.
+    Health(Health),
+    /// Bring the databases up to this program's version and end, for suites with database.migrate = false.
+    Migrate(Settings),
     /// Say how tokens are understood.
     #[command(subcommand)]
     Auth(AuthCommand),
@@ -262,6 +266,23 @@ pub(crate) struct Doctor {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Arguments of `remit health`.
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// The configuration of the process, which says where it serves.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Where it serves instead, such as https://audit.example.com:7420.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A gRPC service, such as remit.audit.v1.AuditService; without it the whole process.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub service: String,
+    /// A PEM file with the certificate authority of the process.
+    #[arg(long, value_name = "FILE", env = "REMIT_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
 /// `remit config …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -273,4 +294,10 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the default configuration file.
     Default,
+    /// Print the settings that are in force here, each with where it comes from; secrets are masked.
+    Show {
+        /// The configuration file (TOML).
+        #[arg(long, value_name = "FILE", env = "REMIT_CONFIG")]
+        config: Option<PathBuf>,
+    },
 }

@@ -3,6 +3,7 @@
 mod issuers;
 mod layers;
 mod reference;
+mod shown;
 mod span;
 
 pub use issuers::{
@@ -10,6 +11,7 @@ pub use issuers::{
     Worth,
 };
 pub use reference::reference_markdown;
+pub use shown::in_force;
 pub use span::Span;
 
 use remit_core::{Error, Kind, Result};

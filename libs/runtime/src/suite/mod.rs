@@ -1,6 +1,7 @@
 //! Putting a process together: databases, services, peers, background work, and one port.
 
 mod ops;
+mod process;
 #[cfg(test)]
 mod tests;
 

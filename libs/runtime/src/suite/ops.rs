@@ -57,6 +57,7 @@ fn services_of(name: &str) -> Vec<String> {
 impl Ops {
     pub(crate) async fn new(names: &[&'static str], system: System, ended: Ended) -> Self {
         let meter = opentelemetry::global::meter("remit");
+        super::process::observe(&meter, names);
         let gauge = |name: &'static str, text: &'static str| meter.i64_gauge(name).with_description(text).build();
         let ops = Self {
             reporter: HealthReporter::new(),

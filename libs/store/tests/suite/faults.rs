@@ -4,8 +4,11 @@ use crate::{SCHEMA, answer, call, put, replay, tenant};
 use remit_core::{Kind, Result};
 use remit_store::testing::{TestDb, each_engine, ids};
 use remit_store::{Db, Engine, Mutation, Options, outbox, query};
+use std::future::poll_fn;
 use std::io::{BufRead as _, BufReader};
+use std::pin::pin;
 use std::process::{Command, Stdio};
+use std::task::Poll;
 
 #[tokio::test]
 async fn a_full_disk_is_unavailable_and_nothing_is_half_written() -> Result<()> {
@@ -73,6 +76,77 @@ async fn a_row_that_stays_locked_is_a_conflict() -> Result<()> {
     let error = query(lock).execute(&mut second).await.unwrap_err();
     assert_eq!((error.kind(), error.reason()), (Kind::Conflict, "WRITE_CONFLICT"));
     Ok(())
+}
+
+/// Drops `work` when it is to be polled for more than `times` times; whether it came to its end.
+async fn cancelled_after(times: usize, work: impl Future<Output = Result<()>>) -> Result<bool> {
+    let (mut work, mut left) = (pin!(work), times);
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        left -= 1;
+        work.as_mut().poll(context).map_ok(|()| true)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_at_any_await_leaves_a_clean_connection() -> Result<()> {
+    each_engine(|database| async move {
+        // One connection: whoever comes next has the one that the cancelled call had.
+        let db = database.open_with(&SCHEMA, Options { max_connections: 1, ..Default::default() }).await?;
+        let other = database.open(&SCHEMA).await?;
+        let add = async |id: String| {
+            let mut tx = db.write().await?;
+            query("insert into things (tenant_id, thing_id, count) values ('acme', $1, 0)")
+                .bind(id)
+                .execute(&mut tx)
+                .await?;
+            tx.commit().await
+        };
+        let look = async |mut tx: remit_store::Tx| {
+            query("select count(*) as n from things").fetch_one(&mut tx).await?.get::<i64>("n")?;
+            tx.commit().await
+        };
+        let mut tx = other.write().await?;
+        query("insert into things (tenant_id, thing_id, count) values ('acme', 'seen', 0)").execute(&mut tx).await?;
+        tx.commit().await?;
+        // What the next ones find: nobody's transaction, and what is committed.
+        let next_ones = async |n: i64| {
+            let own = "select current_setting('transaction_isolation') as level";
+            if db.engine() == Engine::Postgres {
+                let level: String = query(own).fetch_one(&mut db.read().await?).await?.get("level")?;
+                assert_eq!(level, "read committed", "a transaction was left open");
+            }
+            let mut tx = other.write().await?;
+            query("update things set count = $1 where tenant_id = 'acme' and thing_id = 'seen'")
+                .bind(n)
+                .execute(&mut tx)
+                .await?;
+            tx.commit().await?;
+            let seen = "select count as n from things where tenant_id = 'acme' and thing_id = 'seen'";
+            let seen: i64 = query(seen).fetch_one(&mut db.read().await?).await?.get("n")?;
+            assert_eq!(seen, n, "a reader saw the past");
+            add(format!("whole-{n}")).await
+        };
+        let mut ended = false;
+        for times in 0..200_u8 {
+            let (most, n) = (usize::from(times), i64::from(times) * 3);
+            ended = cancelled_after(most, add(format!("cancelled-{times}"))).await?;
+            next_ones(n).await?;
+            ended &= cancelled_after(most, async { look(db.snapshot().await?).await }).await?;
+            next_ones(n + 1).await?;
+            ended &= cancelled_after(most, async { look(db.read().await?).await }).await?;
+            next_ones(n + 2).await?;
+            if ended {
+                break;
+            }
+        }
+        assert!(ended, "never polled to the end");
+        Ok(())
+    })
+    .await
 }
 
 /// Started by the test below as a process of its own: commits mutations and says so until it is killed.

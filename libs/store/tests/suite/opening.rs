@@ -61,6 +61,10 @@ async fn a_database_of_another_version_is_refused_with_both_versions() -> Result
             migrations: &[FIRST, Migration::new(2, "more", "alter table a add column other text")],
         };
         assert_eq!(database.open(&ALTERED).await.unwrap_err().reason(), "SCHEMA_CHANGED");
+        const OTHER: Schema = Schema { service: "other", migrations: &[FIRST] };
+        let foreign = database.open(&OTHER).await.unwrap_err();
+        assert_eq!((foreign.kind(), foreign.reason()), (Kind::FailedPrecondition, "SCHEMA_FOREIGN"));
+        assert!(foreign.message().contains("those of suite"), "{foreign}");
         Ok(())
     })
     .await

@@ -1,6 +1,6 @@
 //! `remit doctor`: what is wrong with a configuration, or with a running suite, and what to do about it.
 
-use super::services;
+use super::databases;
 use crate::args::Doctor;
 use crate::bearer::Bearer;
 use crate::cli::{bearer, endpoint, print_raw, refused};
@@ -8,13 +8,12 @@ use remit_api::council::v1::constitution_service_client::ConstitutionServiceClie
 use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
-use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
+use remit_core::{Clock as _, Error, Kind, Result, SystemClock};
 use remit_runtime::auth::Authenticator;
 use remit_runtime::config::Mode;
 use remit_runtime::{Config, Mandates, production};
-use remit_store::{Db, Options, private};
+use remit_store::private;
 use secrecy::ExposeSecret as _;
-use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;
 
@@ -100,28 +99,16 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     }
     look_at_keys(config, findings).await;
     look_at_port(config, findings);
-    for service in services() {
-        let named = &config.server.only;
-        if !named.is_empty() && !named.iter().any(|name| name == service.name) {
-            continue;
-        }
-        let url = config.database_url(service.name);
+    for service in databases::named(config) {
         let what = format!("database of {}", service.name);
-        if let Some(path) = url.expose_secret().strip_prefix("sqlite:")
+        if let Some(path) = config.database_url(service.name).expose_secret().strip_prefix("sqlite:")
             && !std::path::Path::new(path).exists()
         {
             findings.good(&format!("{what}: {path} is made at the first start"));
             continue;
         }
         // A look must not change anything: pending migrations are reported, not run.
-        let options = Options {
-            schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
-            max_connections: 1,
-            migrate: false,
-            ..Options::default()
-        };
-        let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| bytes.fill(0))));
-        match Db::open(url.expose_secret(), &service.schema, ids, options).await {
+        match databases::open(config, &service, false).await {
             Ok(db) => {
                 findings.good(&format!("{what}: reachable, migrations up to date"));
                 db.close().await;

@@ -2,8 +2,10 @@
 
 mod auth;
 mod config;
+mod databases;
 mod demo;
 mod doctor;
+mod health;
 mod keys;
 mod mandate;
 mod serve;
@@ -37,6 +39,8 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, Result<()>> {
         Command::Token(args) => Box::pin(ready(token::run(&args))),
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::Doctor(args) => Box::pin(doctor::run(args)),
+        Command::Health(args) => Box::pin(health::run(args)),
+        Command::Migrate(settings) => Box::pin(databases::migrate(settings)),
         Command::Keys(command) => Box::pin(ready(keys::run(&command))),
         Command::Mandate(MandateCommand::Verify(args)) => Box::pin(mandate::run(args)),
         Command::Auth(AuthCommand::Explain(args)) => Box::pin(auth::run(args)),

@@ -1,0 +1,58 @@
+//! `remit health`: whether a process serves, for whoever starts and stops processes.
+
+use crate::args::Health;
+use crate::cli::{endpoint, print_raw, refused};
+use remit_core::{Error, Kind, Result};
+use remit_runtime::Config;
+use std::time::Duration;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// No watchdog waits for longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(args: Health) -> Result<()> {
+    let url = match args.server {
+        Some(url) => url,
+        None => own_url(&args.settings.load()?),
+    };
+    let endpoint = endpoint(&url, args.ca_file.as_deref())?.timeout(PATIENCE);
+    let unreachable = |e| {
+        Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", format!("nothing answers gRPC at {url}")).with_source(e)
+    };
+    let channel = endpoint.connect().await.map_err(unreachable)?;
+    let asked = HealthCheckRequest { service: args.service };
+    let answer = HealthClient::new(channel).check(asked).await.map_err(refused)?.into_inner();
+    match answer.status() {
+        ServingStatus::Serving => print_raw(b"SERVING\n"),
+        status => {
+            let text = format!("{url} says {}: see /readyz and its log", status.as_str_name());
+            Err(Error::new(Kind::Unavailable, "NOT_SERVING", text))
+        }
+    }
+}
+
+/// Where the process of this configuration serves, seen from the same machine.
+fn own_url(config: &Config) -> String {
+    let scheme = if config.server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+    let listen = config.server.listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    format!("{scheme}://{listen}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_own_address_is_on_this_machine() {
+        for (toml, url) in [
+            ("", "http://127.0.0.1:7420"),
+            ("server.listen = \"0.0.0.0:7420\"", "http://127.0.0.1:7420"),
+            ("server.listen = \"[::]:1\"\nserver.tls_certificate = \"a\"\nserver.tls_key = \"b\"", "https://[::1]:1"),
+        ] {
+            assert_eq!(own_url(&Config::from_toml(toml).unwrap()), url);
+        }
+    }
+}
