@@ -27,6 +27,7 @@ mod authority;
 mod budget;
 mod cli;
 mod contract;
+mod deploy;
 mod errors;
 mod events;
 mod facts;

@@ -104,8 +104,17 @@ fn exporter(config: &Telemetry) -> Result<SdkTracerProvider> {
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(sampler)
-        .with_resource(opentelemetry_sdk::Resource::builder().with_service_name("remit").build())
+        .with_resource(resource())
         .build())
+}
+
+/// What all signals of the process say of themselves; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say otherwise or more.
+fn resource() -> opentelemetry_sdk::Resource {
+    let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
+    opentelemetry_sdk::Resource::builder()
+        .with_service_name(name.unwrap_or_else(|| "remit".to_owned()))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// Starts collecting metrics for [`prometheus_text`]; harmless to repeat.
@@ -113,7 +122,7 @@ pub fn metrics() {
     static PROVIDER: OnceLock<()> = OnceLock::new();
     PROVIDER.get_or_init(|| match opentelemetry_prometheus::exporter().with_registry(REGISTRY.clone()).build() {
         Ok(exporter) => {
-            let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+            let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource()).build();
             opentelemetry::global::set_meter_provider(provider);
         }
         Err(error) => tracing::error!(%error, "metrics are not collected"),
@@ -144,18 +153,47 @@ pub(crate) fn refused(reason: &'static str) {
     REFUSALS.add(1, &[KeyValue::new("reason", reason)]);
 }
 
-/// The span of one call.
-pub(crate) fn call_span(method: &str, parent: Option<Trace>, trace: &Trace) -> Span {
-    let span = tracing::info_span!("rpc", otel.name = method, otel.kind = "server", trace_id = %trace.id());
-    if EXPORTING.load(Ordering::Relaxed)
-        && let Some(parent) = parent
-    {
+/// The span of one call that begins or continues a trace, and its place in the trace: where spans are exported, the one
+/// that is exported, so that the id which the caller, the log and the records have finds it.
+pub(crate) fn call_span(method: &str, parent: Option<Trace>) -> (Span, Trace) {
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+        trace_id = tracing::field::Empty,
+    );
+    let exporting = EXPORTING.load(Ordering::Relaxed);
+    if exporting && let Some(parent) = parent {
         let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
         let (trace_id, span_id) = (TraceId::from(parent.trace_id), SpanId::from(parent.span_id));
         let remote = SpanContext::new(trace_id, span_id, flags, true, TraceState::default());
         let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
     }
-    span
+    let exported = if exporting { place(&span.context()) } else { None };
+    let trace = exported.unwrap_or_else(|| parent.map_or_else(Trace::begin, Trace::child));
+    span.record("trace_id", tracing::field::display(trace.id()));
+    (span, trace)
+}
+
+/// Says how the call of a span ended, where spans are exported.
+pub(crate) fn ended(span: &Span, code: tonic::Code) {
+    if EXPORTING.load(Ordering::Relaxed) {
+        span.record("rpc.response.status_code", crate::layers::metrics::code_name(code));
+    }
+}
+
+/// Where in its trace the span of a context is, if it has one.
+fn place(context: &opentelemetry::Context) -> Option<Trace> {
+    let span = context.span();
+    let found = span.span_context();
+    found.is_valid().then(|| Trace {
+        trace_id: u128::from_be_bytes(found.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(found.span_id().to_bytes()),
+        sampled: found.is_sampled(),
+    })
 }
 
 /// The place in the trace that an outgoing call continues: the exported span where there is one.
@@ -163,15 +201,28 @@ pub(crate) fn outgoing(trace: Trace) -> Trace {
     if !EXPORTING.load(Ordering::Relaxed) {
         return trace.child();
     }
-    let context = Span::current().context();
-    let span = context.span();
-    let found = span.span_context();
-    if !found.is_valid() {
-        return trace.child();
-    }
-    Trace {
-        trace_id: u128::from_be_bytes(found.trace_id().to_bytes()),
-        span_id: u64::from_be_bytes(found.span_id().to_bytes()),
-        sampled: found.is_sampled(),
+    place(&Span::current().context()).unwrap_or_else(|| trace.child())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trace_that_a_caller_is_told_is_the_one_that_is_exported() {
+        let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        EXPORTING.store(true, Ordering::Relaxed);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let (span, trace) = call_span("remit.test.v1.Test/Begin", None);
+            assert_eq!(place(&span.context()), Some(trace));
+            let (span, continued) = call_span("remit.test.v1.Test/Continue", Some(trace));
+            assert_eq!(place(&span.context()), Some(continued));
+            assert_eq!(continued.trace_id, trace.trace_id);
+            assert_ne!(continued.span_id, trace.span_id);
+        });
+        EXPORTING.store(false, Ordering::Relaxed);
+        let (_, alone) = call_span("remit.test.v1.Test/Alone", None);
+        assert_ne!(alone.trace_id, 0);
     }
 }

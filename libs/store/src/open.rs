@@ -131,14 +131,12 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
     // No start-up parameters beyond those that poolers pass on: floats travel in binary form.
     connect =
         connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512).extra_float_digits(None);
-    if let Some(schema) = &options.schema {
-        if !is_schema_name(schema) {
-            return Err(Error::invalid(
-                "DATABASE_SCHEMA_INVALID",
-                "database schema",
-                "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
-            ));
-        }
+    if options.schema.as_deref().is_some_and(|schema| !is_schema_name(schema)) {
+        return Err(Error::invalid(
+            "DATABASE_SCHEMA_INVALID",
+            "database schema",
+            "must be 1 to 63 of a-z, 0-9 and _, starting with a letter",
+        ));
     }
     let (host, port) = (connect.get_host().to_owned(), connect.get_port());
     let failed = |error: sqlx::Error| {

@@ -10,7 +10,7 @@ mod frames;
 mod held;
 pub mod http_auth;
 mod limits;
-mod metrics;
+pub(crate) mod metrics;
 mod rate;
 mod request;
 #[cfg(test)]
@@ -140,12 +140,11 @@ impl Service<Request<Body>> for Stack {
 impl Shared {
     async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(Trace::parse);
-        let trace = parent.map_or_else(Trace::begin, Trace::child);
         let method = self.methods.get(request.uri().path());
         let streaming = method.is_none_or(|method| method.streaming);
-        let scope = Scope { trace, deadline: self.bounds.of(request.headers(), streaming) };
         let name = method.map_or("_OTHER", |method| method.name.as_str()).to_owned();
-        let span = crate::telemetry::call_span(&name, parent, &trace);
+        let (span, trace) = crate::telemetry::call_span(&name, parent);
+        let scope = Scope { trace, deadline: self.bounds.of(request.headers(), streaming) };
         self.metrics.begin();
         let mut finish = Finish {
             metrics: self.metrics.clone(),
@@ -156,7 +155,7 @@ impl Shared {
             over: None,
             done: false,
         };
-        let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span);
+        let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span.clone());
         let (answer, statements) = remit_store::counted(work).await;
         if let Some(method) = method {
             crate::statements::record(&method.name, statements);
@@ -173,6 +172,7 @@ impl Shared {
         if parts.headers.contains_key("grpc-status") {
             parts.headers = explain(parts.headers, &scope);
             let code = parts.headers.get("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
+            crate::telemetry::ended(&span, code);
             finish.end(code);
             return Response::from_parts(parts, body);
         }

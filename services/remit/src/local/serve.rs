@@ -24,15 +24,18 @@ pub(super) async fn run(args: Serve) -> Result<()> {
     served
 }
 
-/// Ready at the first SIGINT or SIGTERM.
+/// Ready at the first SIGINT or SIGTERM, or SIGHUP where its terminal goes away: key sets and files are read again by
+/// themselves, so that there is nothing to be told to reload.
 pub(super) fn interrupted() -> Result<impl Future<Output = ()>> {
     let failed = |e: std::io::Error| Error::internal("signals cannot be received").with_source(e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     })
 }
