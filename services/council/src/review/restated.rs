@@ -219,8 +219,8 @@ mod tests {
                 let n = records.iter().filter(|(of, delay)| *of == month && of + delay <= at).count();
                 figure(i64::try_from(n).unwrap())
             };
-            for month in 0..6 {
-                at = at.max(month + freezes[month]);
+            for (month, delay) in freezes.iter().enumerate() {
+                at = at.max(month + delay);
                 for (earlier, pack) in frozen.iter_mut().enumerate().take(month) {
                     let (figures, marks) = pack.as_mut().unwrap();
                     let more = stated(figures, marks, &[]).restated("", &[now(earlier, at)]);
