@@ -47,8 +47,11 @@ impl System {
             info.due_timers.insert(service.to_owned(), due.len() as i64);
             // Before the outbox, into which it moves.
             let unrecorded = self.unrecorded.get(service).map_or(0, |count| count(tenant));
-            let depth = outbox::depth(&mut tx, tenant).await?.events;
-            info.outbox_depth.insert(service.to_owned(), depth + unrecorded);
+            let depth = outbox::depth(&mut tx, tenant).await?;
+            info.outbox_depth.insert(service.to_owned(), depth.events + unrecorded);
+            if let Some(oldest) = depth.oldest {
+                info.outbox_oldest.insert(service.to_owned(), remit_api::wire::time::stamp(oldest));
+            }
             info.parked_events.insert(service.to_owned(), outbox::count_parked(&mut tx, tenant).await?);
         }
         Ok(info)

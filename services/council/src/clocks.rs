@@ -1,32 +1,71 @@
 //! The clocks that the law starts when something went wrong.
 
-use crate::time::{at, days};
+use crate::time::at;
 use remit_api::council::v1::{ClockKind, ClockState, Incident, Seriousness, StatutoryClock};
+use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
-use remit_core::Timestamp;
+use remit_core::{Error, Result, Timestamp};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// What the law asks to be reported and within how long, each with its source.
+const TABLE: &str = include_str!("../data/clocks.csv");
+/// What starts the clock of a notification about personal data, beside the words of [`Seriousness`].
+const BREACH: &str = "PERSONAL_DATA_BREACH";
+
+/// A line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Duty {
+    kind: ClockKind,
+    /// A word of [`Seriousness`] with a high-risk system, or [`BREACH`].
+    when: String,
+    within: Duration,
+}
+
+/// Reads the table that ships with the binary.
+///
+/// # Errors
+/// `Internal` if it is broken, which a test rules out.
+pub(crate) fn check() -> Result<()> {
+    table().map(drop)
+}
+
+fn table() -> Result<&'static [Duty]> {
+    static PARSED: OnceLock<Vec<Duty>> = OnceLock::new();
+    if let Some(parsed) = PARSED.get() {
+        return Ok(parsed);
+    }
+    let parsed = TABLE.lines().skip(1).map(parse).collect::<Result<Vec<_>>>()?;
+    Ok(PARSED.get_or_init(|| parsed))
+}
+
+fn parse(line: &str) -> Result<Duty> {
+    let broken = || Error::internal(format!("the table of statutory clocks has a broken line: {line}"));
+    let mut fields = line.splitn(4, ',');
+    let (Some(kind), Some(when), Some(hours), Some(_source)) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return Err(broken());
+    };
+    if when != BREACH && Seriousness::parse(when).is_none() {
+        return Err(broken());
+    }
+    let hours: u64 = hours.parse().map_err(|_| broken())?;
+    let kind = ClockKind::parse(kind).ok_or_else(broken)?;
+    Ok(Duty { kind, when: when.to_owned(), within: Duration::from_secs(hours * 3_600) })
+}
 
 /// The clocks that an incident starts, with their deadlines.
-///
-/// # Source
-/// Regulation (EU) 2024/1689 Art. 73(2)-(4): 15 days after becoming aware of a serious incident with a
-/// high-risk system, 2 days for a widespread infringement or critical infrastructure, 10 days for a
-/// death. Regulation (EU) 2016/679 Art. 33(1): 72 hours after becoming aware of a personal data breach.
 fn duties(incident: &Incident) -> Vec<(ClockKind, Timestamp)> {
     let aware = at(&incident.aware_time);
-    let limit = match incident.seriousness() {
-        Seriousness::Serious => Some(15),
-        Seriousness::Widespread => Some(2),
-        Seriousness::Death => Some(10),
-        Seriousness::NotSerious | Seriousness::Unspecified => None,
+    let seriousness = incident.seriousness().word();
+    let applies = |duty: &&Duty| match duty.when.as_str() {
+        BREACH => incident.personal_data_breach,
+        when => incident.high_risk_system && when == seriousness,
     };
-    let mut duties = Vec::new();
-    if let (true, Some(limit)) = (incident.high_risk_system, limit) {
-        duties.push((ClockKind::AiAct73, aware.plus(days(limit))));
-    }
-    if incident.personal_data_breach {
-        duties.push((ClockKind::Gdpr33, aware.plus(days(3))));
-    }
-    duties
+    // The table was read when the service started.
+    let table = table().unwrap_or_default();
+    table.iter().filter(applies).map(|duty| (duty.kind, aware.plus(duty.within))).collect()
 }
 
 /// Computes the clocks anew; what was met stays met. A duty that no longer applies stays as withdrawn, and one that was
@@ -101,6 +140,7 @@ pub(crate) fn alarm(incident: &Incident, kind: ClockKind) -> Option<Timestamp> {
 mod tests {
     #![allow(clippy::panic)]
     use super::*;
+    use crate::time::days;
 
     fn incident(seriousness: Seriousness, breach: bool) -> Incident {
         Incident {

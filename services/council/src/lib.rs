@@ -61,10 +61,11 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 /// Builds the service from what the process provides.
 ///
 /// # Errors
-/// `Internal` if the control library that ships with the binary cannot be read; `InvalidArgument`
+/// `Internal` if the control library or the table of clocks that ships with the binary cannot be read; `InvalidArgument`
 /// (`WITNESS_KEY_INVALID`) for a key in `audit.witnesses` that is none.
 async fn build(deps: Deps) -> Result<Parts> {
     library::controls()?;
+    clocks::check()?;
     let service = service::Service::new(&deps)?;
     let worker = service.clone();
     Ok(Parts {

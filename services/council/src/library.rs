@@ -3,6 +3,7 @@
 //! The library never says that anything complies. It says whether evidence is available, from which
 //! records, and what a person still has to attest (R22).
 
+use crate::review::checks::{TESTS, Test};
 use remit_api::council::v1 as api;
 use remit_api::council::v1::EvidenceClass;
 use remit_api::wire::Word as _;
@@ -56,7 +57,22 @@ impl Control {
             evidence: self.evidence.clone(),
             freshness_days: i32::try_from(self.freshness_days).unwrap_or(i32::MAX),
             waivable: self.waivable,
+            tests: self
+                .tests()
+                .map(|test| api::ControlTest {
+                    key: test.key.to_owned(),
+                    population: test.population.to_owned(),
+                    test: test.test.to_owned(),
+                    sample: test.sample.to_owned(),
+                    threshold: test.threshold.to_owned(),
+                })
+                .collect(),
         }
+    }
+
+    /// What a review tests for it.
+    fn tests(&self) -> impl Iterator<Item = &'static Test> {
+        self.evidence.iter().filter_map(|key| TESTS.iter().find(|test| test.key == key))
     }
 }
 
@@ -73,16 +89,27 @@ pub(crate) fn controls() -> Result<&'static [Control]> {
     Ok(PARSED.get_or_init(|| parsed))
 }
 
-/// Checks that the library has a control, named by `field`.
+/// Checks that the library has a control, named by `field`; returns for how many days an attestation of it counts.
 ///
 /// # Errors
 /// `InvalidArgument` (`NAME_INVALID`), `NotFound` (`CONTROL_NOT_FOUND`).
-pub(crate) fn check(name: &str, field: &str) -> Result<()> {
+pub(crate) fn check(name: &str, field: &str) -> Result<u64> {
     ControlName::parse(name, field)?;
-    if controls()?.iter().any(|control| control.name() == name) {
-        return Ok(());
+    let known = controls()?.iter().find(|control| control.name() == name);
+    known.map(|control| control.freshness_days.into()).ok_or_else(|| Error::not_found("CONTROL_NOT_FOUND", name))
+}
+
+/// Refuses to attest what the records alone answer: a test that fails is not talked over.
+///
+/// # Errors
+/// `FailedPrecondition` (`CONTROL_AUTOMATED`).
+pub(crate) fn check_attestable(name: &str) -> Result<()> {
+    let known = controls()?.iter().find(|control| control.name() == name);
+    if known.is_some_and(|control| !control.evidence.iter().any(|key| key == ATTESTATION)) {
+        let message = format!("{name} is answered by the records alone: a statement would count for nothing");
+        return Err(Error::precondition("CONTROL_AUTOMATED", message));
     }
-    Err(Error::not_found("CONTROL_NOT_FOUND", name))
+    Ok(())
 }
 
 /// Refuses to waive what no body may waive: a check of scoring that stands whatever anybody decides, a control of the
@@ -157,7 +184,6 @@ fn push(fields: &mut [String], character: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::review::assurance::EVIDENCE_KEYS;
 
     #[test]
     fn the_library_has_its_seventy_controls_and_known_evidence() -> Result<()> {
@@ -168,7 +194,7 @@ mod tests {
             let nothing = control.class == EvidenceClass::NotApplicable;
             assert_eq!(control.evidence.is_empty(), nothing, "{}", control.id);
             for key in &control.evidence {
-                assert!(key == ATTESTATION || EVIDENCE_KEYS.contains(&key.as_str()), "{}: {key}", control.id);
+                assert!(key == ATTESTATION || TESTS.iter().any(|test| test.key == key), "{}: {key}", control.id);
             }
             let attested = control.evidence.iter().any(|key| key == ATTESTATION);
             assert_eq!(

@@ -2,6 +2,8 @@
 
 use crate::time::{at, days};
 use remit_api::council::v1::{GrantWaiver, Scope, Waiver};
+use remit_api::wire::waivers;
+pub(crate) use remit_api::wire::waivers::end_of;
 use remit_core::{Error, Result, Timestamp, name};
 
 /// Refuses a waiver of what nobody may waive, and one without an end within bounds.
@@ -20,14 +22,7 @@ pub(crate) fn check(grant: &GrantWaiver, now: Timestamp) -> Result<()> {
     crate::library::check_waivable(&grant.control)
 }
 
-/// The instant at which a waiver stops to hold: its expiry, or its revocation if that was earlier.
-pub(crate) fn end_of(waiver: &Waiver) -> Timestamp {
-    let expiry = at(&waiver.expire_time);
-    waiver.revoke_time.map_or(expiry, |_| at(&waiver.revoke_time).min(expiry))
-}
-
 /// Whether a waiver covers a case that touches these scopes, at any time.
 pub(crate) fn covers(waiver: &Waiver, scopes: &[Scope]) -> bool {
-    let own = crate::scope::text(waiver.scope.as_ref());
-    own == "organisation" || scopes.iter().any(|scope| crate::scope::text(Some(scope)) == own)
+    waivers::covers(waiver.scope.as_ref(), |part| scopes.iter().any(|scope| scope.target.as_ref() == Some(part)))
 }

@@ -254,17 +254,21 @@ async fn an_attestation_names_who_stated_it(suite: Suite) {
     let undigested = Attestation { document_digest: "0a".repeat(32), ..good.clone() };
     let over = Attestation { expire_time: Some(stamp(now)), ..good.clone() };
     assert_eq!(refusal(lea.create_attestation(attest("C999", good.clone())).await), "CONTROL_NOT_FOUND");
-    assert_eq!(refusal(lea.create_attestation(attest("C4", undigested)).await), "DIGEST_INVALID");
-    assert_eq!(refusal(lea.create_attestation(attest("C4", over)).await), "ATTESTATION_INVALID");
+    assert_eq!(refusal(lea.create_attestation(attest("C5", undigested)).await), "DIGEST_INVALID");
+    assert_eq!(refusal(lea.create_attestation(attest("C5", over)).await), "ATTESTATION_INVALID");
     let mut machine = ControlServiceClient::new(suite.service("registry").to("council"));
-    assert_eq!(refusal(machine.create_attestation(attest("C4", good.clone())).await), "ACTOR_KIND_NOT_ALLOWED");
+    assert_eq!(refusal(machine.create_attestation(attest("C5", good.clone())).await), "ACTOR_KIND_NOT_ALLOWED");
     let mut nell = ControlServiceClient::new(person(&suite, "nell", "legal").to("council"));
-    assert_eq!(refusal(nell.create_attestation(attest("C4", good.clone())).await), "NOT_ELIGIBLE", "it is evidence");
-    let made = lea.create_attestation(attest("C4", good.clone())).await.expect("an attestation").into_inner();
+    assert_eq!(refusal(nell.create_attestation(attest("C5", good.clone())).await), "NOT_ELIGIBLE", "it is evidence");
+    let made = lea.create_attestation(attest("C5", good.clone())).await.expect("an attestation").into_inner();
     assert_eq!(made.attester.as_ref().map(|attester| attester.subject.as_str()), Some("lea"));
-    assert_eq!((made.name.as_str(), made.create_time), ("controls/C4/attestations/a", Some(stamp(now))));
-    assert_eq!(refusal(lea.create_attestation(attest("C4", good)).await), "ATTESTATION_EXISTS");
-    for (parent, expected) in [("controls/C4", 1), ("controls/C5", 0), ("controls/-", 1)] {
+    assert_eq!((made.name.as_str(), made.create_time), ("controls/C5/attestations/a", Some(stamp(now))));
+    let reminders = [7, 1].map(|before| Some(stamp(now.plus(days(30 - before)))));
+    assert_eq!(made.remind_times.iter().copied().map(Some).collect::<Vec<_>>(), reminders, "30 days before is over");
+    assert_eq!(made.owner, "lea");
+    assert_eq!(refusal(lea.create_attestation(attest("C4", good.clone())).await), "CONTROL_AUTOMATED");
+    assert_eq!(refusal(lea.create_attestation(attest("C5", good)).await), "ATTESTATION_EXISTS");
+    for (parent, expected) in [("controls/C5", 1), ("controls/C8", 0), ("controls/-", 1)] {
         let list = ListAttestationsRequest { parent: parent.into(), ..Default::default() };
         let listed = lea.list_attestations(list).await.expect("a list").into_inner().attestations;
         assert_eq!(listed.len(), expected, "{parent}");

@@ -13,6 +13,7 @@ mod audit;
 mod council;
 mod council_constitution;
 mod council_meetings;
+mod council_packs;
 mod council_proofs;
 mod council_records;
 mod council_seats;
@@ -105,6 +106,7 @@ const ALL: &[&[Case]] = &[
     council::CASES,
     council_constitution::CASES,
     council_meetings::CASES,
+    council_packs::CASES,
     council_proofs::CASES,
     council_records::CASES,
     council_seats::CASES,

@@ -25,7 +25,11 @@ async fn cosign(suite: &Suite, by: std::ops::Range<usize>) -> i64 {
 }
 
 async fn seal(suite: &Suite, review: &Review) -> Result<Review, Status> {
-    let request = SealReviewRequest { name: review.name.clone(), request_id: "seal-1".into() };
+    let request = SealReviewRequest {
+        name: review.name.clone(),
+        request_id: "seal-1".into(),
+        acknowledgement: "what is open is read next month".into(),
+    };
     reviews(suite, "lea").seal_review(request).await.map(tonic::Response::into_inner)
 }
 

@@ -1,5 +1,6 @@
 //! What every message of the contract has in common, in the one way that all services read and write it:
-//! times and ranges of time, update masks, the words of enums, actors, subjects, and what requests are asked for by.
+//! times and ranges of time, update masks, the words of enums, actors, subjects, when a waiver holds, and what requests are
+//! asked for by.
 //!
 //! Etags are in `remit_core::etag`, names and ids in `remit_core::name`, page tokens in `remit_store::page`.
 
@@ -8,6 +9,7 @@ pub mod mask;
 pub mod range;
 mod subjects;
 pub mod time;
+pub mod waivers;
 mod words;
 
 pub use actor::actor;

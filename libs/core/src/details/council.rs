@@ -227,6 +227,14 @@ super::details! {
         unavailable: Vec<String>,
     }
 
+    /// A later pack has restated figures of a review, which keeps what was signed.
+    ReviewRestated for ["council.reviews.restate"] {
+        /// The later review, `reviews/{review}`.
+        by: String,
+        /// The keys of the figures, such as `outputs.total`.
+        figures: Vec<String>,
+    }
+
     /// A body has worked on its review.
     ReviewEdited for [
         "council.attendance.record",
@@ -253,6 +261,10 @@ super::details! {
         cosigned_checkpoint: String,
         /// Who signed the pack.
         signers: Vec<String>,
+        /// Why it was sealed although a source was away or findings were undecided; empty if neither.
+        acknowledgement: String,
+        /// The findings that this is about, by id.
+        acknowledged: Vec<String>,
     }
 
     /// A deadline has passed: of a vote, a waiver, a suspended hold, a report, or a month's evidence.

@@ -230,6 +230,8 @@ pub struct Timers {
 #[allow(missing_docs)]
 pub struct Council {
     pub seal_min_cosignatures: usize,
+    pub source_patience: Span,
+    pub verify_whole_log_up_to: i64,
 }
 
 /// The section `[scoring]`.
@@ -324,6 +326,9 @@ impl Config {
             "council.seal_min_cosignatures",
             "must be at most the number of audit.witnesses",
         )?;
+        let patience = self.council.source_patience.get().as_secs();
+        need((1..=600).contains(&patience), "council.source_patience", "must be 1s to 10m")?;
+        need(self.council.verify_whole_log_up_to >= 0, "council.verify_whole_log_up_to", "must be at least 0")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
         self.check_bounds()?;

@@ -71,9 +71,14 @@ fn evidence() -> Evidence {
             class: EvidenceClass::Attested,
             result: Assessed::AttestationNeeded,
             evidence: vec!["attestation: no attestation".into()],
+            checks: Vec::new(),
+            waiver: String::new(),
         }],
         audit_verified: true,
         audit_checkpoint: String::new(),
+        sources: Vec::new(),
+        figures: Vec::new(),
+        restated: Vec::new(),
     }
 }
 

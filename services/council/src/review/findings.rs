@@ -1,18 +1,26 @@
 //! What in the evidence needs people. A finding keeps its id when evidence is collected anew, so that
 //! what was decided about it stays with it.
 
-use super::pack::Assurance;
-use super::sources::{Frame, Sources};
+use super::assurance::end_of_attestation;
+use super::checks::TESTS;
+use super::pack::{Assurance, Check, Checked, Restated};
+use super::sources::{Frame, Got, Sources};
 use super::tone::Assessed;
+use crate::library;
 use crate::time::{at, days};
 use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
-    ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity, IncidentState,
-    RecoveryState, ReviewState, WaiverState,
+    ActionItemState, Attestation, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity,
+    IncidentState, RecoveryState, ReviewState, WaiverState,
 };
+use remit_api::kpi::v1::{KpiSummary, TargetState};
 use remit_api::scoring::v1::PolicyState;
 use remit_api::wire::Word as _;
-use remit_core::digest;
+use remit_core::{digest, name};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The code of a finding that something was not looked at.
+pub(crate) const SOURCE_AWAY: &str = "SOURCE_AWAY";
 
 /// The longest id of a finding, so that it fits into request ids.
 const MOST_ID: usize = 64;
@@ -46,10 +54,136 @@ pub(crate) fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -
     let mut findings: Vec<Finding> = drift.iter().filter_map(of_drift).collect();
     findings.extend(of_reviews(frame));
     findings.extend(of_constitution(frame, sources));
+    findings.extend(of_sources(sources));
+    findings.extend(of_restated(sources));
     findings.extend(of_audit(sources));
     findings.extend(of_registers(frame, sources));
+    findings.extend(of_attestations(frame, sources));
     findings.extend(of_models(frame, sources));
     findings.extend(of_work(sources));
+    findings.extend(of_kpis(sources));
+    findings
+}
+
+/// What was not looked at, one finding a service: without it nobody may say that nothing was found.
+fn of_sources(sources: &Sources) -> Vec<Finding> {
+    fn why<T>(source: &Got<T>) -> Option<&str> {
+        source.as_ref().err().map(String::as_str)
+    }
+    let mut away: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for one in sources.positions.iter().filter(|one| !one.away.is_empty()) {
+        away.entry(&one.source).or_default().insert(one.away.clone());
+    }
+    let answers = [
+        ("audit", "verification", why(&sources.verify)),
+        ("audit", "checkpoint", why(&sources.checkpoint)),
+        ("audit", "entries", why(&sources.entries)),
+        ("kpi", "KPIs", why(&sources.kpis)),
+        ("scoring", "decisions", why(&sources.decisions)),
+        ("scoring", "policies", why(&sources.policies)),
+        ("registry", "model versions", why(&sources.versions)),
+        ("registry", "artifacts", why(&sources.artifacts)),
+        ("registry", "automations", why(&sources.automations)),
+        ("registry", "outputs", why(&sources.outputs)),
+        ("handoff", "handoffs", why(&sources.handoffs)),
+        ("handoff", "handoffs of the month before", why(&sources.handoffs_before)),
+        ("handoff", "lead routing", why(&sources.routing)),
+        ("handoff", "gates", why(&sources.gates)),
+    ];
+    for (service, what, why) in answers {
+        if let Some(why) = why {
+            away.entry(service).or_default().insert(format!("{what}: {why}"));
+        }
+    }
+    let found = |(service, why): (&str, BTreeSet<String>)| {
+        let title = format!("{service} was away, or did not say everything");
+        let why: Vec<String> = why.into_iter().collect();
+        let detail = format!(
+            "{}. What it knows was not looked at: collect the evidence anew when it is back, or seal with a reason.",
+            why.join("; ")
+        );
+        let mut found = finding(SOURCE_AWAY, service, Critical, "header", title, detail);
+        found.resource.clear();
+        found
+    };
+    away.into_iter().map(found).collect()
+}
+
+/// One finding for each month whose figures are others by now.
+fn of_restated(sources: &Sources) -> Vec<Finding> {
+    let mut by_month: BTreeMap<&str, Vec<&Restated>> = BTreeMap::new();
+    for one in &sources.restated {
+        by_month.entry(&one.period).or_default().push(one);
+    }
+    let shown = |value: Option<f64>| value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+    let found = |(period, all): (&str, Vec<&Restated>)| {
+        let told = all.iter().take(5).map(|one| {
+            let (old, new) = (shown(one.old_value), shown(one.new_value));
+            format!("{} was {old} (n {}) and is {new} (n {})", one.label, one.old_n, one.new_n)
+        });
+        let detail = told.collect::<Vec<_>>().join("; ");
+        let title = format!("{} figures of {period} are others by now", all.len());
+        finding("FIGURES_RESTATED", &format!("reviews/{period}"), Info, "previous", title, detail)
+    };
+    by_month.into_iter().map(found).collect()
+}
+
+/// Attestations that end within 30 days, with who is to renew them.
+fn of_attestations(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
+    let controls = library::controls().unwrap_or_default();
+    let mut newest = BTreeMap::new();
+    for one in &sources.own.attestations {
+        let of_it = name::parent(&one.name);
+        let Some(control) = controls.iter().find(|control| control.name() == of_it) else { continue };
+        let end = end_of_attestation(one, control.freshness_days);
+        let entry = newest.entry(&control.id).or_insert((end, one));
+        if end > entry.0 {
+            *entry = (end, one);
+        }
+    }
+    let soon = frame.now.plus(days(30));
+    let ending = newest.into_iter().filter(|(_, (end, _))| *end < soon);
+    let found = |(control, (end, one)): (&String, (remit_core::Timestamp, &Attestation))| {
+        let title = format!("the attestation of {control} ends {end}");
+        let stated = one.attester.as_ref().map(|attester| attester.subject.as_str());
+        let owner = if one.owner.is_empty() { stated.unwrap_or_default() } else { one.owner.as_str() };
+        let mut found =
+            finding("ATTESTATION_EXPIRING", &one.name, Info, "controls", title, format!("{owner} is to renew it"));
+        found.controls = vec![control.clone()];
+        found
+    };
+    ending.map(found).collect()
+}
+
+/// Whether a KPI is beyond its limit of breach.
+pub(crate) fn is_breached(summary: &KpiSummary) -> bool {
+    summary.current.as_ref().is_some_and(|now| now.target_state() == TargetState::Breach)
+}
+
+/// Targets that were missed, each with what it rests on.
+fn of_kpis(sources: &Sources) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for summary in sources.kpis.iter().flat_map(|found| &found.kpis) {
+        let (Some(kpi), Some(now)) = (&summary.kpi, &summary.current) else { continue };
+        let missed = matches!(now.target_state(), TargetState::OffTarget | TargetState::Warning);
+        if !missed && !is_breached(summary) {
+            continue;
+        }
+        let shown = |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+        let interval = now
+            .interval
+            .as_ref()
+            .map_or_else(String::new, |interval| format!(", 95% interval {} to {}", interval.lower, interval.upper));
+        let (value, target) = (shown(now.value), shown(kpi.target));
+        let detail = format!("value {value}, target {target}, n {}{interval}", now.n);
+        if missed {
+            let title = format!("{} misses its target", kpi.display_name);
+            findings.push(finding("TARGET_MISSED", &kpi.name, Info, "kpis", title, detail));
+        } else {
+            let title = format!("{} is beyond its limit", kpi.display_name);
+            findings.push(finding("TARGET_BREACHED", &kpi.name, Warning, "kpis", title, detail));
+        }
+    }
     findings
 }
 
@@ -121,7 +255,16 @@ fn of_constitution(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
 }
 
 fn of_audit(sources: &Sources) -> Option<Finding> {
-    let verified = sources.verify.as_ref().ok().filter(|verified| !verified.ok)?;
+    let verified = sources.verify.as_ref().ok()?;
+    if verified.ok && verified.start_index > 0 {
+        let title = format!("{} older entries of the audit log were not recomputed", verified.start_index);
+        let detail = "The log is larger than council.verify_whole_log_up_to. It is proved to extend what an earlier \
+                      review recomputed; `remit audit fsck` recomputes all of it.";
+        return Some(finding("AUDIT_LOG_PARTLY_VERIFIED", "", Info, "audit", title, detail));
+    }
+    if verified.ok {
+        return None;
+    }
     let detail =
         verified.findings.iter().take(5).map(|one| format!("{}: {}", one.location, one.message)).collect::<Vec<_>>();
     let title = format!("the audit log fails verification in {} place(s)", verified.findings.len());
@@ -138,11 +281,20 @@ fn of_registers(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
             format!("owner {}, due {}, carried {} time(s)", item.owner, at(&item.due_time), item.times_carried);
         findings.push(finding("ACTION_OVERDUE", &item.name, Warning, "previous", title, detail));
     }
-    for incident in own.incidents.iter().filter(|incident| incident.state() == IncidentState::Open) {
-        for clock in incident.clocks.iter().filter(|clock| clock.state() == ClockState::Breached) {
-            let title = format!("{} is overdue for {}", clock.kind().word(), incident.title);
-            let detail = format!("due {}", at(&clock.due_time));
-            findings.push(finding("CLOCK_BREACHED", &incident.name, Critical, "incidents", title, detail));
+    for incident in &own.incidents {
+        let open = incident.state() == IncidentState::Open || frame.in_month(&incident.close_time);
+        for clock in &incident.clocks {
+            let subject = format!("{}/{}", incident.name, clock.kind().word());
+            let kind = clock.kind().word();
+            let due = at(&clock.due_time);
+            if open && clock.state() == ClockState::Breached {
+                let title = format!("{kind} is overdue for {}", incident.title);
+                findings.push(finding("CLOCK_BREACHED", &subject, Critical, "incidents", title, format!("due {due}")));
+            } else if clock.state() == ClockState::MetLate && frame.in_month(&clock.met_time) {
+                let title = format!("{kind} was met late for {}", incident.title);
+                let detail = format!("due {due}, handed in {}", at(&clock.met_time));
+                findings.push(finding("CLOCK_MET_LATE", &subject, Warning, "incidents", title, detail));
+            }
         }
     }
     for used in own.uses.iter().filter(|used| used.review_time.is_none()) {
@@ -179,6 +331,12 @@ fn of_models(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
             let title = format!("{} is past its review date", policy.name);
             findings.push(finding("POLICY_STALE", &policy.name, Warning, "policy", title, format!("due {due}")));
         }
+    }
+    let unlabelled = sources.outputs.as_ref().ok().and_then(|outputs| outputs.by_disclosure_status.get("MISSING"));
+    if let Some(n) = unlabelled.filter(|n| **n > 0) {
+        let title = format!("{n} outputs that must be labelled are not");
+        let detail = "AI Act Art. 50: deep fakes, and text on matters of public interest that no person answers for.";
+        findings.push(finding("DISCLOSURE_MISSING", "", Critical, "disclosure", title, detail));
     }
     if let Some(total) = sources.outputs.as_ref().ok().and_then(|outputs| outputs.total.as_ref()) {
         if total.unapproved > 0 {
@@ -235,14 +393,30 @@ fn of_work(sources: &Sources) -> Vec<Finding> {
     findings
 }
 
-/// One finding for each control whose check failed.
-pub(crate) fn of_controls(assurance: &[Assurance]) -> Vec<Finding> {
-    let failed = assurance.iter().filter(|control| control.result == Assessed::CheckFailed);
-    failed
-        .map(|control| {
-            let title = format!("the check of {} ({} {}) failed", control.id, control.framework, control.clause);
-            let (subject, detail) = (format!("controls/{}", control.id), control.evidence.join("; "));
-            finding("CONTROL_CHECK_FAILED", &subject, Warning, "controls", title, detail)
-        })
-        .collect()
+/// What tests found, with the controls that rest on each. One cause is one finding: where there is one that says the same,
+/// that names the controls.
+pub(crate) fn of_controls(findings: &mut Vec<Finding>, assurance: &[Assurance]) {
+    let mut failed: BTreeMap<&str, (&Check, Vec<String>)> = BTreeMap::new();
+    for control in assurance.iter().filter(|control| control.result == Assessed::CheckFailed) {
+        for check in control.checks.iter().filter(|check| check.outcome == Checked::Failed) {
+            failed.entry(&check.key).or_insert((check, Vec::new())).1.push(control.id.clone());
+        }
+    }
+    for (key, (check, controls)) in failed {
+        let causes = TESTS.iter().find(|test| test.key == key).map_or(&[][..], |test| test.causes);
+        let mut said = false;
+        for same in findings.iter_mut().filter(|one| causes.contains(&one.code.as_str())) {
+            said = true;
+            let new = controls.iter().filter(|control| !same.controls.contains(*control)).cloned().collect::<Vec<_>>();
+            same.controls.extend(new);
+        }
+        if !said {
+            let title = check.said.clone();
+            let detail = format!("{}: {}? Fails from {} on.", check.population, check.test, check.threshold);
+            let mut found = finding("CONTROL_CHECK_FAILED", key, Warning, "controls", title, detail);
+            found.resource.clear();
+            found.controls = controls;
+            findings.push(found);
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Asks the other services for a month's evidence. What cannot be had is kept as the reason why, never left out.
 
-use super::drift;
+use super::pack::SourceState;
+use super::restated::{Answers, figures};
 use super::sources::{AT_ONCE, Got, LARGEST, Own, Sources, Version, got};
+use super::{drift, positions};
 use crate::ask::Ask;
 use crate::time::Month;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -24,6 +26,9 @@ use remit_api::registry::v1::{
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::{ListPolicyVersionsRequest, SummarizeDecisionsRequest};
+use remit_core::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// More items of one list than this are not read for a pack.
 const MOST: usize = 5_000;
@@ -50,18 +55,64 @@ macro_rules! pages {
     }};
 }
 
-/// Asks everybody at once.
-pub(crate) async fn gather(ask: Ask<'_>, month: &Month, since_checkpoint: String, own: Own) -> Sources {
+/// What a review asks for.
+pub(crate) struct Question<'a> {
+    /// The month.
+    pub(crate) month: &'a Month,
+    /// The instant up to which services must have handed over what they know.
+    pub(crate) until: Timestamp,
+    /// How long to wait for that.
+    pub(crate) patience: Duration,
+    /// The checkpoint up to which earlier reviews verified the log; empty for none.
+    pub(crate) since_checkpoint: String,
+    /// A log with at most so many entries is verified from its beginning.
+    pub(crate) whole_log_up_to: i64,
+}
+
+/// The figures of a month as they are now.
+pub(crate) async fn figures_of(ask: Ask<'_>, month: &Month) -> Vec<super::pack::Figure> {
+    let time_range = Some(month.range());
+    let mut kpi = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
+    let mut scoring = DecisionServiceClient::new(ask.channel("scoring")).max_decoding_message_size(LARGEST);
+    let mut registry = OutputServiceClient::new(ask.channel("registry")).max_decoding_message_size(LARGEST);
+    let mut handoff = HandoffServiceClient::new(ask.channel("handoff")).max_decoding_message_size(LARGEST);
+    let mut leads = LeadRoutingServiceClient::new(ask.channel("handoff")).max_decoding_message_size(LARGEST);
+    let (kpis, decisions, outputs, handoffs, routing) = futures::join!(
+        kpi.summarize_kpis(ask.of(SummarizeKpisRequest { range: time_range })),
+        scoring.summarize_decisions(ask.of(SummarizeDecisionsRequest { time_range })),
+        registry.summarize_outputs(ask.of(SummarizeOutputsRequest { time_range })),
+        handoff.summarize_handoffs(ask.of(SummarizeHandoffsRequest { time_range, gate: String::new() })),
+        leads.summarize_routing(ask.of(SummarizeRoutingRequest { time_range })),
+    );
+    figures(&Answers {
+        kpis: &got(kpis),
+        decisions: &got(decisions),
+        outputs: &got(outputs),
+        handoffs: &got(handoffs),
+        routing: &got(routing),
+    })
+}
+
+/// Waits until everybody has handed over what they know, then asks everybody at once.
+pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> Sources {
+    let Question { month, until, patience, since_checkpoint, whole_log_up_to } = question;
+    let begun = Instant::now();
+    let mut positions: Vec<SourceState> = positions::outboxes(ask, until, patience).await;
+    // After that, and before anything else: all that was handed over is below this size. The next review begins at
+    // this checkpoint, so this one must have verified up to it.
+    let mut audit_log = AuditServiceClient::new(ask.channel("audit"));
+    let checkpoint = got(audit_log.get_checkpoint(ask.of(GetCheckpointRequest::default())).await);
+    let size = checkpoint.as_ref().ok().map(|checkpoint| checkpoint.size);
+    let whole = size.is_some_and(|size| size <= whole_log_up_to);
+    let since_checkpoint = if whole { String::new() } else { since_checkpoint };
     let window = Some(month.range());
     let page_size = 1_000;
 
     let audit = async {
         let mut client = AuditServiceClient::new(ask.channel("audit")).max_decoding_message_size(LARGEST);
-        // In this order: the next review begins at this checkpoint, so this one must have verified up to it.
-        let checkpoint = client.get_checkpoint(ask.of(GetCheckpointRequest::default())).await;
         let verify = client.verify_log(ask.of(VerifyLogRequest { since_checkpoint, max_findings: 100 })).await;
         let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window })).await;
-        (got(verify), got(checkpoint), got(entries))
+        (got(verify), got(entries))
     };
     let scoring = async {
         let mut client = DecisionServiceClient::new(ask.channel("scoring")).max_decoding_message_size(LARGEST);
@@ -97,17 +148,25 @@ pub(crate) async fn gather(ask: Ask<'_>, month: &Month, since_checkpoint: String
         (got(now), got(before), got(routing), pages!(ask, gates, list_gates, list, gates))
     };
     let kpi = async {
-        let mut client = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
-        got(client.summarize_kpis(ask.of(SummarizeKpisRequest { range: window })).await)
+        // The bound is on the whole wait.
+        positions::kpis(ask, month, size, patience.saturating_sub(begun.elapsed())).await
     };
     let (
-        (verify, checkpoint, entries),
+        (verify, entries),
         (decisions, policies),
         (versions, artifacts, automations, outputs),
         (handoffs, handoffs_before, routing, gates),
-        kpis,
+        (kpis, counted),
     ) = futures::join!(audit, scoring, registry, handoff, kpi);
 
+    positions::note(&mut positions, "kpi", counted, size);
+    let figures = figures(&Answers {
+        kpis: &kpis,
+        decisions: &decisions,
+        outputs: &outputs,
+        handoffs: &handoffs,
+        routing: &routing,
+    });
     let ran = versions.as_ref().map(|versions| {
         let ran = versions.iter().filter(|version| version.ran_in(month));
         ran.map(|version| version.version.name.clone()).collect::<Vec<_>>()
@@ -130,6 +189,9 @@ pub(crate) async fn gather(ask: Ask<'_>, month: &Month, since_checkpoint: String
         gates,
         distributions,
         own,
+        positions,
+        figures,
+        restated: Vec::new(),
     }
 }
 

@@ -1,18 +1,25 @@
 //! The monthly review pack: what is collected, how it becomes twenty sections, and what stands out.
 //!
-//! `gather` asks the other services for the `sources`; `sections` turn their answers into facts and tables; `drift` runs
-//! the seven detectors; `findings` picks what needs people; `assurance` answers the control library;
-//! `pack` puts it together and gives it one digest; `signing` says what signatures on it count. Only `gather` and
-//! `sources` do I/O.
+//! `positions` waits until every service has handed over what it knows; `gather` asks them for the `sources`; `sections`
+//! turn their answers into facts and tables; `drift` runs the seven detectors; `findings` picks what needs people;
+//! `checks` test the records and `assurance` answers the control library by them; `restated` says which frozen figures
+//! are others by now; `pack` puts it together and gives it one digest; `signing` says what signatures on it count. Only
+//! `positions`, `gather` and `sources` do I/O.
 
 pub(crate) mod assurance;
+pub(crate) mod checks;
 pub(crate) mod drift;
-mod findings;
+mod evidence;
+pub(crate) mod findings;
 pub(crate) mod gather;
 pub(crate) mod pack;
+mod positions;
+pub(crate) mod restated;
 mod sections;
 pub(crate) mod signing;
 pub(crate) mod sources;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tone;
 
 pub(crate) use pack::{Evidence, Pack};
@@ -33,7 +40,7 @@ const GENERATOR: &str = concat!("remit-council ", env!("CARGO_PKG_VERSION"), " p
 pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -> Result<Evidence> {
     let mut findings = findings::all(frame, sources, drift);
     let assurance = assurance::assess(library::controls()?, sources, frame, drift);
-    findings.extend(findings::of_controls(&assurance));
+    findings::of_controls(&mut findings, &assurance);
     findings.sort_by(|a, b| (b.severity, &a.id).cmp(&(a.severity, &b.id)));
     findings.dedup_by(|a, b| a.id == b.id);
     let mut sections = sections::all(frame, sources, drift, &assurance);
@@ -63,6 +70,9 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         assurance,
         audit_verified: sources.verify.as_ref().is_ok_and(|report| report.ok),
         audit_checkpoint: checkpoint,
+        sources: sources.positions.clone(),
+        figures: sources.figures.clone(),
+        restated: sources.restated.clone(),
     })
 }
 

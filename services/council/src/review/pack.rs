@@ -1,5 +1,6 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
+pub(crate) use super::evidence::{Check, Checked, Figure, Restated, SourceState};
 use super::tone::{Assessed, Tone, Toned};
 use crate::time;
 use remit_api::council::v1 as api;
@@ -318,6 +319,9 @@ pub(crate) struct Finding {
     pub(crate) disposition: Disposition,
     pub(crate) disposition_reference: String,
     pub(crate) disposition_note: String,
+    /// The controls that it touches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) controls: Vec<String>,
 }
 
 impl From<&api::Finding> for Finding {
@@ -334,6 +338,7 @@ impl From<&api::Finding> for Finding {
             disposition: finding.disposition(),
             disposition_reference: finding.disposition_reference.clone(),
             disposition_note: finding.disposition_note.clone(),
+            controls: finding.controls.clone(),
         }
     }
 }
@@ -353,6 +358,7 @@ impl Finding {
             disposition: self.disposition.into(),
             disposition_reference: self.disposition_reference.clone(),
             disposition_note: self.disposition_note.clone(),
+            controls: self.controls.clone(),
         }
     }
 }
@@ -375,6 +381,12 @@ pub(crate) struct Assurance {
     pub(crate) result: Assessed,
     /// The evidence, in words.
     pub(crate) evidence: Vec<String>,
+    /// What was tested, and what came of it.
+    #[serde(default)]
+    pub(crate) checks: Vec<Check>,
+    /// The waiver that covers it; empty if none.
+    #[serde(default)]
+    pub(crate) waiver: String,
 }
 
 /// What was collected, frozen.
@@ -396,6 +408,15 @@ pub(crate) struct Evidence {
     pub(crate) audit_verified: bool,
     /// The signed checkpoint of the audit log. If the log was verified, the next review goes on from it.
     pub(crate) audit_checkpoint: String,
+    /// How far each service had handed over what it knows.
+    #[serde(default)]
+    pub(crate) sources: Vec<SourceState>,
+    /// The numbers of the month by which a later pack knows what has changed.
+    #[serde(default)]
+    pub(crate) figures: Vec<Figure>,
+    /// Figures of earlier months that are others by now.
+    #[serde(default)]
+    pub(crate) restated: Vec<Restated>,
 }
 
 impl Evidence {

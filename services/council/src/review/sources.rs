@@ -1,11 +1,13 @@
 //! What a pack is made of: the answers of the other services, the council's own records, and the month that
 //! frames them. What could not be had is kept as the reason why.
 
+use super::pack::{Figure, Restated, SourceState};
 use crate::store::{
     ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals,
     Reviews, Waivers,
 };
 use crate::time::{Month, at};
+use prost_types::Timestamp as Stamp;
 use remit_api::audit::v1::{Checkpoint, Outcome, SummarizeEntriesResponse, VerifyLogResponse};
 use remit_api::council::v1::{
     ActionItem, Attestation, BreakGlassUse, Constitution, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
@@ -46,6 +48,18 @@ pub(crate) struct Frame<'a> {
     pub(crate) now: Timestamp,
     /// Earlier reviews of the body, the latest first.
     pub(crate) earlier: &'a [Review],
+}
+
+impl Frame<'_> {
+    /// Whether something was recorded in the month: each record is in the pack of one month, by when it was recorded.
+    pub(crate) fn in_month(&self, stamp: &Option<Stamp>) -> bool {
+        stamp.is_some() && (self.month.start()..self.month.end()).contains(&at(stamp))
+    }
+
+    /// Whether something was recorded before the month was over.
+    pub(crate) fn before_end(&self, stamp: &Option<Stamp>) -> bool {
+        stamp.is_some() && at(stamp) < self.month.end()
+    }
 }
 
 /// A source: its answer, or why there is none.
@@ -109,6 +123,12 @@ pub(crate) struct Sources {
     pub(crate) distributions: Vec<DriftResult>,
     /// The council's own records.
     pub(crate) own: Own,
+    /// How far each service had handed over what it knows.
+    pub(crate) positions: Vec<SourceState>,
+    /// The figures of the month.
+    pub(crate) figures: Vec<Figure>,
+    /// Figures of earlier months that are others by now.
+    pub(crate) restated: Vec<Restated>,
 }
 
 /// The council's own records: each field is all records of its type, those of the body where they belong to one.
@@ -127,6 +147,16 @@ pub(crate) struct Own {
 }
 
 impl Own {
+    /// Leaves out what was recorded when the month was over: it is in the pack of a later one.
+    pub(crate) fn until(mut self, month: &Month) -> Self {
+        let before = |stamp: &Option<Stamp>| at(stamp) < month.end();
+        self.holds.retain(|one| before(&one.create_time));
+        self.uses.retain(|one| before(&one.create_time));
+        self.waivers.retain(|one| before(&one.create_time));
+        self.incidents.retain(|one| before(&one.create_time));
+        self
+    }
+
     /// Reads the council's records of a tenant, those of `body` where they belong to one.
     ///
     /// # Errors

@@ -29,12 +29,14 @@ pub(crate) trait Toned: Copy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Assessed {
-    /// Records are there.
+    /// Everything that was tested passed, and something was.
     EvidenceAvailable,
     /// A person must still attest.
     AttestationNeeded,
-    /// Records should be there and are not.
-    NoEvidence,
+    /// There was nothing to test in the month: that says nothing either way.
+    NoActivity,
+    /// A waiver covers it: it counts neither as passed nor as failed.
+    Waived,
     /// A source did not answer.
     SourceNotAvailable,
     /// A check found something wrong.
@@ -49,7 +51,8 @@ impl Assessed {
         match self {
             Self::EvidenceAvailable => "evidence available",
             Self::AttestationNeeded => "attestation needed",
-            Self::NoEvidence => "no evidence",
+            Self::NoActivity => "no activity",
+            Self::Waived => "waived",
             Self::SourceNotAvailable => "source not available",
             Self::CheckFailed => "check failed",
             Self::NotApplicable => "not applicable",
@@ -85,7 +88,8 @@ tones! {
     Assessed {
         EvidenceAvailable: Good,
         AttestationNeeded: Warn,
-        NoEvidence: Warn,
+        NoActivity: Mute,
+        Waived: Warn,
         SourceNotAvailable: Warn,
         CheckFailed: Bad,
         NotApplicable: Mute,

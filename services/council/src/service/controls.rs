@@ -2,7 +2,7 @@
 
 use super::{Service, insert};
 use crate::store::{Attestations, Members};
-use crate::time::at;
+use crate::time::{at, days};
 use crate::{library, seat};
 use remit_api::council::v1::{
     Attestation, CreateAttestationRequest, ListAttestationsRequest, ListAttestationsResponse, ListControlsRequest,
@@ -11,9 +11,13 @@ use remit_api::council::v1::{
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, required};
 use remit_core::quorum::Seat;
-use remit_core::{Error, Result, name};
+use remit_core::{Error, Result, Timestamp, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, Value};
+
+/// How many days before its end the owner of an attestation is reminded.
+const REMINDERS: [u64; 3] = [30, 7, 1];
+const DAY_MICROS: u64 = 86_400_000_000;
 
 /// Refuses whoever sits in no body: what counts as evidence is stated on a seat.
 ///
@@ -49,7 +53,8 @@ impl Service {
     }
 
     pub(crate) async fn create_attestation(&self, cx: &Cx, request: CreateAttestationRequest) -> Result<Attestation> {
-        library::check(&request.parent, "parent")?;
+        let freshness = library::check(&request.parent, "parent")?;
+        library::check_attestable(&request.parent)?;
         let id = name::id(&request.attestation_id, "attestation_id")?;
         let name = format!("{}/attestations/{id}", request.parent);
         let given = required(request.attestation.clone(), "attestation")?;
@@ -64,7 +69,12 @@ impl Service {
                 return Err(Error::invalid("ATTESTATION_INVALID", "attestation.expire_time", "must be in the future"));
             }
             let (attester, create_time) = (Some(wire::actor(&cx.actor)), Some(stamp(now)));
-            let mut attestation = Attestation { name, attester, create_time, ..given };
+            let expire_time = given.expire_time.or_else(|| Some(stamp(now.plus(days(freshness)))));
+            let before_end = |n: u64| Timestamp(at(&expire_time).0.saturating_sub_unsigned(n * DAY_MICROS));
+            let remind_times = REMINDERS.map(before_end).into_iter().filter(|time| *time > now).map(stamp).collect();
+            let owner = if given.owner.is_empty() { cx.actor.subject.clone() } else { given.owner.clone() };
+            let mut attestation =
+                Attestation { name, attester, create_time, expire_time, remind_times, owner, ..given };
             insert::<Attestations>(m, &mut attestation, |_| {}).await?;
             Ok(attestation)
         };
@@ -80,7 +90,7 @@ impl Service {
         if page.parent == "controls/-" {
             page.parent = "";
         } else {
-            library::check(page.parent, "parent")?;
+            library::check(page.parent, "parent").map(drop)?;
         }
         let (attestations, next_page_token) = self.list::<Attestations>(cx, page).await?;
         Ok(ListAttestationsResponse { attestations, next_page_token })

@@ -1,17 +1,19 @@
 //! Incidents and their clocks.
 
+use super::subjects::PATIENCE;
 use super::{Service, insert, save};
 use crate::clocks::{alarm, is_due, loosened, wind};
 use crate::store::Incidents;
 use remit_api::council::v1::{
     ClockKind, CloseIncidentRequest, CreateIncidentRequest, GetIncidentRequest, Incident, IncidentState,
-    ListIncidentsRequest, ListIncidentsResponse, RecordSubmissionRequest, UpdateIncidentRequest,
+    ListIncidentsRequest, ListIncidentsResponse, RecordSubmissionRequest, RiskSource, UpdateIncidentRequest,
 };
+use remit_api::registry::v1::AiActClass;
 use remit_api::wire::time::{self, past, stamp};
 use remit_api::wire::{self, Word as _, mask, range, required};
 use remit_core::details::{Details as _, IncidentReported};
-use remit_core::name::IncidentName;
-use remit_core::{Error, Result, etag, name};
+use remit_core::name::{IncidentName, ModelVersionName};
+use remit_core::{Error, Kind, Result, Tenant, etag, name};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
 
@@ -31,6 +33,30 @@ async fn schedule(m: &mut Mutation, before: &Incident, incident: &Incident) -> R
         }
     }
     Ok(())
+}
+
+/// What the registry says of the system of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Risk {
+    /// It is high-risk.
+    High,
+    /// It is not, or the registry has no class for it, or does not know it.
+    Reported,
+    /// The registry could not be asked.
+    Unknown,
+}
+
+impl Risk {
+    /// Raises the flag where the registry says so or nobody can say; never lowers it.
+    fn apply(self, incident: &mut Incident) {
+        incident.high_risk_system |= self != Self::Reported;
+        let source = match self {
+            Self::High => RiskSource::Registry,
+            Self::Reported => RiskSource::Reporter,
+            Self::Unknown => RiskSource::Unknown,
+        };
+        incident.high_risk_source = source.into();
+    }
 }
 
 fn check_open(incident: &Incident) -> Result<()> {
@@ -61,9 +87,25 @@ pub(super) async fn sound_clock(m: &mut Mutation, name: &str) -> Result<()> {
 }
 
 impl Service {
+    /// Asks the registry for the class of the system of an incident. An incident is recorded whoever is away.
+    async fn risk_of(&self, tenant: &Tenant, system: &str) -> Risk {
+        if ModelVersionName::parse(system, "incident.system").is_err() {
+            return Risk::Reported;
+        }
+        match tokio::time::timeout(PATIENCE, self.model_version(tenant, system)).await {
+            Ok(Ok(found)) => match found.ai_act_class() {
+                AiActClass::High | AiActClass::Prohibited => Risk::High,
+                AiActClass::Unspecified | AiActClass::Minimal | AiActClass::Limited => Risk::Reported,
+            },
+            Ok(Err(error)) if error.kind() == Kind::NotFound => Risk::Reported,
+            Ok(Err(_)) | Err(_) => Risk::Unknown,
+        }
+    }
+
     pub(crate) async fn create_incident(&self, cx: &Cx, request: CreateIncidentRequest) -> Result<Incident> {
         let name = IncidentName::new(name::id(&request.incident_id, "incident_id")?).to_string();
         let given = required(request.incident.clone(), "incident")?;
+        let risk = self.risk_of(&cx.tenant, &given.system).await;
         let create = async |m: &mut Mutation| {
             let now = m.now();
             let mut aware = past(given.aware_time.as_ref(), now, "incident.aware_time")?;
@@ -88,6 +130,7 @@ impl Service {
                 close_time: None,
                 ..given
             };
+            risk.apply(&mut incident);
             wind(&mut incident, now, "");
             let details = IncidentReported {
                 system: incident.system.clone(),
@@ -114,6 +157,9 @@ impl Service {
     pub(crate) async fn update_incident(&self, cx: &Cx, request: UpdateIncidentRequest) -> Result<Incident> {
         let given = required(request.incident.as_ref(), "incident")?;
         IncidentName::parse(&given.name, "incident.name")?;
+        let known = Incidents::find(&mut self.db.read().await?, &cx.tenant, &given.name).await?.unwrap_or_default();
+        let renamed = mask::update(&known, given, request.update_mask.as_ref()).ok().flatten();
+        let risk = self.risk_of(&cx.tenant, &renamed.as_ref().unwrap_or(&known).system).await;
         let update = async |m: &mut Mutation| {
             let before = Incidents::claim(m, &given.name).await?;
             etag::check(&given.etag, &before.etag, &before.name)?;
@@ -121,6 +167,7 @@ impl Service {
             let Some(mut incident) = mask::update(&before, given, request.update_mask.as_ref())? else {
                 return Ok(before);
             };
+            risk.apply(&mut incident);
             wind(&mut incident, m.now(), &request.reason);
             if loosened(&before, &incident) && request.reason.trim().is_empty() {
                 let rule = "must say why a statutory clock no longer runs, or runs longer";

@@ -31,6 +31,7 @@ use remit_store::{Db, Mutation, Page, Records};
 use remit_tlog::VerifierKey;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The council: its database and its peers.
@@ -45,6 +46,9 @@ pub(crate) struct Service {
     /// The witnesses of the audit log, and how many of them must vouch for it before a review is sealed.
     witnesses: Arc<[VerifierKey]>,
     seal_min_cosignatures: usize,
+    /// How long a review waits for what services know, and how large a log it verifies from its beginning.
+    source_patience: Duration,
+    verify_whole_log_up_to: i64,
     mandates: Arc<Mandates>,
     /// What the configuration says of tokens, for what is said of them afterwards.
     tokens: Arc<Tokens>,
@@ -67,6 +71,8 @@ impl Service {
             running: Arc::default(),
             witnesses: witnesses.collect::<Result<_>>()?,
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
+            source_patience: deps.config.council.source_patience.get(),
+            verify_whole_log_up_to: deps.config.council.verify_whole_log_up_to,
             mandates: deps.mandates.clone(),
             tokens: Arc::new(Tokens::new(&deps.config)),
         })
@@ -83,6 +89,8 @@ impl Service {
             running: Arc::default(),
             witnesses: Arc::new([]),
             seal_min_cosignatures: 0,
+            source_patience: Duration::from_secs(1),
+            verify_whole_log_up_to: 1_000,
             mandates,
             tokens: Arc::default(),
         }

@@ -20,8 +20,9 @@ use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::foreign;
 use std::time::Duration;
 
-/// How long a hold waits to hear whether what it stops is there. Stopping must not wait for who is down.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a hold waits to hear whether what it stops is there, and an incident how risky its system is. Neither must wait
+/// for who is down.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Takes over a content digest where the proposer named none.
 fn pin(named: &mut String, found: String, what: &str) -> Result<()> {
@@ -124,7 +125,7 @@ impl Service {
         Ok(self.model_version(tenant, name).await?.content_digest)
     }
 
-    async fn model_version(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
+    pub(super) async fn model_version(&self, tenant: &Tenant, name: &str) -> Result<ModelVersion> {
         let request = GetModelVersionRequest { name: name.to_owned() };
         let mut client = ModelServiceClient::new(self.ask(tenant).channel("registry"));
         let found = client.get_model_version(self.ask(tenant).of(request)).await.map_err(foreign)?;

@@ -10,15 +10,12 @@ use remit_api::council::v1::{
     Proposal, RevokeWaiverRequest, Waiver, WaiverState, WatchWaiversRequest, WatchWaiversResponse,
 };
 use remit_api::wire::time::{parse, stamp};
+use remit_api::wire::waivers::{Standing, TOLD_AFTER_END, standing};
 use remit_core::details::{Details as _, WaiverGranted};
 use remit_core::name::WaiverName;
 use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
-use std::time::Duration;
-
-/// How long watchers are told of a waiver that is over by time: a check that it would have covered says so (R13).
-const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
 
 fn timer_id(waiver: &str) -> String {
     format!("waiver.expire:{waiver}")
@@ -137,7 +134,8 @@ impl Service {
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let matching =
             all.into_iter().filter(|one| waiver::covers(one, &request.scopes) && at(&one.create_time) <= time);
-        let (waivers, ended_matches): (Vec<_>, Vec<_>) = matching.partition(|one| time < waiver::end_of(one));
+        let (waivers, ended_matches): (Vec<_>, Vec<_>) =
+            matching.partition(|one| standing(one, time) == Standing::Holds);
         Ok(CheckWaiversResponse { waived: !waivers.is_empty(), waivers, ended_matches })
     }
 }

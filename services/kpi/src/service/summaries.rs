@@ -5,7 +5,7 @@ use super::comparisons::{Change, DEFAULT_ALPHA};
 use super::query::{self, Cell, Question};
 use crate::calendar::Span;
 use crate::definition::Definition;
-use crate::store::{interpretations, kpis};
+use crate::store::{interpretations, kpis, tail};
 use remit_api::kpi::v1::{Interpretation, KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
 use remit_api::wire::range;
 use remit_core::{Result, Tenant};
@@ -100,6 +100,8 @@ impl Service {
         let span = range::closed(request.range.as_ref(), "range")?.into();
         let now = self.db.now().0;
         let mut tx = self.snapshot(cx).await?;
+        // In the snapshot of the figures, so that it is true of them.
+        let processed_index = tail::position(&mut tx, &cx.tenant).await?;
         let mut asked = Vec::new();
         let mut previous_range = None;
         for kpi in kpis::active(&mut tx, &cx.tenant).await? {
@@ -132,6 +134,7 @@ impl Service {
             operational_improved: cross.operational_improved,
             strategic_worsened: cross.strategic_worsened,
             previous_range,
+            processed_index,
         })
     }
 }

@@ -128,7 +128,11 @@ pub(super) async fn conclude(actors: &Actors, review: &Review, period: &str, pro
         }
     }
     let sealed = cleo
-        .seal_review(SealReviewRequest { name: review.name.clone(), request_id: format!("demo-seal-{period}") })
+        .seal_review(SealReviewRequest {
+            name: review.name.clone(),
+            request_id: format!("demo-seal-{period}"),
+            ..Default::default()
+        })
         .await;
     Ok(sealed.map_err(refused)?.into_inner())
 }

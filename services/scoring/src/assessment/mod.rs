@@ -13,14 +13,11 @@ use remit_api::registry::v1 as registry;
 use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
 use remit_api::wire::time;
+use remit_api::wire::waivers::{self, Standing};
 use remit_core::Timestamp;
 use remit_core::authority::WAIVABLE_CHECKS;
 use remit_policy::Pattern;
 use std::cmp::Reverse;
-use std::time::Duration;
-
-/// How long a waiver that is over is named where it would have matched (R13).
-const TOLD_AFTER_END: Duration = Duration::from_secs(30 * 86_400);
 
 /// Everything that an answer depends on.
 pub(crate) struct Facts<'a> {
@@ -122,14 +119,13 @@ impl<'a> Scope<'a> {
 
     /// Whether what has this scope is about the request.
     pub(crate) fn covers(&self, scope: Option<&council::Scope>) -> bool {
-        match scope.and_then(|scope| scope.target.as_ref()) {
-            Some(Target::Organisation(whole)) => *whole,
-            Some(Target::Function(function)) => !self.function.is_empty() && function == self.function,
-            Some(Target::Task(task)) => task == self.task,
-            Some(Target::ModelVersion(version)) => version == self.model_version,
-            Some(Target::Gate(gate)) => !self.gate.is_empty() && gate == self.gate,
-            None => false,
-        }
+        waivers::covers(scope, |part| match part {
+            Target::Organisation(whole) => *whole,
+            Target::Function(function) => !self.function.is_empty() && function == self.function,
+            Target::Task(task) => task == self.task,
+            Target::ModelVersion(version) => version == self.model_version,
+            Target::Gate(gate) => !self.gate.is_empty() && gate == self.gate,
+        })
     }
 }
 
@@ -171,18 +167,16 @@ impl<'a> Reasons<'a> {
         if WAIVABLE_CHECKS.contains(&code) {
             let scope = self.facts.scope;
             for candidate in self.facts.waivers.iter().filter(|w| w.control == code && scope.covers(w.scope.as_ref())) {
-                let end = candidate.expire_time.as_ref().map_or(Timestamp(0), time::of);
-                let now = self.facts.now;
-                if candidate.state() == council::WaiverState::Active && now < end {
-                    waiver = &candidate.name;
-                } else if candidate.state() != council::WaiverState::Revoked && now < end.plus(TOLD_AFTER_END) {
-                    self.found.push(Reason {
+                match waivers::standing(candidate, self.facts.now) {
+                    Standing::Holds => waiver = &candidate.name,
+                    Standing::Ended => self.found.push(Reason {
                         code: "WAIVER_EXPIRED",
                         effect: Effect::Info,
                         message: format!("a waiver of {code} matches and has expired"),
                         resource: &candidate.name,
                         waiver: "",
-                    });
+                    }),
+                    Standing::Over => {}
                 }
             }
         }

@@ -53,7 +53,7 @@ pub(super) async fn create_model(suite: &Suite, id: &str) -> Result<Model, Statu
     models(&suite.admin()).create_model(request).await.map(tonic::Response::into_inner)
 }
 
-fn version_message(artifacts: &[String]) -> ModelVersion {
+pub(super) fn version_message(artifacts: &[String]) -> ModelVersion {
     ModelVersion {
         provider: "in-house".into(),
         base_model: "logistic regression".into(),

@@ -1,6 +1,6 @@
 //! Sections about the council itself: reviews, actions, incidents, waivers, controls, the audit log.
 
-use super::super::pack::Unit::{Count, Text};
+use super::super::pack::Unit::{Count, Number, Text};
 use super::super::pack::{Assurance, Block, Cell};
 use super::super::sources::{Frame, Sources, done};
 use super::super::tone::{Assessed, Tone};
@@ -8,10 +8,12 @@ use super::{at, count, facts, note, table, text, texts, time, with};
 use crate::proposal::kind_of;
 use crate::scope;
 use crate::time::days;
+use crate::waiver::end_of;
 use remit_api::council::v1::{
-    ActionItem, ActionItemState, EvidenceClass, IncidentCategory, IncidentState, ProposalState, QuorumRule, WaiverState,
+    ActionItem, ActionItemState, EvidenceClass, IncidentCategory, ProposalState, QuorumRule, WaiverState,
 };
 use remit_api::wire::Word;
+use remit_api::wire::time::stamp;
 use std::collections::BTreeMap;
 
 pub(crate) fn header(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
@@ -34,6 +36,19 @@ pub(crate) fn header(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             text("Decision policy in force", super::active_policy(sources)),
         ],
     )];
+    let rows = sources.positions.iter().map(|one| {
+        let whole = |n: Option<i64>| n.map_or(Cell::None, Cell::from);
+        let said = if one.away.is_empty() { "complete" } else { one.away.as_str() };
+        vec![Cell::from(&one.source), (&one.until).into(), whole(one.index), whole(one.of), said.into()]
+    });
+    let columns = [
+        ("service", Text),
+        ("asked up to", Text),
+        ("entries counted", Count),
+        ("entries of the log", Count),
+        ("state", Text),
+    ];
+    blocks.push(table("What each service had handed over", &columns, rows.collect()));
     if let Ok(kpis) = &sources.kpis {
         let versions = kpis.kpis.iter().filter_map(|summary| summary.kpi.as_ref());
         let rows = versions.map(|kpi| vec![Cell::from(&kpi.name), kpi.version.into()]).collect();
@@ -90,12 +105,18 @@ pub(crate) fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             (&item.origin).into(),
         ]
     };
-    let in_month =
-        |item: &&ActionItem| item.state() == ActionItemState::Open || at(&item.close_time) >= frame.month.start();
+    let in_month = |item: &&ActionItem| item.state() == ActionItemState::Open || frame.in_month(&item.close_time);
     let columns =
         [("action", Text), ("owner", Text), ("state", Text), ("due", Text), ("carried", Count), ("from", Text)];
     let earlier = [("month", Text), ("state", Text), ("findings", Count), ("undecided", Count)];
+    let restated = sources.restated.iter().map(|one| {
+        let (old, new) = (Cell::from(one.old_value), Cell::from(one.new_value));
+        vec![Cell::from(&one.period), (&one.label).into(), old, one.old_n.into(), new, one.new_n.into()]
+    });
+    let columns_restated =
+        [("month", Text), ("figure", Text), ("stated", Number), ("n", Count), ("now", Number), ("n now", Count)];
     vec![
+        table("Figures of earlier months that are others by now", &columns_restated, restated.collect()),
         table("Earlier reviews", &earlier, reviews),
         table("Actions", &columns, sources.own.items.iter().filter(in_month).map(row).collect()),
     ]
@@ -104,7 +125,7 @@ pub(crate) fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
 pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let incidents = sources.own.incidents.iter().filter(|incident| {
         let private = incident.category() == IncidentCategory::Privacy || incident.personal_data_breach;
-        private && (incident.state() == IncidentState::Open || at(&incident.create_time) >= frame.month.start())
+        private && (incident.close_time.is_none() || at(&incident.close_time) >= frame.month.start())
     });
     let rows = incidents
         .map(|incident| {
@@ -132,11 +153,8 @@ pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
 
 pub(crate) fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let all = &sources.own.incidents;
-    let shown = all.iter().filter(|incident| {
-        incident.state() == IncidentState::Open
-            || at(&incident.create_time) >= frame.month.start()
-            || at(&incident.close_time) >= frame.month.start()
-    });
+    // Later ones are not among them.
+    let shown = all.iter().filter(|one| one.close_time.is_none() || at(&one.close_time) >= frame.month.start());
     let rows = shown
         .map(|incident| {
             let clocks: Vec<String> = incident
@@ -163,19 +181,24 @@ pub(crate) fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             ]
         })
         .collect();
-    let new = all.iter().filter(|incident| at(&incident.create_time) >= frame.month.start()).count();
-    let open = all.iter().filter(|incident| incident.state() == IncidentState::Open).count();
+    let new = all.iter().filter(|incident| frame.in_month(&incident.create_time)).count();
+    let closed = all.iter().filter(|incident| frame.in_month(&incident.close_time)).count();
+    let open = all.iter().filter(|incident| !frame.before_end(&incident.close_time)).count();
     let columns = texts(["incident", "title", "system", "severity", "state", "clocks", "after-action"]);
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    vec![facts("", vec![count("New", number(new)), count("Open", number(open))]), table("Incidents", &columns, rows)]
+    vec![
+        facts(
+            "",
+            vec![count("New", number(new)), count("Closed", number(closed)), count("Open at the end", number(open))],
+        ),
+        table("Incidents", &columns, rows),
+    ]
 }
 
 pub(crate) fn waivers(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
-    let shown = sources
-        .own
-        .waivers
-        .iter()
-        .filter(|waiver| waiver.state() == WaiverState::Active || at(&waiver.update_time) >= frame.month.start());
+    let shown = sources.own.waivers.iter().filter(|waiver| end_of(waiver) >= frame.month.start());
+    let granted = sources.own.waivers.iter().filter(|waiver| frame.in_month(&waiver.create_time)).count();
+    let ended = sources.own.waivers.iter().filter(|one| frame.in_month(&Some(stamp(end_of(one))))).count();
     let rows = shown
         .map(|waiver| {
             let soon = waiver.state() == WaiverState::Active && at(&waiver.expire_time) < frame.now.plus(days(30));
@@ -191,7 +214,13 @@ pub(crate) fn waivers(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
         })
         .collect();
     let columns = texts(["waiver", "rule", "scope", "state", "ends", "compensating control"]);
-    vec![table("Waivers", &columns, rows), note("What a waiver covers counts as WAIVED, never as passed.")]
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let counts = vec![count("Granted", number(granted)), count("Ended", number(ended))];
+    vec![
+        facts("", counts),
+        table("Waivers", &columns, rows),
+        note("What a waiver covers counts as WAIVED, never as passed."),
+    ]
 }
 
 pub(crate) fn controls(assurance: &[Assurance]) -> Vec<Block> {
@@ -199,7 +228,8 @@ pub(crate) fn controls(assurance: &[Assurance]) -> Vec<Block> {
     let results = [
         Assessed::EvidenceAvailable,
         Assessed::AttestationNeeded,
-        Assessed::NoEvidence,
+        Assessed::NoActivity,
+        Assessed::Waived,
         Assessed::SourceNotAvailable,
         Assessed::CheckFailed,
     ];
@@ -287,7 +317,7 @@ pub(crate) fn requests(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             ProposalState::Draft | ProposalState::Open | ProposalState::Escalated | ProposalState::Failed => {
                 open.push(row)
             }
-            _ if at(&proposal.decide_time) >= frame.month.start() => decided.push(row),
+            _ if frame.in_month(&proposal.decide_time) => decided.push(row),
             _ => {}
         }
     }
@@ -301,7 +331,7 @@ pub(crate) fn requests(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     ];
     vec![
         table("To decide", &columns, open),
-        table("Decided since the month began", &columns, decided),
+        table("Decided in the month", &columns, decided),
         note("Findings that suggest a proposal are listed at the top of the pack."),
     ]
 }

@@ -4,6 +4,7 @@ use super::super::pack::Unit::{Count, Number, Ratio, Seconds, Text};
 use super::super::pack::{Bar, Block, Cell, Unit, round};
 use super::super::sources::{Frame, Sources};
 use super::{at, count, counts, facts, note, rate, seconds, table, text, texts, time, with};
+use remit_api::council::v1::Hold;
 use remit_api::handoff::v1::ConsideredApproval;
 use remit_api::kpi::v1::{KpiSummary, Layer, Unit as KpiUnit};
 use remit_api::wire::Word as _;
@@ -174,7 +175,7 @@ pub(crate) fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             counts("Lead routing overrides by reason", "reason", &found.overrides_by_reason),
         ]
     }));
-    let uses = sources.own.uses.iter().filter(|used| at(&used.create_time) >= frame.month.start());
+    let uses = sources.own.uses.iter().filter(|used| frame.in_month(&used.create_time));
     let rows = uses
         .map(|used| {
             let actor = used.actor.as_ref().map(|actor| actor.subject.clone()).unwrap_or_default();
@@ -189,7 +190,14 @@ pub(crate) fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
         .collect();
     let columns = texts(["hold", "who", "when", "reason", "reviewed"]);
     blocks.push(table("Break-glass uses", &columns, rows));
-    let holds = sources.own.holds.iter().filter(|hold| at(&hold.update_time) >= frame.month.start());
+    let engaged = sources.own.holds.iter().filter(|hold| frame.in_month(&hold.create_time)).count();
+    let lifted = sources.own.holds.iter().filter(|hold| frame.in_month(&hold.lift_time)).count();
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let counts = vec![count("Engaged, drills included", number(engaged)), count("Lifted", number(lifted))];
+    blocks.push(facts("Kill switch", counts));
+    // In force at some time of the month: later ones are not among them.
+    let in_force = |hold: &&Hold| hold.lift_time.is_none() || at(&hold.lift_time) >= frame.month.start();
+    let holds = sources.own.holds.iter().filter(in_force);
     let rows = holds
         .map(|hold| {
             let state = hold.state().word();
@@ -298,8 +306,14 @@ pub(crate) fn kpis(sources: &Sources) -> Vec<Block> {
             }
             blocks.push(table(title, &columns, in_it.iter().filter_map(|summary| kpi_row(summary)).collect()));
         }
+        let judged = |layer: Layer| {
+            let in_it = found.kpis.iter().filter(|one| one.kpi.as_ref().is_some_and(|kpi| kpi.layer() == layer));
+            in_it.filter(|one| one.improvement_ratio.is_some()).count()
+        };
         let conflict = if found.cross_layer_conflict {
             "operational KPIs improve while strategic ones fall"
+        } else if judged(Layer::Strategic) == 0 || judged(Layer::Operational) == 0 {
+            "cannot be said: one of the layers has no figures in both months"
         } else {
             "no conflict between the layers"
         };

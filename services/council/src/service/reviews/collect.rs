@@ -2,15 +2,17 @@
 
 use super::super::{Service, record, save};
 use crate::body::{class_rule, cut_off};
+use crate::review::pack::Restated;
+use crate::review::restated::{self, MONTHS_BACK, Stated};
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
 use crate::review::{self, Evidence, drift, gather};
 use crate::store::{self, Bodies, Reviews, seats};
-use crate::time::Month;
+use crate::time::{self, Month};
 use remit_api::council::v1::{Body, ChangeClass, DriftResult, Finding, Review, ReviewState};
 use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
-use remit_core::details::{Details as _, EvidenceFrozen};
+use remit_core::details::{Details as _, EvidenceFrozen, ReviewRestated};
 use remit_core::name::{self, ReviewName};
 use remit_core::{Error, Result, Tenant, Timestamp, digest};
 use remit_store::{Mutation, Records as _, Tx};
@@ -86,8 +88,36 @@ impl Collected {
             unavailable: review.unavailable.clone(),
         };
         save::<Reviews>(m, &before, &mut review, |event| event.details = details.json()).await?;
+        mark_restated(m, &review, &self.evidence.restated).await?;
         Ok(review)
     }
+}
+
+/// Marks the earlier reviews whose figures this one restates, beside what was signed there.
+async fn mark_restated(m: &mut Mutation, review: &Review, restated: &[Restated]) -> Result<()> {
+    let tenant = m.tenant().clone();
+    let of_body = Reviews::all(m.tx(), &tenant, &[("parent", (&review.body).into())]).await?;
+    for target in of_body {
+        let of_it: Vec<&Restated> = restated.iter().filter(|one| one.period == target.period).collect();
+        let told = restated::made(&target, &review.name);
+        if target.period >= review.period || told.iter().eq(of_it.iter().copied()) {
+            continue;
+        }
+        let now = Some(stamp(m.now()));
+        let fresh: Vec<_> = of_it.into_iter().map(|one| restated::mark(one, &review.name, now)).collect();
+        let before = Reviews::claim(m, &target.name).await?;
+        let mut marked = before.clone();
+        marked.restatements.retain(|mark| mark.review != review.name);
+        let figures = fresh.iter().map(|mark| mark.figure.clone()).collect();
+        marked.restatements.extend(fresh);
+        let details = ReviewRestated { by: review.name.clone(), figures };
+        save::<Reviews>(m, &before, &mut marked, |event| {
+            "council.reviews.restate".clone_into(&mut event.action);
+            event.details = details.json();
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Opens a review by schedule, unless it is there; its evidence follows.
@@ -127,12 +157,20 @@ impl Service {
         month: &Month,
         review: &Review,
     ) -> Result<Collected> {
-        let own = Own::read(&self.db, tenant, &body.name).await?;
+        let own = Own::read(&self.db, tenant, &body.name).await?.until(month);
         let earlier: Vec<Review> = own.reviews.iter().filter(|one| one.name != review.name).cloned().collect();
-        let since = self.last_checkpoint(tenant, &earlier, &review.period).await?;
-        let sources = gather::gather(self.ask(tenant), month, since, own).await;
-        let at = self.db.now();
+        let since = self.last_checkpoint(tenant, &earlier, month).await?;
         let cut_off = cut_off(body, month);
+        let question = gather::Question {
+            month,
+            until: self.db.now().min(cut_off),
+            patience: self.source_patience,
+            since_checkpoint: since,
+            whole_log_up_to: self.verify_whole_log_up_to,
+        };
+        let mut sources = gather::gather(self.ask(tenant), question, own).await;
+        sources.restated = self.restated(tenant, review, &earlier).await?;
+        let at = self.db.now();
         let frame = Frame { review, body_title: &body.display_name, month, cut_off, now: at, earlier: &earlier };
         let drift = drift::results(&frame, &sources);
         let evidence = review::build(&frame, &sources, &drift)?;
@@ -140,10 +178,32 @@ impl Service {
         Ok(Collected { evidence, bytes, drift, at })
     }
 
+    /// What later events have changed of the figures of earlier packs. Once a later pack than this has said it, this one
+    /// says what it said before.
+    async fn restated(&self, tenant: &Tenant, review: &Review, earlier: &[Review]) -> Result<Vec<Restated>> {
+        let frozen = |one: &&Review| one.state() != ReviewState::Pending;
+        let told = earlier.iter().filter(frozen).any(|one| one.period > review.period);
+        let before = earlier.iter().filter(frozen).filter(|one| one.period < review.period);
+        let targets: Vec<&Review> = before.take(MONTHS_BACK).collect();
+        let mut all = Vec::new();
+        for target in targets {
+            if told {
+                all.extend(restated::made(target, &review.name));
+                continue;
+            }
+            let evidence = collected_evidence(&mut self.db.read().await?, tenant, &target.name).await?;
+            let now = gather::figures_of(self.ask(tenant), &Month::parse(&target.period, &target.zone)?).await;
+            all.extend(Stated::of(&evidence, target, &review.name).restated(&target.period, &now));
+        }
+        Ok(all)
+    }
+
     /// The checkpoint up to which earlier reviews verified the audit log; empty to verify all of it. What a
     /// review could not verify, or found wrong, the next one looks at again.
-    async fn last_checkpoint(&self, tenant: &Tenant, earlier: &[Review], period: &str) -> Result<String> {
-        let frozen = |review: &&Review| review.state() != ReviewState::Pending && review.period.as_str() < period;
+    async fn last_checkpoint(&self, tenant: &Tenant, earlier: &[Review], month: &Month) -> Result<String> {
+        // From before the month began: what was recorded in it is recomputed, all of it.
+        let frozen =
+            |review: &&Review| review.state() != ReviewState::Pending && time::at(&review.freeze_time) <= month.start();
         for review in earlier.iter().filter(frozen) {
             let bytes = store::evidence(&mut self.db.read().await?, tenant, &review.name).await?;
             let evidence = bytes.map(|bytes| Evidence::read(&bytes)).transpose()?;

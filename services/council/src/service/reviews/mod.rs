@@ -8,6 +8,7 @@ pub(super) use collect::open_pending;
 use self::collect::{collected_evidence, pending};
 use super::{Service, record, save};
 use crate::review::Pack;
+use crate::review::findings::SOURCE_AWAY;
 use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
 use crate::store::{ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
 use crate::time::Month;
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use remit_api::council::v1::{
     ActionItem, ActionItemState, Attendance, DeclareRecusalRequest, DisposeFindingRequest, Disposition,
-    ExportReviewRequest, ExportReviewResponse, GetReviewRequest, ListReviewsRequest, ListReviewsResponse,
+    ExportReviewRequest, ExportReviewResponse, Finding, GetReviewRequest, ListReviewsRequest, ListReviewsResponse,
     OpenReviewRequest, RecordAttendanceRequest, RecordMinutesRequest, RefreshEvidenceRequest, Review, ReviewRecusal,
     ReviewSignature, ReviewState, Seal, SealReviewRequest, SignReviewRequest,
 };
@@ -125,6 +126,11 @@ impl Service {
         let refresh = async |m: &mut Mutation| {
             let review = Reviews::claim(m, &request.name).await?;
             check_unsealed(&review)?;
+            if !review.restatements.is_empty() {
+                let message =
+                    format!("a later pack restates figures of {}: what came since is said there", review.name);
+                return Err(Error::precondition("REVIEW_RESTATED", message));
+            }
             // Before the body works on it there is nothing that this could undo.
             if review.state() == ReviewState::Open {
                 acting(m, cx, &review.body).await?;
@@ -309,6 +315,18 @@ impl Service {
                 let message = format!("{} is not signed by enough members: {}", before.name, lacking.join(", "));
                 return Err(Error::precondition("QUORUM_MISSING", message));
             }
+            let acknowledged = to_acknowledge(&before);
+            if !acknowledged.is_empty() && request.acknowledgement.trim().is_empty() {
+                let first = acknowledged.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+                let message = format!(
+                    "{} has {} findings that are undecided or say that a source was away: decide on them, or say in \
+                     acknowledgement why it is sealed all the same: {first}",
+                    before.name,
+                    acknowledged.len()
+                );
+                return Err(Error::precondition("ACKNOWLEDGEMENT_REQUIRED", message));
+            }
+            let acknowledgement = if acknowledged.is_empty() { String::new() } else { request.acknowledgement.clone() };
             let mut fresh = [0; 32];
             self.db.ids().fill(&mut fresh);
             let key = SigningKey::from_bytes(&seal_seed(m.tx(), &cx.tenant, fresh).await?);
@@ -326,6 +344,9 @@ impl Service {
                 public_key: public_key.to_vec(),
                 audit_event: event_id.clone(),
                 cosigned_checkpoint: cosigned_checkpoint.clone(),
+                acknowledgement: acknowledgement.clone(),
+                acknowledged: acknowledged.clone(),
+                sealer: Some(wire::actor(&cx.actor)),
             });
             Reviews::save(m, &mut review).await?;
             let signers = review.signatures.iter().filter(|signature| signature.valid);
@@ -336,8 +357,12 @@ impl Service {
                 public_key: STANDARD.encode(public_key),
                 cosigned_checkpoint,
                 signers: signers.filter_map(|one| Some(one.signer.as_ref()?.subject.clone())).collect(),
+                acknowledgement,
+                acknowledged,
             };
+            let reason = details.acknowledgement.clone();
             record::<Reviews>(m, Some(&before), &review, |event| {
+                event.reason = reason;
                 (event.id, event.details) = (event_id, details.json());
             });
             carry_actions(m, &review).await?;
@@ -361,6 +386,14 @@ impl Service {
         let rendered = tokio::task::spawn_blocking(move || export::render(&pack, &review, format)).await;
         rendered.map_err(|error| Error::internal("the export did not finish").with_source(error))?
     }
+}
+
+/// The findings over which a review is sealed only with a reason: those that nobody decided on, and those that say that
+/// something was not looked at, which no decision makes up for.
+fn to_acknowledge(review: &Review) -> Vec<String> {
+    let undecided =
+        |finding: &&Finding| finding.disposition() == Disposition::Unspecified || finding.code == SOURCE_AWAY;
+    review.findings.iter().filter(undecided).map(|finding| finding.id.clone()).collect()
 }
 
 /// Counts open action items as carried over to the next review.
