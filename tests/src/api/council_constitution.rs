@@ -218,7 +218,10 @@ async fn a_review_is_worked_on_by_its_body(suite: Suite) {
 
     let mut dan = ReviewServiceClient::new(seat(&suite, "dan").to("council"));
     assert_eq!(refusal(dan.declare_recusal(recuse("no-such-item")).await), "AGENDA_ITEM_NOT_FOUND");
-    dan.declare_recusal(recuse(&finding.id)).await.expect("a recusal");
+    let noted = dan.dispose_finding(dispose.clone()).await.expect("he has a seat").into_inner();
+    assert_eq!(noted.findings[0].disposer.as_ref().map(|actor| actor.subject.as_str()), Some("dan"));
+    let recused = dan.declare_recusal(recuse(&finding.id)).await.expect("a recusal").into_inner();
+    assert_eq!(recused.findings[0].disposition(), Disposition::Unspecified, "what he said of it is taken back");
     assert_eq!(refusal(dan.dispose_finding(dispose.clone()).await), "RECUSED");
     let mut lea = ReviewServiceClient::new(seat(&suite, "lea").to("council"));
     let disposed = lea.dispose_finding(dispose).await.expect("others may").into_inner();

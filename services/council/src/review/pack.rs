@@ -359,6 +359,7 @@ impl Finding {
             disposition_reference: self.disposition_reference.clone(),
             disposition_note: self.disposition_note.clone(),
             controls: self.controls.clone(),
+            ..api::Finding::default()
         }
     }
 }

@@ -48,6 +48,8 @@ fn carry_over(evidence: &Evidence, before: &[Finding]) -> Vec<Finding> {
             disposition: old.disposition,
             disposition_reference: old.disposition_reference.clone(),
             disposition_note: old.disposition_note.clone(),
+            disposer: old.disposer.clone(),
+            disposer_seat: old.disposer_seat.clone(),
             ..fresh
         },
         None => fresh,

@@ -205,6 +205,14 @@ impl Service {
             let (subject, item, reason) = (me.clone(), request.item.clone(), request.reason.clone());
             let create_time = Some(stamp(m.now()));
             review.recusals.push(ReviewRecusal { subject, item, reason, create_time });
+            // Whoever has a conflict has had it before as well.
+            for finding in review.findings.iter_mut().filter(|one| touches(one, &request.item) && is_by(one, me)) {
+                finding.disposition = Disposition::Unspecified.into();
+                finding.disposition_reference.clear();
+                finding.disposition_note.clear();
+                finding.disposer = None;
+                finding.disposer_seat.clear();
+            }
             Ok(())
         };
         self.edit(cx, &request, &request.name, &request.reason, work).await
@@ -246,9 +254,8 @@ impl Service {
                 return Err(Error::not_found("FINDING_NOT_FOUND", &request.finding));
             };
             let mine = [cx.actor.subject.as_str(), acting.seat.subject.as_str()];
-            let conflict = review.recusals.iter().find(|one| {
-                mine.contains(&one.subject.as_str()) && (one.item == finding.id || one.item == finding.section)
-            });
+            let conflict =
+                review.recusals.iter().find(|one| mine.contains(&one.subject.as_str()) && touches(finding, &one.item));
             if let Some(one) = conflict {
                 let message = format!("{} declared a conflict of interest for {}", one.subject, one.item);
                 return Err(Error::denied("RECUSED", message));
@@ -256,6 +263,8 @@ impl Service {
             finding.disposition = request.disposition;
             reference.clone_into(&mut finding.disposition_reference);
             finding.disposition_note.clone_from(&request.note);
+            finding.disposer = Some(wire::actor(&cx.actor));
+            finding.disposer_seat.clone_from(&acting.seat.subject);
             Ok(())
         };
         self.edit(cx, &request, &request.name, &request.note, work).await
@@ -386,6 +395,17 @@ impl Service {
         let rendered = tokio::task::spawn_blocking(move || export::render(&pack, &review, format)).await;
         rendered.map_err(|error| Error::internal("the export did not finish").with_source(error))?
     }
+}
+
+/// Whether an agenda item is a finding, or the section that it is in.
+fn touches(finding: &Finding, item: &str) -> bool {
+    item == finding.id || item == finding.section
+}
+
+/// Whether a member said what follows from a finding, in person or by a delegate.
+fn is_by(finding: &Finding, member: &str) -> bool {
+    let in_person = finding.disposer.as_ref().is_some_and(|actor| actor.subject == member);
+    in_person || finding.disposer_seat == member
 }
 
 /// The findings over which a review is sealed only with a reason: those that nobody decided on, and those that say that
