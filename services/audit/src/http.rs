@@ -70,7 +70,7 @@ async fn tile(
     Path((tenant, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let bundle = path.starts_with("entries/");
+    let packs = path.starts_with("entries/");
     let content = async {
         let path = format!("tile/{path}");
         let body = if path.starts_with("tile/entries/") {
@@ -86,7 +86,7 @@ async fn tile(
         Ok((body, "application/octet-stream", FOR_EVER))
     };
     let content = content.await;
-    if !bundle {
+    if !packs {
         return respond(content);
     }
     // Leaves are text and shrink to a fifth; hashes would not.
