@@ -174,6 +174,9 @@ async fn an_export_is_verified_offline() {
     bench.append("e", 40..60).await;
     // 60, or 61 if the entry of the first export is there already.
     bench.expect(&["export", "-o", text(&export)], 0, &["entries 0 to 6"]);
+    let proof = bench.path("entry-7.tlog-proof");
+    bench.expect(&["proof", "7", "-o", text(&proof)], 0, &["proof of entry 7"]);
+    bench.expect(&["export", "-o", text(&early), "--cosigned"], 3, &["NOT_COSIGNED"]);
     drop(server);
 
     // From here on there is no server.
@@ -194,6 +197,11 @@ async fn an_export_is_verified_offline() {
     bench.expect(&["verify", text(&export), "--key", "nonsense"], 2, &["KEY_INVALID"]);
     bench.expect(&["verify", text(&bench.path("nothing"))], 2, &["FILE_UNREADABLE"]);
     bench.expect(&["verify"], 2, &["--state"]);
+    bench.expect(&["verify", text(&proof), "--key", &key], 0, &["models/7", "7 of 6"]);
+    bench.expect(&["verify", text(&proof)], 2, &["FIELD_REQUIRED"]);
+    let forged = std::fs::read_to_string(&proof).expect("the proof").replacen("\nindex 7\n", "\nindex 8\n", 1);
+    std::fs::write(&proof, forged).expect("a file can be written");
+    bench.expect(&["verify", text(&proof), "--key", &key], 3, &["PROOF_REFUSED"]);
     let witness = ed25519_dalek::SigningKey::from_bytes(&[6; 32]).verifying_key();
     let witness = VerifierKey::new("w.example", Algorithm::CosignatureV1, witness).expect("a key").to_string();
     bench.expect(&["verify", text(&export), "--witness", &witness], 3, &["EXPORT_REFUSED"]);
@@ -225,9 +233,23 @@ async fn a_server_that_forgets_or_lies_is_named() {
 
     let server = bench.serve().await;
     bench.expect(&verify, 0, &["10 entries, seen for the first time", "give --key"]);
+    // A server whose log had another name when it was seen first is not believed, but who has the key may say so.
+    let renamed = bench.path("renamed");
+    let again = ["verify", "--state", text(&renamed)];
+    bench.expect(&again, 0, &["seen for the first time"]);
+    let (place, _) = content(&renamed)
+        .into_iter()
+        .find(|(path, _)| path.extension().is_some_and(|end| end == "server"))
+        .expect("where the log was found is remembered");
+    let other = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
+    let other = VerifierKey::new("other.example/acme", Algorithm::Ed25519, other).expect("a key").to_string();
+    std::fs::write(place, other).expect("a file can be written");
+    bench.expect(&again, 3, &["LOG_RENAMED", "other.example/acme"]);
+    bench.expect(&["verify", "--state", text(&renamed), "--key", &key], 0, &["as before"]);
+    bench.expect(&again, 0, &["as before"]);
     bench.expect(&witness, 0, &["at size 10"]);
     drop(server);
-    // The cosignature is an entry too.
+    // That a witness is new is an entry too.
     copy(&bench.path("data"), &bench.path("backup"));
 
     let server = bench.serve().await;

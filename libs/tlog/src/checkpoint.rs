@@ -17,11 +17,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the text of a note. Extension lines, which this suite never writes, are refused: what is not
-    /// understood must not be vouched for.
+    /// Reads the text of a note. Extension lines, which this suite never writes, are read over: they stay in the text that
+    /// is signed and cosigned, and [`extensions`] gives them.
     ///
     /// # Errors
-    /// [`Error::Malformed`], also for an empty tree with another root than that of nothing.
+    /// [`Error::Malformed`], also for an empty extension line, and for an empty tree with another root than that of
+    /// nothing.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| Error::malformed("checkpoint", why);
         let mut lines = text.strip_suffix('\n').ok_or_else(|| wrong("the last line is not complete"))?.split('\n');
@@ -31,8 +32,8 @@ impl Checkpoint {
         if origin.is_empty() {
             return Err(wrong("the origin is empty"));
         }
-        if lines.next().is_some() {
-            return Err(wrong("it has extension lines"));
+        if lines.any(str::is_empty) {
+            return Err(wrong("it has an empty extension line"));
         }
         let parsed = size.parse::<u64>().ok().filter(|n| n.to_string() == size && *n <= i64::MAX.unsigned_abs());
         let size = parsed.ok_or_else(|| wrong("the size is not a number without leading zeros"))?;
@@ -49,6 +50,11 @@ impl Checkpoint {
         let signature = signer.sign(&text, 0);
         Note { text, signatures: vec![signature] }
     }
+}
+
+/// The extension lines in the text of a checkpoint: what its log says besides, which nobody else vouches for.
+pub fn extensions(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().skip(3)
 }
 
 impl fmt::Display for Checkpoint {

@@ -6,6 +6,7 @@ use crate::hash::Hash;
 use crate::note::{Note, VerifierKey};
 use crate::proof::{check_consistency, check_inclusion};
 use crate::proof_file::ProofFile;
+use std::ops::RangeInclusive;
 
 /// Whom a client trusts about one log.
 #[derive(Debug, Clone)]
@@ -14,23 +15,37 @@ pub struct Trust {
     log: VerifierKey,
     witnesses: Vec<VerifierKey>,
     quorum: usize,
+    times: RangeInclusive<u64>,
 }
 
 impl Trust {
     /// Trusts the log `origin` if `log` signed and at least `quorum` of `witnesses` cosigned.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if two keys have the same name, or the quorum cannot be reached.
+    /// [`Error::Malformed`] if two keys have the same name, two names the same key, or the quorum cannot be reached.
     pub fn new(origin: &str, log: VerifierKey, witnesses: Vec<VerifierKey>, quorum: usize) -> Result<Self> {
         for (at, key) in witnesses.iter().enumerate() {
-            if key.name() == log.name() || witnesses[..at].iter().any(|other| other.name() == key.name()) {
+            let before = &witnesses[..at];
+            if let Some(other) = std::iter::once(&log).chain(before).find(|other| other.same_key(key)) {
+                let why = format!("{} and {} are one key, and it counts once", other.name(), key.name());
+                return Err(Error::malformed("trusted keys", why));
+            }
+            if key.name() == log.name() || before.iter().any(|other| other.name() == key.name()) {
                 return Err(Error::malformed("trusted keys", format!("two keys are named {}", key.name())));
             }
         }
         if quorum > witnesses.len() {
             return Err(Error::malformed("trusted keys", "the quorum is greater than the number of witnesses"));
         }
-        Ok(Self { origin: origin.into(), log, witnesses, quorum })
+        Ok(Self { origin: origin.into(), log, witnesses, quorum, times: 0..=u64::MAX })
+    }
+
+    /// Counts cosignatures of these times only, in seconds since 1970: the clock of a witness that says 1970, or next
+    /// year, vouches for nothing.
+    #[must_use]
+    pub fn within(mut self, times: RangeInclusive<u64>) -> Self {
+        self.times = times;
+        self
     }
 
     /// The origin of the log.
@@ -47,19 +62,33 @@ impl Trust {
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::Unsigned`], [`Error::BadSignature`], [`Error::WrongOrigin`],
-    /// [`Error::TooFewWitnesses`].
+    /// [`Error::TooFewWitnesses`], [`Error::Untimely`].
     pub fn open(&self, note: &str) -> Result<Checkpoint> {
+        let checkpoint = self.open_uncosigned(note)?;
+        let signers = Note::parse(note)?.signers(&self.witnesses, &self.times)?;
+        if signers.counted >= self.quorum {
+            return Ok(checkpoint);
+        }
+        match signers.untimely.into_iter().next() {
+            Some((key, time)) => Err(Error::Untimely { key, time }),
+            None => Err(Error::TooFewWitnesses { found: signers.counted, required: self.quorum }),
+        }
+    }
+
+    /// Opens a checkpoint that the log signed, whoever cosigned: one that was trusted before stays so when more is asked
+    /// of the next.
+    ///
+    /// # Errors
+    /// As [`Trust::open`], but for those of witnesses.
+    pub fn open_uncosigned(&self, note: &str) -> Result<Checkpoint> {
         let note = Note::parse(note)?;
         note.verify(&self.log)?;
         let checkpoint = Checkpoint::parse(&note.text)?;
-        if checkpoint.origin != self.origin {
-            return Err(Error::WrongOrigin { expected: self.origin.clone(), found: checkpoint.origin });
+        if checkpoint.origin == self.origin {
+            Ok(checkpoint)
+        } else {
+            Err(Error::WrongOrigin { expected: self.origin.clone(), found: checkpoint.origin })
         }
-        let found = note.count_signers(&self.witnesses)?;
-        if found < self.quorum {
-            return Err(Error::TooFewWitnesses { found, required: self.quorum });
-        }
-        Ok(checkpoint)
     }
 
     /// Checks a proof file for the entry whose leaf hash is `leaf`.
@@ -129,9 +158,9 @@ impl LogVerifier {
     /// Starts from the note that [`LogVerifier::state`] returned, or from nothing.
     ///
     /// # Errors
-    /// As [`Trust::open`], for the stored note.
+    /// As [`Trust::open_uncosigned`], for the stored note.
     pub fn new(trust: Trust, state: Option<&str>) -> Result<Self> {
-        let seen = state.map(|note| trust.open(note).map(|checkpoint| (checkpoint, note.to_owned()))).transpose()?;
+        let seen = state.map(|note| trust.open_uncosigned(note).map(|checkpoint| (checkpoint, note.to_owned()))).transpose()?;
         Ok(Self { trust, seen })
     }
 

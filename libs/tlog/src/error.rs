@@ -63,6 +63,13 @@ pub enum Error {
         /// How many there must be.
         required: usize,
     },
+    /// A cosignature of a time that cannot be, without which there are too few.
+    Untimely {
+        /// The name of the witness.
+        key: String,
+        /// The time that it states, in seconds since 1970.
+        time: u64,
+    },
     /// A checkpoint of another log.
     WrongOrigin {
         /// The origin of the log that was asked for.
@@ -115,6 +122,9 @@ impl fmt::Display for Error {
             Self::BadSignature { key } => write!(f, "the signature by {key} is not valid for this text"),
             Self::TooFewWitnesses { found, required } => {
                 write!(f, "{found} trusted witnesses cosigned and {required} must")
+            }
+            Self::Untimely { key, time } => {
+                write!(f, "{key} says that it cosigned {time} seconds after 1970, which cannot be: it does not count")
             }
             Self::WrongOrigin { expected, found } => write!(f, "the checkpoint is of log {found}, not of {expected}"),
             Self::Rollback { seen, offered } => {

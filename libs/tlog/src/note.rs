@@ -5,12 +5,13 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::ops::RangeInclusive;
 
-/// The greatest note that is read, in bytes.
-pub const MAX_NOTE: usize = 64 * 1024;
+/// The greatest note that is read, in bytes: sixteen signatures of the largest post-quantum kinds are half of it.
+pub const MAX_NOTE: usize = 1_000_000;
 
 /// The most signatures that are read in one note.
-pub const MAX_SIGNATURES: usize = 64;
+pub const MAX_SIGNATURES: usize = 100;
 
 /// What a key signs, and so how its signatures look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,28 +65,29 @@ pub fn is_key_name(name: &str) -> bool {
 }
 
 impl Note {
-    /// Reads a note.
+    /// Reads a note. Of two signatures by one key the first counts and the other is dropped.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it does not have the form, is larger than [`MAX_NOTE`], has more than
-    /// [`MAX_SIGNATURES`] signatures, or two by the same key.
+    /// [`Error::Malformed`] if it does not have the form, is larger than [`MAX_NOTE`], or has more than
+    /// [`MAX_SIGNATURES`] signatures.
     pub fn parse(note: &str) -> Result<Self> {
         let wrong = |why: &str| Error::malformed("signed note", why);
         if note.len() > MAX_NOTE {
-            return Err(wrong("it is larger than 64 KiB"));
+            return Err(wrong("it is larger than a million bytes"));
         }
         if note.chars().any(|c| c < ' ' && c != '\n') {
             return Err(wrong("it has control characters"));
         }
         let (text, lines) = note.rsplit_once("\n\n").ok_or_else(|| wrong("no blank line before signatures"))?;
         let lines = lines.strip_suffix('\n').ok_or_else(|| wrong("the last line is not complete"))?;
-        let signatures = lines.split('\n').map(parse_signature).collect::<Result<Vec<_>>>()?;
-        if signatures.len() > MAX_SIGNATURES {
-            return Err(wrong("it has more than 64 signatures"));
-        }
-        for (at, one) in signatures.iter().enumerate() {
-            if signatures[..at].iter().any(|other| other.name == one.name && other.key_id == one.key_id) {
-                return Err(Error::malformed("signed note", format!("two signatures by {}", one.name)));
+        let mut signatures = Vec::<Signature>::new();
+        for (at, line) in lines.split('\n').enumerate() {
+            if at == MAX_SIGNATURES {
+                return Err(wrong("it has more than 100 signatures"));
+            }
+            let one = parse_signature(line)?;
+            if !signatures.iter().any(|other| other.name == one.name && other.key_id == one.key_id) {
+                signatures.push(one);
             }
         }
         Ok(Self { text: format!("{text}\n"), signatures })
@@ -109,21 +111,43 @@ impl Note {
     }
 
     /// Counts the keys that signed. A key of which there is an invalid signature spoils the note; keys that
-    /// share a name count once, so that nobody counts twice by having two keys.
+    /// share a name count once, and so does a key with two names, so that nobody counts twice.
     ///
     /// # Errors
     /// [`Error::BadSignature`].
     pub fn count_signers(&self, keys: &[VerifierKey]) -> Result<usize> {
-        let mut names = Vec::new();
+        self.signers(keys, &(0..=u64::MAX)).map(|signers| signers.counted)
+    }
+
+    /// The same, where a cosignature of a time outside of `times`, in seconds since 1970, is named and does not count.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`].
+    pub fn signers(&self, keys: &[VerifierKey], times: &RangeInclusive<u64>) -> Result<Signers> {
+        let mut counted = Vec::<&VerifierKey>::new();
+        let mut untimely = Vec::new();
         for key in keys {
             match self.verify(key) {
-                Ok(_) if !names.contains(&key.name.as_str()) => names.push(&key.name),
-                Ok(_) | Err(Error::Unsigned { .. }) => {}
+                Ok(_) if counted.iter().any(|other| other.name == key.name || other.key == key.key) => {}
+                Ok(time) if key.algorithm == Algorithm::CosignatureV1 && !times.contains(&time) => {
+                    untimely.push((key.name.clone(), time));
+                }
+                Ok(_) => counted.push(key),
+                Err(Error::Unsigned { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(names.len())
+        Ok(Signers { counted: counted.len(), untimely })
     }
+}
+
+/// Who signed a note, of those who were asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signers {
+    /// How many.
+    pub counted: usize,
+    /// Who has cosigned at a time that cannot be, and when, in seconds since 1970. They do not count.
+    pub untimely: Vec<(String, u64)>,
 }
 
 impl fmt::Display for Note {
@@ -186,6 +210,8 @@ impl VerifierKey {
         let (algorithm, key) = match data.split_first() {
             Some((1, key)) => (Algorithm::Ed25519, key),
             Some((4, key)) => (Algorithm::CosignatureV1, key),
+            // A key of type 6 is sound, and its signatures in a note are passed over like those of any unknown key.
+            Some((6, _)) => return Err(wrong("its type is ML-DSA-44 (6), which is not verified here: give an Ed25519 key")),
             _ => return Err(wrong("its type is neither Ed25519 (1) nor cosignature v1 (4)")),
         };
         let key = <[u8; 32]>::try_from(key).map_err(|_| wrong("an Ed25519 key has 32 bytes"))?;
@@ -206,6 +232,11 @@ impl VerifierKey {
     /// The id, as in signature lines.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Whether it is the same public key, whatever names the two have.
+    pub fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
     }
 
     /// What the key signs.

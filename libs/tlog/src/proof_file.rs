@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::hash::Hash;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::fmt;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -9,6 +10,8 @@ const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// A proof that can be kept beside the data that it is about, and checked offline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofFile {
+    /// What the writer put beside the proof, such as the entry itself: nothing here says that it is true.
+    pub extra: Option<Vec<u8>>,
     /// The position of the entry.
     pub index: u64,
     /// The inclusion proof, from the leaf's sibling up.
@@ -18,7 +21,7 @@ pub struct ProofFile {
 }
 
 impl ProofFile {
-    /// Reads a proof file; an `extra` line is skipped, since nothing vouches for it.
+    /// Reads a proof file. What stands in its `extra` line is data that the proof does not vouch for.
     ///
     /// # Errors
     /// [`Error::Malformed`].
@@ -29,7 +32,8 @@ impl ProofFile {
         if lines.next() != Some(HEADER) {
             return Err(wrong("the first line is not c2sp.org/tlog-proof@v1"));
         }
-        lines.next_if(|line| line.starts_with("extra "));
+        let extra = lines.next_if(|line| line.starts_with("extra ")).map(|line| BASE64_STANDARD.decode(&line[6..]));
+        let extra = extra.transpose().map_err(|_| wrong("the extra line is not base64"))?;
         let index = lines.next().and_then(|line| line.strip_prefix("index "));
         let index = index.and_then(|text| text.parse::<u64>().ok().filter(|n| n.to_string() == text));
         let index = index.ok_or_else(|| wrong("no index line"))?;
@@ -37,13 +41,17 @@ impl ProofFile {
         if hashes.len() > 64 {
             return Err(wrong("more hashes than any tree has levels"));
         }
-        Ok(Self { index, hashes, checkpoint: checkpoint.into() })
+        Ok(Self { extra, index, hashes, checkpoint: checkpoint.into() })
     }
 }
 
 impl fmt::Display for ProofFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{HEADER}\nindex {}", self.index)?;
+        writeln!(f, "{HEADER}")?;
+        if let Some(extra) = &self.extra {
+            writeln!(f, "extra {}", BASE64_STANDARD.encode(extra))?;
+        }
+        writeln!(f, "index {}", self.index)?;
         self.hashes.iter().try_for_each(|hash| writeln!(f, "{}", hash.to_base64()))?;
         write!(f, "\n{}", self.checkpoint)
     }

@@ -21,7 +21,8 @@ pub struct Cosigned {
     pub progress: Progress,
 }
 
-/// Cosigns `note` if `log` signed it and it extends what is remembered.
+/// Cosigns `note` if `log` signed it, it is of `origin`, which may differ from the name of the log's key, and it extends
+/// what is remembered.
 ///
 /// The caller must store the new memory durably *before* it publishes the cosignature: a witness that
 /// forgets could be led to sign a fork.
@@ -32,7 +33,7 @@ pub struct Cosigned {
 /// witness exists to refuse; [`Error::ProofLength`] and [`Error::RootMismatch`] for a bad proof.
 pub fn cosign(
     signer: &Signer,
-    log: &VerifierKey,
+    (log, origin): (&VerifierKey, &str),
     memory: &Memory,
     note: &str,
     proof: &[Hash],
@@ -44,8 +45,8 @@ pub fn cosign(
     let note = Note::parse(note)?;
     note.verify(log)?;
     let checkpoint = Checkpoint::parse(&note.text)?;
-    if memory.is_none() && checkpoint.origin != log.name() {
-        return Err(Error::WrongOrigin { expected: log.name().into(), found: checkpoint.origin });
+    if checkpoint.origin != origin {
+        return Err(Error::WrongOrigin { expected: origin.into(), found: checkpoint.origin });
     }
     let progress = advance(memory.as_ref(), &checkpoint, proof)?;
     let signatures = vec![note.signature_by(log)?.clone(), signer.sign(&note.text, time)];

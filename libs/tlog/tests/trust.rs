@@ -102,7 +102,9 @@ fn a_quorum_of_witnesses_counts_each_name_once() {
     assert_eq!(trust.open(&note.to_string()), Err(Error::TooFewWitnesses { found: 1, required: 2 }));
     let mut doubled = note.clone();
     doubled.signatures.push(one.sign(&note.text, 1_700_000_001));
-    assert!(matches!(trust.open(&doubled.to_string()), Err(Error::Malformed { .. })));
+    let twice = trust.open(&doubled.to_string());
+    assert_eq!(twice, Err(Error::TooFewWitnesses { found: 1, required: 2 }), "a second line by one key is dropped");
+    assert_eq!(Note::parse(&doubled.to_string()).unwrap(), note);
     note.signatures.push(two.sign(&note.text, 1_700_000_002));
     assert_eq!(trust.open(&note.to_string()).unwrap(), log.checkpoint(5));
     assert_eq!(note.verify(two.verifier()).unwrap(), 1_700_000_002);
@@ -117,6 +119,72 @@ fn a_quorum_of_witnesses_counts_each_name_once() {
     both.signatures.extend([one.sign(&both.text, 1), twin.sign(&both.text, 1)]);
     assert_eq!(both.count_signers(&twins).unwrap(), 1);
     assert!(Trust::new(ORIGIN, log.signer.verifier().clone(), keys(), 3).is_err());
+
+    // One key under two names is one witness, and the log is none of its own.
+    let alias = signer("w3.example", Algorithm::CosignatureV1, 11);
+    let aliases = vec![one.verifier().clone(), alias.verifier().clone()];
+    assert!(Trust::new(ORIGIN, log.signer.verifier().clone(), aliases.clone(), 2).is_err());
+    let mut both = log.checkpoint(5).sign(&log.signer);
+    both.signatures.extend([one.sign(&both.text, 1), alias.sign(&both.text, 1)]);
+    assert_eq!(both.count_signers(&aliases).unwrap(), 1);
+    let own = signer("w4.example", Algorithm::CosignatureV1, 1).verifier().clone();
+    assert!(Trust::new(ORIGIN, log.signer.verifier().clone(), vec![own], 1).is_err());
+}
+
+#[test]
+fn a_cosignature_of_an_impossible_time_is_named_and_does_not_count() {
+    let log = Log::new("entry", 5);
+    let one = signer("w1.example", Algorithm::CosignatureV1, 11);
+    let trust = Trust::new(ORIGIN, log.signer.verifier().clone(), vec![one.verifier().clone()], 1).unwrap();
+    let trust = trust.within(1_700_000_000..=1_800_000_000);
+    let at = |time| {
+        let mut note = log.checkpoint(5).sign(&log.signer);
+        note.signatures.push(one.sign(&note.text, time));
+        note.to_string()
+    };
+    assert!(trust.open(&at(1_750_000_000)).is_ok());
+    for time in [0, 1_699_999_999, 1_800_000_001, 4_102_444_800] {
+        assert_eq!(trust.open(&at(time)), Err(Error::Untimely { key: "w1.example".into(), time }));
+    }
+    // What was trusted before more was asked stays what the next must extend.
+    assert!(LogVerifier::new(trust.clone(), Some(&log.note(5))).is_ok());
+    assert!(matches!(trust.open(&log.note(5)), Err(Error::TooFewWitnesses { .. })));
+}
+
+#[test]
+fn notes_of_other_implementations_are_read() {
+    let log = Log::new("entry", 5);
+    // Sixteen signatures of a post-quantum kind, whose keys nobody here knows.
+    let mut large = log.checkpoint(5).sign(&log.signer);
+    for n in 0..16u8 {
+        let bytes = vec![n; 7_856];
+        large.signatures.push(remit_tlog::note::Signature { name: format!("pq{n}.example"), key_id: 6, bytes });
+    }
+    let trust = Trust::new(ORIGIN, log.signer.verifier().clone(), vec![], 0).unwrap();
+    let text = large.to_string();
+    assert!(text.len() > 128 * 1024);
+    assert_eq!(trust.open(&text).unwrap(), log.checkpoint(5));
+    large.signatures.resize(101, large.signatures[1].clone());
+    assert!(Note::parse(&large.to_string()).is_err(), "each line counts, also one that is there already");
+
+    // Extension lines are signed and cosigned with the rest.
+    let text = format!("{}more\nand more\n", log.checkpoint(5));
+    let note = Note { signatures: vec![log.signer.sign(&text, 0)], text };
+    let me = signer("w1.example", Algorithm::CosignatureV1, 11);
+    let key = log.signer.verifier();
+    let cosigned = witness::cosign(&me, (key, ORIGIN), &None, &note.to_string(), &[], 100).unwrap();
+    assert_eq!(cosigned.note.text, note.text);
+    assert_eq!(cosigned.checkpoint, log.checkpoint(5));
+    let extensions: Vec<_> = remit_tlog::checkpoint::extensions(&note.text).collect();
+    assert_eq!(extensions, ["more", "and more"]);
+
+    // A log may be called otherwise than its key.
+    let named = Checkpoint { origin: "go.sum database tree".into(), ..log.checkpoint(5) };
+    let named = named.sign(&log.signer).to_string();
+    assert!(witness::cosign(&me, (key, "go.sum database tree"), &None, &named, &[], 100).is_ok());
+    assert!(matches!(witness::cosign(&me, (key, ORIGIN), &None, &named, &[], 100), Err(Error::WrongOrigin { .. })));
+    let pq = "w.example+00000000+BgAA";
+    assert!(VerifierKey::parse(pq).unwrap_err().to_string().contains("ML-DSA-44"));
 }
 
 #[test]
@@ -124,30 +192,33 @@ fn a_witness_cosigns_growth_and_refuses_rollback_and_forks() {
     let log = Log::new("entry", 20);
     let key = log.signer.verifier();
     let me = signer("w1.example", Algorithm::CosignatureV1, 11);
-    let first = witness::cosign(&me, key, &None, &log.note(8), &[], 100).unwrap();
+    let first = witness::cosign(&me, (key, ORIGIN), &None, &log.note(8), &[], 100).unwrap();
     assert_eq!(first.note.verify(me.verifier()).unwrap(), 100);
     let memory = Some(Checkpoint::parse(&first.checkpoint.to_string()).unwrap());
-    let again = witness::cosign(&me, key, &memory, &log.note(13), &log.consistency(8, 13), 200).unwrap();
+    let again = witness::cosign(&me, (key, ORIGIN), &memory, &log.note(13), &log.consistency(8, 13), 200).unwrap();
     assert_eq!(again.progress, Progress::Grew { from: 8 });
 
     let forged = Log::new("forged", 20);
     let memory = Some(again.checkpoint);
-    let refuse = |note: &str, proof: &[Hash]| witness::cosign(&me, key, &memory, note, proof, 300).unwrap_err();
+    let refuse = |note: &str, proof: &[Hash]| witness::cosign(&me, (key, ORIGIN), &memory, note, proof, 300).unwrap_err();
     assert_eq!(refuse(&log.note(8), &[]), Error::Rollback { seen: 13, offered: 8 });
     assert!(matches!(refuse(&forged.note(13), &[]), Error::Fork { size: 13, .. }));
     assert!(matches!(refuse(&forged.note(20), &forged.consistency(13, 20)), Error::Fork { size: 13, .. }));
     let plain = signer("w1.example", Algorithm::Ed25519, 11);
-    assert!(matches!(witness::cosign(&plain, key, &None, &log.note(8), &[], 1), Err(Error::Malformed { .. })));
+    assert!(matches!(witness::cosign(&plain, (key, ORIGIN), &None, &log.note(8), &[], 1), Err(Error::Malformed { .. })));
 }
 
 #[test]
 fn proof_files_read_back_and_prove() {
     let log = Log::new("entry", 11);
     let hashes = proof::inclusion(4, 11, |node| log.node(node)).unwrap();
-    let file = ProofFile { index: 4, hashes, checkpoint: log.note(11) };
+    let file = ProofFile { extra: None, index: 4, hashes, checkpoint: log.note(11) };
     let text = file.to_string();
     assert_eq!(ProofFile::parse(&text).unwrap(), file);
-    assert_eq!(ProofFile::parse(&text.replacen("\nindex", "\nextra YQ==\nindex", 1)).unwrap(), file);
+    let with_extra = text.replacen("\nindex", "\nextra YQ==\nindex", 1);
+    let more = ProofFile { extra: Some(b"a".to_vec()), ..file };
+    assert_eq!((ProofFile::parse(&with_extra).unwrap(), more.to_string()), (more, with_extra));
+    assert!(ProofFile::parse(&text.replacen("\nindex", "\nextra YQ=\nindex", 1)).is_err());
     let trust = Trust::new(ORIGIN, log.signer.verifier().clone(), vec![], 0).unwrap();
     assert_eq!(trust.check_proof_file(log.leaves[4], &text).unwrap().size, 11);
     assert!(trust.check_proof_file(log.leaves[5], &text).is_err());
@@ -168,7 +239,7 @@ fn checkpoints_refuse_all_but_their_one_form() {
         format!("a\n-1\n{root}\n"),
         format!("a\n9223372036854775808\n{root}\n"),
         format!("a\n1\n{short}\n"),
-        format!("a\n1\n{root}\nmore\n"),
+        format!("a\n1\n{root}\nmore\n\nagain\n"),
         format!("a\n0\n{}\n", leaf_hash(b"").to_base64()),
     ] {
         assert!(Checkpoint::parse(&wrong).is_err(), "{wrong:?}");
@@ -199,6 +270,6 @@ fn golden_vectors() {
     let keys = format!("{}\n{}\n", log.signer.verifier(), witness.verifier());
     assert_eq!(keys, include_str!("golden/keys.txt"));
     let hashes = proof::inclusion(1, 3, |node| log.node(node)).unwrap();
-    let file = ProofFile { index: 1, hashes, checkpoint: note.to_string() };
+    let file = ProofFile { extra: None, index: 1, hashes, checkpoint: note.to_string() };
     assert_eq!(file.to_string(), include_str!("golden/entry-1.tlog-proof"));
 }

@@ -7,13 +7,16 @@ use crate::store::heads;
 use crate::store::{entries, tiles};
 use axum::Router;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use remit_core::{Error, Result};
 use remit_runtime::layers::http_auth::{HttpCaller, problem};
 use remit_tlog::Hash;
 use remit_tlog::tile::{Tile, WIDTH};
+use std::io::Write as _;
 
 /// The routes.
 pub fn router(log: Service) -> Router {
@@ -65,7 +68,9 @@ async fn tile(
     State(log): State<Service>,
     Extension(caller): Extension<HttpCaller>,
     Path((tenant, path)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Response {
+    let packs = path.starts_with("entries/");
     let content = async {
         let path = format!("tile/{path}");
         let body = if path.starts_with("tile/entries/") {
@@ -80,7 +85,41 @@ async fn tile(
         };
         Ok((body, "application/octet-stream", FOR_EVER))
     };
-    respond(content.await)
+    let content = content.await;
+    if !packs {
+        return respond(content);
+    }
+    // Leaves are text and shrink to a fifth; hashes would not.
+    let (content, encoding) = match content {
+        Ok((body, kind, cache)) if accepts_gzip(&headers) => match gzip(&body) {
+            Ok(packed) => (Ok((packed, kind, cache)), Some("gzip")),
+            Err(_) => (Ok((body, kind, cache)), None),
+        },
+        content => (content, None),
+    };
+    let mut response = respond(content);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(encoding) = encoding {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    response
+}
+
+/// Whether a reader takes gzip: it says so, and does not say that it weighs nothing.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = named.flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
+    })
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(body)?;
+    packed.finish()
 }
 
 /// A tile that the log has, full or of a width that it has reached.
@@ -108,4 +147,27 @@ async fn bundle(log: &Service, caller: &HttpCaller, path: &str) -> Result<Vec<u8
         body.extend_from_slice(&stored.line);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read as _;
+
+    #[test]
+    fn bundles_are_packed_for_whoever_takes_gzip() {
+        let accepts = |value: &'static str| {
+            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        assert!(["gzip", "br, GZIP;q=0.5", "gzip ; q=1"].into_iter().all(accepts));
+        assert!(!["", "br", "gzip;q=0", "x-gzip"].into_iter().any(accepts));
+        assert!(!accepts_gzip(&HeaderMap::new()));
+        let body = vec![7; 5_000];
+        let packed = gzip(&body).unwrap();
+        let mut read = Vec::new();
+        GzDecoder::new(packed.as_slice()).read_to_end(&mut read).unwrap();
+        assert!(packed.len() < 500 && read == body);
+    }
 }

@@ -21,6 +21,7 @@ pub struct Shelf {
 pub struct Witness {
     signer: Signer,
     shelf: Shelf,
+    origin: Option<String>,
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
@@ -84,7 +85,14 @@ impl Witness {
     /// # Errors
     /// `FailedPrecondition` (`WITNESS_STATE_FAILED`).
     pub fn open(signer: Signer, dir: &Path) -> Result<Self> {
-        Ok(Self { signer, shelf: Shelf::open(dir, "checkpoint")? })
+        Ok(Self { signer, shelf: Shelf::open(dir, "checkpoint")?, origin: None })
+    }
+
+    /// Cosigns logs of this origin, where that is not the name of their key.
+    #[must_use]
+    pub fn of(mut self, origin: Option<String>) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// The key by which others know this witness.
@@ -112,7 +120,8 @@ impl Witness {
     /// `WITNESS_STATE_FAILED` if the memory cannot be read or written.
     pub fn cosign(&self, log: &VerifierKey, note: &str, proof: &[Hash], time: u64) -> Result<Cosigned> {
         let memory = self.memory(log)?;
-        let cosigned = cosign(&self.signer, log, &memory, note, proof, time).map_err(|error| {
+        let origin = self.origin.as_deref().unwrap_or(log.name());
+        let cosigned = cosign(&self.signer, (log, origin), &memory, note, proof, time).map_err(|error| {
             let reason = match &error {
                 remit_tlog::Error::Rollback { .. } => "WITNESS_ROLLBACK",
                 remit_tlog::Error::Fork { .. } => "WITNESS_FORK",

@@ -1,6 +1,10 @@
 //! The connection of somebody with a token.
 
+use crate::patience::{LIMIT, Patient};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use remit_core::{Error, Result};
+use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -12,7 +16,7 @@ use tonic::{Request, Status};
 pub(crate) struct Bearer(MetadataValue<Ascii>);
 
 /// The connection of a generated client. One type for all of them, so that each method is compiled once.
-pub(crate) type Wire = InterceptedService<Channel, Bearer>;
+pub(crate) type Wire = InterceptedService<Patient, Bearer>;
 
 /// The token in a text that may be one as it stands in a header, with `Bearer` in front.
 pub(crate) fn bare(text: &str) -> &str {
@@ -36,9 +40,23 @@ impl Bearer {
         Ok(Self(value))
     }
 
+    /// The tenant that the token claims; empty if it is none that can be read. Nobody has verified it.
+    pub(crate) fn tenant(&self) -> String {
+        let claims = self.0.to_str().ok().and_then(|text| text.split('.').nth(1));
+        let claims = claims.and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims = claims.and_then(|claims| serde_json::from_slice::<serde_json::Value>(&claims).ok());
+        let tenant = claims.as_ref().and_then(|claims| claims.get("tenant")).and_then(serde_json::Value::as_str);
+        tenant.unwrap_or_default().to_owned()
+    }
+
     /// The connection with this token over `channel`.
     pub(crate) fn over(&self, channel: Channel) -> Wire {
-        InterceptedService::new(channel, self.clone())
+        self.over_within(channel, LIMIT)
+    }
+
+    /// The same, where the server may be silent for `limit`.
+    pub(crate) fn over_within(&self, channel: Channel, limit: Duration) -> Wire {
+        InterceptedService::new(Patient::new(channel, limit), self.clone())
     }
 }
 

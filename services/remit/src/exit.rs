@@ -1,5 +1,6 @@
 //! Exit codes that mean something, the same for every command.
 
+use crate::cli::{safe, safe_json};
 use remit_core::{Error, Kind};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -21,7 +22,7 @@ fn code(error: &Error) -> u8 {
 /// Writes the error to standard error, for a person or as `json`, and returns its code. The causes belong to it: at
 /// the command line the reader is the operator.
 pub fn report(error: &Error, json: bool) -> ExitCode {
-    let text = if json { format!("{:#}", value(error)) } else { text(error) };
+    let text = if json { safe_json(&format!("{:#}", value(error))) } else { text(error) };
     // There is nobody left to tell that it cannot be told.
     let _ = writeln!(std::io::stderr(), "{text}");
     ExitCode::from(code(error))
@@ -33,8 +34,10 @@ fn causes(error: &Error) -> Vec<String> {
 }
 
 fn text(error: &Error) -> String {
-    let because = causes(error).into_iter().map(|cause| format!("\n  because: {cause}"));
-    format!("remit: {error} ({})", error.reason()) + &because.collect::<String>()
+    // A server's words may hold anything: a line of theirs must not look like one of ours.
+    let told = |text: String| safe(&text).replace('\n', "\n    ");
+    let because = causes(error).into_iter().map(|cause| format!("\n  because: {}", told(cause)));
+    format!("remit: {} ({})", told(error.to_string()), error.reason()) + &because.collect::<String>()
 }
 
 fn value(error: &Error) -> Value {
@@ -61,5 +64,17 @@ mod tests {
         assert_eq!((&value["reason"], &value["exitCode"]), (&json!("TIME_INVALID"), &json!(2)));
         assert_eq!(value["fields"][0]["field"], "range");
         assert_eq!(value["causes"], json!(["no number"]));
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_clear_the_refusal_or_fake_a_line() {
+        let lie = "x\u{1b}[2J\u{9b}1A\u{202e}\rremit: fine\nverified  yes";
+        let told = text(&Error::precondition("LOG_REFUSED", lie));
+        assert!(!told.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\r']), "{told:?}");
+        assert!(told.contains("\n    verified  yes"), "{told:?}");
+        let json = safe_json(&value(&Error::precondition("LOG_REFUSED", lie)).to_string());
+        assert!(!json.contains(['\u{1b}', '\u{9b}', '\u{202e}']) && json.contains("\\u009b"), "{json}");
+        let read = serde_json::from_str::<Value>(&json).unwrap_or_default();
+        assert_eq!(read["error"]["message"], lie, "it is JSON still");
     }
 }

@@ -6,6 +6,7 @@
 
 mod args;
 mod bearer;
+mod patience;
 mod cli;
 pub mod demo;
 pub mod exit;

@@ -1,11 +1,11 @@
 //! Details of the events of `audit`.
 
 super::details! {
-    /// A witness cosigned a checkpoint.
+    /// A witness cosigned a checkpoint with a key that had not cosigned this log before.
     CheckpointCosigned for ["audit.checkpoints.cosign"] {
         /// The root hash, in hexadecimal digits.
         root: String,
-        /// The names of the witnesses whose lines were new.
+        /// The names of the witnesses whose keys were new.
         witnesses: Vec<String>,
     }
 

@@ -2,6 +2,7 @@
 
 use super::Service;
 use super::entries::{entry_index, entry_not_found};
+use crate::export_verify::CLOCKS;
 use crate::store::checkpoints::{self, Line};
 use crate::store::heads::{self, signed};
 use crate::store::{damaged, tiles};
@@ -16,6 +17,9 @@ use remit_tlog::{Checkpoint, Hash, Note};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
+
+/// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
+const SINCE: u64 = 1_577_836_800;
 
 impl Service {
     /// The signed checkpoint at `size`, with the cosignatures of known witnesses.
@@ -104,7 +108,7 @@ impl Service {
     ) -> Result<api::InclusionProof> {
         let tiles::Inclusion { leaf, hashes, root } = tiles::inclusion(tx, tenant, index, size).await?;
         let checkpoint = self.checkpoint_of(tx, tenant, size, root).await?.note;
-        let file = ProofFile { index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
+        let file = ProofFile { extra: None, index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
         Ok(api::InclusionProof {
             index: signed(index),
             size: signed(size),
@@ -139,6 +143,12 @@ impl Service {
         })
     }
 
+    /// Whether a witness can have cosigned at this time, in seconds since 1970.
+    fn could_be(&self, time: u64) -> bool {
+        let now = u64::try_from(self.db.now().0 / 1_000_000).unwrap_or(0);
+        (SINCE..=now.saturating_add(CLOCKS)).contains(&time)
+    }
+
     /// Takes a witness's cosignature.
     ///
     /// # Errors
@@ -153,6 +163,13 @@ impl Service {
         for key in self.keys.witnesses() {
             let Ok(signature) = note.signature_by(key) else { continue };
             let time = note.verify(key).map_err(|error| wrong(error.to_string()))?;
+            if !self.could_be(time) {
+                return Err(wrong(format!(
+                    "{} says that it cosigned {time} seconds after 1970: it must be after 2020 and at most a day ahead of this \
+                     server, so set its clock",
+                    key.name()
+                )));
+            }
             let cosign_time =
                 i64::try_from(time).map_err(|_| wrong("the time of the cosignature is out of range".into()))?;
             lines.push(Line { witness: key.name().to_owned(), signature: signature.to_string(), cosign_time });
@@ -165,7 +182,12 @@ impl Service {
         }
         self.db
             .mutate(&cx.call(&request), async |m| {
+                let mut new = Vec::new();
                 for line in &lines {
+                    let before = checkpoints::last_of(m.tx(), tenant, &line.witness).await?;
+                    if before.is_none_or(|before| !same_key(&before, &line.signature)) {
+                        new.push(line.witness.clone());
+                    }
                     checkpoints::put(m.tx(), tenant, checkpoint.size, line, self.db.now()).await?;
                 }
                 let size = heads::size(m.tx(), tenant).await?;
@@ -179,14 +201,23 @@ impl Service {
                     return Err(wrong("the root hash is not that of this log".into()));
                 }
                 let answer = self.checkpoint_at(m.tx(), tenant, checkpoint.size).await?;
-                let mut event = m.event(cx.method, &format!("checkpoints/{}", checkpoint.size));
-                let witnesses = lines.iter().map(|line| line.witness.clone()).collect();
-                event.details = CheckpointCosigned { root: checkpoint.root.to_string(), witnesses }.json();
-                self.record(m, event).await?;
+                // That a key begins to cosign is an entry. Its lines are kept beside the checkpoints and prove themselves: an
+                // entry for each would let a log grow by being witnessed, and never be witnessed to its end.
+                if !new.is_empty() {
+                    let mut event = m.event(cx.method, &format!("checkpoints/{}", checkpoint.size));
+                    event.details = CheckpointCosigned { root: checkpoint.root.to_string(), witnesses: new }.json();
+                    self.record(m, event).await?;
+                }
                 Ok(answer)
             })
             .await
     }
+}
+
+/// Whether two signature lines are of one key.
+fn same_key(one: &str, other: &str) -> bool {
+    let id = |line: &str| Note::parse(&format!("-\n\n{line}")).ok()?.signatures.first().map(|line| line.key_id);
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// A size of the log as requested: 0 means `now`.

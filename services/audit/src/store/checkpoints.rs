@@ -33,6 +33,16 @@ pub async fn put(tx: &mut Tx, tenant: &Tenant, size: u64, line: &Line, now: Time
     .map(|_| ())
 }
 
+/// The signature line of a witness at the greatest size that it cosigned.
+pub async fn last_of(tx: &mut Tx, tenant: &Tenant, witness: &str) -> Result<Option<String>> {
+    let row = query("select signature from cosignatures where tenant_id = $1 and witness = $2 order by size desc limit 1")
+        .bind(tenant)
+        .bind(witness)
+        .fetch_optional(tx)
+        .await?;
+    row.map(|row| row.get("signature")).transpose()
+}
+
 /// The lines for one size, by witness.
 pub async fn of_size(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec<Line>> {
     let rows = query(

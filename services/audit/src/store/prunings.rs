@@ -6,12 +6,28 @@ use remit_api::audit::v1::LegalHold;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
 
-/// The action of prunings, whose entries are never pruned: they account for what is missing.
+/// The action of prunings.
 pub const PRUNE: &str = "audit.entries.prune";
+
+/// The action that engages a legal hold.
+pub const HOLD: &str = "audit.legalHolds.create";
+
+/// The action that releases a legal hold.
+pub const RELEASE: &str = "audit.legalHolds.release";
+
+/// The action that changes the retention.
+pub const RETAIN: &str = "audit.retention.update";
+
+/// Whose entries are never pruned: together they account for what is missing, to whoever has nothing but the log.
+const KEPT: [&str; 4] = [PRUNE, HOLD, RELEASE, RETAIN];
 
 fn prunable(sql: Sql, tenant: &Tenant, end: u64) -> Sql {
     let free = sql.bind(tenant).push(" and idx < ").bind(signed(end));
-    free.push(" and not (action = ").bind(PRUNE).push(" and service = ").bind(crate::SCHEMA.service).push(")")
+    let mut free = free.push(" and not (service = ").bind(crate::SCHEMA.service).push(" and action in (");
+    for (at, action) in KEPT.into_iter().enumerate() {
+        free = if at == 0 { free.bind(action) } else { free.push(", ").bind(action) };
+    }
+    free.push("))")
 }
 
 /// How many entries below `end` could be pruned, and how many of them holds keep.

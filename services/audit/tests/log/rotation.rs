@@ -27,7 +27,7 @@ async fn the_signing_key_is_changed_and_what_the_old_one_signed_stands() -> Resu
         before.fill(0, 10).await?;
         let seen = before.checkpoint(0).await?;
         let text = remit_tlog::Note::parse(&seen.note).unwrap().text;
-        let cosigned = format!("{}{}", seen.note, witness().sign(&text, 1));
+        let cosigned = format!("{}{}", seen.note, witness().sign(&text, 1_767_225_600));
 
         // A log that does not say what key it had calls its own last checkpoint a forgery.
         let stranger = restarted(&before, &database, &[]).await?;

@@ -54,7 +54,7 @@ async fn each_change_of_one_row_is_found_and_named() -> Result<()> {
         fixture.append(vec![fixture.personal("p", "leads/1", "x@example.com")]).await?;
         let note = fixture.checkpoint(0).await?.note;
         let text = remit_tlog::Note::parse(&note).unwrap().text;
-        let cosigned = format!("{note}{}", witness().sign(&text, 1));
+        let cosigned = format!("{note}{}", witness().sign(&text, 1_767_225_600));
         fixture.cosign(&cosigned).await?;
         assert_eq!(fixture.findings().await?, []);
         all(&fixture, COPY).await?;

@@ -2,7 +2,7 @@
 
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
-use super::connect::{Session, answer, refused};
+use super::connect::{Session, answer, no_answer, refused};
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, moved};
 use super::target::{self, Target};
@@ -10,14 +10,16 @@ use crate::bearer::Wire;
 use clap::{Args, Subcommand};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
-    AddCosignatureRequest, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, RewrapSubjectKeysRequest,
-    SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
+    AddCosignatureRequest, EntryView, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, GetEntryRequest,
+    GetInclusionProofRequest, RewrapSubjectKeysRequest, SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
 };
 use remit_audit::keys::signing_key;
 use remit_audit::witness::Witness as WitnessMemory;
-use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
+use remit_core::{Error, Ids, Result};
 use remit_tlog::note::Algorithm;
-use remit_tlog::{Checkpoint, Note, Signer, VerifierKey};
+use remit_tlog::proof::check_inclusion;
+use remit_tlog::proof_file::ProofFile;
+use remit_tlog::{Checkpoint, Hash, Note, Signer, VerifierKey, leaf_hash};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +46,9 @@ pub(crate) enum Command {
     },
     /// Write entries with their proofs to a file, for verification without the server.
     Export(Export),
-    /// Check an export offline, without server or token; or, with --state, a server's newest checkpoint against
+    /// Write one entry with its proof to a file that verify checks without the server (C2SP tlog-proof).
+    Proof(Proof),
+    /// Check an export or a proof file offline, without server or token; or, with --state, a server's newest checkpoint against
     /// the last one that was seen. Exit code 3 if anything is wrong.
     Verify(Verify),
     /// Destroy the key of a person's data. Entries and proofs stay; the data cannot be read again.
@@ -83,6 +87,35 @@ pub(crate) struct Export {
     /// Include personal data in its sealed form.
     #[arg(long)]
     sealed: bool,
+    /// The size of the log to export as of; the size now if absent.
+    #[arg(long, default_value_t = 0)]
+    size: i64,
+    /// Export as of the newest checkpoint that this many witnesses cosigned, one if no number is given, so that
+    /// verify --witness can rely on them.
+    #[arg(long, value_name = "WITNESSES", num_args = 0..=1, default_missing_value = "1", conflicts_with = "size",
+          value_parser = clap::value_parser!(i32).range(1..))]
+    cosigned: Option<i32>,
+    /// Go on over entries that are missing and that no pruning accounts for. Such an export does not verify: it is for
+    /// whoever investigates.
+    #[arg(long)]
+    allow_gaps: bool,
+}
+
+/// Arguments of `remit audit proof`.
+#[derive(Debug, Args)]
+pub(crate) struct Proof {
+    /// The index of the entry.
+    index: u64,
+    /// The file, such as entry-7.tlog-proof.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// The size of the log to prove it in; the size now if absent.
+    #[arg(long, default_value_t = 0)]
+    size: i64,
+    /// Prove it in the newest checkpoint that this many witnesses cosigned, one if no number is given.
+    #[arg(long, value_name = "WITNESSES", num_args = 0..=1, default_missing_value = "1", conflicts_with = "size",
+          value_parser = clap::value_parser!(i32).range(1..))]
+    cosigned: Option<i32>,
 }
 
 /// Arguments of `remit audit witness`.
@@ -91,6 +124,9 @@ pub(crate) struct Witness {
     /// The verifier key of the log, as `remit audit checkpoint` prints it, got by a way you trust.
     #[arg(long, alias = "log-key", value_name = "KEY")]
     key: String,
+    /// The origin of the log, where it is not the name of its key.
+    #[arg(long)]
+    origin: Option<String>,
     /// The name of this witness, such as witness.example.org.
     #[arg(long)]
     name: String,
@@ -151,6 +187,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             session.out.text(&text, || json(&checkpoint))
         }
         Command::Export(arguments) => export(session, arguments).await,
+        Command::Proof(arguments) => proof(session, &arguments).await,
         Command::Erase { subject, reason } => {
             let request = EraseSubjectRequest { subject, reason, request_id: session.request_id() };
             session.show(client.erase_subject(request).await)
@@ -196,14 +233,17 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
             i64::try_from(size).unwrap_or(i64::MAX)
         }
     };
+    let mut client = AuditServiceClient::new(session.wire());
     let request = ExportRequest {
         start_index: arguments.start,
         end_index: arguments.end,
+        size: as_of(&mut client, arguments.size, arguments.cosigned).await?,
         known_size,
         include_sealed: arguments.sealed,
+        allow_gaps: arguments.allow_gaps,
         ..Default::default()
     };
-    let mut stream = answer(AuditServiceClient::new(session.wire()).export(request).await)?;
+    let mut stream = answer(client.export(request).await)?;
     let mut file = Target::open(Some(&arguments.output))?;
     let bar = session.out.progress(0, "exporting");
     let mut last = 0;
@@ -218,6 +258,32 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
     let path = path.display();
     let text = format!("wrote entries {} to {} to {path}", arguments.start, last);
     session.out.text(&text, || Ok(serde_json::json!({"path": path.to_string(), "start": arguments.start, "end": last})))
+}
+
+/// The size that is asked for: given, or that of the newest checkpoint with so many cosignatures.
+async fn as_of(client: &mut AuditServiceClient<Wire>, size: i64, cosigned: Option<i32>) -> Result<i64> {
+    let Some(min_cosignatures) = cosigned else { return Ok(size) };
+    Ok(answer(client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await)?.size)
+}
+
+/// Writes the proof of an entry with the entry itself, so that the file is enough.
+async fn proof(session: &Session, arguments: &Proof) -> Result<()> {
+    let mut client = AuditServiceClient::new(session.wire());
+    let size = as_of(&mut client, arguments.size, arguments.cosigned).await?;
+    let name = format!("entries/{}", arguments.index);
+    let proof = answer(client.get_inclusion_proof(GetInclusionProofRequest { name: name.clone(), size }).await)?;
+    let entry = answer(client.get_entry(GetEntryRequest { name, view: EntryView::Full.into() }).await)?;
+    let mut file = ProofFile::parse(&proof.tlog_proof).map_err(no_answer)?;
+    let leaf = if entry.pruned { Hash::from_slice(&proof.leaf_hash).map_err(no_answer)? } else { leaf_hash(&entry.leaf_data) };
+    let checkpoint = Note::parse(&file.checkpoint).and_then(|note| Checkpoint::parse(&note.text)).map_err(no_answer)?;
+    check_inclusion(arguments.index, leaf, checkpoint.size, checkpoint.root, &file.hashes).map_err(no_answer)?;
+    file.extra = (!entry.pruned).then_some(entry.leaf_data);
+    target::write(&arguments.output, file.to_string().as_bytes())?;
+    let path = arguments.output.display().to_string();
+    let text = format!("wrote the proof of entry {} in a log of {} entries to {path}", arguments.index, checkpoint.size);
+    session.out.text(&text, || {
+        Ok(serde_json::json!({"path": path, "index": arguments.index, "size": checkpoint.size, "leafHash": leaf.to_string()}))
+    })
 }
 
 async fn rewrap(session: &Session, client: &mut AuditServiceClient<Wire>) -> Result<()> {
@@ -241,7 +307,7 @@ async fn witness(session: &Session, arguments: &Witness) -> Result<()> {
     let ids = Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes)));
     let key = signing_key(&arguments.state.join("witness.pem"), true, &ids)?;
     let signer = Signer::new(&arguments.name, Algorithm::CosignatureV1, key).map_err(|error| invalid("name", error))?;
-    let memory = WitnessMemory::open(signer, &arguments.state)?;
+    let memory = WitnessMemory::open(signer, &arguments.state)?.of(arguments.origin.clone());
     session.out.note(&format!("this witness is {}", memory.key()));
     loop {
         let size = look(session, &memory, &log, arguments.save.as_deref()).await?;
@@ -262,7 +328,7 @@ async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey, save
     let checkpoint = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
     let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
     let proof = audit_local::consistency(&mut client, remembered, checkpoint.size).await?;
-    let now = u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0);
+    let now = audit_local::now();
     let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
     if let Some(path) = save {
         target::write(path, cosigned.note.to_string().as_bytes())?;

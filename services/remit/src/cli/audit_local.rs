@@ -1,7 +1,8 @@
 //! `remit audit`, the checking of logs: of an export and of a database without a server, whoever checks a log
 //! should not have to ask it, and of a server by what it said before.
 
-use super::connect::{Session, answer, text, unreadable};
+use super::audit_proof;
+use super::connect::{Session, answer, no_answer, text, unreadable};
 use super::output::Output;
 use super::target;
 use crate::bearer::Wire;
@@ -10,23 +11,23 @@ use clap::Args;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::Service;
-use remit_audit::export_verify::{Beforehand, verify_export};
+use remit_audit::export_verify::{Beforehand, CLOCKS, Pruning, Verified, named, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
 use remit_audit::witness::Shelf;
-use remit_core::{Error, Ids, Kind, Result, SystemClock};
+use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
 use remit_store::{Db, Options};
 use remit_tlog::client::{LogVerifier, Progress, Trust};
 use remit_tlog::{Hash, VerifierKey};
 use secrecy::ExposeSecret as _;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _, Seek as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Arguments of `remit audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The export, checked without a server. Without it the server's newest checkpoint is checked against the
+    /// The export or the proof file, checked without a server. Without it the server's newest checkpoint is checked against the
     /// one that --state remembers.
     file: Option<PathBuf>,
     /// Where this reader of a server keeps the last checkpoint that it saw. The log's key is kept there too, from
@@ -46,6 +47,9 @@ pub(crate) struct Verify {
     /// How many of the witnesses must have cosigned; all if absent.
     #[arg(long)]
     quorum: Option<usize>,
+    /// The leaf hash of the entry, for a proof file that does not hold the entry itself.
+    #[arg(long, value_name = "HEX", conflicts_with = "state")]
+    leaf_hash: Option<String>,
     /// Write the checkpoint of the export to this file, to give with --since the next time.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -116,12 +120,19 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
         quorum,
         witnesses,
         earlier: arguments.since.as_deref().map(text).transpose()?,
+        now: Some(now()),
     };
     let path = arguments.file.as_ref();
     let path = path.ok_or_else(|| {
         Error::invalid("FIELD_REQUIRED", "file", "must name an export, or --state be given to check a server")
     })?;
-    let file = std::fs::File::open(path).map_err(|error| unreadable(path, error))?;
+    let mut file = std::fs::File::open(path).map_err(|error| unreadable(path, error))?;
+    let mut begin = Vec::new();
+    let read = file.by_ref().take(PROOF.len() as u64).read_to_end(&mut begin).and_then(|_| file.rewind());
+    read.map_err(|error| unreadable(path, error))?;
+    if begin == PROOF.as_bytes() {
+        return audit_proof::verify(&out, path, beforehand, arguments.leaf_hash.as_deref());
+    }
     let size = file.metadata().map_err(|error| unreadable(path, error))?.len();
     let bar = out.progress(size, "verifying");
     let found = verify_export(BufReader::with_capacity(1 << 20, bar.wrap_read(file)), &beforehand);
@@ -134,7 +145,62 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
     if !found.key_pinned {
         out.note("the key is the export's own: give --key to know whose log this is");
     }
-    out.value(serde_json::json!({
+    for (witness, time) in &found.untimely {
+        out.note(&format!("{witness} says that it cosigned {time} seconds after 1970, which cannot be: it does not count"));
+    }
+    for pruning in &found.prunings {
+        out.note(&removed(pruning));
+    }
+    out.facts(&facts(&found, beforehand.witnesses.len()), || Ok(told(&found)))
+}
+
+/// How a proof file begins.
+const PROOF: &str = "c2sp.org/tlog-proof@v1\n";
+
+/// The time now, in seconds since 1970.
+pub(super) fn now() -> u64 {
+    u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0)
+}
+
+/// What a pruning removed, for people.
+fn removed(pruning: &Pruning) -> String {
+    let Pruning { index, actor, time, keep_days, entries, spans, compared, .. } = pruning;
+    let basis = if *compared {
+        "which is the retention that the log shows, under no hold on everything"
+    } else {
+        "which was not compared with retention and holds: the export does not hold the log from its first entry to there"
+    };
+    let spans = named(spans);
+    format!("REMOVED: {entries} entries ({spans}) by entry {index} of {actor} at {time}, kept for {keep_days} days, {basis}")
+}
+
+fn facts(found: &Verified, witnesses: usize) -> Vec<(&'static str, String)> {
+    let removed = match found.pruned {
+        0 => "none".to_owned(),
+        pruned => format!("{pruned}, each accounted for by one of {} prunings", found.prunings.len()),
+    };
+    let key = if found.key_pinned { "the one given" } else { "the export's own, which shows no owner" };
+    vec![
+        ("verified", "yes".to_owned()),
+        ("log", found.checkpoint.origin.clone()),
+        ("entries", format!("{} up to {} of {}", found.start, found.end, found.checkpoint.size)),
+        ("with content", found.entries.to_string()),
+        ("removed", removed),
+        ("sealed data", found.sealed.to_string()),
+        ("extends", found.extends.map_or("nothing given".to_owned(), |size| format!("the checkpoint of {size} entries"))),
+        ("witnesses", format!("{} of {witnesses} given", found.witnesses)),
+        ("key", format!("{} ({key})", found.key)),
+    ]
+}
+
+fn told(found: &Verified) -> serde_json::Value {
+    let pruning = |pruning: &Pruning| {
+        serde_json::json!({
+            "index": pruning.index, "actor": pruning.actor, "time": pruning.time.to_string(), "keepDays": pruning.keep_days,
+            "entries": pruning.entries, "spans": pruning.spans, "compared": pruning.compared,
+        })
+    };
+    serde_json::json!({
         "verified": true,
         "origin": found.checkpoint.origin,
         "size": found.checkpoint.size,
@@ -142,12 +208,14 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
         "end": found.end,
         "entries": found.entries,
         "pruned": found.pruned,
+        "prunings": found.prunings.iter().map(pruning).collect::<Vec<_>>(),
         "sealed": found.sealed,
         "key": found.key,
         "keyPinned": found.key_pinned,
         "witnesses": found.witnesses,
+        "untimely": found.untimely,
         "extends": found.extends,
-    }))
+    })
 }
 
 /// Checks what a server says now against what it said before: its log must have grown from the remembered
@@ -159,19 +227,26 @@ pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Resul
     let offered = answer(client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await)?;
     let dir = arguments.state.unwrap_or_default();
     let (keys, notes) = (Shelf::open(&dir, "key")?, Shelf::open(&dir, "note")?);
-    let pinned = match &arguments.key {
-        Some(text) => Some(key(text, "key")?),
-        None => match keys.get(&offered.origin)? {
-            Some(text) => Some(key(text.trim(), "state").map_err(|error| keys.damaged(&offered.origin, error))?),
-            None => None,
-        },
+    // What a server calls its log is up to the server: a log is remembered by where it was found.
+    let (servers, place) = (Shelf::open(&dir, "server")?, place(&session.server, &session.tenant));
+    let remembered = match servers.get(&place)? {
+        Some(text) => Some(key(text.trim(), "state").map_err(|error| servers.damaged(&place, error))?),
+        None => None,
     };
-    let log = match pinned {
-        Some(key) => key,
-        None => {
-            session.out.note("the key is the server's own, kept from now on: give --key to know whose log this is");
-            key(&offered.verifier_key, "verifier_key")?
+    let log = match (&arguments.key, remembered) {
+        (Some(text), _) => key(text, "key")?,
+        (None, Some(log)) if log.name() == offered.origin => log,
+        (None, Some(log)) => {
+            let what = format!("the server shows the log {}, and showed {} before", offered.origin, log.name());
+            return Err(Error::precondition("LOG_RENAMED", what));
         }
+        (None, None) => match keys.get(&offered.origin)? {
+            Some(text) => key(text.trim(), "state").map_err(|error| keys.damaged(&offered.origin, error))?,
+            None => {
+                session.out.note("the key is the server's own, kept from now on: give --key to know whose log this is");
+                VerifierKey::parse(&offered.verifier_key).map_err(no_answer)?
+            }
+        },
     };
     let name = log.name().to_owned();
     let wrong = |error: remit_tlog::Error| {
@@ -183,7 +258,8 @@ pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Resul
         Error::new(Kind::FailedPrecondition, reason, format!("{name}: {error}"))
     };
     let trust = Trust::new(log.name(), log.clone(), witnesses, quorum)
-        .map_err(|error| Error::invalid("KEY_INVALID", "witness", error.to_string()))?;
+        .map_err(|error| Error::invalid("KEY_INVALID", "witness", error.to_string()))?
+        .within(SINCE..=now().saturating_add(CLOCKS));
     let state = notes.get(&name)?;
     let mut verifier = LogVerifier::new(trust, state.as_deref()).map_err(|error| notes.damaged(&name, error))?;
     let seen = verifier.seen().map_or(0, |seen| seen.size);
@@ -192,15 +268,26 @@ pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Resul
     // The key first: a note without its key could not be read again.
     keys.put(&name, &log.to_string())?;
     notes.put(&name, &offered.note)?;
+    servers.put(&place, &log.to_string())?;
+    // What was verified, and not what the server says beside it.
+    let size = verifier.seen().map_or(0, |seen| seen.size);
     let text = match progress {
-        Progress::First => format!("{name}: {} entries, seen for the first time", offered.size),
-        Progress::Unchanged => format!("{name}: {} entries, as before", offered.size),
-        Progress::Grew { from } => format!("{name}: {} entries, extends the {from} of before", offered.size),
+        Progress::First => format!("{name}: {size} entries, seen for the first time"),
+        Progress::Unchanged => format!("{name}: {size} entries, as before"),
+        Progress::Grew { from } => format!("{name}: {size} entries, extends the {from} of before"),
     };
     session.out.text(&text, || {
         let extends = (progress != Progress::First).then_some(seen);
-        Ok(serde_json::json!({"verified": true, "origin": name, "size": offered.size, "extends": extends}))
+        Ok(serde_json::json!({"verified": true, "origin": name, "size": size, "extends": extends}))
     })
+}
+
+/// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
+const SINCE: u64 = 1_577_836_800;
+
+/// Where a log was found: the server, in one spelling, and the tenant.
+fn place(server: &str, tenant: &str) -> String {
+    format!("{} {tenant}", server.trim_end_matches('/').to_ascii_lowercase())
 }
 
 /// The server's proof that its log of `new` entries extends that of `old`; none where none is due.
@@ -211,8 +298,7 @@ pub(super) async fn consistency(client: &mut AuditServiceClient<Wire>, old: u64,
     }
     let request = GetConsistencyProofRequest { old_size, new_size: new };
     let proof = answer(client.get_consistency_proof(request).await)?;
-    let hash =
-        |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(|_| Error::internal("the server sent a hash that is none"));
+    let hash = |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(no_answer);
     proof.hashes.into_iter().map(hash).collect()
 }
 

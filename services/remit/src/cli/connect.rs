@@ -2,6 +2,7 @@
 
 use super::output::{Column, Output};
 use crate::bearer::{Bearer, Wire};
+use crate::patience::{LIMIT, SILENT};
 use clap::Args;
 use prost::{Message, Name};
 use remit_core::{Error, Kind, Result, SERVICES};
@@ -27,6 +28,11 @@ pub(crate) struct Connection {
     /// A PEM file with the certificate authority of the server.
     #[arg(long, value_name = "FILE", env = "REMIT_CA_FILE", global = true)]
     pub ca_file: Option<PathBuf>,
+    /// How long the server may be silent, in seconds: before an answer begins, and between its parts. What works before it
+    /// answers gets ten times as long.
+    #[arg(long, value_name = "SECONDS", env = "REMIT_TIMEOUT", default_value_t = LIMIT.as_secs(), global = true,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
     /// Answer in JSON for programs instead of tables for people.
     #[arg(long, global = true)]
     pub json: bool,
@@ -43,6 +49,10 @@ pub(super) struct Session {
     /// Where the answer goes.
     pub(super) out: Output,
     request_id: String,
+    /// The server's URL, as it was given.
+    pub(super) server: String,
+    /// The tenant of the caller's token, as the token itself says; empty if it cannot be read.
+    pub(super) tenant: String,
 }
 
 impl Session {
@@ -53,7 +63,8 @@ impl Session {
         let request_id =
             connection.request_id.clone().unwrap_or_else(|| format!("cli-{:032x}", rand::random::<u128>()));
         let out = Output { json: connection.json };
-        Ok(Self { wire: bearer.over(channel), out, request_id })
+        let wire = bearer.over_within(channel, Duration::from_secs(connection.timeout));
+        Ok(Self { wire, out, request_id, server: connection.server.clone(), tenant: bearer.tenant() })
     }
 
     /// The connection, for a generated client.
@@ -116,10 +127,27 @@ pub(crate) fn endpoint(server: &str, ca_file: Option<&Path>) -> Result<Endpoint>
 
 async fn channel(connection: &Connection) -> Result<Channel> {
     let server = &connection.server;
-    endpoint(server, connection.ca_file.as_deref())?.connect().await.map_err(|error| {
+    let unreachable = |error: Box<dyn std::error::Error + Send + Sync>| {
         let text = format!("cannot reach {server}: start it with remit serve, or name another with --server");
         Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", text).with_source(error)
-    })
+    };
+    // TLS may begin and stop half way, which the time limit on connecting does not cover.
+    let connecting = endpoint(server, connection.ca_file.as_deref())?;
+    match tokio::time::timeout(Duration::from_secs(connection.timeout), connecting.connect()).await {
+        Ok(connected) => connected.map_err(|error| unreachable(error.into())),
+        Err(late) => Err(unreachable(late.into())),
+    }
+}
+
+/// What is told of an answer that is none of this service.
+pub(super) fn no_answer(what: impl std::fmt::Display) -> Error {
+    Error::precondition("SERVER_ANSWER_INVALID", format!("the server's answer cannot be relied on: {what}"))
+}
+
+/// Whether a connection broke off, which is nobody's lie.
+fn broke_off(status: &Status) -> bool {
+    let first = std::error::Error::source(status);
+    std::iter::successors(first, |cause| cause.source()).any(|cause| cause.is::<std::io::Error>())
 }
 
 /// The text of a file.
@@ -171,7 +199,19 @@ pub(super) fn answer<T>(given: Result<Response<T>, Status>) -> Result<T> {
 
 /// The error in a status, with its kind, reason and refused fields.
 pub(crate) fn refused(status: Status) -> Error {
+    // What the suite refuses has a reason; what has none was made by something between, or by this side on reading.
+    let foreign_answer = remit_runtime::status::reason(&status).is_empty();
     match status.code() {
+        Code::Unavailable if status.message().starts_with(SILENT) => {
+            Error::new(Kind::Unavailable, "SERVER_SILENT", status.message())
+        }
+        Code::OutOfRange | Code::Unknown | Code::Internal | Code::DataLoss if foreign_answer => {
+            if broke_off(&status) {
+                return Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", "the connection broke off").with_source(status);
+            }
+            no_answer(status.message())
+        }
+        Code::Unimplemented if foreign_answer && status.message().contains("compress") => no_answer(status.message()),
         Code::Unauthenticated => {
             // Between services a refused token is a defect. Here it is the caller's, and its reason counts.
             let details = status.details().to_vec().into();
@@ -226,6 +266,25 @@ mod tests {
         let error = refused(remit_runtime::to_status(revoked));
         assert_eq!(error.reason(), "TOKEN_REVOKED");
         assert!(!error.message().contains("give another") && error.message().contains("access list"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_ends_like_any_lie() {
+        for status in [
+            Status::out_of_range("Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes"),
+            Status::unknown("grpc-status header missing, mapped from HTTP status code 302"),
+            Status::internal("failed to decode Protobuf message"),
+            Status::unimplemented("Content is compressed with `gzip` which isn't supported"),
+        ] {
+            let error = refused(status);
+            assert_eq!((error.kind(), error.reason()), (Kind::FailedPrecondition, "SERVER_ANSWER_INVALID"), "{error}");
+        }
+        let own = refused(remit_runtime::to_status(Error::internal("a defect")));
+        assert_ne!(own.reason(), "SERVER_ANSWER_INVALID");
+        let silent = refused(Status::unavailable(format!("{SILENT} 60 seconds")));
+        assert_eq!((silent.kind(), silent.reason()), (Kind::Unavailable, "SERVER_SILENT"));
+        let broken = Status::from_error(Box::new(std::io::Error::other("reset")));
+        assert_eq!(refused(broken).kind(), Kind::Unavailable);
     }
 
     #[test]

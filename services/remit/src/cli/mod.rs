@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod audit_local;
+mod audit_proof;
 mod connect;
 mod council;
 mod handoff;
@@ -25,7 +26,7 @@ mod values;
 mod words;
 
 pub(crate) use connect::{Connection, bearer, endpoint, refused, text, unreadable};
-pub(crate) use output::print_raw;
+pub(crate) use output::{print_raw, safe, safe_json};
 
 use clap::{Args, Subcommand};
 use futures::future::LocalBoxFuture;

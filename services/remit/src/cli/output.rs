@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prost::{Message, Name};
 use remit_core::{Error, Result};
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -94,7 +95,7 @@ pub(crate) fn print_raw(content: &[u8]) -> Result<()> {
 }
 
 fn pretty(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value).map_err(|error| Error::internal("cannot encode the answer").with_source(error))
+    serde_json::to_string_pretty(value).map(|text| safe_json(&text)).map_err(|error| Error::internal("cannot encode the answer").with_source(error))
 }
 
 /// The value at a path of field names joined by dots.
@@ -102,9 +103,29 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, field| value.get(field))
 }
 
-/// Control characters could move the cursor or colour what follows: a terminal shows them as a mark.
-fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+/// Whether a character moves the cursor, colours what follows, or turns the order of what is read.
+fn moves(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+/// Text of others as a terminal may show it: what could clear or fake what stands around it is a mark.
+pub(crate) fn safe(text: &str) -> String {
+    text.chars().map(|c| if moves(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// JSON as a terminal may show it: the same characters, which stand in strings alone, escaped.
+pub(crate) fn safe_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if moves(c) && c != '\n' {
+            // All of them are in the first plane. Writing to a string cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Text as a table shows it: a token, which people cannot read, by its beginning and its length.
@@ -229,6 +250,18 @@ impl Output {
     /// Shows lines of text to people; programs get `value`.
     pub(super) fn text(&self, text: &str, value: impl FnOnce() -> Result<Value>) -> Result<()> {
         if self.json { print(&pretty(&value()?)?) } else { print(&safe(text)) }
+    }
+
+    /// Shows one thing to people, a line for each of `facts` in their order; programs get `value`.
+    pub(super) fn facts(&self, facts: &[(&str, String)], value: impl FnOnce() -> Result<Value>) -> Result<()> {
+        if self.json {
+            return print(&pretty(&value()?)?);
+        }
+        let mut table = table();
+        for (name, fact) in facts {
+            table.add_row([(*name).to_owned(), safe(fact)]);
+        }
+        print(&table.trim_fmt())
     }
 
     /// Says something beside the answer.

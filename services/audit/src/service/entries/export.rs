@@ -1,6 +1,7 @@
 //! Exports: NDJSON that proves itself, streamed in bounded pieces.
 
-use super::Service;
+use super::{Service, accounts};
+use crate::export_verify::gaps::Span;
 use crate::export_verify::{FORMAT, Manifest, ManifestLine};
 use crate::store::heads::{self, signed};
 use crate::store::{damaged, entries, tiles};
@@ -10,6 +11,7 @@ use remit_core::{Error, Result, Tenant};
 use remit_runtime::{Answers, Cx, answers};
 use remit_store::Tx;
 use remit_tlog::{Hash, Note};
+use std::collections::VecDeque;
 
 /// How many entries are read at once.
 const CHUNK: u64 = 256;
@@ -22,8 +24,12 @@ pub struct Export {
     size: u64,
     sealed: bool,
     next: u64,
-    /// The first line, until it was sent.
-    manifest: Option<Vec<u8>>,
+    /// The manifest and the lines of prunings, in pieces, until they were sent.
+    header: VecDeque<Vec<u8>>,
+    /// What prunings account for, in order.
+    accounted: Vec<Span>,
+    /// Whether to go on over what they do not account for.
+    gaps: bool,
     done: bool,
 }
 
@@ -37,7 +43,8 @@ impl Service {
     /// Begins or resumes an export.
     ///
     /// # Errors
-    /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log.
+    /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log; `FailedPrecondition`
+    /// (`EXPORT_PRUNED_SINCE`) if the log of that size does not hold the prunings that account for what is missing.
     pub async fn begin_export(&self, tenant: &Tenant, request: &api::ExportRequest) -> Result<Export> {
         let mut tx = self.db.snapshot().await?;
         let now = heads::size(&mut tx, tenant).await?;
@@ -51,9 +58,13 @@ impl Service {
             size,
             sealed: request.include_sealed,
             next: start,
-            manifest: None,
+            header: VecDeque::new(),
+            accounted: Vec::new(),
+            gaps: request.allow_gaps,
             done: false,
         };
+        let accounts = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
+        export.accounted = accounts.spans;
         if request.resume_index != 0 {
             export.next = position(request.resume_index, "resume_index", start, end)?;
             return Ok(export);
@@ -86,7 +97,13 @@ impl Service {
         let mut line = serde_json::to_vec(&ManifestLine { manifest })
             .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
         line.push(b'\n');
-        export.manifest = Some(line);
+        export.header.push_back(line);
+        for pruning in accounts.lines {
+            match export.header.back_mut() {
+                Some(piece) if piece.len() + pruning.len() < PIECE => piece.extend_from_slice(&pruning),
+                _ => export.header.push_back(pruning),
+            }
+        }
         Ok(export)
     }
 
@@ -102,12 +119,17 @@ impl Service {
     /// The next piece of an export; none after the last.
     ///
     /// # Errors
-    /// As the database fails; `Internal` if an entry is missing.
+    /// As the database fails; `FailedPrecondition` (`EXPORT_INCOMPLETE`) if an entry is missing that no pruning accounts
+    /// for.
     pub async fn export_next(&self, export: &mut Export) -> Result<Option<api::ExportResponse>> {
         if export.done {
             return Ok(None);
         }
-        let mut data = export.manifest.take().unwrap_or_default();
+        let mut data = export.header.pop_front().unwrap_or_default();
+        if !export.header.is_empty() {
+            // Whoever has only a part of the header begins again.
+            return Ok(Some(api::ExportResponse { data, next_index: 0, size: signed(export.size) }));
+        }
         let until = export.end.min(export.next + CHUNK);
         if export.next < until {
             let mut tx = self.db.snapshot().await?;
@@ -123,6 +145,14 @@ impl Service {
 
 /// The most bytes of one piece, but for its last line.
 const PIECE: usize = 1 << 20;
+
+fn incomplete(index: u64) -> Error {
+    let what = format!(
+        "entry {index} is missing, and no pruning in the log accounts for it: if retention removed it just now, export \
+         again; else the log is damaged, and remit audit fsck says how far"
+    );
+    Error::precondition("EXPORT_INCOMPLETE", what)
+}
 
 /// Adds lines for the entries up to `until`, or fewer if the piece is full; returns the index after the last.
 async fn lines(tx: &mut Tx, export: &Export, until: u64, data: &mut Vec<u8>) -> Result<u64> {
@@ -152,12 +182,15 @@ async fn lines(tx: &mut Tx, export: &Export, until: u64, data: &mut Vec<u8>) -> 
             data.extend_from_slice(&stored.line);
             data.extend_from_slice(b"}\n");
         } else {
+            if !export.gaps && !accounts::covers(&export.accounted, index) {
+                return Err(incomplete(index));
+            }
             if tile.as_ref().is_none_or(|(at, _)| *at != index / 256) {
                 let hashes = tiles::read(tx, tenant, 0, index / 256).await?;
-                tile = Some((index / 256, hashes.ok_or_else(|| damaged(format!("entry {index} is missing")))?));
+                tile = Some((index / 256, hashes.ok_or_else(|| incomplete(index))?));
             }
             let hash = tile.as_ref().and_then(|(_, hashes)| hashes.get((index % 256) as usize));
-            let hash = hash.ok_or_else(|| damaged(format!("entry {index} is missing")))?;
+            let hash = hash.ok_or_else(|| incomplete(index))?;
             data.extend_from_slice(format!("{hash}\"}}\n").as_bytes());
         }
     }

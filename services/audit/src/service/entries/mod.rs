@@ -1,5 +1,6 @@
 //! Entries: appended, got, searched and summarised here; tailed, exported, verified and pruned in the files beside.
 
+mod accounts;
 mod export;
 mod prune;
 mod tail;

@@ -1,13 +1,18 @@
 //! Checks an export offline: a pure function over its bytes. The format is specified in `docs/audit.md`.
 
+pub(crate) mod gaps;
+
+pub use gaps::{Pruning, named};
+
 use crate::leaf::Leaf;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use remit_core::digest;
+use remit_core::{Timestamp, digest};
 use remit_tlog::client::Trust;
-use remit_tlog::note::Algorithm;
+use remit_tlog::note::{Algorithm, Signers};
 use remit_tlog::proof::{RangeProof, check_consistency};
 use remit_tlog::{Checkpoint, Error as LogError, Frontier, Hash, Note, VerifierKey, leaf_hash};
 use serde::{Deserialize, Serialize};
+use gaps::Gaps;
 use std::fmt;
 use std::io::BufRead;
 
@@ -67,7 +72,12 @@ pub struct Beforehand {
     pub quorum: usize,
     /// A signed checkpoint of the same log from before, which the export must extend.
     pub earlier: Option<String>,
+    /// The time now, in seconds since 1970: a cosignature from beyond a day after it does not count.
+    pub now: Option<u64>,
 }
+
+/// How far the clock of a witness may be off, in seconds.
+pub const CLOCKS: u64 = 86_400;
 
 /// What a sound export holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +92,10 @@ pub struct Verified {
     pub end: u64,
     /// Entries with content.
     pub entries: u64,
-    /// Entries of which only the leaf hash is there.
+    /// Entries of which only the leaf hash is there, each accounted for by one of [`Verified::prunings`].
     pub pruned: u64,
+    /// The prunings that the log records and that touch this part of it.
+    pub prunings: Vec<Pruning>,
     /// Entries with sealed personal data that matches what they commit to.
     pub sealed: u64,
     /// The key that signed.
@@ -92,6 +104,8 @@ pub struct Verified {
     pub key_pinned: bool,
     /// How many of the trusted witnesses cosigned.
     pub witnesses: usize,
+    /// Those of them that cosigned at a time that cannot be, which do not count: the name, and seconds since 1970.
+    pub untimely: Vec<(String, u64)>,
     /// The size of the earlier checkpoint that the export was shown to extend.
     pub extends: Option<u64>,
 }
@@ -132,9 +146,9 @@ fn because(line: u64, what: &str) -> impl Fn(LogError) -> Refused {
 /// # Errors
 /// The first thing that is wrong, by line: an entry that does not give its leaf hash, a missing entry, a
 /// missing end, a root that does not fit, a signature that is not valid, an earlier checkpoint that is not
-/// extended.
+/// extended, entries without content that no pruning of the log accounts for.
 pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Result<Verified, Refused> {
-    let mut lines = Lines { reader: &mut reader, number: 0 };
+    let mut lines = Lines { reader: &mut reader, number: 0, held: None };
     let first = lines.next()?.ok_or_else(|| refused(0, "the export is empty"))?;
     let opened = open(&first, beforehand)?;
     let Opened { manifest, checkpoint, earlier, .. } = &opened;
@@ -153,7 +167,9 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         _ => Ok(()),
     };
     at_earlier(&frontier, 1)?;
+    let mut gaps = prunings(&mut lines, &opened)?;
     let (mut entries, mut pruned, mut sealed) = (0, 0, 0);
+    let mut first = None;
     for index in manifest.start..manifest.end {
         let Some(line) = lines.next()? else {
             return Err(refused(
@@ -164,10 +180,19 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         let read = entry(&line, index).map_err(|what| refused(lines.number, what))?;
         frontier.push(read.hash).map_err(because(lines.number, "the entry does not fit"))?;
         at_earlier(&frontier, lines.number)?;
-        match read.content {
-            Content::Pruned => pruned += 1,
-            Content::Plain => entries += 1,
-            Content::Sealed => (entries, sealed) = (entries + 1, sealed + 1),
+        match &read.content {
+            None => {
+                pruned += 1;
+                gaps.absent(index);
+            }
+            Some(content) => {
+                entries += 1;
+                if first.is_none() {
+                    first = content.leaf.times().ok().map(|(_, recorded)| recorded);
+                }
+                sealed += u64::from(content.sealed);
+                gaps.present(index, &content.leaf).map_err(|what| refused(lines.number, what))?;
+            }
         }
     }
     let end = format!("{{\"end\":{}}}", manifest.end);
@@ -182,6 +207,8 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
     range
         .finish(frontier, checkpoint.size, checkpoint.root)
         .map_err(because(0, "the entries do not give the root hash of the checkpoint: one of them was altered together with its leaf hash, or the proof was"))?;
+    let signers = opened.signers(beforehand, first)?;
+    let prunings = gaps.finish().map_err(|what| refused(0, what))?;
     if let (Some(earlier), None) = (earlier, extends) {
         let size = earlier.size;
         return Err(refused(
@@ -197,22 +224,49 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         end: manifest.end,
         entries,
         pruned,
+        prunings,
         sealed,
         key: opened.key.to_string(),
         key_pinned: beforehand.key.is_some(),
-        witnesses: opened.cosigned,
+        witnesses: signers.counted,
+        untimely: signers.untimely,
         extends,
         checkpoint: opened.checkpoint,
     })
 }
 
+/// The lines of the prunings, which stand between the manifest and the entries.
+fn prunings<R: BufRead>(lines: &mut Lines<'_, R>, opened: &Opened) -> Result<Gaps, Refused> {
+    let mut gaps = Gaps::new(opened.manifest.start);
+    while let Some(line) = lines.next()? {
+        if !line.starts_with(gaps::BEGIN) {
+            lines.put_back(line);
+            break;
+        }
+        gaps.pruning(&line, &opened.checkpoint).map_err(|what| refused(lines.number, what))?;
+    }
+    gaps.ready().map_err(|what| refused(lines.number, what))?;
+    Ok(gaps)
+}
+
 struct Lines<'a, R> {
     reader: &'a mut R,
     number: u64,
+    held: Option<Vec<u8>>,
 }
 
 impl<R: BufRead> Lines<'_, R> {
+    /// Gives the line just read back, to be read again.
+    fn put_back(&mut self, line: Vec<u8>) {
+        self.number -= 1;
+        self.held = Some(line);
+    }
+
     fn next(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        if let Some(line) = self.held.take() {
+            self.number += 1;
+            return Ok(Some(line));
+        }
         let mut line = Vec::new();
         loop {
             let part =
@@ -243,7 +297,26 @@ struct Opened {
     checkpoint: Checkpoint,
     earlier: Option<Checkpoint>,
     key: VerifierKey,
-    cosigned: usize,
+    note: Note,
+}
+
+impl Opened {
+    /// The trusted witnesses that cosigned, not before `first`, when the first entry was recorded that is here, and not
+    /// in the future.
+    fn signers(&self, beforehand: &Beforehand, first: Option<Timestamp>) -> Result<Signers, Refused> {
+        let first = first.and_then(|at| u64::try_from(at.0 / 1_000_000).ok()).unwrap_or(0).saturating_sub(CLOCKS);
+        let last = beforehand.now.map_or(u64::MAX, |now| now.saturating_add(CLOCKS));
+        let signers = self.note.signers(&beforehand.witnesses, &(first..=last));
+        let signers = signers.map_err(because(1, "a cosignature"))?;
+        if signers.counted >= beforehand.quorum {
+            return Ok(signers);
+        }
+        let cause = match signers.untimely.into_iter().next() {
+            Some((key, time)) => LogError::Untimely { key, time },
+            None => LogError::TooFewWitnesses { found: signers.counted, required: beforehand.quorum },
+        };
+        Err(because(1, "the checkpoint")(cause))
+    }
 }
 
 fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
@@ -289,7 +362,6 @@ fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
     if note.signatures.len() != stated_witnesses.len() + 1 || note.to_string() != manifest.checkpoint {
         return Err(refused(1, "the checkpoint has signatures that the manifest names no key for"));
     }
-    let cosigned = note.count_signers(&beforehand.witnesses).map_err(because(1, "a cosignature"))?;
     let earlier = match &beforehand.earlier {
         Some(note) => {
             let only_log =
@@ -304,7 +376,7 @@ fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
         let cause = LogError::Rollback { seen: earlier.size, offered: checkpoint.size };
         return Err(because(1, "the export does not extend the earlier checkpoint")(cause));
     }
-    Ok(Opened { manifest, checkpoint, earlier, key: stated, cosigned })
+    Ok(Opened { manifest, checkpoint, earlier, key: stated, note })
 }
 
 fn hashes(texts: &[String]) -> Result<Vec<Hash>, Refused> {
@@ -337,15 +409,15 @@ fn extends_by_proof(opened: &Opened) -> Result<Option<u64>, Refused> {
     }
 }
 
-enum Content {
-    Plain,
-    Sealed,
-    Pruned,
+struct Content {
+    leaf: Box<Leaf>,
+    sealed: bool,
 }
 
 struct Read {
     hash: Hash,
-    content: Content,
+    /// None where only the leaf hash is there.
+    content: Option<Content>,
 }
 
 /// `{"index":N,"leaf_hash":"H"}`, `{"index":N,"leaf_hash":"H","entry":E}`, or with `"sealed":"S",` before
@@ -359,7 +431,7 @@ fn entry(line: &[u8], index: u64) -> Result<Read, String> {
     let (stated, rest) = rest.split_at_checked(64).ok_or("the leaf hash is cut")?;
     let rest = rest.strip_prefix('"').ok_or("the leaf hash must have 64 hexadecimal digits")?;
     if rest == "}" {
-        return Ok(Read { hash: parse_hex(stated)?, content: Content::Pruned });
+        return Ok(Read { hash: parse_hex(stated)?, content: None });
     }
     let (sealed, rest) = match rest.strip_prefix(",\"sealed\":\"") {
         Some(rest) => {
@@ -375,13 +447,12 @@ fn entry(line: &[u8], index: u64) -> Result<Read, String> {
     }
     let decoded =
         Leaf::decode(leaf.as_bytes()).map_err(|why| format!("entry {index} is no leaf of this log: {why}"))?;
-    match (sealed, decoded.personal) {
-        (None, _) => Ok(Read { hash, content: Content::Plain }),
-        (Some(sealed), Some(personal)) if digest::sha256(&sealed) == personal.digest => {
-            Ok(Read { hash, content: Content::Sealed })
-        }
-        (Some(_), _) => Err(format!("the sealed personal data of entry {index} was altered")),
-    }
+    let sealed = match (sealed, &decoded.personal) {
+        (None, _) => false,
+        (Some(sealed), Some(personal)) if digest::sha256(&sealed) == personal.digest => true,
+        (Some(_), _) => return Err(format!("the sealed personal data of entry {index} was altered")),
+    };
+    Ok(Read { hash, content: Some(Content { leaf: Box::new(decoded), sealed }) })
 }
 
 fn parse_hex(text: &str) -> Result<Hash, String> {
