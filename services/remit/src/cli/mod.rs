@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod audit_local;
+mod auditor;
 mod connect;
 mod council;
 mod handoff;
