@@ -3,6 +3,7 @@
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
 use super::connect::{Session, answer, no_answer, refused};
+use super::auditor;
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, moved};
 use super::target::{self, Target};
@@ -37,6 +38,12 @@ pub(crate) enum Command {
         /// Oldest first instead of newest first.
         #[arg(long)]
         oldest: bool,
+        /// One JSON text a line, printed as it is found.
+        #[arg(long)]
+        ndjson: bool,
+        /// Where to go on, as --ndjson said at its end; with the same filter and order.
+        #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, requires = "ndjson")]
+        page_token: String,
     },
     /// Print the signed checkpoint: what a later export or checkpoint must extend.
     Checkpoint {
@@ -67,6 +74,9 @@ pub(crate) enum Command {
     /// Have the server recompute its log from its entries; with --local, do it here on the stored database.
     /// Exit code 3 if anything is wrong.
     Fsck(Fsck),
+    /// What an auditor asks.
+    #[command(flatten)]
+    Auditor(auditor::Command),
 }
 
 /// Arguments of `remit audit export`.
@@ -164,9 +174,12 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
 async fn served(session: &Session, command: Command) -> Result<()> {
     let mut client = AuditServiceClient::new(session.wire());
     match command {
-        Command::Search { given, mut list, oldest } => {
+        Command::Search { given, mut list, oldest, ndjson, page_token } => {
             list.filter.extend(given);
             let order = if oldest { SearchOrder::OldestFirst } else { SearchOrder::NewestFirst };
+            if ndjson {
+                return Box::pin(auditor::stream(session, order, list, page_token)).await;
+            }
             session
                 .list(list, COLUMNS, async |page: Page| {
                     let Page { size: page_size, token: page_token, filter } = page;
@@ -200,6 +213,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             checked(session, &answer(client.verify_log(request).await)?)
         }
         Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
+        Command::Auditor(command) => Box::pin(auditor::run(session, command)).await,
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod audit_local;
 mod audit_proof;
+mod auditor;
 mod connect;
 mod council;
 mod handoff;
