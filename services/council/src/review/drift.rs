@@ -287,7 +287,7 @@ fn overrides(frame: &Frame<'_>, now: &Got<HandoffSummary>, before: &Got<HandoffS
 }
 
 fn changed(result: &mut DriftResult, now: &HandoffSummary, before: &HandoffSummary) {
-    let rate = |summary: &HandoffSummary| summary.human_intervention.clone().unwrap_or_default();
+    let rate = |summary: &HandoffSummary| summary.human_intervention.unwrap_or_default();
     let (now, before) = (rate(now), rate(before));
     (result.n, result.baseline_n) = (now.total, before.total);
     let (now, before) = (counts(now.count, now.total), counts(before.count, before.total));
@@ -321,7 +321,7 @@ fn reviewers(handoffs: &Got<HandoffSummary>) -> Vec<DriftResult> {
             let mut result = blank(DriftDetector::ReviewerBehaviour, &one.subject, "share accepted", limits);
             result.n = one.review_count;
             let (burst, edits) = (one.largest_burst, one.edits_before_accept);
-            let accepted = one.accepted.clone().unwrap_or_default();
+            let accepted = one.accepted.unwrap_or_default();
             let accepted = counts(accepted.count, accepted.total);
             let (verdict, p_value) = ACCEPTANCE.judge(accepted);
             let share = accepted.share().unwrap_or_default();
