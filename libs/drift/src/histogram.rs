@@ -53,6 +53,16 @@ impl Edges {
         Self((0..=10).map(|i| f64::from(i) / 10.0).collect())
     }
 
+    /// Fine bins of a score in `[0, 1]`: hundredths in the middle, a twelfth of a decade towards 0 and 1 down to 1e-5, where
+    /// the scores of rare outcomes crowd. The deciles are among them. From these [`Histogram::in_quantiles_of`] makes bins
+    /// of any baseline; each lies within one fine bin of the true quantile.
+    pub fn score() -> Self {
+        let tail: Vec<f64> = (0..48).map(|i| 1e-5 * 10f64.powf(f64::from(i) / 12.0)).collect();
+        let middle = (10..=90).map(|i| f64::from(i) / 100.0);
+        let near_one = tail.iter().rev().map(|x| 1.0 - x);
+        Self([0.0].into_iter().chain(tail.iter().copied()).chain(middle).chain(near_one).chain([1.0]).collect())
+    }
+
     /// The edges.
     pub fn as_slice(&self) -> &[f64] {
         &self.0
@@ -112,6 +122,37 @@ impl Histogram {
         }
         self.slots.iter_mut().zip(&other.slots).for_each(|(mine, theirs)| *mine += theirs);
         true
+    }
+
+    /// `window` and `baseline` over at most `bins` bins that hold as nearly equal parts of the baseline as their own edges
+    /// allow. `None` if there is nothing to choose: the edges differ, are no more than that, or the baseline is empty.
+    pub fn in_quantiles_of(window: &Self, baseline: &Self, bins: u32) -> Option<(Self, Self)> {
+        let (edges, n) = (baseline.edges.as_slice(), baseline.n());
+        if window.edges != baseline.edges || n == 0 || edges.len() <= bins as usize + 1 {
+            return None;
+        }
+        // The number of values at or below each edge.
+        let below: Vec<u64> = (baseline.slots.iter())
+            .scan(0, |sum, count| {
+                *sum += count;
+                Some(*sum)
+            })
+            .take(edges.len())
+            .collect();
+        let mut kept = vec![0, edges.len() - 1];
+        for k in 1..bins {
+            let wanted = n as f64 * f64::from(k) / f64::from(bins);
+            let off = |i: &usize| (below[*i] as f64 - wanted).abs();
+            kept.extend((0..edges.len()).min_by(|a, b| off(a).total_cmp(&off(b))));
+        }
+        kept.sort_unstable();
+        kept.dedup();
+        let coarse = |fine: &Self| {
+            let counts = kept.windows(2).map(|pair| fine.counts()[pair[0]..pair[1]].iter().sum());
+            let slots = [fine.underflow()].into_iter().chain(counts).chain([fine.overflow()]).collect();
+            Self { edges: Edges(kept.iter().map(|i| edges[*i]).collect()), slots }
+        };
+        Some((coarse(window), coarse(baseline)))
     }
 
     /// The edges.
@@ -194,6 +235,25 @@ mod tests {
         assert_eq!(Edges::new(vec![0.0, 0.0]), Err(EdgesError::Order));
         assert_eq!(Edges::new(vec![0.0, f64::NAN]), Err(EdgesError::Order));
         assert_eq!(Edges::new(vec![0.0, f64::INFINITY]), Err(EdgesError::Order));
+    }
+
+    #[test]
+    fn bins_come_from_the_baseline() {
+        assert!(Edges::new(Edges::score().as_slice().to_vec()).is_ok());
+        let of = |power: i32| {
+            Histogram::of(Edges::score(), (0..10_000).map(|i| ((f64::from(i) + 0.5) / 10_000.0).powi(power) * 0.05))
+        };
+        let (window, baseline) = Histogram::in_quantiles_of(&of(1), &of(2), 10).unwrap();
+        assert_eq!((window.n(), baseline.n()), (10_000, 10_000));
+        assert!(baseline.edges().bins() >= 8 && baseline.counts().iter().all(|count| *count < 2_500), "{baseline:?}");
+        // All below .1: unit deciles would see one bin on both sides.
+        assert!(crate::psi(&window, &baseline).unwrap() > 0.25);
+        let even = Histogram::of(Edges::score(), (0..1_000).map(|i| (f64::from(i) + 0.5) / 1_000.0));
+        let (_, even) = Histogram::in_quantiles_of(&even, &even, 10).unwrap();
+        assert_eq!(even.counts(), [100; 10]);
+        assert_eq!(even.edges(), &Edges::unit_deciles());
+        let coarse = Histogram::of(Edges::unit_deciles(), [0.5]);
+        assert_eq!(Histogram::in_quantiles_of(&coarse, &coarse, 10), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! against numbers computed by SciPy 1.17, or worked by hand.
 
 mod control;
+mod counts;
 mod divergence;
 mod exact;
 mod histogram;
@@ -14,13 +15,15 @@ mod sketch;
 mod special;
 mod verdict;
 
-pub use control::{ControlLimits, individuals_chart};
+pub use control::{ControlLimits, individuals_chart, prediction_limits, share_limits};
+pub use counts::Counts;
 pub use divergence::{
-    Divergence, chi_square, compare, jensen_shannon_distance, kolmogorov_smirnov, psi, psi_expected, wasserstein,
+    Divergence, chi_square, compare, g_test, hellinger, homogeneity, jensen_shannon_distance, kolmogorov_smirnov, psi,
+    psi_expected, total_variation, wasserstein,
 };
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
 pub use histogram::{Edges, EdgesError, Histogram};
 pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, two_proportion, welch, wilson};
 pub use moments::Moments;
 pub use sketch::Sketch;
-pub use verdict::{Thresholds, ThresholdsError, Verdict};
+pub use verdict::{RateLimits, ShareLimits, Thresholds, ThresholdsError, Verdict};

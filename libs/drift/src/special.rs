@@ -44,6 +44,34 @@ pub(crate) fn chi_square_upper(x: f64, df: f64) -> f64 {
     if x <= 0.0 { 1.0 } else { ChiSquared::new(df).map_or(f64::NAN, |square| square.sf(x)) }
 }
 
+/// The chance that a chi-square test at `level` rejects when its statistic is noncentral by `shift`: the noncentral
+/// distribution is a Poisson mixture of central ones (Johnson, Kotz and Balakrishnan, 1995, chapter 29).
+pub(crate) fn chi_square_power(shift: f64, df: f64, level: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    while chi_square_upper(high, df) > level && high < 1e9 {
+        high *= 2.0;
+    }
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if chi_square_upper(middle, df) > level { low = middle } else { high = middle }
+    }
+    // So far beyond the limit that the mixture would only add up to 1.
+    if shift > 400.0 && shift > 4.0 * high {
+        return 1.0;
+    }
+    let half = shift / 2.0;
+    let (mut weight, mut power) = ((-half).exp(), 0.0);
+    for j in 0..2_000 {
+        let j = f64::from(j);
+        power += weight * chi_square_upper(high, df + 2.0 * j);
+        weight *= half / (j + 1.0);
+        if j > half && weight < 1e-12 {
+            break;
+        }
+    }
+    power.min(1.0)
+}
+
 /// The chance that the limiting Kolmogorov distribution exceeds `x` (Smirnov, Annals of Mathematical
 /// Statistics 19, 1948): the theta series in the form that converges fast on each side of 1.
 pub(crate) fn kolmogorov_upper(x: f64) -> f64 {

@@ -1,6 +1,8 @@
 //! From a number to a verdict.
 
+use crate::counts::{Counts, binomial_upper, fisher};
 use crate::divergence::Divergence;
+use crate::special::{chi_square_power, normal_quantile};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,6 +21,10 @@ pub enum Verdict {
 }
 
 /// The limits of the verdict.
+///
+/// A verdict is a test of the null that both samples come from one distribution, together with a least effect that
+/// matters. Two tests share the level: Pearson's chi-square over bins of at least five expected values, with PSI as its
+/// effect, and Kolmogorov-Smirnov, with its own distance as the effect, which sees a shift that PSI spreads thin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
     /// Bias-corrected PSI from which drift is moderate.
@@ -27,12 +33,17 @@ pub struct Thresholds {
     pub significant_psi: f64,
     /// The least number of values in each of window and baseline.
     pub min_n: u64,
+    /// The Kolmogorov-Smirnov distance from which drift is moderate.
+    pub moderate_distance: f64,
+    /// The chance of any drift verdict when nothing has drifted, at most.
+    pub level: f64,
 }
 
 impl Default for Thresholds {
-    /// 0.10 and 0.25, the customary limits of PSI (Siddiqi, "Credit risk scorecards", 2006), and 100.
+    /// 0.10 and 0.25, the customary limits of PSI (Siddiqi, "Credit risk scorecards", 2006); 100; 0.06, three quarters of
+    /// the distance of two normal distributions 0.2 standard deviations apart; and 0.01.
     fn default() -> Self {
-        Self { moderate_psi: 0.10, significant_psi: 0.25, min_n: 100 }
+        Self { moderate_psi: 0.10, significant_psi: 0.25, min_n: 100, moderate_distance: 0.06, level: 0.01 }
     }
 }
 
@@ -60,45 +71,177 @@ impl Thresholds {
     }
 
     /// The verdict over a comparison; `None` stands for one without values on a side.
+    ///
+    /// What is not rejected is [`Verdict::None`] only where the test finds a PSI of [`Self::significant_psi`] in four of
+    /// five months; else there are too few values to say so.
     pub fn verdict(&self, divergence: Option<&Divergence>) -> Verdict {
-        match divergence {
-            Some(found) if found.n.min(found.baseline_n) >= self.min_n.max(1) => {
-                if found.psi_corrected >= self.significant_psi {
-                    Verdict::Significant
-                } else if found.psi_corrected >= self.moderate_psi {
-                    Verdict::Moderate
-                } else {
-                    Verdict::None
-                }
-            }
-            _ => Verdict::InsufficientData,
+        let Some(found) = divergence.filter(|found| found.n.min(found.baseline_n) >= self.min_n.max(1)) else {
+            return Verdict::InsufficientData;
+        };
+        // Each of the two tests has half of the level (Bonferroni).
+        let level = self.level / 2.0;
+        let differs = found.homogeneity.p_value < level;
+        let shifted =
+            found.kolmogorov_smirnov.p_value < level && found.kolmogorov_smirnov.statistic >= self.moderate_distance;
+        if differs && found.psi_corrected >= self.significant_psi {
+            Verdict::Significant
+        } else if shifted || (differs && found.psi_corrected >= self.moderate_psi) {
+            Verdict::Moderate
+        } else if self.power(found) >= LEAST_POWER {
+            Verdict::None
+        } else {
+            Verdict::InsufficientData
         }
+    }
+
+    /// The chance that the test of homogeneity finds a PSI of [`Self::significant_psi`] in samples of these sizes: PSI
+    /// over `1/n + 1/m` is then noncentral chi-square.
+    fn power(&self, found: &Divergence) -> f64 {
+        let degrees = found.homogeneity.degrees_of_freedom;
+        if degrees <= 0.0 {
+            // All values in one bin: what leaves it makes a second.
+            return if found.bins <= 1 { 1.0 } else { 0.0 };
+        }
+        let shift = self.significant_psi / (1.0 / found.n as f64 + 1.0 / found.baseline_n as f64);
+        chi_square_power(shift, degrees, self.level / 2.0)
+    }
+}
+
+/// The chance with which a verdict of no drift would have been another, had there been significant drift.
+const LEAST_POWER: f64 = 0.8;
+
+/// The least changes of a rate that matter, as differences of shares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateLimits {
+    /// From here a change is moderate.
+    pub moderate: f64,
+    /// From here a change is significant.
+    pub significant: f64,
+    /// The chance of a verdict of change when nothing has changed, at most.
+    pub level: f64,
+}
+
+impl RateLimits {
+    /// Judges the change of a rate: Fisher's exact test of the null that both shares are one, and the size of the
+    /// difference. Returns the verdict with the p value; `None` stands for a rate without cases.
+    ///
+    /// What is not rejected is [`Verdict::None`] only where a difference of [`Self::significant`] is found in four of
+    /// five months.
+    pub fn change(&self, now: Counts, before: Counts) -> (Verdict, Option<f64>) {
+        let (Some(share), Some(earlier)) = (now.share(), before.share()) else {
+            return (Verdict::InsufficientData, None);
+        };
+        let p_value = fisher(now, before);
+        let difference = (share - earlier).abs();
+        let verdict = if p_value < self.level && difference >= self.significant {
+            Verdict::Significant
+        } else if p_value < self.level && difference >= self.moderate {
+            Verdict::Moderate
+        } else if self.finds(now, before) {
+            Verdict::None
+        } else {
+            Verdict::InsufficientData
+        };
+        (verdict, Some(p_value))
+    }
+
+    fn finds(&self, now: Counts, before: Counts) -> bool {
+        let (n, m) = (now.trials as f64, before.trials as f64);
+        // Half a case each way: a share of 0 in few cases is not a share without variance.
+        let pooled = ((now.successes + before.successes) as f64 + 0.5) / (n + m + 1.0);
+        let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+        self.significant / error >= normal_quantile(1.0 - self.level / 2.0) + normal_quantile(LEAST_POWER)
+    }
+}
+
+/// The share from which something is too high to be taken on trust.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShareLimits {
+    /// The highest share that needs no explanation: the null.
+    pub usual: f64,
+    /// From here a share is moderate.
+    pub moderate: f64,
+    /// From here a share is significant.
+    pub significant: f64,
+    /// The chance of a verdict at the usual share, at most.
+    pub level: f64,
+}
+
+impl ShareLimits {
+    /// Judges a share: the exact binomial test of the null that the true share is at most [`Self::usual`]. Returns the
+    /// verdict with the one-sided p value.
+    pub fn judge(&self, found: Counts) -> (Verdict, Option<f64>) {
+        let Some(share) = found.share() else { return (Verdict::InsufficientData, None) };
+        let p_value = binomial_upper(found, self.usual);
+        let verdict = if found.trials < self.least() {
+            Verdict::InsufficientData
+        } else if p_value < self.level && share >= self.significant {
+            Verdict::Significant
+        } else if p_value < self.level && share >= self.moderate {
+            Verdict::Moderate
+        } else {
+            Verdict::None
+        };
+        (verdict, Some(p_value))
+    }
+
+    /// The least number of cases: with fewer, not even a share of 1 would contradict the null.
+    pub fn least(&self) -> u64 {
+        let mut chance = 1.0;
+        (0..10_000)
+            .find(|_| {
+                let rejects = chance < self.level;
+                chance *= self.usual;
+                rejects
+            })
+            .unwrap_or(10_000)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::divergence::compare;
     use crate::histogram::{Edges, Histogram};
+    use crate::inference::TestResult;
 
-    /// A comparison of so many values with such a corrected PSI; nothing else counts in a verdict.
-    fn found(n: u64, baseline_n: u64, psi_corrected: f64) -> Option<Divergence> {
-        let one = Histogram::of(Edges::new(vec![0.0, 1.0]).ok()?, [0.5]);
-        Some(Divergence { n, baseline_n, psi_corrected, ..crate::divergence::compare(&one, &one)? })
+    /// A comparison over ten bins with such sizes and effect; the p values are those given.
+    fn found(n: u64, baseline_n: u64, psi_corrected: f64, (p, ks): (f64, (f64, f64))) -> Divergence {
+        let ten = Histogram::of(Edges::unit_deciles(), (0..100).map(|i| f64::from(i) / 100.0 + 0.005));
+        let found = compare(&ten, &ten).unwrap();
+        Divergence {
+            n,
+            baseline_n,
+            psi_corrected,
+            homogeneity: TestResult { p_value: p, ..found.homogeneity },
+            kolmogorov_smirnov: TestResult { statistic: ks.0, p_value: ks.1, ..found.kolmogorov_smirnov },
+            ..found
+        }
     }
 
+    const SURE: (f64, (f64, f64)) = (0.004_9, (0.0, 1.0));
+
     fn verdict(n: u64, baseline_n: u64, psi_corrected: f64) -> Verdict {
-        let found = found(n, baseline_n, psi_corrected);
-        assert!(found.is_some());
-        Thresholds::default().verdict(found.as_ref())
+        Thresholds::default().verdict(Some(&found(n, baseline_n, psi_corrected, SURE)))
     }
 
     #[test]
     fn each_limit_belongs_to_the_verdict_above_it() {
-        let verdict = |psi| verdict(100, 100, psi);
+        let verdict = |psi| verdict(1_000, 1_000, psi);
         assert_eq!([0.0, 0.099_999].map(verdict), [Verdict::None; 2]);
         assert_eq!([0.10, 0.249_999].map(verdict), [Verdict::Moderate; 2]);
         assert_eq!([0.25, 9.0].map(verdict), [Verdict::Significant; 2]);
+    }
+
+    #[test]
+    fn no_effect_is_drift_without_the_test_and_no_test_is_drift_without_the_effect() {
+        let judge = |psi, p, ks| Thresholds::default().verdict(Some(&found(1_000, 1_000, psi, (p, ks))));
+        assert_eq!(judge(9.0, 0.005, (0.0, 1.0)), Verdict::None, "each test has half of the level");
+        assert_eq!(judge(0.0, 0.0, (0.059, 0.0)), Verdict::None);
+        assert_eq!(judge(0.0, 1.0, (0.06, 0.004_9)), Verdict::Moderate);
+        assert_eq!(judge(0.0, 1.0, (0.9, 0.005)), Verdict::None);
+        assert_eq!(judge(9.0, 1.0, (0.9, 0.0)), Verdict::Moderate, "a PSI that is not beyond chance is none");
     }
 
     #[test]
@@ -107,17 +250,41 @@ mod tests {
         assert_eq!(verdict(99, 1_000_000, 9.0), Verdict::InsufficientData);
         assert_eq!(verdict(1_000_000, 99, 9.0), Verdict::InsufficientData);
         let no_least = Thresholds { min_n: 0, ..Thresholds::default() };
-        assert_eq!(no_least.verdict(found(1, 1, 9.0).as_ref()), Verdict::Significant);
-        assert_eq!(no_least.verdict(found(1, 0, 9.0).as_ref()), Verdict::InsufficientData);
+        assert_eq!(no_least.verdict(Some(&found(1, 1, 9.0, SURE))), Verdict::Significant);
+        assert_eq!(no_least.verdict(Some(&found(1, 0, 9.0, SURE))), Verdict::InsufficientData);
         assert_eq!(no_least.verdict(None), Verdict::InsufficientData);
+        assert_eq!(verdict(100, 100, 0.0), Verdict::InsufficientData, "a PSI of .25 would be missed in most months");
+        assert_eq!(verdict(120, 1_000_000, 0.0), Verdict::None);
     }
 
     #[test]
     fn limits_are_in_order_and_finite() {
-        let checked =
-            |moderate_psi, significant_psi| Thresholds { moderate_psi, significant_psi, min_n: 1 }.checked().is_ok();
+        let checked = |moderate_psi, significant_psi| {
+            Thresholds { moderate_psi, significant_psi, min_n: 1, ..Thresholds::default() }.checked().is_ok()
+        };
         assert!(checked(0.0, 0.0) && checked(0.1, 0.1) && checked(0.1, 0.25));
         let wrong = [(-0.1, 0.2), (0.3, 0.2), (f64::NAN, 0.2), (0.1, f64::NAN), (0.1, f64::INFINITY)];
         assert!(wrong.iter().all(|(moderate, significant)| !checked(*moderate, *significant)));
+    }
+
+    #[test]
+    fn a_change_of_a_rate_is_beyond_chance_and_matters() {
+        let limits = RateLimits { moderate: 0.05, significant: 0.10, level: 0.01 };
+        let judge = |x, n, y, m| limits.change(Counts::new(x, n).unwrap(), Counts::new(y, m).unwrap()).0;
+        assert_eq!(judge(12, 30, 3, 30), Verdict::InsufficientData, "p is .015");
+        assert_eq!(judge(15, 30, 3, 30), Verdict::Significant);
+        assert_eq!(judge(400, 2_000, 280, 2_000), Verdict::Moderate);
+        assert_eq!(judge(40_000, 200_000, 39_000, 200_000), Verdict::None, "half a point, however sure");
+        assert_eq!(judge(0, 0, 3, 30), Verdict::InsufficientData);
+        assert_eq!(judge(6, 30, 6, 30), Verdict::InsufficientData, "a change of .1 would be missed");
+    }
+
+    #[test]
+    fn a_share_needs_cases_that_could_contradict_the_usual_one() {
+        let limits = ShareLimits { usual: 0.85, moderate: 0.95, significant: 0.98, level: 0.01 };
+        let judge = |x, n| limits.judge(Counts::new(x, n).unwrap()).0;
+        assert_eq!(limits.least(), 29);
+        assert_eq!((judge(28, 28), judge(29, 29)), (Verdict::InsufficientData, Verdict::Significant));
+        assert_eq!((judge(96, 100), judge(94, 100)), (Verdict::Moderate, Verdict::None));
     }
 }

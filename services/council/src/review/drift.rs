@@ -10,25 +10,26 @@ use remit_api::handoff::v1::HandoffSummary;
 use remit_api::kpi::v1 as kpi;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::types::TimeRange;
-use remit_core::name;
+use remit_drift::{Counts, RateLimits, ShareLimits, Verdict};
 use remit_runtime::Channel;
 
 /// The least number of values for a verdict about a distribution, as the KPI service applies it.
 const MIN_N: i64 = 100;
 /// The least number of cases for a verdict about a rate.
 const MIN_CASES: i64 = 30;
-/// The least number of reviews for a verdict about a reviewer (U10, U11).
-const MIN_REVIEWS: i64 = 10;
+/// The chance of a verdict of any one detector when nothing has changed, at most.
+const LEVEL: f64 = 0.01;
 /// Thresholds of PSI in common use: Siddiqi, Credit Risk Scorecards (2006).
 const PSI: (f64, f64) = (0.10, 0.25);
-/// Thresholds of a change of the share of overridden work, as a difference of shares.
-const OVERRIDES: (f64, f64) = (0.05, 0.10);
+/// The change of the share of overridden work, as a difference of shares.
+const OVERRIDES: RateLimits = RateLimits { moderate: 0.05, significant: 0.10, level: LEVEL };
 /// Thresholds of the share of outputs that depart from the strategy.
 const DIVERGENCE: (f64, f64) = (0.10, 0.25);
 /// Thresholds of the mean of outcome minus score.
 const CALIBRATION: (f64, f64) = (0.05, 0.10);
-/// Thresholds of the share of reviews that accepted: nearly all is a finding, not praise.
-const ACCEPTANCE: (f64, f64) = (0.95, 0.98);
+/// The share of reviews that accepted: nearly all is a finding, not praise, unless chance explains it for one who would
+/// accept as many as is usual.
+const ACCEPTANCE: ShareLimits = ShareLimits { usual: 0.85, moderate: 0.95, significant: 0.98, level: LEVEL };
 
 fn blank(detector: DriftDetector, subject: &str, statistic: &str, (moderate, significant): (f64, f64)) -> DriftResult {
     DriftResult {
@@ -42,10 +43,12 @@ fn blank(detector: DriftDetector, subject: &str, statistic: &str, (moderate, sig
     }
 }
 
-fn judge(result: &mut DriftResult, value: f64, enough: bool) {
+/// Judges a level by its size, once chance is ruled out: `certain` is the least size that the month's interval allows.
+fn judge(result: &mut DriftResult, value: f64, certain: f64, enough: bool) {
     (result.value, result.corrected_value) = (value, value);
     let verdict = match value {
         _ if !enough => DriftVerdict::InsufficientData,
+        _ if certain <= 0.0 => DriftVerdict::None,
         value if value >= result.significant_threshold => DriftVerdict::Significant,
         value if value >= result.moderate_threshold => DriftVerdict::Moderate,
         _ => DriftVerdict::None,
@@ -54,6 +57,31 @@ fn judge(result: &mut DriftResult, value: f64, enough: bool) {
     if !enough {
         result.note = format!("too few cases: {} in the month, {} in the baseline", result.n, result.baseline_n);
     }
+}
+
+/// How far the interval of a level stays away from nothing: 0 if it holds 0, or if there is none.
+fn certain(rollup: &kpi::Rollup) -> f64 {
+    rollup.interval.as_ref().map_or(0.0, |interval| interval.lower.max(-interval.upper).max(0.0))
+}
+
+fn worded(verdict: Verdict) -> DriftVerdict {
+    match verdict {
+        Verdict::InsufficientData => DriftVerdict::InsufficientData,
+        Verdict::None => DriftVerdict::None,
+        Verdict::Moderate => DriftVerdict::Moderate,
+        Verdict::Significant => DriftVerdict::Significant,
+    }
+}
+
+/// The p value of a verdict, in words.
+fn chance(p_value: Option<f64>) -> String {
+    p_value.map(|p| format!("; p {p:.4} at level {LEVEL}")).unwrap_or_default()
+}
+
+/// Counts of a rate; a rate that does not add up has no cases.
+fn counts(count: i64, total: i64) -> Counts {
+    let whole = |x: i64| u64::try_from(x).unwrap_or(0);
+    Counts::new(whole(count), whole(total)).unwrap_or_default()
 }
 
 fn shares(histogram: Option<&kpi::Histogram>) -> Vec<f64> {
@@ -121,31 +149,30 @@ impl Asker<'_> {
 
     /// The month's scores of a model version against those it was approved on; `None` if it has neither, as a
     /// version of another kind of model, which is no subject of this detector.
+    ///
+    /// A signal belongs to the version whose full name it carries. The bare id names a version of every model, and would
+    /// accuse one of what another did.
     async fn lead_scores(&self, version: &str) -> Option<DriftResult> {
         let mut result = blank(DriftDetector::LeadScore, version, "psi", PSI);
         result.baseline = format!("kpis/lead_score_baseline of {version}");
-        // Platforms name the version in full, or by its id alone.
-        for label in [version, name::last(version)] {
-            let filter = format!("model_version = \"{label}\"");
-            let request = kpi::CompareDistributionsRequest {
-                kpi: "kpis/lead_score".to_owned(),
-                window: Some(self.month.range()),
-                filter: filter.clone(),
-                baseline_kpi: "kpis/lead_score_baseline".to_owned(),
-                baseline: Some(TimeRange::default()),
-                baseline_filter: filter,
-                thresholds: None,
-            };
-            match self.compare(request).await {
-                Ok(answer) if answer.n > 0 || answer.baseline_n > 0 => {
-                    fill(&mut result, &answer);
-                    return Some(result);
-                }
-                Ok(_) => {}
-                Err(why) => return Some(unavailable(result, &why)),
+        let filter = format!("model_version = \"{version}\"");
+        let request = kpi::CompareDistributionsRequest {
+            kpi: "kpis/lead_score".to_owned(),
+            window: Some(self.month.range()),
+            filter: filter.clone(),
+            baseline_kpi: "kpis/lead_score_baseline".to_owned(),
+            baseline: Some(TimeRange::default()),
+            baseline_filter: filter,
+            thresholds: None,
+        };
+        match self.compare(request).await {
+            Ok(answer) if answer.n > 0 || answer.baseline_n > 0 => {
+                fill(&mut result, &answer);
+                Some(result)
             }
+            Ok(_) => None,
+            Err(why) => Some(unavailable(result, &why)),
         }
-        None
     }
 
     /// A distribution of the month against the month before.
@@ -173,7 +200,8 @@ impl Asker<'_> {
             (Ok(now), Ok(before)) => {
                 (result.n, result.baseline_n) = (now.n, before.n);
                 result.note = before.value.map(|value| format!("{value:.4} in the month before")).unwrap_or_default();
-                judge(&mut result, now.value.unwrap_or_default().abs(), now.n >= least && now.value.is_some());
+                let enough = now.n >= least && now.value.is_some();
+                judge(&mut result, now.value.unwrap_or_default().abs(), certain(&now), enough);
             }
             (Err(why), _) | (_, Err(why)) => return unavailable(result, &why),
         }
@@ -248,43 +276,66 @@ pub(crate) fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> 
 
 /// The change of the share of AI work that people overrode, against the month before.
 fn overrides(frame: &Frame<'_>, now: &Got<HandoffSummary>, before: &Got<HandoffSummary>) -> DriftResult {
-    let mut result = blank(DriftDetector::OverrideRate, "human intervention in handoffs", "change of share", OVERRIDES);
+    let limits = (OVERRIDES.moderate, OVERRIDES.significant);
+    let mut result = blank(DriftDetector::OverrideRate, "human intervention in handoffs", "change of share", limits);
     result.baseline = format!("handoffs of {}", frame.month.previous().period());
-    let rate = |summary: &HandoffSummary| summary.human_intervention.unwrap_or_default();
     match (now, before) {
-        (Ok(now), Ok(before)) => {
-            let (now, before) = (rate(now), rate(before));
-            (result.n, result.baseline_n) = (now.total, before.total);
-            let (after, earlier) = (now.ratio.unwrap_or_default(), before.ratio.unwrap_or_default());
-            result.note = format!("{after:.4} after {earlier:.4}");
-            judge(&mut result, (after - earlier).abs(), now.total >= MIN_CASES && before.total >= MIN_CASES);
-        }
+        (Ok(now), Ok(before)) => changed(&mut result, now, before),
         (Err(why), _) | (_, Err(why)) => return unavailable(result, why),
     }
     result
 }
 
+fn changed(result: &mut DriftResult, now: &HandoffSummary, before: &HandoffSummary) {
+    let rate = |summary: &HandoffSummary| summary.human_intervention.unwrap_or_default();
+    let (now, before) = (rate(now), rate(before));
+    (result.n, result.baseline_n) = (now.total, before.total);
+    let (now, before) = (counts(now.count, now.total), counts(before.count, before.total));
+    let (verdict, p_value) = OVERRIDES.change(now, before);
+    let enough = result.n.min(result.baseline_n) >= MIN_CASES;
+    result.verdict = if enough { worded(verdict) } else { DriftVerdict::InsufficientData }.into();
+    let Some((after, earlier)) = now.share().zip(before.share()) else {
+        result.note = format!("no cases: {} in the month, {} in the baseline", result.n, result.baseline_n);
+        return;
+    };
+    (result.value, result.corrected_value) = ((after - earlier).abs(), (after - earlier).abs());
+    result.note = format!("{after:.4} after {earlier:.4}{}", chance(p_value));
+    if result.verdict() == DriftVerdict::InsufficientData {
+        let least = OVERRIDES.significant;
+        result.note += &format!("; too few cases to find a change of {least} in four of five months");
+    }
+}
+
 /// Reviewers and gates whose approvals look unconsidered.
 fn reviewers(handoffs: &Got<HandoffSummary>) -> Vec<DriftResult> {
-    let none = || blank(DriftDetector::ReviewerBehaviour, "all reviewers", "share accepted", ACCEPTANCE);
+    let limits = (ACCEPTANCE.moderate, ACCEPTANCE.significant);
+    let least = i64::try_from(ACCEPTANCE.least()).unwrap_or(i64::MAX);
+    let none = || blank(DriftDetector::ReviewerBehaviour, "all reviewers", "share accepted", limits);
     let summary = match handoffs {
         Ok(summary) => summary,
         Err(why) => return vec![unavailable(none(), why)],
     };
-    let busy = summary.reviewers.iter().chain(&summary.gates).filter(|one| one.review_count >= MIN_REVIEWS);
+    let busy = summary.reviewers.iter().chain(&summary.gates).filter(|one| one.review_count >= least);
     let judged: Vec<DriftResult> = busy
         .map(|one| {
-            let mut result = blank(DriftDetector::ReviewerBehaviour, &one.subject, "share accepted", ACCEPTANCE);
+            let mut result = blank(DriftDetector::ReviewerBehaviour, &one.subject, "share accepted", limits);
             result.n = one.review_count;
             let (burst, edits) = (one.largest_burst, one.edits_before_accept);
-            result.note = format!("largest burst within a minute: {burst}; edits before acceptance: {edits}");
-            judge(&mut result, one.accepted.as_ref().and_then(|rate| rate.ratio).unwrap_or_default(), true);
+            let accepted = one.accepted.unwrap_or_default();
+            let accepted = counts(accepted.count, accepted.total);
+            let (verdict, p_value) = ACCEPTANCE.judge(accepted);
+            let share = accepted.share().unwrap_or_default();
+            (result.value, result.corrected_value) = (share, share);
+            result.verdict = worded(verdict).into();
+            result.note =
+                format!("largest burst within a minute: {burst}; edits before acceptance: {edits}{}", chance(p_value));
             result
         })
         .collect();
     if judged.is_empty() {
         let most = summary.reviewers.iter().map(|one| one.review_count).max().unwrap_or(0);
-        let note = format!("no reviewer decided {MIN_REVIEWS} reviews; the most was {most}");
+        let note =
+            format!("no reviewer decided {least} reviews, below which chance explains any share; the most was {most}");
         return vec![DriftResult { note, ..none() }];
     }
     judged
@@ -295,29 +346,62 @@ mod tests {
     use super::*;
     use remit_api::handoff::v1::{ConsideredApproval, Rate};
 
+    fn summary(count: i64, total: i64) -> HandoffSummary {
+        HandoffSummary { human_intervention: Some(Rate { count, total, ..Rate::default() }), ..Default::default() }
+    }
+
+    fn change(now: (i64, i64), before: (i64, i64)) -> DriftResult {
+        let mut result = blank(DriftDetector::OverrideRate, "x", "share", (0.05, 0.10));
+        changed(&mut result, &summary(now.0, now.1), &summary(before.0, before.1));
+        result
+    }
+
     #[test]
-    fn a_rate_needs_cases_before_it_gets_a_verdict() {
-        let mut result = blank(DriftDetector::OverrideRate, "x", "share", OVERRIDES);
-        judge(&mut result, 0.5, false);
-        assert_eq!(result.verdict(), DriftVerdict::InsufficientData);
-        for (value, verdict) in
-            [(0.04, DriftVerdict::None), (0.05, DriftVerdict::Moderate), (0.1, DriftVerdict::Significant)]
-        {
-            judge(&mut result, value, true);
-            assert_eq!(result.verdict(), verdict);
+    fn a_change_of_overrides_is_more_than_chance_and_matters() {
+        assert_eq!(
+            change((9, 30), (6, 30)).verdict(),
+            DriftVerdict::InsufficientData,
+            "what chance does in most months"
+        );
+        assert_eq!(change((29, 29), (0, 30)).verdict(), DriftVerdict::InsufficientData);
+        assert_eq!(change((20, 30), (6, 30)).verdict(), DriftVerdict::Significant);
+        assert_eq!(change((400, 2_000), (280, 2_000)).verdict(), DriftVerdict::Moderate);
+        assert_eq!(change((410, 2_000), (400, 2_000)).verdict(), DriftVerdict::None);
+        let nothing = change((0, 0), (6, 30));
+        assert!(nothing.verdict() == DriftVerdict::InsufficientData && nothing.note.starts_with("no cases"));
+    }
+
+    #[test]
+    fn a_level_that_may_be_nothing_is_none() {
+        let mut result = blank(DriftDetector::LeadScore, "x", "mean", CALIBRATION);
+        let of = |lower, upper| kpi::Rollup {
+            interval: Some(kpi::Interval { lower, upper, level: 0.95 }),
+            ..Default::default()
+        };
+        for (value, rollup, enough, verdict) in [
+            (0.5, of(0.4, 0.6), false, DriftVerdict::InsufficientData),
+            (0.06, of(-0.02, 0.14), true, DriftVerdict::None),
+            (0.06, of(-0.09, -0.03), true, DriftVerdict::Moderate),
+            (0.04, of(0.03, 0.05), true, DriftVerdict::None),
+            (0.10, of(0.05, 0.15), true, DriftVerdict::Significant),
+            (0.10, kpi::Rollup::default(), true, DriftVerdict::None),
+        ] {
+            judge(&mut result, value, certain(&rollup), enough);
+            assert_eq!(result.verdict(), verdict, "{value}");
         }
     }
 
     #[test]
-    fn a_reviewer_who_accepts_everything_is_significant() {
-        let rate = Rate { count: 12, total: 12, ratio: Some(1.0), ..Rate::default() };
-        let one =
-            ConsideredApproval { subject: "rae".into(), review_count: 12, accepted: Some(rate), ..Default::default() };
-        let summary = HandoffSummary { reviewers: vec![one.clone()], ..Default::default() };
-        assert_eq!(reviewers(&Ok(summary))[0].verdict(), DriftVerdict::Significant);
-        let few =
-            HandoffSummary { reviewers: vec![ConsideredApproval { review_count: 9, ..one }], ..Default::default() };
-        assert_eq!(reviewers(&Ok(few))[0].verdict(), DriftVerdict::InsufficientData);
+    fn a_reviewer_who_accepts_everything_is_significant_once_chance_is_ruled_out() {
+        let reviewed = |count: i64, total: i64| {
+            let accepted = Some(Rate { count, total, ..Rate::default() });
+            let one = ConsideredApproval { subject: "rae".into(), review_count: total, accepted, ..Default::default() };
+            reviewers(&Ok(HandoffSummary { reviewers: vec![one], ..Default::default() })).remove(0).verdict()
+        };
+        assert_eq!(reviewed(60, 60), DriftVerdict::Significant);
+        assert_eq!(reviewed(96, 100), DriftVerdict::Moderate);
+        assert_eq!(reviewed(85, 100), DriftVerdict::None);
+        assert_eq!(reviewed(28, 28), DriftVerdict::InsufficientData);
         assert!(reviewers(&Err("UNAVAILABLE: gone".into()))[0].note.starts_with("not available"));
     }
 }

@@ -294,7 +294,7 @@ pub(crate) fn complete(mut kpi: Kpi) -> Result<Kpi> {
             if !matches!(kpi.unit(), Unit::Proportion | Unit::Score) {
                 return invalid("edges", "must be given for a DISTRIBUTION that is no proportion or score");
             }
-            kpi.edges = Edges::unit_deciles().as_slice().to_vec();
+            kpi.edges = Edges::score().as_slice().to_vec();
         }
         if let Err(error) = Edges::new(kpi.edges.clone()) {
             return invalid("edges", &error.to_string());

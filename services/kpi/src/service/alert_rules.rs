@@ -105,7 +105,7 @@ impl Service {
         .await
     }
 
-    /// Deletes a rule; its alerts stay.
+    /// Deletes a rule; an alert of it that fires is resolved, and its alerts stay on record.
     ///
     /// # Errors
     /// `NotFound` (`ALERT_RULE_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `InvalidArgument` (`NAME_INVALID`);
@@ -125,6 +125,8 @@ impl Service {
             let change = strictness::of_deletion();
             mandates::allow(m, LOOSEN, &current.name, &change, mandate.as_ref())?;
             AlertRules::delete(m, &request.name).await?;
+            // Nobody looks any more: an alert that nothing can resolve would fire for ever.
+            alerts::supersede(m, &request.name).await?;
             m.record(&current.name, |event| {
                 event.before_digest = wire::digest(&current);
                 event.details = details(&change, mandate);

@@ -133,6 +133,7 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
             (Finding::Holds(found), before) => {
                 if let Some(before) = before {
                     if !is_graver(&rule, before, &found) {
+                        still(m, before, &found).await?;
                         continue;
                     }
                     response.resolved.push(resolve(m, &before.name).await?);
@@ -155,7 +156,8 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
                 response.fired.push(alert);
             }
             (Finding::Clear, Some(before)) => response.resolved.push(resolve(m, &before.name).await?),
-            (Finding::Clear, None) | (Finding::Unknown, _) => {}
+            (Finding::Unknown(why), Some(before)) => note(m, &before.name, format!("not measured: {why}")).await?,
+            (Finding::Clear | Finding::Unknown(_), None) => {}
         }
     }
     Ok(response)
@@ -180,6 +182,34 @@ fn is_graver(rule: &AlertRule, before: &Alert, found: &Found) -> bool {
         Side::Unspecified => false,
     };
     seen && later && further
+}
+
+/// Says of an alert that fires what was found last. What a person took note of stays as she saw it, with the latest
+/// beside it: else what came later would look as if it had been seen.
+async fn still(m: &mut Mutation, before: &Alert, found: &Found) -> Result<()> {
+    if before.acknowledge_time.is_some() {
+        let note_of = if before.message == found.message { String::new() } else { found.message.clone() };
+        return note(m, &before.name, note_of).await;
+    }
+    let range = Some(range::message(&found.span.into()));
+    if before.message == found.message && before.range == range && before.note.is_empty() {
+        return Ok(());
+    }
+    let mut alert = Alerts::claim(m, &before.name).await?;
+    alert.message.clone_from(&found.message);
+    alert.note = String::new();
+    (alert.range, alert.value, alert.n) = (range, found.value, found.n);
+    Alerts::save(m, &mut alert).await
+}
+
+/// Notes beside a firing alert what the last look at it found, if that is new.
+async fn note(m: &mut Mutation, name: &str, note: String) -> Result<()> {
+    let mut alert = Alerts::claim(m, name).await?;
+    if alert.note != note {
+        alert.note = note;
+        Alerts::save(m, &mut alert).await?;
+    }
+    Ok(())
 }
 
 async fn resolve(m: &mut Mutation, name: &str) -> Result<Alert> {

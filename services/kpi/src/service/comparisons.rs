@@ -15,12 +15,18 @@ use remit_api::kpi::v1::{
 use remit_api::types::TimeRange;
 use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
-use remit_drift::{Histogram, TestResult, Tested, Thresholds, Verdict, compare, two_proportion, welch};
+use remit_drift::{
+    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, two_proportion,
+    wasserstein, welch,
+};
 use remit_runtime::Cx;
 use remit_store::Tx;
 
 /// The accepted chance of a false finding if none is given (A20).
 pub(crate) const DEFAULT_ALPHA: f64 = 0.05;
+
+/// The bins of a comparison, as quantiles of the baseline.
+const BINS: u32 = 10;
 
 impl Service {
     /// Compares two periods of a KPI.
@@ -141,12 +147,21 @@ fn thresholds(given: api::DriftThresholds) -> Result<Thresholds> {
             Ok(0) | Err(_) => default.min_n,
             Ok(n) => n,
         },
+        ..default
     };
     wanted.checked().map_err(|error| Error::invalid("THRESHOLDS_INVALID", "thresholds", error.to_string()))
 }
 
 fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> CompareDistributionsResponse {
-    let found = compare(window, baseline);
+    // Fixed bins hide what happens within one of them: where the edges are fine enough, the baseline says which count.
+    let quantiles = Histogram::in_quantiles_of(window, baseline, BINS);
+    let by_quantile = quantiles.is_some();
+    let (binned, binned_baseline) = quantiles.unwrap_or_else(|| (window.clone(), baseline.clone()));
+    let found = compare(&binned, &binned_baseline).map(|found| Divergence {
+        kolmogorov_smirnov: kolmogorov_smirnov(window, baseline).unwrap_or(found.kolmogorov_smirnov),
+        wasserstein: wasserstein(window, baseline).unwrap_or(found.wasserstein),
+        ..found
+    });
     let verdict = match thresholds.verdict(found.as_ref()) {
         Verdict::InsufficientData => DriftVerdict::InsufficientData,
         Verdict::None => DriftVerdict::None,
@@ -161,8 +176,9 @@ fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> Co
             significant_psi: thresholds.significant_psi,
             min_n: count(thresholds.min_n),
         }),
-        histogram: Some(histogram(window)),
-        baseline_histogram: Some(histogram(baseline)),
+        histogram: Some(histogram(&binned)),
+        baseline_histogram: Some(histogram(&binned_baseline)),
+        quantile_bins: by_quantile,
         ..CompareDistributionsResponse::default()
     };
     if let Some(found) = found {
@@ -174,6 +190,10 @@ fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> Co
         response.jensen_shannon_distance = Some(found.jensen_shannon_distance);
         response.wasserstein = Some(found.wasserstein);
         response.chi_square = Some(test(&found.chi_square));
+        response.homogeneity = Some(test(&found.homogeneity));
+        response.g_test = Some(test(&found.g_test));
+        response.hellinger = Some(found.hellinger);
+        response.total_variation = Some(found.total_variation);
     }
     response.set_verdict(verdict);
     response

@@ -10,11 +10,12 @@ use crate::store::kpis::definition;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::{
-    AlertRule, AnomalyCondition, CrossLayerCondition, Granularity, GuardCondition, Kind, Kpi, KpiState,
+    AlertRule, AnomalyCondition, Cadence, CrossLayerCondition, Granularity, GuardCondition, Kind, Kpi, KpiState, Layer,
     PacingCondition, ThresholdCondition,
 };
+use remit_api::wire::Word as _;
 use remit_core::{Error, Result, Tenant};
-use remit_drift::individuals_chart;
+use remit_drift::{Sample, prediction_limits, share_limits};
 use remit_store::Tx;
 use std::collections::BTreeMap;
 
@@ -25,8 +26,8 @@ pub(crate) enum Finding {
     Holds(Found),
     /// It does not.
     Clear,
-    /// There is too little data to say: an alert that fires keeps firing.
-    Unknown,
+    /// There is too little data to say, and why: an alert that fires keeps firing, and says so.
+    Unknown(String),
 }
 
 /// A condition that holds.
@@ -62,6 +63,9 @@ pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condi
     let definition = definition(tx, tenant, kpi, &format!("alert_rule.{kind}.kpi")).await?;
     Filter::parse(filter, &definition.keys, &format!("alert_rule.{kind}.filter"))?;
     match condition {
+        Some(Condition::Threshold(c)) if definition.is_proportion() && !(0.0..=1.0).contains(&c.limit) => {
+            invalid("threshold.limit", "must be in [0, 1]: the value is a share, 30 percent is 0.3")
+        }
         Some(Condition::Pacing(_)) if !matches!(definition.kind, Kind::Sum | Kind::Count | Kind::Distinct) => {
             invalid("pacing.kpi", "must be of kind SUM, COUNT or DISTINCT: only totals have a pace")
         }
@@ -96,8 +100,36 @@ pub(crate) async fn judge(
         Some(Condition::Anomaly(condition)) => judge.anomaly(condition).await,
         Some(Condition::Guard(condition)) => judge.guard(condition).await,
         Some(Condition::CrossLayer(condition)) => judge.cross_layer(condition).await,
-        None => Ok(Finding::Unknown),
+        None => Ok(unknown("the rule has no condition")),
     }
+}
+
+fn unknown(why: impl Into<String>) -> Finding {
+    Finding::Unknown(why.into())
+}
+
+/// What is known of the periods of a threshold rule, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Crossing {
+    Crosses,
+    Stays,
+    Unknown,
+}
+
+/// Whether all periods cross. One that is known not to is enough to say no, wherever the holes are.
+fn all_cross(periods: &[Crossing]) -> Crossing {
+    if periods.contains(&Crossing::Stays) {
+        Crossing::Stays
+    } else if periods.is_empty() || periods.contains(&Crossing::Unknown) {
+        Crossing::Unknown
+    } else {
+        Crossing::Crosses
+    }
+}
+
+/// How many periods make a season: what a weekend lacks says nothing of Monday.
+fn season(granularity: Granularity) -> usize {
+    if granularity == Granularity::Day { 7 } else { 1 }
 }
 
 struct Judge<'a> {
@@ -115,9 +147,10 @@ impl Judge<'_> {
         }
     }
 
-    /// The last `n` periods that are over, oldest first.
-    fn complete(&self, calendar: &Calendar, granularity: Granularity, n: usize) -> Vec<Span> {
-        let mut span = calendar.period(granularity, self.now);
+    /// The last `n` periods that are over, oldest first. A period is over when what may come late has come.
+    fn complete(&self, definition: &Definition, granularity: Granularity, n: usize) -> Vec<Span> {
+        let calendar: &Calendar = &definition.calendar;
+        let mut span = calendar.period(granularity, self.now.saturating_sub(definition.lateness));
         let mut spans: Vec<Span> = (0..n)
             .map(|_| {
                 span = calendar.before(granularity, span);
@@ -146,7 +179,7 @@ impl Judge<'_> {
         n: usize,
         filter: &str,
     ) -> Result<Vec<Cell>> {
-        let spans = self.complete(&definition.calendar, granularity, n);
+        let spans = self.complete(definition, granularity, n);
         match (spans.first(), spans.last()) {
             (Some(first), Some(last)) => {
                 let span = Span { start: first.start, end: last.end };
@@ -160,23 +193,29 @@ impl Judge<'_> {
         let definition = self.definition(&condition.kpi).await?;
         let periods = usize::try_from(condition.consecutive_periods.max(1)).unwrap_or(1);
         let cells = self.last(&definition, condition.granularity(), periods, &condition.filter).await?;
-        let mut judged = None;
-        for cell in &cells {
+        let measured = |cell: &Cell| {
             let n = count(cell.summary.n());
-            let Some(value) = cell.value(&definition).filter(|_| n >= condition.min_n) else {
-                return Ok(Finding::Unknown);
-            };
-            let crosses = match condition.comparison() {
-                Comparison::Above => value > condition.limit,
-                Comparison::Below => value < condition.limit,
-                Comparison::Unspecified => false,
-            };
-            if !crosses {
-                return Ok(Finding::Clear);
+            // Of a count, nothing recorded is the number 0.
+            let counted = matches!(definition.kind, Kind::Count | Kind::Distinct);
+            let value = cell.value(&definition).or(counted.then_some(0.0));
+            value.filter(|_| n >= condition.min_n).map(|value| (cell.span, value, n))
+        };
+        let known: Vec<_> = cells.iter().map(measured).collect();
+        let crossing = |found: &Option<(Span, f64, i64)>| match (found, condition.comparison()) {
+            (None, _) => Crossing::Unknown,
+            (Some((_, value, _)), Comparison::Above) if *value > condition.limit => Crossing::Crosses,
+            (Some((_, value, _)), Comparison::Below) if *value < condition.limit => Crossing::Crosses,
+            _ => Crossing::Stays,
+        };
+        let crossings: Vec<Crossing> = known.iter().map(crossing).collect();
+        let (span, value, n) = match (all_cross(&crossings), known.last()) {
+            (Crossing::Crosses, Some(Some(last))) => *last,
+            (Crossing::Stays, _) => return Ok(Finding::Clear),
+            _ => {
+                let why = format!("{} has a period with fewer than {} events", condition.kpi, condition.min_n.max(1));
+                return Ok(unknown(why));
             }
-            judged = Some((cell.span, value, n));
-        }
-        let Some((span, value, n)) = judged else { return Ok(Finding::Unknown) };
+        };
         let side = if condition.comparison() == Comparison::Above { "above" } else { "below" };
         let message = format!(
             "{} was {value:.6} (n = {n}), {side} the limit {}, for {periods} complete period(s)",
@@ -190,10 +229,12 @@ impl Judge<'_> {
         let span = definition.calendar.period(condition.granularity(), self.now);
         let elapsed = (self.now - span.start) as f64 / (span.end - span.start) as f64;
         if elapsed < or(condition.min_elapsed_ratio, LEAST_ELAPSED) {
-            return Ok(Finding::Unknown);
+            return Ok(unknown(format!("too little of the period of {} has passed", condition.kpi)));
         }
         let cells = self.cells(&definition, condition.granularity(), span, &condition.filter).await?;
-        let Some(cell) = cells.into_iter().next() else { return Ok(Finding::Unknown) };
+        let Some(cell) = cells.into_iter().next() else {
+            return Ok(unknown(format!("{} has no period", condition.kpi)));
+        };
         // Nothing happened is behind every pace, so here no data does count as zero.
         let value = cell.value(&definition).unwrap_or(0.0);
         let pace = condition.planned_total * elapsed;
@@ -216,12 +257,33 @@ impl Judge<'_> {
         let definition = self.definition(&condition.kpi).await?;
         let periods = usize::try_from(or(condition.baseline_periods, BASELINE)).unwrap_or(20);
         let sigmas = or(condition.sigmas, SIGMAS);
-        let cells = self.last(&definition, condition.granularity(), periods + 1, &condition.filter).await?;
-        let Some((judged, baseline)) = cells.split_last() else { return Ok(Finding::Unknown) };
-        let known: Vec<f64> = baseline.iter().filter_map(|cell| cell.value(&definition)).collect();
-        // A baseline with holes has no moving range across them that means anything.
-        let limits = if known.len() == periods { individuals_chart(&known, sigmas) } else { None };
-        let (Some(limits), Some(value)) = (limits, judged.value(&definition)) else { return Ok(Finding::Unknown) };
+        let (granularity, season) = (condition.granularity(), season(condition.granularity()));
+        // Weekends may leave holes: as many periods are read as hold the wanted number of those with data.
+        let cells = self.last(&definition, granularity, periods + periods / 2 + season, &condition.filter).await?;
+        let Some((judged, baseline)) = cells.split_last() else {
+            return Ok(unknown(format!("{} has no period", condition.kpi)));
+        };
+        let with_data: Vec<&Cell> = baseline.iter().filter(|cell| cell.value(&definition).is_some()).collect();
+        let used = &with_data[with_data.len().saturating_sub(periods)..];
+        // Nothing at all where a season ago there was something is the number 0 of what is counted or summed.
+        let usual = baseline.len().checked_sub(season).and_then(|at| baseline.get(at));
+        let totals = matches!(definition.kind, Kind::Count | Kind::Sum | Kind::Distinct);
+        let expected = usual.is_some_and(|cell| cell.value(&definition).is_some());
+        let value = judged.value(&definition).or((totals && expected).then_some(0.0));
+        let limits = if used.len() < periods {
+            None
+        } else if definition.is_proportion() && judged.sample().trials > 0.0 {
+            let shares: Vec<Sample> = used.iter().map(|cell| cell.sample()).collect();
+            share_limits(&shares, judged.sample().trials, sigmas)
+        } else {
+            let values: Vec<f64> = used.iter().filter_map(|cell| cell.value(&definition)).collect();
+            prediction_limits(&values, sigmas)
+        };
+        let (Some(limits), Some(value)) = (limits, value) else {
+            let (kpi, known) = (&condition.kpi, used.len());
+            let last = if value.is_some() { "" } else { ", and none in the last" };
+            return Ok(unknown(format!("{kpi} has data in {known} of the {periods} periods needed{last}")));
+        };
         if !limits.signals(value) {
             return Ok(Finding::Clear);
         }
@@ -239,7 +301,7 @@ impl Judge<'_> {
         let least = or(condition.min_change_ratio, LEAST_CHANGE);
         let watched = self.moved(vec![definition], condition.granularity()).await?.pop();
         let Some((watched, improvement)) = watched.and_then(|moved| moved.improvement.map(|by| (moved, by))) else {
-            return Ok(Finding::Unknown);
+            return Ok(unknown(format!("{} was not measured in both periods", condition.kpi)));
         };
         if improvement < least {
             return Ok(Finding::Clear);
@@ -249,14 +311,21 @@ impl Judge<'_> {
             // A guard that was never created guards nothing.
             definitions.extend(self.definition(&guard).await.ok());
         }
-        let mut violated = Vec::new();
+        let (mut violated, mut unmeasured) = (Vec::new(), Vec::new());
         for guard in self.moved(definitions, condition.granularity()).await? {
             if let Some(change) = guard.improvement.filter(|change| *change <= -least) {
                 violated.push(format!("{} by {:.1}%", guard.definition.kpi.name, -change * 100.0));
+            } else if guard.improvement.is_none() {
+                unmeasured.push(guard.definition.kpi.name);
             }
         }
         if violated.is_empty() {
-            return Ok(Finding::Clear);
+            // What was not measured guards nothing, and clears nothing.
+            return Ok(if unmeasured.is_empty() {
+                Finding::Clear
+            } else {
+                unknown(format!("guards that were not measured in both periods: {}", unmeasured.join(", ")))
+            });
         }
         let message = format!(
             "{} got better by {:.1}% while its guards got worse: {}",
@@ -276,7 +345,8 @@ impl Judge<'_> {
     /// KPIs in the last complete period and the one before.
     async fn moved(&mut self, definitions: Vec<Definition>, granularity: Granularity) -> Result<Vec<Moved>> {
         let asked = definitions.into_iter().map(|definition| {
-            let last = definition.calendar.before(granularity, definition.calendar.period(granularity, self.now));
+            let last = self.complete(&definition, granularity, 1).into_iter().next();
+            let last = last.unwrap_or_else(|| definition.calendar.period(granularity, self.now));
             let before = definition.calendar.before(granularity, last);
             (definition, (last, before))
         });
@@ -284,20 +354,52 @@ impl Judge<'_> {
         moved(self.tx, self.tenant, asked).await
     }
 
+    /// At the granularity of the rule, and at the quarter if a strategic KPI is measured no more often: what has no two
+    /// months in a row would never count.
     async fn cross_layer(&mut self, condition: &CrossLayerCondition) -> Result<Finding> {
         let active = self.known.values().filter(|kpi| kpi.state() == KpiState::Active);
-        let definitions = active.map(|kpi| Definition::new(kpi.clone())).collect::<Result<_>>()?;
-        let all = self.moved(definitions, condition.granularity()).await?;
-        let Some(span) = all.first().map(|moved| moved.current.span) else { return Ok(Finding::Unknown) };
-        let cross = CrossLayer::of(&all, or(condition.min_change_ratio, LEAST_CHANGE));
-        if !cross.conflicts() {
-            return Ok(Finding::Clear);
+        let definitions: Vec<Definition> = active.map(|kpi| Definition::new(kpi.clone())).collect::<Result<_>>()?;
+        let rare = |definition: &Definition| {
+            definition.kpi.layer() == Layer::Strategic && definition.kpi.cadence() == Cadence::Quarterly
+        };
+        let mut granularities = vec![condition.granularity()];
+        if condition.granularity() != Granularity::Quarter && definitions.iter().any(rare) {
+            granularities.push(Granularity::Quarter);
         }
-        let message = format!(
-            "operational KPIs got better ({}) while strategic ones got worse ({})",
-            cross.operational_improved.join(", "),
-            cross.strategic_worsened.join(", ")
-        );
-        Ok(Finding::Holds(Found { kpi: String::new(), span, value: None, n: 0, message }))
+        let mut measured = false;
+        for granularity in granularities {
+            let all = self.moved(definitions.clone(), granularity).await?;
+            let moves = |layer: Layer| {
+                all.iter().any(|moved| moved.definition.kpi.layer() == layer && moved.improvement.is_some())
+            };
+            measured |= moves(Layer::Operational) && moves(Layer::Strategic);
+            let Some(span) = all.first().map(|moved| moved.current.span) else { continue };
+            let cross = CrossLayer::of(&all, or(condition.min_change_ratio, LEAST_CHANGE));
+            if cross.conflicts() {
+                let message = format!(
+                    "operational KPIs got better ({}) while strategic ones got worse ({}), by {}",
+                    cross.operational_improved.join(", "),
+                    cross.strategic_worsened.join(", "),
+                    granularity.word().to_lowercase()
+                );
+                return Ok(Finding::Holds(Found { kpi: String::new(), span, value: None, n: 0, message }));
+            }
+        }
+        Ok(if measured { Finding::Clear } else { unknown("no layer was measured in both periods") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_that_stays_clears_whatever_is_missing() {
+        use Crossing::{Crosses, Stays, Unknown};
+        assert_eq!(all_cross(&[Crosses, Crosses]), Crosses);
+        assert_eq!(all_cross(&[Unknown, Stays]), Stays);
+        assert_eq!(all_cross(&[Crosses, Unknown, Stays]), Stays);
+        assert_eq!(all_cross(&[Crosses, Unknown]), Unknown);
+        assert_eq!(all_cross(&[]), Unknown);
     }
 }
