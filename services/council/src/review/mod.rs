@@ -9,6 +9,7 @@ pub(crate) mod assurance;
 pub(crate) mod drift;
 mod findings;
 pub(crate) mod gather;
+pub(crate) mod measures;
 pub(crate) mod pack;
 mod sections;
 pub(crate) mod signing;
@@ -63,6 +64,8 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         assurance,
         audit_verified: sources.verify.as_ref().is_ok_and(|report| report.ok),
         audit_checkpoint: checkpoint,
+        measures: sections::measures(sources),
+        past: Vec::new(),
     })
 }
 

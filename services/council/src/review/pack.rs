@@ -1,5 +1,6 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
+use super::measures::{Measure, Past};
 use super::tone::{Assessed, Tone, Toned};
 use crate::time;
 use remit_api::council::v1 as api;
@@ -396,6 +397,12 @@ pub(crate) struct Evidence {
     pub(crate) audit_verified: bool,
     /// The signed checkpoint of the audit log. If the log was verified, the next review goes on from it.
     pub(crate) audit_checkpoint: String,
+    /// The KPIs of the month.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) measures: Vec<Measure>,
+    /// The twelve months before, the oldest first, as far as the body reviewed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) past: Vec<Past>,
 }
 
 impl Evidence {
