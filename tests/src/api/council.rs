@@ -227,7 +227,14 @@ async fn a_review_is_signed_sealed_and_rendered_alike(suite: Suite) {
     }
     let sealed = lea.seal_review(seal).await.expect("a seal").into_inner();
     assert_eq!(sealed.state(), ReviewState::Sealed);
-    for format in [ExportFormat::Json, ExportFormat::Html, ExportFormat::Markdown, ExportFormat::Csv] {
+    for format in [
+        ExportFormat::Json,
+        ExportFormat::Html,
+        ExportFormat::Markdown,
+        ExportFormat::Csv,
+        ExportFormat::SummaryHtml,
+        ExportFormat::SummaryMarkdown,
+    ] {
         let request = ExportReviewRequest { name: name.clone(), format: format.into() };
         let one = lea.export_review(request.clone()).await.expect("a pack").into_inner();
         let two = lea.export_review(request).await.expect("a pack").into_inner();

@@ -1,11 +1,20 @@
 //! Charts as inline SVG, drawn without a script, with a text alternative each. Colours come from the
-//! page's style sheet, so that they follow dark mode and print.
+//! page's style sheet, so that they follow dark mode and print; what is filled and what is outlined tells series apart
+//! in grey. A drawing is as wide as a phone, so that its text keeps its size there.
 
 use super::values::{number, seconds};
 use crate::review::pack::{Bar, Trend, Unit};
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 360.0;
+/// Where the axis of values stands: room for the longest label, such as `86.67 %`.
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 22.0;
+const FLOOR: f64 = 168.0;
+const HEIGHT: f64 = 196.0;
+/// What a label of a month needs.
+const LABEL: f64 = 56.0;
 
 /// Text inside SVG.
 fn safe(text: &str) -> String {
@@ -28,6 +37,19 @@ fn value_text(value: f64, unit: Unit) -> String {
     }
 }
 
+/// The next round number, 1, 2 or 5 times a power of ten, at or above a value.
+fn round_up(value: f64) -> f64 {
+    if !value.is_finite() || value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|round| *round >= value * 0.999_999)
+        .unwrap_or(10.0 * power)
+}
+
 fn open(height: f64, title: &str, description: &str) -> String {
     let (title, description) = (safe(title), safe(description));
     format!(
@@ -36,65 +58,202 @@ fn open(height: f64, title: &str, description: &str) -> String {
     )
 }
 
-/// Values beside those of the period before, each on a scale of its own, because KPIs share no unit.
-pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
-    const ROW: f64 = 34.0;
-    const LEFT: f64 = 220.0;
-    const RIGHT: f64 = 130.0;
-    let height = ROW * bars.len() as f64 + 8.0;
-    let described: Vec<String> =
-        bars.iter().map(|bar| format!("{}: {}", bar.label, value_text(bar.value, bar.unit))).collect();
-    let mut out = open(height, title, &described.join("; "));
-    for (at, bar) in bars.iter().enumerate() {
-        let y = ROW * at as f64 + 4.0;
-        let most = [Some(bar.value), bar.previous, bar.target].into_iter().flatten().map(f64::abs).fold(0.0, f64::max);
-        let scale = if most > 0.0 { (WIDTH - LEFT - RIGHT) / most } else { 0.0 };
-        let width = (bar.value.abs() * scale).max(1.0);
+/// The month before one such as `2009-01`.
+fn before(month: &str) -> Option<String> {
+    let first: jiff::civil::Date = format!("{month}-01").parse().ok()?;
+    let day = first.yesterday().ok()?;
+    Some(format!("{:04}-{:02}", day.year(), day.month()))
+}
+
+/// So many months, of which the last is given: the oldest first.
+pub(super) fn months_up_to(last: &str, count: usize) -> Vec<String> {
+    let mut months: Vec<String> =
+        std::iter::successors(Some(last.to_owned()), |month| before(month)).take(count).collect();
+    months.reverse();
+    months
+}
+
+/// Values over months; none where there is no data.
+pub(super) struct Line<'a> {
+    /// The months, the oldest first.
+    pub(super) months: &'a [String],
+    /// A value each.
+    pub(super) values: &'a [Option<f64>],
+    /// How to read them.
+    pub(super) unit: Unit,
+}
+
+impl Line<'_> {
+    fn step(&self) -> f64 {
+        let steps = self.months.len().saturating_sub(1).max(1);
+        (WIDTH - LEFT - RIGHT - 16.0) / steps as f64
+    }
+
+    fn x(&self, at: usize) -> f64 {
+        LEFT + 8.0 + self.step() * at as f64
+    }
+
+    fn described(&self) -> String {
+        let said = self.months.iter().zip(self.values).map(|(month, value)| match value {
+            Some(value) => format!("{month}: {}", value_text(*value, self.unit)),
+            None => format!("{month}: no data"),
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Gaps as shaded bands, the values as lines between neighbours and dots, and the months below.
+    fn draw(&self, out: &mut String, y: impl Fn(f64) -> f64) {
+        let half = self.step() / 2.0;
+        for (at, value) in self.values.iter().enumerate() {
+            let x = self.x(at);
+            if value.is_none() {
+                let from = (x - half).max(LEFT);
+                let width = (x + half).min(WIDTH - RIGHT) - from;
+                let tall = FLOOR - TOP;
+                let _ = write!(
+                    out,
+                    "<rect class=\"n\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{tall:.1}\"/>"
+                );
+            }
+        }
+        let mut run: Vec<String> = Vec::new();
+        for (at, value) in self.values.iter().map(Some).chain([None]).enumerate() {
+            match value {
+                Some(Some(value)) => run.push(format!("{:.1},{:.1}", self.x(at), y(*value))),
+                Some(None) | None => {
+                    if run.len() > 1 {
+                        let _ = write!(out, "<polyline class=\"p\" points=\"{}\"/>", run.join(" "));
+                    }
+                    run.clear();
+                }
+            }
+        }
+        let last = self.months.len().saturating_sub(1);
+        let mut free = 0.0;
+        for (at, (month, value)) in self.months.iter().zip(self.values).enumerate() {
+            let x = self.x(at);
+            if let Some(value) = value {
+                let _ = write!(out, "<circle class=\"m\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3.5\"/>", y(*value));
+            }
+            // The last month always has its label, and no other comes too near to it.
+            let fits = x >= free && self.x(last) - x >= LABEL * 1.5;
+            if fits || at == last {
+                let class = if at == last && last > 0 { "l" } else { "c" };
+                let place = if at == last && last > 0 { WIDTH - 4.0 } else { x };
+                let _ = write!(
+                    out,
+                    "<text class=\"{class}\" x=\"{place:.1}\" y=\"{:.0}\">{}</text>",
+                    FLOOR + 18.0,
+                    safe(month)
+                );
+                free = x + LABEL;
+            }
+        }
+    }
+}
+
+/// The axis of values from 0 to the top, with numbers at both ends and in the middle.
+fn axis(out: &mut String, top: f64, unit: Unit) {
+    for share in [0.0, 0.5, 1.0] {
+        let y = FLOOR - share * (FLOOR - TOP);
         let _ = write!(
             out,
-            "<text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text><rect class=\"m\" x=\"{LEFT:.0}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"14\" rx=\"2\"/>",
-            LEFT - 8.0,
-            y + 15.0,
-            safe(&cut(&bar.label, 32)),
-        );
-        if let Some(previous) = bar.previous {
-            let width = (previous.abs() * scale).max(1.0);
-            let _ = write!(
-                out,
-                "<rect class=\"b\" x=\"{LEFT:.0}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"8\" rx=\"2\"/>",
-                y + 16.0
-            );
-        }
-        if let Some(target) = bar.target {
-            let x = LEFT + target.abs() * scale;
-            let _ = write!(
-                out,
-                "<line class=\"t\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
-                y - 2.0,
-                y + 26.0
-            );
-        }
-        let _ = write!(
-            out,
-            "<text class=\"v\" x=\"{:.0}\" y=\"{:.1}\">{} · n {}</text>",
-            WIDTH - RIGHT + 8.0,
-            y + 15.0,
-            safe(&value_text(bar.value, bar.unit)),
-            number(bar.n as f64),
+            "<line class=\"g\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            y + 4.0,
+            safe(&value_text(top * share, unit)),
         );
     }
+}
+
+/// A value over months on its own axis, with its target and the interval of the last month.
+pub(super) fn line(title: &str, line: &Line<'_>, target: Option<f64>, interval: Option<(f64, f64)>) -> String {
+    let highest = line.values.iter().flatten().copied().chain(target).chain(interval.map(|(_, high)| high));
+    let top = round_up(highest.fold(0.0, f64::max));
+    let y = |value: f64| FLOOR - (value / top).clamp(0.0, 1.0) * (FLOOR - TOP);
+    let aim = target.map(|target| format!("target {}; ", value_text(target, line.unit))).unwrap_or_default();
+    let mut out = open(HEIGHT, title, &format!("{aim}{}", line.described()));
+    let _ = write!(out, "<text x=\"4\" y=\"13\">{}</text>", safe(&cut(title, 52)));
+    axis(&mut out, top, line.unit);
+    if let Some(target) = target {
+        let at = y(target);
+        let _ =
+            write!(out, "<line class=\"t\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>", WIDTH - RIGHT);
+    }
+    if let Some((low, high)) = interval {
+        let x = line.x(line.months.len().saturating_sub(1));
+        let _ =
+            write!(out, "<line class=\"i\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", y(low), y(high));
+    }
+    line.draw(&mut out, y);
     out.push_str("</svg>");
     out
 }
 
+/// Shares beside those of the period before, all on one axis; `None` if no bar is a share.
+pub(super) fn bars(title: &str, bars: &[Bar]) -> Option<String> {
+    const ROW: f64 = 46.0;
+    let bars: Vec<&Bar> = bars.iter().filter(|bar| bar.unit == Unit::Ratio && bar.value >= 0.0).collect();
+    if bars.is_empty() {
+        return None;
+    }
+    let highest = bars.iter().flat_map(|bar| [Some(bar.value), bar.previous, bar.target]).flatten();
+    let top = round_up(highest.fold(0.0, f64::max));
+    let (left, right) = (8.0, WIDTH - 12.0);
+    let x = |value: f64| left + (value / top).clamp(0.0, 1.0) * (right - left);
+    let floor = ROW * bars.len() as f64 + 6.0;
+    let described: Vec<String> =
+        bars.iter().map(|bar| format!("{}: {}", bar.label, value_text(bar.value, bar.unit))).collect();
+    let mut out = open(floor + 22.0, title, &described.join("; "));
+    for share in [0.0, 0.5, 1.0] {
+        let (at, class) =
+            (left + share * (right - left), ["f", "c", "l"][usize::from(share > 0.0) + usize::from(share > 0.5)]);
+        let _ = write!(
+            out,
+            "<line class=\"g\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{floor:.1}\"/><text class=\"{class}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
+            floor + 15.0,
+            safe(&value_text(top * share, Unit::Ratio)),
+        );
+    }
+    for (at, bar) in bars.iter().enumerate() {
+        let y = ROW * at as f64 + 16.0;
+        let said = format!("{} · n {}", value_text(bar.value, bar.unit), number(bar.n as f64));
+        let _ = write!(
+            out,
+            "<text x=\"{left:.0}\" y=\"{y:.1}\">{}</text><text class=\"l\" x=\"{right:.0}\" y=\"{y:.1}\">{}</text><rect class=\"m\" x=\"{left:.0}\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\"/>",
+            safe(&cut(&bar.label, 30)),
+            safe(&said),
+            y + 5.0,
+            (x(bar.value) - left).max(1.0),
+        );
+        if let Some(previous) = bar.previous {
+            let wide = (x(previous) - left).max(1.0);
+            let _ = write!(
+                out,
+                "<rect class=\"b\" x=\"{left:.0}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"6\"/>",
+                y + 17.0
+            );
+        }
+        if let Some(target) = bar.target {
+            let at = x(target);
+            let _ = write!(
+                out,
+                "<line class=\"t\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+                y + 2.0,
+                y + 26.0
+            );
+        }
+    }
+    out.push_str("</svg>");
+    Some(out)
+}
+
 /// Two distributions over the same bins, side by side.
-pub(crate) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String {
-    const HEIGHT: f64 = 200.0;
-    const FLOOR: f64 = 172.0;
-    const LEFT: f64 = 44.0;
+pub(super) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String {
     let bins = month.len().max(1) as f64;
-    let most = month.iter().chain(baseline).copied().fold(0.0, f64::max).max(1e-9);
-    let step = (WIDTH - LEFT - 8.0) / bins;
+    let top = round_up(month.iter().chain(baseline).copied().fold(0.0, f64::max));
+    let step = (WIDTH - LEFT - RIGHT) / bins;
     let described: Vec<String> = month
         .iter()
         .zip(baseline)
@@ -104,20 +263,13 @@ pub(crate) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String 
         })
         .collect();
     let mut out = open(HEIGHT, title, &described.join("; "));
-    for share in [0.0, 0.5, 1.0] {
-        let y = FLOOR - share * 160.0;
-        let _ = write!(
-            out,
-            "<line class=\"g\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
-            LEFT - 6.0,
-            y + 4.0,
-            safe(&value_text(most * share, Unit::Ratio)),
-        );
-    }
+    axis(&mut out, top, Unit::Ratio);
+    // A label of two digits needs 20 units.
+    let every = (20.0 / step).ceil().max(1.0);
     for (at, (now, before)) in month.iter().zip(baseline).enumerate() {
         let x = LEFT + step * at as f64;
         for (class, share, shift) in [("b", before, 0.12), ("m", now, 0.5)] {
-            let tall = share / most * 160.0;
+            let tall = (share / top).clamp(0.0, 1.0) * (FLOOR - TOP);
             let _ = write!(
                 out,
                 "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{tall:.1}\"/>",
@@ -126,59 +278,99 @@ pub(crate) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String 
                 step * 0.36,
             );
         }
-        let _ =
-            write!(out, "<text class=\"c\" x=\"{:.1}\" y=\"{:.0}\">{}</text>", x + step / 2.0, FLOOR + 18.0, at + 1);
+        if (at as f64 % every).abs() < 0.5 {
+            let _ = write!(
+                out,
+                "<text class=\"c\" x=\"{:.1}\" y=\"{:.0}\">{}</text>",
+                x + step / 2.0,
+                FLOOR + 18.0,
+                at + 1
+            );
+        }
     }
     out.push_str("</svg>");
     out
 }
 
-/// A statistic over months with its thresholds.
-pub(crate) fn trend(trend: &Trend) -> String {
-    const HEIGHT: f64 = 200.0;
-    const FLOOR: f64 = 168.0;
-    const LEFT: f64 = 52.0;
-    const TALL: f64 = 150.0;
-    let top = trend.points.iter().map(|point| point.value).fold(trend.significant * 1.2, f64::max).max(1e-9);
-    let count = trend.points.len().max(1) as f64;
-    let step = (WIDTH - LEFT - 24.0) / (count - 1.0).max(1.0);
-    let place = |at: usize, value: f64| {
-        let x = if count > 1.0 { LEFT + 8.0 + step * at as f64 } else { LEFT + (WIDTH - LEFT) / 2.0 };
-        (x, FLOOR - (value / top).clamp(0.0, 1.0) * TALL)
-    };
-    let described: Vec<String> =
-        trend.points.iter().map(|point| format!("{}: {}", point.period, number(point.value))).collect();
-    let mut out = open(HEIGHT, &trend.title, &described.join("; "));
-    for (value, name) in [(0.0, ""), (trend.moderate, "moderate"), (trend.significant, "significant")] {
-        let (_, y) = place(0, value);
-        let class = if name.is_empty() { "g" } else { "t" };
+/// A statistic over months with its thresholds. A month without a point is a gap.
+pub(super) fn trend(trend: &Trend) -> String {
+    let last = trend.points.last().map_or("", |point| point.period.as_str());
+    let mut months = months_up_to(last, 24);
+    let first = trend.points.first().map_or("", |point| point.period.as_str());
+    months.retain(|month| month.as_str() >= first);
+    let value = |month: &String| trend.points.iter().find(|point| point.period == *month).map(|point| point.value);
+    let values: Vec<Option<f64>> = months.iter().map(value).collect();
+    let line = Line { months: &months, values: &values, unit: Unit::Number };
+    let top = round_up(values.iter().flatten().copied().fold(trend.significant * 1.1, f64::max));
+    let y = |value: f64| FLOOR - (value / top).clamp(0.0, 1.0) * (FLOOR - TOP);
+    let thresholds = format!("moderate from {}, clear from {}; ", number(trend.moderate), number(trend.significant));
+    let mut out = open(HEIGHT, &trend.title, &format!("{thresholds}{}", line.described()));
+    axis(&mut out, top, Unit::Number);
+    let apart = y(trend.moderate) - y(trend.significant) >= 14.0;
+    // Where the lines are too near for two labels above them, the lower one's stands below it.
+    let below = if apart { -4.0 } else { 13.0 };
+    for (value, name, shift) in [(trend.moderate, "moderate", below), (trend.significant, "clear", -4.0)] {
+        let at = y(value);
         let _ = write!(
             out,
-            "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text><text class=\"s\" x=\"{:.0}\" y=\"{:.1}\">{name}</text>",
-            LEFT - 6.0,
-            y + 4.0,
+            "<line class=\"t\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"f s\" x=\"{:.0}\" y=\"{:.1}\">{name} {}</text>",
+            WIDTH - RIGHT,
+            LEFT + 4.0,
+            at + shift,
             number(value),
-            WIDTH - 2.0,
-            y - 4.0,
         );
     }
-    let points: Vec<String> = trend
-        .points
-        .iter()
-        .enumerate()
-        .map(|(at, point)| place(at, point.value))
-        .map(|(x, y)| format!("{x:.1},{y:.1}"))
-        .collect();
-    let _ = write!(out, "<polyline class=\"p\" points=\"{}\"/>", points.join(" "));
-    let every = trend.points.len().div_ceil(12).max(1);
-    for (at, point) in trend.points.iter().enumerate() {
-        let (x, y) = place(at, point.value);
-        let _ = write!(out, "<circle class=\"m\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>");
-        if at % every == 0 || at + 1 == trend.points.len() {
-            let _ =
-                write!(out, "<text class=\"c\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>", FLOOR + 18.0, safe(&point.period));
-        }
-    }
+    line.draw(&mut out, y);
     out.push_str("</svg>");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::review::pack::Point;
+
+    #[test]
+    fn months_are_counted_back_over_the_year() {
+        assert_eq!(months_up_to("2009-02", 4), ["2008-11", "2008-12", "2009-01", "2009-02"]);
+        assert_eq!(months_up_to("soon", 4), ["soon"]);
+    }
+
+    #[test]
+    fn a_top_is_round_and_never_below_what_it_holds() {
+        for (value, top) in [(0.51, 1.0), (0.2, 0.2), (0.21, 0.5), (3.0, 5.0), (0.0, 1.0), (6_000.0, 10_000.0)] {
+            assert!((round_up(value) - top).abs() < top * 1e-9, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_month_without_data_parts_the_line_and_the_last_label_is_whole() {
+        let point = |period: &str, value| Point { period: period.to_owned(), value };
+        let drawn = trend(&Trend {
+            title: "T".to_owned(),
+            points: vec![point("2009-01", 0.1), point("2009-02", 0.2), point("2009-05", 0.3), point("2009-06", 0.1)],
+            moderate: 0.1,
+            significant: 0.25,
+        });
+        assert_eq!(drawn.matches("<polyline").count(), 2);
+        assert_eq!(drawn.matches("class=\"n\"").count(), 2);
+        assert!(drawn.contains("2009-03: no data"));
+        assert!(drawn.contains(">2009-06</text>"));
+    }
+
+    #[test]
+    fn bars_that_are_no_shares_have_no_axis_in_common_and_are_not_drawn() {
+        let bar = |unit, value| Bar { label: "B".to_owned(), value, previous: None, target: None, unit, n: 3 };
+        assert!(bars("B", &[bar(Unit::Seconds, 3.0)]).is_none());
+        let drawn = bars("B", &[bar(Unit::Ratio, 0.4), bar(Unit::Seconds, 3.0)]).unwrap();
+        assert_eq!(drawn.matches("class=\"m\"").count(), 1);
+        assert!(drawn.contains(">50 %</text>"));
+    }
+
+    #[test]
+    fn the_longest_label_of_the_axis_is_not_cut() {
+        let drawn = histogram("H", &[0.8667, 0.1333], &[0.5, 0.5]);
+        assert!(drawn.contains(">100 %</text>") && drawn.contains("x=\"56\""));
+    }
 }

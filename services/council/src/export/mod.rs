@@ -1,11 +1,16 @@
 //! Renders a pack. The bytes depend on the pack, its signatures and its seal alone: no clock, no
 //! randomness, no map order. What is written is the same for everybody who asks.
 
+mod asks;
 mod charts;
 mod csv;
+mod first;
 mod html;
 mod markdown;
+mod page;
+mod parts;
 mod values;
+mod words;
 
 use crate::review::Pack;
 use crate::time;
@@ -37,6 +42,9 @@ pub(crate) struct Seal {
     signature: String,
     public_key: String,
     audit_event: String,
+    /// The checkpoint that covers the one the pack cites, with the cosignatures of witnesses; empty if none are asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cosigned_checkpoint: String,
 }
 
 /// A pack with what proves it.
@@ -67,6 +75,7 @@ fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
         signature: STANDARD.encode(&seal.signature),
         public_key: STANDARD.encode(&seal.public_key),
         audit_event: seal.audit_event.clone(),
+        cosigned_checkpoint: seal.cosigned_checkpoint.clone(),
     });
     Ok(Document {
         schema: "remit.review/1",
@@ -89,11 +98,19 @@ pub(crate) fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Resu
     }
     let (content, content_type, extension) = match format {
         ExportFormat::Json => (canonical::json(&document)?.into_bytes(), "application/json", "json"),
-        ExportFormat::Html => (html::render(&document)?.into_bytes(), "text/html; charset=utf-8", "html"),
-        ExportFormat::Markdown => (markdown::render(&document).into_bytes(), "text/markdown; charset=utf-8", "md"),
+        ExportFormat::Html | ExportFormat::SummaryHtml => {
+            let page = html::render(&parts::page(&document), format == ExportFormat::Html)?;
+            let extension = if format == ExportFormat::Html { "html" } else { "summary.html" };
+            (page.into_bytes(), "text/html; charset=utf-8", extension)
+        }
+        ExportFormat::Markdown | ExportFormat::SummaryMarkdown => {
+            let page = markdown::render(&parts::page(&document), format == ExportFormat::Markdown);
+            let extension = if format == ExportFormat::Markdown { "md" } else { "summary.md" };
+            (page.into_bytes(), "text/markdown; charset=utf-8", extension)
+        }
         ExportFormat::Csv => (csv::render(&document).into_bytes(), "text/csv; charset=utf-8", "csv"),
         ExportFormat::Unspecified => {
-            return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be JSON, HTML, MARKDOWN or CSV"));
+            return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be JSON, HTML, MARKDOWN, CSV or a summary"));
         }
     };
     let id = name::last(&review.name);
@@ -106,5 +123,7 @@ pub(crate) fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Resu
     })
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

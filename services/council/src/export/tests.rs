@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::review::measures::{Measure, Past};
+use crate::review::pack::Drift;
 use crate::review::pack::{
     Assurance, Bar, Block, Cell, Column, Evidence, Fact, Finding, Header, Point, Section, Trend, Unit,
 };
-use crate::review::tone::Assessed;
-use remit_api::council::v1::{EvidenceClass, Finding as ApiFinding, ReviewState};
+use crate::review::tone::{Assessed, Tone};
+use remit_api::council::v1::{Disposition, DriftResult, EvidenceClass, Finding as ApiFinding, ReviewState};
+use remit_api::council::v1::{DriftDetector, DriftVerdict, FindingSeverity};
 
 fn evidence() -> Evidence {
     let blocks = vec![
@@ -79,10 +82,12 @@ fn evidence() -> Evidence {
         sources: Vec::new(),
         figures: Vec::new(),
         restated: Vec::new(),
+        measures: Vec::new(),
+        past: Vec::new(),
     }
 }
 
-fn review(evidence: &Evidence) -> Review {
+pub(super) fn review(evidence: &Evidence) -> Review {
     let mut review = Review { name: "reviews/2009-05".into(), state: ReviewState::Open.into(), ..Review::default() };
     review.pack_digest = Pack::assemble(evidence.clone(), &review).digest().unwrap();
     review
@@ -139,4 +144,154 @@ fn a_pack_that_is_not_the_one_on_record_is_not_rendered() {
     review.minutes = "changed behind the digest".into();
     let error = render(&Pack::assemble(evidence, &review), &review, ExportFormat::Json).unwrap_err();
     assert_eq!(error.kind(), remit_core::Kind::Internal);
+}
+
+const LEAD_SCORER: &str = "models/lead-scorer/versions/2";
+
+/// A month in which one model drifted, one KPI is far from its target and two are near theirs.
+pub(super) fn story() -> Evidence {
+    let mut story = evidence();
+    story.header.complete = true;
+    story.header.zone = "Europe/Berlin".into();
+    let drift = DriftResult {
+        detector: DriftDetector::LeadScore.into(),
+        subject: LEAD_SCORER.into(),
+        statistic: "psi".into(),
+        value: 0.55,
+        corrected_value: 0.51,
+        n: 715,
+        baseline_n: 1_431,
+        baseline: "approval".into(),
+        moderate_threshold: 0.1,
+        significant_threshold: 0.25,
+        verdict: DriftVerdict::Significant.into(),
+        ..DriftResult::default()
+    };
+    story.drift = vec![Drift::from(&drift)];
+    let finding = |id: &str, code: &str, severity: FindingSeverity, action: &str| {
+        Finding::from(&ApiFinding {
+            id: id.into(),
+            code: code.into(),
+            severity: severity.into(),
+            section: "header".into(),
+            title: format!("psi of {LEAD_SCORER} is 0.51"),
+            detail: "n 715".into(),
+            resource: LEAD_SCORER.into(),
+            suggested_action: action.into(),
+            ..ApiFinding::default()
+        })
+    };
+    story.findings = vec![
+        finding("A", "DRIFT_SIGNIFICANT", FindingSeverity::Critical, "suspend_model"),
+        finding("B", "DOCUMENTATION_GAP", FindingSeverity::Warning, ""),
+    ];
+    let measure = |layer: &str, value: f64, target: f64, tone: Tone| Measure {
+        kpi: format!("kpis/{layer}"),
+        title: format!("The {layer} one"),
+        layer: layer.into(),
+        unit: Unit::Ratio,
+        value: Cell::Num(value),
+        n: 15,
+        lower: Cell::Num(value - 0.05),
+        upper: Cell::Num(value + 0.05),
+        previous: Cell::None,
+        previous_n: 0,
+        target: Cell::Num(target),
+        data: Cell::Text("PRESENT".into()),
+        verdict: Cell::Judged { word: "ON_TARGET".into(), tone },
+    };
+    story.measures =
+        vec![measure("OPERATIONAL", 0.13, 0.15, Tone::Good), measure("EXECUTION", 0.365, 0.085, Tone::Good)];
+    let past = |period: &str, value| Past { period: period.into(), values: [("kpis/EXECUTION".into(), value)].into() };
+    story.past = vec![past("2008-11", 0.09), past("2009-03", 0.11), past("2009-04", 0.12)];
+    story
+}
+
+pub(super) fn rendered(evidence: &Evidence, review: &Review, format: ExportFormat) -> String {
+    let rendered = render(&Pack::assemble(evidence.clone(), review), review, format).unwrap();
+    // For a look at the pages: the folder named here takes them.
+    if let Some(folder) = std::env::var_os("REMIT_PACK_DIR") {
+        std::fs::write(std::path::Path::new(&folder).join(&rendered.filename), &rendered.content).unwrap();
+    }
+    String::from_utf8(rendered.content).unwrap()
+}
+
+#[test]
+fn the_first_page_says_what_is_asked_of_whom_by_when_and_what_else_happens() {
+    let mut story = story();
+    story.sections[0].blocks.pop();
+    let review = review(&story);
+    let page = rendered(&story, &review, ExportFormat::SummaryMarkdown);
+    for said in [
+        "# May 2009 · AI steering group",
+        "One decision is asked of you. One thing needs an owner.",
+        "Decide whether Lead scorer v2 goes on",
+        "PSI 0.51 on 715 values of this month, against 1\u{202f}431 of approval.",
+        "Asked of: the members of the AI steering group",
+        "By: 4 July 2009",
+        "If nothing is decided: It goes on as it is",
+        "`remit review propose 2009-05 A --rationale 'WHY'`",
+        "`remit review assign 2009-05 B --owner WHO --due DATE --note 'WHY'`",
+        "Machines run well",
+        "too few to say (n 15)",
+        "Business | – | – | – | not measured this month",
+        "PSI: population stability index",
+    ] {
+        assert!(page.contains(said), "{said}\n{page}");
+    }
+    assert!(!page.contains("Appendix"));
+}
+
+#[test]
+fn page_and_markdown_say_the_same_and_every_form_has_the_whole_of_it() {
+    let story = story();
+    let review = review(&story);
+    let (page, text) =
+        (rendered(&story, &review, ExportFormat::Html), rendered(&story, &review, ExportFormat::Markdown));
+    let summary = rendered(&story, &review, ExportFormat::SummaryHtml);
+    for said in ["Decide whether Lead scorer v2 goes on", "Appendix A", "Appendix B", &review.pack_digest] {
+        assert!(page.contains(said) && text.contains(said), "{said}");
+    }
+    assert!(summary.contains("Decide whether Lead scorer v2 goes on") && !summary.contains("Appendix A"));
+    for whole in [&page, &summary] {
+        let ids: Vec<&str> = whole.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "an anchor is there twice: {ids:?}");
+        for target in whole.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(ids.contains(&target), "{target} leads nowhere");
+        }
+        let regions: Vec<&str> =
+            whole.split("role=\"region\" aria-label=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let unique: std::collections::BTreeSet<&&str> = regions.iter().collect();
+        assert_eq!(regions.len(), unique.len(), "a landmark is there twice: {regions:?}");
+        assert!(!whole.contains("<script"));
+    }
+}
+
+#[test]
+fn what_was_not_looked_at_is_never_called_fine() {
+    let mut story = story();
+    story.findings.clear();
+    let review = review(&story);
+    let page = rendered(&story, &review, ExportFormat::SummaryMarkdown);
+    assert!(
+        page.contains("Nothing of what could be looked at needs a decision. Not everything was looked at"),
+        "{page}"
+    );
+    assert!(!page.contains("Nothing is asked of you"));
+}
+
+#[test]
+fn what_was_decided_is_not_asked_again() {
+    let story = story();
+    let mut review = review(&story);
+    let mut decided = story.findings[0].to_api();
+    decided.disposition = Disposition::RiskAccepted.into();
+    decided.disposition_note = "until v3".into();
+    review.findings = vec![decided];
+    review.pack_digest = Pack::assemble(story.clone(), &review).digest().unwrap();
+    let page = rendered(&story, &review, ExportFormat::Markdown);
+    assert!(page.contains("Decided: the risk is accepted: until v3"), "{page}");
+    assert!(!page.contains("remit review propose"));
+    assert!(page.contains("**One thing needs an owner."), "{page}");
 }

@@ -12,6 +12,7 @@ pub(crate) mod drift;
 mod evidence;
 pub(crate) mod findings;
 pub(crate) mod gather;
+pub(crate) mod measures;
 pub(crate) mod pack;
 mod positions;
 pub(crate) mod restated;
@@ -73,6 +74,8 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         sources: sources.positions.clone(),
         figures: sources.figures.clone(),
         restated: sources.restated.clone(),
+        measures: sections::measures(sources),
+        past: Vec::new(),
     })
 }
 

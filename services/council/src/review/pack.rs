@@ -1,6 +1,7 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
 pub(crate) use super::evidence::{Check, Checked, Figure, Restated, SourceState};
+use super::measures::{Measure, Past};
 use super::tone::{Assessed, Tone, Toned};
 use crate::time;
 use remit_api::council::v1 as api;
@@ -418,6 +419,12 @@ pub(crate) struct Evidence {
     /// Figures of earlier months that are others by now.
     #[serde(default)]
     pub(crate) restated: Vec<Restated>,
+    /// The KPIs of the month.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) measures: Vec<Measure>,
+    /// The twelve months before, the oldest first, as far as the body reviewed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) past: Vec<Past>,
 }
 
 impl Evidence {

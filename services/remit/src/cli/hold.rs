@@ -9,7 +9,9 @@ use super::words;
 use clap::Subcommand;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
-use remit_api::council::v1::{EngageHoldRequest, Hold, ListHoldsRequest, Scope};
+use remit_api::council::v1::{
+    BreakGlassRequest, EndDrillRequest, EngageHoldRequest, Hold, ListHoldsRequest, ReviewBreakGlassRequest, Scope,
+};
 use remit_core::{Error, Result};
 
 /// What to do with holds.
@@ -31,6 +33,33 @@ pub(crate) enum Command {
         /// A drill: recorded as such.
         #[arg(long)]
         drill: bool,
+    },
+    /// End a drill, with what it showed.
+    EndDrill {
+        /// The hold.
+        name: String,
+        /// What it showed, such as how long it took until everything stood.
+        #[arg(long)]
+        finding: String,
+    },
+    /// Bypass a hold for a short time, on record: it must be reviewed by somebody else.
+    BreakGlass {
+        /// The hold.
+        name: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// For how many minutes, 1 to 1440.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..=1440))]
+        minutes: i64,
+    },
+    /// Review that somebody bypassed a hold.
+    ReviewBreakGlass {
+        /// The use, as `remit hold break-glass` shows it.
+        name: String,
+        /// What you found.
+        #[arg(long)]
+        note: String,
     },
     /// List holds, such as those with 'state = "ENGAGED"'.
     List(ListArgs),
@@ -71,6 +100,20 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             let hold_id = id.unwrap_or_else(|| request_id.clone());
             let request = EngageHoldRequest { hold_id, hold: Some(hold), request_id };
             session.out.in_words(&[answer(client.engage_hold(request).await)?], COLUMNS, words::hold)
+        }
+        Command::EndDrill { name, finding } => {
+            let request = EndDrillRequest { name: named("holds", &name), finding, request_id: session.request_id() };
+            session.out.in_words(&[answer(client.end_drill(request).await)?], COLUMNS, words::hold)
+        }
+        Command::BreakGlass { name, reason, minutes } => {
+            let duration = Some(prost_types::Duration { seconds: minutes.saturating_mul(60), nanos: 0 });
+            let request =
+                BreakGlassRequest { hold: named("holds", &name), reason, duration, request_id: session.request_id() };
+            session.show(client.break_glass(request).await)
+        }
+        Command::ReviewBreakGlass { name, note } => {
+            let request = ReviewBreakGlassRequest { name, note, request_id: session.request_id() };
+            session.show(client.review_break_glass(request).await)
         }
         Command::List(list) => {
             session

@@ -4,6 +4,7 @@
 //! output holds the answer and nothing else. Exit codes are those of [`crate::exit`].
 
 mod access;
+mod action;
 mod audit;
 mod audit_local;
 mod audit_proof;
@@ -13,6 +14,7 @@ mod council;
 mod handoff;
 mod hold;
 mod import;
+mod incident;
 mod kpi;
 mod list;
 mod model;
@@ -21,9 +23,11 @@ mod plan;
 mod policy;
 mod proposal;
 mod review;
+mod review_verify;
 mod target;
 mod task;
 mod values;
+mod waiver;
 mod words;
 
 pub(crate) use connect::{Connection, bearer, endpoint, refused, text, unreadable};
@@ -63,11 +67,17 @@ pub(crate) enum Command {
     Kpi(Group<kpi::Command>),
     /// Make and show the constitution: who decides what.
     Council(Group<council::Command>),
-    /// List, show and vote on proposals.
+    /// Make, show, vote on and withdraw proposals.
     Proposal(Group<proposal::Command>),
-    /// List, open and export reviews.
+    /// Open, read, sign, seal, export and verify reviews.
     Review(Group<review::Command>),
-    /// Engage and list holds.
+    /// List, give and close action items.
+    Action(Group<action::Command>),
+    /// Report, list and close incidents.
+    Incident(Group<incident::Command>),
+    /// List, show and revoke waivers.
+    Waiver(Group<waiver::Command>),
+    /// Engage, bypass and list holds.
     Hold(Group<hold::Command>),
     /// Revoke tokens and lift that, assign roles and take them back.
     Access(Group<access::Command>),
@@ -87,6 +97,9 @@ impl Command {
             Self::Council(group) => &group.connection,
             Self::Proposal(group) => &group.connection,
             Self::Review(group) => &group.connection,
+            Self::Action(group) => &group.connection,
+            Self::Incident(group) => &group.connection,
+            Self::Waiver(group) => &group.connection,
             Self::Hold(group) => &group.connection,
             Self::Access(group) => &group.connection,
         }
@@ -110,6 +123,9 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Council(group) => Box::pin(council::run(group)),
         Command::Proposal(group) => Box::pin(proposal::run(group)),
         Command::Review(group) => Box::pin(review::run(group)),
+        Command::Action(group) => Box::pin(action::run(group)),
+        Command::Incident(group) => Box::pin(incident::run(group)),
+        Command::Waiver(group) => Box::pin(waiver::run(group)),
         Command::Hold(group) => Box::pin(hold::run(group)),
         Command::Access(group) => Box::pin(access::run(group)),
     }

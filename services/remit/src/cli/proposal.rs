@@ -9,7 +9,8 @@ use super::words;
 use clap::{Subcommand, ValueEnum};
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::{
-    CreateProposalRequest, GetProposalRequest, ListProposalsRequest, VoteChoice, VoteRequest,
+    CancelProposalRequest, CreateProposalRequest, GetProposalRequest, ListProposalsRequest, OpenProposalRequest,
+    RecuseRequest, RetryProposalRequest, VoteChoice, VoteRequest,
 };
 use remit_core::Result;
 use std::path::PathBuf;
@@ -37,6 +38,32 @@ pub(crate) enum Command {
         /// Leave it a draft.
         #[arg(long)]
         draft: bool,
+    },
+    /// Open the vote on a draft.
+    Open {
+        /// The proposal.
+        name: String,
+    },
+    /// Declare your conflict of interest; voids your vote.
+    Recuse {
+        /// The proposal.
+        name: String,
+        /// The conflict.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Withdraw a proposal.
+    Cancel {
+        /// The proposal.
+        name: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Carry out again what was approved and failed.
+    Retry {
+        /// The proposal.
+        name: String,
     },
     /// Vote. The vote is bound to the content that the digest stands for.
     Vote {
@@ -110,6 +137,28 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         Command::Show { name } => {
             let request = GetProposalRequest { name: named("proposals", &name) };
             session.show(client.get_proposal(request).await)
+        }
+        Command::Open { name } => {
+            let request = OpenProposalRequest { name: named("proposals", &name), request_id: session.request_id() };
+            let proposal = answer(client.open_proposal(request).await)?;
+            session.out.in_words(&[proposal], COLUMNS, words::proposal)
+        }
+        Command::Recuse { name, reason } => {
+            let name = named("proposals", &name);
+            let proposal =
+                answer(client.recuse(RecuseRequest { name, reason, request_id: session.request_id() }).await)?;
+            session.out.in_words(&[proposal], COLUMNS, words::proposal)
+        }
+        Command::Cancel { name, reason } => {
+            let name = named("proposals", &name);
+            let request = CancelProposalRequest { name, reason, request_id: session.request_id() };
+            let proposal = answer(client.cancel_proposal(request).await)?;
+            session.out.in_words(&[proposal], COLUMNS, words::proposal)
+        }
+        Command::Retry { name } => {
+            let request = RetryProposalRequest { name: named("proposals", &name), request_id: session.request_id() };
+            let proposal = answer(client.retry_proposal(request).await)?;
+            session.out.in_words(&[proposal], COLUMNS, words::proposal)
         }
         Command::Vote { name, choice, digest, seat, comment } => {
             let choice = match choice {

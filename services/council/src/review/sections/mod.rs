@@ -14,6 +14,7 @@ use remit_api::council::v1::DriftResult;
 use remit_api::handoff::v1 as handoff;
 
 pub(crate) use models::active_policy;
+pub(crate) use work::measures;
 
 /// All sections.
 pub(crate) fn all(

@@ -1,5 +1,6 @@
 //! Sections about handoffs, oversight, quality, KPIs and strategy.
 
+use super::super::measures::Measure;
 use super::super::pack::Unit::{Count, Number, Ratio, Seconds, Text};
 use super::super::pack::{Bar, Block, Cell, Unit, round};
 use super::super::sources::{Frame, Sources};
@@ -275,6 +276,32 @@ fn bar(summary: &KpiSummary) -> Option<Bar> {
         unit: unit(kpi.unit()),
         n: now.n,
     })
+}
+
+fn measure(summary: &KpiSummary) -> Option<Measure> {
+    let kpi = summary.kpi.as_ref()?;
+    let now = summary.current.clone().unwrap_or_default();
+    let before = summary.previous.clone().unwrap_or_default();
+    Some(Measure {
+        kpi: kpi.name.clone(),
+        title: if kpi.display_name.is_empty() { kpi.name.clone() } else { kpi.display_name.clone() },
+        layer: kpi.layer().word().to_owned(),
+        unit: unit(kpi.unit()),
+        value: now.value.into(),
+        n: now.n,
+        lower: now.interval.as_ref().map(|interval| interval.lower).into(),
+        upper: now.interval.as_ref().map(|interval| interval.upper).into(),
+        previous: before.value.into(),
+        previous_n: before.n,
+        target: kpi.target.into(),
+        data: Cell::judged(now.data_state()),
+        verdict: Cell::judged(now.target_state()),
+    })
+}
+
+/// The KPIs of the month, as they are frozen for the first page and the packs that come after.
+pub(crate) fn measures(sources: &Sources) -> Vec<Measure> {
+    sources.kpis.iter().flat_map(|found| &found.kpis).filter_map(measure).collect()
 }
 
 pub(crate) fn kpis(sources: &Sources) -> Vec<Block> {

@@ -4,6 +4,7 @@ use super::super::{Service, record, save};
 use crate::body::{class_rule, cut_off};
 use crate::review::pack::Restated;
 use crate::review::restated::{self, MONTHS_BACK, Stated};
+use crate::review::measures::Past;
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
 use crate::review::{self, Evidence, drift, gather};
@@ -175,7 +176,8 @@ impl Service {
         let at = self.db.now();
         let frame = Frame { review, body_title: &body.display_name, month, cut_off, now: at, earlier: &earlier };
         let drift = drift::results(&frame, &sources);
-        let evidence = review::build(&frame, &sources, &drift)?;
+        let mut evidence = review::build(&frame, &sources, &drift)?;
+        evidence.past = self.past(tenant, &earlier, month).await?;
         let bytes = evidence.bytes()?;
         Ok(Collected { evidence, bytes, drift, at })
     }
@@ -198,6 +200,24 @@ impl Service {
             all.extend(Stated::of(&evidence, target, &review.name).restated(&target.period, &now));
         }
         Ok(all)
+    }
+
+    /// The KPI values of the twelve months before, as the reviews of those months froze them: the oldest first.
+    async fn past(&self, tenant: &Tenant, earlier: &[Review], month: &Month) -> Result<Vec<Past>> {
+        let mut past = Vec::new();
+        let mut back = month.previous();
+        for _ in 0..12 {
+            let period = back.period();
+            let frozen = |review: &&Review| review.state() != ReviewState::Pending && review.period == period;
+            if let Some(review) = earlier.iter().find(frozen)
+                && let Some(bytes) = store::evidence(&mut self.db.read().await?, tenant, &review.name).await?
+            {
+                past.push(Evidence::read(&bytes)?.to_past());
+            }
+            back = back.previous();
+        }
+        past.reverse();
+        Ok(past)
     }
 
     /// The checkpoint up to which earlier reviews verified the audit log; empty to verify all of it. What a
