@@ -223,7 +223,7 @@ impl Relay {
                 continue;
             }
             for pending in parked {
-                match self.send(&tenant, vec![to_proto(&pending.event)]).await {
+                match self.send(&tenant, vec![numbered(&pending)]).await {
                     Ok(()) => {
                         let mut tx = self.db.write().await?;
                         outbox::unpark(&mut tx, &tenant, pending.seq).await?;
@@ -264,7 +264,7 @@ fn culprit(error: &Error) -> Option<usize> {
 fn fitting(batch: &[outbox::Pending]) -> (Vec<audit::Event>, i64) {
     let (mut events, mut bytes, mut last) = (Vec::with_capacity(batch.len()), 0, 0);
     for pending in batch {
-        let event = to_proto(&pending.event);
+        let event = numbered(pending);
         bytes += event.encoded_len();
         if bytes > MAX_BYTES && !events.is_empty() {
             break;
@@ -275,7 +275,12 @@ fn fitting(batch: &[outbox::Pending]) -> (Vec<audit::Event>, i64) {
     (events, last)
 }
 
-/// The event as the audit service takes it.
+/// The same with its number, by which the log shows that none before it is lost.
+fn numbered(pending: &outbox::Pending) -> audit::Event {
+    audit::Event { seq: pending.seq, ..to_proto(&pending.event) }
+}
+
+/// The event as the audit service takes it, without a number.
 pub fn to_proto(event: &AuditEvent) -> audit::Event {
     audit::Event {
         id: event.id.clone(),
@@ -304,6 +309,7 @@ pub fn to_proto(event: &AuditEvent) -> audit::Event {
             subject: personal.subject.clone(),
             fields: personal.fields.clone().into_iter().collect(),
         }),
+        seq: 0,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The log's signing key and the master keys, from files, or created for development.
 
+use crate::memory::Memory;
 use crate::seal::MasterKeys;
+use crate::store::heads::Head;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -9,8 +11,8 @@ use remit_runtime::auth::keyfile;
 use remit_store::private;
 use remit_tlog::client::Trust;
 use remit_tlog::note::{Algorithm, Note};
-use remit_tlog::{Signer, VerifierKey};
-use std::path::Path;
+use remit_tlog::{Checkpoint, Signer, VerifierKey};
+use std::path::{Path, PathBuf};
 
 /// What the log signs and seals with.
 pub struct Keys {
@@ -19,6 +21,7 @@ pub struct Keys {
     retired: Vec<VerifyingKey>,
     master: MasterKeys,
     witnesses: Vec<VerifierKey>,
+    memory: Memory,
 }
 
 impl Keys {
@@ -47,7 +50,7 @@ impl Keys {
         let log = log.map_err(|error| Error::invalid("ORIGIN_INVALID", "audit.origin", error.to_string()))?;
         Trust::new(origin, log, witnesses.clone(), 0)
             .map_err(|error| Error::invalid("WITNESS_KEY_INVALID", "audit.witnesses", error.to_string()))?;
-        Ok(Self { origin: origin.to_owned(), signing, retired: Vec::new(), master, witnesses })
+        Ok(Self { origin: origin.to_owned(), signing, retired: Vec::new(), master, witnesses, memory: Memory::default() })
     }
 
     /// The same, where the log had other signing keys before: each as the public half in base64url, `x` of its JWK. What is
@@ -76,6 +79,58 @@ impl Keys {
         let of = |key: VerifyingKey| note.verify(&VerifierKey::new(&name, Algorithm::Ed25519, key)?);
         let present = of(self.signing.verifying_key());
         if present.is_ok() || self.retired.iter().any(|key| of(*key).is_ok()) { Ok(()) } else { present.map(drop) }
+    }
+
+    /// The same, remembering in files of `dir` what was last signed.
+    #[must_use]
+    pub fn remembering(self, dir: PathBuf) -> Self {
+        Self { memory: Memory::within(dir), ..self }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Finds that the log signed the head as it is: whoever can write rows and has no key cannot have it continued.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: `KEY_NOT_OF_LOG` if it was signed under another key or name, `LOG_HEAD_INVALID` if it is not
+    /// what was signed.
+    pub(crate) fn check_head(&self, tenant: &Tenant, head: &Head) -> Result<()> {
+        let invalid = |why: &dyn std::fmt::Display| {
+            let what = format!(
+                "the head of the log of {tenant} is not what the log signed: {why}; nothing is put on top of it: VerifyLog \
+                 says what is wrong, a backup has what was there"
+            );
+            Error::precondition("LOG_HEAD_INVALID", what)
+        };
+        if head.size == 0 {
+            let empty = head.checkpoint.is_empty() && head.root == remit_tlog::empty_root();
+            return if empty { Ok(()) } else { Err(invalid(&"it says that the log is empty")) };
+        }
+        let note = Note::parse(&head.checkpoint).map_err(|error| invalid(&error))?;
+        let name = self.origin(tenant);
+        let present = self.signing.verifying_key();
+        let mut own = std::iter::once(&present).chain(&self.retired).filter_map(|key| {
+            let key = VerifierKey::new(&name, Algorithm::Ed25519, *key).ok()?;
+            note.signature_by(&key).ok().map(|_| ())
+        });
+        if own.next().is_none() {
+            let what = format!(
+                "the log of {tenant} was signed by a key that is not here: this process signs as {}. Give it the key file of \
+                 the log, or, if that key was replaced on purpose, its public half in audit.retired_keys; every replica has \
+                 the same audit.origin and keys",
+                self.signer(tenant)?.verifier()
+            );
+            return Err(Error::precondition("KEY_NOT_OF_LOG", what));
+        }
+        self.verify(tenant, &note).map_err(|error| invalid(&error))?;
+        let signed = Checkpoint::parse(&note.text).map_err(|error| invalid(&error))?;
+        let same = signed.origin == name && signed.size == head.size && signed.root == head.root;
+        if !same {
+            return Err(invalid(&format!("it signed {} entries with root {}", signed.size, signed.root)));
+        }
+        if head.frontier.root() == head.root { Ok(()) } else { Err(invalid(&"its frontier gives another root")) }
     }
 
     /// The origin of a tenant's log.

@@ -12,6 +12,7 @@ use remit_api::wire::time::{of, stamp};
 use remit_core::{Error, Result, Timestamp, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::num::NonZeroU64;
 
 pub use remit_core::event::MAX_LEAF;
 
@@ -45,6 +46,9 @@ pub struct Leaf {
     pub trace_id: String,
     /// The recording service.
     pub service: String,
+    /// The number of the event in that service's outbox, if it came through one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<NonZeroU64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     policy_version: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -134,6 +138,7 @@ impl Leaf {
             request_id: event.request_id.clone(),
             trace_id: event.trace_id.clone(),
             service: event.service.clone(),
+            seq: u64::try_from(event.seq).ok().and_then(NonZeroU64::new),
             policy_version: event.policy_version.clone(),
             model_version: event.model_version.clone(),
             before_digest: event.before_digest.clone(),
@@ -209,6 +214,7 @@ impl Leaf {
             request_id: self.request_id.clone(),
             trace_id: self.trace_id.clone(),
             service: self.service.clone(),
+            seq: self.seq.map_or(0, |seq| i64::try_from(seq.get()).unwrap_or(i64::MAX)),
             policy_version: self.policy_version.clone(),
             model_version: self.model_version.clone(),
             before_digest: self.before_digest.clone(),
@@ -216,6 +222,11 @@ impl Leaf {
             details_json: self.details.as_ref().map(|details| details.get().to_owned()).unwrap_or_default(),
             personal: None,
         }
+    }
+
+    /// Why, as the caller or the rule said.
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// The details as text; empty if none.
@@ -308,8 +319,13 @@ mod tests {
         expected.details_json = "{\"psi\":0.310,\"bins\":[1,2]}".into();
         expected.recorded_at = Some(ProtoTime { seconds: 1_226_275_201, nanos: 999_999_000 });
         assert_eq!(back.to_event(), expected);
+        let numbered = Leaf::new(&api::Event { seq: 7, ..event() }, "event").unwrap().encode().unwrap();
+        assert_eq!(Leaf::decode(&numbered).unwrap().to_event().seq, 7);
         let text = String::from_utf8(line).unwrap();
+        let with = text.replace("\"service\":\"registry\"", "\"service\":\"registry\",\"seq\":7");
+        assert_eq!(String::from_utf8(numbered).unwrap(), with);
         for wrong in [
+            with.replace(":7", ":0"),
             text.replace("\"v\":1", "\"v\":2"),
             text.replace(":1,", ": 1,"),
             text.replace("\"outcome\"", "\"outcomes\""),

@@ -29,6 +29,7 @@ mod grpc;
 mod http;
 pub mod keys;
 pub mod leaf;
+mod memory;
 pub mod prepare;
 pub mod seal;
 mod sender;
@@ -90,7 +91,8 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
 /// # Errors
 /// As [`load_keys`].
 fn open(deps: &Deps) -> Result<Service> {
-    let keys = Arc::new(load_keys(&deps.config, &deps.ids)?);
+    let keys = load_keys(&deps.config, &deps.ids)?.remembering(deps.config.data.dir.join("audit-heads"));
+    let keys = Arc::new(keys);
     let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
     let linger = deps.config.audit.linger.get();
     let limits = Limits { queued_events, queued_bytes, linger, ..Limits::default() };
@@ -102,10 +104,12 @@ fn open(deps: &Deps) -> Result<Service> {
 /// Builds the service.
 ///
 /// # Errors
-/// As [`load_keys`].
+/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs.
 async fn build(deps: Deps) -> Result<Parts> {
-    let log = open(&deps)?.until(deps.shutdown);
+    let log = open(&deps)?.until(deps.shutdown.clone());
+    log.check_start().await?;
+    let tasks: Vec<BoxFuture<'static, ()>> = vec![Box::pin(log.clone().remember(deps.shutdown))];
     let routes = grpc::routes(log.clone());
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);
-    Ok(Parts { routes, http: Some(http::router(log)), timers, ..Parts::default() })
+    Ok(Parts { routes, http: Some(http::router(log)), timers, tasks, ..Parts::default() })
 }

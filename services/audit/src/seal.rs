@@ -10,17 +10,26 @@ use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use remit_core::{Error, Ids, Result, Tenant};
 use secrecy::{ExposeSecret as _, SecretBox};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The personal fields of one event.
 pub type Fields = BTreeMap<String, String>;
 
 /// The keys that seal subjects' keys. The first is current; the others only open what was sealed before
-/// a rotation.
+/// a rotation. Rows name a key by its id and a fingerprint of the key itself, so that another key under the same id
+/// is told from a damaged row.
 pub struct MasterKeys {
     current: String,
+    current_tag: String,
     keys: BTreeMap<String, LessSafeKey>,
+}
+
+/// `id#` and eight hexadecimal digits, which say nothing of the key but whether it is the same.
+fn tag(id: &str, key: &[u8]) -> String {
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"remit master key fingerprint v1");
+    let print: String = mac.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{id}#{print}")
 }
 
 impl MasterKeys {
@@ -29,7 +38,7 @@ impl MasterKeys {
     /// # Errors
     /// `InvalidArgument` (`MASTER_KEY_INVALID`), naming the line and never its content.
     pub fn parse(text: &str) -> Result<Self> {
-        let (mut current, mut keys) = (None, BTreeMap::new());
+        let (mut current, mut keys, mut seen) = (None, BTreeMap::new(), BTreeSet::new());
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -42,13 +51,16 @@ impl MasterKeys {
             }
             let bytes = BASE64_STANDARD.decode(key.trim()).map_err(|_| wrong("the key is not base64"))?;
             let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| wrong("the key must have 32 bytes"))?;
-            if keys.insert(id.to_owned(), LessSafeKey::new(key)).is_some() {
+            if !seen.insert(id.to_owned()) {
                 return Err(wrong("the id stands twice"));
             }
-            current.get_or_insert_with(|| id.to_owned());
+            let tag = tag(id, &bytes);
+            keys.insert(tag.clone(), LessSafeKey::new(key));
+            current.get_or_insert_with(|| (id.to_owned(), tag));
         }
-        let current = current.ok_or_else(|| Error::invalid("MASTER_KEY_INVALID", "master key", "there is no key"))?;
-        Ok(Self { current, keys })
+        let (current, current_tag) =
+            current.ok_or_else(|| Error::invalid("MASTER_KEY_INVALID", "master key", "there is no key"))?;
+        Ok(Self { current, current_tag, keys })
     }
 
     /// The text for one new key.
@@ -63,6 +75,16 @@ impl MasterKeys {
         &self.current
     }
 
+    /// How rows name that key: its id and its fingerprint.
+    pub fn current_tag(&self) -> &str {
+        &self.current_tag
+    }
+
+    /// Whether the key that rows name so is here.
+    pub fn has(&self, tag: &str) -> bool {
+        self.keys.contains_key(tag)
+    }
+
     /// Seals a subject's key under the current master key.
     ///
     /// # Errors
@@ -75,17 +97,17 @@ impl MasterKeys {
         generation: i64,
         key: &SubjectKey,
     ) -> Result<Vec<u8>> {
-        let master = self.keys.get(&self.current).ok_or_else(|| Error::internal("the current master key is gone"))?;
+        let master = self.keys.get(&self.current_tag).ok_or_else(|| Error::internal("the current master key is gone"))?;
         let mut nonce = [0; NONCE_LEN];
         ids.fill(&mut nonce);
         encrypt(master, nonce, &key_context(tenant, subject, generation), key.0.expose_secret())
     }
 
-    /// Opens a subject's key.
+    /// Opens a subject's key, sealed under the master key that its row names.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`MASTER_KEY_MISSING`) if its master key is not configured, or is another
-    /// key under the same id.
+    /// `FailedPrecondition`: `MASTER_KEY_MISSING` if that master key is not configured, which another under the same id
+    /// is not; `SUBJECT_KEY_DAMAGED` if it is, and does not open the row.
     pub fn unwrap(
         &self,
         master_key: &str,
@@ -94,13 +116,21 @@ impl MasterKeys {
         generation: i64,
         wrapped: &[u8],
     ) -> Result<SubjectKey> {
-        let missing = || {
-            let why = format!("a subject's key is sealed under master key {master_key}, which is not configured here");
-            Error::precondition("MASTER_KEY_MISSING", why)
+        let Some(master) = self.keys.get(master_key) else {
+            let why = format!(
+                "key {generation} of {subject} is sealed under master key {master_key}, which is not configured here: \
+                 add it behind the current one"
+            );
+            return Err(Error::precondition("MASTER_KEY_MISSING", why));
         };
-        let master = self.keys.get(master_key).ok_or_else(missing)?;
-        let opened = decrypt(master, &key_context(tenant, subject, generation), wrapped).ok_or_else(missing)?;
-        <[u8; 32]>::try_from(opened).map(SubjectKey::from).map_err(|_| missing())
+        let opened = decrypt(master, &key_context(tenant, subject, generation), wrapped);
+        opened.and_then(|key| <[u8; 32]>::try_from(key).ok()).map(SubjectKey::from).ok_or_else(|| {
+            let why = format!(
+                "key {generation} of {subject} is damaged: its master key {master_key} is here and does not open it; \
+                 restore its row from a backup, or erase the subject"
+            );
+            Error::precondition("SUBJECT_KEY_DAMAGED", why)
+        })
     }
 }
 
@@ -238,17 +268,23 @@ mod tests {
         let (ids, tenant) = (ids(), Tenant::new("acme").unwrap());
         let old = MasterKeys::generate(&ids, "k1");
         let key = SubjectKey::generate(&ids);
-        let wrapped = MasterKeys::parse(&old).unwrap().wrap(&ids, &tenant, "leads/1", 1, &key).unwrap();
+        let first = MasterKeys::parse(&old).unwrap();
+        let (k1, wrapped) = (first.current_tag(), first.wrap(&ids, &tenant, "leads/1", 1, &key).unwrap());
         let rotated = MasterKeys::parse(&format!("# new first\n{}{old}", MasterKeys::generate(&ids, "k2"))).unwrap();
         assert_eq!(rotated.current(), "k2");
-        let opened = rotated.unwrap("k1", &tenant, "leads/1", 1, &wrapped).unwrap();
+        let opened = rotated.unwrap(k1, &tenant, "leads/1", 1, &wrapped).unwrap();
         assert_eq!(
             opened.seal(&tenant, "s", "e", &fields("x")).unwrap(),
             key.seal(&tenant, "s", "e", &fields("x")).unwrap()
         );
-        assert!(rotated.unwrap("k1", &tenant, "leads/1", 2, &wrapped).is_err());
-        let lost = MasterKeys::parse(&MasterKeys::generate(&ids, "k3")).unwrap();
-        assert_eq!(lost.unwrap("k1", &tenant, "leads/1", 1, &wrapped).unwrap_err().reason(), "MASTER_KEY_MISSING");
+        let damaged = rotated.unwrap(k1, &tenant, "leads/1", 2, &wrapped).unwrap_err();
+        assert_eq!(damaged.reason(), "SUBJECT_KEY_DAMAGED");
+        // Another key is not the one that is missing, even under its id.
+        for id in ["k1", "k3"] {
+            let lost = MasterKeys::parse(&MasterKeys::generate(&ids, id)).unwrap();
+            assert!(!lost.has(k1) && lost.current() == id);
+            assert_eq!(lost.unwrap(k1, &tenant, "leads/1", 1, &wrapped).unwrap_err().reason(), "MASTER_KEY_MISSING");
+        }
     }
 
     #[test]

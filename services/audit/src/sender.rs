@@ -61,6 +61,8 @@ impl Sender<'_> {
         time::past(event.occurred_at.as_ref(), self.now, &format!("{field}.occurred_at"))?;
         event.recorded_at = Some(time::stamp(self.now));
         event.service.clone_from(me);
+        // Numbers are of the suite's outboxes.
+        event.seq = 0;
         event.actor_roles.clone_from(&self.actor.roles);
         event.actor = Some(own);
         Ok(())

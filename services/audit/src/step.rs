@@ -2,6 +2,7 @@
 //! sealed data, tiles and the new head with its signed checkpoint.
 
 use crate::keys::Keys;
+use crate::memory;
 use crate::prepare::{Prepared, reused};
 use crate::store::entries::{self, NewEntry, Stored};
 use crate::store::heads::{self, Head};
@@ -75,6 +76,7 @@ pub async fn append_in(
 ) -> Result<Head> {
     let step = Step { clock, keys, tenant, db };
     let mut head = heads::claim(tx, tenant, clock.now()).await?;
+    memory::check(tx, keys, tenant, &head).await?;
     let (new, sealed) = step.encode(tx, &[event], head.size).await?;
     if entries::insert(tx, tenant, &new).await? != 1 {
         return Err(Error::new(
@@ -113,6 +115,7 @@ impl Step<'_> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         let mut head = heads::claim(&mut tx, self.tenant, now).await?;
+        memory::check(&mut tx, self.keys, self.tenant, &head).await?;
         let known = if lookup { self.known(&mut tx, jobs).await? } else { HashMap::new() };
         let (fresh, slots) = self.plan(&mut tx, jobs, &known).await?;
         let first = head.size;
@@ -131,6 +134,7 @@ impl Step<'_> {
             heads::update(&mut tx, self.tenant, &head).await?;
         }
         tx.commit().await?;
+        self.keys.memory().saw(self.tenant, head.size, head.root, &head.checkpoint);
         let place = |slot: Slot| match slot {
             Slot::Old(index, hash) => Place { index, hash, duplicate: true },
             Slot::New(at) => Place { index: first + at as u64, hash: new[at].hash, duplicate: false },
@@ -205,7 +209,11 @@ impl Step<'_> {
         if let (Some((subject, fields)), Some(sealed)) =
             (&event.personal, subjects::get(tx, self.tenant, stored.index).await?)
         {
-            let key = subjects::key(tx, self.tenant, subject, sealed.generation, self.keys.master()).await?;
+            let key = match subjects::key(tx, self.tenant, subject, sealed.generation, self.keys.master()).await {
+                // A key that cannot be opened is one with which nothing can be compared, as one that is destroyed.
+                Err(error) if subjects::is_closed(&error) => None,
+                other => other?,
+            };
             if let Some(key) = key {
                 let again = key.seal(self.tenant, subject, &leaf.id, fields)?;
                 if again != sealed.sealed {

@@ -6,6 +6,8 @@
 
 mod people;
 mod pruned;
+mod rules;
+mod sequence;
 mod times;
 mod tree;
 
@@ -19,6 +21,8 @@ use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
 use remit_store::Tx;
 use remit_tlog::{Checkpoint, Frontier, Hash, Note, empty_root, leaf_hash};
+use rules::Rules;
+use sequence::Sequences;
 use times::TileTimes;
 use tree::Tree;
 
@@ -110,6 +114,8 @@ impl Service {
                 tiles: 0,
                 findings: Vec::new(),
             },
+            rules: Rules::default(),
+            sequences: Sequences::new(since.is_none()),
         };
         check.run(&mut tx, since).await?;
         check.report.findings = check.findings.found;
@@ -132,6 +138,8 @@ struct Check<'a> {
     tenant: &'a Tenant,
     findings: Findings,
     report: Report,
+    rules: Rules,
+    sequences: Sequences,
 }
 
 impl Check<'_> {
@@ -194,8 +202,7 @@ impl Check<'_> {
         tree.finish(tx, &mut self.findings).await?;
         self.report.tiles = tree.checked();
         self.report.root = tree.root();
-        pruned.account(tx, self.tenant, size, &mut self.findings).await?;
-        people::orphans(tx, self.tenant, &mut self.findings).await?;
+        self.records(tx, &mut pruned, start).await?;
         times::surplus(tx, self.tenant, size, &mut self.findings).await?;
         if let Some(surplus) = entries::first_from(tx, self.tenant, size).await? {
             self.findings.add(FindingKind::SurplusEntry, at(surplus), format!("the log ends at {size}"));
@@ -205,6 +212,17 @@ impl Check<'_> {
             None if size == 0 => {}
             None => self.findings.add(FindingKind::Head, "head", "the head row is missing"),
         }
+        Ok(())
+    }
+
+    /// Compares what is stored beside the entries with what they say of it.
+    async fn records(&mut self, tx: &mut Tx, pruned: &mut Pruned, start: u64) -> Result<()> {
+        let complete = start == 0 && pruned.is_empty();
+        pruned.account(tx, self.tenant, self.report.size, &mut self.findings).await?;
+        people::orphans(tx, self.tenant, &mut self.findings).await?;
+        people::keys(tx, self.log, self.tenant, complete, &mut self.findings).await?;
+        self.rules.compare(tx, self.tenant, complete, &mut self.findings).await?;
+        self.sequences.finish(&mut self.findings);
         Ok(())
     }
 
@@ -223,6 +241,7 @@ impl Check<'_> {
         let leaf = match Leaf::decode(&stored.line) {
             Ok(leaf) => leaf,
             Err(why) => {
+                self.sequences.skip();
                 self.findings.add(FindingKind::Entry, at(stored.index), format!("the content is no leaf: {why}"));
                 return computed;
             }
@@ -234,6 +253,8 @@ impl Check<'_> {
                 self.findings.add(FindingKind::Column, at(stored.index), message);
             }
         }
+        self.rules.push(stored.index, &leaf);
+        self.sequences.push(stored.index, &leaf, &mut self.findings);
         if people.check(self.tenant, full, &leaf, &mut self.findings) {
             self.report.erased += 1;
         }
@@ -242,6 +263,7 @@ impl Check<'_> {
 
     /// Accounts for an entry that is not there; its leaf hash is then that of the stored tile.
     async fn absent(&mut self, tx: &mut Tx, index: u64, pruned: &Pruned) -> Result<Hash> {
+        self.sequences.skip();
         let tile = crate::store::tiles::read(tx, self.tenant, 0, index / 256).await.unwrap_or_default();
         let hash = tile.and_then(|hashes| hashes.get((index % 256) as usize).copied());
         if pruned.covers(index) {

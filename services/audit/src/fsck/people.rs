@@ -7,17 +7,35 @@ use crate::service::Service;
 use crate::store::checkpoints;
 use crate::store::entries::Full;
 use crate::store::heads::{signed, unsigned};
-use crate::store::subjects;
-use remit_core::{Result, Tenant, digest};
+use crate::store::{prunings, subjects};
+use remit_core::details::SubjectErased;
+use remit_core::{Result, Tenant, Timestamp, digest};
 use remit_store::{Tx, query};
 use remit_tlog::{Checkpoint, Note};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The keys and erasures of the subjects in one chunk of entries.
 #[derive(Default)]
 pub(super) struct People {
     keys: HashMap<(String, i64), Option<SubjectKey>>,
-    erased: HashSet<String>,
+    erased: HashMap<String, Erased>,
+}
+
+/// The last erasure of a subject.
+#[derive(Clone, Copy)]
+struct Erased {
+    /// The index of its entry, where that is still there.
+    by: Option<u64>,
+    /// When a key was last destroyed, where retention may have removed the entry.
+    at: Option<Timestamp>,
+}
+
+impl Erased {
+    /// Whether it took the data of an entry.
+    fn took(self, full: &Full) -> bool {
+        let (_, recorded) = full.columns.times();
+        self.by.is_some_and(|by| full.stored.index < by) || self.at.is_some_and(|at| recorded <= at.0)
+    }
 }
 
 impl People {
@@ -51,10 +69,14 @@ impl People {
                     }
                 }
             } else if let Some(subject) = full.columns.subject()
-                && !self.erased.contains(subject)
-                && subjects::destroy_time(tx, tenant, subject).await?.is_some()
+                && !self.erased.contains_key(subject)
             {
-                self.erased.insert(subject.to_owned());
+                let by = erasure(tx, tenant, subject).await?;
+                let at = match by {
+                    None if prunings::any(tx, tenant).await? => subjects::destroy_time(tx, tenant, subject).await?,
+                    _ => None,
+                };
+                self.erased.insert(subject.to_owned(), Erased { by, at });
             }
         }
         Ok(())
@@ -71,8 +93,9 @@ impl People {
                 false
             }
             (Some(personal), None) => {
-                if !self.erased.contains(&personal.subject) {
-                    wrong(format!("the sealed data is missing, and {} was never erased", personal.subject));
+                if !self.erased.get(&personal.subject).is_some_and(|erased| erased.took(full)) {
+                    let message = format!("the sealed data is missing, and no entry erased {} since", personal.subject);
+                    wrong(message);
                 }
                 true
             }
@@ -96,6 +119,116 @@ impl People {
             }
         }
     }
+}
+
+const ERASE: &str = "audit.subjects.erase";
+
+/// The index of the last entry that erased a subject.
+async fn erasure(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Option<u64>> {
+    let row = query(
+        "select max(idx) as last from entries
+         where tenant_id = $1 and resource = $2 and action = $3 and service = $4 and outcome = 'SUCCESS'",
+    )
+    .bind(tenant)
+    .bind(format!("subjects/{subject}"))
+    .bind(ERASE)
+    .bind(crate::SCHEMA.service)
+    .fetch_one(tx)
+    .await?;
+    Ok(row.get::<Option<i64>>("last")?.map(unsigned))
+}
+
+/// The keys of subjects: each that is there opens, and each that was destroyed was destroyed by an entry, which says how
+/// many went with it.
+pub(super) async fn keys(
+    tx: &mut Tx,
+    log: &Service,
+    tenant: &Tenant,
+    complete: bool,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut destroyed: HashMap<(String, i64), u64> = HashMap::new();
+    let (mut subject, mut generation) = (String::new(), 0i64);
+    while !findings.full() {
+        let rows = query(
+            "select subject, generation, wrapped, destroy_time from subject_keys
+             where tenant_id = $1 and (subject > $2 or (subject = $2 and generation > $3))
+             order by subject, generation limit 500",
+        )
+        .bind(tenant)
+        .bind(&subject)
+        .bind(generation)
+        .fetch_all(tx)
+        .await?;
+        let Some(last) = rows.last() else { break };
+        let next = (last.get("subject")?, last.get("generation")?);
+        for row in &rows {
+            let (subject, generation): (String, i64) = (row.get("subject")?, row.get("generation")?);
+            let live = row.get::<Option<Vec<u8>>>("wrapped")?.is_some();
+            let mut wrong = |why: String| findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), why);
+            match (live, row.get::<Option<i64>>("destroy_time")?) {
+                (true, None) => {
+                    if let Err(error) = subjects::key(tx, tenant, &subject, generation, log.keys().master()).await {
+                        wrong(error.to_string());
+                    }
+                }
+                (false, Some(at)) => *destroyed.entry((subject, at)).or_default() += 1,
+                (true, Some(_)) => wrong(format!("key {generation} was destroyed and is there again")),
+                (false, None) => wrong(format!("key {generation} is gone, and nothing says when it was destroyed")),
+            }
+        }
+        (subject, generation) = next;
+    }
+    erasures(tx, tenant, destroyed, complete, findings).await
+}
+
+async fn erasures(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    mut destroyed: HashMap<(String, i64), u64>,
+    complete: bool,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut next = -1i64;
+    loop {
+        let rows = query(
+            "select idx, leaf from entries where tenant_id = $1 and action = $2 and idx > $3 and service = $4
+             and outcome = 'SUCCESS' order by idx limit 500",
+        )
+        .bind(tenant)
+        .bind(ERASE)
+        .bind(next)
+        .bind(crate::SCHEMA.service)
+        .fetch_all(tx)
+        .await?;
+        let Some(last) = rows.last() else { break };
+        next = last.get("idx")?;
+        for row in &rows {
+            // What is no leaf was named as such before.
+            let Ok(leaf) = Leaf::decode(&row.get::<Vec<u8>>("leaf")?) else { continue };
+            let (Some(subject), Ok((_, at))) = (leaf.resource.strip_prefix("subjects/"), leaf.times()) else { continue };
+            let stated = serde_json::from_str::<SubjectErased>(leaf.details()).unwrap_or_default().destroyed_keys;
+            let found = destroyed.remove(&(subject.to_owned(), at.0)).unwrap_or_default();
+            if found != stated {
+                let index = at_index(row)?;
+                let message = format!("{stated} keys were destroyed by {index}, and {found} are stored as destroyed then");
+                findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), message);
+            }
+        }
+    }
+    if complete {
+        let mut left: Vec<_> = destroyed.into_iter().collect();
+        left.sort_unstable();
+        for ((subject, at), count) in left {
+            let message = format!("{count} keys are destroyed at {}, and no entry says so", Timestamp(at));
+            findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), message);
+        }
+    }
+    Ok(())
+}
+
+fn at_index(row: &remit_store::Row) -> Result<String> {
+    Ok(at(unsigned(row.get("idx")?)))
 }
 
 /// Sealed data without an entry.

@@ -1,11 +1,14 @@
 //! What retention removed: the spans, and the entries of the log that account for them.
 
 use super::{FindingKind, Findings, spans_digest};
-use crate::store::entries;
+use crate::leaf::Leaf;
+use crate::service::retention_policies::FLOOR_DAYS;
 use crate::store::prunings::{self, Span};
+use crate::store::{entries, times};
 use remit_core::details::EntriesPruned;
 use remit_core::{Result, Tenant};
 use remit_store::Tx;
+use remit_tlog::tile::WIDTH;
 use std::collections::BTreeMap;
 
 pub(super) struct Pruned {
@@ -29,6 +32,10 @@ impl Pruned {
             last = last.max(*end);
         }
         Ok(Self { spans, by_event })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     pub(super) fn covers(&self, index: u64) -> bool {
@@ -55,7 +62,8 @@ impl Pruned {
                 );
                 continue;
             };
-            let stated = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default().spans_digest;
+            let details = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
+            let stated = details.spans_digest.clone();
             let digest = spans_digest(spans);
             // An entry that somebody else vouches for makes no deletion lawful, whatever it says.
             if leaf.service != crate::SCHEMA.service {
@@ -67,8 +75,39 @@ impl Pruned {
                 findings.add(FindingKind::Pruning, location, message);
             } else if spans.iter().any(|span| span.end > size) {
                 findings.add(FindingKind::Pruning, location, "a span ends beyond the log");
+            } else if let Some(why) = unlawful(tx, tenant, &leaf, &details, spans).await? {
+                findings.add(FindingKind::Pruning, location, format!("was pruned by event {id}, {why}"));
             }
         }
         Ok(())
     }
+}
+
+/// Why a pruning is none that the log would have done, whatever its entry says.
+async fn unlawful(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    leaf: &Leaf,
+    details: &EntriesPruned,
+    spans: &[Span],
+) -> Result<Option<String>> {
+    let Some(keep_days) = details.keep_days else { return Ok(Some("without a retention".to_owned())) };
+    let (first, last) = spans.iter().fold((u64::MAX, 0), |(first, last), span| (first.min(span.start), last.max(span.end)));
+    if !details.end_index.is_multiple_of(WIDTH) || last > details.end_index {
+        return Ok(Some(format!("which looked at whole tiles up to {}", details.end_index)));
+    }
+    let count: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
+    if u64::try_from(details.pruned) != Ok(count) {
+        return Ok(Some(format!("which states {} entries and not {count}", details.pruned)));
+    }
+    let Ok((_, recorded)) = leaf.times() else { return Ok(Some("whose entry has no time".to_owned())) };
+    let cutoff = recorded.0.saturating_sub(keep_days.max(FLOOR_DAYS).saturating_mul(86_400_000_000));
+    let tiles = i64::try_from(last.div_ceil(WIDTH).saturating_sub(first / WIDTH)).unwrap_or(i64::MAX);
+    for (tile, noted) in times::read(tx, tenant, first / WIDTH, tiles).await? {
+        let touched = spans.iter().any(|span| span.start < (tile + 1) * WIDTH && tile * WIDTH < span.end);
+        if touched && noted.recorded.1 >= cutoff {
+            return Ok(Some(format!("before the retention of {keep_days} days had passed for all of tile {tile}")));
+        }
+    }
+    Ok(None)
 }

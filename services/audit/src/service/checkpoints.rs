@@ -13,7 +13,7 @@ use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::Cx;
 use remit_store::Tx;
 use remit_tlog::proof_file::ProofFile;
-use remit_tlog::{Checkpoint, Hash, Note};
+use remit_tlog::{Checkpoint, Hash, Note, proof};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
@@ -28,8 +28,33 @@ impl Service {
         self.checkpoint_of(tx, tenant, size, root).await
     }
 
+    /// Finds that `root` is the one root of `size`: that of the head, which a step signed over the leaves that it added,
+    /// or one that the head's tree extends. Tiles that somebody has changed lead to another, which is not signed.
+    async fn check_root(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<()> {
+        let head = heads::read(tx, tenant).await?;
+        self.keys.check_head(tenant, &head)?;
+        let good = if size == head.size {
+            root == head.root
+        } else if size == 0 {
+            true
+        } else {
+            let found = tiles::consistency(tx, tenant, size, head.size).await?;
+            proof::check_consistency(size, root, head.size, head.root, &found.hashes).is_ok()
+        };
+        if good {
+            return Ok(());
+        }
+        let what = format!(
+            "the stored tiles give root {root} at {size}, which the signed head of {} entries contradicts: it is not signed; \
+             VerifyLog says which tile is wrong",
+            head.size
+        );
+        Err(Error::precondition("CHECKPOINT_CONFLICT", what))
+    }
+
     /// The same where the root is known. Ed25519 is deterministic, so every replica gives the same bytes.
     async fn checkpoint_of(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<api::Checkpoint> {
+        self.check_root(tx, tenant, size, root).await?;
         let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
         let mut note = checkpoint.sign(&self.keys.signer(tenant)?);
         let mut cosigned = Vec::new();

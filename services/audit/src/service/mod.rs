@@ -59,8 +59,11 @@ impl Service {
         let event = Prepared::new(remit_runtime::relay::to_proto(&event), "event")?;
         let tenant = m.tenant().clone();
         let head = step::append_in(m.tx(), &self.db, &*self.clock, &self.keys, &tenant, &event).await?;
-        let sequencer = self.sequencer.clone();
-        m.on_commit(move || sequencer.saw(&tenant, head.size));
+        let (sequencer, keys) = (self.sequencer.clone(), self.keys.clone());
+        m.on_commit(move || {
+            keys.memory().saw(&tenant, head.size, head.root, &head.checkpoint);
+            sequencer.saw(&tenant, head.size);
+        });
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::heads::{signed, unsigned};
 use crate::seal::{MasterKeys, SubjectKey};
-use remit_core::{Ids, Result, Tenant, Timestamp};
+use remit_core::{Error, Ids, Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
 use std::collections::HashMap;
 
@@ -21,8 +21,9 @@ fn unwrap(row: &Row, tenant: &Tenant, master: &MasterKeys) -> Result<(String, Li
     Ok((subject, LiveKey { generation, key }))
 }
 
-/// The live keys of `subjects`, making one for each that has none. The caller holds the head row, so
-/// that no two make a key for one subject.
+/// The newest live keys of `subjects`, making one for each that has none. One that cannot be opened, because its row is
+/// damaged or its master key is not here, stops nobody: what comes is sealed under a new key of the subject, and what the
+/// old one sealed waits for its row or master key. The caller holds the head row, so that no two make a key for one subject.
 pub async fn keys_for(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -33,6 +34,7 @@ pub async fn keys_for(
 ) -> Result<HashMap<String, LiveKey>> {
     let mut live = HashMap::new();
     let mut last: HashMap<String, i64> = HashMap::new();
+    let mut closed: HashMap<String, Error> = HashMap::new();
     for chunk in subjects.chunks(250) {
         let mut sql = Sql::new("select subject, generation, master_key, wrapped from subject_keys where tenant_id = ");
         sql = sql.bind(tenant).push(" and subject in (");
@@ -41,11 +43,22 @@ pub async fn keys_for(
         }
         for row in sql.push(")").query().fetch_all(tx).await? {
             let (subject, generation): (String, i64) = (row.get("subject")?, row.get("generation")?);
-            let newest = last.entry(subject).or_default();
+            let newest = last.entry(subject.clone()).or_default();
             *newest = generation.max(*newest);
-            if row.get::<Option<Vec<u8>>>("wrapped")?.is_some() {
-                let (subject, key) = unwrap(&row, tenant, master)?;
-                live.insert(subject, key);
+            if row.get::<Option<Vec<u8>>>("wrapped")?.is_none() {
+                continue;
+            }
+            match unwrap(&row, tenant, master) {
+                Ok((_, key)) => {
+                    let known: Option<&LiveKey> = live.get(&subject);
+                    if known.is_none_or(|known| known.generation < key.generation) {
+                        live.insert(subject, key);
+                    }
+                }
+                Err(error) if is_closed(&error) => {
+                    closed.insert(subject, error);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -55,6 +68,9 @@ pub async fn keys_for(
             continue;
         }
         let generation = last.get(*subject).copied().unwrap_or(0) + 1;
+        if let Some(error) = closed.get(*subject) {
+            tracing::error!(%tenant, reason = error.reason(), generation, "personal data is sealed under a new key: {error}");
+        }
         let key = SubjectKey::generate(ids);
         fresh.push((*subject, generation, master.wrap(ids, tenant, subject, generation, &key)?));
         live.insert((*subject).to_owned(), LiveKey { generation, key });
@@ -64,13 +80,43 @@ pub async fn keys_for(
             .text("tenant_id", vec![tenant.as_str().to_owned(); fresh.len()])
             .text("subject", fresh.iter().map(|(subject, _, _)| (*subject).to_owned()).collect::<Vec<_>>())
             .bigint("generation", fresh.iter().map(|(_, generation, _)| *generation).collect::<Vec<_>>())
-            .text("master_key", vec![master.current().to_owned(); fresh.len()])
+            .text("master_key", vec![master.current_tag().to_owned(); fresh.len()])
             .bigint("create_time", vec![now.0; fresh.len()])
             .bytes("wrapped", fresh.into_iter().map(|(_, _, wrapped)| wrapped).collect::<Vec<_>>())
             .execute(tx)
             .await?;
     }
     Ok(live)
+}
+
+/// Whether an error says that a subject's key is there and cannot be opened.
+pub fn is_closed(error: &Error) -> bool {
+    matches!(error.reason(), "MASTER_KEY_MISSING" | "SUBJECT_KEY_DAMAGED")
+}
+
+/// The master keys that seal subjects' keys of a tenant, as rows name them: one point read for each.
+pub async fn masters(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<String>> {
+    let (mut found, mut last) = (Vec::new(), String::new());
+    loop {
+        let row = query(
+            "select min(master_key) as next from subject_keys
+             where tenant_id = $1 and master_key > $2 and wrapped is not null",
+        )
+        .bind(tenant)
+        .bind(&last)
+        .fetch_one(tx)
+        .await?;
+        let Some(next) = row.get::<Option<String>>("next")? else { return Ok(found) };
+        found.push(next.clone());
+        last = next;
+    }
+}
+
+/// How many live keys are sealed under a master key.
+pub async fn count_under(tx: &mut Tx, tenant: &Tenant, master_key: &str) -> Result<i64> {
+    let sql =
+        "select count(*) as n from subject_keys where tenant_id = $1 and master_key = $2 and wrapped is not null";
+    query(sql).bind(tenant).bind(master_key).fetch_one(tx).await?.get("n")
 }
 
 /// One key of a subject; none if it was destroyed or never made.
@@ -203,12 +249,22 @@ pub async fn rewrap(tx: &mut Tx, tenant: &Tenant, master: &MasterKeys, ids: &Ids
          where tenant_id = $1 and master_key <> $2 and wrapped is not null order by subject, generation limit $3",
     )
     .bind(tenant)
-    .bind(master.current())
+    .bind(master.current_tag())
     .bind(limit)
     .fetch_all(tx)
     .await?;
+    let mut rewrapped = 0;
     for row in &rows {
-        let (subject, live) = unwrap(row, tenant, master)?;
+        let (subject, live) = match unwrap(row, tenant, master) {
+            Ok(opened) => opened,
+            // It would keep all others from being done; `fsck` names it.
+            Err(error) if error.reason() == "SUBJECT_KEY_DAMAGED" => {
+                tracing::error!(%tenant, reason = error.reason(), "a subject's key stays as it is: {error}");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        rewrapped += 1;
         let wrapped = master.wrap(ids, tenant, &subject, live.generation, &live.key)?;
         query(
             "update subject_keys set master_key = $4, wrapped = $5
@@ -217,7 +273,7 @@ pub async fn rewrap(tx: &mut Tx, tenant: &Tenant, master: &MasterKeys, ids: &Ids
         .bind(tenant)
         .bind(&subject)
         .bind(live.generation)
-        .bind(master.current())
+        .bind(master.current_tag())
         .bind(wrapped)
         .execute(tx)
         .await?;
@@ -226,8 +282,8 @@ pub async fn rewrap(tx: &mut Tx, tenant: &Tenant, master: &MasterKeys, ids: &Ids
         "select count(*) as n from subject_keys where tenant_id = $1 and master_key <> $2 and wrapped is not null",
     )
     .bind(tenant)
-    .bind(master.current())
+    .bind(master.current_tag())
     .fetch_one(tx)
     .await?;
-    Ok((rows.len() as i64, left.get("n")?))
+    Ok((rewrapped, left.get("n")?))
 }

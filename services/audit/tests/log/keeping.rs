@@ -111,24 +111,32 @@ async fn a_pruning_that_the_log_did_not_record_itself_accounts_for_nothing() -> 
         let fixture = &Fixture::new(&database).await?;
         fixture.fill(0, 520).await?;
         let spans_digest = remit_core::digest::sha256(b"3-4\n");
-        let details_json = remit_core::details::EntriesPruned { spans_digest, ..Default::default() };
-        let forged = |service: &str| api::Event {
+        let (keep_days, end_index, pruned) = (Some(200), 256, 1);
+        let details = remit_core::details::EntriesPruned { keep_days, end_index, pruned, spans_digest, ..Default::default() };
+        let details_json = remit_core::details::Details::json(&details).to_string();
+        let forged = |id: &str, service: &str| api::Event {
             action: "audit.entries.prune".into(),
             service: service.into(),
-            details_json: remit_core::details::Details::json(&details_json).to_string(),
-            ..fixture.event(&format!("by-{service}"))
+            details_json: details_json.clone(),
+            ..fixture.event(id)
         };
-        fixture.append(vec![forged("crm"), forged("audit")]).await?;
+        fixture.append(vec![forged("by-crm", "crm"), forged("by-audit", "audit")]).await?;
+        fixture.tick(300 * DAY);
+        fixture.append(vec![forged("in-time", "audit")]).await?;
         let mut tx = fixture.db.write().await?;
         query("delete from entries where idx = 3").execute(&mut tx).await?;
         query("insert into prunings values ('acme', 3, 4, 'by-crm', 1)").execute(&mut tx).await?;
         tx.commit().await?;
         assert_eq!(fixture.findings().await?, [(api::FindingKind::Pruning, "entries/3".to_owned())]);
-        // Only the service that makes them vouches for them: this is what is left of a real one.
-        let mut tx = fixture.db.write().await?;
-        query("update prunings set event_id = 'by-audit' where start_idx = 3").execute(&mut tx).await?;
-        tx.commit().await?;
-        assert_eq!(fixture.findings().await?, []);
+        // Only the service that makes them vouches for them, and only once the retention has passed: this is what is left
+        // of a real one.
+        for (id, found) in [("by-audit", 1), ("in-time", 0)] {
+            let mut tx = fixture.db.write().await?;
+            query("update prunings set event_id = $1 where start_idx = 3").bind(id).execute(&mut tx).await?;
+            tx.commit().await?;
+            let findings = fixture.findings().await?;
+            assert_eq!(findings.len(), found, "{id}: {findings:?}");
+        }
         Ok(())
     })
     .await
