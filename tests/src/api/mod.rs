@@ -21,6 +21,7 @@ mod identity;
 mod kpi;
 mod limits;
 mod mandates;
+mod notify;
 mod registry;
 mod scoring;
 mod witnessed;
@@ -90,6 +91,7 @@ const ALL: &[&[Case]] = &[
     registry::artifacts::CASES,
     registry::outputs::CASES,
     mandates::CASES,
+    notify::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

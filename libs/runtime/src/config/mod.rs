@@ -44,6 +44,7 @@ pub struct Config {
     pub timers: Timers,
     pub council: Council,
     pub scoring: Scoring,
+    pub notify: Notify,
     pub telemetry: Telemetry,
 }
 
@@ -228,6 +229,17 @@ pub struct Timers {
 #[allow(missing_docs)]
 pub struct Council {
     pub seal_min_cosignatures: usize,
+}
+
+/// The section `[notify]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Notify {
+    pub allow_http: bool,
+    pub allow_addresses: Vec<String>,
+    pub timeout: Span,
+    pub max_concurrent: usize,
 }
 
 /// The section `[scoring]`.

@@ -14,6 +14,7 @@ mod import;
 mod kpi;
 mod list;
 mod model;
+mod notify;
 mod output;
 mod plan;
 mod policy;
@@ -69,6 +70,10 @@ pub(crate) enum Command {
     Hold(Group<hold::Command>),
     /// Revoke tokens and lift that, assign roles and take them back.
     Access(Group<access::Command>),
+    /// Send events to whoever subscribed to them, and see what arrived.
+    Notify(Group<notify::Command>),
+    /// Show what is wanted of you.
+    Inbox(notify::Inbox),
 }
 
 impl Command {
@@ -87,6 +92,8 @@ impl Command {
             Self::Review(group) => &group.connection,
             Self::Hold(group) => &group.connection,
             Self::Access(group) => &group.connection,
+            Self::Notify(group) => &group.connection,
+            Self::Inbox(inbox) => &inbox.connection,
         }
     }
 }
@@ -110,6 +117,8 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Review(group) => Box::pin(review::run(group)),
         Command::Hold(group) => Box::pin(hold::run(group)),
         Command::Access(group) => Box::pin(access::run(group)),
+        Command::Notify(group) => Box::pin(notify::run(group)),
+        Command::Inbox(inbox) => Box::pin(notify::inbox(inbox)),
     }
 }
 
