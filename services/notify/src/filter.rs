@@ -151,17 +151,19 @@ impl Filter {
         let literal = restriction.arg.as_value();
         let literal = literal.ok_or_else(|| refused(format!("{path} must be compared with one literal")))?;
         let matched = literal.string_match();
-        let part = literal.as_str().to_owned();
         let equal = || match &matched {
             Some(StringMatch::Prefix(part)) => How::Prefix((*part).to_owned()),
             Some(StringMatch::Suffix(part)) => How::Suffix((*part).to_owned()),
             Some(StringMatch::Contains(part)) => How::Contains((*part).to_owned()),
-            _ => How::Equal(part.clone()),
+            _ => How::Equal(literal.as_str().to_owned()),
         };
         Ok(match restriction.comparator {
             Comparator::Equal => Self::Compare(path, equal()),
             Comparator::NotEqual => Self::Not(Box::new(Self::Compare(path, equal()))),
-            Comparator::Has => Self::Compare(path, if matched.is_some() { equal() } else { How::Contains(part) }),
+            Comparator::Has => match equal() {
+                How::Equal(part) => Self::Compare(path, How::Contains(part)),
+                how => Self::Compare(path, how),
+            },
             comparator => {
                 let number = literal.as_f64().filter(|_| path.starts_with("details."));
                 let number = number.ok_or_else(|| refused(format!("{path} has no order: use = or !=")))?;

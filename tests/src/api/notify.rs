@@ -163,12 +163,8 @@ async fn an_event_arrives_signed_once_and_again_when_asked(suite: Suite) {
     eventually("it is delivered", || async { deliveries(&suite, "s", "state = DELIVERED").await.len() == 1 }).await;
     let name = "subscriptions/s".to_owned();
     let index = event["data"]["entryIndex"].as_i64().expect("an index");
-    let request = ReplayDeliveriesRequest {
-        name: name.clone(),
-        start_index: index,
-        end_index: index + 1,
-        ..Default::default()
-    };
+    let request =
+        ReplayDeliveriesRequest { name: name.clone(), start_index: index, end_index: index + 1, ..Default::default() };
     let mut admin = client(&suite.admin());
     let bad = ReplayDeliveriesRequest { end_index: index, ..request.clone() };
     assert_eq!(reason(&admin.replay_deliveries(bad).await.expect_err("no span")), "RANGE_INVALID");
@@ -243,8 +239,13 @@ async fn nobody_subscribes_to_what_she_may_not_read_or_to_addresses_inside(suite
     let request = asked("x", &receiver, "");
     let mut admin = client(&suite.admin());
     let endpoints = [
-        "ftp://a.example/", "https://ann:secret@a.example/", "https://10.0.0.1/", "https://[::ffff:169.254.169.254]/",
-        "https://[fd00::1]/", "receiver", "https://2130706433.0.0.0.0.1/",
+        "ftp://a.example/",
+        "https://ann:secret@a.example/",
+        "https://10.0.0.1/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://[fd00::1]/",
+        "receiver",
+        "https://2130706433.0.0.0.0.1/",
     ];
     for endpoint in endpoints {
         let mut bad = request.clone();
