@@ -42,7 +42,7 @@ impl fmt::Display for Tenant {
 }
 
 /// The suite's own services. Each has an identity of its own, and the actions of its events begin with its name.
-pub const SERVICES: [&str; 6] = ["audit", "council", "handoff", "kpi", "registry", "scoring"];
+pub const SERVICES: [&str; 7] = ["audit", "council", "handoff", "kpi", "notify", "registry", "scoring"];
 
 /// What the subjects of the suite's own services begin with, and those of nobody else.
 pub const SERVICE_PREFIX: &str = "remit-";

@@ -192,6 +192,12 @@ names! {
     TaskName("tasks" / task);
     /// A waiver.
     WaiverName("waivers" / waiver);
+    /// Events that are sent to somebody.
+    SubscriptionName("subscriptions" / subscription);
+    /// One event for one subscription.
+    DeliveryName("subscriptions" / subscription, "deliveries" / delivery);
+    /// What is wanted of people.
+    NoticeName("notices" / notice);
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod identity;
 mod kpi;
 mod limits;
 mod mandates;
+mod notify;
 mod registry;
 mod scoring;
 mod witnessed;
@@ -91,6 +92,7 @@ const ALL: &[&[Case]] = &[
     registry::artifacts::CASES,
     registry::outputs::CASES,
     mandates::CASES,
+    notify::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

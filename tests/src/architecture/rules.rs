@@ -3,7 +3,7 @@
 use super::Tree;
 use std::collections::BTreeMap;
 
-pub(super) const SERVICES: [&str; 6] = ["scoring", "registry", "handoff", "audit", "kpi", "council"];
+pub(super) const SERVICES: [&str; 7] = ["scoring", "registry", "handoff", "audit", "kpi", "council", "notify"];
 
 /// Crates without I/O, which anything may use.
 const PURE: [&str; 4] = ["core", "policy", "tlog", "drift"];
@@ -26,7 +26,7 @@ fn allowed() -> BTreeMap<String, Vec<String>> {
         .map(|(name, uses)| (format!("remit-{name}"), uses)),
     );
     allowed.extend(SERVICES.map(|service| (format!("remit-{service}"), below.clone())));
-    // Conditions need CEL, which the other five services need not wait for.
+    // Conditions need CEL, which the other services need not wait for.
     allowed.entry("remit-scoring".to_owned()).or_default().extend(named(&["policy"]));
     allowed.insert("remit".to_owned(), [below, named(&["policy"]), named(&SERVICES)].concat());
     allowed

@@ -91,6 +91,11 @@ pub(crate) const MADE: &[(&str, &str)] = &[
         r#"{"roleAssignmentId": "c", "roleAssignment": {"subject": "mallory", "issuer": "remit-development",
             "roles": ["viewer"], "reason": "C"}}"#,
     ),
+    (
+        "CreateSubscription",
+        r#"{"subscriptionId": "c", "subscription": {"endpoint": "https://receiver.example/c",
+            "filter": "action = \"none\""}}"#,
+    ),
 ];
 
 /// Requests that are answered once that is made. Those of Update change every field that they give.
@@ -153,6 +158,12 @@ pub(crate) const VALID: &[(&str, &str)] = &[
         r#"{"roleAssignment": {"name": "roleAssignments/c", "roles": ["reviewer"], "roleGroups": ["data"],
             "reason": "D", "expireTime": "2999-01-01T00:00:00Z"}}"#,
     ),
+    (
+        "UpdateSubscription",
+        r#"{"subscription": {"name": "subscriptions/c", "endpoint": "https://receiver.example/d",
+            "filter": "action = \"nothing\"", "format": "FORMAT_SLACK", "description": "D"}}"#,
+    ),
+    ("ListDeliveries", r#"{"parent": "subscriptions/c"}"#),
     ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
     (
         "RecordOutput",
@@ -222,6 +233,9 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetWaiver", "waivers/none"),
     ("GetRevocation", "revocations/none"),
     ("GetRoleAssignment", "roleAssignments/none"),
+    ("GetSubscription", "subscriptions/none"),
+    ("GetDelivery", "subscriptions/none/deliveries/1"),
+    ("GetNotice", "notices/none"),
     ("GetBody", "bodies/none"),
     ("GetReview", "reviews/steering-group-2009-05"),
 ];

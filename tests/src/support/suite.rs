@@ -30,7 +30,7 @@ pub enum Topology {
     SixProcesses,
 }
 
-const SERVICES: [&str; 6] = ["audit", "kpi", "registry", "council", "scoring", "handoff"];
+const SERVICES: [&str; 7] = ["audit", "kpi", "registry", "council", "scoring", "handoff", "notify"];
 /// Where the manual clock starts.
 const START: &str = "2026-01-05T09:00:00Z";
 
@@ -92,7 +92,7 @@ impl Suite {
             }
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[audit]\nwitnesses = [{}]\n{more}",
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n[audit]\nwitnesses = [{}]\n{more}",
             dir.path().join("data").display(),
             witnesses().iter().map(|witness| format!("\"{}\"", witness.verifier())).collect::<Vec<_>>().join(", ")
         );

@@ -8,6 +8,7 @@ mod audit;
 mod council;
 mod handoff;
 mod kpi;
+mod notify;
 mod refusal;
 mod registry;
 mod scoring;
@@ -16,6 +17,7 @@ pub use audit::*;
 pub use council::*;
 pub use handoff::*;
 pub use kpi::*;
+pub use notify::*;
 pub use refusal::*;
 pub use registry::*;
 pub use scoring::*;
@@ -58,7 +60,8 @@ pub struct Doc {
 
 /// Every type of details, service by service.
 pub fn all() -> Vec<&'static Doc> {
-    [handoff::DOCS, scoring::DOCS, registry::DOCS, kpi::DOCS, council::DOCS, audit::DOCS, refusal::DOCS].concat()
+    [handoff::DOCS, scoring::DOCS, registry::DOCS, kpi::DOCS, notify::DOCS, council::DOCS, audit::DOCS, refusal::DOCS]
+        .concat()
 }
 
 /// Defines types of details with their documentation. Unknown fields are refused when they are read, so that

@@ -46,6 +46,7 @@ pub struct Config {
     pub timers: Timers,
     pub council: Council,
     pub scoring: Scoring,
+    pub notify: Notify,
     pub telemetry: Telemetry,
 }
 
@@ -232,6 +233,17 @@ pub struct Council {
     pub seal_min_cosignatures: usize,
     pub source_patience: Span,
     pub verify_whole_log_up_to: i64,
+}
+
+/// The section `[notify]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Notify {
+    pub allow_http: bool,
+    pub allow_addresses: Vec<String>,
+    pub timeout: Span,
+    pub max_concurrent: usize,
 }
 
 /// The section `[scoring]`.

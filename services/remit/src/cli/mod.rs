@@ -18,6 +18,7 @@ mod incident;
 mod kpi;
 mod list;
 mod model;
+mod notify;
 mod output;
 mod plan;
 mod policy;
@@ -81,6 +82,10 @@ pub(crate) enum Command {
     Hold(Group<hold::Command>),
     /// Revoke tokens and lift that, assign roles and take them back.
     Access(Group<access::Command>),
+    /// Send events to whoever subscribed to them, and see what arrived.
+    Notify(Group<notify::Command>),
+    /// Show what is wanted of you.
+    Inbox(notify::Inbox),
 }
 
 impl Command {
@@ -102,6 +107,8 @@ impl Command {
             Self::Waiver(group) => &group.connection,
             Self::Hold(group) => &group.connection,
             Self::Access(group) => &group.connection,
+            Self::Notify(group) => &group.connection,
+            Self::Inbox(inbox) => &inbox.connection,
         }
     }
 }
@@ -128,6 +135,8 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Waiver(group) => Box::pin(waiver::run(group)),
         Command::Hold(group) => Box::pin(hold::run(group)),
         Command::Access(group) => Box::pin(access::run(group)),
+        Command::Notify(group) => Box::pin(notify::run(group)),
+        Command::Inbox(inbox) => Box::pin(notify::inbox(inbox)),
     }
 }
 

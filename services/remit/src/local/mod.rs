@@ -26,6 +26,7 @@ pub fn services() -> Vec<ServiceDef> {
         remit_kpi::SERVICE,
         remit_handoff::SERVICE,
         remit_council::SERVICE,
+        remit_notify::SERVICE,
     ]
 }
 

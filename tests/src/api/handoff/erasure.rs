@@ -7,7 +7,7 @@ use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::handoff::v1 as pb;
 use remit_store::{Db, Engine, query};
 
-const SERVICES: [&str; 6] = ["audit", "kpi", "registry", "council", "scoring", "handoff"];
+const SERVICES: [&str; 7] = ["audit", "kpi", "registry", "council", "scoring", "handoff", "notify"];
 const SECRET: &str = "unmistakable-plaintext";
 const LEAD: &str = "lead-zq7";
 

@@ -1,0 +1,39 @@
+//! Events of notify.
+
+super::details! {
+    /// A subscription was made, changed or ended.
+    SubscriptionChanged for [
+        "notify.subscriptions.create", "notify.subscriptions.update", "notify.subscriptions.delete",
+        "notify.subscriptions.pause", "notify.subscriptions.resume", "notify.subscriptions.rotate",
+        "notify.subscriptions.test", "notify.subscriptions.break"
+    ] {
+        /// Whose it is.
+        owner: String,
+        /// Which events it selects.
+        filter: String,
+        /// The host that they are sent to. The rest of the URL may be a secret of the receiver.
+        host: String,
+        /// Whether it sends, as a word of `SubscriptionState`.
+        state: String,
+        /// Why, if it does not.
+        state_reason: String,
+    }
+
+    /// Deliveries are sent once more.
+    DeliveriesReplayed for ["notify.deliveries.replay"] {
+        /// The first index of the log.
+        start_index: i64,
+        /// The index after the last one.
+        end_index: i64,
+        /// How many deliveries.
+        replayed: i64,
+    }
+
+    /// A person has read what was wanted of her.
+    NoticeAcknowledged for ["notify.notices.acknowledge"] {
+        /// The kind of duty.
+        duty: String,
+        /// What it was about.
+        resource: String,
+    }
+}

@@ -1,0 +1,548 @@
+//! What is wanted of people, as data: the cause, who is told, what she reads, and what happens if nothing is done.
+
+use crate::filter::Seen;
+use remit_core::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// When an event is a cause, beside its action.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    Always,
+    /// A text of the details has this value.
+    Is(&'static str, &'static str),
+    /// A text of the details is not empty.
+    Has(&'static str),
+}
+
+/// Who is told.
+#[derive(Debug, Clone, Copy)]
+enum To {
+    /// Everybody with this role.
+    Role(&'static str),
+    /// Those whom a field of the details names: a subject, several, or seats.
+    Named(&'static str),
+}
+
+/// When somebody is reminded.
+#[derive(Debug, Clone, Copy)]
+enum Remind {
+    /// When this many hundredths of the time until it is due have passed.
+    Share(u32),
+    /// This many hours before it is due.
+    Before(u64),
+}
+
+/// One kind of duty.
+#[derive(Debug)]
+pub(crate) struct Duty {
+    /// Its name in the contract.
+    pub(crate) kind: &'static str,
+    actions: &'static [&'static str],
+    when: When,
+    to: &'static [To],
+    /// What she reads; `{resource}`, `{action}` and `{field of the details}` are filled in.
+    text: &'static str,
+    /// What happens if nothing is done.
+    otherwise: &'static str,
+    /// Whether the law or the constitution puts a clock on it.
+    statutory: bool,
+    /// The field of the details that says until when.
+    due: &'static str,
+    remind: &'static [Remind],
+    /// The actions on the same thing that end the reminders.
+    ended_by: &'static [&'static str],
+}
+
+const QUIET: Duty = Duty {
+    kind: "",
+    actions: &[],
+    when: When::Always,
+    to: &[],
+    text: "",
+    otherwise: "",
+    statutory: false,
+    due: "",
+    remind: &[],
+    ended_by: &[],
+};
+
+const COUNCIL: &[To] = &[To::Role("member")];
+const STOPPED: &[To] = &[To::Role("member"), To::Role("operator"), To::Role("reviewer")];
+const WATCHERS: &[To] = &[To::Role("operator"), To::Role("member")];
+const CLOSED_HANDOFF: &[&str] = &[
+    "handoff.reviews.submit",
+    "handoff.handoffs.cancel",
+    "handoff.handoffs.expire",
+    "handoff.handoffs.override",
+    "handoff.variants.submit",
+];
+
+/// Every kind of duty.
+pub(crate) const DUTIES: &[Duty] = &[
+    Duty {
+        kind: "vote_wanted",
+        actions: &["council.proposals.create", "council.proposals.open"],
+        when: When::Is("state", "OPEN"),
+        to: &[To::Named("electorate")],
+        text: "{resource} is open for a vote ({kind}). Please read it and vote.",
+        otherwise: "Without a quorum it expires; time never approves.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "proposal_escalated",
+        actions: &["council.proposals.settle", "council.proposals.vote", "council.proposals.expire"],
+        when: When::Is("state", "ESCALATED"),
+        to: COUNCIL,
+        text: "{resource} was escalated. Please take it up in the steering group.",
+        otherwise: "What it proposes does not happen.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "proposal_expired",
+        actions: &["council.proposals.expire"],
+        to: COUNCIL,
+        text: "The time for {resource} is over. Please look whether it is to be proposed again.",
+        otherwise: "Nothing changes: time never approves.",
+        ..QUIET
+    },
+    Duty {
+        kind: "review_open",
+        actions: &["council.reviews.open", "council.reviews.schedule"],
+        to: COUNCIL,
+        text: "{resource} is open. Please read the pack and sign it.",
+        otherwise: "It stays unsigned, which the next review shows.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "review_sealed",
+        actions: &["council.reviews.seal"],
+        to: COUNCIL,
+        text: "{resource} is sealed. Nothing is to be done.",
+        otherwise: "Nothing happens.",
+        ..QUIET
+    },
+    Duty {
+        kind: "hold_engaged",
+        actions: &["council.holds.engage"],
+        when: When::Is("drill", "false"),
+        to: STOPPED,
+        text: "{resource} stops AI in {scope}. Please do this work without AI, and find the cause.",
+        otherwise: "It stays stopped until a quorum lifts it.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "hold_lifted",
+        actions: &["council.holds.lift"],
+        to: STOPPED,
+        text: "{resource} was lifted by {proposal}. AI may work there again as the policy says.",
+        otherwise: "Nothing happens.",
+        ..QUIET
+    },
+    Duty {
+        kind: "break_glass_used",
+        actions: &["council.holds.override"],
+        to: &[To::Named("notify"), To::Role("auditor")],
+        text: "The glass was broken: {resource} is bypassed until {until}. Please review it in {action_item}.",
+        otherwise: "The hold is in force again at that time, and the open review shows in the monthly pack.",
+        statutory: true,
+        due: "until",
+        ..QUIET
+    },
+    Duty {
+        kind: "hold_rearmed",
+        actions: &["council.holds.rearm"],
+        to: COUNCIL,
+        text: "{resource} is in force again after the glass was broken.",
+        otherwise: "It stays stopped until a quorum lifts it.",
+        ..QUIET
+    },
+    Duty {
+        kind: "constitution_recovered",
+        actions: &["council.constitution.recover"],
+        when: When::Is("state", "DONE"),
+        to: &[To::Named("notify"), To::Role("auditor")],
+        text: "The steering group was recovered by {asker}. Please review that in {action_item}.",
+        otherwise: "The seats stay as they are now.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "handoff_review_wanted",
+        actions: &["handoff.variants.submit"],
+        to: &[To::Role("reviewer")],
+        text: "{resource} waits for a review until {due}. Please claim it and decide.",
+        otherwise: "It is escalated when its time is over; nothing is published without a review.",
+        statutory: true,
+        due: "due",
+        remind: &[Remind::Share(50), Remind::Share(80)],
+        ended_by: CLOSED_HANDOFF,
+        ..QUIET
+    },
+    Duty {
+        kind: "handoff_review_late",
+        actions: &["handoff.reviews.breach", "handoff.triages.breach"],
+        to: &[To::Role("reviewer"), To::Named("called")],
+        text: "The {clock} of {resource} is late. Please decide now.",
+        otherwise: "The next person in the order of the gate is called.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "handoff_escalated",
+        actions: &["handoff.handoffs.escalate"],
+        to: &[To::Role("reviewer"), To::Role("operator")],
+        text: "{resource} was escalated. Please decide who takes it over.",
+        otherwise: "It waits.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "handoff_expired",
+        actions: &["handoff.handoffs.expire"],
+        to: &[To::Role("reviewer"), To::Role("operator")],
+        text: "{resource} was not finished in time. Please see whether the work is still wanted.",
+        otherwise: "It stays unpublished.",
+        ..QUIET
+    },
+    Duty {
+        kind: "handoff_held",
+        actions: &["handoff.handoffs.hold"],
+        to: &[To::Role("reviewer"), To::Role("operator")],
+        text: "A hold stopped {resource}. Please go on without AI, or wait until it is lifted.",
+        otherwise: "It waits, and its clock runs on.",
+        ..QUIET
+    },
+    Duty {
+        kind: "lead_assigned",
+        actions: &["handoff.routings.route"],
+        when: When::Has("owner"),
+        to: &[To::Named("owner")],
+        text: "{resource} is yours. Please accept it within two business hours.",
+        otherwise: "Somebody else is called.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "lead_passed_on",
+        actions: &["handoff.routings.reassign"],
+        when: When::Has("to"),
+        to: &[To::Named("to")],
+        text: "{resource} was passed on to you. Please accept it within two business hours.",
+        otherwise: "Somebody else is called.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "lead_late",
+        actions: &["handoff.routings.breach", "handoff.decisions.breach"],
+        to: &[To::Named("owner"), To::Named("called"), To::Role("operator")],
+        text: "Nobody took {resource} in time. Please take it or pass it on.",
+        otherwise: "It is called out again.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "incident_reported",
+        actions: &["council.incidents.create"],
+        to: WATCHERS,
+        text: "{resource} was reported ({severity}, {category}). Please look whether AI must be stopped and who must be told.",
+        otherwise: "Its statutory clocks run on.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "incident_clock_over",
+        actions: &["council.clocks.breach"],
+        to: &[To::Role("member"), To::Role("auditor"), To::Role("admin")],
+        text: "A statutory clock of {resource} ran out without a report. Please report to the authority now.",
+        otherwise: "The breach stands in the log and in the monthly pack.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "waiver_granted",
+        actions: &["council.waivers.grant"],
+        to: COUNCIL,
+        text: "{resource} waives {control} until {expire_time}. Please see that the cause is gone by then.",
+        otherwise: "The rule is in force again at that time.",
+        due: "expire_time",
+        remind: &[Remind::Before(720), Remind::Before(168), Remind::Before(24)],
+        ended_by: &["council.waivers.expire", "council.waivers.revoke"],
+        ..QUIET
+    },
+    Duty {
+        kind: "waiver_expired",
+        actions: &["council.waivers.expire"],
+        to: COUNCIL,
+        text: "{resource} is over: the rule is in force again.",
+        otherwise: "Nothing happens.",
+        ..QUIET
+    },
+    Duty {
+        kind: "roles_expire",
+        actions: &["council.roleAssignments.create", "council.roleAssignments.update"],
+        when: When::Has("expire_time"),
+        to: &[To::Named("subject"), To::Role("admin")],
+        text: "The roles of {resource} end at {expire_time}. Please have them assigned again if they are still needed.",
+        otherwise: "They end then.",
+        due: "expire_time",
+        remind: &[Remind::Before(720), Remind::Before(168), Remind::Before(24)],
+        ended_by: &["council.roleAssignments.delete"],
+        ..QUIET
+    },
+    Duty {
+        kind: "action_item_open",
+        actions: &["council.actionItems.create"],
+        to: COUNCIL,
+        text: "{resource} is to be done. Please see that its owner knows.",
+        otherwise: "The next review carries it over, and says how often.",
+        ..QUIET
+    },
+    Duty {
+        kind: "action_item_carried",
+        actions: &["council.actionItems.carry"],
+        to: COUNCIL,
+        text: "{resource} was carried over by {review}, for the {times_carried}. time. Please have it done.",
+        otherwise: "It is carried over again.",
+        ..QUIET
+    },
+    Duty {
+        kind: "alert_fired",
+        actions: &["kpi.alerts.fire"],
+        to: WATCHERS,
+        text: "{resource} fires ({severity}; n = {n}; rule {rule}). Please find the cause, or engage a hold.",
+        otherwise: "It fires until the numbers are within the rule again.",
+        ..QUIET
+    },
+    Duty {
+        kind: "alert_resolved",
+        actions: &["kpi.alerts.resolve"],
+        to: WATCHERS,
+        text: "{resource} fires no longer (n = {n}). Please note what the cause was.",
+        otherwise: "Nothing happens.",
+        ..QUIET
+    },
+    Duty {
+        kind: "approval_expired",
+        actions: &["registry.versions.expire"],
+        to: &[To::Role("operator"), To::Role("member")],
+        text: "The approval of {resource} is over. Please have it evaluated and approved again.",
+        otherwise: "It may not work until then.",
+        ..QUIET
+    },
+    Duty {
+        kind: "delivery_stuck",
+        actions: &["notify.subscriptions.break"],
+        to: &[To::Named("owner"), To::Role("admin")],
+        text: "{resource} sends nothing any more: {state_reason}. Please put the endpoint right and resume it.",
+        otherwise: "Events are no longer kept for it.",
+        ..QUIET
+    },
+    Duty {
+        kind: "event_parked",
+        actions: &["relay.events.park"],
+        to: &[To::Role("admin"), To::Role("auditor")],
+        text: "An event of {resource} could not be recorded and was set aside. Please find out why.",
+        otherwise: "It stays outside the log.",
+        statutory: true,
+        ..QUIET
+    },
+];
+
+/// A notice that follows from an event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+    pub(crate) otherwise: &'static str,
+    pub(crate) statutory: bool,
+    pub(crate) audiences: BTreeSet<String>,
+    pub(crate) due: Option<Timestamp>,
+    /// When she is reminded, each with a number.
+    pub(crate) reminders: Vec<(usize, Timestamp)>,
+}
+
+/// What follows from an event that was recorded at `at`.
+pub(crate) fn told(event: &Seen, at: Timestamp) -> Vec<Told> {
+    if event.outcome != "SUCCESS" {
+        return Vec::new();
+    }
+    DUTIES.iter().filter_map(|duty| duty.told(event, at)).collect()
+}
+
+/// The reminders that an event ends: the kind of duty and how many it may have.
+pub(crate) fn ended(event: &Seen) -> impl Iterator<Item = (&'static str, usize)> {
+    let over = event.outcome == "SUCCESS";
+    let ends = DUTIES.iter().filter(move |duty| over && duty.ended_by.contains(&event.action.as_str()));
+    ends.map(|duty| (duty.kind, duty.remind.len()))
+}
+
+impl Duty {
+    fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
+        let field = |name: &str| event.details.get(name).map(shown).unwrap_or_default();
+        let holds = match self.when {
+            When::Always => true,
+            When::Is(name, value) => field(name) == value,
+            When::Has(name) => !field(name).is_empty(),
+        };
+        if !self.actions.contains(&event.action.as_str()) || !holds {
+            return None;
+        }
+        let audiences: BTreeSet<String> = self.to.iter().flat_map(|to| to.audiences(&event.details)).collect();
+        if audiences.is_empty() {
+            return None;
+        }
+        let due = field(self.due).parse::<jiff::Timestamp>().ok();
+        let due: Option<Timestamp> = due.map(Into::into);
+        Some(Told {
+            kind: self.kind,
+            text: filled(self.text, event),
+            otherwise: self.otherwise,
+            statutory: self.statutory,
+            audiences,
+            due,
+            reminders: due.map(|due| self.reminders(at, due)).unwrap_or_default(),
+        })
+    }
+
+    fn reminders(&self, at: Timestamp, due: Timestamp) -> Vec<(usize, Timestamp)> {
+        let one = |remind: &Remind| match remind {
+            Remind::Share(hundredths) => at.plus(due.since(at) * *hundredths / 100),
+            Remind::Before(hours) => {
+                let before = i64::try_from(Duration::from_secs(hours * 3_600).as_micros()).unwrap_or(i64::MAX);
+                Timestamp(due.0.saturating_sub(before))
+            }
+        };
+        self.remind.iter().map(one).enumerate().filter(|(_, when)| *when > at).collect()
+    }
+}
+
+impl To {
+    fn audiences(self, details: &Value) -> Vec<String> {
+        let subject = |value: &Value| {
+            let text = value.as_str().or_else(|| value.get("subject").and_then(Value::as_str));
+            text.filter(|text| !text.is_empty()).map(|text| format!("subject:{text}"))
+        };
+        match self {
+            Self::Role(role) => vec![format!("role:{role}")],
+            Self::Named(field) => match details.get(field) {
+                Some(Value::Array(all)) => all.iter().filter_map(subject).collect(),
+                Some(one) => subject(one).into_iter().collect(),
+                None => Vec::new(),
+            },
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
+}
+
+/// Puts names into a sentence; whatever they hold, they stay one short piece of text in it.
+fn filled(sentence: &str, event: &Seen) -> String {
+    let mut text = String::new();
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        let value = match name {
+            "resource" => event.resource.clone(),
+            "action" => event.action.clone(),
+            field => event.details.get(field).map(shown).unwrap_or_default(),
+        };
+        let plain: String = value.chars().filter(|c| !c.is_control()).take(200).collect();
+        text += before;
+        text += if plain.is_empty() { "(unknown)" } else { &plain };
+        rest = after;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use remit_core::details;
+    use serde_json::json;
+
+    fn event(action: &str, resource: &str, details: Value) -> Seen {
+        Seen {
+            action: action.into(),
+            resource: resource.into(),
+            outcome: "SUCCESS",
+            service: "council".into(),
+            actor: "ann".into(),
+            actor_kind: "HUMAN",
+            details,
+        }
+    }
+
+    #[test]
+    fn every_duty_has_a_cause_readers_and_sentences_that_can_be_filled() {
+        let mut kinds = BTreeSet::new();
+        for duty in DUTIES {
+            assert!(kinds.insert(duty.kind), "{} twice", duty.kind);
+            assert!(!duty.actions.is_empty() && !duty.to.is_empty(), "{}", duty.kind);
+            assert!(duty.text.ends_with('.') && duty.otherwise.ends_with('.'), "{}", duty.kind);
+            assert!(duty.text.contains("{resource}") || duty.kind == "constitution_recovered", "{}", duty.kind);
+            // Any field that a sentence or a rule speaks of is one of the event catalogue.
+            let named = duty.to.iter().filter_map(|to| if let To::Named(field) = to { Some(*field) } else { None });
+            let asked = match duty.when {
+                When::Is(field, _) | When::Has(field) => Some(field),
+                When::Always => None,
+            };
+            let placed = duty.text.split('{').skip(1).filter_map(|part| part.split('}').next());
+            for field in named.chain(asked).chain(placed).chain(Some(duty.due)) {
+                let known = |doc: &&details::Doc| {
+                    let acts = duty.actions.iter().any(|action| doc.actions.contains(action));
+                    acts && doc.fields.iter().any(|(name, ..)| *name == field)
+                };
+                let own = field.is_empty() || field == "resource" || field == "action";
+                assert!(own || details::all().iter().any(|doc| known(doc)), "{}: {field}", duty.kind);
+            }
+            assert!(duty.remind.is_empty() || !duty.due.is_empty(), "{}", duty.kind);
+        }
+    }
+
+    #[test]
+    fn those_who_may_vote_are_asked_for_their_vote() {
+        let seats = json!([{"subject": "ann", "role_group": "legal"}, {"subject": "ben", "role_group": "data"}]);
+        let details = json!({"state": "OPEN", "kind": "suspend_model", "electorate": seats});
+        let told = told(&event("council.proposals.open", "proposals/p", details), Timestamp(0));
+        let [vote] = &told[..] else { unreachable!("{told:?}") };
+        assert_eq!((vote.kind, vote.statutory), ("vote_wanted", true));
+        assert_eq!(vote.audiences, BTreeSet::from(["subject:ann".to_owned(), "subject:ben".to_owned()]));
+        assert_eq!(vote.text, "proposals/p is open for a vote (suspend_model). Please read it and vote.");
+        let draft = event("council.proposals.create", "proposals/p", json!({"state": "DRAFT"}));
+        assert!(super::told(&draft, Timestamp(0)).is_empty());
+    }
+
+    #[test]
+    fn clocks_remind_until_they_are_over() {
+        let submitted = event("handoff.variants.submit", "handoffs/h", json!({"due": "1970-01-01T01:40:00Z"}));
+        let told = told(&submitted, Timestamp(0));
+        let minutes: Vec<i64> = told[0].reminders.iter().map(|(_, at)| at.0 / 60_000_000).collect();
+        assert_eq!(minutes, [50, 80]);
+        let decided = event("handoff.reviews.submit", "handoffs/h", json!({}));
+        assert_eq!(ended(&decided).collect::<Vec<_>>(), [("handoff_review_wanted", 2)]);
+        let waived = event("council.waivers.grant", "waivers/w", json!({"expire_time": "1970-01-11T00:00:00Z"}));
+        let told = super::told(&waived, Timestamp(0));
+        let days: Vec<i64> = told[0].reminders.iter().map(|(_, at)| at.0 / 86_400_000_000).collect();
+        assert_eq!(days, [3, 9], "what lies 30 days before it is over already");
+    }
+
+    #[test]
+    fn a_hostile_name_stays_a_name_and_a_refusal_is_no_cause() {
+        let hostile = "holds/h\r\nBcc: all@example.com {scope}";
+        let mut engaged = event("council.holds.engage", hostile, json!({"drill": false, "scope": "x".repeat(999)}));
+        let told = told(&engaged, Timestamp(0));
+        assert!(!told[0].text.contains('\n') && told[0].text.contains("{scope}") && told[0].text.len() < 600);
+        engaged.outcome = "DENIED";
+        assert!(super::told(&engaged, Timestamp(0)).is_empty());
+    }
+}

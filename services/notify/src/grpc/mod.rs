@@ -1,0 +1,19 @@
+//! Decodes calls, hands them to the use cases, encodes the answers. No rules, no SQL.
+
+mod notices;
+mod subscriptions;
+
+use crate::service::Service;
+use remit_api::notify::v1::notice_service_server::NoticeServiceServer;
+use remit_api::notify::v1::subscription_service_server::SubscriptionServiceServer;
+use tonic::service::Routes;
+
+/// The service behind its gRPC services.
+#[derive(Clone)]
+struct Api(Service);
+
+/// All gRPC services of notify.
+pub(crate) fn routes(service: Service) -> Routes {
+    let api = Api(service);
+    Routes::new(SubscriptionServiceServer::new(api.clone())).add_service(NoticeServiceServer::new(api))
+}

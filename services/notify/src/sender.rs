@@ -1,0 +1,290 @@
+//! Sends what is due: one subscription is one task, so that an endpoint that is slow or broken delays no other.
+
+use crate::address::{Checked, Forbidden};
+use crate::backoff;
+use crate::service::{Service, stop};
+use crate::signing;
+use crate::store::subscriptions::Subscriptions;
+use crate::store::{at, deliveries, queues, secrets};
+use futures::StreamExt as _;
+use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Subscription, SubscriptionState};
+use remit_api::wire::time::stamp;
+use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_runtime::config::Notify as Settings;
+use remit_store::{Mutation, Records as _, tenants};
+use reqwest::{StatusCode, Url, redirect};
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How often to look for what another process has left.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long whoever takes deliveries has them for itself.
+const LEASE: Duration = Duration::from_secs(180);
+/// The most deliveries of one subscription that are taken together, and how many of them are under way at once.
+const TAKEN: i64 = 16;
+const ABREAST: usize = 4;
+/// The most bytes of an answer that are read, and characters that are kept.
+const READ: usize = 4_096;
+const KEPT: usize = 500;
+/// How many tries are kept.
+const TRIES: usize = 10;
+/// How long deliveries that arrived are kept.
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// How long tries may go on at shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+/// The longest that an answer may take, whatever is configured: well within the lease.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What came of one try.
+struct Answer {
+    status: u16,
+    answer: String,
+    /// Empty if the receiver took it.
+    error: &'static str,
+    wait: Option<Duration>,
+}
+
+impl Answer {
+    fn failed(error: &'static str, why: &str) -> Self {
+        Self { status: 0, answer: cut(why), error, wait: None }
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(KEPT).collect()
+}
+
+/// Sends deliveries of all tenants.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    service: Service,
+    client: reqwest::Client,
+    slots: Arc<Semaphore>,
+}
+
+impl Sender {
+    /// A sender after these settings.
+    ///
+    /// # Errors
+    /// `Internal` if there are no certificates to trust.
+    pub(crate) fn new(service: Service, settings: &Settings) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            // A proxy would resolve names itself, and nobody would look at what it connects to.
+            .no_proxy()
+            .dns_resolver(Arc::new(Checked(service.rules.clone())))
+            .timeout(settings.timeout.get().min(LONGEST))
+            .user_agent("Remit")
+            .build()
+            .map_err(|error| Error::internal("webhooks cannot be sent").with_source(error))?;
+        Ok(Self { service, client, slots: Arc::new(Semaphore::new(settings.max_concurrent.max(1))) })
+    }
+
+    /// Sends until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut busy: HashSet<(Tenant, String)> = HashSet::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            for tenant in tenants::known(&self.service.db) {
+                let due = self.due(&tenant, &busy).await.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        tenant = tenant.as_str(),
+                        reason = error.reason(),
+                        "what is due is unknown: {error}"
+                    );
+                    Vec::new()
+                });
+                for subscription in due {
+                    let Ok(slot) = self.slots.clone().try_acquire_owned() else { break };
+                    let key = (tenant.clone(), subscription);
+                    busy.insert(key.clone());
+                    let sender = self.clone();
+                    tasks.spawn(async move {
+                        if let Err(error) = sender.drain(&key.0, &key.1).await {
+                            let (tenant, subscription) = (key.0.as_str(), key.1.as_str());
+                            tracing::warn!(tenant, subscription, reason = error.reason(), "nothing was sent: {error}");
+                        }
+                        drop(slot);
+                        key
+                    });
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                    Ok(key) => { busy.remove(&key); }
+                    // One that panicked named nothing; the lease gives its deliveries back.
+                    Err(error) => tracing::error!("a delivery was cut off: {error}"),
+                },
+                () = self.service.wake.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        // A try that is cut off is sent once more, with the same id, so it is given a moment and no more.
+        let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    }
+
+    async fn due(&self, tenant: &Tenant, busy: &HashSet<(Tenant, String)>) -> Result<Vec<String>> {
+        let room = i64::try_from(self.slots.available_permits() + busy.len()).unwrap_or(i64::MAX);
+        let now = self.service.db.now();
+        let due = queues::due(&mut self.service.db.read().await?, tenant, now, room).await?;
+        Ok(due.into_iter().filter(|name| !busy.contains(&(tenant.clone(), name.clone()))).collect())
+    }
+
+    /// Sends what is due for one subscription.
+    async fn drain(&self, tenant: &Tenant, name: &str) -> Result<()> {
+        let take = async |m: &mut Mutation| {
+            let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(None) };
+            if subscription.state() != SubscriptionState::Active {
+                return Ok(None);
+            }
+            let now = m.now();
+            let secrets = secrets::signing(m, name, now).await?;
+            let taken = deliveries::take(m, name, now, now.plus(LEASE), TAKEN).await?;
+            queues::renew(m, name).await?;
+            Ok(Some((subscription, secrets, taken)))
+        };
+        let taken = self.service.db.own(tenant, "notify.deliveries.take", take).await?;
+        let Some((subscription, secrets, taken)) = taken else { return Ok(()) };
+        let (subscription, secrets) = (&subscription, &secrets);
+        let tried = futures::stream::iter(taken)
+            .map(|delivery| async move {
+                let begun = self.service.db.now();
+                let answer = self.send(subscription, secrets, &delivery, begun).await;
+                (delivery, begun, answer)
+            })
+            .buffer_unordered(ABREAST)
+            .collect::<Vec<_>>()
+            .await;
+        let settle = async |m: &mut Mutation| self.settle(m, name, &tried).await;
+        self.service.db.own(tenant, "notify.deliveries.settle", settle).await
+    }
+
+    /// Sends one delivery once.
+    async fn send(&self, to: &Subscription, secrets: &[Vec<u8>], delivery: &Delivery, now: Timestamp) -> Answer {
+        let Ok(url) = Url::parse(&to.endpoint) else { return Answer::failed("ENDPOINT_INVALID", "it is no URL") };
+        let host = url.host_str().unwrap_or_default();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        // An address that stands in the URL is not resolved.
+        if literal.is_ok_and(|address| !self.service.rules.permits(address)) {
+            return Answer::failed("ADDRESS_FORBIDDEN", &Forbidden.to_string());
+        }
+        let seconds = now.0.div_euclid(1_000_000);
+        let signed = signing::header(to.signing(), secrets, &delivery.webhook_id, seconds, &delivery.payload);
+        let Ok(signature) = signed else { return Answer::failed("SECRET_UNREADABLE", "rotate the secret") };
+        let kind = match to.format() {
+            remit_api::notify::v1::Format::Slack | remit_api::notify::v1::Format::Teams => "application/json",
+            _ => "application/cloudevents+json; charset=utf-8",
+        };
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", kind)
+            .header("webhook-id", &delivery.webhook_id)
+            .header("webhook-timestamp", seconds.to_string())
+            .header("webhook-signature", signature)
+            .body(delivery.payload.clone());
+        match request.send().await {
+            Ok(response) => read(response).await,
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// Writes what came of it.
+    async fn settle(&self, m: &mut Mutation, name: &str, tried: &[(Delivery, Timestamp, Answer)]) -> Result<()> {
+        let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
+        let now = m.now();
+        let mut broken = None;
+        for (delivery, begun, answer) in tried {
+            let mut delivery = delivery.clone();
+            let attempt = DeliveryAttempt {
+                attempt_time: Some(stamp(*begun)),
+                status: answer.status.into(),
+                answer: answer.answer.clone(),
+                error: answer.error.to_owned(),
+            };
+            delivery.attempts += 1;
+            delivery.latest_attempts.push(attempt);
+            let over = delivery.latest_attempts.len().saturating_sub(TRIES);
+            delivery.latest_attempts.drain(..over);
+            let mut dice = [0];
+            self.service.ids.fill(&mut dice);
+            let failures = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
+            let start = at(&delivery.start_time);
+            let next = backoff::next(failures, start, now, answer.wait, dice[0]);
+            let (state, next) = match (answer.error, next) {
+                ("", _) => (DeliveryState::Delivered, now),
+                ("GONE", _) => {
+                    broken = Some("its endpoint answered 410: it is gone");
+                    (DeliveryState::Dead, now)
+                }
+                (_, Some(next)) => (DeliveryState::Pending, next),
+                (_, None) => {
+                    if !deliveries::arrived(m, name, start).await? {
+                        broken = broken.or(Some("nothing could be delivered for three days"));
+                    }
+                    (DeliveryState::Dead, now)
+                }
+            };
+            delivery.state = state.into();
+            delivery.next_attempt_time = Some(stamp(next));
+            deliveries::settle(m, &delivery).await?;
+        }
+        if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
+            stop(m, &subscription, why).await?;
+        }
+        deliveries::forget(m, name, Timestamp(now.0.saturating_sub(micros(KEEP)))).await?;
+        queues::renew(m, name).await
+    }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Reads the beginning of an answer, and no more of it.
+async fn read(mut response: reqwest::Response) -> Answer {
+    let status = response.status();
+    let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let mut body = Vec::new();
+    while body.len() < READ {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(READ - body.len())]),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let error = match status {
+        StatusCode::GONE => "GONE",
+        status if status.is_success() => "",
+        status if status.is_redirection() => "REDIRECTED",
+        _ => "REFUSED",
+    };
+    let wait = wait.map(Duration::from_secs);
+    Answer { status: status.as_u16(), answer: cut(&String::from_utf8_lossy(&body)), error, wait }
+}
+
+/// What a failure is, without the URL, of which a part may be a secret.
+fn refused(error: &reqwest::Error) -> Answer {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut last = String::new();
+    while let Some(inner) = cause {
+        if inner.is::<Forbidden>() {
+            return Answer::failed("ADDRESS_FORBIDDEN", &inner.to_string());
+        }
+        if let Some(tls) = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+            && tls.to_string().contains("certificate")
+        {
+            return Answer::failed("TLS_FAILED", &tls.to_string());
+        }
+        if !inner.is::<reqwest::Error>() {
+            last = inner.to_string();
+        }
+        cause = inner.source();
+    }
+    Answer::failed(if error.is_timeout() { "TIMED_OUT" } else { "CONNECTION_FAILED" }, &last)
+}

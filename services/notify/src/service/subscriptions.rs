@@ -1,0 +1,273 @@
+//! Subscriptions.
+
+use super::{READS, Service};
+use crate::filter::{Filter, Seen};
+use crate::payload::{Sent, TEST};
+use crate::signing::{SECRET_BYTES, shown};
+use crate::store::subscriptions::{self as store, Subscriptions};
+use crate::store::{deliveries::Deliveries, queues, secrets};
+use remit_api::notify::v1::{
+    CreateSubscriptionRequest, DeleteSubscriptionRequest, DeleteSubscriptionResponse, Delivery, DeliveryState,
+    GetSubscriptionRequest, ListSubscriptionsRequest, ListSubscriptionsResponse, PauseSubscriptionRequest,
+    ResumeSubscriptionRequest, RotateSecretRequest, RotateSecretResponse, Signing, Subscription, SubscriptionState,
+    TestSubscriptionRequest, UpdateSubscriptionRequest,
+};
+use remit_api::wire::{self, Word as _, mask, required, time::stamp};
+use remit_core::details::{Details as _, SubscriptionChanged};
+use remit_core::name::{self, DeliveryName, SubscriptionName};
+use remit_core::{Error, Kind, Result, etag};
+use remit_runtime::Cx;
+use remit_store::{Mutation, Records as _};
+use reqwest::Url;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The most subscriptions of a tenant.
+const MOST: i64 = 10_000;
+/// How long a secret goes on signing beside a newer one.
+const OVERLAP: Duration = Duration::from_secs(86_400);
+
+fn details(subscription: &Subscription) -> serde_json::Value {
+    let host = Url::parse(&subscription.endpoint).ok();
+    SubscriptionChanged {
+        owner: subscription.owner.clone(),
+        filter: subscription.filter.clone(),
+        host: host.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned(),
+        state: subscription.state().word().to_owned(),
+        state_reason: subscription.state_reason.clone(),
+    }
+    .json()
+}
+
+/// Records a change of a subscription under the action of the call.
+fn record(m: &mut Mutation, before: Option<&Subscription>, after: Option<&Subscription>) {
+    let Some(subscription) = after.or(before) else { return };
+    m.record(&subscription.name, |event| {
+        event.before_digest = before.map(wire::digest).unwrap_or_default();
+        event.after_digest = after.map(wire::digest).unwrap_or_default();
+        event.details = details(subscription);
+    });
+}
+
+/// Stops a claimed subscription by itself, and records that: its owner hears of it.
+pub(crate) async fn stop(m: &mut Mutation, before: &Subscription, why: &str) -> Result<()> {
+    let mut subscription = before.clone();
+    subscription.state = SubscriptionState::Broken.into();
+    subscription.state_reason = why.to_owned();
+    subscription.update_time = Some(stamp(m.now()));
+    Subscriptions::save(m, &mut subscription).await?;
+    let mut event = m.event("notify.subscriptions.break", &subscription.name);
+    event.before_digest = wire::digest(before);
+    event.after_digest = wire::digest(&subscription);
+    event.details = details(&subscription);
+    m.record_event(event);
+    Ok(())
+}
+
+impl Service {
+    /// What may be sent to, and by whom.
+    fn check(&self, cx: &Cx, subscription: &Subscription) -> Result<()> {
+        Filter::parse(&subscription.filter).map_err(|error| error.within("subscription"))?;
+        let wrong = |why: &str| Error::invalid("ENDPOINT_INVALID", "subscription.endpoint", why);
+        let url = Url::parse(&subscription.endpoint).map_err(|_| wrong("must be a URL"))?;
+        if !(url.scheme() == "https" || self.allow_http && url.scheme() == "http") {
+            return Err(wrong("must be an https URL"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("must have no user and password: deliveries are signed instead"));
+        }
+        let host = url.host_str().unwrap_or_default();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        if host.is_empty() || literal.is_ok_and(|address| !self.rules.permits(address)) {
+            return Err(wrong("must lead to an address of the open Internet, or one in notify.allow_addresses"));
+        }
+        if self.may_read(cx) {
+            return Ok(());
+        }
+        let why =
+            format!("a subscription sees what its owner may see, and no role of {} grants {READS}", cx.actor.subject);
+        Err(Error::denied("OWNER_MAY_NOT_READ", why))
+    }
+
+    pub(crate) async fn create_subscription(
+        &self,
+        cx: &Cx,
+        request: CreateSubscriptionRequest,
+    ) -> Result<Subscription> {
+        let name = SubscriptionName::new(name::id(&request.subscription_id, "subscription_id")?).to_string();
+        let given = required(request.subscription.clone(), "subscription")?;
+        self.mutate(cx, &request, async |m| {
+            self.check(cx, &given)?;
+            if store::count(m).await? >= MOST {
+                let why = format!("there are {MOST} subscriptions, the most of a tenant: delete one first");
+                return Err(Error::new(Kind::ResourceExhausted, "SUBSCRIPTIONS_FULL", why));
+            }
+            let at = Some(stamp(m.now()));
+            let mut subscription = Subscription {
+                name,
+                signing: if given.signing() == Signing::Unspecified { Signing::Hmac.into() } else { given.signing },
+                state: SubscriptionState::Paused.into(),
+                state_reason: "it has no secret yet".to_owned(),
+                owner: cx.actor.subject.clone(),
+                create_time: at,
+                update_time: at,
+                ..given
+            };
+            Subscriptions::insert(m, &mut subscription).await?;
+            record(m, None, Some(&subscription));
+            Ok(subscription)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_subscription(&self, cx: &Cx, request: GetSubscriptionRequest) -> Result<Subscription> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.ready(&cx.tenant).await?;
+        Subscriptions::get(&mut self.db.read().await?, &cx.tenant, &request.name).await
+    }
+
+    pub(crate) async fn list_subscriptions(
+        &self,
+        cx: &Cx,
+        request: ListSubscriptionsRequest,
+    ) -> Result<ListSubscriptionsResponse> {
+        self.ready(&cx.tenant).await?;
+        let (subscriptions, next_page_token) = Subscriptions::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        Ok(ListSubscriptionsResponse { subscriptions, next_page_token })
+    }
+
+    pub(crate) async fn update_subscription(
+        &self,
+        cx: &Cx,
+        request: UpdateSubscriptionRequest,
+    ) -> Result<Subscription> {
+        let given = required(request.subscription.as_ref(), "subscription")?;
+        SubscriptionName::parse(&given.name, "subscription.name")?;
+        self.mutate(cx, &request, async |m| {
+            let before = Subscriptions::claim(m, &given.name).await?;
+            etag::check(&given.etag, &before.etag, &before.name)?;
+            let Some(mut subscription) = mask::update(&before, given, request.update_mask.as_ref())? else {
+                return Ok(before);
+            };
+            self.check(cx, &subscription)?;
+            subscription.owner.clone_from(&cx.actor.subject);
+            subscription.update_time = Some(stamp(m.now()));
+            Subscriptions::save(m, &mut subscription).await?;
+            record(m, Some(&before), Some(&subscription));
+            Ok(subscription)
+        })
+        .await
+    }
+
+    pub(crate) async fn delete_subscription(
+        &self,
+        cx: &Cx,
+        request: DeleteSubscriptionRequest,
+    ) -> Result<DeleteSubscriptionResponse> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let subscription = Subscriptions::claim(m, &request.name).await?;
+            etag::check(&request.etag, &subscription.etag, &subscription.name)?;
+            store::clear(m, &request.name).await?;
+            Subscriptions::delete(m, &request.name).await?;
+            record(m, Some(&subscription), None);
+            Ok(DeleteSubscriptionResponse {})
+        })
+        .await
+    }
+
+    pub(crate) async fn pause_subscription(&self, cx: &Cx, request: PauseSubscriptionRequest) -> Result<Subscription> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let before = Subscriptions::claim(m, &request.name).await?;
+            turn(m, before, SubscriptionState::Paused, &request.reason).await
+        })
+        .await
+    }
+
+    pub(crate) async fn resume_subscription(
+        &self,
+        cx: &Cx,
+        request: ResumeSubscriptionRequest,
+    ) -> Result<Subscription> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let before = Subscriptions::claim(m, &request.name).await?;
+            let now = m.now();
+            if secrets::signing(m, &before.name, now).await?.is_empty() {
+                let why = format!("{} has no secret to sign with: rotate its secret first", before.name);
+                return Err(Error::precondition("SECRET_MISSING", why));
+            }
+            queues::renew(m, &before.name).await?;
+            turn(m, before, SubscriptionState::Active, "").await
+        })
+        .await
+    }
+
+    pub(crate) async fn rotate_secret(&self, cx: &Cx, request: RotateSecretRequest) -> Result<RotateSecretResponse> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let subscription = Subscriptions::claim(m, &request.name).await?;
+            let mut secret = [0; SECRET_BYTES];
+            self.ids.fill(&mut secret);
+            let end = m.now().plus(OVERLAP);
+            secrets::add(m, &subscription.name, &secret, end).await?;
+            record(m, Some(&subscription), Some(&subscription));
+            let secret = shown(subscription.signing(), &secret)?;
+            Ok(RotateSecretResponse { secret, overlap_end_time: Some(stamp(end)) })
+        })
+        .await
+    }
+
+    pub(crate) async fn test_subscription(&self, cx: &Cx, request: TestSubscriptionRequest) -> Result<Delivery> {
+        SubscriptionName::parse(&request.name, "name")?;
+        self.mutate(cx, &request, async |m| {
+            let subscription = Subscriptions::claim(m, &request.name).await?;
+            let (now, id) = (m.now(), format!("test-{}", m.new_id()));
+            let seen = Seen {
+                action: TEST.to_owned(),
+                resource: subscription.name.clone(),
+                outcome: "SUCCESS",
+                service: "notify".to_owned(),
+                actor: String::new(),
+                actor_kind: "SERVICE",
+                details: serde_json::Value::Null,
+            };
+            let sent = Sent { tenant: &cx.tenant, index: None, id: &id, seen: &seen, at: now };
+            let short = name::last(&subscription.name);
+            let mut delivery = Delivery {
+                name: DeliveryName::new(short, &*id).to_string(),
+                entry_index: -1,
+                webhook_id: format!("{short}.{id}"),
+                action: seen.action.clone(),
+                // Tests wait for nothing, not for each other either.
+                resource: id.clone(),
+                state: DeliveryState::Pending.into(),
+                payload: sent.body(subscription.format()),
+                next_attempt_time: Some(stamp(now)),
+                create_time: Some(stamp(now)),
+                start_time: Some(stamp(now)),
+                ..Delivery::default()
+            };
+            Deliveries::insert(m, &mut delivery).await?;
+            queues::set(m, &subscription.name, now).await?;
+            record(m, Some(&subscription), Some(&subscription));
+            Ok(delivery)
+        })
+        .await
+    }
+}
+
+/// Moves a claimed subscription into a state; where it is in it, nothing happens.
+async fn turn(m: &mut Mutation, before: Subscription, state: SubscriptionState, why: &str) -> Result<Subscription> {
+    if before.state() == state {
+        return Ok(before);
+    }
+    let mut subscription = before.clone();
+    subscription.state = state.into();
+    why.clone_into(&mut subscription.state_reason);
+    subscription.update_time = Some(stamp(m.now()));
+    Subscriptions::save(m, &mut subscription).await?;
+    record(m, Some(&before), Some(&subscription));
+    Ok(subscription)
+}

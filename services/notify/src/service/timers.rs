@@ -1,0 +1,21 @@
+//! Reminders: what happens when a durable timer is due.
+
+use super::Service;
+use crate::store::notices;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use remit_api::notify::v1::Notice;
+use remit_api::wire::{decode, time::stamp};
+use remit_core::Result;
+use remit_store::{Mutation, Timer, TimerHandler};
+
+impl TimerHandler for Service {
+    fn fire<'a>(&'a self, m: &'a mut Mutation, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let mut notice: Notice = decode(&timer.payload)?;
+            notice.create_time = Some(stamp(timer.due_at));
+            notices::write(m, &mut notice).await
+        }
+        .boxed()
+    }
+}

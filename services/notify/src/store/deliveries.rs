@@ -1,0 +1,163 @@
+//! Deliveries: one row an event and subscription.
+
+use super::at;
+use prost::Message as _;
+use remit_api::notify::v1::{Delivery, DeliveryState};
+use remit_api::wire::Word as _;
+use remit_core::{Result, Timestamp, name};
+use remit_store::filter::Field;
+use remit_store::record::Key;
+use remit_store::{Mutation, Records, Value, query};
+
+/// Deliveries, in the order of the log.
+pub(crate) struct Deliveries;
+
+impl Records for Deliveries {
+    type Message = Delivery;
+    const TABLE: &'static str = "deliveries";
+    const NOT_FOUND: &'static str = "DELIVERY_NOT_FOUND";
+    const SORT: &'static [Key] = &[Key::Int("entry_index")];
+    const FIELDS: &'static [Field] = &[
+        Field::words("state", "state", DeliveryState::WORDS),
+        Field::text("resource", "resource"),
+        Field::bigint("entry_index", "entry_index"),
+        Field::timestamp("create_time", "create_time"),
+    ];
+
+    fn name(delivery: &Delivery) -> &str {
+        &delivery.name
+    }
+    fn create_time(delivery: &Delivery) -> Timestamp {
+        at(&delivery.create_time)
+    }
+    fn columns(delivery: &Delivery) -> Vec<(&'static str, Value)> {
+        vec![
+            ("parent", name::parent(&delivery.name).into()),
+            ("state", delivery.state().word().into()),
+            ("entry_index", delivery.entry_index.into()),
+            ("resource", (&delivery.resource).into()),
+            ("next_at", at(&delivery.next_attempt_time).into()),
+        ]
+    }
+}
+
+/// The deliveries of a claimed subscription that are to be sent at `now`, of each resource the first alone, and nobody
+/// else's until `lease`: whoever takes them and is killed leaves them to be taken again then.
+pub(crate) async fn take(
+    m: &mut Mutation,
+    subscription: &str,
+    now: Timestamp,
+    lease: Timestamp,
+    most: i64,
+) -> Result<Vec<Delivery>> {
+    let tenant = m.tenant().clone();
+    let rows = query(
+        "select d.name, d.revision, d.body from deliveries d
+         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and d.next_at <= $3 and not exists (
+             select 1 from deliveries e
+             where e.tenant_id = $1 and e.parent = $2 and e.resource = d.resource
+                 and e.entry_index < d.entry_index and e.state = 'PENDING')
+         order by d.next_at, d.entry_index limit $4",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(now)
+    .bind(most)
+    .fetch_all(m.tx())
+    .await?;
+    let taken: Vec<Delivery> = rows.iter().map(Deliveries::read).collect::<Result<_>>()?;
+    for delivery in &taken {
+        query("update deliveries set next_at = $3 where tenant_id = $1 and name = $2")
+            .bind(&tenant)
+            .bind(&delivery.name)
+            .bind(lease)
+            .execute(m.tx())
+            .await?;
+    }
+    Ok(taken)
+}
+
+/// How many of a subscription are to be sent, counted up to `most`.
+pub(crate) async fn pending(m: &mut Mutation, subscription: &str, most: i64) -> Result<i64> {
+    let tenant = m.tenant().clone();
+    let row = query(
+        "select count(*) as n from (
+             select 1 as one from deliveries where tenant_id = $1 and parent = $2 and state = 'PENDING' limit $3) counted",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(most)
+    .fetch_one(m.tx())
+    .await?;
+    row.get("n")
+}
+
+/// Whether a claimed subscription has delivered anything since `since`.
+pub(crate) async fn arrived(m: &mut Mutation, subscription: &str, since: Timestamp) -> Result<bool> {
+    let tenant = m.tenant().clone();
+    let found = query(
+        "select 1 as one from deliveries
+         where tenant_id = $1 and parent = $2 and state = 'DELIVERED' and next_at >= $3 limit 1",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(since)
+    .fetch_optional(m.tx())
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Forgets what a claimed subscription delivered before `before`.
+pub(crate) async fn forget(m: &mut Mutation, subscription: &str, before: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query("delete from deliveries where tenant_id = $1 and parent = $2 and state = 'DELIVERED' and next_at < $3")
+        .bind(&tenant)
+        .bind(subscription)
+        .bind(before)
+        .execute(m.tx())
+        .await?;
+    Ok(())
+}
+
+/// The deliveries of a claimed subscription with these indexes that are not waiting already, at most `most`.
+pub(crate) async fn sent(
+    m: &mut Mutation,
+    subscription: &str,
+    indexes: std::ops::Range<i64>,
+    dead_only: bool,
+    most: i64,
+) -> Result<Vec<Delivery>> {
+    let tenant = m.tenant().clone();
+    let rows = query(
+        "select revision, body from deliveries
+         where tenant_id = $1 and parent = $2 and entry_index >= $3 and entry_index < $4
+             and (state = 'DEAD' or (state = 'DELIVERED' and $5 = 0))
+         order by entry_index limit $6",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(indexes.start)
+    .bind(indexes.end)
+    .bind(i64::from(dead_only))
+    .bind(most)
+    .fetch_all(m.tx())
+    .await?;
+    rows.iter().map(Deliveries::read).collect()
+}
+
+/// Writes how far a delivery is, if it is still there.
+pub(crate) async fn settle(m: &mut Mutation, delivery: &Delivery) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query(
+        "update deliveries set revision = revision + 1, state = $3, next_at = $4, body = $5
+         where tenant_id = $1 and name = $2",
+    )
+    .bind(&tenant)
+    .bind(&delivery.name)
+    .bind(delivery.state().word())
+    .bind(at(&delivery.next_attempt_time))
+    .bind(delivery.encode_to_vec())
+    .execute(m.tx())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! All SQL of the service.
+
+pub(crate) mod deliveries;
+pub(crate) mod notices;
+pub(crate) mod queues;
+pub(crate) mod secrets;
+pub(crate) mod subscriptions;
+pub(crate) mod tail;
+
+use prost_types::Timestamp as ProtoTime;
+use remit_api::wire::time;
+use remit_core::Timestamp;
+
+/// The time in a message.
+pub(crate) fn at(time: &Option<ProtoTime>) -> Timestamp {
+    time.as_ref().map(time::of).unwrap_or_default()
+}

@@ -1,0 +1,117 @@
+//! Notices, to whom they are addressed, and who has read them.
+
+use super::at;
+use remit_api::notify::v1::Notice;
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::{Db, Mutation, Order, Records, Row, Sql, Tx, Value, page, query};
+
+/// Notices, the newest first.
+pub(crate) struct Notices;
+
+impl Records for Notices {
+    type Message = Notice;
+    const TABLE: &'static str = "notices";
+    const NOT_FOUND: &'static str = "NOTICE_NOT_FOUND";
+
+    fn name(notice: &Notice) -> &str {
+        &notice.name
+    }
+    fn create_time(notice: &Notice) -> Timestamp {
+        at(&notice.create_time)
+    }
+}
+
+/// Writes a notice and to whom it is addressed, unless it is there.
+pub(crate) async fn write(m: &mut Mutation, notice: &mut Notice) -> Result<()> {
+    if !Notices::try_insert(m, notice).await? {
+        return Ok(());
+    }
+    let tenant = m.tenant().clone();
+    for audience in &notice.audiences {
+        query(
+            "insert into notice_audiences (tenant_id, notice, audience) values ($1, $2, $3)
+             on conflict (tenant_id, notice, audience) do nothing",
+        )
+        .bind(&tenant)
+        .bind(&notice.name)
+        .bind(audience)
+        .execute(m.tx())
+        .await?;
+    }
+    Ok(())
+}
+
+/// Whose inbox is looked at: who she is, and as what she is addressed.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) subject: &'a str,
+    pub(crate) audiences: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn notices(&self) -> Sql {
+        Sql::new("select revision, create_time, name, body from notices where tenant_id = ")
+            .bind(self.tenant)
+            .push(" and name in (select notice from notice_audiences where tenant_id = ")
+            .bind(self.tenant)
+            .push(" and audience in ")
+            .bind_list(self.audiences.clone())
+            .push(")")
+    }
+
+    /// The notice with this name, if it is addressed to her.
+    pub(crate) async fn find(&self, tx: &mut Tx, name: &str) -> Result<Option<Notice>> {
+        let row = self.notices().push(" and name = ").bind(name).query().fetch_optional(tx).await?;
+        row.as_ref().map(Notices::read).transpose()
+    }
+
+    /// A page of what is addressed to her.
+    pub(crate) async fn list(
+        &self,
+        db: &Db,
+        method: &'static str,
+        all: bool,
+        (size, token): (i32, &str),
+    ) -> Result<(Vec<Notice>, String)> {
+        let mut terms = vec![self.subject, if all { "all" } else { "" }];
+        terms.extend(self.audiences.iter().map(String::as_str));
+        let keyset = db.keyset(self.tenant, method, &terms);
+        let (after, size) = (keyset.after(token)?, page::size(size));
+        let mut sql = self.notices();
+        if !all {
+            sql = sql
+                .push(" and name not in (select notice from notice_reads where tenant_id = ")
+                .bind(self.tenant)
+                .push(" and subject = ")
+                .bind(self.subject)
+                .push(")");
+        }
+        let columns = ["create_time", "name"];
+        let sql = sql.and_after(&columns, Order::Descending, after.as_deref());
+        let rows =
+            sql.order_limit(&columns, Order::Descending, size + 1).query().fetch_all(&mut db.read().await?).await?;
+        let key = |row: &Row| -> Vec<Value> {
+            let time = row.get::<i64>("create_time").unwrap_or_default();
+            vec![time.into(), row.get::<String>("name").unwrap_or_default().into()]
+        };
+        let (rows, token) = keyset.cut(rows, size, key);
+        Ok((rows.iter().map(Notices::read).collect::<Result<_>>()?, token))
+    }
+}
+
+/// Notes that somebody has read a notice; false if she had before.
+pub(crate) async fn read(m: &mut Mutation, notice: &str, subject: &str) -> Result<bool> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let noted = query(
+        "insert into notice_reads (tenant_id, notice, subject, read_time) values ($1, $2, $3, $4)
+         on conflict (tenant_id, notice, subject) do nothing",
+    )
+    .bind(&tenant)
+    .bind(notice)
+    .bind(subject)
+    .bind(now)
+    .execute(m.tx())
+    .await?;
+    Ok(noted == 1)
+}

@@ -1,0 +1,61 @@
+//! When which subscription has something to send.
+
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::{Mutation, Tx, query};
+
+/// The active subscriptions that have something to send at `now`, the longest due first.
+pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64) -> Result<Vec<String>> {
+    let rows = query(
+        "select q.subscription from queues q
+         join subscriptions s on s.tenant_id = q.tenant_id and s.name = q.subscription
+         where q.tenant_id = $1 and q.due_at <= $2 and s.state = 'ACTIVE' order by q.due_at, q.subscription limit $3",
+    )
+    .bind(tenant)
+    .bind(now)
+    .bind(most)
+    .fetch_all(tx)
+    .await?;
+    rows.iter().map(|row| row.get("subscription")).collect()
+}
+
+/// Notes that a claimed subscription has something to send at `at`.
+pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query(
+        "insert into queues (tenant_id, subscription, due_at) values ($1, $2, $3)
+         on conflict (tenant_id, subscription) do update set due_at = excluded.due_at",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(at)
+    .execute(m.tx())
+    .await?;
+    Ok(())
+}
+
+/// Works out when a claimed subscription has something to send next. A delivery waits for the one before it that is about
+/// the same resource.
+pub(crate) async fn renew(m: &mut Mutation, subscription: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    let next = query(
+        "select d.next_at from deliveries d
+         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and not exists (
+             select 1 from deliveries e
+             where e.tenant_id = $1 and e.parent = $2 and e.resource = d.resource
+                 and e.entry_index < d.entry_index and e.state = 'PENDING')
+         order by d.next_at limit 1",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .fetch_optional(m.tx())
+    .await?;
+    if let Some(row) = next {
+        return set(m, subscription, Timestamp(row.get("next_at")?)).await;
+    }
+    query("delete from queues where tenant_id = $1 and subscription = $2")
+        .bind(&tenant)
+        .bind(subscription)
+        .execute(m.tx())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Subscriptions.
+
+use super::at;
+use remit_api::notify::v1::{Subscription, SubscriptionState};
+use remit_api::wire::Word as _;
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::filter::Field;
+use remit_store::{Mutation, Records, Tx, Value, query};
+
+/// Subscriptions, by name.
+pub(crate) struct Subscriptions;
+
+impl Records for Subscriptions {
+    type Message = Subscription;
+    const TABLE: &'static str = "subscriptions";
+    const NOT_FOUND: &'static str = "SUBSCRIPTION_NOT_FOUND";
+    const EXISTS: &'static str = "SUBSCRIPTION_EXISTS";
+    const FIELDS: &'static [Field] = &[
+        Field::words("state", "state", SubscriptionState::WORDS),
+        Field::text("owner", "owner").subjects(),
+        Field::timestamp("create_time", "create_time"),
+    ];
+
+    fn name(subscription: &Subscription) -> &str {
+        &subscription.name
+    }
+    fn create_time(subscription: &Subscription) -> Timestamp {
+        at(&subscription.create_time)
+    }
+    fn columns(subscription: &Subscription) -> Vec<(&'static str, Value)> {
+        vec![("state", subscription.state().word().into()), ("owner", (&subscription.owner).into())]
+    }
+    fn set_etag(subscription: &mut Subscription, etag: String) {
+        subscription.etag = etag;
+    }
+}
+
+/// Those that keep what happens.
+pub(crate) async fn keeping(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Subscription>> {
+    let rows = query(
+        "select revision, body from subscriptions where tenant_id = $1 and state in ('ACTIVE', 'PAUSED') order by name",
+    )
+    .bind(tenant)
+    .fetch_all(tx)
+    .await?;
+    rows.iter().map(Subscriptions::read).collect()
+}
+
+/// How many there are.
+pub(crate) async fn count(m: &mut Mutation) -> Result<i64> {
+    let tenant = m.tenant().clone();
+    let row = query("select count(*) as n from subscriptions where tenant_id = $1").bind(&tenant);
+    row.fetch_one(m.tx()).await?.get("n")
+}
+
+/// Removes what belongs to a claimed subscription.
+pub(crate) async fn clear(m: &mut Mutation, name: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    for statement in [
+        "delete from subscription_secrets where tenant_id = $1 and subscription = $2",
+        "delete from deliveries where tenant_id = $1 and parent = $2",
+        "delete from queues where tenant_id = $1 and subscription = $2",
+    ] {
+        query(statement).bind(&tenant).bind(name).execute(m.tx()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! `remit notify`: what is sent to whom; and `remit inbox`: what is wanted of the caller.
+
+use super::Group;
+use super::connect::{Connection, Session, answer};
+use super::list::{ListArgs, Page};
+use super::output::{Column, json};
+use super::values::named;
+use clap::{Args, Subcommand, ValueEnum};
+use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
+use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
+use remit_api::notify::v1::{
+    AcknowledgeNoticeRequest, CreateSubscriptionRequest, DeleteSubscriptionRequest, Format, ListDeliveriesRequest,
+    ListNoticesRequest, ListSubscriptionsRequest, PauseSubscriptionRequest, ReplayDeliveriesRequest,
+    ResumeSubscriptionRequest, RotateSecretRequest, Signing, Subscription, TestSubscriptionRequest,
+};
+use remit_core::Result;
+
+/// What to do with what is sent.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, list, pause, resume, test and delete subscriptions, and renew their secrets.
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
+    /// List deliveries and send them once more.
+    #[command(subcommand)]
+    Delivery(DeliveryCommand),
+}
+
+/// What to do with subscriptions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubscriptionCommand {
+    /// Subscribe an endpoint to events. It begins paused: rotate-secret shows its secret, resume starts it.
+    Create {
+        /// The id of the subscription.
+        id: String,
+        /// Where to: an https URL.
+        #[arg(long)]
+        endpoint: String,
+        /// Which events, in the filter language of AIP-160, such as 'action = "kpi.alerts.*"'; all if absent.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        filter: String,
+        /// How a payload is formatted.
+        #[arg(long, value_enum, default_value_t = FormatName::CloudEvents)]
+        format: FormatName,
+        /// Sign with an Ed25519 key instead of a secret that both know.
+        #[arg(long)]
+        ed25519: bool,
+        /// What it is for.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        description: String,
+    },
+    /// List subscriptions, such as those with 'state = "BROKEN"'.
+    List(ListArgs),
+    /// Stop sending; what happens meanwhile is kept.
+    Pause {
+        /// The subscription.
+        name: String,
+        /// Why.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Send again.
+    Resume {
+        /// The subscription.
+        name: String,
+    },
+    /// Send a test.
+    Test {
+        /// The subscription.
+        name: String,
+    },
+    /// Make a new secret and show it, this once; those before go on signing for 24 hours.
+    RotateSecret {
+        /// The subscription.
+        name: String,
+    },
+    /// Delete a subscription with its secrets and deliveries.
+    Delete {
+        /// The subscription.
+        name: String,
+    },
+}
+
+/// How a payload is formatted.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatName {
+    /// CloudEvents 1.0 as structured JSON.
+    CloudEvents,
+    /// A message for an incoming webhook of Slack.
+    Slack,
+    /// A message for an incoming webhook of Microsoft Teams.
+    Teams,
+}
+
+/// What to do with deliveries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveryCommand {
+    /// List deliveries of a subscription, such as those with 'state = "DEAD"'.
+    List {
+        /// The subscription; `-` for all of them.
+        subscription: String,
+        /// Which of them.
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Send deliveries of a span of the audit log once more.
+    Replay {
+        /// The subscription.
+        subscription: String,
+        /// The first index of the log.
+        #[arg(long, value_name = "INDEX")]
+        from: i64,
+        /// The index after the last one; that of the first alone if absent.
+        #[arg(long, value_name = "INDEX")]
+        until: Option<i64>,
+        /// Only those that were given up.
+        #[arg(long)]
+        dead: bool,
+    },
+}
+
+/// Arguments of `remit inbox`.
+#[derive(Debug, Args)]
+pub(crate) struct Inbox {
+    /// How to reach the suite.
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Those that are acknowledged too.
+    #[arg(long)]
+    all: bool,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Acknowledge this notice, which goes on record, instead of listing them.
+    #[arg(long, value_name = "NOTICE")]
+    acknowledge: Option<String>,
+}
+
+const SUBSCRIPTIONS: &[Column] = &[
+    ("SUBSCRIPTION", "name", "subscriptions/"),
+    ("STATE", "state", "SUBSCRIPTION_STATE_"),
+    ("WHY", "stateReason", ""),
+    ("FILTER", "filter", ""),
+    ("ENDPOINT", "endpoint", ""),
+    ("OWNER", "owner", ""),
+];
+
+const DELIVERIES: &[Column] = &[
+    ("DELIVERY", "name", "subscriptions/"),
+    ("STATE", "state", "DELIVERY_STATE_"),
+    ("ACTION", "action", ""),
+    ("RESOURCE", "resource", ""),
+    ("TRIES", "attempts", ""),
+    ("NEXT", "nextAttemptTime", ""),
+];
+
+const NOTICES: &[Column] = &[
+    ("NOTICE", "name", "notices/"),
+    ("SINCE", "createTime", ""),
+    ("WHAT", "text", ""),
+    ("OTHERWISE", "otherwise", ""),
+    ("UNTIL", "dueTime", ""),
+    ("TOLD", "audiences", ""),
+];
+
+/// Runs the command.
+pub(super) async fn run(group: Group<Command>) -> Result<()> {
+    let session = Session::open(&group.connection).await?;
+    match group.command {
+        Command::Subscription(command) => subscription(&session, command).await,
+        Command::Delivery(command) => delivery(&session, command).await,
+    }
+}
+
+async fn subscription(session: &Session, command: SubscriptionCommand) -> Result<()> {
+    let mut client = SubscriptionServiceClient::new(session.wire());
+    let request_id = session.request_id();
+    let full = |name: &str| named("subscriptions", name);
+    match command {
+        SubscriptionCommand::Create { id, endpoint, filter, format, ed25519, description } => {
+            let format = match format {
+                FormatName::CloudEvents => Format::CloudEvents,
+                FormatName::Slack => Format::Slack,
+                FormatName::Teams => Format::Teams,
+            };
+            let signing = if ed25519 { Signing::Ed25519 } else { Signing::Hmac };
+            let subscription = Subscription {
+                endpoint,
+                filter,
+                format: format.into(),
+                signing: signing.into(),
+                description,
+                ..Subscription::default()
+            };
+            let request =
+                CreateSubscriptionRequest { subscription_id: id, subscription: Some(subscription), request_id };
+            session.row(client.create_subscription(request).await, SUBSCRIPTIONS)
+        }
+        SubscriptionCommand::List(list) => {
+            session
+                .list(list, SUBSCRIPTIONS, async |page: Page| {
+                    let request =
+                        ListSubscriptionsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+                    let page = client.list_subscriptions(request).await?.into_inner();
+                    Ok((page.subscriptions, page.next_page_token))
+                })
+                .await
+        }
+        SubscriptionCommand::Pause { name, reason } => {
+            let request = PauseSubscriptionRequest { name: full(&name), reason, request_id };
+            session.row(client.pause_subscription(request).await, SUBSCRIPTIONS)
+        }
+        SubscriptionCommand::Resume { name } => {
+            let request = ResumeSubscriptionRequest { name: full(&name), request_id };
+            session.row(client.resume_subscription(request).await, SUBSCRIPTIONS)
+        }
+        SubscriptionCommand::Test { name } => {
+            let request = TestSubscriptionRequest { name: full(&name), request_id };
+            session.row(client.test_subscription(request).await, DELIVERIES)
+        }
+        SubscriptionCommand::RotateSecret { name } => {
+            let request = RotateSecretRequest { name: full(&name), request_id };
+            let made = answer(client.rotate_secret(request).await)?;
+            session.out.note("keep this secret: it is shown this once");
+            session.out.text(&made.secret, || json(&made))
+        }
+        SubscriptionCommand::Delete { name } => {
+            let name = full(&name);
+            let request = DeleteSubscriptionRequest { name: name.clone(), etag: String::new(), request_id };
+            let deleted = answer(client.delete_subscription(request).await)?;
+            session.out.text(&format!("deleted {name}"), || json(&deleted))
+        }
+    }
+}
+
+async fn delivery(session: &Session, command: DeliveryCommand) -> Result<()> {
+    let mut client = SubscriptionServiceClient::new(session.wire());
+    match command {
+        DeliveryCommand::List { subscription, list } => {
+            let parent = named("subscriptions", &subscription);
+            session
+                .list(list, DELIVERIES, async |page: Page| {
+                    let request = ListDeliveriesRequest {
+                        parent: parent.clone(),
+                        page_size: page.size,
+                        page_token: page.token,
+                        filter: page.filter,
+                    };
+                    let page = client.list_deliveries(request).await?.into_inner();
+                    Ok((page.deliveries, page.next_page_token))
+                })
+                .await
+        }
+        DeliveryCommand::Replay { subscription, from, until, dead } => {
+            let request = ReplayDeliveriesRequest {
+                name: named("subscriptions", &subscription),
+                start_index: from,
+                end_index: until.unwrap_or_else(|| from.saturating_add(1)),
+                dead_only: dead,
+                request_id: session.request_id(),
+            };
+            let replayed = answer(client.replay_deliveries(request).await)?;
+            session.out.text(&format!("{} are sent once more", replayed.replayed), || json(&replayed))
+        }
+    }
+}
+
+/// Runs `remit inbox`.
+pub(super) async fn inbox(inbox: Inbox) -> Result<()> {
+    let session = Session::open(&inbox.connection).await?;
+    let mut client = NoticeServiceClient::new(session.wire());
+    if let Some(name) = inbox.acknowledge {
+        let request = AcknowledgeNoticeRequest { name: named("notices", &name), request_id: session.request_id() };
+        return session.row(client.acknowledge_notice(request).await, NOTICES);
+    }
+    let list = ListArgs { filter: String::new(), limit: inbox.limit };
+    session
+        .list(list, NOTICES, async |page: Page| {
+            let request =
+                ListNoticesRequest { page_size: page.size, page_token: page.token, show_acknowledged: inbox.all };
+            let page = client.list_notices(request).await?.into_inner();
+            Ok((page.notices, page.next_page_token))
+        })
+        .await
+}
