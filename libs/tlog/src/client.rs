@@ -160,7 +160,9 @@ impl LogVerifier {
     /// # Errors
     /// As [`Trust::open_uncosigned`], for the stored note.
     pub fn new(trust: Trust, state: Option<&str>) -> Result<Self> {
-        let seen = state.map(|note| trust.open_uncosigned(note).map(|checkpoint| (checkpoint, note.to_owned()))).transpose()?;
+        let seen = state
+            .map(|note| trust.open_uncosigned(note).map(|checkpoint| (checkpoint, note.to_owned())))
+            .transpose()?;
         Ok(Self { trust, seen })
     }
 

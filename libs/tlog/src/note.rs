@@ -211,7 +211,9 @@ impl VerifierKey {
             Some((1, key)) => (Algorithm::Ed25519, key),
             Some((4, key)) => (Algorithm::CosignatureV1, key),
             // A key of type 6 is sound, and its signatures in a note are passed over like those of any unknown key.
-            Some((6, _)) => return Err(wrong("its type is ML-DSA-44 (6), which is not verified here: give an Ed25519 key")),
+            Some((6, _)) => {
+                return Err(wrong("its type is ML-DSA-44 (6), which is not verified here: give an Ed25519 key"));
+            }
             _ => return Err(wrong("its type is neither Ed25519 (1) nor cosignature v1 (4)")),
         };
         let key = <[u8; 32]>::try_from(key).map_err(|_| wrong("an Ed25519 key has 32 bytes"))?;

@@ -200,12 +200,16 @@ fn a_witness_cosigns_growth_and_refuses_rollback_and_forks() {
 
     let forged = Log::new("forged", 20);
     let memory = Some(again.checkpoint);
-    let refuse = |note: &str, proof: &[Hash]| witness::cosign(&me, (key, ORIGIN), &memory, note, proof, 300).unwrap_err();
+    let refuse =
+        |note: &str, proof: &[Hash]| witness::cosign(&me, (key, ORIGIN), &memory, note, proof, 300).unwrap_err();
     assert_eq!(refuse(&log.note(8), &[]), Error::Rollback { seen: 13, offered: 8 });
     assert!(matches!(refuse(&forged.note(13), &[]), Error::Fork { size: 13, .. }));
     assert!(matches!(refuse(&forged.note(20), &forged.consistency(13, 20)), Error::Fork { size: 13, .. }));
     let plain = signer("w1.example", Algorithm::Ed25519, 11);
-    assert!(matches!(witness::cosign(&plain, (key, ORIGIN), &None, &log.note(8), &[], 1), Err(Error::Malformed { .. })));
+    assert!(matches!(
+        witness::cosign(&plain, (key, ORIGIN), &None, &log.note(8), &[], 1),
+        Err(Error::Malformed { .. })
+    ));
 }
 
 #[test]

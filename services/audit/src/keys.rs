@@ -50,7 +50,14 @@ impl Keys {
         let log = log.map_err(|error| Error::invalid("ORIGIN_INVALID", "audit.origin", error.to_string()))?;
         Trust::new(origin, log, witnesses.clone(), 0)
             .map_err(|error| Error::invalid("WITNESS_KEY_INVALID", "audit.witnesses", error.to_string()))?;
-        Ok(Self { origin: origin.to_owned(), signing, retired: Vec::new(), master, witnesses, memory: Memory::default() })
+        Ok(Self {
+            origin: origin.to_owned(),
+            signing,
+            retired: Vec::new(),
+            master,
+            witnesses,
+            memory: Memory::default(),
+        })
     }
 
     /// The same, where the log had other signing keys before: each as the public half in base64url, `x` of its JWK. What is

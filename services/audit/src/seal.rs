@@ -97,7 +97,8 @@ impl MasterKeys {
         generation: i64,
         key: &SubjectKey,
     ) -> Result<Vec<u8>> {
-        let master = self.keys.get(&self.current_tag).ok_or_else(|| Error::internal("the current master key is gone"))?;
+        let master =
+            self.keys.get(&self.current_tag).ok_or_else(|| Error::internal("the current master key is gone"))?;
         let mut nonce = [0; NONCE_LEN];
         ids.fill(&mut nonce);
         encrypt(master, nonce, &key_context(tenant, subject, generation), key.0.expose_secret())

@@ -6,11 +6,11 @@
 
 mod args;
 mod bearer;
-mod patience;
 mod cli;
 pub mod demo;
 pub mod exit;
 mod local;
+mod patience;
 mod settings;
 
 pub use args::Cli;

@@ -104,12 +104,16 @@ impl Gaps {
         if self.prunings.last().is_some_and(|last| last.index >= index) {
             return Err(format!("pruning {index} is doubled or out of order"));
         }
-        check_inclusion(index, leaf_hash(read.entry), checkpoint.size, checkpoint.root, &read.proof)
-            .map_err(|error| format!("the log does not have the entry {index} of the pruning as it stands here: {error}"))?;
+        check_inclusion(index, leaf_hash(read.entry), checkpoint.size, checkpoint.root, &read.proof).map_err(
+            |error| format!("the log does not have the entry {index} of the pruning as it stands here: {error}"),
+        )?;
         let leaf = Leaf::decode(read.entry).map_err(|why| format!("entry {index} is no leaf of this log: {why}"))?;
         let wrong = |why: &str| format!("entry {index} makes no removal lawful: {why}");
         if leaf.service != crate::SCHEMA.service || leaf.action != PRUNE || leaf.outcome != "SUCCESS" {
-            return Err(wrong(&format!("it is {} of {}, and no pruning by the audit service", leaf.action, leaf.service)));
+            return Err(wrong(&format!(
+                "it is {} of {}, and no pruning by the audit service",
+                leaf.action, leaf.service
+            )));
         }
         let stated: EntriesPruned =
             serde_json::from_str(leaf.details()).map_err(|_| wrong("its details are not those of a pruning"))?;
@@ -127,11 +131,14 @@ impl Gaps {
             return Err(wrong("it does not keep to whole tiles before it"));
         }
         let keep_days = stated.keep_days.filter(|days| *days >= FLOOR_DAYS);
-        let keep_days = keep_days.ok_or_else(|| wrong(&format!("it states no retention of {FLOOR_DAYS} days or more")))?;
+        let keep_days =
+            keep_days.ok_or_else(|| wrong(&format!("it states no retention of {FLOOR_DAYS} days or more")))?;
         let (_, time) = leaf.times()?;
         let cutoff = Timestamp(time.0.saturating_sub(keep_days.saturating_mul(DAY_US)));
         for (start, end) in &spans {
-            if let Some((_, (_, other))) = self.removed.range(..*end).next_back().filter(|(_, (until, _))| until > start) {
+            if let Some((_, (_, other))) =
+                self.removed.range(..*end).next_back().filter(|(_, (until, _))| until > start)
+            {
                 return Err(wrong(&format!("what it says that it removed, entry {other} removed before it")));
             }
             self.removed.insert(*start, (*end, index));
@@ -289,9 +296,14 @@ mod tests {
         // The vectors of docs/audit.md, computed by another program.
         let golden = include_str!("../../tests/golden/pruning.txt");
         assert_eq!(format!("{text}\n{}\n", spans_digest(&[(0, 3), (5, 6)])), golden);
-        for (from, to) in
-            [("0-3,5-6", "5-6,0-3"), ("0-3", "0-03"), ("0-3,5", "0-5,5"), (":7,", ":07,"), ("\"0-3,5-6\"", "\"\""), (":7", ": 7")]
-        {
+        for (from, to) in [
+            ("0-3,5-6", "5-6,0-3"),
+            ("0-3", "0-03"),
+            ("0-3,5", "0-5,5"),
+            (":7,", ":07,"),
+            ("\"0-3,5-6\"", "\"\""),
+            (":7", ": 7"),
+        ] {
             assert!(Line::read(text.replacen(from, to, 1).as_bytes()).is_none(), "{from} {to}");
         }
         assert_eq!(named(&[(3, 4), (6, 9)]), "3, 6 to 8");

@@ -6,13 +6,13 @@ pub use gaps::{Pruning, named};
 
 use crate::leaf::Leaf;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use gaps::Gaps;
 use remit_core::{Timestamp, digest};
 use remit_tlog::client::Trust;
 use remit_tlog::note::{Algorithm, Signers};
 use remit_tlog::proof::{RangeProof, check_consistency};
 use remit_tlog::{Checkpoint, Error as LogError, Frontier, Hash, Note, VerifierKey, leaf_hash};
 use serde::{Deserialize, Serialize};
-use gaps::Gaps;
 use std::fmt;
 use std::io::BufRead;
 

@@ -206,12 +206,15 @@ async fn erasures(
         for row in &rows {
             // What is no leaf was named as such before.
             let Ok(leaf) = Leaf::decode(&row.get::<Vec<u8>>("leaf")?) else { continue };
-            let (Some(subject), Ok((_, at))) = (leaf.resource.strip_prefix("subjects/"), leaf.times()) else { continue };
+            let (Some(subject), Ok((_, at))) = (leaf.resource.strip_prefix("subjects/"), leaf.times()) else {
+                continue;
+            };
             let stated = serde_json::from_str::<SubjectErased>(leaf.details()).unwrap_or_default().destroyed_keys;
             let found = destroyed.remove(&(subject.to_owned(), at.0)).unwrap_or_default();
             if found != stated {
                 let index = at_index(row)?;
-                let message = format!("{stated} keys were destroyed by {index}, and {found} are stored as destroyed then");
+                let message =
+                    format!("{stated} keys were destroyed by {index}, and {found} are stored as destroyed then");
                 findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), message);
             }
         }

@@ -92,7 +92,8 @@ async fn unlawful(
     spans: &[Span],
 ) -> Result<Option<String>> {
     let Some(keep_days) = details.keep_days else { return Ok(Some("without a retention".to_owned())) };
-    let (first, last) = spans.iter().fold((u64::MAX, 0), |(first, last), span| (first.min(span.start), last.max(span.end)));
+    let (first, last) =
+        spans.iter().fold((u64::MAX, 0), |(first, last), span| (first.min(span.start), last.max(span.end)));
     if !details.end_index.is_multiple_of(WIDTH) || last > details.end_index {
         return Ok(Some(format!("which looked at whole tiles up to {}", details.end_index)));
     }

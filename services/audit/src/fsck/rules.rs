@@ -2,9 +2,9 @@
 
 use super::{FindingKind, Findings, at};
 use crate::leaf::Leaf;
+use crate::service::retention_policies::keep_days;
 use crate::store::legal_holds::LegalHolds;
 use crate::store::retention_policies;
-use crate::service::retention_policies::keep_days;
 use remit_api::audit::v1::LegalHold;
 use remit_api::wire::time;
 use remit_core::details::{CheckpointCosigned, LegalHoldEngaged, RetentionChanged};
@@ -120,9 +120,10 @@ impl Rules {
             None => !complete || days.is_none(),
         };
         if !right {
-            let by = self.retention.as_ref().map_or_else(|| "no entry says so".to_owned(), |(index, _)| {
-                format!("{} says otherwise", at(*index))
-            });
+            let by = self
+                .retention
+                .as_ref()
+                .map_or_else(|| "no entry says so".to_owned(), |(index, _)| format!("{} says otherwise", at(*index)));
             let kept = days.map_or_else(|| "for ever".to_owned(), |days| format!("{days} days"));
             findings.add(FindingKind::Rule, "retentionPolicy", format!("entries are kept {kept}, and {by}"));
         }
@@ -130,7 +131,8 @@ impl Rules {
     }
 
     async fn cosignatures(&self, tx: &mut Tx, tenant: &Tenant, complete: bool, findings: &mut Findings) -> Result<()> {
-        let rows = query("select size, witness from cosignatures where tenant_id = $1").bind(tenant).fetch_all(tx).await?;
+        let rows =
+            query("select size, witness from cosignatures where tenant_id = $1").bind(tenant).fetch_all(tx).await?;
         let mut stored = BTreeSet::new();
         for row in rows {
             stored.insert((row.get::<i64>("size")?, row.get::<String>("witness")?));

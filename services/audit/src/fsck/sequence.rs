@@ -79,7 +79,8 @@ impl Sequences {
             }
             (numbers.last, numbers.unknown) = (number, unknown);
         } else if !numbers.found(number) && unknown == 0 && self.whole {
-            let message = format!("event {number} of {service} came before: its database was put back, or the event made up");
+            let message =
+                format!("event {number} of {service} came before: its database was put back, or the event made up");
             findings.add(FindingKind::Sequence, at(index), message);
         }
     }
@@ -138,7 +139,9 @@ mod tests {
         for (index, number) in (0..).zip(numbers) {
             match number {
                 0 => sequences.skip(),
-                seq => sequences.push(index, &leaf("registry", *seq, "registry.models.create", "models/a"), &mut findings),
+                seq => {
+                    sequences.push(index, &leaf("registry", *seq, "registry.models.create", "models/a"), &mut findings)
+                }
             }
         }
         sequences.finish(&mut findings);

@@ -35,11 +35,12 @@ pub async fn put(tx: &mut Tx, tenant: &Tenant, size: u64, line: &Line, now: Time
 
 /// The signature line of a witness at the greatest size that it cosigned.
 pub async fn last_of(tx: &mut Tx, tenant: &Tenant, witness: &str) -> Result<Option<String>> {
-    let row = query("select signature from cosignatures where tenant_id = $1 and witness = $2 order by size desc limit 1")
-        .bind(tenant)
-        .bind(witness)
-        .fetch_optional(tx)
-        .await?;
+    let row =
+        query("select signature from cosignatures where tenant_id = $1 and witness = $2 order by size desc limit 1")
+            .bind(tenant)
+            .bind(witness)
+            .fetch_optional(tx)
+            .await?;
     row.map(|row| row.get("signature")).transpose()
 }
 

@@ -114,8 +114,7 @@ pub async fn masters(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<String>> {
 
 /// How many live keys are sealed under a master key.
 pub async fn count_under(tx: &mut Tx, tenant: &Tenant, master_key: &str) -> Result<i64> {
-    let sql =
-        "select count(*) as n from subject_keys where tenant_id = $1 and master_key = $2 and wrapped is not null";
+    let sql = "select count(*) as n from subject_keys where tenant_id = $1 and master_key = $2 and wrapped is not null";
     query(sql).bind(tenant).bind(master_key).fetch_one(tx).await?.get("n")
 }
 

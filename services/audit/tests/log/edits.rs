@@ -34,20 +34,36 @@ const EDITS: &[Edit] = &[
         "subjects/leads/1",
     ),
     ("update subject_keys set wrapped = $1 where subject = 'leads/1'", FindingKind::SubjectKey, "subjects/leads/1"),
-    ("update subject_keys set master_key = 'k9' where subject = 'leads/1'", FindingKind::SubjectKey, "subjects/leads/1"),
+    (
+        "update subject_keys set master_key = 'k9' where subject = 'leads/1'",
+        FindingKind::SubjectKey,
+        "subjects/leads/1",
+    ),
     ("update subject_keys set generation = 2 where subject = 'leads/1'", FindingKind::SubjectKey, "subjects/leads/1"),
-    ("update subject_keys set subject = 'leads/3' where subject = 'leads/1'", FindingKind::SubjectKey, "subjects/leads/3"),
+    (
+        "update subject_keys set subject = 'leads/3' where subject = 'leads/1'",
+        FindingKind::SubjectKey,
+        "subjects/leads/3",
+    ),
     ("update subject_keys set destroy_time = 7 where subject = 'leads/1'", FindingKind::SubjectKey, "subjects/leads/1"),
     ("update subject_keys set destroy_time = 7 where subject = 'leads/2'", FindingKind::SubjectKey, "subjects/leads/2"),
     ("update subject_keys set wrapped = $1 where subject = 'leads/2'", FindingKind::SubjectKey, "subjects/leads/2"),
-    ("update subject_keys set destroy_time = null where subject = 'leads/2'", FindingKind::SubjectKey, "subjects/leads/2"),
+    (
+        "update subject_keys set destroy_time = null where subject = 'leads/2'",
+        FindingKind::SubjectKey,
+        "subjects/leads/2",
+    ),
     ("delete from subject_keys where subject = 'leads/2'", FindingKind::SubjectKey, "subjects/leads/2"),
     ("delete from subject_keys where subject = 'leads/1'", FindingKind::PersonalData, "entries/300"),
     ("delete from personal_data where idx = 300", FindingKind::PersonalData, "entries/300"),
     ("update personal_data set generation = 2 where idx = 300", FindingKind::PersonalData, "entries/300"),
     // What he could not have known: that an entry accounts for each erasure. One that is gone leaves the others' word.
     ("delete from entries where action = 'audit.subjects.erase'", FindingKind::SubjectKey, "subjects/leads/2"),
-    ("delete from entries where action = 'audit.legalHolds.create' and resource = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
+    (
+        "delete from entries where action = 'audit.legalHolds.create' and resource = 'legalHolds/h1'",
+        FindingKind::Rule,
+        "legalHolds/h1",
+    ),
     ("delete from entries where action = 'audit.legalHolds.release'", FindingKind::Rule, "legalHolds/h2"),
     ("delete from entries where action = 'audit.retention.update'", FindingKind::Rule, "retentionPolicy"),
     ("delete from entries where action = 'audit.checkpoints.cosign'", FindingKind::Checkpoint, "checkpoints/303"),
@@ -96,7 +112,8 @@ async fn what_stands_beside_the_entries_is_compared_with_them() -> Result<()> {
     for id in ["h1", "h2"] {
         fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold(id)).await?;
     }
-    let end = api::ReleaseLegalHoldRequest { name: "legalHolds/h2".into(), reason: "settled".into(), ..Default::default() };
+    let end =
+        api::ReleaseLegalHoldRequest { name: "legalHolds/h2".into(), reason: "settled".into(), ..Default::default() };
     fixture.log.release_legal_hold(&fixture.cx("audit.legalHolds.release"), end).await?;
     let keep = api::RetentionPolicy {
         keep: Some(prost_types::Duration { seconds: 200 * 86_400, nanos: 0 }),
@@ -110,7 +127,10 @@ async fn what_stands_beside_the_entries_is_compared_with_them() -> Result<()> {
     for (sql, kind, location) in EDITS {
         edit(&fixture, sql, 60).await?;
         let found = fixture.findings().await?;
-        assert!(found.contains(&(*kind, (*location).to_owned())), "{sql}: expected {kind:?} at {location}, found {found:?}");
+        assert!(
+            found.contains(&(*kind, (*location).to_owned())),
+            "{sql}: expected {kind:?} at {location}, found {found:?}"
+        );
         each_table(&fixture, &["delete from TABLE", "insert into TABLE select * from copy_TABLE"]).await?;
     }
     assert_eq!(fixture.findings().await?, []);
@@ -141,7 +161,11 @@ async fn one_key_that_cannot_be_opened_stops_nobody() -> Result<()> {
         edit(fixture, "update subject_keys set wrapped = $1 where subject = 'leads/1'", 60).await?;
         let placed = fixture.append(vec![fixture.event("c"), of("d", "leads/1"), of("e", "leads/2")]).await?;
         assert_eq!(placed, [2, 3, 4], "all of them, in their order");
-        assert_eq!(fixture.append(vec![of("a", "leads/1")]).await?, [0], "a resend of what cannot be opened is harmless");
+        assert_eq!(
+            fixture.append(vec![of("a", "leads/1")]).await?,
+            [0],
+            "a resend of what cannot be opened is harmless"
+        );
         assert_eq!(fixture.reveal("entries/3").await?.fields["email"], "x@example.com");
         assert_eq!(fixture.reveal("entries/0").await.unwrap_err().reason(), "SUBJECT_KEY_DAMAGED");
         let named = (FindingKind::SubjectKey, "subjects/leads/1".to_owned());

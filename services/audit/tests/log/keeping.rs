@@ -112,7 +112,8 @@ async fn a_pruning_that_the_log_did_not_record_itself_accounts_for_nothing() -> 
         fixture.fill(0, 520).await?;
         let spans_digest = remit_core::digest::sha256(b"3-4\n");
         let (keep_days, end_index, pruned) = (Some(200), 256, 1);
-        let details = remit_core::details::EntriesPruned { keep_days, end_index, pruned, spans_digest, ..Default::default() };
+        let details =
+            remit_core::details::EntriesPruned { keep_days, end_index, pruned, spans_digest, ..Default::default() };
         let details_json = remit_core::details::Details::json(&details).to_string();
         let forged = |id: &str, service: &str| api::Event {
             action: "audit.entries.prune".into(),

@@ -2,8 +2,8 @@
 
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
-use super::connect::{Session, answer, no_answer, refused};
 use super::auditor;
+use super::connect::{Session, answer, no_answer, refused};
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, moved};
 use super::target::{self, Target};
@@ -12,7 +12,8 @@ use clap::{Args, Subcommand};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
     AddCosignatureRequest, EntryView, EraseSubjectRequest, ExportRequest, GetCheckpointRequest, GetEntryRequest,
-    GetInclusionProofRequest, RewrapSubjectKeysRequest, SearchOrder, SearchRequest, VerifyLogRequest, VerifyLogResponse,
+    GetInclusionProofRequest, RewrapSubjectKeysRequest, SearchOrder, SearchRequest, VerifyLogRequest,
+    VerifyLogResponse,
 };
 use remit_audit::keys::signing_key;
 use remit_audit::witness::Witness as WitnessMemory;
@@ -288,13 +289,15 @@ async fn proof(session: &Session, arguments: &Proof) -> Result<()> {
     let proof = answer(client.get_inclusion_proof(GetInclusionProofRequest { name: name.clone(), size }).await)?;
     let entry = answer(client.get_entry(GetEntryRequest { name, view: EntryView::Full.into() }).await)?;
     let mut file = ProofFile::parse(&proof.tlog_proof).map_err(no_answer)?;
-    let leaf = if entry.pruned { Hash::from_slice(&proof.leaf_hash).map_err(no_answer)? } else { leaf_hash(&entry.leaf_data) };
+    let leaf =
+        if entry.pruned { Hash::from_slice(&proof.leaf_hash).map_err(no_answer)? } else { leaf_hash(&entry.leaf_data) };
     let checkpoint = Note::parse(&file.checkpoint).and_then(|note| Checkpoint::parse(&note.text)).map_err(no_answer)?;
     check_inclusion(arguments.index, leaf, checkpoint.size, checkpoint.root, &file.hashes).map_err(no_answer)?;
     file.extra = (!entry.pruned).then_some(entry.leaf_data);
     target::write(&arguments.output, file.to_string().as_bytes())?;
     let path = arguments.output.display().to_string();
-    let text = format!("wrote the proof of entry {} in a log of {} entries to {path}", arguments.index, checkpoint.size);
+    let text =
+        format!("wrote the proof of entry {} in a log of {} entries to {path}", arguments.index, checkpoint.size);
     session.out.text(&text, || {
         Ok(serde_json::json!({"path": path, "index": arguments.index, "size": checkpoint.size, "leafHash": leaf.to_string()}))
     })

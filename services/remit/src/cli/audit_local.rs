@@ -146,7 +146,9 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
         out.note("the key is the export's own: give --key to know whose log this is");
     }
     for (witness, time) in &found.untimely {
-        out.note(&format!("{witness} says that it cosigned {time} seconds after 1970, which cannot be: it does not count"));
+        out.note(&format!(
+            "{witness} says that it cosigned {time} seconds after 1970, which cannot be: it does not count"
+        ));
     }
     for pruning in &found.prunings {
         out.note(&removed(pruning));
@@ -171,7 +173,9 @@ fn removed(pruning: &Pruning) -> String {
         "which was not compared with retention and holds: the export does not hold the log from its first entry to there"
     };
     let spans = named(spans);
-    format!("REMOVED: {entries} entries ({spans}) by entry {index} of {actor} at {time}, kept for {keep_days} days, {basis}")
+    format!(
+        "REMOVED: {entries} entries ({spans}) by entry {index} of {actor} at {time}, kept for {keep_days} days, {basis}"
+    )
 }
 
 fn facts(found: &Verified, witnesses: usize) -> Vec<(&'static str, String)> {
@@ -187,7 +191,10 @@ fn facts(found: &Verified, witnesses: usize) -> Vec<(&'static str, String)> {
         ("with content", found.entries.to_string()),
         ("removed", removed),
         ("sealed data", found.sealed.to_string()),
-        ("extends", found.extends.map_or("nothing given".to_owned(), |size| format!("the checkpoint of {size} entries"))),
+        (
+            "extends",
+            found.extends.map_or("nothing given".to_owned(), |size| format!("the checkpoint of {size} entries")),
+        ),
         ("witnesses", format!("{} of {witnesses} given", found.witnesses)),
         ("key", format!("{} ({key})", found.key)),
     ]

@@ -14,7 +14,11 @@ pub(super) fn verify(out: &Output, path: &Path, beforehand: Beforehand, leaf: Op
     let refused =
         |why: LogError| Error::precondition("PROOF_REFUSED", format!("{}: {why}", path.display())).with_source(why);
     if beforehand.earlier.is_some() {
-        return Err(Error::invalid("OPTION_NOT_ALLOWED", "since", "cannot be used with a proof file, which ties no two sizes"));
+        return Err(Error::invalid(
+            "OPTION_NOT_ALLOWED",
+            "since",
+            "cannot be used with a proof file, which ties no two sizes",
+        ));
     }
     let Some(log) = beforehand.key else {
         let why = "must be given for a proof file, which says nothing of whose log it is";

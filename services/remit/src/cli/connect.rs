@@ -207,7 +207,8 @@ pub(crate) fn refused(status: Status) -> Error {
         }
         Code::OutOfRange | Code::Unknown | Code::Internal | Code::DataLoss if foreign_answer => {
             if broke_off(&status) {
-                return Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", "the connection broke off").with_source(status);
+                return Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", "the connection broke off")
+                    .with_source(status);
             }
             no_answer(status.message())
         }

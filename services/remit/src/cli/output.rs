@@ -95,7 +95,9 @@ pub(crate) fn print_raw(content: &[u8]) -> Result<()> {
 }
 
 fn pretty(value: &Value) -> Result<String> {
-    serde_json::to_string_pretty(value).map(|text| safe_json(&text)).map_err(|error| Error::internal("cannot encode the answer").with_source(error))
+    serde_json::to_string_pretty(value)
+        .map(|text| safe_json(&text))
+        .map_err(|error| Error::internal("cannot encode the answer").with_source(error))
 }
 
 /// The value at a path of field names joined by dots.

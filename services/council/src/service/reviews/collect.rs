@@ -2,9 +2,9 @@
 
 use super::super::{Service, record, save};
 use crate::body::{class_rule, cut_off};
+use crate::review::measures::Past;
 use crate::review::pack::Restated;
 use crate::review::restated::{self, MONTHS_BACK, Stated};
-use crate::review::measures::Past;
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
 use crate::review::{self, Evidence, drift, gather};
