@@ -7,6 +7,7 @@
 mod control;
 mod divergence;
 mod exact;
+mod experiment;
 mod histogram;
 mod inference;
 mod moments;
@@ -19,6 +20,7 @@ pub use divergence::{
     Divergence, chi_square, compare, jensen_shannon_distance, kolmogorov_smirnov, psi, psi_expected, wasserstein,
 };
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
+pub use experiment::{Units, mean_units, proportion_units, proportions, ratios, sample_ratio};
 pub use histogram::{Edges, EdgesError, Histogram};
 pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, two_proportion, welch, wilson};
 pub use moments::Moments;
