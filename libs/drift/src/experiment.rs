@@ -85,8 +85,7 @@ pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
     if !(error > 0.0 && error.is_finite()) {
         return None;
     }
-    let degrees_of_freedom =
-        (of_a + of_b).powi(2) / (of_a * of_a / (a.n - 1) as f64 + of_b * of_b / (b.n - 1) as f64);
+    let degrees_of_freedom = (of_a + of_b).powi(2) / (of_a * of_a / (a.n - 1) as f64 + of_b * of_b / (b.n - 1) as f64);
     let statistic = difference / error;
     let half = student_critical(alpha, degrees_of_freedom) * error;
     Some(Tested {
@@ -120,11 +119,8 @@ pub fn proportions(a: Sample, b: Sample, alpha: f64) -> Option<Tested> {
     let rarest = a.trials.min(b.trials) * pooled.min(1.0 - pooled);
     let statistic = score(a, b, 0.0);
     let exact = total <= EXACT_TRIALS || (rarest < RARE && total <= 10.0 * EXACT_TRIALS);
-    let (method, p_value) = if exact {
-        ("Fisher exact", fisher(a, b))
-    } else {
-        ("two-proportion z", normal_two_sided(statistic))
-    };
+    let (method, p_value) =
+        if exact { ("Fisher exact", fisher(a, b)) } else { ("two-proportion z", normal_two_sided(statistic)) };
     let critical = normal_quantile(1.0 - alpha / 2.0);
     // What Fisher's p value would be of z: below the z that was found, the interval must reach further by as much.
     let careful = if p_value > 0.0 && p_value < 1.0 { normal_quantile(1.0 - p_value / 2.0) } else { statistic.abs() };
@@ -166,11 +162,8 @@ fn score(a: Sample, b: Sample, delta: f64) -> f64 {
             - part(b.trials - b.successes, 1.0 - share + delta);
         if slope > 0.0 { low = share } else { high = share }
     }
-    let share = if delta == 0.0 {
-        (a.successes + b.successes) / (a.trials + b.trials)
-    } else {
-        f64::midpoint(low, high)
-    };
+    let share =
+        if delta == 0.0 { (a.successes + b.successes) / (a.trials + b.trials) } else { f64::midpoint(low, high) };
     let spread = |share: f64, trials: f64| (share * (1.0 - share)).max(0.0) / trials;
     distance / (spread(share, a.trials) + spread(share - delta, b.trials)).sqrt()
 }
@@ -211,7 +204,8 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> Option<f64> {
     if counts.len() != shares.len() || counts.len() < 2 || !expected.iter().all(|expected| *expected >= 5.0) {
         return None;
     }
-    let statistic: f64 = counts.iter().zip(&expected).map(|(n, expected)| (*n as f64 - expected).powi(2) / expected).sum();
+    let statistic: f64 =
+        counts.iter().zip(&expected).map(|(n, expected)| (*n as f64 - expected).powi(2) / expected).sum();
     Some(chi_square_upper(statistic, (counts.len() - 1) as f64))
 }
 
