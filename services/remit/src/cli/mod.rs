@@ -12,6 +12,7 @@ mod handoff;
 mod hold;
 mod import;
 mod kpi;
+mod kpi_data;
 mod list;
 mod model;
 mod output;
