@@ -8,6 +8,7 @@ mod control;
 mod counts;
 mod divergence;
 mod exact;
+mod experiment;
 mod histogram;
 mod inference;
 mod moments;
@@ -22,6 +23,7 @@ pub use divergence::{
     psi_expected, total_variation, wasserstein,
 };
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
+pub use experiment::{Units, mean_units, proportion_units, proportions, ratios, sample_ratio};
 pub use histogram::{Edges, EdgesError, Histogram};
 pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, two_proportion, welch, wilson};
 pub use moments::Moments;

@@ -1,4 +1,4 @@
-//! Periods: quarter hours, hours, days, ISO weeks, months and quarters in the zone of a KPI.
+//! Periods: quarter hours, hours, days, ISO weeks, months, quarters and years in the zone of a KPI.
 //!
 //! Every offset from UTC since 2000 is a whole number of quarter hours, so quarter hours are the same
 //! everywhere, and every longer period is made of whole ones.
@@ -17,13 +17,14 @@ pub(crate) const QUARTER_HOUR: i64 = 900_000_000;
 const HOUR: i64 = 3_600_000_000;
 
 /// The granularities in the order in which late events are counted.
-pub(crate) const GRANULARITIES: [Granularity; 6] = [
+pub(crate) const GRANULARITIES: [Granularity; 7] = [
     Granularity::QuarterHour,
     Granularity::Hour,
     Granularity::Day,
     Granularity::Week,
     Granularity::Month,
     Granularity::Quarter,
+    Granularity::Year,
 ];
 
 /// A span of time that includes its start and excludes its end, in microseconds since the epoch.
@@ -81,13 +82,32 @@ impl Calendar {
                 Span { start, end: start + QUARTER_HOUR }
             }
             Granularity::Hour => {
-                let offset = i64::from(self.zone.to_offset(Timestamp(at).to_jiff()).seconds()) * 1_000_000;
-                let start = at - (at + offset).rem_euclid(HOUR);
-                Span { start, end: start + HOUR }
+                // Where the clock moves by less than an hour, a local hour is cut there: quarter hours that share an offset
+                // and an hour belong together, so that hours tile time whatever a zone does.
+                let hour = |quarter: i64| {
+                    let offset = i64::from(self.zone.to_offset(Timestamp(quarter).to_jiff()).seconds()) * 1_000_000;
+                    (offset, (quarter + offset).div_euclid(HOUR))
+                };
+                let mut start = at - at.rem_euclid(QUARTER_HOUR);
+                let mut end = start + QUARTER_HOUR;
+                let here = hour(start);
+                while hour(start - QUARTER_HOUR) == here {
+                    start -= QUARTER_HOUR;
+                }
+                while hour(end) == here {
+                    end += QUARTER_HOUR;
+                }
+                Span { start, end }
             }
-            Granularity::Day | Granularity::Week | Granularity::Month | Granularity::Quarter => {
+            Granularity::Day | Granularity::Week | Granularity::Month | Granularity::Quarter | Granularity::Year => {
                 let first = first_day(granularity, self.date(at));
-                Span { start: self.midnight(first), end: self.midnight(after(granularity, first)) }
+                let next = after(granularity, first);
+                let end = self.midnight(next);
+                if at < end {
+                    return Span { start: self.midnight(first), end };
+                }
+                // The clock went back over midnight, and what comes again belongs to the day that had begun.
+                Span { start: end, end: self.midnight(after(granularity, next)) }
             }
         }
     }
@@ -127,6 +147,15 @@ impl Calendar {
         }
     }
 
+    /// The same days in this zone, if `span` is a day, week, month, quarter or year of UTC; else `span` itself.
+    pub(crate) fn local(&self, span: Span) -> Span {
+        let utc = Self { zone: TimeZone::UTC };
+        match utc.exact(span) {
+            None | Some(Granularity::QuarterHour | Granularity::Hour) => span,
+            Some(_) => Span { start: self.midnight(utc.date(span.start)), end: self.midnight(utc.date(span.end)) },
+        }
+    }
+
     fn date(&self, at: i64) -> Date {
         Timestamp(at).to_jiff().to_zoned(self.zone.clone()).date()
     }
@@ -145,6 +174,7 @@ fn first_day(granularity: Granularity, date: Date) -> Date {
             date.saturating_sub(back.days())
         }
         Granularity::Month => date.first_of_month(),
+        Granularity::Year => date.first_of_year(),
         Granularity::Quarter => {
             let back = i64::from((date.month() - 1) % 3);
             date.first_of_month().saturating_sub(back.months())
@@ -158,6 +188,7 @@ fn after(granularity: Granularity, first: Date) -> Date {
         Granularity::Week => 1.week(),
         Granularity::Month => 1.month(),
         Granularity::Quarter => 3.months(),
+        Granularity::Year => 1.year(),
         _ => 1.day(),
     })
 }
@@ -173,7 +204,7 @@ pub(crate) fn due_within(cadence: Cadence) -> Option<Granularity> {
     }
 }
 
-/// The six periods around one instant.
+/// The periods around one instant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around {
     /// The day.
@@ -181,6 +212,7 @@ pub(crate) struct Around {
     week_end: i64,
     month_end: i64,
     quarter_end: i64,
+    year_end: i64,
 }
 
 /// Finds the periods around instants fast: days are computed once.
@@ -209,6 +241,7 @@ impl<'a> Lookup<'a> {
             week_end: end(Granularity::Week),
             month_end: end(Granularity::Month),
             quarter_end: end(Granularity::Quarter),
+            year_end: end(Granularity::Year),
         };
         self.days.insert(found.day.start, found);
         found
@@ -216,14 +249,14 @@ impl<'a> Lookup<'a> {
 
     /// For each of [`GRANULARITIES`], whether `recorded` is after the period around `occurred` closed,
     /// which it does `lateness` after its end.
-    pub(crate) fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 6] {
+    pub(crate) fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 7] {
         let around = self.around(occurred);
         let quarter_hour = self.calendar.period(Granularity::QuarterHour, occurred).end;
         if recorded < quarter_hour.saturating_add(lateness) {
-            return [false; 6];
+            return [false; 7];
         }
         let hour = self.calendar.period(Granularity::Hour, occurred).end;
-        [quarter_hour, hour, around.day.end, around.week_end, around.month_end, around.quarter_end]
+        [quarter_hour, hour, around.day.end, around.week_end, around.month_end, around.quarter_end, around.year_end]
             .map(|end| recorded >= end.saturating_add(lateness))
     }
 }
@@ -269,6 +302,33 @@ mod tests {
     }
 
     #[test]
+    fn hours_tile_where_the_clock_moves_by_half_an_hour_and_days_where_it_goes_back_over_midnight() {
+        let howe = Calendar::new("Australia/Lord_Howe", "zone").unwrap();
+        // 2026-04-05T02:00+11:00 becomes 01:30+10:30, at 15:00Z the day before.
+        let day = span("2026-04-04T12:00:00Z", "2026-04-04T18:00:00Z");
+        let hours = howe.periods(Granularity::Hour, day, 100).unwrap();
+        assert!(hours.windows(2).all(|pair| pair[0].end == pair[1].start), "{hours:?}");
+        assert!(hours.contains(&span("2026-04-04T15:00:00Z", "2026-04-04T15:30:00Z")), "{hours:?}");
+        let johns = Calendar::new("America/St_Johns", "zone").unwrap();
+        let again = johns.period(Granularity::Day, at("2010-11-07T02:45:00Z"));
+        assert_eq!(again, span("2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"));
+        assert_eq!(johns.period(Granularity::Day, at("2010-11-07T02:29:59Z")).end, again.start);
+    }
+
+    #[test]
+    fn a_month_is_that_of_the_zone_and_a_year_begins_in_january() {
+        let berlin = Calendar::new("Europe/Berlin", "zone").unwrap();
+        let may = span("2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z");
+        let local = berlin.local(may);
+        assert_eq!(local, span("2026-04-30T22:00:00Z", "2026-05-31T22:00:00Z"));
+        assert_eq!(berlin.preceding(local), span("2026-03-31T22:00:00Z", "2026-04-30T22:00:00Z"));
+        let hours = span("2026-05-01T01:00:00Z", "2026-05-01T03:00:00Z");
+        assert_eq!(berlin.local(hours), hours);
+        let year = berlin.period(Granularity::Year, at("2026-12-31T23:30:00Z"));
+        assert_eq!(year, span("2026-12-31T23:00:00Z", "2027-12-31T23:00:00Z"));
+    }
+
+    #[test]
     fn the_span_before_a_month_is_the_month_before() {
         let utc = Calendar::new("", "zone").unwrap();
         let march = span("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z");
@@ -298,7 +358,7 @@ mod tests {
         #[test]
         fn periods_tile_time(
             seconds in 946_684_800i64..4_102_444_800, zone in prop::sample::select(vec!["", "Europe/Lisbon", "America/New_York",
-            "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]), index in 0usize..6,
+            "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns", "Africa/Casablanca"]), index in 0usize..7,
         ) {
             let calendar = Calendar::new(zone, "zone").unwrap();
             let granularity = GRANULARITIES[index];
@@ -306,9 +366,8 @@ mod tests {
             prop_assert!(period.contains(seconds * 1_000_000));
             prop_assert_eq!(calendar.period(granularity, period.start), period);
             prop_assert_eq!(period.start.rem_euclid(QUARTER_HOUR), 0);
-            if granularity != Granularity::Hour {
-                prop_assert_eq!(calendar.period(granularity, period.end).start, period.end);
-            }
+            prop_assert_eq!(calendar.period(granularity, period.end).start, period.end);
+            prop_assert_eq!(calendar.period(granularity, period.end - 1), period);
         }
     }
 }

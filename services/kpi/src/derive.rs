@@ -47,6 +47,9 @@ pub struct Memory {
     /// Whether an AI run ever began.
     #[prost(bool, tag = "7")]
     pub ran: bool,
+    /// Whether the variants last submitted came from a run of AI rather than from a person.
+    #[prost(bool, tag = "8")]
+    pub made_by_ai: bool,
 }
 
 /// The resources whose memory the entries need.
@@ -150,6 +153,9 @@ impl Seen<'_> {
         let gate = memory.gate.clone();
         let running = HandoffState::AiRunning.word();
         memory.ran |= moved.from == running || moved.to == running;
+        if action == "handoff.variants.submit" {
+            memory.made_by_ai = moved.from == running;
+        }
         let by_machine = self.audited.actor.as_ref().is_some_and(|actor| actor.kind() != ActorKind::Human);
         match action {
             "handoff.handoffs.create" => memory.created = self.audited.occurred_at,
@@ -157,7 +163,7 @@ impl Seen<'_> {
             "handoff.variants.submit" if by_machine => {
                 events.push(self.event("ai_run_failure_rate", Some(0.0), &gate));
             }
-            "handoff.reviews.submit" => self.review(&self.details(), &gate, events),
+            "handoff.reviews.submit" => self.review(&self.details(), memory, events),
             "handoff.variants.edit" if !self.details::<VariantEdited>().override_name.is_empty() => {
                 self.overridden(memory, events);
             }
@@ -173,15 +179,25 @@ impl Seen<'_> {
         match HandoffState::parse(&moved.to) {
             Some(HandoffState::Escalated) => memory.escalated = true,
             Some(HandoffState::Published) if memory.finished.is_empty() => self.finished(memory, &gate, events),
-            Some(HandoffState::Cancelled | HandoffState::Expired) => events.push(self.escalation(memory, &gate)),
+            Some(HandoffState::Cancelled | HandoffState::Expired) if memory.finished.is_empty() => {
+                // A person who stops what AI made has intervened, though nothing was published; the end counts once.
+                let intervened = memory.ran && memory.overridden;
+                events.extend(intervened.then(|| self.intervention(memory, &gate)));
+                events.push(self.escalation(memory, &gate));
+            }
             _ => {}
         }
     }
 
     /// A decided review: how long it took, whether the result was taken as it was, and its grades.
-    fn review(&self, decided: &ReviewDecided, gate: &str, events: &mut Vec<Event>) {
+    fn review(&self, decided: &ReviewDecided, memory: &Memory, events: &mut Vec<Event>) {
+        let gate = memory.gate.as_str();
         let latency = decided.decision_latency_us as f64 / 1e6;
         events.push(self.event("review_decision_latency", Some(latency), gate));
+        // What people made says nothing of a model (A17).
+        if !memory.made_by_ai {
+            return;
+        }
         let accepted = decided.edits_before == 0 && !decided.passed.is_empty();
         let mut acceptance = self.event("acceptance_rate", Some(if accepted { 1.0 } else { 0.0 }), gate);
         self.tag(&mut acceptance, "model_version", &self.audited.model_version);
@@ -210,7 +226,7 @@ impl Seen<'_> {
             return;
         }
         memory.overridden = true;
-        if !memory.finished.is_empty() {
+        if !memory.finished.is_empty() && memory.ran {
             events.push(Event {
                 corrects: memory.finished.clone(),
                 occurred_at: memory.finish_time,
@@ -219,11 +235,17 @@ impl Seen<'_> {
         }
     }
 
+    /// Counts the work as ended, overridden or not; a later override corrects this event.
+    fn intervention(&self, memory: &mut Memory, gate: &str) -> Event {
+        let value = if memory.overridden { 1.0 } else { 0.0 };
+        let ended = self.event("human_intervention_rate", Some(value), gate);
+        memory.finished.clone_from(&ended.event_id);
+        memory.finish_time = ended.occurred_at;
+        ended
+    }
+
     fn finished(&self, memory: &mut Memory, gate: &str, events: &mut Vec<Event>) {
-        let intervention = if memory.overridden { 1.0 } else { 0.0 };
-        let finished = self.event("human_intervention_rate", Some(intervention), gate);
-        memory.finished.clone_from(&finished.event_id);
-        memory.finish_time = finished.occurred_at;
+        let finished = self.intervention(memory, gate);
         // What people did alone is no work of AI.
         events.extend(Some(finished).filter(|_| memory.ran));
         events.push(self.event("handoff_throughput", None, gate));
@@ -275,7 +297,7 @@ mod tests {
     use super::*;
     use remit_api::types::Actor;
     use remit_core::details::{
-        Graded, HandoffCreated, HandoffMoved, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
+        Graded, HandoffCreated, HandoffExpired, HandoffMoved, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
     };
 
     fn entry(index: i64, resource: &str, details: impl Details, action: &str) -> Entry {
@@ -406,6 +428,47 @@ mod tests {
         assert_eq!(work(Triggered, ""), [], "nor is it work of AI");
         assert_eq!(work(AiRunning, "overrides/1"), [Some(1.0)]);
         assert_eq!(work(AiRunning, ""), [Some(0.0)], "a correction of a person's work");
+    }
+
+    #[test]
+    fn work_of_ai_that_a_person_stopped_is_an_intervention_and_ends_once() {
+        use HandoffState::{AiRunning, Cancelled, Draft, Expired, HumanLed, InReview};
+        let taken = HandoffOverridden { override_name: "overrides/1".to_owned(), ..HandoffOverridden::default() };
+        let rates = |entries: &[Entry]| {
+            let events = derive(entries, &mut BTreeMap::new());
+            assert_eq!(of(&events, "handoff_escalation_rate").len(), 1);
+            of(&events, "human_intervention_rate").iter().map(|event| event.value).collect::<Vec<_>>()
+        };
+        let created = step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default());
+        let stopped = step(1, "handoff.handoffs.override", Some(AiRunning), Cancelled, taken.clone());
+        assert_eq!(rates(&[created.clone(), stopped]), [Some(1.0)]);
+        let expired = [
+            created.clone(),
+            step(1, "handoff.handoffs.override", Some(AiRunning), HumanLed, taken),
+            step(2, "handoff.handoffs.expire", Some(HumanLed), Expired, HandoffExpired::default()),
+        ];
+        assert_eq!(rates(&expired), [Some(1.0)]);
+        let unseen = [created, step(1, "handoff.handoffs.expire", Some(InReview), Expired, HandoffExpired::default())];
+        assert_eq!(rates(&unseen), [], "work that nobody overrode and that did not end well is not finished work");
+        assert_eq!(rates(&life(0)), [Some(0.0), Some(1.0)], "published, and then rolled back");
+    }
+
+    #[test]
+    fn what_people_made_says_nothing_of_a_model() {
+        use HandoffState::{AiRunning, Draft, HumanLed, InReview};
+        let decided = ReviewDecided { passed: vec!["a".to_owned()], ..ReviewDecided::default() };
+        let reviewed = |from: HandoffState| {
+            let entries = [
+                step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default()),
+                step(1, "handoff.runs.fail", Some(AiRunning), HumanLed, HandoffMoved::default()),
+                step(2, "handoff.variants.submit", Some(from), InReview, VariantsSubmitted::default()),
+                step(3, "handoff.reviews.submit", Some(InReview), InReview, decided.clone()),
+            ];
+            let events = derive(&entries, &mut BTreeMap::new());
+            assert_eq!(of(&events, "review_decision_latency").len(), 1);
+            of(&events, "acceptance_rate").len()
+        };
+        assert_eq!((reviewed(HumanLed), reviewed(AiRunning)), (0, 1));
     }
 
     #[test]

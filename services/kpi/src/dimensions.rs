@@ -48,6 +48,16 @@ impl Filter {
         Ok(Self(filter.expression))
     }
 
+    /// Whether everything passes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether it asks for `key`.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.0.as_ref().is_some_and(|expression| names(expression, key))
+    }
+
     /// Whether `dimensions` pass.
     pub(crate) fn passes(&self, dimensions: &Dimensions) -> bool {
         self.0.as_ref().is_none_or(|expression| holds(expression, dimensions))
@@ -80,6 +90,17 @@ fn check(expression: &Expression, known: &[String], field: &str, terms: &mut usi
             }
             Ok(())
         }
+    }
+}
+
+fn names(expression: &Expression, key: &str) -> bool {
+    match expression {
+        Expression::And(all) | Expression::Sequence(all) | Expression::Or(all) => {
+            all.iter().any(|part| names(part, key))
+        }
+        Expression::Not(inner) => names(inner, key),
+        Expression::Restriction(restriction) => restriction.comparable.field_path().is_some_and(|path| path == key),
+        Expression::Global(_) => false,
     }
 }
 

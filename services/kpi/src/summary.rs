@@ -80,11 +80,11 @@ pub(crate) struct Summary {
     /// The shape of the values.
     pub(crate) shape: Shape,
     /// Events recorded after the period had closed, for each of [`GRANULARITIES`].
-    pub(crate) late: [u64; 6],
+    pub(crate) late: [u64; 7],
     /// Events that were replaced or taken out.
     pub(crate) corrected: u64,
     /// Those of them that were so after the period had closed, for each of [`GRANULARITIES`].
-    pub(crate) corrected_late: [u64; 6],
+    pub(crate) corrected_late: [u64; 7],
     /// When the last event was recorded; 0 without any.
     pub(crate) updated_at: i64,
 }
@@ -99,9 +99,9 @@ impl Summary {
             max: None,
             last: None,
             shape,
-            late: [0; 6],
+            late: [0; 7],
             corrected: 0,
-            corrected_late: [0; 6],
+            corrected_late: [0; 7],
             updated_at: 0,
         }
     }
@@ -112,7 +112,7 @@ impl Summary {
     }
 
     /// Counts an event.
-    pub(crate) fn add(&mut self, event: &Counted, late: [bool; 6]) {
+    pub(crate) fn add(&mut self, event: &Counted, late: [bool; 7]) {
         self.moments.add(event.value);
         self.denominator += i128::from(event.denominator);
         self.min = Some(self.min.map_or(event.value, |min| min.min(event.value)));
@@ -130,7 +130,7 @@ impl Summary {
     }
 
     /// Notes that an event that counted does no longer.
-    pub(crate) fn note_corrected(&mut self, corrected_at: i64, late: [bool; 6]) {
+    pub(crate) fn note_corrected(&mut self, corrected_at: i64, late: [bool; 7]) {
         self.corrected += 1;
         self.corrected_late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
         self.updated_at = self.updated_at.max(corrected_at);
@@ -266,11 +266,11 @@ fn narrow(limbs: &[u64]) -> i128 {
     limbs.iter().take(2).enumerate().fold(0u128, |bits, (i, limb)| bits | u128::from(*limb) << (64 * i)).cast_signed()
 }
 
-fn trimmed(counts: &[u64; 6]) -> Vec<u64> {
+fn trimmed(counts: &[u64; 7]) -> Vec<u64> {
     if counts.iter().all(|count| *count == 0) { Vec::new() } else { counts.to_vec() }
 }
 
-fn padded(counts: &[u64]) -> [u64; 6] {
+fn padded(counts: &[u64]) -> [u64; 7] {
     std::array::from_fn(|i| counts.get(i).copied().unwrap_or(0))
 }
 
@@ -284,8 +284,8 @@ mod tests {
         [Kind::Sum, Kind::Distribution, Kind::Percentile].map(|kind| Shape::of(kind, &Edges::unit_deciles()))
     }
 
-    fn event() -> impl Strategy<Value = (Counted, [bool; 6])> {
-        (0i64..50, -2_000_000i64..2_000_000, 1i64..1_000, any::<[bool; 6]>(), 0u32..1000).prop_map(
+    fn event() -> impl Strategy<Value = (Counted, [bool; 7])> {
+        (0i64..50, -2_000_000i64..2_000_000, 1i64..1_000, any::<[bool; 7]>(), 0u32..1000).prop_map(
             |(at, value, denominator, late, id)| {
                 let event_id = format!("e{id}");
                 (Counted { event_id, occurred_at: at, recorded_at: at + 7, value, denominator }, late)
@@ -299,7 +299,7 @@ mod tests {
             events in prop::collection::vec(event(), 0..60), cut in 0usize..60, shape in 0usize..3, seed in any::<u64>(),
         ) {
             let shape = shapes()[shape].clone();
-            let of = |events: &[(Counted, [bool; 6])]| {
+            let of = |events: &[(Counted, [bool; 7])]| {
                 let mut summary = Summary::new(shape.clone());
                 events.iter().for_each(|(event, late)| summary.add(event, *late));
                 summary

@@ -52,7 +52,7 @@ pub(crate) const MADE: &[(&str, &str)] = &[
     (
         "CreateExperiment",
         r#"{"experimentId": "c", "experiment": {"hypothesis": "C.", "metric": "kpis/visit_rate", "armDimension": "arm",
-            "control": "none", "treatments": ["mail"], "minNPerArm": 100, "startTime": "2026-01-06T00:00:00Z",
+            "control": "none", "treatments": ["mail"], "unit": "EXPERIMENT_UNIT_EVENT", "minNPerArm": 100, "startTime": "2026-01-06T00:00:00Z",
             "endTime": "2026-01-20T00:00:00Z"}}"#,
     ),
     (

@@ -4,7 +4,7 @@ use crate::calendar::Calendar;
 use crate::dimensions::{Dimensions, canonical};
 use crate::summary::Shape;
 use prost_types::FieldMask;
-use remit_api::kpi::v1::{Cadence, Direction, Event, Kind, Kpi, KpiState, Unit};
+use remit_api::kpi::v1::{Cadence, Direction, Event, Kind, Kpi, KpiState, Trials, Unit};
 use remit_api::wire::mask;
 use remit_core::name::KpiName;
 use remit_core::{Error, Result, digest};
@@ -16,7 +16,7 @@ const EARLIEST: i64 = 946_684_800_000_000;
 /// How far an event may lie ahead of the server's clock.
 const AHEAD: i64 = 86_400_000_000;
 /// The greatest magnitude of a value.
-const GREATEST: f64 = 1e9;
+const GREATEST: f64 = 1e11;
 /// The values of a dimension if the definition names no bound.
 pub(crate) const DEFAULT_CARDINALITY: i32 = 100;
 /// The allowed lateness if the definition names none: an hour, in microseconds.
@@ -121,6 +121,11 @@ impl Definition {
         self.kind == Kind::Ratio && self.unit == Unit::Proportion
     }
 
+    /// Whether its denominators count independent trials, whose number is the n of its value.
+    pub(crate) fn has_trials(&self) -> bool {
+        self.is_proportion() && self.kpi.trials() != Trials::Dependent
+    }
+
     /// The bound on the number of values of a dimension.
     pub(crate) fn cardinality(&self, key: &str) -> usize {
         let found = self.kpi.dimensions.iter().find(|dimension| dimension.key == key);
@@ -183,9 +188,13 @@ impl Definition {
     #[allow(clippy::type_complexity, reason = "value, denominator and member, used in one place")]
     fn values(&self, event: &Event) -> Result<(Option<i64>, Option<i64>, Option<String>), Flaw> {
         let refuse = |field, message| Err(Flaw::new(field, "VALUE_NOT_EXPECTED", message));
-        if self.kind != Kind::Distinct && !event.member.is_empty() {
-            return refuse("member", "is only for a KPI of kind DISTINCT");
+        if !matches!(self.kind, Kind::Distinct | Kind::Ratio | Kind::Mean) && !event.member.is_empty() {
+            return refuse("member", "is only for a KPI of kind DISTINCT, RATIO or MEAN");
         }
+        if event.member.chars().count() > 200 {
+            return Err(Flaw::new("member", "MEMBER_INVALID", "must have at most 200 characters"));
+        }
+        let member = (!event.member.is_empty()).then(|| digest::sha256(event.member.as_bytes()));
         if self.kind != Kind::Ratio && event.denominator.is_some() {
             return refuse("denominator", "is only for a KPI of kind RATIO");
         }
@@ -195,15 +204,18 @@ impl Definition {
             }
             Kind::Distinct if event.value.is_some() => refuse("value", "must be unset: members are counted"),
             Kind::Count => Ok((None, None, None)),
-            Kind::Distinct if event.member.is_empty() || event.member.chars().count() > 200 => {
+            Kind::Distinct if member.is_none() => {
                 Err(Flaw::new("member", "MEMBER_INVALID", "must have 1 to 200 characters"))
             }
-            Kind::Distinct => Ok((None, None, Some(digest::sha256(event.member.as_bytes())))),
+            Kind::Distinct => Ok((None, None, member)),
             Kind::Ratio => {
                 let value = self.number(event.value)?;
                 let denominator = event.denominator.unwrap_or(1.0);
-                if !(denominator > 0.0 && denominator <= GREATEST) || Moments::fixed(denominator) == 0 {
-                    let message = "must be above 0 and at most 1e9";
+                // Spend that brought no lead is spend; a share of nothing is no share.
+                let nothing = denominator == 0.0 && self.unit != Unit::Proportion;
+                let sound = denominator > 0.0 && denominator <= GREATEST && Moments::fixed(denominator) > 0;
+                if !sound && !nothing {
+                    let message = "must be above 0 and at most 1e11; 0 only where the KPI is no PROPORTION";
                     return Err(Flaw::new("denominator", "VALUE_OUT_OF_RANGE", message));
                 }
                 if self.unit == Unit::Proportion && value > denominator {
@@ -212,9 +224,9 @@ impl Definition {
                     );
                     return Err(Flaw::new("value", "VALUE_OUT_OF_RANGE", message));
                 }
-                Ok((Some(Moments::fixed(value)), Some(Moments::fixed(denominator)), None))
+                Ok((Some(Moments::fixed(value)), Some(Moments::fixed(denominator)), member))
             }
-            _ => Ok((Some(Moments::fixed(self.number(event.value)?)), None, None)),
+            _ => Ok((Some(Moments::fixed(self.number(event.value)?)), None, member)),
         }
     }
 
@@ -222,7 +234,13 @@ impl Definition {
         let value = value.ok_or_else(|| Flaw::new("value", "VALUE_MISSING", "is required"))?;
         let out = |message: &str| Err(Flaw::new("value", "VALUE_OUT_OF_RANGE", message));
         if !value.is_finite() || value.abs() > GREATEST {
-            return out("must be a finite number of at most 1e9 in magnitude");
+            return out("must be a finite number of at most 1e11 in magnitude");
+        }
+        let kept = Moments::value(i128::from(Moments::fixed(value)));
+        if self.unit == Unit::Currency && (kept - value).abs() > 0.005 * value.abs() {
+            let message = "is too small for the six decimals that are kept: record the sum of more, or the amount and what \
+                           it is for as value and denominator of a RATIO";
+            return Err(Flaw::new("value", "VALUE_TOO_FINE", message));
         }
         match self.unit {
             Unit::Score | Unit::Proportion if value < 0.0 => out("must not be negative"),
@@ -230,6 +248,8 @@ impl Definition {
             Unit::Proportion if value > 1.0 && self.kind != Kind::Ratio => {
                 out("must lie in [0, 1]: give a share as 0.12, not as 12 percent")
             }
+            // A sum of seconds may be net, such as time saved less the time of reviews.
+            Unit::Seconds if value < 0.0 && self.kind == Kind::Sum => Ok(value),
             Unit::Count | Unit::Seconds if value < 0.0 => out("must not be negative"),
             _ => Ok(value),
         }
@@ -312,11 +332,34 @@ pub(crate) fn complete(mut kpi: Kpi) -> Result<Kpi> {
     if matches!(kpi.kind(), Kind::Count | Kind::Distinct) && kpi.unit() != Unit::Count {
         return invalid("unit", "must be COUNT for a KPI that counts");
     }
+    let proportion = kpi.kind() == Kind::Ratio && kpi.unit() == Unit::Proportion;
+    match (proportion, kpi.trials()) {
+        (true, Trials::Unspecified) => kpi.set_trials(Trials::Independent),
+        (false, Trials::Independent | Trials::Dependent) => {
+            return invalid("trials", "are only for a RATIO of unit PROPORTION");
+        }
+        _ => {}
+    }
+    check_aims(&kpi)?;
     check_thresholds(&kpi)?;
     if kpi.allowed_lateness.is_none() {
         kpi.allowed_lateness = Some(prost_types::Duration { seconds: DEFAULT_LATENESS / 1_000_000, nanos: 0 });
     }
     Ok(kpi)
+}
+
+/// Refuses an aim that no value of the unit can reach, such as 85 for a share.
+fn check_aims(kpi: &Kpi) -> Result<()> {
+    let share = matches!(kpi.unit(), Unit::Proportion | Unit::Score);
+    let thresholds = kpi.thresholds.unwrap_or_default();
+    let aims = [("target", kpi.target), ("thresholds", thresholds.warning), ("thresholds", thresholds.breach)];
+    for (field, aim) in aims {
+        if let Some(aim) = aim.filter(|aim| share && !(0.0..=1.0).contains(aim)) {
+            let why = format!("must lie in [0, 1]: give a share as {}, not as {aim} percent", aim / 100.0);
+            return Err(Error::invalid("KPI_INVALID", format!("kpi.{field}"), why));
+        }
+    }
+    Ok(())
 }
 
 fn check_thresholds(kpi: &Kpi) -> Result<()> {
@@ -342,7 +385,17 @@ fn check_thresholds(kpi: &Kpi) -> Result<()> {
 /// # Errors
 /// `InvalidArgument` (`KPI_DIMENSION_FIXED`, `UPDATE_MASK_INVALID`, or as [`complete`]), naming the field.
 pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> Result<Option<Kpi>> {
-    let Some(next) = mask::update(current, wanted, mask)? else { return Ok(None) };
+    // What an organisation settles before the first event must be asked for by name: whoever sends a whole definition
+    // back means nothing by it.
+    let named = |field: &str| mask.is_some_and(|mask| mask.paths.iter().any(|path| path == field));
+    let mut wanted = wanted.clone();
+    if !named("time_zone") {
+        wanted.time_zone.clone_from(&current.time_zone);
+    }
+    if !named("currency_code") {
+        wanted.currency_code.clone_from(&current.currency_code);
+    }
+    let Some(next) = mask::update(current, &wanted, mask)? else { return Ok(None) };
     for before in &current.dimensions {
         let after = next.dimensions.iter().find(|after| after.key == before.key);
         if after.is_none_or(|after| after.max_values != 0 && after.max_values < before.max_values) {

@@ -56,11 +56,51 @@ fn values_must_fit_kind_and_unit() {
     let distinct = definition(Kind::Distinct, Unit::Count);
     assert_eq!(flaw(&distinct, &event(None)), ("member", "MEMBER_INVALID"));
     let sum = definition(Kind::Sum, Unit::Seconds);
-    assert_eq!(flaw(&sum, &event(Some(1e10))), ("value", "VALUE_OUT_OF_RANGE"));
+    assert_eq!(flaw(&sum, &event(Some(1e12))), ("value", "VALUE_OUT_OF_RANGE"));
     assert_eq!(
         flaw(&sum, &Event { denominator: Some(1.0), ..event(Some(1.0)) }),
         ("denominator", "VALUE_NOT_EXPECTED")
     );
+}
+
+#[test]
+fn what_is_real_is_kept_and_what_is_too_fine_is_refused() {
+    let of = |kind, unit, currency: &str| {
+        let kpi = Kpi { currency_code: currency.to_owned(), ..kpi(kind, unit) };
+        Definition::new(complete(kpi).unwrap()).unwrap()
+    };
+    let spend = of(Kind::Ratio, Unit::Currency, "EUR");
+    let fruitless = spend.check(&Event { denominator: Some(0.0), ..event(Some(500.0)) }, NOW).unwrap();
+    assert_eq!((fruitless.value, fruitless.denominator), (Some(500_000_000), Some(0)));
+    let saved = of(Kind::Sum, Unit::Seconds, "");
+    assert_eq!(saved.check(&event(Some(-60.0)), NOW).unwrap().value, Some(-60_000_000));
+    assert_eq!(flaw(&of(Kind::Mean, Unit::Seconds, ""), &event(Some(-60.0))), ("value", "VALUE_OUT_OF_RANGE"));
+    let orders = of(Kind::Sum, Unit::Currency, "IDR");
+    assert_eq!(orders.check(&event(Some(1.5e9)), NOW).unwrap().value, Some(1_500_000_000_000_000));
+    for fine in [4e-7, 1.23e-6, -4e-7] {
+        assert_eq!(flaw(&orders, &event(Some(fine))), ("value", "VALUE_TOO_FINE"), "{fine}");
+    }
+    assert!(orders.check(&event(Some(0.0)), NOW).is_ok() && orders.check(&event(Some(1e-6)), NOW).is_ok());
+    let user = |name: &str| Event { member: name.to_owned(), ..event(Some(1.0)) };
+    let mean = of(Kind::Mean, Unit::Index, "");
+    let (mira, sam) = (mean.check(&user("mira"), NOW).unwrap().member, mean.check(&user("sam"), NOW).unwrap().member);
+    assert!(mira.is_some() && mira != sam && mira != Some("mira".to_owned()));
+    assert_eq!(flaw(&mean, &user(&"m".repeat(201))), ("member", "MEMBER_INVALID"));
+}
+
+#[test]
+fn an_aim_lies_in_the_range_of_its_unit() {
+    let refused = |kpi: Kpi| complete(kpi).unwrap_err().to_string();
+    for unit in [Unit::Proportion, Unit::Score] {
+        let percent = refused(Kpi { target: Some(85.0), ..kpi(Kind::Mean, unit) });
+        assert!(percent.contains("0.85"), "{percent}");
+        for thresholds in
+            [Thresholds { warning: Some(20.0), breach: None }, Thresholds { warning: None, breach: Some(30.0) }]
+        {
+            refused(Kpi { thresholds: Some(thresholds), ..kpi(Kind::Mean, unit) });
+        }
+    }
+    assert!(complete(Kpi { target: Some(85.0), ..kpi(Kind::Sum, Unit::Count) }).is_ok());
 }
 
 #[test]
@@ -149,5 +189,14 @@ fn a_revision_changes_what_may_change_and_nothing_else() {
     assert!(revise(&current, &with, None).is_ok());
     assert_eq!(revise(&current, &wanted, mask(&["*"]).as_ref()).unwrap().unwrap().target, Some(5.0));
     assert_eq!(revise(&current, &other, mask(&["*"]).as_ref()).unwrap(), None);
-    assert_eq!(revise(&current, &other, mask(&["time_zone"]).as_ref()).unwrap_err().reason(), "UPDATE_MASK_INVALID");
+    // Named, it may: the store says whether there is data yet.
+    let settled = revise(&current, &other, mask(&["time_zone"]).as_ref()).unwrap().unwrap();
+    assert_eq!(settled, other);
+    let wanted = Kpi { target: Some(7.0), ..other };
+    let both = revise(&current, &wanted, mask(&["time_zone", "target"]).as_ref()).unwrap().unwrap();
+    assert_eq!((both.time_zone.as_str(), both.target), ("Europe/Lisbon", Some(7.0)));
+    assert_eq!(revise(&current, &current, mask(&["time_zone"]).as_ref()).unwrap(), None);
+    let nowhere = Kpi { time_zone: "Mars/Olympus".to_owned(), ..current.clone() };
+    assert_eq!(revise(&current, &nowhere, mask(&["time_zone"]).as_ref()).unwrap_err().reason(), "TIME_ZONE_UNKNOWN");
+    assert_eq!(revise(&current, &wanted, mask(&["unit"]).as_ref()).unwrap_err().reason(), "UPDATE_MASK_INVALID");
 }

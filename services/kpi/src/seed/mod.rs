@@ -9,7 +9,7 @@ mod rules;
 pub(crate) use rules::alert_rules;
 
 use crate::definition::complete;
-use remit_api::kpi::v1::{Cadence, Dimension, Direction, Kind, Kpi, KpiState, Layer, Thresholds, Unit};
+use remit_api::kpi::v1::{Cadence, Dimension, Direction, Kind, Kpi, KpiState, Layer, Thresholds, Trials, Unit};
 use remit_api::wire::time::stamp;
 use remit_core::name::KpiName;
 use remit_core::{Result, Timestamp};
@@ -37,6 +37,7 @@ struct Seed {
     warning: Option<f64>,
     breach: Option<f64>,
     derived: bool,
+    trials: Trials,
 }
 
 fn seed(text: Text, layer: Layer, kind: Kind, unit: Unit, direction: Direction) -> Seed {
@@ -54,6 +55,7 @@ fn seed(text: Text, layer: Layer, kind: Kind, unit: Unit, direction: Direction) 
         warning: None,
         breach: None,
         derived: false,
+        trials: Trials::Unspecified,
     }
 }
 
@@ -80,6 +82,12 @@ impl Seed {
 
     fn limits(mut self, target: f64, warning: f64, breach: f64) -> Self {
         (self.target, self.warning, self.breach) = (Some(target), Some(warning), Some(breach));
+        self
+    }
+
+    /// The denominators measure something and are no trials.
+    fn without_trials(mut self) -> Self {
+        self.trials = Trials::Dependent;
         self
     }
 
@@ -117,6 +125,7 @@ impl Seed {
         kpi.set_unit(self.unit);
         kpi.set_direction(self.direction);
         kpi.set_cadence(self.cadence);
+        kpi.set_trials(self.trials);
         kpi.set_state(KpiState::Active);
         complete(kpi)
     }

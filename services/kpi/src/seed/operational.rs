@@ -16,6 +16,7 @@ pub(super) fn operational() -> Vec<Seed> {
             Higher,
         )
         .by(&["automation"])
+        .without_trials()
         .limits(0.995, 0.99, 0.98),
         seed(
             (

@@ -1,6 +1,7 @@
 //! Comparing periods and distributions.
 
 use super::Service;
+use super::experiments::check_hidden;
 use super::query::{self, Cell, Question, count, histogram};
 use crate::calendar::Span;
 use crate::definition::Definition;
@@ -16,8 +17,8 @@ use remit_api::types::TimeRange;
 use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
 use remit_drift::{
-    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, two_proportion,
-    wasserstein, welch,
+    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, proportions, wasserstein,
+    welch,
 };
 use remit_runtime::Cx;
 use remit_store::Tx;
@@ -32,7 +33,7 @@ impl Service {
     /// Compares two periods of a KPI.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field.
+    /// `NotFound` (`KPI_NOT_FOUND`), `FailedPrecondition` (`EXPERIMENT_RUNNING`), `InvalidArgument` naming the field.
     pub(crate) async fn compare_periods(
         &self,
         cx: &Cx,
@@ -44,8 +45,9 @@ impl Service {
         let definition = definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?;
         let mut read = async |span: Span, field: &str| -> Result<(Cell, api::Rollup)> {
             let question = Question::whole(&definition, span, &request.filter, (field, "filter"))?;
-            let cell = query::whole(&mut tx, &cx.tenant, &definition, &question).await?;
             let now = self.db.now().0;
+            check_hidden(&mut tx, &cx.tenant, &definition, &question, now).await?;
+            let cell = query::whole(&mut tx, &cx.tenant, &definition, &question).await?;
             let shown = query::present(&mut tx, &cx.tenant, &definition, &question, vec![cell.clone()], now).await?;
             Ok((cell, shown.into_iter().next().unwrap_or_default()))
         };
@@ -213,12 +215,19 @@ pub(crate) struct Change {
 impl Change {
     /// Compares `current` with `baseline`.
     pub(crate) fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
-        let values = current.value(definition).zip(baseline.value(definition));
         let tested = match definition.kind {
-            Kind::Ratio if definition.is_proportion() => two_proportion(current.sample(), baseline.sample(), alpha),
-            Kind::Mean => welch(&current.summary.moments, &baseline.summary.moments, alpha),
+            Kind::Ratio if definition.has_trials() => proportions(current.sample(), baseline.sample(), alpha),
+            // Two constants differ with certainty only for those who know that they are constant.
+            Kind::Mean => welch(&current.summary.moments, &baseline.summary.moments, alpha)
+                .filter(|tested| tested.interval.lower < tested.interval.upper),
             _ => None,
         };
+        Self::between(current.value(definition), baseline.value(definition), tested)
+    }
+
+    /// The change between two values and its test, if there is one.
+    pub(crate) fn between(current: Option<f64>, baseline: Option<f64>, tested: Option<Tested>) -> Self {
+        let values = current.zip(baseline);
         Self {
             difference: values.map(|(current, baseline)| current - baseline),
             relative: values

@@ -1,27 +1,26 @@
 //! Experiments: registered before they start, looked at once, at their horizon (A20).
 
 use super::Service;
-use super::comparisons::{Change, DEFAULT_ALPHA, interval, test};
-use super::query::{self, Cell, Question, count};
+use super::arms::{self, Judged};
+use super::comparisons::DEFAULT_ALPHA;
+use super::query::{Question, count};
 use crate::calendar::{QUARTER_HOUR, Span};
 use crate::definition::Definition;
-use crate::dimensions::{Dimensions, Filter};
+use crate::dimensions::Filter;
 use crate::store::experiments::Experiments;
-use crate::store::kpis::definition;
-use crate::summary::Summary;
+use crate::store::kpis::{KpiVersions, definition, shown};
 use remit_api::kpi::v1::{
-    ArmResult, CancelExperimentRequest, ChangeVerdict, CompareExperimentRequest, CompareExperimentResponse,
-    CreateExperimentRequest, Experiment, ExperimentState, GetExperimentRequest, Kind, ListExperimentsRequest,
+    CancelExperimentRequest, CompareExperimentRequest, CompareExperimentResponse, CreateExperimentRequest, Experiment,
+    ExperimentState, ExperimentUnit, GetExperimentRequest, GuardrailResult, Kind, ListExperimentsRequest,
     ListExperimentsResponse, StoppingRule,
 };
 use remit_api::types::TimeRange;
-use remit_api::wire::{self, range, time::stamp};
+use remit_api::wire::{self, range, time, time::stamp};
 use remit_core::details::{Details as _, ExperimentRegistered};
-use remit_core::name::{self, ExperimentName};
-use remit_core::{Error, Result};
-use remit_drift::holm;
+use remit_core::name::{self, ExperimentName, KpiVersionName};
+use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::Cx;
-use remit_store::Records as _;
+use remit_store::{Records as _, Tx};
 
 impl Service {
     /// Registers an experiment.
@@ -41,6 +40,14 @@ impl Service {
         self.mutate(cx, &request, async |m| {
             let metric = definition(m.tx(), &cx.tenant, &experiment.metric, "experiment.metric").await?;
             let span = check(&experiment, &metric)?;
+            experiment.metric_version = metric.kpi.version;
+            experiment.conclude_time = Some(stamp(Timestamp(span.end.saturating_add(metric.lateness))));
+            experiment.guardrail_versions.clear();
+            for guardrail in experiment.guardrails.clone() {
+                let guardrail = definition(m.tx(), &cx.tenant, &guardrail, "experiment.guardrails").await?;
+                check(&experiment, &guardrail)?;
+                experiment.guardrail_versions.push(guardrail.kpi.version);
+            }
             experiment.retrospective = span.start < m.now().0;
             experiment.create_time = Some(stamp(m.now()));
             Experiments::insert(m, &mut experiment).await?;
@@ -114,7 +121,7 @@ impl Service {
         .await
     }
 
-    /// Returns what an experiment found; before its horizon only how many events each arm has.
+    /// Returns what an experiment found, as it was frozen; before its horizon only how many units each arm has.
     ///
     /// # Errors
     /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
@@ -126,51 +133,118 @@ impl Service {
         ExperimentName::parse(&request.name, "name")?;
         let mut tx = self.snapshot(cx).await?;
         let experiment = Experiments::get(&mut tx, &cx.tenant, &request.name).await?;
-        let metric = definition(&mut tx, &cx.tenant, &experiment.metric, "metric").await?;
         let now = self.db.now().0;
-        let question = Question {
-            span: check(&experiment, &metric)?,
-            granularity: None,
-            group_by: vec![experiment.arm_dimension.clone()],
-            filter: Filter::parse(&experiment.filter, &metric.keys, "filter")?,
-        };
-        let cells = query::cells(&mut tx, &cx.tenant, &metric, &question).await?;
-        let arm = |value: &str| {
-            let group = Dimensions::from([(experiment.arm_dimension.clone(), value.to_owned())]);
-            cells.iter().find(|cell| cell.group == group).cloned().unwrap_or_else(|| Cell {
-                span: question.span,
-                group,
-                summary: Summary::new(metric.shape()),
-                distinct: 0,
-            })
-        };
-        let control = arm(&experiment.control);
-        let treatments: Vec<Cell> = experiment.treatments.iter().map(|value| arm(value)).collect();
         let state = state(&experiment, now)?;
-        let arms = if state == ExperimentState::Concluded {
-            results(&experiment, &metric, &control, &treatments, now)
-        } else {
-            let names = std::iter::once(&experiment.control).chain(&experiment.treatments);
-            let n = std::iter::once(&control).chain(&treatments).map(|cell| count(cell.summary.n()));
-            names.zip(n).map(|(arm, n)| ArmResult { arm: arm.clone(), n, ..ArmResult::default() }).collect()
+        let span = span(&experiment)?;
+        // What is registered after the fact has nothing that could be kept from being turned.
+        let frozen_at = if experiment.retrospective { i64::MAX } else { conclusion(&experiment) };
+        let concluded = state == ExperimentState::Concluded;
+        let metric = at_version(&mut tx, &cx.tenant, &experiment.metric, experiment.metric_version).await?;
+        let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?;
+        if !concluded {
+            let arms = found.now.sizes();
+            let experiment = Some(experiment);
+            return Ok(CompareExperimentResponse { experiment, state: state.into(), arms, ..Default::default() });
+        }
+        let judged = Judged { experiment: &experiment, metric: &metric, span, now, shared: true };
+        let mut response = CompareExperimentResponse {
+            state: state.into(),
+            arms: found.frozen.results(&judged),
+            sample_ratio_p_value: found.frozen.sample_ratio(&experiment),
+            unit_missing_count: count(found.frozen.unit_missing),
+            crossed_count: count(found.frozen.crossed),
+            ..CompareExperimentResponse::default()
         };
-        Ok(CompareExperimentResponse { experiment: Some(experiment), state: state.into(), arms })
+        let (before, after) = (found.frozen.shown(&judged), found.now.shown(&judged));
+        if before != after {
+            response.restated_arms = after;
+        }
+        for (kpi, version) in experiment.guardrails.iter().zip(&experiment.guardrail_versions) {
+            let metric = at_version(&mut tx, &cx.tenant, kpi, *version).await?;
+            let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?;
+            let judged = Judged { metric: &metric, shared: false, ..judged };
+            response.guardrails.push(GuardrailResult { kpi: kpi.clone(), arms: found.frozen.results(&judged) });
+        }
+        response.result_digest = wire::digest(&response_digested(&response));
+        response.experiment = Some(experiment);
+        Ok(response)
     }
 }
 
-/// Checks an experiment against its metric and returns the span whose events count.
+/// What the digest of a result is over: what was frozen.
+fn response_digested(response: &CompareExperimentResponse) -> CompareExperimentResponse {
+    CompareExperimentResponse {
+        arms: response.arms.clone(),
+        guardrails: response.guardrails.clone(),
+        ..CompareExperimentResponse::default()
+    }
+}
+
+async fn at_version(tx: &mut Tx, tenant: &Tenant, kpi: &str, version: i32) -> Result<Definition> {
+    let name = KpiVersionName::new(name::last(kpi), version.to_string()).to_string();
+    Definition::new(shown(KpiVersions::get(tx, tenant, &name).await?))
+}
+
+/// Refuses to show by arm what an experiment that is not over measures: a result that is seen early is one that may be
+/// stopped at, or made up for.
+///
+/// # Errors
+/// `FailedPrecondition` (`EXPERIMENT_RUNNING`).
+pub(crate) async fn check_hidden(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+    now: i64,
+) -> Result<()> {
+    if question.group_by.is_empty() && question.filter.is_empty() {
+        return Ok(());
+    }
+    let kpi = &definition.kpi.name;
+    for experiment in Experiments::all(tx, tenant, &[]).await? {
+        let measured = experiment.metric == *kpi || experiment.guardrails.contains(kpi);
+        let by_arm =
+            question.group_by.contains(&experiment.arm_dimension) || question.filter.names(&experiment.arm_dimension);
+        if !measured || !by_arm || experiment.retrospective || !experiment.cancel_reason.is_empty() {
+            continue;
+        }
+        let of = span(&experiment)?;
+        if now < conclusion(&experiment) && of.start < question.span.end && question.span.start < of.end {
+            let message = format!(
+                "{} measures {kpi} by {} until its horizon: ask for other days, or without that dimension",
+                experiment.name, experiment.arm_dimension
+            );
+            return Err(Error::precondition("EXPERIMENT_RUNNING", message));
+        }
+    }
+    Ok(())
+}
+
+/// Checks an experiment against its metric, or one of its guardrails, and returns the span whose events count.
 fn check(experiment: &Experiment, metric: &Definition) -> Result<Span> {
     let invalid =
         |field: &str, why: &str| Err(Error::invalid("EXPERIMENT_INVALID", format!("experiment.{field}"), why));
-    if metric.kind != Kind::Mean && !metric.is_proportion() {
-        let message = format!("{} is neither a proportion nor a mean: no test compares its arms", metric.kpi.name);
+    let summed = experiment.unit() == ExperimentUnit::Trial;
+    if !matches!(metric.kind, Kind::Mean | Kind::Ratio) || (summed && !metric.has_trials()) {
+        let wanted = if summed { "a proportion of independent trials" } else { "a ratio or a mean" };
+        let message = format!("{} is not {wanted}: no test compares its arms", metric.kpi.name);
         return Err(Error::precondition("KIND_WRONG", message));
     }
+    if experiment.unit() == ExperimentUnit::Unspecified {
+        return invalid("unit", "must say what was randomised: members, events that stand for themselves, or trials");
+    }
     if !metric.keys.contains(&experiment.arm_dimension) {
-        return invalid("arm_dimension", "must be a dimension of the metric");
+        return invalid("arm_dimension", "must be a dimension of the metric and of every guardrail");
     }
     if experiment.treatments.contains(&experiment.control) {
         return invalid("treatments", "must not name the control");
+    }
+    let shares = experiment.planned_shares.len();
+    if shares != 0 && shares != experiment.treatments.len() + 1 {
+        return invalid("planned_shares", "must be empty, or have one for the control and each treatment");
+    }
+    if experiment.guardrails.contains(&experiment.metric) {
+        return invalid("guardrails", "must not name the metric");
     }
     Filter::parse(&experiment.filter, &metric.keys, "experiment.filter")?;
     let span = span(experiment)?;
@@ -186,54 +260,20 @@ fn span(experiment: &Experiment) -> Result<Span> {
     range::closed(Some(&range), "experiment").map(Span::from)
 }
 
+/// When the result is frozen.
+fn conclusion(experiment: &Experiment) -> i64 {
+    experiment.conclude_time.map_or(i64::MAX, |at| time::of(&at).0)
+}
+
 fn state(experiment: &Experiment, now: i64) -> Result<ExperimentState> {
     let span = span(experiment)?;
     Ok(if !experiment.cancel_reason.is_empty() {
         ExperimentState::Cancelled
     } else if now < span.start {
         ExperimentState::Scheduled
-    } else if now < span.end {
+    } else if now < conclusion(experiment) {
         ExperimentState::Running
     } else {
         ExperimentState::Concluded
     })
-}
-
-fn results(
-    experiment: &Experiment,
-    metric: &Definition,
-    control: &Cell,
-    treatments: &[Cell],
-    now: i64,
-) -> Vec<ArmResult> {
-    let enough = |cell: &Cell| count(cell.summary.n()) >= experiment.min_n_per_arm.max(2);
-    let changes: Vec<Change> =
-        treatments.iter().map(|cell| Change::of(metric, cell, control, experiment.alpha)).collect();
-    // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
-    let p_values: Vec<f64> =
-        changes.iter().map(|change| change.tested.as_ref().map_or(1.0, |tested| tested.test.p_value)).collect();
-    let adjusted = holm(&p_values);
-    let base = |name: &str, cell: &Cell| ArmResult {
-        arm: name.to_owned(),
-        n: count(cell.summary.n()),
-        rollup: Some(cell.rollup(metric, now)),
-        ..ArmResult::default()
-    };
-    let mut arms = vec![base(&experiment.control, control)];
-    for (((name, cell), change), adjusted) in experiment.treatments.iter().zip(treatments).zip(changes).zip(adjusted) {
-        let mut arm = base(name, cell);
-        if !enough(cell) || !enough(control) {
-            arm.set_verdict(ChangeVerdict::InsufficientData);
-            arms.push(arm);
-            continue;
-        }
-        arm.difference = change.difference;
-        arm.lift = change.relative;
-        arm.difference_interval = change.tested.as_ref().map(interval);
-        arm.test = change.tested.as_ref().map(|tested| test(&tested.test));
-        arm.adjusted_p_value = change.tested.as_ref().map(|_| adjusted);
-        arm.set_verdict(change.verdict(metric, change.tested.as_ref().map(|_| adjusted), experiment.alpha));
-        arms.push(arm);
-    }
-    arms
 }

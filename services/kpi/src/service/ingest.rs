@@ -132,6 +132,12 @@ impl Work<'_> {
         let mut fresh = self.sift(checked, known).await?;
         let accepted = std::mem::take(&mut fresh.accepted);
         let accepted = self.store(accepted).await?;
+        for (twin, first) in &fresh.twins {
+            if let Some(flaw) = self.outcome.flaws.get(first).cloned() {
+                self.outcome.flaws.insert(*twin, flaw);
+                self.outcome.duplicates -= 1;
+            }
+        }
         if accepted.is_empty() {
             return Ok(false);
         }
@@ -187,6 +193,10 @@ impl Work<'_> {
         Ok(found.into_iter().map(|recorded| (recorded.event.event_id.clone(), recorded)).collect())
     }
 
+    async fn is_taken(&mut self, event_id: &str) -> Result<bool> {
+        Ok(!events::find(self.tx, self.tenant, &self.definition.id, &[event_id]).await?.is_empty())
+    }
+
     /// Tells new events from duplicates and flawed ones, in the order of the batch.
     async fn sift(&mut self, checked: Vec<(usize, Checked)>, mut known: HashMap<String, Recorded>) -> Result<Fresh> {
         let mut series = Series::load(self.tx, self.tenant, self.definition).await?;
@@ -197,6 +207,8 @@ impl Work<'_> {
             if let Some(before) = known.get(&event.event_id) {
                 if before.event == event {
                     self.outcome.duplicates += 1;
+                    let first = positions.get(&event.event_id).map(|at| fresh.accepted[*at].0);
+                    fresh.twins.extend(first.map(|first| (index, first)));
                 } else {
                     self.outcome.flaws.insert(index, reused(&event.event_id));
                 }
@@ -222,6 +234,11 @@ impl Work<'_> {
                     self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_REPLACED", message));
                     continue;
                 }
+            }
+            // An event that is going to be refused must not use up a value of a dimension. Only a new combination asks.
+            if !series.ids.contains_key(&event.dimensions) && self.is_taken(&event.event_id).await? {
+                self.outcome.flaws.insert(index, reused(&event.event_id));
+                continue;
             }
             let series_id = match series.id(self.tx, &event.dimensions).await? {
                 Ok(id) => id,
@@ -368,6 +385,8 @@ struct Fresh {
     accepted: Vec<(usize, Recorded)>,
     /// Stored events that are replaced, and by which.
     corrections: Vec<(String, String)>,
+    /// Positions in the batch of events that repeat an earlier one of it, and of that one.
+    twins: Vec<(usize, usize)>,
     /// Series and time of everything that a correction moves.
     touched: BTreeSet<(i64, i64)>,
 }

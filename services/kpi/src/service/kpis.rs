@@ -3,6 +3,7 @@
 use super::{LOOSEN, Service};
 use crate::definition::{complete, revise};
 use crate::store::kpis::{KpiVersions, Kpis, keep_version, shown};
+use crate::store::rollups;
 use crate::strictness;
 use remit_api::kpi::v1::{
     CreateKpiRequest, GetKpiRequest, Kpi, KpiState, ListKpiVersionsRequest, ListKpiVersionsResponse, ListKpisRequest,
@@ -11,7 +12,7 @@ use remit_api::kpi::v1::{
 use remit_api::wire::{self, time, time::stamp};
 use remit_core::details::{Details as _, KpiDefined};
 use remit_core::mandate::Mandate;
-use remit_core::name::{self, KpiName, KpiVersionName};
+use remit_core::name::{self, KpiName, KpiVersionName, last};
 use remit_core::strictness::Comparison;
 use remit_core::{Error, Result, etag};
 use remit_runtime::{Cx, mandates};
@@ -80,8 +81,8 @@ impl Service {
     /// Makes a new version of a definition; the same definition again changes nothing.
     ///
     /// # Errors
-    /// `NotFound` (`KPI_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `FailedPrecondition` (`KPI_RETIRED`),
-    /// `InvalidArgument` naming the field; `PermissionDenied` as [`mandates::allow`] and what the mandate is refused for.
+    /// `NotFound` (`KPI_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `FailedPrecondition` (`KPI_RETIRED`,
+    /// `KPI_HAS_DATA`), `InvalidArgument` naming the field; `PermissionDenied` as [`mandates::allow`] and what the mandate is refused for.
     pub(crate) async fn update_kpi(&self, cx: &Cx, request: UpdateKpiRequest) -> Result<Kpi> {
         let wanted = wire::required(request.kpi.as_ref(), "kpi")?;
         KpiName::parse(&wanted.name, "kpi.name")?;
@@ -91,6 +92,9 @@ impl Service {
             check_active(&current)?;
             etag::check(&wanted.etag, &current.etag, &current.name)?;
             let Some(next) = revise(&current, wanted, request.update_mask.as_ref())? else { return Ok(current) };
+            if (&next.time_zone, &next.currency_code) != (&current.time_zone, &current.currency_code) {
+                check_no_data(m, &current).await?;
+            }
             let change = strictness::of_kpi(&current, &next);
             mandates::allow(m, LOOSEN, &current.name, &change, mandate.as_ref())?;
             put(m, &current, next, Why { reason: "", change, mandate, token: &request.mandate }).await
@@ -131,6 +135,22 @@ fn check_active(kpi: &Kpi) -> Result<()> {
         return Err(Error::precondition("KPI_RETIRED", format!("{} is retired", kpi.name)));
     }
     Ok(())
+}
+
+/// Refuses to move the days or the money of what has been counted. Under the claim no event can come in between.
+///
+/// # Errors
+/// `FailedPrecondition` (`KPI_HAS_DATA`).
+async fn check_no_data(m: &mut Mutation, kpi: &Kpi) -> Result<()> {
+    let tenant = m.tenant().clone();
+    if rollups::extent(m.tx(), &tenant, last(&kpi.name)).await?.is_none() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has events, whose days and money are those of its time zone and currency: create another KPI",
+        kpi.name
+    );
+    Err(Error::precondition("KPI_HAS_DATA", message))
 }
 
 /// Why a definition changes, and what that does.

@@ -2,6 +2,7 @@
 
 mod alert_rules;
 mod alerts;
+mod arms;
 mod comparisons;
 mod events;
 mod experiments;

@@ -338,6 +338,14 @@ impl Cell {
         Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) }
     }
 
+    /// The n of the value: trials where they are independent, else events.
+    pub(crate) fn n(&self, definition: &Definition) -> u64 {
+        if !definition.has_trials() {
+            return self.summary.n();
+        }
+        u64::try_from(self.summary.denominator / 1_000_000).unwrap_or(0)
+    }
+
     fn quantile(&self, q: f64) -> Option<f64> {
         match &self.summary.shape {
             Shape::Sketch(sketch) => sketch.quantile(q),
@@ -348,7 +356,7 @@ impl Cell {
 
     fn interval(&self, definition: &Definition) -> Option<api::Interval> {
         let interval = match definition.kind {
-            Kind::Ratio if definition.is_proportion() => wilson(self.sample(), LEVEL),
+            Kind::Ratio if definition.has_trials() => wilson(self.sample(), LEVEL),
             Kind::Mean => mean_interval(&self.summary.moments, LEVEL),
             _ => None,
         };
@@ -369,7 +377,8 @@ impl Cell {
             start_time: Some(stamp(Timestamp(self.span.start))),
             end_time: Some(stamp(Timestamp(self.span.end))),
             group: self.group.clone(),
-            n: count(summary.n()),
+            n: count(self.n(definition)),
+            event_count: count(summary.n()),
             value,
             sum: (numeric && kind != Kind::Last).then(|| summary.moments.total()),
             denominator: (some && kind == Kind::Ratio).then(|| Moments::value(summary.denominator)),

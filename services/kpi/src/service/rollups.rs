@@ -1,5 +1,6 @@
 //! Answering questions about rollups, once or as they change.
 
+use super::experiments::check_hidden;
 use super::query::{self, Question};
 use super::{Service, ingest};
 use crate::calendar::Span;
@@ -26,17 +27,18 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` (`KPI_NOT_FOUND`), `InvalidArgument` naming the field, `ResourceExhausted`
-    /// (`RESULT_TOO_LARGE`).
+    /// (`RESULT_TOO_LARGE`), `FailedPrecondition` (`EXPERIMENT_RUNNING`).
     pub(crate) async fn query_rollups(&self, cx: &Cx, request: QueryRollupsRequest) -> Result<QueryRollupsResponse> {
         let span = range::closed(request.range.as_ref(), "range")?.into();
         let mut tx = self.snapshot(cx).await?;
         let definition = definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?;
         let question = Question::periods(&definition, span, request.granularity(), &request.group_by, &request.filter)?;
+        let now = self.db.now().0;
+        check_hidden(&mut tx, &cx.tenant, &definition, &question, now).await?;
         let mut cells = query::cells(&mut tx, &cx.tenant, &definition, &question).await?;
         if request.omit_empty {
             cells.retain(|cell| cell.summary.n() > 0);
         }
-        let now = self.db.now().0;
         let rollups = query::present(&mut tx, &cx.tenant, &definition, &question, cells, now).await?;
         Ok(QueryRollupsResponse { rollups, kpi: Some(definition.kpi) })
     }
@@ -57,7 +59,8 @@ impl Service {
         let (db, tenant) = (self.db.clone(), cx.tenant.clone());
         let window = Window { db, tenant, request, start, sent: BTreeMap::new() };
         // Refused here rather than in the stream.
-        window.question(&definition)?;
+        let question = window.question(&definition)?;
+        check_hidden(&mut self.read(cx).await?, &cx.tenant, &definition, &question, self.db.now().0).await?;
         let (db, tenant, cursor) = (self.db.clone(), cx.tenant.clone(), &window.request.cursor);
         let changes = watch::stream(db, tenant, ingest::FEED, cursor, self.shutdown.clone())?;
         Ok(produce(|sender| window.run(definition.id, changes, sender)))
@@ -117,9 +120,11 @@ impl Window {
         let mut tx = self.db.snapshot().await?;
         let definition = definition(&mut tx, &self.tenant, &self.request.kpi, "kpi").await?;
         let question = self.question(&definition)?;
+        let now = self.db.now().0;
+        // An experiment may have been registered since.
+        check_hidden(&mut tx, &self.tenant, &definition, &question, now).await?;
         let cells = query::cells(&mut tx, &self.tenant, &definition, &question).await?;
         drop(tx);
-        let now = self.db.now().0;
         for cell in cells.into_iter().filter(|cell| cell.summary.updated_at > 0) {
             let rollup = cell.rollup(&definition, now);
             let key = (cell.span.start, cell.group);

@@ -3,7 +3,7 @@
 use super::Service;
 use super::comparisons::{Change, DEFAULT_ALPHA};
 use super::query::{self, Cell, Question};
-use crate::calendar::Span;
+use crate::calendar::{Calendar, Span};
 use crate::definition::Definition;
 use crate::store::{interpretations, kpis, tail};
 use remit_api::kpi::v1::{Interpretation, KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
@@ -97,7 +97,7 @@ impl Service {
     /// # Errors
     /// `InvalidArgument`: `TIME_RANGE_INVALID`, `TIME_OUT_OF_RANGE`.
     pub(crate) async fn summarize_kpis(&self, cx: &Cx, request: SummarizeKpisRequest) -> Result<SummarizeKpisResponse> {
-        let span = range::closed(request.range.as_ref(), "range")?.into();
+        let span: Span = range::closed(request.range.as_ref(), "range")?.into();
         let now = self.db.now().0;
         let mut tx = self.snapshot(cx).await?;
         // In the snapshot of the figures, so that it is true of them.
@@ -106,9 +106,12 @@ impl Service {
         let mut previous_range = None;
         for kpi in kpis::active(&mut tx, &cx.tenant).await? {
             let definition = Definition::new(kpi)?;
-            let previous = definition.calendar.preceding(span);
-            previous_range.get_or_insert(range::message(&previous.into()));
-            asked.push((definition, (span, previous)));
+            // A month is that of the KPI's own zone, as its rollups have it, and the one before it is named alike for all.
+            let own = definition.calendar.local(span);
+            let previous = definition.calendar.preceding(own);
+            let named = if own == span { previous } else { Calendar::new("", "range")?.preceding(span) };
+            previous_range.get_or_insert(range::message(&named.into()));
+            asked.push((definition, (own, previous)));
         }
         let mut all = moved(&mut tx, &cx.tenant, asked).await?;
         all.sort_by(|a, b| {
@@ -148,7 +151,7 @@ async fn summary(
     improvements: &BTreeMap<String, f64>,
 ) -> Result<KpiSummary> {
     let definition = &moved.definition;
-    let question = Question::whole(definition, span, "", ("range", "filter"))?;
+    let question = Question::whole(definition, definition.calendar.local(span), "", ("range", "filter"))?;
     let has_data = moved.current.summary.n() > 0;
     let both = vec![moved.current, moved.previous];
     let mut shown = query::present(tx, tenant, definition, &question, both, now).await?.into_iter();

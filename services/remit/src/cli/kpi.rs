@@ -2,8 +2,9 @@
 
 use super::Group;
 use super::connect::{Session, answer};
+use super::kpi_data::{self, Alerts, Experiments, Import, Record};
 use super::list::{ListArgs, Page};
-use super::output::{Column, json};
+use super::output::{Column, json, print_raw};
 use super::values::{named, span};
 use clap::{Args, Subcommand, ValueEnum};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
@@ -16,27 +17,56 @@ pub(crate) enum Command {
     /// List definitions, such as those with 'layer = "STRATEGIC"'.
     List(ListArgs),
     /// Show the values of a KPI over time.
-    Query {
-        /// The KPI.
-        kpi: String,
-        /// The span, such as 2026-05-01..2026-06-01.
-        #[arg(long, alias = "window", value_name = "FROM..TO")]
-        range: String,
-        /// The length of a bucket.
-        #[arg(long, value_enum, default_value = "day")]
-        by: Bucket,
-        /// Dimensions to tell apart, separated by commas.
-        #[arg(long, value_delimiter = ',')]
-        group_by: Vec<String>,
-        /// Such as 'channel = "phone"', over the KPI's dimensions.
-        #[arg(long, default_value = "")]
-        filter: String,
-        /// Leave out buckets without data.
-        #[arg(long)]
-        omit_empty: bool,
-    },
+    Query(Query),
+    /// Write the values of a KPI over time as CSV, each with its n and interval.
+    Export(Query),
+    /// Record one event.
+    Record(Record),
+    /// Record the rows of a CSV file.
+    Import(Import),
+    /// Look at experiments.
+    #[command(subcommand)]
+    Experiment(Experiments),
+    /// Look at alerts.
+    #[command(subcommand)]
+    Alert(Alerts),
     /// Compare the distribution of a window with that of a baseline.
     Drift(Drift),
+}
+
+/// Arguments of `remit kpi query` and `remit kpi export`.
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// The KPI.
+    kpi: String,
+    /// The span, such as 2026-05-01..2026-06-01.
+    #[arg(long, alias = "window", value_name = "FROM..TO")]
+    range: String,
+    /// The length of a bucket.
+    #[arg(long, value_enum, default_value = "day")]
+    by: Bucket,
+    /// Dimensions to tell apart, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    group_by: Vec<String>,
+    /// Such as 'channel = "phone"', over the KPI's dimensions.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Leave out buckets without data.
+    #[arg(long)]
+    omit_empty: bool,
+}
+
+impl Query {
+    fn request(self) -> Result<QueryRollupsRequest> {
+        Ok(QueryRollupsRequest {
+            kpi: named("kpis", &self.kpi),
+            range: Some(span(&self.range, "range")?),
+            granularity: self.by.granularity().into(),
+            group_by: self.group_by,
+            filter: self.filter,
+            omit_empty: self.omit_empty,
+        })
+    }
 }
 
 /// Arguments of `remit kpi drift`.
@@ -76,6 +106,8 @@ pub(crate) enum Bucket {
     Month,
     /// A quarter.
     Quarter,
+    /// A year.
+    Year,
 }
 
 impl Bucket {
@@ -87,6 +119,7 @@ impl Bucket {
             Self::Week => Granularity::Week,
             Self::Month => Granularity::Month,
             Self::Quarter => Granularity::Quarter,
+            Self::Year => Granularity::Year,
         }
     }
 }
@@ -125,18 +158,22 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 })
                 .await
         }
-        Command::Query { kpi, range, by, group_by, filter, omit_empty } => {
-            let request = QueryRollupsRequest {
-                kpi: named("kpis", &kpi),
-                range: Some(span(&range, "range")?),
-                granularity: by.granularity().into(),
-                group_by,
-                filter,
-                omit_empty,
-            };
-            let answer = answer(client.query_rollups(request).await)?;
-            if session.out.json { session.out.show(&answer) } else { session.out.list(&answer.rollups, ROLLUP_COLUMNS) }
+        Command::Query(query) => {
+            let answer = answer(client.query_rollups(query.request()?).await)?;
+            if session.out.json {
+                return session.out.show(&answer);
+            }
+            session.out.list(&answer.rollups, ROLLUP_COLUMNS)?;
+            match kpi_data::sparkline(&answer.rollups) {
+                Some(line) => print_raw(format!("{line}\n").as_bytes()),
+                None => Ok(()),
+            }
         }
+        Command::Export(query) => kpi_data::export(&answer(client.query_rollups(query.request()?).await)?.rollups),
+        Command::Record(given) => kpi_data::record(&session, given).await,
+        Command::Import(given) => kpi_data::import(&session, given).await,
+        Command::Experiment(command) => kpi_data::experiment(&session, command).await,
+        Command::Alert(command) => kpi_data::alert(&session, command).await,
         Command::Drift(arguments) => drift(&session, arguments).await,
     }
 }

@@ -16,6 +16,7 @@ mod hold;
 mod import;
 mod incident;
 mod kpi;
+mod kpi_data;
 mod list;
 mod model;
 mod notify;

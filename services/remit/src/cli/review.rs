@@ -123,6 +123,9 @@ pub(crate) enum Command {
     Seal {
         /// The review.
         name: String,
+        /// Why it is sealed although a source was away or findings are undecided; asked for only then.
+        #[arg(long, value_name = "REASON", default_value = "")]
+        acknowledgement: String,
     },
     /// Open the review of a month and freeze its evidence.
     Open {
@@ -274,8 +277,8 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             let request = SignReviewRequest { name, pack_digest: digest, comment, request_id };
             session.row(client.sign_review(request).await, COLUMNS)
         }
-        Command::Seal { name } => {
-            let request = SealReviewRequest { name: named("reviews", &name), request_id };
+        Command::Seal { name, acknowledgement } => {
+            let request = SealReviewRequest { name: named("reviews", &name), request_id, acknowledgement };
             session.row(client.seal_review(request).await, COLUMNS)
         }
         Command::Export { name, format, output } => export(session, &named("reviews", &name), format, output).await,

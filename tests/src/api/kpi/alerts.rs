@@ -5,6 +5,7 @@ use crate::api::cases;
 
 cases! {
     an_experiment_shows_its_result_at_its_horizon_only: CreateExperiment, CancelExperiment;
+    an_experiment_concludes_only_from_what_was_randomised;
     a_limit_raises_one_alert_and_resolves_it:
         CreateAlertRule, UpdateAlertRule, DeleteAlertRule, EvaluateAlerts, AcknowledgeAlert;
     a_mask_names_the_condition_of_a_rule;
@@ -19,7 +20,8 @@ async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
         metric: "kpis/visit_rate".to_owned(),
         arm_dimension: "arm".to_owned(),
         control: "none".to_owned(),
-        treatments: vec!["mens".to_owned(), "womens".to_owned(), "empty".to_owned()],
+        treatments: vec!["mens".to_owned(), "womens".to_owned()],
+        unit: ExperimentUnit::Trial.into(),
         min_n_per_arm: 100,
         start_time: at(day + DAY),
         end_time: at(day + 15 * DAY),
@@ -57,16 +59,60 @@ async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
     let early = admin.compare_experiment(request.clone()).await.unwrap().into_inner();
     assert_eq!(early.state(), ExperimentState::Running);
     assert!(early.arms.iter().all(|arm| arm.test.is_none() && arm.rollup.is_none() && arm.difference.is_none()));
-    assert_eq!(early.arms[1].n, 200);
+    assert_eq!(early.arms[1].n, 21_307, "trials, and not the events that report them");
+    // Nor does another path show it: not split by arm, not filtered, not watched, not compared.
+    let asked = QueryRollupsRequest {
+        kpi: "kpis/visit_rate".to_owned(),
+        range: range(day, day + 15 * DAY),
+        group_by: vec!["arm".to_owned()],
+        ..Default::default()
+    };
+    let by_filter =
+        QueryRollupsRequest { filter: "NOT arm = \"none\"".to_owned(), group_by: Vec::new(), ..asked.clone() };
+    for hidden in [asked.clone(), by_filter] {
+        assert_eq!(reason(&admin.query_rollups(hidden).await.unwrap_err()), "EXPERIMENT_RUNNING");
+    }
+    let watched = WatchRollupsRequest {
+        kpi: "kpis/visit_rate".to_owned(),
+        granularity: Granularity::Day.into(),
+        group_by: vec!["arm".to_owned()],
+        start_time: at(day + DAY),
+        ..Default::default()
+    };
+    assert_eq!(reason(&admin.watch_rollups(watched).await.unwrap_err()), "EXPERIMENT_RUNNING");
+    let compared = ComparePeriodsRequest {
+        kpi: "kpis/visit_rate".to_owned(),
+        current: range(day + 2 * DAY, day + 3 * DAY),
+        baseline: range(day + DAY, day + 2 * DAY),
+        filter: "arm = \"mens\"".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(reason(&admin.compare_periods(compared).await.unwrap_err()), "EXPERIMENT_RUNNING");
+    let whole = QueryRollupsRequest { group_by: Vec::new(), ..asked.clone() };
+    assert_eq!(admin.query_rollups(whole).await.unwrap().into_inner().rollups.len(), 1);
 
     suite.advance(Duration::from_secs(14 * 86_400)).await;
-    let late = admin.compare_experiment(request).await.unwrap().into_inner();
+    let late = admin.compare_experiment(request.clone()).await.unwrap().into_inner();
     assert_eq!(late.state(), ExperimentState::Concluded);
     let mens = &late.arms[1];
     assert_eq!(mens.verdict(), ChangeVerdict::Improved);
     assert!((mens.test.as_ref().unwrap().statistic - 22.486_040_827_192_82).abs() < 1e-9);
     assert!((mens.difference.unwrap() - (3894.0 / 21307.0 - 2262.0 / 21306.0)).abs() < 1e-12);
-    assert_eq!(late.arms[3].verdict(), ChangeVerdict::InsufficientData);
+    assert!(late.sample_ratio_p_value.unwrap() > 0.001 && late.restated_arms.is_empty());
+    assert!(late.result_digest.starts_with("sha256:"));
+    // What comes later is shown and turns nothing.
+    let flood: Vec<Event> = (0..3)
+        .map(|i| Event {
+            denominator: Some(20_000.0),
+            ..event("visit_rate", &format!("late-{i}"), day + 2 * DAY, Some(20_000.0), &[("arm", "none")])
+        })
+        .collect();
+    record(&mut admin, flood).await;
+    let again = admin.compare_experiment(request).await.unwrap().into_inner();
+    assert_eq!((&again.arms, &again.result_digest), (&late.arms, &late.result_digest));
+    assert_eq!(again.restated_arms[0].n, 21_306 + 60_000);
+    assert!(again.restated_arms.iter().all(|arm| arm.test.is_none() && arm.verdict() == ChangeVerdict::Unspecified));
+    assert_eq!(admin.query_rollups(asked).await.unwrap().into_inner().rollups.len(), 3);
     let cancel = |name: &str| CancelExperimentRequest {
         name: format!("experiments/{name}"),
         reason: "budget".to_owned(),
@@ -84,6 +130,94 @@ async fn an_experiment_shows_its_result_at_its_horizon_only(suite: Suite) {
     assert_eq!(reason(&admin.cancel_experiment(cancel("second")).await.unwrap_err()), "EXPERIMENT_CANCELLED");
     let listed = admin.list_experiments(ListExperimentsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.experiments.len(), 2);
+}
+
+async fn an_experiment_concludes_only_from_what_was_randomised(suite: Suite) {
+    let mut admin = client(&suite.admin());
+    let day = today(&suite).await;
+    let experiment = |metric: &str, unit: ExperimentUnit, start: i64| Experiment {
+        hypothesis: "More clicks.".to_owned(),
+        metric: format!("kpis/{metric}"),
+        arm_dimension: "arm".to_owned(),
+        control: "a".to_owned(),
+        treatments: vec!["b".to_owned()],
+        unit: unit.into(),
+        min_n_per_arm: 2,
+        start_time: at(start),
+        end_time: at(start + DAY),
+        ..Default::default()
+    };
+    let mut create = async |id: &str, experiment: Experiment| {
+        let (experiment_id, experiment) = (id.to_owned(), Some(experiment));
+        let request = CreateExperimentRequest { experiment_id, experiment, request_id: String::new() };
+        admin.create_experiment(request).await.map(tonic::Response::into_inner)
+    };
+    let start = day + 2 * DAY;
+    create("users", experiment("visit_rate", ExperimentUnit::Member, start)).await.unwrap();
+    create("money", experiment("spend_per_recipient", ExperimentUnit::Event, start)).await.unwrap();
+    let past = create("past", experiment("visit_rate", ExperimentUnit::Member, day - DAY)).await.unwrap();
+    assert!(past.retrospective);
+    let guarded = Experiment {
+        guardrails: vec!["kpis/spend_per_recipient".to_owned()],
+        ..experiment("visit_rate", ExperimentUnit::Member, start)
+    };
+    create("guarded", guarded.clone()).await.unwrap();
+    let summed = experiment("spend_per_recipient", ExperimentUnit::Trial, start);
+    assert_eq!(reason(&create("summed", summed).await.unwrap_err()), "KIND_WRONG");
+    let shares = Experiment { planned_shares: vec![1.0], ..guarded };
+    assert_eq!(reason(&create("shares", shares).await.unwrap_err()), "EXPERIMENT_INVALID");
+
+    suite.advance(Duration::from_secs(2 * 86_400 + 3_600)).await;
+    // Forty users an arm with twenty views each. Two in five click at every view in the control, three in the treatment:
+    // by views 320 against 480 of 800, by users 16 against 24 of 40.
+    let mut views = Vec::new();
+    for (arm, clicking) in [("a", 16), ("b", 24)] {
+        for user in 0..40 {
+            for part in 0..2 {
+                let won = if user < clicking { 10.0 } else { 0.0 };
+                for (start, when) in [("now", start), ("past", day - DAY)] {
+                    views.push(Event {
+                        denominator: Some(10.0),
+                        member: format!("{arm}-{user}"),
+                        ..event("visit_rate", &format!("{start}-{arm}-{user}-{part}"), when, Some(won), &[("arm", arm)])
+                    });
+                }
+            }
+        }
+    }
+    let spent = |arm: &str, n: usize, value: f64| -> Vec<Event> {
+        let spend = |i| event("spend_per_recipient", &format!("{arm}-{i}"), start, Some(value), &[("arm", arm)]);
+        (0..n).map(|i| Event { member: format!("{arm}-{i}"), ..spend(i) }).collect()
+    };
+    views.extend(spent("a", 300, 5.0));
+    views.extend(spent("b", 200, 5.1));
+    suite_record(&suite, views).await;
+    suite.advance(Duration::from_secs(2 * 86_400)).await;
+    let mut reader = client(&suite.admin());
+    let mut found = async |id: &str| {
+        let request = CompareExperimentRequest { name: format!("experiments/{id}") };
+        reader.compare_experiment(request).await.unwrap().into_inner()
+    };
+    let users = found("users").await;
+    let treated = &users.arms[1];
+    assert_eq!((treated.n, treated.rollup.as_ref().unwrap().event_count), (40, 80));
+    assert_eq!(treated.test.as_ref().unwrap().method, "delta-method ratio t");
+    assert_eq!(treated.verdict(), ChangeVerdict::NotSignificant);
+    let interval = treated.difference_interval.unwrap();
+    assert!(interval.lower < 0.0 && 0.0 < interval.upper);
+    let past = found("past").await;
+    assert_eq!((past.arms[1].verdict(), past.arms[1].n), (ChangeVerdict::Exploratory, 40));
+    // 300 against 200 is no split in halves, whatever they spent; and two constants are no evidence.
+    let money = found("money").await;
+    assert_eq!(money.arms[1].verdict(), ChangeVerdict::SampleRatioMismatch);
+    assert!(money.sample_ratio_p_value.unwrap() < 1e-4 && money.arms[1].test.is_none());
+    let guarded = found("guarded").await;
+    assert_eq!(guarded.guardrails[0].kpi, "kpis/spend_per_recipient");
+    assert_eq!(guarded.guardrails[0].arms[0].n, 300);
+}
+
+async fn suite_record(suite: &Suite, events: Vec<Event>) {
+    record(&mut client(&suite.admin()), events).await;
 }
 
 async fn a_limit_raises_one_alert_and_resolves_it(suite: Suite) {

@@ -138,6 +138,26 @@ async fn definitions_ship_and_every_version_is_kept(suite: Suite) {
     assert_eq!((third.target, third.version, third.etag.as_str()), (Some(50.0), 3, "r3"));
     assert_eq!((third.time_zone, third.unit), (second.time_zone, second.unit));
 
+    // The zone and currency of a shipped definition are settled before its first event, by name, and then stay.
+    let settle = |kpi: &str, path: &str| UpdateKpiRequest {
+        kpi: Some(Kpi {
+            name: format!("kpis/{kpi}"),
+            time_zone: "Europe/Berlin".to_owned(),
+            currency_code: "EUR".to_owned(),
+            ..Kpi::default()
+        }),
+        update_mask: Some(FieldMask { paths: vec![path.to_owned()] }),
+        ..Default::default()
+    };
+    for path in ["time_zone", "currency_code"] {
+        admin.update_kpi(settle("cost_per_lead", path)).await.unwrap();
+    }
+    let euros = GetKpiRequest { name: "kpis/cost_per_lead".to_owned() };
+    let euros = admin.get_kpi(euros).await.unwrap().into_inner();
+    assert_eq!((euros.time_zone.as_str(), euros.currency_code.as_str()), ("Europe/Berlin", "EUR"));
+    let refused = admin.update_kpi(settle("replies", "time_zone")).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "KPI_HAS_DATA"));
+
     let versions = ListKpiVersionsRequest { parent: first.name.clone(), ..Default::default() };
     let versions = admin.list_kpi_versions(versions).await.unwrap().into_inner().versions;
     assert_eq!(versions.iter().map(|kpi| kpi.version).collect::<Vec<_>>(), [3, 2, 1]);

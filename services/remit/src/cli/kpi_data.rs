@@ -1,0 +1,341 @@
+//! `remit kpi record|import|export|experiment|alert`: events in, numbers out.
+
+use super::connect::{Session, answer, unreadable};
+use super::list::{ListArgs, Page};
+use super::output::{Column, print_raw};
+use super::values::{named, pair, time};
+use clap::{Args, Subcommand};
+use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::kpi::v1::{
+    CompareExperimentRequest, DataState, Event, ListAlertsRequest, ListExperimentsRequest, RecordEventsRequest,
+    RecordEventsResponse, Rollup,
+};
+use remit_core::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Events in one request.
+const BATCH: usize = 2_000;
+
+/// Arguments of `remit kpi record`.
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// The KPI.
+    kpi: String,
+    /// A name that tells the event from all others of the KPI: recorded twice it counts once.
+    #[arg(long)]
+    event_id: String,
+    /// When it happened: 2026-05-01 or 2026-05-01T08:30:00Z.
+    #[arg(long)]
+    at: String,
+    /// The value, or the numerator of a ratio.
+    #[arg(long, allow_hyphen_values = true)]
+    value: Option<f64>,
+    /// The denominator of a ratio.
+    #[arg(long)]
+    denominator: Option<f64>,
+    /// Who or what it is about, such as a user.
+    #[arg(long, default_value = "")]
+    member: String,
+    /// A dimension, such as channel=email.
+    #[arg(long = "dimension", value_name = "KEY=VALUE", value_parser = pair)]
+    dimensions: Vec<(String, String)>,
+    /// The event that this one replaces.
+    #[arg(long, default_value = "")]
+    corrects: String,
+}
+
+/// Arguments of `remit kpi import`.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The KPI.
+    kpi: String,
+    /// A CSV file with the columns `event_id` and `occurred_at`, any of `value`, `denominator`, `member` and `corrects`,
+    /// and a column for each dimension.
+    file: PathBuf,
+    /// Record the good rows even if there are bad ones.
+    #[arg(long)]
+    skip_bad: bool,
+}
+
+/// What to do with experiments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Experiments {
+    /// List experiments.
+    List {
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show what an experiment found; before its horizon how many units each arm has.
+    Show {
+        /// The experiment.
+        experiment: String,
+    },
+}
+
+/// What to do with alerts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alerts {
+    /// List alerts, such as those with 'state = "FIRING"'.
+    List(ListArgs),
+}
+
+const ERROR_COLUMNS: &[Column] = &[
+    ("ROW", "index", ""),
+    ("EVENT", "eventId", ""),
+    ("FIELD", "field", ""),
+    ("REASON", "reason", ""),
+    ("MESSAGE", "message", ""),
+];
+const EXPERIMENT_COLUMNS: &[Column] = &[
+    ("EXPERIMENT", "name", "experiments/"),
+    ("METRIC", "metric", "kpis/"),
+    ("UNIT", "unit", "EXPERIMENT_UNIT_"),
+    ("FROM", "startTime", ""),
+    ("HORIZON", "endTime", ""),
+    ("CANCELLED", "cancelReason", ""),
+];
+const ARM_COLUMNS: &[Column] = &[
+    ("ARM", "arm", ""),
+    ("N", "n", ""),
+    ("VALUE", "rollup.value", ""),
+    ("DIFFERENCE", "difference", ""),
+    ("FROM", "differenceInterval.lower", ""),
+    ("TO", "differenceInterval.upper", ""),
+    ("TEST", "test.method", ""),
+    ("P", "adjustedPValue", ""),
+    ("VERDICT", "verdict", "CHANGE_VERDICT_"),
+];
+const ALERT_COLUMNS: &[Column] = &[
+    ("ALERT", "name", "alerts/"),
+    ("SEVERITY", "severity", "ALERT_SEVERITY_"),
+    ("STATE", "state", "ALERT_STATE_"),
+    ("KPI", "kpi", "kpis/"),
+    ("MESSAGE", "message", ""),
+];
+
+/// Records one event.
+pub(super) async fn record(session: &Session, given: Record) -> Result<()> {
+    let event = Event {
+        event_id: given.event_id,
+        kpi: named("kpis", &given.kpi),
+        occurred_at: Some(time(&given.at, "at")?),
+        value: given.value,
+        denominator: given.denominator,
+        member: given.member,
+        dimensions: given.dimensions.into_iter().collect(),
+        corrects: given.corrects,
+        ..Event::default()
+    };
+    let request = RecordEventsRequest { events: vec![event], request_id: session.request_id(), ..Default::default() };
+    session.show(KpiServiceClient::new(session.wire()).record_events(request).await)
+}
+
+/// Records the rows of a file, batch by batch. What was recorded before counts once, so an import may be repeated.
+pub(super) async fn import(session: &Session, given: Import) -> Result<()> {
+    let file = std::fs::File::open(&given.file).map_err(|error| unreadable(&given.file, error))?;
+    let events = events(&named("kpis", &given.kpi), file)?;
+    let mut client = KpiServiceClient::new(session.wire());
+    let mut total = RecordEventsResponse::default();
+    for (batch, part) in events.chunks(BATCH).enumerate() {
+        let request = RecordEventsRequest {
+            events: part.to_vec(),
+            skip_invalid: given.skip_bad,
+            request_id: session.request_id(),
+        };
+        let mut recorded = answer(client.record_events(request).await)?;
+        total.accepted_count += recorded.accepted_count;
+        total.duplicate_count += recorded.duplicate_count;
+        total.late_count += recorded.late_count;
+        total.corrected_count += recorded.corrected_count;
+        let first = i32::try_from(batch * BATCH).unwrap_or(i32::MAX);
+        recorded.errors.iter_mut().for_each(|error| error.index = error.index.saturating_add(first));
+        total.errors.append(&mut recorded.errors);
+    }
+    if session.out.json || total.errors.is_empty() {
+        return session.out.show(&total);
+    }
+    let errors = std::mem::take(&mut total.errors);
+    session.out.show(&total)?;
+    session.out.list(&errors, ERROR_COLUMNS)
+}
+
+/// The events of a CSV file.
+fn events(kpi: &str, file: impl std::io::Read) -> Result<Vec<Event>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let mut events = Vec::new();
+    for (row, record) in reader.deserialize().enumerate() {
+        // The header is line 1.
+        let place = |column: &str| format!("line {}, column {column}", row + 2);
+        let wrong = |column: &str, why: &str| Error::invalid("ROW_INVALID", place(column), why.to_owned());
+        let mut cells: BTreeMap<String, String> =
+            record.map_err(|error: csv::Error| wrong("any", &error.to_string()))?;
+        let mut take = |column: &str| cells.remove(column).unwrap_or_default();
+        let number = |column: &str, text: String| match text.as_str() {
+            "" => Ok(None),
+            text => text.parse::<f64>().map(Some).map_err(|_| wrong(column, "must be a number such as 0.12")),
+        };
+        let mut event = Event {
+            event_id: take("event_id"),
+            kpi: kpi.to_owned(),
+            occurred_at: Some(time(&take("occurred_at"), &place("occurred_at"))?),
+            value: number("value", take("value"))?,
+            denominator: number("denominator", take("denominator"))?,
+            member: take("member"),
+            corrects: take("corrects"),
+            ..Event::default()
+        };
+        event.dimensions = cells.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        events.push(event);
+    }
+    Ok(events)
+}
+
+/// Writes rollups as CSV, with the n and the interval of each value.
+pub(super) fn export(rollups: &[Rollup]) -> Result<()> {
+    print_raw(&table(rollups)?)
+}
+
+fn table(rollups: &[Rollup]) -> Result<Vec<u8>> {
+    let failed = |error: String| Error::internal(format!("cannot write CSV: {error}"));
+    let keys: Vec<&String> = rollups.first().map(|rollup| rollup.group.keys().collect()).unwrap_or_default();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = ["start_time", "end_time"].into_iter().chain(keys.iter().map(|key| key.as_str()));
+    let header =
+        header.chain(["value", "n", "event_count", "lower", "upper", "level", "data_state", "open", "restated"]);
+    writer.write_record(header).map_err(|error| failed(error.to_string()))?;
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let instant = |at: Option<prost_types::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    for rollup in rollups {
+        let interval = rollup.interval;
+        let mut row = vec![instant(rollup.start_time), instant(rollup.end_time)];
+        row.extend(keys.iter().map(|key| inert(rollup.group.get(*key).map_or("", String::as_str))));
+        row.extend([
+            number(rollup.value),
+            rollup.n.to_string(),
+            rollup.event_count.to_string(),
+            number(interval.map(|interval| interval.lower)),
+            number(interval.map(|interval| interval.upper)),
+            number(interval.map(|interval| interval.level)),
+            rollup.data_state().as_str_name().trim_start_matches("DATA_STATE_").to_owned(),
+            rollup.open.to_string(),
+            rollup.restated.to_string(),
+        ]);
+        writer.write_record(row).map_err(|error| failed(error.to_string()))?;
+    }
+    writer.into_inner().map_err(|error| failed(error.to_string()))
+}
+
+/// A text that a spreadsheet does not take for a formula.
+fn inert(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// The values as bars of one character each, `·` where there is none; `None` if they are of several groups or few.
+pub(super) fn sparkline(rollups: &[Rollup]) -> Option<String> {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let one_group = rollups.windows(2).all(|pair| pair[0].group == pair[1].group);
+    let values: Vec<f64> = rollups.iter().filter_map(|rollup| rollup.value).collect();
+    if !one_group || values.len() < 2 {
+        return None;
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let span = values.iter().copied().fold(f64::NEG_INFINITY, f64::max) - least;
+    let bar = |value: f64| {
+        let height = if span > 0.0 { (value - least) / span } else { 0.5 };
+        BARS[((height * 7.0).round() as usize).min(7)]
+    };
+    let shown = rollups.iter().map(|rollup| match rollup.data_state() {
+        DataState::Present => rollup.value.map_or('·', bar),
+        _ => '·',
+    });
+    Some(shown.collect())
+}
+
+/// Runs `remit kpi experiment`.
+pub(super) async fn experiment(session: &Session, command: Experiments) -> Result<()> {
+    let mut client = KpiServiceClient::new(session.wire());
+    match command {
+        Experiments::List { limit } => {
+            let list = ListArgs { filter: String::new(), limit };
+            session
+                .list(list, EXPERIMENT_COLUMNS, async |page: Page| {
+                    let request = ListExperimentsRequest { page_size: page.size, page_token: page.token };
+                    let page = client.list_experiments(request).await?.into_inner();
+                    Ok((page.experiments, page.next_page_token))
+                })
+                .await
+        }
+        Experiments::Show { experiment } => {
+            let request = CompareExperimentRequest { name: named("experiments", &experiment) };
+            let found = answer(client.compare_experiment(request).await)?;
+            if session.out.json {
+                return session.out.show(&found);
+            }
+            let state = found.state().as_str_name().trim_start_matches("EXPERIMENT_STATE_").to_lowercase();
+            session.out.note(&format!("{experiment} is {state}"));
+            if !found.restated_arms.is_empty() {
+                session.out.note("data that came after the result was frozen is left out: --json shows it");
+            }
+            session.out.list(&found.arms, ARM_COLUMNS)?;
+            for guardrail in &found.guardrails {
+                session.out.note(&format!("guardrail {}", guardrail.kpi));
+                session.out.list(&guardrail.arms, ARM_COLUMNS)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Runs `remit kpi alert`.
+pub(super) async fn alert(session: &Session, command: Alerts) -> Result<()> {
+    let mut client = KpiServiceClient::new(session.wire());
+    let Alerts::List(list) = command;
+    session
+        .list(list, ALERT_COLUMNS, async |page: Page| {
+            let request = ListAlertsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
+            let page = client.list_alerts(request).await?.into_inner();
+            Ok((page.alerts, page.next_page_token))
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rows_are_events_whose_other_columns_are_dimensions() {
+        let file = "event_id,occurred_at,value,denominator,channel\na,2026-05-01,3,10,email\nb,2026-05-02,,,\n";
+        let found = events("kpis/k", file.as_bytes()).unwrap();
+        assert_eq!((found[0].value, found[0].denominator), (Some(3.0), Some(10.0)));
+        assert_eq!(found[0].dimensions, BTreeMap::from([("channel".to_owned(), "email".to_owned())]));
+        assert!(found[1].value.is_none() && found[1].dimensions.is_empty());
+        let wrong = events("kpis/k", "event_id,occurred_at,value\na,2026-05-01,twelve\n".as_bytes()).unwrap_err();
+        assert!(wrong.to_string().contains("line 2"), "{wrong}");
+    }
+
+    fn day(value: Option<f64>, group: &str) -> Rollup {
+        let mut rollup = Rollup { value, ..Rollup::default() };
+        rollup.group.insert("channel".to_owned(), group.to_owned());
+        rollup.set_data_state(if value.is_some() { DataState::Present } else { DataState::NoData });
+        rollup
+    }
+
+    #[test]
+    fn a_row_shows_its_n_and_is_no_formula() {
+        let shown = Rollup { n: 10, event_count: 1, ..day(Some(0.3), "=1+1") };
+        let text = String::from_utf8(table(&[shown]).unwrap()).unwrap();
+        assert_eq!(text.lines().nth(1).unwrap(), ",,'=1+1,0.3,10,1,,,,PRESENT,false,false");
+    }
+
+    #[test]
+    fn bars_rise_with_values_and_no_data_is_no_bar() {
+        let days = [day(Some(1.0), "a"), day(None, "a"), day(Some(8.0), "a")];
+        assert_eq!(sparkline(&days).unwrap(), "▁·█");
+        assert_eq!(sparkline(&[day(Some(1.0), "a"), day(Some(2.0), "b")]), None);
+        assert_eq!(sparkline(&days[..1]), None);
+    }
+}
