@@ -17,8 +17,8 @@ use remit_api::types::TimeRange;
 use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
 use remit_drift::{
-    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, proportions, wasserstein,
-    welch,
+    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, proportions,
+    wasserstein, welch,
 };
 use remit_runtime::Cx;
 use remit_store::Tx;
