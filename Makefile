@@ -36,7 +36,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/deploy
 	$(TOOLS)/cargo-machete
 
-drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider fuzz large", all of them without
+drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider fuzz story large", all of them without
 	.ci/drills $(ARGS)
 
 bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read overload --entries 10000000"; never part of CI's verdict

@@ -108,7 +108,7 @@ async fn what_stands_beside_the_entries_is_compared_with_them() -> Result<()> {
     let seen = fixture.checkpoint(0).await?;
     assert_eq!(seen.size, 303);
     let text = remit_tlog::Note::parse(&seen.note).unwrap().text;
-    fixture.cosign(&format!("{}{}", seen.note, witness().sign(&text, 1))).await?;
+    fixture.cosign(&format!("{}{}", seen.note, witness().sign(&text, 1_767_225_600))).await?;
     for id in ["h1", "h2"] {
         fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold(id)).await?;
     }

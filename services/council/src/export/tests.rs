@@ -88,7 +88,12 @@ fn evidence() -> Evidence {
 }
 
 pub(super) fn review(evidence: &Evidence) -> Review {
-    let mut review = Review { name: "reviews/2009-05".into(), state: ReviewState::Open.into(), ..Review::default() };
+    let mut review = Review {
+        name: "reviews/2009-05".into(),
+        state: ReviewState::Open.into(),
+        evidence_digest: digest::sha256(&evidence.bytes().unwrap()),
+        ..Review::default()
+    };
     review.pack_digest = Pack::assemble(evidence.clone(), &review).digest().unwrap();
     review
 }

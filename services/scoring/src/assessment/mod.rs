@@ -168,8 +168,9 @@ impl<'a> Reasons<'a> {
             let scope = self.facts.scope;
             for candidate in self.facts.waivers.iter().filter(|w| w.control == code && scope.covers(w.scope.as_ref())) {
                 match waivers::standing(candidate, self.facts.now) {
-                    Standing::Holds => waiver = &candidate.name,
-                    Standing::Ended => self.found.push(Reason {
+                    // Whoever said that it has expired knew of an end that its times do not show.
+                    Standing::Holds if candidate.state() != council::WaiverState::Expired => waiver = &candidate.name,
+                    Standing::Holds | Standing::Ended => self.found.push(Reason {
                         code: "WAIVER_EXPIRED",
                         effect: Effect::Info,
                         message: format!("a waiver of {code} matches and has expired"),
