@@ -4,7 +4,7 @@ use super::cases;
 use super::council::{seat, with_members};
 use super::council_meetings::{refresh, reviews};
 use super::registry::{create_model, version_message};
-use crate::support::{Suite, reason, stamp};
+use crate::support::{Suite, eventually, reason, stamp};
 use prost_types::FieldMask;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::*;
@@ -44,6 +44,17 @@ fn report(id: &str, incident: Incident) -> CreateIncidentRequest {
 async fn open(suite: &Suite, period: &str) -> Review {
     let request = OpenReviewRequest { period: period.into(), ..Default::default() };
     reviews(suite, "lea").open_review(request).await.expect("a review").into_inner()
+}
+
+/// The review that the schedule opens, once it has its evidence.
+async fn opened(suite: &Suite, period: &str) -> Review {
+    let name = format!("reviews/{period}");
+    let get = async || reviews(suite, "lea").get_review(GetReviewRequest { name: name.clone() }).await;
+    eventually("the schedule opens the review", || async {
+        get().await.is_ok_and(|review| review.into_inner().state() == ReviewState::Open)
+    })
+    .await;
+    get().await.expect("it is there").into_inner()
 }
 
 /// The evidence of a review as exported.
@@ -90,9 +101,9 @@ async fn a_record_is_in_one_pack_and_what_is_late_is_restated(suite: Suite) {
     let kpi = states.iter().find(|state| state["source"] == "kpi").expect("kpi is one of them");
     assert!(kpi["index"].as_i64() >= kpi["of"].as_i64() && kpi["of"].as_i64() > Some(0), "{kpi}");
 
-    suite.advance(31 * DAY).await;
     contact(&suite, "two").await;
-    let january = open(&suite, "2026-01").await;
+    suite.advance(31 * DAY).await;
+    let january = opened(&suite, "2026-01").await;
     let said = evidence(&suite, &january).await;
     assert_eq!(new_incidents(&said), 1);
     let restated = january.findings.iter().find(|one| one.code == "FIGURES_RESTATED").expect("December has changed");
