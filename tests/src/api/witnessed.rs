@@ -69,7 +69,8 @@ async fn two_of_three(topology: Topology) {
         "{mark}"
     );
     assert_eq!(seal(&suite, &first).await.expect("a repetition is answered"), sealed);
-    suite.check_recorded(&[]).await;
+    // That a witness begins is an entry; what it cosigns later is not.
+    suite.check_recorded(&[("/remit.audit.v1.AuditService/AddCosignature", "the first of a witness alone")]).await;
     suite.stop().await;
 }
 
@@ -97,7 +98,10 @@ fn fact<'a>(value: &'a serde_json::Value, label: &str) -> Option<&'a serde_json:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_review_verifies_the_log_from_where_the_last_one_stopped() {
-    let suite = Suite::start(Topology::Sqlite).await.expect("SQLite is always there");
+    // A log that is too long to be verified whole each month.
+    let more = "[council]\nverify_whole_log_up_to = 1\n";
+    let suite =
+        Suite::start_with(Topology::Sqlite, "2026-01-05T09:00:00Z", more).await.expect("SQLite is always there");
     let pack = async |review: &Review| {
         let request = ExportReviewRequest { name: review.name.clone(), format: ExportFormat::Json.into() };
         let pack = reviews(&suite, "lea").export_review(request).await.expect("a pack").into_inner();

@@ -68,7 +68,7 @@ pub(crate) const MADE: &[(&str, &str)] = &[
     ),
     (
         "CreateAttestation",
-        r#"{"parent": "controls/C4", "attestationId": "c", "attestation": {"statement": "Staff are trained."}}"#,
+        r#"{"parent": "controls/C5", "attestationId": "c", "attestation": {"statement": "Staff are trained."}}"#,
     ),
     (
         "CreateProposal",
@@ -171,7 +171,7 @@ pub(crate) const VALID: &[(&str, &str)] = &[
             "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}}"#,
     ),
     ("ListDelegations", r#"{"parent": "bodies/automation-council"}"#),
-    ("ListAttestations", r#"{"parent": "controls/C4"}"#),
+    ("ListAttestations", r#"{"parent": "controls/C5"}"#),
     ("ListGateVersions", r#"{"parent": "gates/creative-approval"}"#),
     ("ListVariants", r#"{"parent": "handoffs/c"}"#),
     ("ListKpiVersions", r#"{"parent": "kpis/c"}"#),

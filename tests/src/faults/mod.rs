@@ -162,5 +162,5 @@ fn the_doctor_names_every_fault() {
     std::fs::write(&path, toml).expect("the file can be written");
     let (code, printed) = run(dir.path(), "doctor", &["doctor", "--config", text(&path)]);
     assert_eq!(code, 3, "{printed}");
-    assert_eq!(printed.matches("DATABASE_UNAVAILABLE").count(), 6, "one for each service: {printed}");
+    assert_eq!(printed.matches("DATABASE_UNAVAILABLE").count(), 7, "one for each service: {printed}");
 }

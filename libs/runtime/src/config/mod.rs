@@ -233,6 +233,7 @@ pub struct Council {
     pub seal_min_cosignatures: usize,
     pub source_patience: Span,
     pub verify_whole_log_up_to: i64,
+    pub restated_months: usize,
 }
 
 /// The section `[notify]`.
@@ -340,6 +341,7 @@ impl Config {
         )?;
         let patience = self.council.source_patience.get().as_secs();
         need((1..=600).contains(&patience), "council.source_patience", "must be 1s to 10m")?;
+        need((1..=120).contains(&self.council.restated_months), "council.restated_months", "must be 1 to 120")?;
         need(self.council.verify_whole_log_up_to >= 0, "council.verify_whole_log_up_to", "must be at least 0")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;

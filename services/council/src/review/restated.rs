@@ -11,9 +11,6 @@ use remit_api::registry::v1::OutputSummary;
 use remit_api::scoring::v1::SummarizeDecisionsResponse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many months back a pack restates figures.
-pub(crate) const MONTHS_BACK: usize = 12;
-
 /// The answers that figures come from.
 pub(crate) struct Answers<'a> {
     pub(crate) kpis: &'a Got<SummarizeKpisResponse>,

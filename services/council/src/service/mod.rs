@@ -49,6 +49,7 @@ pub(crate) struct Service {
     /// How long a review waits for what services know, and how large a log it verifies from its beginning.
     source_patience: Duration,
     verify_whole_log_up_to: i64,
+    restated_months: usize,
     mandates: Arc<Mandates>,
     /// What the configuration says of tokens, for what is said of them afterwards.
     tokens: Arc<Tokens>,
@@ -73,6 +74,7 @@ impl Service {
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
             source_patience: deps.config.council.source_patience.get(),
             verify_whole_log_up_to: deps.config.council.verify_whole_log_up_to,
+            restated_months: deps.config.council.restated_months,
             mandates: deps.mandates.clone(),
             tokens: Arc::new(Tokens::new(&deps.config)),
         })
@@ -91,6 +93,7 @@ impl Service {
             seal_min_cosignatures: 0,
             source_patience: Duration::from_secs(1),
             verify_whole_log_up_to: 1_000,
+            restated_months: 12,
             mandates,
             tokens: Arc::default(),
         }

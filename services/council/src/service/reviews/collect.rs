@@ -4,7 +4,7 @@ use super::super::{Service, record, save};
 use crate::body::{class_rule, cut_off};
 use crate::review::measures::Past;
 use crate::review::pack::Restated;
-use crate::review::restated::{self, MONTHS_BACK, Stated};
+use crate::review::restated::{self, Stated};
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
 use crate::review::{self, Evidence, drift, gather};
@@ -188,7 +188,7 @@ impl Service {
         let frozen = |one: &&Review| one.state() != ReviewState::Pending;
         let told = earlier.iter().filter(frozen).any(|one| one.period > review.period);
         let before = earlier.iter().filter(frozen).filter(|one| one.period < review.period);
-        let targets: Vec<&Review> = before.take(MONTHS_BACK).collect();
+        let targets: Vec<&Review> = before.take(self.restated_months).collect();
         let mut all = Vec::new();
         for target in targets {
             if told {
