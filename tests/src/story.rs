@@ -125,6 +125,7 @@ async fn the_sample_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes beside the sample: `make drills ARGS=story`"]
 async fn the_real_data_on_sqlite() {
     let Some(data) = real_data() else { return eprintln!("no real data beside the checkout: not tested here") };
     let (outcome, _, _dir) = tell(&data, None).await;
@@ -133,7 +134,7 @@ async fn the_real_data_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes beside the same on SQLite and a year of it on PostgreSQL: `make drills ARGS=story`"]
+#[ignore = "takes minutes beside the sample: `make drills ARGS=story`"]
 async fn the_real_data_on_postgres() {
     let Some(data) = real_data() else { return eprintln!("no real data beside the checkout: not tested here") };
     if let Some((outcome, _dir)) = on_postgres(&data).await {

@@ -108,7 +108,7 @@ pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
 ///
 /// `None` without trials on a side, where successes or trials are no whole numbers, or with `alpha` outside (0, 1).
 pub fn proportions(a: Sample, b: Sample, alpha: f64) -> Option<Tested> {
-    let whole = |x: f64| x >= 0.0 && x <= 1e12 && x.fract() == 0.0;
+    let whole = |x: f64| (0.0..=1e12).contains(&x) && x.fract() == 0.0;
     let sound = |s: Sample| whole(s.successes) && whole(s.trials) && s.trials > 0.0 && s.successes <= s.trials;
     if !(sound(a) && sound(b) && alpha > 0.0 && alpha < 1.0) {
         return None;

@@ -503,7 +503,7 @@ mod tests {
                     acts && doc.fields.iter().any(|(name, ..)| *name == field)
                 };
                 let own = field.is_empty() || field == "resource" || field == "action";
-                assert!(own || details::all().iter().any(|doc| known(doc)), "{}: {field}", duty.kind);
+                assert!(own || details::all().iter().any(known), "{}: {field}", duty.kind);
             }
             assert!(duty.remind.is_empty() || !duty.due.is_empty(), "{}", duty.kind);
         }

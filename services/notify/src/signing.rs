@@ -67,7 +67,7 @@ mod tests {
         let secret = vec![7; SECRET_BYTES];
         let public = shown(Signing::Ed25519, &secret).unwrap();
         let public: [u8; 32] = STANDARD.decode(public.strip_prefix("whpk_").unwrap()).unwrap().try_into().unwrap();
-        let signed = header(Signing::Ed25519, &[secret.clone()], "id", 5, "{}").unwrap();
+        let signed = header(Signing::Ed25519, std::slice::from_ref(&secret), "id", 5, "{}").unwrap();
         let signature: [u8; 64] = STANDARD.decode(signed.strip_prefix("v1a,").unwrap()).unwrap().try_into().unwrap();
         let verifier = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
         verifier.verify(b"id.5.{}", &ed25519_dalek::Signature::from_bytes(&signature)).unwrap();

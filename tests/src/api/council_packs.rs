@@ -48,7 +48,7 @@ async fn open(suite: &Suite, period: &str) -> Review {
 
 /// The review that the schedule opens, once it has its evidence.
 async fn opened(suite: &Suite, period: &str) -> Review {
-    let name = format!("reviews/{period}");
+    let name = format!("reviews/steering-group-{period}");
     let get = async || reviews(suite, "lea").get_review(GetReviewRequest { name: name.clone() }).await;
     eventually("the schedule opens the review", || async {
         get().await.is_ok_and(|review| review.into_inner().state() == ReviewState::Open)
@@ -107,7 +107,7 @@ async fn a_record_is_in_one_pack_and_what_is_late_is_restated(suite: Suite) {
     let said = evidence(&suite, &january).await;
     assert_eq!(new_incidents(&said), 1);
     let restated = january.findings.iter().find(|one| one.code == "FIGURES_RESTATED").expect("December has changed");
-    assert_eq!(restated.resource, "reviews/2025-12");
+    assert_eq!(restated.resource, december.name);
     let get = GetReviewRequest { name: december.name.clone() };
     let marked = reviews(&suite, "lea").get_review(get).await.expect("it exists").into_inner();
     assert_eq!((&marked.pack_digest, &marked.evidence_digest), (&december.pack_digest, &december.evidence_digest));

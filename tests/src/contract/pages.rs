@@ -43,6 +43,7 @@ const PARENTS: &[(&str, &str)] = &[
     ("kpis", "KPI_NOT_FOUND"),
     ("bodies", "BODY_NOT_FOUND"),
     ("controls", "CONTROL_NOT_FOUND"),
+    ("subscriptions", "SUBSCRIPTION_NOT_FOUND"),
 ];
 
 /// Lists of one parent that do not list across all with `-`, each with its reason.

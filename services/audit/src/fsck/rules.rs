@@ -163,7 +163,7 @@ fn micros(at: Option<&prost_types::Timestamp>) -> Option<i64> {
 
 /// What a hold covers, as its entry has it.
 fn covers(hold: &LegalHold) -> LegalHoldEngaged {
-    let range = hold.recorded.clone().unwrap_or_default();
+    let range = hold.recorded.unwrap_or_default();
     let text = |at: Option<prost_types::Timestamp>| at.map(|at| Timestamp::to_string(&time::of(&at)));
     LegalHoldEngaged {
         subject: hold.subject.clone(),

@@ -55,7 +55,7 @@ pub(crate) fn all(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult]) -
     findings.extend(of_reviews(frame));
     findings.extend(of_constitution(frame, sources));
     findings.extend(of_sources(sources));
-    findings.extend(of_restated(sources));
+    findings.extend(of_restated(frame, sources));
     findings.extend(of_audit(sources));
     findings.extend(of_registers(frame, sources));
     findings.extend(of_attestations(frame, sources));
@@ -110,7 +110,7 @@ fn of_sources(sources: &Sources) -> Vec<Finding> {
 }
 
 /// One finding for each month whose figures are others by now.
-fn of_restated(sources: &Sources) -> Vec<Finding> {
+fn of_restated(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let mut by_month: BTreeMap<&str, Vec<&Restated>> = BTreeMap::new();
     for one in &sources.restated {
         by_month.entry(&one.period).or_default().push(one);
@@ -123,7 +123,9 @@ fn of_restated(sources: &Sources) -> Vec<Finding> {
         });
         let detail = told.collect::<Vec<_>>().join("; ");
         let title = format!("{} figures of {period} are others by now", all.len());
-        finding("FIGURES_RESTATED", &format!("reviews/{period}"), Info, "previous", title, detail)
+        let review = frame.earlier.iter().find(|review| review.period == period);
+        let name = review.map_or("", |review| review.name.as_str());
+        finding("FIGURES_RESTATED", name, Info, "previous", title, detail)
     };
     by_month.into_iter().map(found).collect()
 }
