@@ -104,3 +104,10 @@ create table remit_feed_items (
     constraint remit_feed_items_pk primary key (tenant_id, feed, item_key),
     constraint remit_feed_items_revision unique (tenant_id, feed, revision)
 );
+
+-- How far the audit log has been read by a service that follows it.
+create table remit_tail_positions (
+    tenant_id $KEY not null,
+    next_index bigint not null,
+    constraint remit_tail_positions_pk primary key (tenant_id)
+);

@@ -26,7 +26,8 @@
 //! [`Db`] opens and migrates; [`Tx`], [`query`], [`Sql`] and [`BulkInsert`] run statements;
 //! [`Mutation`] joins a change with its idempotency record, its audit events ([`outbox`]) and its watch
 //! feeds ([`feed`]); [`timers`] fire once; [`page`] and [`filter`] serve lists; [`lease`] shares out
-//! background work; [`tenants`] knows for whom; [`maintenance`] forgets what is old; [`classify`] maps
+//! background work; [`tenants`] knows for whom; [`tail`] how far the
+//! audit log was followed; [`maintenance`] forgets what is old; [`classify`] maps
 //! errors; [`DataDir`] locks the embedded mode's directory; [`private`] keeps keys and data from others.
 
 mod bulk;
@@ -53,6 +54,7 @@ pub mod record;
 mod shared;
 #[cfg(feature = "testing")]
 mod statements;
+pub mod tail;
 pub mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -125,12 +125,7 @@ create table alerts (
 create index alerts_state_ix on alerts (tenant_id, state, create_time);
 create index alerts_time_ix on alerts (tenant_id, create_time, name);
 
--- How far the audit log has been read, and what has to be remembered of a resource until its work ends.
-create table tail_positions (
-  tenant_id $KEY not null,
-  next_index bigint not null,
-  constraint tail_positions_pk primary key (tenant_id)
-);
+-- What has to be remembered of a resource of the audit log until its work ends.
 create table tail_resources (
   tenant_id $KEY not null,
   resource $KEY not null,

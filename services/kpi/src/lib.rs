@@ -48,7 +48,7 @@ async fn build(deps: Deps) -> Result<Parts> {
     let service = Service::new(&deps);
     Ok(Parts {
         routes: grpc::routes(service.clone()),
-        tasks: vec![Box::pin(tail::run(service.clone(), deps.peers, deps.shutdown))],
+        tasks: vec![Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, deps.shutdown))],
         timers: Some(Arc::new(service)),
         ..Parts::default()
     })

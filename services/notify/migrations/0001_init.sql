@@ -79,10 +79,3 @@ create table notice_reads (
     constraint notice_reads_pk primary key (tenant_id, notice, subject),
     constraint notice_reads_notice foreign key (tenant_id, notice) references notices (tenant_id, name)
 );
-
--- How far the audit log has been read.
-create table tail_positions (
-    tenant_id $KEY not null,
-    next_index bigint not null,
-    constraint tail_positions_pk primary key (tenant_id)
-);

@@ -52,7 +52,7 @@ async fn build(deps: Deps) -> Result<Parts> {
     Ok(Parts {
         routes: grpc::routes(service.clone()),
         tasks: vec![
-            Box::pin(tail::run(service.clone(), deps.peers, deps.shutdown.clone())),
+            Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, deps.shutdown.clone())),
             Box::pin(sender.run(deps.shutdown)),
         ],
         timers: Some(Arc::new(service)),

@@ -5,12 +5,12 @@ use super::comparisons::{Change, DEFAULT_ALPHA};
 use super::query::{self, Cell, Question};
 use crate::calendar::{Calendar, Span};
 use crate::definition::Definition;
-use crate::store::{interpretations, kpis, tail};
+use crate::store::{interpretations, kpis};
 use remit_api::kpi::v1::{Interpretation, KpiSummary, Layer, SummarizeKpisRequest, SummarizeKpisResponse};
 use remit_api::wire::range;
 use remit_core::{Result, Tenant};
 use remit_runtime::Cx;
-use remit_store::Tx;
+use remit_store::{Tx, tail};
 use std::collections::BTreeMap;
 
 /// A KPI in two periods.

@@ -6,8 +6,8 @@ pub(crate) mod events;
 pub(crate) mod experiments;
 pub(crate) mod interpretations;
 pub(crate) mod kpis;
+pub(crate) mod memory;
 pub(crate) mod rollups;
-pub(crate) mod tail;
 
 use remit_core::Result;
 use remit_store::{Mutation, query};

@@ -5,7 +5,6 @@ pub(crate) mod notices;
 pub(crate) mod queues;
 pub(crate) mod secrets;
 pub(crate) mod subscriptions;
-pub(crate) mod tail;
 
 use prost_types::Timestamp as ProtoTime;
 use remit_api::wire::time;
