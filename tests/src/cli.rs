@@ -173,6 +173,18 @@ rater: ada
     assert_eq!((code, printed.contains("3 decisions: 3 unchanged")), (0, true), "{printed}");
     let (code, printed) = call(&["policy", "test", "seed-004-inverted-sum/1"]);
     assert_eq!((code, printed.contains("golden cases passed")), (0, true), "{printed}");
+
+    // More events than one request takes.
+    let event = |n: usize| format!("e{n},2026-01-0{}T08:00:00Z,email\n", n % 9 + 1);
+    let contacts = format!("event_id,occurred_at,channel\n{}", (0..2_001).map(event).collect::<String>());
+    let contacts = write(dir, "contacts.csv", &contacts);
+    for (accepted, duplicates) in [(2_001, 0), (0, 2_001)] {
+        let (code, printed) = call(&["kpi", "import", "contacts", text(&contacts), "--json"]);
+        let told = format!("{accepted} {duplicates}");
+        let found: serde_json::Value = serde_json::from_str(&printed).expect(&printed);
+        let count = |name: &str| found[name].as_i64().unwrap_or_default();
+        assert_eq!((code, format!("{} {}", count("acceptedCount"), count("duplicateCount"))), (0, told), "{printed}");
+    }
 }
 
 const PEOPLE: &str = "

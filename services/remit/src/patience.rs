@@ -9,7 +9,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -74,7 +74,7 @@ impl Service<Request<Body>> for Patient {
         Box::pin(async move {
             let Some(limit) = limit else { return answer.await.map_err(Into::into) };
             let Ok(answer) = timeout(limit, answer).await else { return Err(silent(limit).into()) };
-            Ok(answer?.map(|body| Body::new(Awaited { body, limit, silence: Box::pin(sleep(limit)) })))
+            Ok(answer?.map(|body| Body::new(Awaited { body, limit, silence: None })))
         })
     }
 }
@@ -83,7 +83,8 @@ impl Service<Request<Body>> for Patient {
 struct Awaited {
     body: Body,
     limit: Duration,
-    silence: Pin<Box<Sleep>>,
+    /// Runs while the next part is waited for.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl http_body::Body for Awaited {
@@ -94,9 +95,11 @@ impl http_body::Body for Awaited {
         let this = self.get_mut();
         let part = Pin::new(&mut this.body).poll_frame(cx);
         if part.is_pending() {
-            return this.silence.as_mut().poll(cx).map(|()| Some(Err(silent(this.limit))));
+            let limit = this.limit;
+            let silence = this.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+            return silence.as_mut().poll(cx).map(|()| Some(Err(silent(limit))));
         }
-        this.silence.as_mut().reset(Instant::now() + this.limit);
+        this.silence = None;
         part
     }
 

@@ -3,7 +3,7 @@
 use super::Tree;
 use std::collections::BTreeMap;
 
-pub(super) const SERVICES: [&str; 7] = ["scoring", "registry", "handoff", "audit", "kpi", "council", "notify"];
+pub(super) use remit_core::SERVICES;
 
 /// Crates without I/O, which anything may use.
 const PURE: [&str; 4] = ["core", "policy", "tlog", "drift"];

@@ -7,7 +7,7 @@ use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{Entry, SearchOrder, SearchRequest};
 use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_api::system::v1::{AdvanceClockRequest, GetInfoRequest};
-use remit_core::{Actor, ActorKind, Tenant, Timestamp};
+use remit_core::{Actor, ActorKind, SERVICES, Tenant, Timestamp};
 use remit_runtime::auth::{Keyring, Signer};
 use remit_runtime::{Config, Running};
 use remit_store::Db;
@@ -30,7 +30,6 @@ pub enum Topology {
     SixProcesses,
 }
 
-const SERVICES: [&str; 7] = ["audit", "kpi", "registry", "council", "scoring", "handoff", "notify"];
 /// Where the manual clock starts.
 const START: &str = "2026-01-05T09:00:00Z";
 

@@ -76,6 +76,8 @@ pub struct Beforehand {
     pub now: Option<u64>,
 }
 
+/// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
+pub const SINCE: u64 = 1_577_836_800;
 /// How far the clock of a witness may be off, in seconds.
 pub const CLOCKS: u64 = 86_400;
 

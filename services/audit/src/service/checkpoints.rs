@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::entries::{entry_index, entry_not_found};
-use crate::export_verify::CLOCKS;
+use crate::export_verify::{CLOCKS, SINCE};
 use crate::store::checkpoints::{self, Line};
 use crate::store::heads::{self, signed};
 use crate::store::{damaged, tiles};
@@ -17,9 +17,6 @@ use remit_tlog::{Checkpoint, Hash, Note, proof};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
-
-/// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
-const SINCE: u64 = 1_577_836_800;
 
 impl Service {
     /// The signed checkpoint at `size`, with the cosignatures of known witnesses.

@@ -11,7 +11,7 @@ use clap::Args;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::Service;
-use remit_audit::export_verify::{Beforehand, CLOCKS, Pruning, Verified, named, verify_export};
+use remit_audit::export_verify::{Beforehand, CLOCKS, Pruning, SINCE, Verified, named, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
 use remit_audit::witness::Shelf;
@@ -107,7 +107,7 @@ pub(super) fn damaged(findings: usize) -> Error {
     Error::precondition("LOG_DAMAGED", format!("the log does not verify: {findings} findings"))
 }
 
-fn key(text: &str, field: &str) -> Result<VerifierKey> {
+pub(super) fn key(text: &str, field: &str) -> Result<VerifierKey> {
     VerifierKey::parse(text).map_err(|error| Error::invalid("KEY_INVALID", field, error.to_string()))
 }
 
@@ -288,9 +288,6 @@ pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Resul
         Ok(serde_json::json!({"verified": true, "origin": name, "size": size, "extends": extends}))
     })
 }
-
-/// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
-const SINCE: u64 = 1_577_836_800;
 
 /// Where a log was found: the server, in one spelling, and the tenant.
 fn place(server: &str, tenant: &str) -> String {

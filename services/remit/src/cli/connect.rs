@@ -131,12 +131,16 @@ async fn channel(connection: &Connection) -> Result<Channel> {
         let text = format!("cannot reach {server}: start it with remit serve, or name another with --server");
         Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", text).with_source(error)
     };
-    // TLS may begin and stop half way, which the time limit on connecting does not cover.
-    let connecting = endpoint(server, connection.ca_file.as_deref())?;
-    match tokio::time::timeout(Duration::from_secs(connection.timeout), connecting.connect()).await {
-        Ok(connected) => connected.map_err(|error| unreachable(error.into())),
-        Err(late) => Err(unreachable(late.into())),
-    }
+    let endpoint = endpoint(server, connection.ca_file.as_deref())?;
+    reach(&endpoint, Duration::from_secs(connection.timeout)).await.map_err(unreachable)
+}
+
+/// Connects within `limit`: TLS may begin and stop half way, which the time limit on connecting does not cover.
+pub(crate) async fn reach(
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> std::result::Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(tokio::time::timeout(limit, endpoint.connect()).await??)
 }
 
 /// What is told of an answer that is none of this service.

@@ -142,7 +142,7 @@ pub(super) async fn import(session: &Session, given: Import) -> Result<()> {
         let request = RecordEventsRequest {
             events: part.to_vec(),
             skip_invalid: given.skip_bad,
-            request_id: session.request_id(),
+            request_id: format!("{}-{batch}", session.request_id()),
         };
         let mut recorded = answer(client.record_events(request).await)?;
         total.accepted_count += recorded.accepted_count;

@@ -1,5 +1,6 @@
 //! `remit review verify`: checks a pack in its JSON form without a server, from keys that the reader got elsewhere.
 
+use super::audit_local;
 use super::connect::{text, unreadable};
 use super::output::Output;
 use base64::Engine as _;
@@ -55,17 +56,15 @@ struct Trusted {
 
 impl Verify {
     fn trusted(&self) -> Result<Trusted> {
-        let log_key = |text: &str, field: &str| {
-            VerifierKey::parse(text).map_err(|error| Error::invalid("KEY_INVALID", field, error.to_string()))
-        };
         let key = self
             .key
             .as_deref()
             .map(|text| bytes(text).ok_or_else(|| Error::invalid("KEY_INVALID", "key", "must be 32 bytes in base64")));
-        let witnesses = self.witnesses.iter().map(|text| log_key(text, "witness")).collect::<Result<Vec<_>>>()?;
+        let witnesses =
+            self.witnesses.iter().map(|text| audit_local::key(text, "witness")).collect::<Result<Vec<_>>>()?;
         Ok(Trusted {
             key: key.transpose()?,
-            log: self.log_key.as_deref().map(|text| log_key(text, "log_key")).transpose()?,
+            log: self.log_key.as_deref().map(|text| audit_local::key(text, "log_key")).transpose()?,
             quorum: self.quorum.unwrap_or(witnesses.len()),
             witnesses,
         })
@@ -119,7 +118,10 @@ fn check(document: &Value, trusted: &Trusted) -> std::result::Result<Verified, S
     };
     let seal = document.get("seal").filter(|seal| !seal.is_null());
     match seal {
-        Some(seal) => verified.sealed = sealed(seal, claimed, trusted)?,
+        Some(seal) => {
+            sealed(seal, claimed, trusted)?;
+            verified.sealed = true;
+        }
         None if field(document, "state") == "SEALED" => {
             return Err("it says that it is sealed, and has no seal".to_owned());
         }
@@ -131,7 +133,7 @@ fn check(document: &Value, trusted: &Trusted) -> std::result::Result<Verified, S
 }
 
 /// Checks the seal over the digest.
-fn sealed(seal: &Value, claimed: &str, trusted: &Trusted) -> std::result::Result<bool, String> {
+fn sealed(seal: &Value, claimed: &str, trusted: &Trusted) -> std::result::Result<(), String> {
     let named: [u8; 32] = bytes(field(seal, "public_key")).ok_or("the seal names no key")?;
     if trusted.key.is_some_and(|key| key != named) {
         return Err("it was sealed with another key than the one given".to_owned());
@@ -139,8 +141,7 @@ fn sealed(seal: &Value, claimed: &str, trusted: &Trusted) -> std::result::Result
     let key = VerifyingKey::from_bytes(&named).map_err(|_| "the seal's key is none")?;
     let signature: [u8; 64] = bytes(field(seal, "signature")).ok_or("the seal has no signature")?;
     key.verify_strict(claimed.as_bytes(), &Signature::from_bytes(&signature))
-        .map_err(|_| "the seal is not over this pack")?;
-    Ok(true)
+        .map_err(|_| "the seal is not over this pack".to_owned())
 }
 
 /// Checks the checkpoint that the pack cites, and the one of the seal, which covers it and has the cosignatures.

@@ -3,7 +3,7 @@
 use super::databases;
 use crate::args::Doctor;
 use crate::bearer::Bearer;
-use crate::cli::{bearer, endpoint, print_raw, refused};
+use crate::cli::{bearer, endpoint, print_raw, reach, refused};
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
 use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
@@ -16,6 +16,9 @@ use remit_store::private;
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
 use tonic::transport::Channel;
+
+/// How long a running suite may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Collects findings, so that one run tells all of them.
 #[derive(Default)]
@@ -167,10 +170,10 @@ fn look_at_port(config: &Config, findings: &mut Findings) {
 
 async fn look_at_server(url: &str, args: &Doctor, findings: &mut Findings) {
     let endpoint = match endpoint(url, args.ca_file.as_deref()) {
-        Ok(endpoint) => endpoint.timeout(Duration::from_secs(10)),
+        Ok(endpoint) => endpoint.timeout(PATIENCE),
         Err(error) => return findings.bad("server", &error),
     };
-    let channel = match endpoint.connect().await {
+    let channel = match reach(&endpoint, PATIENCE).await {
         Ok(channel) => channel,
         Err(e) => {
             let tls = if url.starts_with("https:") { ", with a certificate that --ca-file vouches for" } else { "" };

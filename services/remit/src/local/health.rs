@@ -1,7 +1,7 @@
 //! `remit health`: whether a process serves, for whoever starts and stops processes.
 
 use crate::args::Health;
-use crate::cli::{endpoint, print_raw, refused};
+use crate::cli::{endpoint, print_raw, reach, refused};
 use remit_core::{Error, Kind, Result};
 use remit_runtime::Config;
 use std::time::Duration;
@@ -18,10 +18,9 @@ pub(super) async fn run(args: Health) -> Result<()> {
         None => own_url(&args.settings.load()?),
     };
     let endpoint = endpoint(&url, args.ca_file.as_deref())?.timeout(PATIENCE);
-    let unreachable = |e| {
-        Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", format!("nothing answers gRPC at {url}")).with_source(e)
-    };
-    let channel = endpoint.connect().await.map_err(unreachable)?;
+    let channel = reach(&endpoint, PATIENCE).await.map_err(|error| {
+        Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", format!("nothing answers gRPC at {url}")).with_source(error)
+    })?;
     let asked = HealthCheckRequest { service: args.service };
     let answer = HealthClient::new(channel).check(asked).await.map_err(refused)?.into_inner();
     match answer.status() {

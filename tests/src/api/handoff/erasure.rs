@@ -5,9 +5,9 @@ use crate::support::{Suite, Topology};
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::handoff::v1 as pb;
+use remit_core::SERVICES;
 use remit_store::{Db, Engine, query};
 
-const SERVICES: [&str; 7] = ["audit", "kpi", "registry", "council", "scoring", "handoff", "notify"];
 const SECRET: &str = "unmistakable-plaintext";
 const LEAD: &str = "lead-zq7";
 
