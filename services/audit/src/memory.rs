@@ -126,7 +126,7 @@ fn rolled_back(tenant: &Tenant, was: Seen, now: Seen) -> Error {
 }
 
 /// Finds that the tree of `new`, a head that the log signed, extends that of `old`.
-async fn extends(tx: &mut Tx, tenant: &Tenant, old: Seen, new: Seen) -> Result<bool> {
+pub(crate) async fn extends(tx: &mut Tx, tenant: &Tenant, old: Seen, new: Seen) -> Result<bool> {
     if old.0 == 0 || old == new {
         return Ok(true);
     }
