@@ -2,6 +2,7 @@
 //! that something was there: whether it may be gone is for the log itself to say.
 
 use crate::leaf::Leaf;
+use crate::service::retention_policies::{FLOOR_DAYS, cutoff};
 use crate::store::prunings::{HOLD, PRUNE, RELEASE, RETAIN};
 use remit_core::details::{EntriesPruned, LegalHoldEngaged, RetentionChanged};
 use remit_core::{Timestamp, digest};
@@ -13,11 +14,6 @@ use std::fmt::Write as _;
 
 /// How the line of a pruning begins.
 pub(super) const BEGIN: &[u8] = b"{\"pruning\":";
-
-/// The least days that anything is kept, whatever a pruning says.
-const FLOOR_DAYS: i64 = 184;
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// How many spans a message names.
 const NAMED: usize = 8;
@@ -134,7 +130,7 @@ impl Gaps {
         let keep_days =
             keep_days.ok_or_else(|| wrong(&format!("it states no retention of {FLOOR_DAYS} days or more")))?;
         let (_, time) = leaf.times()?;
-        let cutoff = Timestamp(time.0.saturating_sub(keep_days.saturating_mul(DAY_US)));
+        let cutoff = cutoff(time, keep_days);
         for (start, end) in &spans {
             if let Some((_, (_, other))) =
                 self.removed.range(..*end).next_back().filter(|(_, (until, _))| until > start)
