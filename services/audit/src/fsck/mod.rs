@@ -15,7 +15,6 @@ use crate::leaf::Leaf;
 use crate::service::Service;
 use crate::store::entries::{self, Columns, Full};
 use crate::store::heads::{self, RawHead};
-use crate::store::prunings;
 use people::People;
 use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
@@ -330,8 +329,4 @@ pub async fn all(log: &Service, max_findings: usize) -> Result<Vec<(Tenant, Repo
         reports.push((tenant, report));
     }
     Ok(reports)
-}
-
-fn spans_digest(spans: &[prunings::Span]) -> String {
-    prunings::spans_digest(spans.iter())
 }

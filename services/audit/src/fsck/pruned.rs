@@ -1,6 +1,7 @@
 //! What retention removed: the spans, and the entries of the log that account for them.
 
-use super::{FindingKind, Findings, spans_digest};
+use super::{FindingKind, Findings};
+use crate::export_verify::gaps;
 use crate::leaf::Leaf;
 use crate::service::retention_policies::cutoff;
 use crate::store::prunings::{self, Span};
@@ -64,7 +65,7 @@ impl Pruned {
             };
             let details = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
             let stated = details.spans_digest.clone();
-            let digest = spans_digest(spans);
+            let digest = gaps::spans_digest(spans.iter().map(|span| (span.start, span.end)));
             // An entry that somebody else vouches for makes no deletion lawful, whatever it says.
             if leaf.service != crate::SCHEMA.service {
                 let message = format!("is recorded as pruned by event {id}, whose entry is of {}", leaf.service);

@@ -89,12 +89,6 @@ pub fn spans(indexes: &[u64], event_id: &str) -> Vec<Span> {
     spans
 }
 
-/// The digest of spans that a pruning's entry states: over `start-end` and a line feed for each.
-pub fn spans_digest<'a>(spans: impl Iterator<Item = &'a Span>) -> String {
-    let text: String = spans.map(|span| format!("{}-{}\n", span.start, span.end)).collect();
-    remit_core::digest::sha256(text.as_bytes())
-}
-
 /// Stores spans.
 pub async fn insert_spans(tx: &mut Tx, tenant: &Tenant, spans: &[Span], now: Timestamp) -> Result<()> {
     BulkInsert::into("prunings")

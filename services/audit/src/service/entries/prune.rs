@@ -2,6 +2,7 @@
 
 use super::super::Service;
 use super::super::retention_policies::{cutoff, keep_days};
+use crate::export_verify::gaps;
 use crate::store::{heads, legal_holds, prunings, retention_policies, times};
 use remit_api::audit::v1 as api;
 use remit_core::details::{Details as _, EntriesPruned};
@@ -64,7 +65,7 @@ impl Service {
             first_index: pruned.first().copied(),
             last_index: pruned.last().copied(),
             spans: spans.len() as u64,
-            spans_digest: prunings::spans_digest(spans.iter()),
+            spans_digest: gaps::spans_digest(spans.iter().map(|span| (span.start, span.end))),
             ..timer
         }
         .json();
