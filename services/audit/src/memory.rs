@@ -80,11 +80,7 @@ impl Memory {
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(failed(&path, &error)),
                 Ok(text) => {
-                    let signed = Note::parse(&text).and_then(|note| {
-                        keys.verify(tenant, &note)?;
-                        Checkpoint::parse(&note.text)
-                    });
-                    let checkpoint = signed.map_err(|error| failed(&path, &error))?;
+                    let checkpoint = keys.open(tenant, &text).map_err(|error| failed(&path, &error))?;
                     Some((checkpoint.size, checkpoint.root))
                 }
             },

@@ -19,7 +19,7 @@ use people::People;
 use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
 use remit_store::Tx;
-use remit_tlog::{Checkpoint, Frontier, Hash, Note, empty_root, leaf_hash};
+use remit_tlog::{Checkpoint, Frontier, Hash, empty_root, leaf_hash};
 use rules::Rules;
 use sequence::Sequences;
 use times::TileTimes;
@@ -126,9 +126,7 @@ impl Service {
             return Ok(None);
         }
         let wrong = |error: remit_tlog::Error| Error::invalid("NOTE_INVALID", "since_checkpoint", error.to_string());
-        let note = Note::parse(note).map_err(wrong)?;
-        self.keys.verify(tenant, &note).map_err(wrong)?;
-        Checkpoint::parse(&note.text).map(Some).map_err(wrong)
+        self.keys.open(tenant, note).map(Some).map_err(wrong)
     }
 }
 
@@ -292,11 +290,7 @@ impl Check<'_> {
             return Ok(());
         }
         let location = format!("checkpoints/{}", raw.size);
-        let signed = Note::parse(&raw.checkpoint).and_then(|note| {
-            self.log.keys().verify(self.tenant, &note)?;
-            Checkpoint::parse(&note.text)
-        });
-        match signed {
+        match self.log.keys().open(self.tenant, &raw.checkpoint) {
             Ok(checkpoint) if heads::signed(checkpoint.size) != raw.size || checkpoint.root != root => {
                 let message = format!(
                     "states size {} and root {}, the entries give {} and {root}",
