@@ -170,7 +170,7 @@ impl Check<'_> {
             self.findings.add(FindingKind::Checkpoint, format!("checkpoints/{start}"), message);
         }
         let mut pruned = Pruned::read(tx, self.tenant, &mut self.findings).await?;
-        let mut people = People::default();
+        let mut people = People::new(!pruned.is_empty());
         let mut times = TileTimes::default();
         let mut cosigned = people::Cosigned::read(tx, self.tenant, start, size).await?;
         cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;

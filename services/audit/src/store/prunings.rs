@@ -125,12 +125,6 @@ pub async fn spans_within(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64, li
     rows.iter().map(span).collect()
 }
 
-/// Whether anything was pruned.
-pub async fn any(tx: &mut Tx, tenant: &Tenant) -> Result<bool> {
-    let sql = "select start_idx from prunings where tenant_id = $1 limit 1";
-    Ok(query(sql).bind(tenant).fetch_optional(tx).await?.is_some())
-}
-
 /// All spans, ordered by the pruning that made them.
 pub async fn all_spans(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Span>> {
     let rows =
