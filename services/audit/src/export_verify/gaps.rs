@@ -212,7 +212,9 @@ impl Gaps {
 
     /// Compares a pruning with the retention and the holds of its time, as the log itself shows them.
     fn compare(&mut self, index: u64) -> Result<(), String> {
-        let Some(pruning) = self.prunings.iter_mut().find(|pruning| pruning.index == index) else { return Ok(()) };
+        // They came in order, each once.
+        let Ok(at) = self.prunings.binary_search_by_key(&index, |pruning| pruning.index) else { return Ok(()) };
+        let pruning = &mut self.prunings[at];
         if !self.from_start {
             return Ok(());
         }
