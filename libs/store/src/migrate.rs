@@ -84,12 +84,10 @@ pub(crate) async fn run(db: &Db, schema: &Schema) -> Result<()> {
 /// Whatever stands between the program and its database (a pooler that drops the schema, a URL of another service), two
 /// services never share tables.
 async fn refuse_foreign(tx: &mut Tx, schema: &Schema) -> Result<()> {
-    let others = query("select component from remit_migrations where component not in ($1, $2) order by component")
-        .bind(OWN.service)
-        .bind(schema.service)
-        .fetch_all(tx)
-        .await?;
-    let Some(other) = others.first() else { return Ok(()) };
+    let sql = "select component from remit_migrations where component not in ($1, $2) order by component limit 1";
+    let Some(other) = query(sql).bind(OWN.service).bind(schema.service).fetch_optional(tx).await? else {
+        return Ok(());
+    };
     let other: String = other.get("component")?;
     Err(Error::precondition(
         "SCHEMA_FOREIGN",

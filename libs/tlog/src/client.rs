@@ -64,15 +64,9 @@ impl Trust {
     /// [`Error::Malformed`], [`Error::Unsigned`], [`Error::BadSignature`], [`Error::WrongOrigin`],
     /// [`Error::TooFewWitnesses`], [`Error::Untimely`].
     pub fn open(&self, note: &str) -> Result<Checkpoint> {
-        let checkpoint = self.open_uncosigned(note)?;
-        let signers = Note::parse(note)?.signers(&self.witnesses, &self.times)?;
-        if signers.counted >= self.quorum {
-            return Ok(checkpoint);
-        }
-        match signers.untimely.into_iter().next() {
-            Some((key, time)) => Err(Error::Untimely { key, time }),
-            None => Err(Error::TooFewWitnesses { found: signers.counted, required: self.quorum }),
-        }
+        let (note, checkpoint) = self.signed(note)?;
+        note.signers(&self.witnesses, &self.times)?.at_least(self.quorum)?;
+        Ok(checkpoint)
     }
 
     /// Opens a checkpoint that the log signed, whoever cosigned: one that was trusted before stays so when more is asked
@@ -81,11 +75,16 @@ impl Trust {
     /// # Errors
     /// As [`Trust::open`], but for those of witnesses.
     pub fn open_uncosigned(&self, note: &str) -> Result<Checkpoint> {
+        self.signed(note).map(|(_, checkpoint)| checkpoint)
+    }
+
+    /// A note that the log signed, and the checkpoint that it is.
+    fn signed(&self, note: &str) -> Result<(Note, Checkpoint)> {
         let note = Note::parse(note)?;
         note.verify(&self.log)?;
         let checkpoint = Checkpoint::parse(&note.text)?;
         if checkpoint.origin == self.origin {
-            Ok(checkpoint)
+            Ok((note, checkpoint))
         } else {
             Err(Error::WrongOrigin { expected: self.origin.clone(), found: checkpoint.origin })
         }

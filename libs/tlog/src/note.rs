@@ -150,6 +150,22 @@ pub struct Signers {
     pub untimely: Vec<(String, u64)>,
 }
 
+impl Signers {
+    /// The same, if at least `required` count.
+    ///
+    /// # Errors
+    /// [`Error::Untimely`] of the first whose time cannot be, where there is one; else [`Error::TooFewWitnesses`].
+    pub fn at_least(self, required: usize) -> Result<Self> {
+        if self.counted >= required {
+            return Ok(self);
+        }
+        match self.untimely.into_iter().next() {
+            Some((key, time)) => Err(Error::Untimely { key, time }),
+            None => Err(Error::TooFewWitnesses { found: self.counted, required }),
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;

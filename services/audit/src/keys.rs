@@ -88,6 +88,16 @@ impl Keys {
         if present.is_ok() || self.retired.iter().any(|key| of(*key).is_ok()) { Ok(()) } else { present.map(drop) }
     }
 
+    /// The checkpoint that a note is, if the log of a tenant signed it, as [`Keys::verify`] finds.
+    ///
+    /// # Errors
+    /// What is wrong with the note, with its signature, or with the checkpoint in it.
+    pub fn open(&self, tenant: &Tenant, note: &str) -> std::result::Result<Checkpoint, remit_tlog::Error> {
+        let note = Note::parse(note)?;
+        self.verify(tenant, &note)?;
+        Checkpoint::parse(&note.text)
+    }
+
     /// The same, remembering in files of `dir` what was last signed.
     #[must_use]
     pub fn remembering(self, dir: PathBuf) -> Self {
@@ -118,11 +128,10 @@ impl Keys {
         let note = Note::parse(&head.checkpoint).map_err(|error| invalid(&error))?;
         let name = self.origin(tenant);
         let present = self.signing.verifying_key();
-        let mut own = std::iter::once(&present).chain(&self.retired).filter_map(|key| {
-            let key = VerifierKey::new(&name, Algorithm::Ed25519, *key).ok()?;
-            note.signature_by(&key).ok().map(|_| ())
+        let own = std::iter::once(&present).chain(&self.retired).any(|key| {
+            VerifierKey::new(&name, Algorithm::Ed25519, *key).is_ok_and(|key| note.signature_by(&key).is_ok())
         });
-        if own.next().is_none() {
+        if !own {
             let what = format!(
                 "the log of {tenant} was signed by a key that is not here: this process signs as {}. Give it the key file of \
                  the log, or, if that key was replaced on purpose, its public half in audit.retired_keys; every replica has \

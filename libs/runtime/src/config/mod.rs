@@ -452,6 +452,11 @@ impl Config {
         }
         url.clone()
     }
+
+    /// The schema that a service keeps to in its database: one of its own name, unless it has a database of its own.
+    pub fn database_schema(&self, service: &str) -> Option<String> {
+        (!self.database.urls.contains_key(service)).then(|| service.to_owned())
+    }
 }
 
 fn invalid(field: impl Into<String>, what: impl Into<String>) -> Error {

@@ -18,12 +18,15 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tracing::Span;
 
-/// Counts a call when it is over, however it ends.
+/// Counts a call when it is over, and notes it in its span, however it ends.
 pub(crate) struct Finish {
     pub metrics: CallMetrics,
     pub method: String,
     pub began: Instant,
+    /// Open until the call is over, so that it says how the call ended.
+    pub span: Span,
     /// Held until the call is over: its place among those with a token, or without.
     pub ticket: Option<Ticket>,
     pub opened: Option<Opened>,
@@ -37,6 +40,7 @@ impl Finish {
         if !std::mem::replace(&mut self.done, true) {
             let took: Duration = self.began.elapsed();
             self.metrics.end(&self.method, code, took);
+            crate::telemetry::ended(&self.span, code);
             self.ticket.take();
             self.opened.take();
             self.over.take();

@@ -150,12 +150,13 @@ impl Shared {
             metrics: self.metrics.clone(),
             method: name,
             began: Instant::now(),
+            span: span.clone(),
             ticket: None,
             opened: None,
             over: None,
             done: false,
         };
-        let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span.clone());
+        let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span);
         let (answer, statements) = remit_store::counted(work).await;
         if let Some(method) = method {
             crate::statements::record(&method.name, statements);
@@ -172,7 +173,6 @@ impl Shared {
         if parts.headers.contains_key("grpc-status") {
             parts.headers = explain(parts.headers, &scope);
             let code = parts.headers.get("grpc-status").map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()));
-            crate::telemetry::ended(&span, code);
             finish.end(code);
             return Response::from_parts(parts, body);
         }

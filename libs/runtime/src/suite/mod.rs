@@ -340,7 +340,7 @@ fn clock(config: &Config) -> Result<Clocks> {
 async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>, clock: Arc<dyn Clock>) -> Result<Db> {
     let url = config.database_url(service.name);
     let options = Options {
-        schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
+        schema: config.database_schema(service.name),
         max_connections: config.database.connections,
         migrate: config.database.migrate,
         outbox_limit: config.relay.max_depth,

@@ -4,9 +4,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use std::fs;
 
-/// Of Linux on every machine that it runs on: ticks of CPU time a second, and bytes of a page.
+/// Of Linux on every machine that it runs on: ticks of CPU time a second.
 const TICKS: f64 = 100.0;
-const PAGE: u64 = 4096;
 
 /// Registers the metrics; each is read when somebody asks for metrics. Where there is no `/proc`, they are absent.
 pub(super) fn observe(meter: &Meter, services: &[&'static str]) {
@@ -48,8 +47,10 @@ pub(super) fn observe(meter: &Meter, services: &[&'static str]) {
 }
 
 fn resident() -> Option<u64> {
-    let pages = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok()?;
-    Some(pages * PAGE)
+    // Not `statm`, which counts pages: how large those are depends on the machine. What is named kB are 1024 bytes.
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(size.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn cpu() -> Option<f64> {

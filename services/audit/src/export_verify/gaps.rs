@@ -2,6 +2,7 @@
 //! that something was there: whether it may be gone is for the log itself to say.
 
 use crate::leaf::Leaf;
+use crate::service::retention_policies::{FLOOR_DAYS, cutoff};
 use crate::store::prunings::{HOLD, PRUNE, RELEASE, RETAIN};
 use remit_core::details::{EntriesPruned, LegalHoldEngaged, RetentionChanged};
 use remit_core::{Timestamp, digest};
@@ -13,11 +14,6 @@ use std::fmt::Write as _;
 
 /// How the line of a pruning begins.
 pub(super) const BEGIN: &[u8] = b"{\"pruning\":";
-
-/// The least days that anything is kept, whatever a pruning says.
-const FLOOR_DAYS: i64 = 184;
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// How many spans a message names.
 const NAMED: usize = 8;
@@ -35,8 +31,8 @@ pub(crate) fn line(index: u64, spans: &[Span], proof: &[Hash], entry: &[u8]) -> 
     [begin.as_bytes(), entry, b"}"].concat()
 }
 
-/// The digest of spans as a pruning's entry states it.
-pub(crate) fn spans_digest(spans: &[Span]) -> String {
+/// The digest of spans that a pruning's entry states: over `start-end` and a line feed for each.
+pub(crate) fn spans_digest(spans: impl IntoIterator<Item = Span>) -> String {
     let mut text = String::new();
     for (start, end) in spans {
         // Writing to a string cannot fail.
@@ -117,7 +113,7 @@ impl Gaps {
         }
         let stated: EntriesPruned =
             serde_json::from_str(leaf.details()).map_err(|_| wrong("its details are not those of a pruning"))?;
-        if stated.spans_digest != spans_digest(&spans) {
+        if stated.spans_digest != spans_digest(spans.iter().copied()) {
             return Err(wrong("the spans are not those of which it states the digest"));
         }
         let entries = spans.iter().map(|(start, end)| end - start).sum::<u64>();
@@ -134,7 +130,7 @@ impl Gaps {
         let keep_days =
             keep_days.ok_or_else(|| wrong(&format!("it states no retention of {FLOOR_DAYS} days or more")))?;
         let (_, time) = leaf.times()?;
-        let cutoff = Timestamp(time.0.saturating_sub(keep_days.saturating_mul(DAY_US)));
+        let cutoff = cutoff(time, keep_days);
         for (start, end) in &spans {
             if let Some((_, (_, other))) =
                 self.removed.range(..*end).next_back().filter(|(_, (until, _))| until > start)
@@ -216,7 +212,9 @@ impl Gaps {
 
     /// Compares a pruning with the retention and the holds of its time, as the log itself shows them.
     fn compare(&mut self, index: u64) -> Result<(), String> {
-        let Some(pruning) = self.prunings.iter_mut().find(|pruning| pruning.index == index) else { return Ok(()) };
+        // They came in order, each once.
+        let Ok(at) = self.prunings.binary_search_by_key(&index, |pruning| pruning.index) else { return Ok(()) };
+        let pruning = &mut self.prunings[at];
         if !self.from_start {
             return Ok(());
         }
@@ -291,11 +289,11 @@ mod tests {
         let read = Line::read(&good).unwrap();
         assert_eq!((read.index, read.spans.as_slice(), read.proof.as_slice()), (7, &[(0, 3), (5, 6)][..], &proof[..]));
         assert_eq!(read.entry, b"{\"v\":1}");
-        assert_eq!(spans_digest(&read.spans), digest::sha256(b"0-3\n5-6\n"));
+        assert_eq!(spans_digest(read.spans.iter().copied()), digest::sha256(b"0-3\n5-6\n"));
         let text = String::from_utf8(good).unwrap();
         // The vectors of docs/audit.md, computed by another program.
         let golden = include_str!("../../tests/golden/pruning.txt");
-        assert_eq!(format!("{text}\n{}\n", spans_digest(&[(0, 3), (5, 6)])), golden);
+        assert_eq!(format!("{text}\n{}\n", spans_digest([(0, 3), (5, 6)])), golden);
         for (from, to) in [
             ("0-3,5-6", "5-6,0-3"),
             ("0-3", "0-03"),

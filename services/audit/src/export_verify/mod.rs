@@ -310,14 +310,7 @@ impl Opened {
         let last = beforehand.now.map_or(u64::MAX, |now| now.saturating_add(CLOCKS));
         let signers = self.note.signers(&beforehand.witnesses, &(first..=last));
         let signers = signers.map_err(because(1, "a cosignature"))?;
-        if signers.counted >= beforehand.quorum {
-            return Ok(signers);
-        }
-        let cause = match signers.untimely.into_iter().next() {
-            Some((key, time)) => LogError::Untimely { key, time },
-            None => LogError::TooFewWitnesses { found: signers.counted, required: beforehand.quorum },
-        };
-        Err(because(1, "the checkpoint")(cause))
+        signers.at_least(beforehand.quorum).map_err(because(1, "the checkpoint"))
     }
 }
 

@@ -15,12 +15,11 @@ use crate::leaf::Leaf;
 use crate::service::Service;
 use crate::store::entries::{self, Columns, Full};
 use crate::store::heads::{self, RawHead};
-use crate::store::prunings;
 use people::People;
 use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
 use remit_store::Tx;
-use remit_tlog::{Checkpoint, Frontier, Hash, Note, empty_root, leaf_hash};
+use remit_tlog::{Checkpoint, Frontier, Hash, empty_root, leaf_hash};
 use rules::Rules;
 use sequence::Sequences;
 use times::TileTimes;
@@ -127,9 +126,7 @@ impl Service {
             return Ok(None);
         }
         let wrong = |error: remit_tlog::Error| Error::invalid("NOTE_INVALID", "since_checkpoint", error.to_string());
-        let note = Note::parse(note).map_err(wrong)?;
-        self.keys.verify(tenant, &note).map_err(wrong)?;
-        Checkpoint::parse(&note.text).map(Some).map_err(wrong)
+        self.keys.open(tenant, note).map(Some).map_err(wrong)
     }
 }
 
@@ -173,7 +170,7 @@ impl Check<'_> {
             self.findings.add(FindingKind::Checkpoint, format!("checkpoints/{start}"), message);
         }
         let mut pruned = Pruned::read(tx, self.tenant, &mut self.findings).await?;
-        let mut people = People::default();
+        let mut people = People::new(!pruned.is_empty());
         let mut times = TileTimes::default();
         let mut cosigned = people::Cosigned::read(tx, self.tenant, start, size).await?;
         cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
@@ -293,11 +290,7 @@ impl Check<'_> {
             return Ok(());
         }
         let location = format!("checkpoints/{}", raw.size);
-        let signed = Note::parse(&raw.checkpoint).and_then(|note| {
-            self.log.keys().verify(self.tenant, &note)?;
-            Checkpoint::parse(&note.text)
-        });
-        match signed {
+        match self.log.keys().open(self.tenant, &raw.checkpoint) {
             Ok(checkpoint) if heads::signed(checkpoint.size) != raw.size || checkpoint.root != root => {
                 let message = format!(
                     "states size {} and root {}, the entries give {} and {root}",
@@ -330,8 +323,4 @@ pub async fn all(log: &Service, max_findings: usize) -> Result<Vec<(Tenant, Repo
         reports.push((tenant, report));
     }
     Ok(reports)
-}
-
-fn spans_digest(spans: &[prunings::Span]) -> String {
-    prunings::spans_digest(spans.iter())
 }

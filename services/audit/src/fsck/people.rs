@@ -7,7 +7,7 @@ use crate::service::Service;
 use crate::store::checkpoints;
 use crate::store::entries::Full;
 use crate::store::heads::{signed, unsigned};
-use crate::store::{prunings, subjects};
+use crate::store::subjects;
 use remit_core::details::SubjectErased;
 use remit_core::{Result, Tenant, Timestamp, digest};
 use remit_store::{Tx, query};
@@ -17,6 +17,8 @@ use std::collections::HashMap;
 /// The keys and erasures of the subjects in one chunk of entries.
 #[derive(Default)]
 pub(super) struct People {
+    /// Whether retention removed anything of the log, and so perhaps the entry of an erasure.
+    pruned: bool,
     keys: HashMap<(String, i64), Option<SubjectKey>>,
     erased: HashMap<String, Erased>,
 }
@@ -39,6 +41,10 @@ impl Erased {
 }
 
 impl People {
+    pub(super) fn new(pruned: bool) -> Self {
+        Self { pruned, ..Self::default() }
+    }
+
     pub(super) async fn load(
         &mut self,
         tx: &mut Tx,
@@ -73,7 +79,7 @@ impl People {
             {
                 let by = erasure(tx, tenant, subject).await?;
                 let at = match by {
-                    None if prunings::any(tx, tenant).await? => subjects::destroy_time(tx, tenant, subject).await?,
+                    None if self.pruned => subjects::destroy_time(tx, tenant, subject).await?,
                     _ => None,
                 };
                 self.erased.insert(subject.to_owned(), Erased { by, at });

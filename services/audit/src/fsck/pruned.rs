@@ -1,8 +1,9 @@
 //! What retention removed: the spans, and the entries of the log that account for them.
 
-use super::{FindingKind, Findings, spans_digest};
+use super::{FindingKind, Findings};
+use crate::export_verify::gaps;
 use crate::leaf::Leaf;
-use crate::service::retention_policies::FLOOR_DAYS;
+use crate::service::retention_policies::cutoff;
 use crate::store::prunings::{self, Span};
 use crate::store::{entries, times};
 use remit_core::details::EntriesPruned;
@@ -64,7 +65,7 @@ impl Pruned {
             };
             let details = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
             let stated = details.spans_digest.clone();
-            let digest = spans_digest(spans);
+            let digest = gaps::spans_digest(spans.iter().map(|span| (span.start, span.end)));
             // An entry that somebody else vouches for makes no deletion lawful, whatever it says.
             if leaf.service != crate::SCHEMA.service {
                 let message = format!("is recorded as pruned by event {id}, whose entry is of {}", leaf.service);
@@ -102,11 +103,11 @@ async fn unlawful(
         return Ok(Some(format!("which states {} entries and not {count}", details.pruned)));
     }
     let Ok((_, recorded)) = leaf.times() else { return Ok(Some("whose entry has no time".to_owned())) };
-    let cutoff = recorded.0.saturating_sub(keep_days.max(FLOOR_DAYS).saturating_mul(86_400_000_000));
+    let cutoff = cutoff(recorded, keep_days);
     let tiles = i64::try_from(last.div_ceil(WIDTH).saturating_sub(first / WIDTH)).unwrap_or(i64::MAX);
     for (tile, noted) in times::read(tx, tenant, first / WIDTH, tiles).await? {
         let touched = spans.iter().any(|span| span.start < (tile + 1) * WIDTH && tile * WIDTH < span.end);
-        if touched && noted.recorded.1 >= cutoff {
+        if touched && noted.recorded.1 >= cutoff.0 {
             return Ok(Some(format!("before the retention of {keep_days} days had passed for all of tile {tile}")));
         }
     }

@@ -4,6 +4,7 @@ use super::{FindingKind, Findings, at};
 use crate::leaf::Leaf;
 use crate::service::retention_policies::keep_days;
 use crate::store::legal_holds::LegalHolds;
+use crate::store::prunings::{HOLD, RELEASE, RETAIN};
 use crate::store::retention_policies;
 use remit_api::audit::v1::LegalHold;
 use remit_api::wire::time;
@@ -30,13 +31,13 @@ impl Rules {
         }
         let entry = || (index, leaf.clone());
         match leaf.action.as_str() {
-            "audit.legalHolds.create" => {
+            HOLD => {
                 self.engaged.insert(leaf.resource.clone(), entry());
             }
-            "audit.legalHolds.release" => {
+            RELEASE => {
                 self.released.insert(leaf.resource.clone(), entry());
             }
-            "audit.retention.update" => self.retention = Some(entry()),
+            RETAIN => self.retention = Some(entry()),
             "audit.checkpoints.cosign" => {
                 let size = leaf.resource.strip_prefix("checkpoints/").and_then(|size| size.parse().ok());
                 let details = serde_json::from_str::<CheckpointCosigned>(leaf.details()).unwrap_or_default();

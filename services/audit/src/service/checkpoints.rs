@@ -3,6 +3,7 @@
 use super::Service;
 use super::entries::{entry_index, entry_not_found};
 use crate::export_verify::{CLOCKS, SINCE};
+use crate::memory;
 use crate::store::checkpoints::{self, Line};
 use crate::store::heads::{self, signed};
 use crate::store::{damaged, tiles};
@@ -13,7 +14,7 @@ use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::Cx;
 use remit_store::Tx;
 use remit_tlog::proof_file::ProofFile;
-use remit_tlog::{Checkpoint, Hash, Note, proof};
+use remit_tlog::{Checkpoint, Hash, Note};
 
 /// How many cosigned sizes are looked at for one that has enough.
 const MAX_SIZES: i64 = 100;
@@ -30,15 +31,7 @@ impl Service {
     async fn check_root(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<()> {
         let head = heads::read(tx, tenant).await?;
         self.keys.check_head(tenant, &head)?;
-        let good = if size == head.size {
-            root == head.root
-        } else if size == 0 {
-            true
-        } else {
-            let found = tiles::consistency(tx, tenant, size, head.size).await?;
-            proof::check_consistency(size, root, head.size, head.root, &found.hashes).is_ok()
-        };
-        if good {
+        if memory::extends(tx, tenant, (size, root), (head.size, head.root)).await? {
             return Ok(());
         }
         let what = format!(

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use remit_api::audit::v1 as api;
 use remit_api::wire::{mask, time};
 use remit_core::details::{Details as _, RetentionChanged};
-use remit_core::{Error, Result, etag};
+use remit_core::{Error, Result, Timestamp, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, Timer, TimerHandler, timers};
 use std::time::Duration;
@@ -29,6 +29,12 @@ const DAY_SECONDS: i64 = 86_400;
 /// The retention in whole days; none means for ever.
 pub(crate) fn keep_days(policy: &api::RetentionPolicy) -> Option<i64> {
     policy.keep.as_ref().map(|keep| keep.seconds / DAY_SECONDS)
+}
+
+/// The time before which an entry must be recorded to be past a retention of `keep_days` at `now`. Whatever a policy or
+/// a pruning says, nothing is past it within [`FLOOR_DAYS`].
+pub(crate) fn cutoff(now: Timestamp, keep_days: i64) -> Timestamp {
+    Timestamp(now.0.saturating_sub(keep_days.max(FLOOR_DAYS).saturating_mul(DAY_SECONDS * 1_000_000)))
 }
 
 fn check(policy: &api::RetentionPolicy) -> Result<()> {

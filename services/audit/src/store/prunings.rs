@@ -89,12 +89,6 @@ pub fn spans(indexes: &[u64], event_id: &str) -> Vec<Span> {
     spans
 }
 
-/// The digest of spans that a pruning's entry states: over `start-end` and a line feed for each.
-pub fn spans_digest<'a>(spans: impl Iterator<Item = &'a Span>) -> String {
-    let text: String = spans.map(|span| format!("{}-{}\n", span.start, span.end)).collect();
-    remit_core::digest::sha256(text.as_bytes())
-}
-
 /// Stores spans.
 pub async fn insert_spans(tx: &mut Tx, tenant: &Tenant, spans: &[Span], now: Timestamp) -> Result<()> {
     BulkInsert::into("prunings")
@@ -129,12 +123,6 @@ pub async fn spans_within(tx: &mut Tx, tenant: &Tenant, start: u64, end: u64, li
     .fetch_all(tx)
     .await?;
     rows.iter().map(span).collect()
-}
-
-/// Whether anything was pruned.
-pub async fn any(tx: &mut Tx, tenant: &Tenant) -> Result<bool> {
-    let sql = "select start_idx from prunings where tenant_id = $1 limit 1";
-    Ok(query(sql).bind(tenant).fetch_optional(tx).await?.is_some())
 }
 
 /// All spans, ordered by the pruning that made them.

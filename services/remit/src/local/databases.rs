@@ -11,20 +11,16 @@ use std::sync::Arc;
 
 /// Opens the database of a service as a suite would, with one connection.
 pub(super) async fn open(config: &Config, service: &ServiceDef, migrate: bool) -> Result<Db> {
-    let options = Options {
-        schema: (!config.database.urls.contains_key(service.name)).then(|| service.name.to_owned()),
-        max_connections: 1,
-        migrate,
-        ..Options::default()
-    };
+    let options =
+        Options { schema: config.database_schema(service.name), max_connections: 1, migrate, ..Options::default() };
     let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| bytes.fill(0))));
     Db::open(config.database_url(service.name).expose_secret(), &service.schema, ids, options).await
 }
 
 /// The services whose databases the configuration is about.
 pub(super) fn named(config: &Config) -> impl Iterator<Item = ServiceDef> {
-    let only = config.server.only.clone();
-    services().into_iter().filter(move |service| only.is_empty() || only.iter().any(|name| name == service.name))
+    let run = config.services();
+    services().into_iter().filter(move |service| run.contains(&service.name))
 }
 
 /// Brings every database up to this program's version and ends.

@@ -47,9 +47,8 @@ pub(super) async fn of(
     for (id, stored) in entries::by_event_ids(tx, tenant, &ids).await? {
         let Ok(leaf) = Leaf::decode(&stored.line) else { continue };
         let stated = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
-        let Some(spans) = by_event.get(&id).filter(|spans| gaps::spans_digest(spans) == stated.spans_digest) else {
-            continue;
-        };
+        let as_stated = |spans: &&Vec<Span>| gaps::spans_digest(spans.iter().copied()) == stated.spans_digest;
+        let Some(spans) = by_event.get(&id).filter(as_stated) else { continue };
         if leaf.service == crate::SCHEMA.service && leaf.action == PRUNE {
             found.push((stored, spans));
         }

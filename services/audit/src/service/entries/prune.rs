@@ -1,7 +1,8 @@
 //! Pruning: removing the content of entries past their retention.
 
 use super::super::Service;
-use super::super::retention_policies::{FLOOR_DAYS, keep_days};
+use super::super::retention_policies::{cutoff, keep_days};
+use crate::export_verify::gaps;
 use crate::store::{heads, legal_holds, prunings, retention_policies, times};
 use remit_api::audit::v1 as api;
 use remit_core::details::{Details as _, EntriesPruned};
@@ -12,8 +13,6 @@ use remit_tlog::tile::WIDTH;
 
 /// How many entries one call prunes at most.
 const MAX_PRUNED: i64 = 100_000;
-
-const DAY_US: i64 = 86_400_000_000;
 
 impl Service {
     /// Removes the content of entries past their retention. Only whole tiles of level 0 are pruned, whose
@@ -66,7 +65,7 @@ impl Service {
             first_index: pruned.first().copied(),
             last_index: pruned.last().copied(),
             spans: spans.len() as u64,
-            spans_digest: prunings::spans_digest(spans.iter()),
+            spans_digest: gaps::spans_digest(spans.iter().map(|span| (span.start, span.end))),
             ..timer
         }
         .json();
@@ -80,7 +79,7 @@ impl Service {
 /// The retention in days and the end of the full tiles of which every entry is past it.
 async fn past_retention(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<Option<(i64, u64)>> {
     let Some(days) = keep_days(&retention_policies::get(tx, tenant).await?) else { return Ok(None) };
-    let cutoff = Timestamp(now.0.saturating_sub(days.max(FLOOR_DAYS) * DAY_US));
+    let cutoff = cutoff(now, days);
     let size = heads::size(tx, tenant).await?;
     let end = times::first_recorded(tx, tenant, cutoff).await?.unwrap_or(size);
     Ok(Some((days, end / WIDTH * WIDTH)))
