@@ -232,18 +232,15 @@ fn of_reviews(frame: &Frame<'_>) -> Option<Finding> {
 /// Seats that two administrators gave without a vote, and duties that somebody withdrew, in the month.
 fn of_constitution(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let in_month = |stamp: &Option<prost_types::Timestamp>| {
-        stamp.is_some() && (frame.month.start()..frame.month.end()).contains(&at(stamp))
-    };
     let recoveries = sources.own.constitution.iter().flat_map(|constitution| &constitution.recoveries);
-    for one in recoveries.filter(|one| one.state() == RecoveryState::Done && in_month(&one.confirm_time)) {
+    for one in recoveries.filter(|one| one.state() == RecoveryState::Done && frame.in_month(&one.confirm_time)) {
         let who = |actor: Option<&remit_api::types::Actor>| actor.map_or("", |actor| actor.subject.as_str()).to_owned();
         let (asker, confirmer) = (who(one.asker.as_ref()), who(one.confirmer.as_ref()));
         let title = format!("{asker} and {confirmer} seated {} people without a vote", one.seats.len());
         findings.push(finding("CONSTITUTION_RECOVERED", &one.action_item, Critical, "attendance", title, &one.reason));
     }
     for incident in &sources.own.incidents {
-        for clock in incident.clocks.iter().filter(|clock| in_month(&clock.withdraw_time)) {
+        for clock in incident.clocks.iter().filter(|clock| frame.in_month(&clock.withdraw_time)) {
             let title = format!("{} of {} was withdrawn or put off", clock.kind().word(), incident.title);
             let (was, when) = (at(&clock.withdrawn_due_time), at(&clock.withdraw_time));
             let detail = format!("due {was}, withdrawn {when}, because: {}", clock.withdraw_reason);

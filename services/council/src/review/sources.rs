@@ -56,6 +56,11 @@ impl Frame<'_> {
         stamp.is_some() && (self.month.start()..self.month.end()).contains(&at(stamp))
     }
 
+    /// Whether something with this end, if it has one, was still there when the month began.
+    pub(crate) fn lasted(&self, end: &Option<Stamp>) -> bool {
+        end.is_none() || at(end) >= self.month.start()
+    }
+
     /// Whether something was recorded before the month was over.
     pub(crate) fn before_end(&self, stamp: &Option<Stamp>) -> bool {
         stamp.is_some() && at(stamp) < self.month.end()

@@ -125,7 +125,7 @@ pub(crate) fn previous(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
 pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let incidents = sources.own.incidents.iter().filter(|incident| {
         let private = incident.category() == IncidentCategory::Privacy || incident.personal_data_breach;
-        private && (incident.close_time.is_none() || at(&incident.close_time) >= frame.month.start())
+        private && frame.lasted(&incident.close_time)
     });
     let rows = incidents
         .map(|incident| {
@@ -154,7 +154,7 @@ pub(crate) fn privacy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
 pub(crate) fn incidents(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let all = &sources.own.incidents;
     // Later ones are not among them.
-    let shown = all.iter().filter(|one| one.close_time.is_none() || at(&one.close_time) >= frame.month.start());
+    let shown = all.iter().filter(|one| frame.lasted(&one.close_time));
     let rows = shown
         .map(|incident| {
             let clocks: Vec<String> = incident
