@@ -1,22 +1,22 @@
 //! What in the evidence needs people. A finding keeps its id when evidence is collected anew, so that
 //! what was decided about it stays with it.
 
-use super::assurance::end_of_attestation;
+use super::assurance::newest_attestation;
 use super::checks::TESTS;
 use super::pack::{Assurance, Check, Checked, Restated};
 use super::sources::{Frame, Got, Sources};
 use super::tone::Assessed;
-use crate::library;
+use crate::library::{self, Control};
 use crate::time::{at, days};
 use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
-    ActionItemState, Attestation, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity,
+    ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity,
     IncidentState, RecoveryState, ReviewState, WaiverState,
 };
 use remit_api::kpi::v1::{KpiSummary, TargetState};
 use remit_api::scoring::v1::PolicyState;
 use remit_api::wire::Word as _;
-use remit_core::{digest, name};
+use remit_core::digest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The code of a finding that something was not looked at.
@@ -133,28 +133,18 @@ fn of_restated(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
 /// Attestations that end within 30 days, with who is to renew them.
 fn of_attestations(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let controls = library::controls().unwrap_or_default();
-    let mut newest = BTreeMap::new();
-    for one in &sources.own.attestations {
-        let of_it = name::parent(&one.name);
-        let Some(control) = controls.iter().find(|control| control.name() == of_it) else { continue };
-        let end = end_of_attestation(one, control.freshness_days);
-        let entry = newest.entry(&control.id).or_insert((end, one));
-        if end > entry.0 {
-            *entry = (end, one);
-        }
-    }
     let soon = frame.now.plus(days(30));
-    let ending = newest.into_iter().filter(|(_, (end, _))| *end < soon);
-    let found = |(control, (end, one)): (&String, (remit_core::Timestamp, &Attestation))| {
-        let title = format!("the attestation of {control} ends {end}");
+    let found = |control: &Control| {
+        let (end, one) = newest_attestation(control, sources).filter(|(end, _)| *end < soon)?;
+        let title = format!("the attestation of {} ends {end}", control.id);
         let stated = one.attester.as_ref().map(|attester| attester.subject.as_str());
         let owner = if one.owner.is_empty() { stated.unwrap_or_default() } else { one.owner.as_str() };
         let mut found =
             finding("ATTESTATION_EXPIRING", &one.name, Info, "controls", title, format!("{owner} is to renew it"));
-        found.controls = vec![control.clone()];
-        found
+        found.controls = vec![control.id.clone()];
+        Some(found)
     };
-    ending.map(found).collect()
+    controls.iter().filter_map(found).collect()
 }
 
 /// Whether a KPI is beyond its limit of breach.
