@@ -35,12 +35,8 @@ pub(crate) fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
             }
         }
         let unowned = versions.iter().filter(|version| version.version.owner.is_empty()).count();
-        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         vec![
-            facts(
-                "",
-                vec![count("Model versions", number(versions.len())), count("Without an owner", number(unowned))],
-            ),
+            facts("", vec![count("Model versions", versions.len()), count("Without an owner", unowned)]),
             table("Model versions", &columns, rows),
         ]
     });
