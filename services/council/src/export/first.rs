@@ -1,6 +1,6 @@
 //! The first page: what changed, what is asked of whom by when, and what happens if nothing is decided.
 
-use super::page::{Ask, Chart, Part, Piece, Table, Value};
+use super::page::{Chart, Part, Piece, Table, Value};
 use super::parts::{judged, list};
 use super::values::{number, shown};
 use super::{Document, asks, charts, words};
@@ -100,23 +100,17 @@ pub(super) fn all(document: &Document<'_>) -> Part {
             number(open as f64)
         )
     };
-    let on_first = |ask: &Ask| parts_hold(document, ask);
+    // The first page asks the same, so that the anchor is taken.
+    let of_first = [FindingSeverity::Critical, FindingSeverity::Warning].map(|severity| undecided(evidence, severity));
+    let taken: Vec<&str> = of_first.iter().flat_map(|all| all.iter().take(MOST)).map(|one| one.id.as_str()).collect();
     let pieces = evidence.findings.iter().map(|finding| {
         let mut ask = asks::ask(document, finding);
-        if on_first(&ask) {
+        if taken.contains(&finding.id.as_str()) {
             ask.id = format!("all-{}", finding.id);
         }
         Piece::Ask(ask)
     });
     Part { id: "findings".to_owned(), title: "All findings".to_owned(), lead, pieces: pieces.collect() }
-}
-
-/// Whether the first page asks the same, so that its anchor is taken.
-fn parts_hold(document: &Document<'_>, ask: &Ask) -> bool {
-    let evidence = &document.pack.evidence;
-    [FindingSeverity::Critical, FindingSeverity::Warning].into_iter().any(|severity| {
-        undecided(evidence, severity).iter().take(MOST).any(|finding| format!("ask-{}", finding.id) == ask.id)
-    })
 }
 
 /// The KPI that speaks for a layer: one that misses its target, else the one that rests on most values.
