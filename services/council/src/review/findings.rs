@@ -10,8 +10,8 @@ use crate::library::{self, Control};
 use crate::time::{at, days};
 use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
-    ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity,
-    IncidentState, RecoveryState, ReviewState, WaiverState,
+    ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity, Incident,
+    IncidentState, RecoveryState, ReviewState, StatutoryClock, WaiverState,
 };
 use remit_api::kpi::v1::{KpiSummary, TargetState};
 use remit_api::scoring::v1::PolicyState;
@@ -47,6 +47,21 @@ fn finding(
         resource: subject.to_owned(),
         ..Finding::default()
     }
+}
+
+/// A finding about one clock of an incident. The incident is its resource: a clock has no name of its own.
+fn of_clock(
+    code: &str,
+    incident: &Incident,
+    clock: &StatutoryClock,
+    severity: FindingSeverity,
+    title: String,
+    detail: String,
+) -> Finding {
+    let subject = format!("{}/{}", incident.name, clock.kind().word());
+    let mut found = finding(code, &subject, severity, "incidents", title, detail);
+    found.resource.clone_from(&incident.name);
+    found
 }
 
 /// Findings of all kinds but controls.
@@ -234,10 +249,7 @@ fn of_constitution(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
             let title = format!("{} of {} was withdrawn or put off", clock.kind().word(), incident.title);
             let (was, when) = (at(&clock.withdrawn_due_time), at(&clock.withdraw_time));
             let detail = format!("due {was}, withdrawn {when}, because: {}", clock.withdraw_reason);
-            let subject = format!("{}/{}", incident.name, clock.kind().word());
-            let mut found = finding("CLOCK_WITHDRAWN", &subject, Warning, "incidents", title, detail);
-            found.resource.clone_from(&incident.name);
-            findings.push(found);
+            findings.push(of_clock("CLOCK_WITHDRAWN", incident, clock, Warning, title, detail));
         }
     }
     findings
@@ -273,16 +285,15 @@ fn of_registers(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     for incident in &own.incidents {
         let open = incident.state() == IncidentState::Open || frame.in_month(&incident.close_time);
         for clock in &incident.clocks {
-            let subject = format!("{}/{}", incident.name, clock.kind().word());
             let kind = clock.kind().word();
             let due = at(&clock.due_time);
             if open && clock.state() == ClockState::Breached {
                 let title = format!("{kind} is overdue for {}", incident.title);
-                findings.push(finding("CLOCK_BREACHED", &subject, Critical, "incidents", title, format!("due {due}")));
+                findings.push(of_clock("CLOCK_BREACHED", incident, clock, Critical, title, format!("due {due}")));
             } else if clock.state() == ClockState::MetLate && frame.in_month(&clock.met_time) {
                 let title = format!("{kind} was met late for {}", incident.title);
                 let detail = format!("due {due}, handed in {}", at(&clock.met_time));
-                findings.push(finding("CLOCK_MET_LATE", &subject, Warning, "incidents", title, detail));
+                findings.push(of_clock("CLOCK_MET_LATE", incident, clock, Warning, title, detail));
             }
         }
     }
