@@ -1,5 +1,6 @@
 //! The clocks that the law starts when something went wrong.
 
+use crate::library::split;
 use crate::time::at;
 use remit_api::council::v1::{ClockKind, ClockState, Incident, Seriousness, StatutoryClock};
 use remit_api::wire::Word as _;
@@ -13,12 +14,20 @@ const TABLE: &str = include_str!("../data/clocks.csv");
 /// What starts the clock of a notification about personal data, beside the words of [`Seriousness`].
 const BREACH: &str = "PERSONAL_DATA_BREACH";
 
+/// What starts a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// An incident of a high-risk system that is so serious.
+    Incident(Seriousness),
+    /// A breach of personal data.
+    Breach,
+}
+
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Duty {
     kind: ClockKind,
-    /// A word of [`Seriousness`] with a high-risk system, or [`BREACH`].
-    when: String,
+    when: Cause,
     within: Duration,
 }
 
@@ -41,27 +50,23 @@ fn table() -> Result<&'static [Duty]> {
 
 fn parse(line: &str) -> Result<Duty> {
     let broken = || Error::internal(format!("the table of statutory clocks has a broken line: {line}"));
-    let mut fields = line.splitn(4, ',');
-    let (Some(kind), Some(when), Some(hours), Some(_source)) =
-        (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(broken());
+    let fields = split(line);
+    let [kind, when, hours, _source] = fields.as_slice() else { return Err(broken()) };
+    let when = match when.as_str() {
+        BREACH => Cause::Breach,
+        word => Cause::Incident(Seriousness::parse(word).ok_or_else(broken)?),
     };
-    if when != BREACH && Seriousness::parse(when).is_none() {
-        return Err(broken());
-    }
     let hours: u64 = hours.parse().map_err(|_| broken())?;
     let kind = ClockKind::parse(kind).ok_or_else(broken)?;
-    Ok(Duty { kind, when: when.to_owned(), within: Duration::from_secs(hours * 3_600) })
+    Ok(Duty { kind, when, within: Duration::from_secs(hours * 3_600) })
 }
 
 /// The clocks that an incident starts, with their deadlines.
 fn duties(incident: &Incident) -> Vec<(ClockKind, Timestamp)> {
     let aware = at(&incident.aware_time);
-    let seriousness = incident.seriousness().word();
-    let applies = |duty: &&Duty| match duty.when.as_str() {
-        BREACH => incident.personal_data_breach,
-        when => incident.high_risk_system && when == seriousness,
+    let applies = |duty: &&Duty| match duty.when {
+        Cause::Breach => incident.personal_data_breach,
+        Cause::Incident(seriousness) => incident.high_risk_system && incident.seriousness() == seriousness,
     };
     // The table was read when the service started.
     let table = table().unwrap_or_default();

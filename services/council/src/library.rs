@@ -157,7 +157,7 @@ fn parse(line: &str) -> Result<Control> {
 }
 
 /// The fields of one line of RFC 4180 without line breaks inside fields.
-fn split(line: &str) -> Vec<String> {
+pub(crate) fn split(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut characters = line.chars().peekable();

@@ -4,6 +4,7 @@
 
 use super::values::{number, seconds};
 use crate::review::pack::{Bar, Trend, Unit};
+use crate::time::Month;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 360.0;
@@ -58,17 +59,11 @@ fn open(height: f64, title: &str, description: &str) -> String {
     )
 }
 
-/// The month before one such as `2009-01`.
-fn before(month: &str) -> Option<String> {
-    let first: jiff::civil::Date = format!("{month}-01").parse().ok()?;
-    let day = first.yesterday().ok()?;
-    Some(format!("{:04}-{:02}", day.year(), day.month()))
-}
-
-/// So many months, of which the last is given: the oldest first.
+/// So many months, of which the last is given: the oldest first. What is no month stands alone.
 pub(super) fn months_up_to(last: &str, count: usize) -> Vec<String> {
-    let mut months: Vec<String> =
-        std::iter::successors(Some(last.to_owned()), |month| before(month)).take(count).collect();
+    let Ok(month) = Month::parse(last, "") else { return vec![last.to_owned()] };
+    let back = std::iter::successors(Some(month), |month| Some(month.previous()));
+    let mut months: Vec<String> = back.take(count).map(|month| month.period()).collect();
     months.reverse();
     months
 }
@@ -152,6 +147,11 @@ impl Line<'_> {
     }
 }
 
+/// How high a value stands above the floor.
+fn height(value: f64, top: f64) -> f64 {
+    (value / top).clamp(0.0, 1.0) * (FLOOR - TOP)
+}
+
 /// The axis of values from 0 to the top, with numbers at both ends and in the middle.
 fn axis(out: &mut String, top: f64, unit: Unit) {
     for share in [0.0, 0.5, 1.0] {
@@ -171,7 +171,7 @@ fn axis(out: &mut String, top: f64, unit: Unit) {
 pub(super) fn line(title: &str, line: &Line<'_>, target: Option<f64>, interval: Option<(f64, f64)>) -> String {
     let highest = line.values.iter().flatten().copied().chain(target).chain(interval.map(|(_, high)| high));
     let top = round_up(highest.fold(0.0, f64::max));
-    let y = |value: f64| FLOOR - (value / top).clamp(0.0, 1.0) * (FLOOR - TOP);
+    let y = |value: f64| FLOOR - height(value, top);
     let aim = target.map(|target| format!("target {}; ", value_text(target, line.unit))).unwrap_or_default();
     let mut out = open(HEIGHT, title, &format!("{aim}{}", line.described()));
     let _ = write!(out, "<text x=\"4\" y=\"13\">{}</text>", safe(&cut(title, 52)));
@@ -269,7 +269,7 @@ pub(super) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String 
     for (at, (now, before)) in month.iter().zip(baseline).enumerate() {
         let x = LEFT + step * at as f64;
         for (class, share, shift) in [("b", before, 0.12), ("m", now, 0.5)] {
-            let tall = (share / top).clamp(0.0, 1.0) * (FLOOR - TOP);
+            let tall = height(*share, top);
             let _ = write!(
                 out,
                 "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{tall:.1}\"/>",
@@ -302,7 +302,7 @@ pub(super) fn trend(trend: &Trend) -> String {
     let values: Vec<Option<f64>> = months.iter().map(value).collect();
     let line = Line { months: &months, values: &values, unit: Unit::Number };
     let top = round_up(values.iter().flatten().copied().fold(trend.significant * 1.1, f64::max));
-    let y = |value: f64| FLOOR - (value / top).clamp(0.0, 1.0) * (FLOOR - TOP);
+    let y = |value: f64| FLOOR - height(value, top);
     let thresholds = format!("moderate from {}, clear from {}; ", number(trend.moderate), number(trend.significant));
     let mut out = open(HEIGHT, &trend.title, &format!("{thresholds}{}", line.described()));
     axis(&mut out, top, Unit::Number);

@@ -1,6 +1,6 @@
 //! The first page: what changed, what is asked of whom by when, and what happens if nothing is decided.
 
-use super::page::{Ask, Chart, Part, Piece, Table, Value};
+use super::page::{Chart, Part, Piece, Table, Value};
 use super::parts::{judged, list};
 use super::values::{number, shown};
 use super::{Document, asks, charts, words};
@@ -100,31 +100,17 @@ pub(super) fn all(document: &Document<'_>) -> Part {
             number(open as f64)
         )
     };
-    let on_first = |ask: &Ask| parts_hold(document, ask);
+    // The first page asks the same, so that the anchor is taken.
+    let of_first = [FindingSeverity::Critical, FindingSeverity::Warning].map(|severity| undecided(evidence, severity));
+    let taken: Vec<&str> = of_first.iter().flat_map(|all| all.iter().take(MOST)).map(|one| one.id.as_str()).collect();
     let pieces = evidence.findings.iter().map(|finding| {
         let mut ask = asks::ask(document, finding);
-        if on_first(&ask) {
+        if taken.contains(&finding.id.as_str()) {
             ask.id = format!("all-{}", finding.id);
         }
         Piece::Ask(ask)
     });
     Part { id: "findings".to_owned(), title: "All findings".to_owned(), lead, pieces: pieces.collect() }
-}
-
-/// Whether the first page asks the same, so that its anchor is taken.
-fn parts_hold(document: &Document<'_>, ask: &Ask) -> bool {
-    let evidence = &document.pack.evidence;
-    [FindingSeverity::Critical, FindingSeverity::Warning].into_iter().any(|severity| {
-        undecided(evidence, severity).iter().take(MOST).any(|finding| format!("ask-{}", finding.id) == ask.id)
-    })
-}
-
-fn as_number(cell: &Cell) -> Option<f64> {
-    match cell {
-        Cell::Num(value) => Some(*value),
-        Cell::Int(value) => Some(*value as f64),
-        Cell::Text(_) | Cell::Judged { .. } | Cell::None => None,
-    }
 }
 
 /// The KPI that speaks for a layer: one that misses its target, else the one that rests on most values.
@@ -134,13 +120,13 @@ fn speaks<'a>(evidence: &'a Evidence, layer: &str) -> Option<&'a Measure> {
         Cell::Judged { tone: Tone::Warn, .. } => 1,
         _ => 0,
     };
-    let of_layer = evidence.measures.iter().filter(|one| one.layer == layer && as_number(&one.value).is_some());
+    let of_layer = evidence.measures.iter().filter(|one| one.layer == layer && one.value.as_number().is_some());
     of_layer.max_by_key(|one| (badness(one), one.target != Cell::None, one.n))
 }
 
 /// How a value stands: never "on target" where its interval holds the target.
 fn stands(measure: &Measure) -> Value {
-    let (low, high, target) = (as_number(&measure.lower), as_number(&measure.upper), as_number(&measure.target));
+    let (low, high, target) = (measure.lower.as_number(), measure.upper.as_number(), measure.target.as_number());
     match (low, high, target) {
         (Some(low), Some(high), Some(target)) if low <= target && target <= high => {
             Value { text: format!("too few to say (n {})", number(measure.n as f64)), tone: "mute" }
@@ -194,7 +180,7 @@ fn trends(evidence: &Evidence) -> Option<Piece> {
         let Some(one) = speaks(evidence, layer) else { continue };
         let value = |month: &String| {
             if *month == evidence.header.period {
-                return as_number(&one.value);
+                return one.value.as_number();
             }
             evidence.past.iter().find(|past| past.period == *month)?.values.get(&one.kpi).copied()
         };
@@ -203,9 +189,9 @@ fn trends(evidence: &Evidence) -> Option<Piece> {
             row.push(shown(&(*value).into(), one.unit).into());
         }
         columns.push((one.title.clone(), true));
-        let band = as_number(&one.lower).zip(as_number(&one.upper));
+        let band = one.lower.as_number().zip(one.upper.as_number());
         let line = charts::Line { months: &months, values: &values, unit: one.unit };
-        panels.push(charts::line(&format!("{says}: {}", one.title), &line, as_number(&one.target), band));
+        panels.push(charts::line(&format!("{says}: {}", one.title), &line, one.target.as_number(), band));
     }
     if panels.is_empty() {
         return None;

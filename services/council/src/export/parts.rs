@@ -143,13 +143,6 @@ fn piece(section: &Section, at: usize, block: &Block) -> Option<Piece> {
     })
 }
 
-fn title_of(block: &Block) -> &str {
-    match block {
-        Block::Facts { title, .. } => title,
-        _ => "",
-    }
-}
-
 /// What a section says, before its details.
 fn lead(document: &Document<'_>, section: &Section) -> String {
     let answers = ANSWERS.into_iter().find(|(key, _)| *key == section.key).map_or("", |(_, answers)| answers);
@@ -175,8 +168,10 @@ fn lead(document: &Document<'_>, section: &Section) -> String {
 fn part(document: &Document<'_>, section: &Section) -> Part {
     let mut pieces = Vec::new();
     for (at, block) in section.blocks.iter().enumerate() {
-        if !title_of(block).is_empty() {
-            pieces.push(Piece::Heading(title_of(block).to_owned()));
+        if let Block::Facts { title, .. } = block
+            && !title.is_empty()
+        {
+            pieces.push(Piece::Heading(title.clone()));
         }
         pieces.extend(piece(section, at, block));
     }
@@ -290,11 +285,9 @@ fn says(part: &Part, term: &str) -> bool {
 fn explain(parts: &mut [Part]) {
     let mut told: Vec<&str> = Vec::new();
     for part in parts {
-        let fresh: Vec<(&str, &str)> =
-            TERMS.into_iter().filter(|(term, meaning)| !told.contains(meaning) && says(part, term)).collect();
         let mut notes: Vec<String> = Vec::new();
-        for (term, meaning) in fresh {
-            if told.contains(&meaning) {
+        for (term, meaning) in TERMS {
+            if told.contains(&meaning) || !says(part, term) {
                 continue;
             }
             told.push(meaning);

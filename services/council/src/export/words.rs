@@ -34,9 +34,7 @@ fn is_name(character: char) -> bool {
 
 /// An id in words: `lead-scorer` as `Lead scorer`.
 pub(crate) fn id(text: &str) -> String {
-    let spaced = text.replace(['-', '_'], " ");
-    let mut letters = spaced.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    sentence(&text.replace(['-', '_'], " "))
 }
 
 /// One resource name in words; `None` if it is none that is known.

@@ -9,24 +9,30 @@ use crate::library::{ATTESTATION, Control};
 use crate::time::{at, days};
 use crate::waiver::end_of;
 use remit_api::council::v1::{Attestation, DriftResult, EvidenceClass, Waiver};
+use remit_api::wire::waivers::{Standing, standing};
 use remit_core::{Timestamp, name};
 use std::collections::BTreeMap;
 
 /// Until when an attestation counts.
-pub(crate) fn end_of_attestation(one: &Attestation, freshness_days: u32) -> Timestamp {
+fn end_of_attestation(one: &Attestation, freshness_days: u32) -> Timestamp {
     match one.expire_time {
         Some(_) => at(&one.expire_time),
         None => at(&one.create_time).plus(days(freshness_days.into())),
     }
 }
 
+/// The attestation of a control that counts longest, and until when; by the greatest name of those that end together.
+pub(crate) fn newest_attestation<'a>(control: &Control, sources: &'a Sources) -> Option<(Timestamp, &'a Attestation)> {
+    let of_it = sources.own.attestations.iter().filter(|one| name::parent(&one.name) == control.name());
+    let ending = of_it.map(|one| (end_of_attestation(one, control.freshness_days), one));
+    ending.max_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)))
+}
+
 /// Whether a current attestation is on record, and which.
 fn attested(control: &Control, sources: &Sources, frame: &Frame<'_>) -> (bool, String) {
-    let of_it = sources.own.attestations.iter().filter(|one| name::parent(&one.name) == control.name());
-    let newest = of_it.map(|one| (end_of_attestation(one, control.freshness_days), &one.name)).max();
-    match newest {
-        Some((end, name)) if end > frame.now => (true, format!("{name} until {end}")),
-        Some((end, name)) => (false, format!("{name} is stale since {end}")),
+    match newest_attestation(control, sources) {
+        Some((end, one)) if end > frame.now => (true, format!("{} until {end}", one.name)),
+        Some((end, one)) => (false, format!("{} is stale since {end}", one.name)),
         None => (false, "no attestation".to_owned()),
     }
 }
@@ -35,7 +41,7 @@ fn attested(control: &Control, sources: &Sources, frame: &Frame<'_>) -> (bool, S
 fn waived<'a>(control: &Control, sources: &'a Sources, frame: &Frame<'_>) -> Option<&'a Waiver> {
     let last = frame.month.end().min(frame.now);
     sources.own.waivers.iter().find(|one| {
-        let holds = |time: Timestamp| at(&one.create_time) <= time && time < end_of(one);
+        let holds = |time: Timestamp| at(&one.create_time) <= time && standing(one, time) == Standing::Holds;
         one.control == control.id && (holds(last) || holds(frame.now))
     })
 }

@@ -370,11 +370,7 @@ fn of_council(key: &str, sources: &Sources, frame: &Frame<'_>) -> Found {
             judged(count(in_force.iter()), count(lasting), "waivers in force", "have been renewed for over a year")
         }
         "council.incidents" => {
-            let open_in_month = own
-                .incidents
-                .iter()
-                .filter(|one| one.close_time.is_none() || at(&one.close_time) >= frame.month.start());
-            let open_in_month: Vec<_> = open_in_month.collect();
+            let open_in_month: Vec<_> = own.incidents.iter().filter(|one| frame.lasted(&one.close_time)).collect();
             let failing = open_in_month.iter().filter(|one| late(one));
             judged(count(open_in_month.iter()), count(failing), "incidents", "had a report that was late")
         }

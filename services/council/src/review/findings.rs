@@ -1,22 +1,22 @@
 //! What in the evidence needs people. A finding keeps its id when evidence is collected anew, so that
 //! what was decided about it stays with it.
 
-use super::assurance::end_of_attestation;
+use super::assurance::newest_attestation;
 use super::checks::TESTS;
 use super::pack::{Assurance, Check, Checked, Restated};
 use super::sources::{Frame, Got, Sources};
 use super::tone::Assessed;
-use crate::library;
+use crate::library::{self, Control};
 use crate::time::{at, days};
 use remit_api::council::v1::FindingSeverity::{Critical, Info, Warning};
 use remit_api::council::v1::{
-    ActionItemState, Attestation, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity,
-    IncidentState, RecoveryState, ReviewState, WaiverState,
+    ActionItemState, ClockState, DriftDetector, DriftResult, DriftVerdict, Finding, FindingSeverity, Incident,
+    IncidentState, RecoveryState, ReviewState, StatutoryClock, WaiverState,
 };
 use remit_api::kpi::v1::{KpiSummary, TargetState};
 use remit_api::scoring::v1::PolicyState;
 use remit_api::wire::Word as _;
-use remit_core::{digest, name};
+use remit_core::digest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The code of a finding that something was not looked at.
@@ -47,6 +47,21 @@ fn finding(
         resource: subject.to_owned(),
         ..Finding::default()
     }
+}
+
+/// A finding about one clock of an incident. The incident is its resource: a clock has no name of its own.
+fn of_clock(
+    code: &str,
+    incident: &Incident,
+    clock: &StatutoryClock,
+    severity: FindingSeverity,
+    title: String,
+    detail: String,
+) -> Finding {
+    let subject = format!("{}/{}", incident.name, clock.kind().word());
+    let mut found = finding(code, &subject, severity, "incidents", title, detail);
+    found.resource.clone_from(&incident.name);
+    found
 }
 
 /// Findings of all kinds but controls.
@@ -133,28 +148,18 @@ fn of_restated(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
 /// Attestations that end within 30 days, with who is to renew them.
 fn of_attestations(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let controls = library::controls().unwrap_or_default();
-    let mut newest = BTreeMap::new();
-    for one in &sources.own.attestations {
-        let of_it = name::parent(&one.name);
-        let Some(control) = controls.iter().find(|control| control.name() == of_it) else { continue };
-        let end = end_of_attestation(one, control.freshness_days);
-        let entry = newest.entry(&control.id).or_insert((end, one));
-        if end > entry.0 {
-            *entry = (end, one);
-        }
-    }
     let soon = frame.now.plus(days(30));
-    let ending = newest.into_iter().filter(|(_, (end, _))| *end < soon);
-    let found = |(control, (end, one)): (&String, (remit_core::Timestamp, &Attestation))| {
-        let title = format!("the attestation of {control} ends {end}");
+    let found = |control: &Control| {
+        let (end, one) = newest_attestation(control, sources).filter(|(end, _)| *end < soon)?;
+        let title = format!("the attestation of {} ends {end}", control.id);
         let stated = one.attester.as_ref().map(|attester| attester.subject.as_str());
         let owner = if one.owner.is_empty() { stated.unwrap_or_default() } else { one.owner.as_str() };
         let mut found =
             finding("ATTESTATION_EXPIRING", &one.name, Info, "controls", title, format!("{owner} is to renew it"));
-        found.controls = vec![control.clone()];
-        found
+        found.controls = vec![control.id.clone()];
+        Some(found)
     };
-    ending.map(found).collect()
+    controls.iter().filter_map(found).collect()
 }
 
 /// Whether a KPI is beyond its limit of breach.
@@ -232,25 +237,19 @@ fn of_reviews(frame: &Frame<'_>) -> Option<Finding> {
 /// Seats that two administrators gave without a vote, and duties that somebody withdrew, in the month.
 fn of_constitution(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let in_month = |stamp: &Option<prost_types::Timestamp>| {
-        stamp.is_some() && (frame.month.start()..frame.month.end()).contains(&at(stamp))
-    };
     let recoveries = sources.own.constitution.iter().flat_map(|constitution| &constitution.recoveries);
-    for one in recoveries.filter(|one| one.state() == RecoveryState::Done && in_month(&one.confirm_time)) {
+    for one in recoveries.filter(|one| one.state() == RecoveryState::Done && frame.in_month(&one.confirm_time)) {
         let who = |actor: Option<&remit_api::types::Actor>| actor.map_or("", |actor| actor.subject.as_str()).to_owned();
         let (asker, confirmer) = (who(one.asker.as_ref()), who(one.confirmer.as_ref()));
         let title = format!("{asker} and {confirmer} seated {} people without a vote", one.seats.len());
         findings.push(finding("CONSTITUTION_RECOVERED", &one.action_item, Critical, "attendance", title, &one.reason));
     }
     for incident in &sources.own.incidents {
-        for clock in incident.clocks.iter().filter(|clock| in_month(&clock.withdraw_time)) {
+        for clock in incident.clocks.iter().filter(|clock| frame.in_month(&clock.withdraw_time)) {
             let title = format!("{} of {} was withdrawn or put off", clock.kind().word(), incident.title);
             let (was, when) = (at(&clock.withdrawn_due_time), at(&clock.withdraw_time));
             let detail = format!("due {was}, withdrawn {when}, because: {}", clock.withdraw_reason);
-            let subject = format!("{}/{}", incident.name, clock.kind().word());
-            let mut found = finding("CLOCK_WITHDRAWN", &subject, Warning, "incidents", title, detail);
-            found.resource.clone_from(&incident.name);
-            findings.push(found);
+            findings.push(of_clock("CLOCK_WITHDRAWN", incident, clock, Warning, title, detail));
         }
     }
     findings
@@ -286,16 +285,15 @@ fn of_registers(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
     for incident in &own.incidents {
         let open = incident.state() == IncidentState::Open || frame.in_month(&incident.close_time);
         for clock in &incident.clocks {
-            let subject = format!("{}/{}", incident.name, clock.kind().word());
             let kind = clock.kind().word();
             let due = at(&clock.due_time);
             if open && clock.state() == ClockState::Breached {
                 let title = format!("{kind} is overdue for {}", incident.title);
-                findings.push(finding("CLOCK_BREACHED", &subject, Critical, "incidents", title, format!("due {due}")));
+                findings.push(of_clock("CLOCK_BREACHED", incident, clock, Critical, title, format!("due {due}")));
             } else if clock.state() == ClockState::MetLate && frame.in_month(&clock.met_time) {
                 let title = format!("{kind} was met late for {}", incident.title);
                 let detail = format!("due {due}, handed in {}", at(&clock.met_time));
-                findings.push(finding("CLOCK_MET_LATE", &subject, Warning, "incidents", title, detail));
+                findings.push(of_clock("CLOCK_MET_LATE", incident, clock, Warning, title, detail));
             }
         }
     }

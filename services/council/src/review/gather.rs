@@ -160,13 +160,6 @@ pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> So
     ) = futures::join!(audit, scoring, registry, handoff, kpi);
 
     positions::note(&mut positions, "kpi", counted, size);
-    let figures = figures(&Answers {
-        kpis: &kpis,
-        decisions: &decisions,
-        outputs: &outputs,
-        handoffs: &handoffs,
-        routing: &routing,
-    });
     let ran = versions.as_ref().map(|versions| {
         let ran = versions.iter().filter(|version| version.ran_in(month));
         ran.map(|version| version.version.name.clone()).collect::<Vec<_>>()
@@ -190,7 +183,6 @@ pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> So
         distributions,
         own,
         positions,
-        figures,
         restated: Vec::new(),
     }
 }

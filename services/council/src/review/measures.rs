@@ -47,12 +47,7 @@ pub(crate) struct Past {
 impl Evidence {
     /// The month's KPI values for the packs that come after.
     pub(crate) fn to_past(&self) -> Past {
-        let value = |cell: &Cell| match cell {
-            Cell::Num(value) => Some(*value),
-            Cell::Int(value) => Some(*value as f64),
-            Cell::Text(_) | Cell::Judged { .. } | Cell::None => None,
-        };
-        let values = self.measures.iter().filter_map(|one| Some((one.kpi.clone(), value(&one.value)?)));
+        let values = self.measures.iter().filter_map(|one| Some((one.kpi.clone(), one.value.as_number()?)));
         Past { period: self.header.period.clone(), values: values.collect() }
     }
 }

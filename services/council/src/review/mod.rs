@@ -72,7 +72,7 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         audit_verified: sources.verify.as_ref().is_ok_and(|report| report.ok),
         audit_checkpoint: checkpoint,
         sources: sources.positions.clone(),
-        figures: sources.figures.clone(),
+        figures: restated::figures(&sources.answers()),
         restated: sources.restated.clone(),
         measures: sections::measures(sources),
         past: Vec::new(),

@@ -65,6 +65,16 @@ impl Cell {
             None => value.word().into(),
         }
     }
+
+    /// The number, if it is one.
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Num(value) => Some(*value),
+            // Counts are far below 2^53.
+            Self::Int(value) => Some(*value as f64),
+            Self::Text(_) | Self::Judged { .. } | Self::None => None,
+        }
+    }
 }
 
 /// How the values of a column or fact are to be read.

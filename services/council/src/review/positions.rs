@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep};
 const SERVICES: [&str; 5] = ["scoring", "registry", "handoff", "kpi", "council"];
 /// How often a service is asked.
 const POLL: Duration = Duration::from_millis(100);
+/// The longest pause between two questions for the KPIs, which cost the service more than the others.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Within how long a process writes down what it has acknowledged. What is on its way after that is newer than the
 /// question.
 const WRITTEN: Duration = Duration::from_secs(2);
@@ -76,6 +78,7 @@ pub(crate) async fn kpis(
 ) -> (Got<SummarizeKpisResponse>, Option<i64>) {
     let mut client = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
     let begun = Instant::now();
+    let mut pause = POLL;
     loop {
         let request = SummarizeKpisRequest { range: Some(month.range()) };
         let answer = got(client.summarize_kpis(ask.of(request)).await);
@@ -84,7 +87,8 @@ pub(crate) async fn kpis(
         if of.is_none_or(|of| counts >= of) || begun.elapsed() >= patience {
             return (answer, Some(counts));
         }
-        sleep(POLL).await;
+        sleep(pause.min(patience.saturating_sub(begun.elapsed()))).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 

@@ -116,7 +116,7 @@ impl Stated {
                 None if self.unheard.contains(&figure.source) => (None, 0),
                 None => return None,
             };
-            let same = old_n == figure.n && old_value.map(f64::to_bits) == figure.value.map(f64::to_bits);
+            let same = old_n == figure.n && old_value == figure.value;
             (!same).then(|| Restated {
                 period: period.to_owned(),
                 key: figure.key.clone(),

@@ -1,7 +1,8 @@
 //! What a pack is made of: the answers of the other services, the council's own records, and the month that
 //! frames them. What could not be had is kept as the reason why.
 
-use super::pack::{Figure, Restated, SourceState};
+use super::pack::{Restated, SourceState};
+use super::restated::Answers;
 use crate::store::{
     ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals,
     Reviews, Waivers,
@@ -54,6 +55,11 @@ impl Frame<'_> {
     /// Whether something was recorded in the month: each record is in the pack of one month, by when it was recorded.
     pub(crate) fn in_month(&self, stamp: &Option<Stamp>) -> bool {
         stamp.is_some() && (self.month.start()..self.month.end()).contains(&at(stamp))
+    }
+
+    /// Whether something with this end, if it has one, was still there when the month began.
+    pub(crate) fn lasted(&self, end: &Option<Stamp>) -> bool {
+        end.is_none() || at(end) >= self.month.start()
     }
 
     /// Whether something was recorded before the month was over.
@@ -125,10 +131,21 @@ pub(crate) struct Sources {
     pub(crate) own: Own,
     /// How far each service had handed over what it knows.
     pub(crate) positions: Vec<SourceState>,
-    /// The figures of the month.
-    pub(crate) figures: Vec<Figure>,
     /// Figures of earlier months that are others by now.
     pub(crate) restated: Vec<Restated>,
+}
+
+impl Sources {
+    /// The answers that the figures of the month come from.
+    pub(crate) fn answers(&self) -> Answers<'_> {
+        Answers {
+            kpis: &self.kpis,
+            decisions: &self.decisions,
+            outputs: &self.outputs,
+            handoffs: &self.handoffs,
+            routing: &self.routing,
+        }
+    }
 }
 
 /// The council's own records: each field is all records of its type, those of the body where they belong to one.

@@ -53,7 +53,6 @@ fn empty() -> Sources {
         distributions: Vec::new(),
         own: Own { members: vec![seat("mia", "legal"), seat("dan", "data")], ..Default::default() },
         positions: Vec::new(),
-        figures: Vec::new(),
         restated: Vec::new(),
     }
 }
@@ -458,14 +457,7 @@ fn a_month_has_the_figures_of_every_source_that_answered() {
     let mut sources = empty();
     sources.handoffs.as_mut().unwrap().review_outcomes.push(NamedCount { key: "ACCEPTED".into(), count: 4 });
     sources.routing = Err("UNAVAILABLE: no way".into());
-    let answers = restated::Answers {
-        kpis: &sources.kpis,
-        decisions: &sources.decisions,
-        outputs: &sources.outputs,
-        handoffs: &sources.handoffs,
-        routing: &sources.routing,
-    };
-    let figures = restated::figures(&answers);
+    let figures = restated::figures(&sources.answers());
     assert!(figures.iter().any(|one| (one.key.as_str(), one.n) == ("handoffs.reviews", 4)));
     assert!(figures.iter().all(|one| !one.key.starts_with("leads.")), "what nobody said is no figure");
 }

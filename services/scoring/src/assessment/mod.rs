@@ -7,8 +7,8 @@ mod tests;
 
 use crate::Settings;
 use crate::cache::{Ages, Entry};
-use remit_api::council::v1 as council;
 use remit_api::council::v1::scope::Target;
+use remit_api::council::v1::{self as council, WaiverState};
 use remit_api::registry::v1 as registry;
 use remit_api::scoring::v1 as api;
 use remit_api::types::Stakes;
@@ -167,17 +167,17 @@ impl<'a> Reasons<'a> {
         if WAIVABLE_CHECKS.contains(&code) {
             let scope = self.facts.scope;
             for candidate in self.facts.waivers.iter().filter(|w| w.control == code && scope.covers(w.scope.as_ref())) {
-                match waivers::standing(candidate, self.facts.now) {
-                    // Whoever said that it has expired knew of an end that its times do not show.
-                    Standing::Holds if candidate.state() != council::WaiverState::Expired => waiver = &candidate.name,
-                    Standing::Holds | Standing::Ended => self.found.push(Reason {
+                match (waivers::standing(candidate, self.facts.now), candidate.state()) {
+                    (Standing::Holds, WaiverState::Active) => waiver = &candidate.name,
+                    // Whoever said that it has ended knew of an end that its times, or the clock here, do not show yet.
+                    (Standing::Holds, WaiverState::Expired) | (Standing::Ended, _) => self.found.push(Reason {
                         code: "WAIVER_EXPIRED",
                         effect: Effect::Info,
                         message: format!("a waiver of {code} matches and has expired"),
                         resource: &candidate.name,
                         waiver: "",
                     }),
-                    Standing::Over => {}
+                    (Standing::Holds, WaiverState::Revoked | WaiverState::Unspecified) | (Standing::Over, _) => {}
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::{Freshness, InForce};
-use remit_api::council::v1::{HoldState, WaiverState};
+use remit_api::council::v1::HoldState;
 use remit_api::registry::v1::{Automation, AutomationState, ModelState, ModelVersionState};
 use std::time::Duration;
 
@@ -349,5 +349,8 @@ fn a_waiver_is_listed_until_it_expires_and_then_said_to_have_expired() {
     assert_eq!((told(Timestamp(ago(30).0 + 1)), told(ago(30))), (true, false), "after a month it is history");
     let denied = |waiver| with(waiver).assess(|found| found.denied);
     assert!(denied(waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked)));
+    let ahead = Some(time::stamp(Timestamp(NOW.0 + 1)));
+    let revoked = council::Waiver { revoke_time: ahead, ..waiver("PURPOSE_NOT_APPROVED", later, WaiverState::Revoked) };
+    assert!(denied(revoked), "whoever revoked it has a clock that is ahead of ours");
     assert!(denied(waiver("GATE_MISMATCH", later, WaiverState::Active)), "a waiver is for one rule");
 }

@@ -59,7 +59,7 @@ fn seconds(length: Option<&Duration>) -> Cell {
     length.map_or(Cell::None, |length| (length.seconds as f64 + f64::from(length.nanos) / 1e9).into())
 }
 
-fn count(label: &str, value: i64) -> Fact {
+fn count(label: &str, value: impl Into<Cell>) -> Fact {
     Fact { label: label.to_owned(), unit: Count, value: value.into(), n: None }
 }
 

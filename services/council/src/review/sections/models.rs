@@ -8,7 +8,6 @@ use remit_api::council::v1::DriftResult;
 use remit_api::registry::v1::{ModelVersionState, OutputCount};
 use remit_api::scoring::v1::PolicyState;
 use remit_api::wire::Word as _;
-use remit_core::Timestamp;
 
 /// The decision policy in force and its digest, in words.
 pub(crate) fn active_policy(sources: &Sources) -> String {
@@ -21,42 +20,34 @@ pub(crate) fn active_policy(sources: &Sources) -> String {
     }
 }
 
-fn in_month(frame: &Frame<'_>, time: Timestamp) -> bool {
-    (frame.month.start()..frame.month.end()).contains(&time)
-}
-
 pub(crate) fn inventory(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let columns = texts(["resource", "what changed", "when"]);
     let mut blocks = with("registry.versions", &sources.versions, |versions| {
         let mut rows = Vec::new();
         for version in versions {
             let name = &version.version.name;
-            if in_month(frame, at(&version.version.create_time)) {
+            if frame.in_month(&version.version.create_time) {
                 rows.push(vec![Cell::from(name), "registered".into(), time(&version.version.create_time)]);
             }
-            for change in version.transitions.iter().filter(|change| in_month(frame, at(&change.record_time))) {
+            for change in version.transitions.iter().filter(|change| frame.in_month(&change.record_time)) {
                 let what = format!("{} to {}", change.from_state().word(), change.to_state().word());
                 rows.push(vec![Cell::from(name), what.into(), time(&change.record_time)]);
             }
         }
         let unowned = versions.iter().filter(|version| version.version.owner.is_empty()).count();
-        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         vec![
-            facts(
-                "",
-                vec![count("Model versions", number(versions.len())), count("Without an owner", number(unowned))],
-            ),
+            facts("", vec![count("Model versions", versions.len()), count("Without an owner", unowned)]),
             table("Model versions", &columns, rows),
         ]
     });
     blocks.extend(with("registry.artifacts", &sources.artifacts, |artifacts| {
-        let new = artifacts.iter().filter(|one| in_month(frame, at(&one.update_time)));
+        let new = artifacts.iter().filter(|one| frame.in_month(&one.update_time));
         let rows =
             new.map(|one| vec![Cell::from(&one.name), Cell::judged(one.state()), time(&one.update_time)]).collect();
         vec![table("Prompts and other artifacts", &columns, rows)]
     }));
     blocks.extend(with("registry.automations", &sources.automations, |automations| {
-        let new = automations.iter().filter(|one| in_month(frame, at(&one.update_time)));
+        let new = automations.iter().filter(|one| frame.in_month(&one.update_time));
         let rows =
             new.map(|one| vec![Cell::from(&one.name), Cell::judged(one.state()), time(&one.update_time)]).collect();
         vec![table("Cross-functional automations", &columns, rows)]

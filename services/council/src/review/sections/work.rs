@@ -4,8 +4,7 @@ use super::super::measures::Measure;
 use super::super::pack::Unit::{Count, Number, Ratio, Seconds, Text};
 use super::super::pack::{Bar, Block, Cell, Unit, round};
 use super::super::sources::{Frame, Sources};
-use super::{at, count, counts, facts, note, rate, seconds, table, text, texts, time, with};
-use remit_api::council::v1::Hold;
+use super::{count, counts, facts, note, rate, seconds, table, text, texts, time, with};
 use remit_api::handoff::v1::ConsideredApproval;
 use remit_api::kpi::v1::{KpiSummary, Layer, Unit as KpiUnit};
 use remit_api::wire::Word as _;
@@ -193,12 +192,10 @@ pub(crate) fn oversight(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     blocks.push(table("Break-glass uses", &columns, rows));
     let engaged = sources.own.holds.iter().filter(|hold| frame.in_month(&hold.create_time)).count();
     let lifted = sources.own.holds.iter().filter(|hold| frame.in_month(&hold.lift_time)).count();
-    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let counts = vec![count("Engaged, drills included", number(engaged)), count("Lifted", number(lifted))];
+    let counts = vec![count("Engaged, drills included", engaged), count("Lifted", lifted)];
     blocks.push(facts("Kill switch", counts));
     // In force at some time of the month: later ones are not among them.
-    let in_force = |hold: &&Hold| hold.lift_time.is_none() || at(&hold.lift_time) >= frame.month.start();
-    let holds = sources.own.holds.iter().filter(in_force);
+    let holds = sources.own.holds.iter().filter(|hold| frame.lasted(&hold.lift_time));
     let rows = holds
         .map(|hold| {
             let state = hold.state().word();

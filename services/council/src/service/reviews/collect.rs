@@ -18,6 +18,9 @@ use remit_core::name::{self, ReviewName};
 use remit_core::{Error, Result, Tenant, Timestamp, digest};
 use remit_store::{Mutation, Records as _, Tx};
 
+/// So many calendar months before a review's are shown beside it.
+const PAST_MONTHS: usize = 12;
+
 /// A review before its evidence, such as `reviews/steering-group-2009-05`.
 pub(super) fn pending(body: &Body, month: &Month, now: Timestamp) -> Review {
     let (quorum, _) = class_rule(body, ChangeClass::Normal);
@@ -132,6 +135,12 @@ pub(in super::super) async fn open_pending(m: &mut Mutation, body: &Body, month:
     Ok(())
 }
 
+/// The KPI values of the twelve months before, as the packs of those months froze them: the oldest first.
+fn past(packs: &[(&Review, Evidence)], month: &Month) -> Vec<Past> {
+    let first = (0..PAST_MONTHS).fold(month.clone(), |month, _| month.previous()).period();
+    packs.iter().rev().filter(|(review, _)| review.period >= first).map(|(_, evidence)| evidence.to_past()).collect()
+}
+
 impl Service {
     /// Collects the evidence of reviews that the schedule opened.
     pub(in super::super) async fn collect_pending(&self, tenant: &Tenant) -> Result<()> {
@@ -172,52 +181,52 @@ impl Service {
             whole_log_up_to: self.verify_whole_log_up_to,
         };
         let mut sources = gather::gather(self.ask(tenant), question, own).await;
-        sources.restated = self.restated(tenant, review, &earlier).await?;
+        let packs = self.frozen(tenant, &earlier, &review.period).await?;
+        sources.restated = self.restated(tenant, review, &earlier, &packs).await?;
         let at = self.db.now();
         let frame = Frame { review, body_title: &body.display_name, month, cut_off, now: at, earlier: &earlier };
         let drift = drift::results(&frame, &sources);
         let mut evidence = review::build(&frame, &sources, &drift)?;
-        evidence.past = self.past(tenant, &earlier, month).await?;
+        evidence.past = past(&packs, month);
         let bytes = evidence.bytes()?;
         Ok(Collected { evidence, bytes, drift, at })
     }
 
+    /// The packs that the body froze of the months before a period, the newest first: as many as anything asks for.
+    async fn frozen<'a>(
+        &self,
+        tenant: &Tenant,
+        earlier: &'a [Review],
+        period: &str,
+    ) -> Result<Vec<(&'a Review, Evidence)>> {
+        let frozen = |one: &&Review| one.state() != ReviewState::Pending && one.period.as_str() < period;
+        let mut packs = Vec::new();
+        for review in earlier.iter().filter(frozen).take(self.restated_months.max(PAST_MONTHS)) {
+            packs.push((review, collected_evidence(&mut self.db.read().await?, tenant, &review.name).await?));
+        }
+        Ok(packs)
+    }
+
     /// What later events have changed of the figures of earlier packs. Once a later pack than this has said it, this one
     /// says what it said before.
-    async fn restated(&self, tenant: &Tenant, review: &Review, earlier: &[Review]) -> Result<Vec<Restated>> {
-        let frozen = |one: &&Review| one.state() != ReviewState::Pending;
-        let told = earlier.iter().filter(frozen).any(|one| one.period > review.period);
-        let before = earlier.iter().filter(frozen).filter(|one| one.period < review.period);
-        let targets: Vec<&Review> = before.take(self.restated_months).collect();
+    async fn restated(
+        &self,
+        tenant: &Tenant,
+        review: &Review,
+        earlier: &[Review],
+        packs: &[(&Review, Evidence)],
+    ) -> Result<Vec<Restated>> {
+        let told = earlier.iter().any(|one| one.state() != ReviewState::Pending && one.period > review.period);
         let mut all = Vec::new();
-        for target in targets {
+        for (target, evidence) in packs.iter().take(self.restated_months) {
             if told {
                 all.extend(restated::made(target, &review.name));
                 continue;
             }
-            let evidence = collected_evidence(&mut self.db.read().await?, tenant, &target.name).await?;
             let now = gather::figures_of(self.ask(tenant), &Month::parse(&target.period, &target.zone)?).await;
-            all.extend(Stated::of(&evidence, target, &review.name).restated(&target.period, &now));
+            all.extend(Stated::of(evidence, target, &review.name).restated(&target.period, &now));
         }
         Ok(all)
-    }
-
-    /// The KPI values of the twelve months before, as the reviews of those months froze them: the oldest first.
-    async fn past(&self, tenant: &Tenant, earlier: &[Review], month: &Month) -> Result<Vec<Past>> {
-        let mut past = Vec::new();
-        let mut back = month.previous();
-        for _ in 0..12 {
-            let period = back.period();
-            let frozen = |review: &&Review| review.state() != ReviewState::Pending && review.period == period;
-            if let Some(review) = earlier.iter().find(frozen)
-                && let Some(bytes) = store::evidence(&mut self.db.read().await?, tenant, &review.name).await?
-            {
-                past.push(Evidence::read(&bytes)?.to_past());
-            }
-            back = back.previous();
-        }
-        past.reverse();
-        Ok(past)
     }
 
     /// The checkpoint up to which earlier reviews verified the audit log; empty to verify all of it. What a
