@@ -1,5 +1,5 @@
 //! What an experiment may conclude: tests and intervals of the difference between two arms that agree with each other,
-//! whatever was randomised, and how much data it takes.
+//! whatever was randomised.
 
 use crate::inference::{Interval, Sample, TestResult, Tested};
 use crate::special::{chi_square_upper, normal_quantile, normal_two_sided, student_critical, student_two_sided};
@@ -209,36 +209,6 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> Option<f64> {
     Some(chi_square_upper(statistic, (counts.len() - 1) as f64))
 }
 
-/// The units that each of two equal arms needs so that a difference of `effect` in a proportion of `base` is found with
-/// the chance `power` at the two-sided level `alpha` (Fleiss, Levin and Paik 2003, 4.14). `None` where that is no question.
-pub fn proportion_units(base: f64, effect: f64, alpha: f64, power: f64) -> Option<f64> {
-    let other = base + effect;
-    let inside = |share: f64| (0.0..=1.0).contains(&share);
-    let (reach, sure) = levels(alpha, power)?;
-    if !inside(base) || !inside(other) || effect == 0.0 {
-        return None;
-    }
-    let middle = f64::midpoint(base, other);
-    let under_none = (2.0 * middle * (1.0 - middle)).sqrt();
-    let under_effect = (base * (1.0 - base) + other * (1.0 - other)).sqrt();
-    Some(((reach * under_none + sure * under_effect) / effect).powi(2).ceil())
-}
-
-/// As [`proportion_units`], for a difference of `effect` in a mean of units whose standard deviation is `deviation`
-/// (Student's t, by Guenther's correction of the normal formula, 1981).
-pub fn mean_units(deviation: f64, effect: f64, alpha: f64, power: f64) -> Option<f64> {
-    let (reach, sure) = levels(alpha, power)?;
-    if !(deviation > 0.0 && deviation.is_finite() && effect.is_finite() && effect != 0.0) {
-        return None;
-    }
-    Some((2.0 * ((reach + sure) * deviation / effect).powi(2) + reach * reach / 4.0).ceil())
-}
-
-fn levels(alpha: f64, power: f64) -> Option<(f64, f64)> {
-    let chance = |x: f64| x > 0.0 && x < 1.0;
-    (chance(alpha) && chance(power)).then(|| (normal_quantile(1.0 - alpha / 2.0), normal_quantile(power)))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -268,12 +238,23 @@ mod tests {
         assert_eq!(proportions(Sample { successes: 0.5, trials: 3.0 }, sample(0, 7), 0.05), None);
     }
 
+    /// Visits of the Hillstrom e-mail experiment; statistics and p value by SciPy.
     #[test]
     fn large_samples_are_judged_by_the_z_test() {
         let mail = proportions(sample(3894, 21307), sample(2262, 21306), 0.05).unwrap();
         assert_eq!(mail.test.method, "two-proportion z");
         close(mail.test.statistic, 22.486_040_827_192_82);
+        assert!((mail.test.p_value / 5.685_165_482_802_317e-112 - 1.0).abs() < 1e-9);
         assert!(mail.interval.lower > 0.069 && mail.interval.upper < 0.084);
+    }
+
+    /// Newcombe 1998, table II, example (a), 56 of 70 against 48 of 80; statistic and p value by SciPy.
+    #[test]
+    fn the_statistic_is_that_of_the_z_test_at_every_size() {
+        let found = proportions(sample(56, 70), sample(48, 80), 0.05).unwrap();
+        close(found.difference, 0.2);
+        close(found.test.statistic, 2.650_171_951_258_533_6);
+        close(normal_two_sided(found.test.statistic), 0.008_045_081_368_196_56);
     }
 
     fn units(values: &[(i64, i64)]) -> Units {
@@ -321,16 +302,6 @@ mod tests {
         assert!(sample_ratio(&[5_000, 4_000], &[5.0, 4.0]).unwrap() > 0.999);
         assert_eq!(sample_ratio(&[3, 4], &[1.0, 1.0]), None);
         assert_eq!(sample_ratio(&[300, 400], &[1.0, 0.0]), None);
-    }
-
-    /// Published examples: a rise from .25 to .40 at .05 and .9 takes 203 without continuity correction (Fleiss); half a
-    /// standard deviation at .05 and .8 takes 64 (Cohen 1988).
-    #[test]
-    fn the_units_that_an_effect_takes() {
-        assert_eq!(proportion_units(0.25, 0.15, 0.05, 0.9), Some(203.0));
-        assert_eq!(mean_units(1.0, 0.5, 0.05, 0.8), Some(64.0));
-        assert_eq!(proportion_units(0.9, 0.2, 0.05, 0.8), None);
-        assert_eq!(mean_units(1.0, 0.0, 0.05, 0.8), None);
     }
 
     proptest! {
