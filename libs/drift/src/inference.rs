@@ -48,7 +48,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn share(self) -> f64 {
+    /// The share of successes.
+    pub fn share(self) -> f64 {
         self.successes / self.trials
     }
 
@@ -58,7 +59,7 @@ impl Sample {
 }
 
 /// Whether `x` lies strictly between 0 and 1; NaN does not.
-fn is_chance(x: f64) -> bool {
+pub(crate) fn is_chance(x: f64) -> bool {
     x > 0.0 && x < 1.0
 }
 
@@ -89,27 +90,36 @@ pub fn welch(a: &Moments, b: &Moments, alpha: f64) -> Option<Tested> {
     }
     let difference = a.mean()? - b.mean()?;
     let (share_a, share_b) = (a.variance()? / a.n as f64, b.variance()? / b.n as f64);
-    let error = (share_a + share_b).sqrt();
-    let level = 1.0 - alpha;
-    if error == 0.0 {
+    if (share_a + share_b).sqrt() == 0.0 {
+        let level = 1.0 - alpha;
         let p_value = if difference == 0.0 { 1.0 } else { 0.0 };
         let test = TestResult { method: "Welch t", statistic: 0.0, degrees_of_freedom: 0.0, p_value };
         return Some(Tested { difference, interval: Interval { lower: difference, upper: difference, level }, test });
     }
-    let degrees_of_freedom =
-        (share_a + share_b).powi(2) / (share_a * share_a / (a.n - 1) as f64 + share_b * share_b / (b.n - 1) as f64);
-    let statistic = difference / error;
-    let half = student_critical(alpha, degrees_of_freedom) * error;
-    Some(Tested {
-        difference,
-        interval: Interval { lower: difference - half, upper: difference + half, level },
-        test: TestResult {
-            method: "Welch t",
-            statistic,
-            degrees_of_freedom,
-            p_value: student_two_sided(statistic, degrees_of_freedom),
-        },
-    })
+    Some(Tested::welch("Welch t", difference, (share_a, a.n), (share_b, b.n), alpha))
+}
+
+impl Tested {
+    /// Student's t with Welch's degrees of freedom: of the difference of two values, each with its variance, not both
+    /// 0, and the number of units that this was estimated from, at least 2.
+    pub(crate) fn welch(
+        method: &'static str,
+        difference: f64,
+        (of_a, n): (f64, u64),
+        (of_b, m): (f64, u64),
+        alpha: f64,
+    ) -> Self {
+        let error = (of_a + of_b).sqrt();
+        let degrees_of_freedom = (of_a + of_b).powi(2) / (of_a * of_a / (n - 1) as f64 + of_b * of_b / (m - 1) as f64);
+        let statistic = difference / error;
+        let half = student_critical(alpha, degrees_of_freedom) * error;
+        let p_value = student_two_sided(statistic, degrees_of_freedom);
+        Self {
+            difference,
+            interval: Interval { lower: difference - half, upper: difference + half, level: 1.0 - alpha },
+            test: TestResult { method, statistic, degrees_of_freedom, p_value },
+        }
+    }
 }
 
 /// Student's interval of a mean ("Student", Biometrika 6, 1908).
