@@ -2,14 +2,14 @@
 
 use super::comparisons::{Change, interval, test};
 use super::query::{Cell, count};
-use crate::calendar::{Lookup, Span};
+use crate::calendar::{Late, Lookup, Span};
 use crate::definition::Definition;
 use crate::dimensions::{self, Dimensions, Filter};
 use crate::store::events::{self, Recorded};
 use crate::summary::Summary;
 use remit_api::kpi::v1::{ArmResult, ChangeVerdict, Experiment, ExperimentUnit, Kind};
 use remit_core::{Result, Tenant};
-use remit_drift::{Moments, Sample, Tested, Units, holm, proportions, ratios, sample_ratio};
+use remit_drift::{Sample, Tested, Units, holm, proportions, ratios, sample_ratio};
 use remit_store::Tx;
 use std::collections::HashMap;
 
@@ -117,7 +117,7 @@ impl Gather {
         self.found.arms.iter().position(|arm| arm.name == *value)
     }
 
-    fn add(&mut self, at: usize, recorded: &Recorded, late: [bool; 7]) {
+    fn add(&mut self, at: usize, recorded: &Recorded, late: Late) {
         let Some(arm) = self.found.arms.get_mut(at) else { return };
         let counted = recorded.counted();
         arm.summary.add(&counted, late);
@@ -162,25 +162,20 @@ fn member(digest: &str) -> Option<u128> {
 
 impl Arm {
     fn trials(&self, unit: ExperimentUnit) -> Option<Sample> {
-        let summed =
-            Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) };
-        if unit == ExperimentUnit::Trial { Some(summed) } else { self.units.trials() }
+        if unit == ExperimentUnit::Trial { Some(self.summary.sample()) } else { self.units.trials() }
     }
 
     /// The number of units.
     fn n(&self, unit: ExperimentUnit) -> u64 {
-        if unit != ExperimentUnit::Trial {
-            return self.units.n;
-        }
-        u64::try_from(self.summary.denominator / ONE).unwrap_or(0)
+        if unit == ExperimentUnit::Trial { self.summary.trials() } else { self.units.n }
     }
 
     fn value(&self, unit: ExperimentUnit) -> Option<f64> {
-        let trials = || self.trials(unit).filter(|sample| sample.trials > 0.0);
-        self.units
-            .ratio()
-            .filter(|_| unit != ExperimentUnit::Trial)
-            .or_else(|| trials().map(|s| s.successes / s.trials))
+        if unit != ExperimentUnit::Trial {
+            return self.units.ratio();
+        }
+        let summed = self.summary.sample();
+        (summed.trials > 0.0).then(|| summed.share())
     }
 }
 

@@ -216,7 +216,9 @@ impl Change {
     /// Compares `current` with `baseline`.
     pub(crate) fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
         let tested = match definition.kind {
-            Kind::Ratio if definition.has_trials() => proportions(current.sample(), baseline.sample(), alpha),
+            Kind::Ratio if definition.has_trials() => {
+                proportions(current.summary.sample(), baseline.summary.sample(), alpha)
+            }
             // Two constants differ with certainty only for those who know that they are constant.
             Kind::Mean => welch(&current.summary.moments, &baseline.summary.moments, alpha)
                 .filter(|tested| tested.interval.lower < tested.interval.upper),
