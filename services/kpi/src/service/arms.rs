@@ -218,25 +218,24 @@ impl Arms {
         shown
     }
 
-    /// What the arms add up to, with tests against the control and verdicts.
-    pub(crate) fn results(&self, judged: &Judged<'_>) -> Vec<ArmResult> {
-        let mut results = self.shown(judged);
+    /// Adds tests against the control and verdicts to what the arms were [shown](Self::shown) to add up to.
+    pub(crate) fn judge(&self, mut results: Vec<ArmResult>, judged: &Judged<'_>) -> Vec<ArmResult> {
         let Some((control, treatments)) = self.arms.split_first() else { return results };
         let alpha = judged.experiment.alpha;
-        let p_values: Vec<f64> = treatments
-            .iter()
-            // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
-            .map(|arm| self.tested(arm, control, alpha).map_or(1.0, |tested| tested.test.p_value))
-            .collect();
+        let at_alpha: Vec<Option<Tested>> = treatments.iter().map(|arm| self.tested(arm, control, alpha)).collect();
+        // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
+        let p_values: Vec<f64> =
+            at_alpha.iter().map(|tested| tested.map_or(1.0, |tested| tested.test.p_value)).collect();
         let adjusted = if judged.shared { holm(&p_values) } else { p_values.clone() };
         let withheld = self.withheld(judged);
-        let rows = results.iter_mut().skip(1).zip(treatments).zip(p_values.iter().zip(&adjusted));
-        for ((result, arm), (p_value, adjusted)) in rows {
+        let rows = results.iter_mut().skip(1).zip(treatments.iter().zip(at_alpha)).zip(p_values.iter().zip(&adjusted));
+        for ((result, (arm, at_alpha)), (p_value, adjusted)) in rows {
             // The level at which the adjusted p value would just be alpha: interval and verdict then agree.
             let level = if *adjusted > 0.0 { alpha * p_value / adjusted } else { alpha / p_values.len() as f64 };
             let least = u64::try_from(judged.experiment.min_n_per_arm).unwrap_or(u64::MAX);
             let enough = [arm, control].iter().all(|arm| arm.n(self.unit) >= least);
-            let tested = self.tested(arm, control, level).filter(|_| enough);
+            let tested = if level == alpha { at_alpha } else { self.tested(arm, control, level) };
+            let tested = tested.filter(|_| enough);
             result.difference_interval = tested.as_ref().map(interval);
             result.test = tested.as_ref().map(|tested| test(&tested.test));
             result.adjusted_p_value = tested.as_ref().map(|_| *adjusted);
