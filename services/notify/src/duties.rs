@@ -385,13 +385,16 @@ pub(crate) fn ended(event: &Seen) -> impl Iterator<Item = (&'static str, usize)>
 
 impl Duty {
     fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
+        if !self.actions.contains(&event.action.as_str()) {
+            return None;
+        }
         let field = |name: &str| event.details.get(name).map(shown).unwrap_or_default();
         let holds = match self.when {
             When::Always => true,
             When::Is(name, value) => field(name) == value,
             When::Has(name) => !field(name).is_empty(),
         };
-        if !self.actions.contains(&event.action.as_str()) || !holds {
+        if !holds {
             return None;
         }
         let audiences: BTreeSet<String> = self.to.iter().flat_map(|to| to.audiences(&event.details)).collect();
