@@ -417,10 +417,7 @@ impl Duty {
     fn reminders(&self, at: Timestamp, due: Timestamp) -> Vec<(usize, Timestamp)> {
         let one = |remind: &Remind| match remind {
             Remind::Share(hundredths) => at.plus(due.since(at) * *hundredths / 100),
-            Remind::Before(hours) => {
-                let before = i64::try_from(Duration::from_secs(hours * 3_600).as_micros()).unwrap_or(i64::MAX);
-                Timestamp(due.0.saturating_sub(before))
-            }
+            Remind::Before(hours) => due.minus(Duration::from_secs(hours * 3_600)),
         };
         self.remind.iter().map(one).enumerate().filter(|(_, when)| *when > at).collect()
     }

@@ -14,7 +14,6 @@ use remit_runtime::config::Notify as Settings;
 use remit_store::{Mutation, Records as _, tenants};
 use reqwest::{StatusCode, Url, redirect};
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -168,10 +167,7 @@ impl Sender {
     /// Sends one delivery once.
     async fn send(&self, to: &Subscription, secrets: &[Vec<u8>], delivery: &Delivery, now: Timestamp) -> Answer {
         let Ok(url) = Url::parse(&to.endpoint) else { return Answer::failed("ENDPOINT_INVALID", "it is no URL") };
-        let host = url.host_str().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        // An address that stands in the URL is not resolved.
-        if literal.is_ok_and(|address| !self.service.rules.permits(address)) {
+        if !self.service.rules.permits_host(url.host_str().unwrap_or_default()) {
             return Answer::failed("ADDRESS_FORBIDDEN", &Forbidden.to_string());
         }
         let seconds = now.0.div_euclid(1_000_000);
@@ -238,13 +234,9 @@ impl Sender {
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
         }
-        deliveries::forget(m, name, Timestamp(now.0.saturating_sub(micros(KEEP)))).await?;
+        deliveries::forget(m, name, now.minus(KEEP)).await?;
         queues::renew(m, name).await
     }
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Reads the beginning of an answer, and no more of it.
