@@ -71,8 +71,7 @@ pub fn share_limits(baseline: &[Sample], trials: f64, sigmas: f64) -> Option<Con
     // Half a case each way: never to have seen one does not mean that none can come.
     let centre = (successes + 0.5) / (all + 1.0);
     let error = |n: f64| (centre * (1.0 - centre) / n).sqrt();
-    let scores: Vec<f64> =
-        known.iter().map(|sample| (sample.successes / sample.trials - centre) / error(sample.trials)).collect();
+    let scores: Vec<f64> = known.iter().map(|sample| (sample.share() - centre) / error(sample.trials)).collect();
     let limits = prediction_limits(&scores, sigmas)?;
     let chance = sigmas * (1.0 + trials / all).sqrt();
     let half = chance.max(limits.upper - limits.centre) * error(trials);

@@ -168,15 +168,19 @@ pub fn wasserstein(window: &Histogram, baseline: &Histogram) -> Option<f64> {
 pub fn chi_square(window: &Histogram, baseline: &Histogram) -> Option<TestResult> {
     let (n, m) = totals(window, baseline)?;
     let (n, m) = (n as f64, m as f64);
-    let statistic: f64 = pairs(window, baseline)
-        .map(|(a, b)| {
-            let (expected_a, expected_b) = ((a + b) * n / (n + m), (a + b) * m / (n + m));
-            (a - expected_a).powi(2) / expected_a + (b - expected_b).powi(2) / expected_b
-        })
-        .sum();
+    let statistic = pearson(pairs(window, baseline), n, m);
     let degrees_of_freedom = f64::from(occupied(window, baseline)) - 1.0;
-    let p_value = if degrees_of_freedom > 0.0 { chi_square_upper(statistic, degrees_of_freedom) } else { 1.0 };
+    let p_value = chi_square_upper(statistic, degrees_of_freedom);
     Some(TestResult { method: "chi-square", statistic, degrees_of_freedom, p_value })
+}
+
+/// Pearson's statistic of bins that hold a value, in samples of `n` and `m` values.
+fn pearson(bins: impl Iterator<Item = (f64, f64)>, n: f64, m: f64) -> f64 {
+    bins.map(|(a, b)| {
+        let (expected_a, expected_b) = ((a + b) * n / (n + m), (a + b) * m / (n + m));
+        (a - expected_a).powi(2) / expected_a + (b - expected_b).powi(2) / expected_b
+    })
+    .sum()
 }
 
 /// [`chi_square`] over neighbouring bins taken together until each holds at least five expected values on both sides
@@ -201,15 +205,9 @@ pub fn homogeneity(window: &Histogram, baseline: &Histogram) -> Option<TestResul
         Some(last) => *last = (last.0 + open.0, last.1 + open.1),
         None => bins.push(open),
     }
-    let statistic = bins
-        .iter()
-        .map(|(a, b)| {
-            let (expected_a, expected_b) = ((a + b) * n / (n + m), (a + b) * m / (n + m));
-            (a - expected_a).powi(2) / expected_a + (b - expected_b).powi(2) / expected_b
-        })
-        .sum();
     let degrees_of_freedom = bins.len() as f64 - 1.0;
-    let p_value = if degrees_of_freedom > 0.0 { chi_square_upper(statistic, degrees_of_freedom) } else { 1.0 };
+    let statistic = pearson(bins.into_iter(), n, m);
+    let p_value = chi_square_upper(statistic, degrees_of_freedom);
     Some(TestResult { method: "chi-square of pooled bins", statistic, degrees_of_freedom, p_value })
 }
 
@@ -225,7 +223,7 @@ pub fn g_test(window: &Histogram, baseline: &Histogram) -> Option<TestResult> {
     // Rounding may leave the least trace below 0.
     let statistic = terms.sum::<f64>().max(0.0);
     let degrees_of_freedom = f64::from(occupied(window, baseline)) - 1.0;
-    let p_value = if degrees_of_freedom > 0.0 { chi_square_upper(statistic, degrees_of_freedom) } else { 1.0 };
+    let p_value = chi_square_upper(statistic, degrees_of_freedom);
     Some(TestResult { method: "G", statistic, degrees_of_freedom, p_value })
 }
 

@@ -1,8 +1,8 @@
 //! What an experiment may conclude: tests and intervals of the difference between two arms that agree with each other,
-//! whatever was randomised, and how much data it takes.
+//! whatever was randomised.
 
-use crate::inference::{Interval, Sample, TestResult, Tested};
-use crate::special::{chi_square_upper, normal_quantile, normal_two_sided, student_critical, student_two_sided};
+use crate::inference::{Interval, Sample, TestResult, Tested, is_chance};
+use crate::special::{chi_square_upper, normal_quantile, normal_two_sided};
 
 /// Up to this many trials in both samples together, and up to ten times as many where an outcome is rare, Fisher's exact
 /// test is used: its chance of a false finding is at most alpha at every n, that of the z test only nearly.
@@ -76,7 +76,7 @@ impl Units {
 /// `None` with fewer than two units or without a denominator on a side, with `alpha` outside (0, 1), and where no unit
 /// differs from another: nothing is known then of how much they vary.
 pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
-    if !(alpha > 0.0 && alpha < 1.0) {
+    if !is_chance(alpha) {
         return None;
     }
     let difference = a.ratio()? - b.ratio()?;
@@ -85,19 +85,8 @@ pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
     if !(error > 0.0 && error.is_finite()) {
         return None;
     }
-    let degrees_of_freedom = (of_a + of_b).powi(2) / (of_a * of_a / (a.n - 1) as f64 + of_b * of_b / (b.n - 1) as f64);
-    let statistic = difference / error;
-    let half = student_critical(alpha, degrees_of_freedom) * error;
-    Some(Tested {
-        difference,
-        interval: Interval { lower: difference - half, upper: difference + half, level: 1.0 - alpha },
-        test: TestResult {
-            method: if a.are_single() && b.are_single() { "Welch t" } else { "delta-method ratio t" },
-            statistic,
-            degrees_of_freedom,
-            p_value: student_two_sided(statistic, degrees_of_freedom),
-        },
-    })
+    let method = if a.are_single() && b.are_single() { "Welch t" } else { "delta-method ratio t" };
+    Some(Tested::welch(method, difference, (of_a, a.n), (of_b, b.n), alpha))
 }
 
 /// The test of two proportions of independent trials, with an interval that holds 0 exactly if the test finds nothing.
@@ -110,10 +99,10 @@ pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
 pub fn proportions(a: Sample, b: Sample, alpha: f64) -> Option<Tested> {
     let whole = |x: f64| (0.0..=1e12).contains(&x) && x.fract() == 0.0;
     let sound = |s: Sample| whole(s.successes) && whole(s.trials) && s.trials > 0.0 && s.successes <= s.trials;
-    if !(sound(a) && sound(b) && alpha > 0.0 && alpha < 1.0) {
+    if !(sound(a) && sound(b) && is_chance(alpha)) {
         return None;
     }
-    let difference = a.successes / a.trials - b.successes / b.trials;
+    let difference = a.share() - b.share();
     let total = a.trials + b.trials;
     let pooled = (a.successes + b.successes) / total;
     let rarest = a.trials.min(b.trials) * pooled.min(1.0 - pooled);
@@ -123,7 +112,7 @@ pub fn proportions(a: Sample, b: Sample, alpha: f64) -> Option<Tested> {
         if exact { ("Fisher exact", fisher(a, b)) } else { ("two-proportion z", normal_two_sided(statistic)) };
     let critical = normal_quantile(1.0 - alpha / 2.0);
     // What Fisher's p value would be of z: below the z that was found, the interval must reach further by as much.
-    let careful = if p_value > 0.0 && p_value < 1.0 { normal_quantile(1.0 - p_value / 2.0) } else { statistic.abs() };
+    let careful = if is_chance(p_value) { normal_quantile(1.0 - p_value / 2.0) } else { statistic.abs() };
     let wider = if exact && careful > 0.0 { (statistic.abs() / careful).clamp(1.0, 1e3) } else { 1.0 };
     let end = |edge: f64| bisect(edge, difference, |delta| score(a, b, delta).abs() > critical * wider);
     Some(Tested {
@@ -148,7 +137,7 @@ fn bisect(mut outside: f64, mut inside: f64, beyond: impl Fn(f64) -> bool) -> f6
 /// The score statistic of the hypothesis that the shares differ by `delta`: the distance over the standard error at the
 /// most likely shares that differ by that much.
 fn score(a: Sample, b: Sample, delta: f64) -> f64 {
-    let distance = a.successes / a.trials - b.successes / b.trials - delta;
+    let distance = a.share() - b.share() - delta;
     if distance == 0.0 {
         return 0.0;
     }
@@ -168,8 +157,9 @@ fn score(a: Sample, b: Sample, delta: f64) -> f64 {
     distance / (spread(share, a.trials) + spread(share - delta, b.trials)).sqrt()
 }
 
-/// The two-sided p value of Fisher's exact test: the chance of all tables that are no likelier than this one.
-fn fisher(a: Sample, b: Sample) -> f64 {
+/// The two-sided p value of Fisher's exact test (Journal of the Royal Statistical Society 85, 1922): the chance, given
+/// both margins, of all tables that are no likelier than this one. Both samples are whole numbers with trials.
+pub(crate) fn fisher(a: Sample, b: Sample) -> f64 {
     let successes = a.successes + b.successes;
     let (first, last) = ((successes - b.trials).max(0.0), successes.min(a.trials));
     let mode = ((successes + 1.0) * (a.trials + 1.0) / (a.trials + b.trials + 2.0)).floor().clamp(first, last);
@@ -209,36 +199,6 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> Option<f64> {
     Some(chi_square_upper(statistic, (counts.len() - 1) as f64))
 }
 
-/// The units that each of two equal arms needs so that a difference of `effect` in a proportion of `base` is found with
-/// the chance `power` at the two-sided level `alpha` (Fleiss, Levin and Paik 2003, 4.14). `None` where that is no question.
-pub fn proportion_units(base: f64, effect: f64, alpha: f64, power: f64) -> Option<f64> {
-    let other = base + effect;
-    let inside = |share: f64| (0.0..=1.0).contains(&share);
-    let (reach, sure) = levels(alpha, power)?;
-    if !inside(base) || !inside(other) || effect == 0.0 {
-        return None;
-    }
-    let middle = f64::midpoint(base, other);
-    let under_none = (2.0 * middle * (1.0 - middle)).sqrt();
-    let under_effect = (base * (1.0 - base) + other * (1.0 - other)).sqrt();
-    Some(((reach * under_none + sure * under_effect) / effect).powi(2).ceil())
-}
-
-/// As [`proportion_units`], for a difference of `effect` in a mean of units whose standard deviation is `deviation`
-/// (Student's t, by Guenther's correction of the normal formula, 1981).
-pub fn mean_units(deviation: f64, effect: f64, alpha: f64, power: f64) -> Option<f64> {
-    let (reach, sure) = levels(alpha, power)?;
-    if !(deviation > 0.0 && deviation.is_finite() && effect.is_finite() && effect != 0.0) {
-        return None;
-    }
-    Some((2.0 * ((reach + sure) * deviation / effect).powi(2) + reach * reach / 4.0).ceil())
-}
-
-fn levels(alpha: f64, power: f64) -> Option<(f64, f64)> {
-    let chance = |x: f64| x > 0.0 && x < 1.0;
-    (chance(alpha) && chance(power)).then(|| (normal_quantile(1.0 - alpha / 2.0), normal_quantile(power)))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -268,12 +228,23 @@ mod tests {
         assert_eq!(proportions(Sample { successes: 0.5, trials: 3.0 }, sample(0, 7), 0.05), None);
     }
 
+    /// Visits of the Hillstrom e-mail experiment; statistics and p value by SciPy.
     #[test]
     fn large_samples_are_judged_by_the_z_test() {
         let mail = proportions(sample(3894, 21307), sample(2262, 21306), 0.05).unwrap();
         assert_eq!(mail.test.method, "two-proportion z");
         close(mail.test.statistic, 22.486_040_827_192_82);
+        assert!((mail.test.p_value / 5.685_165_482_802_317e-112 - 1.0).abs() < 1e-9);
         assert!(mail.interval.lower > 0.069 && mail.interval.upper < 0.084);
+    }
+
+    /// Newcombe 1998, table II, example (a), 56 of 70 against 48 of 80; statistic and p value by SciPy.
+    #[test]
+    fn the_statistic_is_that_of_the_z_test_at_every_size() {
+        let found = proportions(sample(56, 70), sample(48, 80), 0.05).unwrap();
+        close(found.difference, 0.2);
+        close(found.test.statistic, 2.650_171_951_258_533_6);
+        close(normal_two_sided(found.test.statistic), 0.008_045_081_368_196_56);
     }
 
     fn units(values: &[(i64, i64)]) -> Units {
@@ -321,16 +292,6 @@ mod tests {
         assert!(sample_ratio(&[5_000, 4_000], &[5.0, 4.0]).unwrap() > 0.999);
         assert_eq!(sample_ratio(&[3, 4], &[1.0, 1.0]), None);
         assert_eq!(sample_ratio(&[300, 400], &[1.0, 0.0]), None);
-    }
-
-    /// Published examples: a rise from .25 to .40 at .05 and .9 takes 203 without continuity correction (Fleiss); half a
-    /// standard deviation at .05 and .8 takes 64 (Cohen 1988).
-    #[test]
-    fn the_units_that_an_effect_takes() {
-        assert_eq!(proportion_units(0.25, 0.15, 0.05, 0.9), Some(203.0));
-        assert_eq!(mean_units(1.0, 0.5, 0.05, 0.8), Some(64.0));
-        assert_eq!(proportion_units(0.9, 0.2, 0.05, 0.8), None);
-        assert_eq!(mean_units(1.0, 0.0, 0.05, 0.8), None);
     }
 
     proptest! {

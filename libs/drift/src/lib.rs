@@ -23,9 +23,9 @@ pub use divergence::{
     psi_expected, total_variation, wasserstein,
 };
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
-pub use experiment::{Units, mean_units, proportion_units, proportions, ratios, sample_ratio};
+pub use experiment::{Units, proportions, ratios, sample_ratio};
 pub use histogram::{Edges, EdgesError, Histogram};
-pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, two_proportion, welch, wilson};
+pub use inference::{Interval, Sample, TestResult, Tested, holm, mean_interval, welch, wilson};
 pub use moments::Moments;
 pub use sketch::Sketch;
 pub use verdict::{RateLimits, ShareLimits, Thresholds, ThresholdsError, Verdict};

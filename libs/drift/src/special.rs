@@ -41,7 +41,7 @@ pub(crate) fn student_critical(alpha: f64, df: f64) -> f64 {
 /// The chance that chi-square with `df` degrees of freedom exceeds `x`.
 pub(crate) fn chi_square_upper(x: f64, df: f64) -> f64 {
     // Without a degree of freedom nothing varies.
-    if x <= 0.0 { 1.0 } else { ChiSquared::new(df).map_or(f64::NAN, |square| square.sf(x)) }
+    if x <= 0.0 || df <= 0.0 { 1.0 } else { ChiSquared::new(df).map_or(f64::NAN, |square| square.sf(x)) }
 }
 
 /// The chance that a chi-square test at `level` rejects when its statistic is noncentral by `shift`: the noncentral

@@ -1,7 +1,8 @@
 //! From a number to a verdict.
 
-use crate::counts::{Counts, binomial_upper, fisher};
+use crate::counts::{Counts, binomial_upper};
 use crate::divergence::Divergence;
+use crate::experiment::fisher;
 use crate::special::{chi_square_power, normal_quantile};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,7 +132,7 @@ impl RateLimits {
         let (Some(share), Some(earlier)) = (now.share(), before.share()) else {
             return (Verdict::InsufficientData, None);
         };
-        let p_value = fisher(now, before);
+        let p_value = fisher(now.into(), before.into());
         let difference = (share - earlier).abs();
         let verdict = if p_value < self.level && difference >= self.significant {
             Verdict::Significant

@@ -26,8 +26,7 @@ pub struct Forgotten {
 /// # Errors
 /// As [`crate::classify`] says; what was forgotten until then stays forgotten.
 pub async fn pass(db: &Db, now: Timestamp, keep_answers: Duration) -> Result<Forgotten> {
-    let micros = i64::try_from(keep_answers.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp(now.0.saturating_sub(micros));
+    let before = now.minus(keep_answers);
     let mut forgotten = Forgotten::default();
     for tenant in tenants::refresh(db).await? {
         forgotten.answers += forget_answers(db, &tenant, before).await?;

@@ -27,6 +27,12 @@ pub(crate) const GRANULARITIES: [Granularity; 7] = [
     Granularity::Year,
 ];
 
+/// Whether something was late, for each of [`GRANULARITIES`].
+pub(crate) type Late = [bool; GRANULARITIES.len()];
+
+/// How many were late, for each of [`GRANULARITIES`].
+pub(crate) type Counts = [u64; GRANULARITIES.len()];
+
 /// A span of time that includes its start and excludes its end, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
@@ -249,11 +255,11 @@ impl<'a> Lookup<'a> {
 
     /// For each of [`GRANULARITIES`], whether `recorded` is after the period around `occurred` closed,
     /// which it does `lateness` after its end.
-    pub(crate) fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> [bool; 7] {
+    pub(crate) fn late(&mut self, occurred: i64, recorded: i64, lateness: i64) -> Late {
         let around = self.around(occurred);
         let quarter_hour = self.calendar.period(Granularity::QuarterHour, occurred).end;
         if recorded < quarter_hour.saturating_add(lateness) {
-            return [false; 7];
+            return Late::default();
         }
         let hour = self.calendar.period(Granularity::Hour, occurred).end;
         [quarter_hour, hour, around.day.end, around.week_end, around.month_end, around.quarter_end, around.year_end]

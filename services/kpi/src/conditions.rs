@@ -1,4 +1,4 @@
-//! The numbers that stand for 0 in the conditions of alert rules, as the contract says.
+//! The numbers that stand for 0, in the conditions of alert rules above all, as the contract says.
 
 /// The least change of a KPI that counts, as a ratio.
 pub(crate) const LEAST_CHANGE: f64 = 0.02;

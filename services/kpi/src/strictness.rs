@@ -198,7 +198,6 @@ fn kind(condition: Option<&Condition>) -> &'static str {
     }
 }
 
-/// A number of a condition, of which 0 stands for another.
 fn looser<T: PartialOrd + std::fmt::Display>(found: &mut Comparison, name: &str, was: T, is: T) {
     found.part(name, Direction::more_is_looser(&was, &is), was, is);
 }

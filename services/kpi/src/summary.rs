@@ -1,10 +1,10 @@
 //! What the events of one series and bucket add up to. Summaries merge exactly and in any order.
 
-use crate::calendar::GRANULARITIES;
+use crate::calendar::{Counts, GRANULARITIES, Late};
 use prost::Message;
 use remit_api::kpi::v1::{Granularity, Kind};
 use remit_core::{Error, Result};
-use remit_drift::{Edges, Histogram, Moments, Sketch};
+use remit_drift::{Edges, Histogram, Moments, Sample, Sketch};
 
 /// An event as it counts: values in millionths, times in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +80,11 @@ pub(crate) struct Summary {
     /// The shape of the values.
     pub(crate) shape: Shape,
     /// Events recorded after the period had closed, for each of [`GRANULARITIES`].
-    pub(crate) late: [u64; 7],
+    pub(crate) late: Counts,
     /// Events that were replaced or taken out.
     pub(crate) corrected: u64,
     /// Those of them that were so after the period had closed, for each of [`GRANULARITIES`].
-    pub(crate) corrected_late: [u64; 7],
+    pub(crate) corrected_late: Counts,
     /// When the last event was recorded; 0 without any.
     pub(crate) updated_at: i64,
 }
@@ -99,9 +99,9 @@ impl Summary {
             max: None,
             last: None,
             shape,
-            late: [0; 7],
+            late: Counts::default(),
             corrected: 0,
-            corrected_late: [0; 7],
+            corrected_late: Counts::default(),
             updated_at: 0,
         }
     }
@@ -111,8 +111,18 @@ impl Summary {
         self.moments.n
     }
 
+    /// The successes and trials of a proportion.
+    pub(crate) fn sample(&self) -> Sample {
+        Sample { successes: self.moments.total(), trials: Moments::value(self.denominator) }
+    }
+
+    /// The number of trials of a proportion.
+    pub(crate) fn trials(&self) -> u64 {
+        u64::try_from(self.denominator / 1_000_000).unwrap_or(0)
+    }
+
     /// Counts an event.
-    pub(crate) fn add(&mut self, event: &Counted, late: [bool; 7]) {
+    pub(crate) fn add(&mut self, event: &Counted, late: Late) {
         self.moments.add(event.value);
         self.denominator += i128::from(event.denominator);
         self.min = Some(self.min.map_or(event.value, |min| min.min(event.value)));
@@ -130,7 +140,7 @@ impl Summary {
     }
 
     /// Notes that an event that counted does no longer.
-    pub(crate) fn note_corrected(&mut self, corrected_at: i64, late: [bool; 7]) {
+    pub(crate) fn note_corrected(&mut self, corrected_at: i64, late: Late) {
         self.corrected += 1;
         self.corrected_late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
         self.updated_at = self.updated_at.max(corrected_at);
@@ -266,11 +276,11 @@ fn narrow(limbs: &[u64]) -> i128 {
     limbs.iter().take(2).enumerate().fold(0u128, |bits, (i, limb)| bits | u128::from(*limb) << (64 * i)).cast_signed()
 }
 
-fn trimmed(counts: &[u64; 7]) -> Vec<u64> {
+fn trimmed(counts: &Counts) -> Vec<u64> {
     if counts.iter().all(|count| *count == 0) { Vec::new() } else { counts.to_vec() }
 }
 
-fn padded(counts: &[u64]) -> [u64; 7] {
+fn padded(counts: &[u64]) -> Counts {
     std::array::from_fn(|i| counts.get(i).copied().unwrap_or(0))
 }
 
@@ -284,8 +294,8 @@ mod tests {
         [Kind::Sum, Kind::Distribution, Kind::Percentile].map(|kind| Shape::of(kind, &Edges::unit_deciles()))
     }
 
-    fn event() -> impl Strategy<Value = (Counted, [bool; 7])> {
-        (0i64..50, -2_000_000i64..2_000_000, 1i64..1_000, any::<[bool; 7]>(), 0u32..1000).prop_map(
+    fn event() -> impl Strategy<Value = (Counted, Late)> {
+        (0i64..50, -2_000_000i64..2_000_000, 1i64..1_000, any::<Late>(), 0u32..1000).prop_map(
             |(at, value, denominator, late, id)| {
                 let event_id = format!("e{id}");
                 (Counted { event_id, occurred_at: at, recorded_at: at + 7, value, denominator }, late)
@@ -299,7 +309,7 @@ mod tests {
             events in prop::collection::vec(event(), 0..60), cut in 0usize..60, shape in 0usize..3, seed in any::<u64>(),
         ) {
             let shape = shapes()[shape].clone();
-            let of = |events: &[(Counted, [bool; 7])]| {
+            let of = |events: &[(Counted, Late)]| {
                 let mut summary = Summary::new(shape.clone());
                 events.iter().for_each(|(event, late)| summary.add(event, *late));
                 summary

@@ -65,6 +65,13 @@ impl Rules {
         let meant = meant(address);
         self.allowed.iter().any(|network| network.holds(address) || network.holds(meant)) || is_open(meant)
     }
+
+    /// Whether a webhook may be sent to the host of a URL, as far as that stands in it: an address is not resolved, and
+    /// a name is looked at when it is.
+    pub(crate) fn permits_host(&self, host: &str) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        literal.ok().is_none_or(|address| self.permits(address))
+    }
 }
 
 /// The IPv4 address that an IPv6 address leads to, if it does: mapped, compatible, NAT64 and 6to4 alike.

@@ -385,13 +385,16 @@ pub(crate) fn ended(event: &Seen) -> impl Iterator<Item = (&'static str, usize)>
 
 impl Duty {
     fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
+        if !self.actions.contains(&event.action.as_str()) {
+            return None;
+        }
         let field = |name: &str| event.details.get(name).map(shown).unwrap_or_default();
         let holds = match self.when {
             When::Always => true,
             When::Is(name, value) => field(name) == value,
             When::Has(name) => !field(name).is_empty(),
         };
-        if !self.actions.contains(&event.action.as_str()) || !holds {
+        if !holds {
             return None;
         }
         let audiences: BTreeSet<String> = self.to.iter().flat_map(|to| to.audiences(&event.details)).collect();
@@ -414,10 +417,7 @@ impl Duty {
     fn reminders(&self, at: Timestamp, due: Timestamp) -> Vec<(usize, Timestamp)> {
         let one = |remind: &Remind| match remind {
             Remind::Share(hundredths) => at.plus(due.since(at) * *hundredths / 100),
-            Remind::Before(hours) => {
-                let before = i64::try_from(Duration::from_secs(hours * 3_600).as_micros()).unwrap_or(i64::MAX);
-                Timestamp(due.0.saturating_sub(before))
-            }
+            Remind::Before(hours) => due.minus(Duration::from_secs(hours * 3_600)),
         };
         self.remind.iter().map(one).enumerate().filter(|(_, when)| *when > at).collect()
     }

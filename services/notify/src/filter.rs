@@ -44,7 +44,8 @@ impl Seen {
         }
     }
 
-    fn texts(&self, field: &str) -> Vec<String> {
+    /// Whether a text of a field passes `test`; a field may have none or several.
+    fn any(&self, field: &str, test: impl Fn(&str) -> bool) -> bool {
         let own = match field {
             "action" => Some(self.action.as_str()),
             "resource" => Some(self.resource.as_str()),
@@ -55,22 +56,23 @@ impl Seen {
             _ => None,
         };
         if let Some(own) = own {
-            return vec![own.to_owned()];
+            return test(own);
         }
         match field.strip_prefix("details.").and_then(|field| self.details.get(field)) {
-            Some(Value::Array(items)) => items.iter().filter_map(text).collect(),
-            Some(value) => text(value).into_iter().collect(),
-            None => Vec::new(),
+            Some(Value::Array(items)) => items.iter().any(|item| is(item, &test)),
+            Some(value) => is(value, test),
+            None => false,
         }
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+/// Whether a value has a text, and that passes `test`.
+fn is(value: &Value, test: impl Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::String(text) => test(text),
+        Value::Number(number) => test(&number.to_string()),
+        Value::Bool(flag) => test(if *flag { "true" } else { "false" }),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -178,7 +180,7 @@ impl Filter {
             Self::All(all) => all.iter().all(|one| one.passes(event)),
             Self::Any(any) => any.iter().any(|one| one.passes(event)),
             Self::Not(inner) => !inner.passes(event),
-            Self::Compare(field, how) => event.texts(field).iter().any(|text| how.holds(text)),
+            Self::Compare(field, how) => event.any(field, |text| how.holds(text)),
         }
     }
 }

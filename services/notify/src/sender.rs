@@ -13,12 +13,11 @@ use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::config::Notify as Settings;
 use remit_store::{Mutation, Records as _, tenants};
 use reqwest::{StatusCode, Url, redirect};
-use std::collections::HashSet;
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How often to look for what another process has left.
@@ -59,6 +58,37 @@ fn cut(text: &str) -> String {
     text.chars().filter(|c| *c != '\0').take(KEPT).collect()
 }
 
+/// What is under way: at most one task a subscription.
+#[derive(Debug, Default)]
+struct UnderWay {
+    tasks: JoinSet<()>,
+    busy: HashMap<(Tenant, String), Id>,
+}
+
+impl UnderWay {
+    /// Starts the task of a subscription that has none.
+    fn spawn(&mut self, key: (Tenant, String), task: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(task).id();
+        self.busy.insert(key, id);
+    }
+
+    /// Waits until a task has ended, in whatever way, and frees its subscription; false if there is none. To give up
+    /// waiting loses nothing.
+    async fn ended(&mut self) -> bool {
+        let Some(done) = self.tasks.join_next_with_id().await else { return false };
+        let id = match done {
+            Ok((id, ())) => id,
+            Err(error) => {
+                // The lease gives back what it had taken.
+                tracing::error!("a delivery was cut off: {error}");
+                error.id()
+            }
+        };
+        self.busy.retain(|_, task| *task != id);
+        true
+    }
+}
+
 /// Sends deliveries of all tenants.
 #[derive(Clone)]
 pub(crate) struct Sender {
@@ -87,11 +117,10 @@ impl Sender {
 
     /// Sends until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let mut busy: HashSet<(Tenant, String)> = HashSet::new();
-        let mut tasks = JoinSet::new();
+        let mut under_way = UnderWay::default();
         loop {
             for tenant in tenants::known(&self.service.db) {
-                let due = self.due(&tenant, &busy).await.unwrap_or_else(|error| {
+                let due = self.due(&tenant, &under_way).await.unwrap_or_else(|error| {
                     tracing::warn!(
                         tenant = tenant.as_str(),
                         reason = error.reason(),
@@ -102,38 +131,33 @@ impl Sender {
                 for subscription in due {
                     let Ok(slot) = self.slots.clone().try_acquire_owned() else { break };
                     let key = (tenant.clone(), subscription);
-                    busy.insert(key.clone());
-                    let sender = self.clone();
-                    tasks.spawn(async move {
-                        if let Err(error) = sender.drain(&key.0, &key.1).await {
-                            let (tenant, subscription) = (key.0.as_str(), key.1.as_str());
+                    let ((tenant, subscription), sender) = (key.clone(), self.clone());
+                    under_way.spawn(key, async move {
+                        if let Err(error) = sender.drain(&tenant, &subscription).await {
+                            let (tenant, subscription) = (tenant.as_str(), subscription.as_str());
                             tracing::warn!(tenant, subscription, reason = error.reason(), "nothing was sent: {error}");
                         }
                         drop(slot);
-                        key
                     });
                 }
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
-                    Ok(key) => { busy.remove(&key); }
-                    // One that panicked named nothing; the lease gives its deliveries back.
-                    Err(error) => tracing::error!("a delivery was cut off: {error}"),
-                },
+                true = under_way.ended() => {}
                 () = self.service.wake.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
         // A try that is cut off is sent once more, with the same id, so it is given a moment and no more.
-        let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(GRACE, async { while under_way.ended().await {} }).await;
     }
 
-    async fn due(&self, tenant: &Tenant, busy: &HashSet<(Tenant, String)>) -> Result<Vec<String>> {
+    async fn due(&self, tenant: &Tenant, under_way: &UnderWay) -> Result<Vec<String>> {
+        let busy = &under_way.busy;
         let room = i64::try_from(self.slots.available_permits() + busy.len()).unwrap_or(i64::MAX);
         let now = self.service.db.now();
         let due = queues::due(&mut self.service.db.read().await?, tenant, now, room).await?;
-        Ok(due.into_iter().filter(|name| !busy.contains(&(tenant.clone(), name.clone()))).collect())
+        Ok(due.into_iter().filter(|name| !busy.contains_key(&(tenant.clone(), name.clone()))).collect())
     }
 
     /// Sends what is due for one subscription.
@@ -168,10 +192,7 @@ impl Sender {
     /// Sends one delivery once.
     async fn send(&self, to: &Subscription, secrets: &[Vec<u8>], delivery: &Delivery, now: Timestamp) -> Answer {
         let Ok(url) = Url::parse(&to.endpoint) else { return Answer::failed("ENDPOINT_INVALID", "it is no URL") };
-        let host = url.host_str().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        // An address that stands in the URL is not resolved.
-        if literal.is_ok_and(|address| !self.service.rules.permits(address)) {
+        if !self.service.rules.permits_host(url.host_str().unwrap_or_default()) {
             return Answer::failed("ADDRESS_FORBIDDEN", &Forbidden.to_string());
         }
         let seconds = now.0.div_euclid(1_000_000);
@@ -238,13 +259,9 @@ impl Sender {
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
         }
-        deliveries::forget(m, name, Timestamp(now.0.saturating_sub(micros(KEEP)))).await?;
+        deliveries::forget(m, name, now.minus(KEEP)).await?;
         queues::renew(m, name).await
     }
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Reads the beginning of an answer, and no more of it.
@@ -287,4 +304,24 @@ fn refused(error: &reqwest::Error) -> Answer {
         cause = inner.source();
     }
     Answer::failed(if error.is_timeout() { "TIMED_OUT" } else { "CONNECTION_FAILED" }, &last)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_frees_its_subscription_like_one_that_ends() {
+        let key = |id: &str| (Tenant::new("acme").unwrap(), format!("subscriptions/{id}"));
+        let mut under_way = UnderWay::default();
+        assert!(!under_way.ended().await, "nothing is under way");
+        under_way.spawn(key("waits"), std::future::pending());
+        under_way.spawn(key("panics"), async { panic!("as a defect would") });
+        assert!(under_way.ended().await);
+        assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
+        under_way.spawn(key("panics"), async {});
+        assert!(under_way.ended().await);
+        assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
+    }
 }

@@ -10,16 +10,18 @@ use crate::store::subscriptions::{self, Subscriptions};
 use crate::store::{notices, queues};
 use prost::Message as _;
 use remit_api::audit::v1::Entry;
-use remit_api::notify::v1::{Delivery, DeliveryState, Notice, Subscription, SubscriptionState};
+use remit_api::notify::v1::{Delivery, DeliveryState, Notice, SubscriptionState};
 use remit_api::wire::time::{self, stamp};
 use remit_core::name::{self, DeliveryName, NoticeName};
-use remit_core::{Result, Tenant};
+use remit_core::{Result, Tenant, Timestamp};
 use remit_runtime::Follow;
-use remit_store::{Db, Mutation, Records as _, tail, timers};
+use remit_store::{Db, Mutation, Records as _, Tx, tail, timers};
 use std::collections::BTreeMap;
 
 /// The most deliveries that wait for one subscription; then it breaks.
 const BACKLOG: i64 = 100_000;
+/// The most subscriptions that are read by one statement.
+const CHUNK: usize = 256;
 
 /// The filters of the subscriptions of a tenant, by name, each with the etag of the subscription that it was read from.
 pub(crate) type Filters = BTreeMap<String, (String, Filter)>;
@@ -53,17 +55,10 @@ impl Follow for Service {
                 tell(m, entry, seen).await?;
             }
             let keeping = subscriptions::keeping(m.tx(), tenant).await?;
-            filters.retain(|name, _| keeping.iter().any(|subscription| subscription.name == *name));
-            for subscription in &keeping {
-                let known = filters.get(&subscription.name).is_some_and(|(etag, _)| *etag == subscription.etag);
-                if !known {
-                    let filter = Filter::parse(&subscription.filter)?;
-                    filters.insert(subscription.name.clone(), (subscription.etag.clone(), filter));
-                }
-                if let Some((_, filter)) = filters.get(&subscription.name) {
-                    let chosen: Vec<_> = events.iter().filter(|(_, seen)| filter.passes(seen)).collect();
-                    keep(m, subscription, &chosen).await?;
-                }
+            renew(m.tx(), tenant, &keeping, filters).await?;
+            for (name, (_, filter)) in &*filters {
+                let chosen: Vec<_> = events.iter().filter(|(_, seen)| filter.passes(seen)).collect();
+                keep(m, name, &chosen).await?;
             }
             Ok(true)
         };
@@ -75,13 +70,26 @@ impl Follow for Service {
     }
 }
 
+/// Forgets the filters of the subscriptions that have changed or keep nothing any more, and reads those that are new.
+async fn renew(tx: &mut Tx, tenant: &Tenant, keeping: &BTreeMap<String, String>, filters: &mut Filters) -> Result<()> {
+    filters.retain(|name, (etag, _)| keeping.get(name).is_some_and(|now| *now == *etag));
+    let new: Vec<&str> = keeping.keys().map(String::as_str).filter(|name| !filters.contains_key(*name)).collect();
+    for names in new.chunks(CHUNK) {
+        for subscription in Subscriptions::named(tx, tenant, names).await? {
+            let filter = Filter::parse(&subscription.filter)?;
+            filters.insert(subscription.name, (subscription.etag, filter));
+        }
+    }
+    Ok(())
+}
+
 /// Writes the deliveries of a subscription.
-async fn keep(m: &mut Mutation, found: &Subscription, chosen: &[&(&Entry, Seen)]) -> Result<()> {
+async fn keep(m: &mut Mutation, name: &str, chosen: &[&(&Entry, Seen)]) -> Result<()> {
     if chosen.is_empty() {
         return Ok(());
     }
     // Locked first: whoever works out what is due next then sees what is written here.
-    let Some(subscription) = Subscriptions::try_claim(m, &found.name).await? else { return Ok(()) };
+    let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
     if subscription.state() == SubscriptionState::Broken {
         return Ok(());
     }
@@ -91,10 +99,8 @@ async fn keep(m: &mut Mutation, found: &Subscription, chosen: &[&(&Entry, Seen)]
     let tenant = m.tenant().clone();
     let (now, short) = (stamp(m.now()), name::last(&subscription.name).to_owned());
     let delivery = |(entry, seen): &&(&Entry, Seen)| {
-        let event = entry.event.clone().unwrap_or_default();
-        let at = event.recorded_at.as_ref().map(time::of).unwrap_or_default();
-        let (index, id) = (Some(entry.index), event.id.as_str());
-        let sent = Sent { tenant: &tenant, index, id, seen, at };
+        let id = entry.event.as_ref().map_or("", |event| event.id.as_str());
+        let sent = Sent { tenant: &tenant, index: Some(entry.index), id, seen, at: recorded(entry) };
         Delivery {
             name: DeliveryName::new(&*short, entry.index.to_string()).to_string(),
             entry_index: entry.index,
@@ -115,6 +121,11 @@ async fn keep(m: &mut Mutation, found: &Subscription, chosen: &[&(&Entry, Seen)]
     queues::set(m, &subscription.name, now).await
 }
 
+/// When the event of an entry was recorded.
+fn recorded(entry: &Entry) -> Timestamp {
+    entry.event.as_ref().and_then(|event| event.recorded_at.as_ref()).map(time::of).unwrap_or_default()
+}
+
 /// Writes the notices that follow from an entry, and plans or ends reminders.
 async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let tenant = m.tenant().clone();
@@ -124,7 +135,7 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             timers::cancel(m.tx(), &tenant, &timer(kind, number)).await?;
         }
     }
-    let recorded = entry.event.as_ref().and_then(|event| event.recorded_at.as_ref()).map(time::of).unwrap_or_default();
+    let recorded = recorded(entry);
     for told in duties::told(seen, recorded) {
         let mut notice = Notice {
             name: NoticeName::new(format!("{}-{}", entry.index, told.kind)).to_string(),

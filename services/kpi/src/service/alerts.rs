@@ -156,7 +156,7 @@ async fn evaluate(m: &mut Mutation) -> Result<EvaluateAlertsResponse> {
                 response.fired.push(alert);
             }
             (Finding::Clear, Some(before)) => response.resolved.push(resolve(m, &before.name).await?),
-            (Finding::Unknown(why), Some(before)) => note(m, &before.name, format!("not measured: {why}")).await?,
+            (Finding::Unknown(why), Some(before)) => note(m, before, format!("not measured: {why}")).await?,
             (Finding::Clear | Finding::Unknown(_), None) => {}
         }
     }
@@ -189,7 +189,7 @@ fn is_graver(rule: &AlertRule, before: &Alert, found: &Found) -> bool {
 async fn still(m: &mut Mutation, before: &Alert, found: &Found) -> Result<()> {
     if before.acknowledge_time.is_some() {
         let note_of = if before.message == found.message { String::new() } else { found.message.clone() };
-        return note(m, &before.name, note_of).await;
+        return note(m, before, note_of).await;
     }
     let range = Some(range::message(&found.span.into()));
     if before.message == found.message && before.range == range && before.note.is_empty() {
@@ -203,13 +203,14 @@ async fn still(m: &mut Mutation, before: &Alert, found: &Found) -> Result<()> {
 }
 
 /// Notes beside a firing alert what the last look at it found, if that is new.
-async fn note(m: &mut Mutation, name: &str, note: String) -> Result<()> {
-    let mut alert = Alerts::claim(m, name).await?;
-    if alert.note != note {
-        alert.note = note;
-        Alerts::save(m, &mut alert).await?;
+async fn note(m: &mut Mutation, before: &Alert, note: String) -> Result<()> {
+    // Nobody else writes notes: whoever evaluates has claimed the rules.
+    if before.note == note {
+        return Ok(());
     }
-    Ok(())
+    let mut alert = Alerts::claim(m, &before.name).await?;
+    alert.note = note;
+    Alerts::save(m, &mut alert).await
 }
 
 async fn resolve(m: &mut Mutation, name: &str) -> Result<Alert> {

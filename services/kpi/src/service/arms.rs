@@ -2,14 +2,14 @@
 
 use super::comparisons::{Change, interval, test};
 use super::query::{Cell, count};
-use crate::calendar::{Lookup, Span};
+use crate::calendar::{Late, Lookup, Span};
 use crate::definition::Definition;
 use crate::dimensions::{self, Dimensions, Filter};
 use crate::store::events::{self, Recorded};
 use crate::summary::Summary;
 use remit_api::kpi::v1::{ArmResult, ChangeVerdict, Experiment, ExperimentUnit, Kind};
 use remit_core::{Result, Tenant};
-use remit_drift::{Moments, Sample, Tested, Units, holm, proportions, ratios, sample_ratio};
+use remit_drift::{Sample, Tested, Units, holm, proportions, ratios, sample_ratio};
 use remit_store::Tx;
 use std::collections::HashMap;
 
@@ -117,7 +117,7 @@ impl Gather {
         self.found.arms.iter().position(|arm| arm.name == *value)
     }
 
-    fn add(&mut self, at: usize, recorded: &Recorded, late: [bool; 7]) {
+    fn add(&mut self, at: usize, recorded: &Recorded, late: Late) {
         let Some(arm) = self.found.arms.get_mut(at) else { return };
         let counted = recorded.counted();
         arm.summary.add(&counted, late);
@@ -162,25 +162,20 @@ fn member(digest: &str) -> Option<u128> {
 
 impl Arm {
     fn trials(&self, unit: ExperimentUnit) -> Option<Sample> {
-        let summed =
-            Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) };
-        if unit == ExperimentUnit::Trial { Some(summed) } else { self.units.trials() }
+        if unit == ExperimentUnit::Trial { Some(self.summary.sample()) } else { self.units.trials() }
     }
 
     /// The number of units.
     fn n(&self, unit: ExperimentUnit) -> u64 {
-        if unit != ExperimentUnit::Trial {
-            return self.units.n;
-        }
-        u64::try_from(self.summary.denominator / ONE).unwrap_or(0)
+        if unit == ExperimentUnit::Trial { self.summary.trials() } else { self.units.n }
     }
 
     fn value(&self, unit: ExperimentUnit) -> Option<f64> {
-        let trials = || self.trials(unit).filter(|sample| sample.trials > 0.0);
-        self.units
-            .ratio()
-            .filter(|_| unit != ExperimentUnit::Trial)
-            .or_else(|| trials().map(|s| s.successes / s.trials))
+        if unit != ExperimentUnit::Trial {
+            return self.units.ratio();
+        }
+        let summed = self.summary.sample();
+        (summed.trials > 0.0).then(|| summed.share())
     }
 }
 
@@ -223,25 +218,24 @@ impl Arms {
         shown
     }
 
-    /// What the arms add up to, with tests against the control and verdicts.
-    pub(crate) fn results(&self, judged: &Judged<'_>) -> Vec<ArmResult> {
-        let mut results = self.shown(judged);
+    /// Adds tests against the control and verdicts to what the arms were [shown](Self::shown) to add up to.
+    pub(crate) fn judge(&self, mut results: Vec<ArmResult>, judged: &Judged<'_>) -> Vec<ArmResult> {
         let Some((control, treatments)) = self.arms.split_first() else { return results };
         let alpha = judged.experiment.alpha;
-        let p_values: Vec<f64> = treatments
-            .iter()
-            // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
-            .map(|arm| self.tested(arm, control, alpha).map_or(1.0, |tested| tested.test.p_value))
-            .collect();
+        let at_alpha: Vec<Option<Tested>> = treatments.iter().map(|arm| self.tested(arm, control, alpha)).collect();
+        // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
+        let p_values: Vec<f64> =
+            at_alpha.iter().map(|tested| tested.map_or(1.0, |tested| tested.test.p_value)).collect();
         let adjusted = if judged.shared { holm(&p_values) } else { p_values.clone() };
         let withheld = self.withheld(judged);
-        let rows = results.iter_mut().skip(1).zip(treatments).zip(p_values.iter().zip(&adjusted));
-        for ((result, arm), (p_value, adjusted)) in rows {
+        let rows = results.iter_mut().skip(1).zip(treatments.iter().zip(at_alpha)).zip(p_values.iter().zip(&adjusted));
+        for ((result, (arm, at_alpha)), (p_value, adjusted)) in rows {
             // The level at which the adjusted p value would just be alpha: interval and verdict then agree.
             let level = if *adjusted > 0.0 { alpha * p_value / adjusted } else { alpha / p_values.len() as f64 };
             let least = u64::try_from(judged.experiment.min_n_per_arm).unwrap_or(u64::MAX);
             let enough = [arm, control].iter().all(|arm| arm.n(self.unit) >= least);
-            let tested = self.tested(arm, control, level).filter(|_| enough);
+            let tested = if level == alpha { at_alpha } else { self.tested(arm, control, level) };
+            let tested = tested.filter(|_| enough);
             result.difference_interval = tested.as_ref().map(interval);
             result.test = tested.as_ref().map(|tested| test(&tested.test));
             result.adjusted_p_value = tested.as_ref().map(|_| *adjusted);

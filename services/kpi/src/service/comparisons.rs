@@ -4,6 +4,7 @@ use super::Service;
 use super::experiments::check_hidden;
 use super::query::{self, Cell, Question, count, histogram};
 use crate::calendar::Span;
+use crate::conditions::or;
 use crate::definition::Definition;
 use crate::store::kpis::definition;
 use crate::store::rollups;
@@ -53,7 +54,7 @@ impl Service {
         };
         let (current, current_rollup) = read(current.into(), "current").await?;
         let (baseline, baseline_rollup) = read(baseline.into(), "baseline").await?;
-        let alpha = if request.alpha == 0.0 { DEFAULT_ALPHA } else { request.alpha };
+        let alpha = or(request.alpha, DEFAULT_ALPHA);
         let change = Change::of(&definition, &current, &baseline, alpha);
         let mut response = ComparePeriodsResponse {
             current: Some(current_rollup),
@@ -141,7 +142,6 @@ async fn shape(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: 
 
 fn thresholds(given: api::DriftThresholds) -> Result<Thresholds> {
     let default = Thresholds::default();
-    let or = |value: f64, default: f64| if value == 0.0 { default } else { value };
     let wanted = Thresholds {
         moderate_psi: or(given.moderate_psi, default.moderate_psi),
         significant_psi: or(given.significant_psi, default.significant_psi),
@@ -216,7 +216,9 @@ impl Change {
     /// Compares `current` with `baseline`.
     pub(crate) fn of(definition: &Definition, current: &Cell, baseline: &Cell, alpha: f64) -> Self {
         let tested = match definition.kind {
-            Kind::Ratio if definition.has_trials() => proportions(current.sample(), baseline.sample(), alpha),
+            Kind::Ratio if definition.has_trials() => {
+                proportions(current.summary.sample(), baseline.summary.sample(), alpha)
+            }
             // Two constants differ with certainty only for those who know that they are constant.
             Kind::Mean => welch(&current.summary.moments, &baseline.summary.moments, alpha)
                 .filter(|tested| tested.interval.lower < tested.interval.upper),

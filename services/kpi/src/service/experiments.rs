@@ -147,15 +147,15 @@ impl Service {
             return Ok(CompareExperimentResponse { experiment, state: state.into(), arms, ..Default::default() });
         }
         let judged = Judged { experiment: &experiment, metric: &metric, span, now, shared: true };
+        let (before, after) = (found.frozen.shown(&judged), found.now.shown(&judged));
         let mut response = CompareExperimentResponse {
             state: state.into(),
-            arms: found.frozen.results(&judged),
+            arms: found.frozen.judge(before.clone(), &judged),
             sample_ratio_p_value: found.frozen.sample_ratio(&experiment),
             unit_missing_count: count(found.frozen.unit_missing),
             crossed_count: count(found.frozen.crossed),
             ..CompareExperimentResponse::default()
         };
-        let (before, after) = (found.frozen.shown(&judged), found.now.shown(&judged));
         if before != after {
             response.restated_arms = after;
         }
@@ -163,7 +163,8 @@ impl Service {
             let metric = at_version(&mut tx, &cx.tenant, kpi, *version).await?;
             let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?;
             let judged = Judged { metric: &metric, shared: false, ..judged };
-            response.guardrails.push(GuardrailResult { kpi: kpi.clone(), arms: found.frozen.results(&judged) });
+            let arms = found.frozen.judge(found.frozen.shown(&judged), &judged);
+            response.guardrails.push(GuardrailResult { kpi: kpi.clone(), arms });
         }
         response.result_digest = wire::digest(&response_digested(&response));
         response.experiment = Some(experiment);

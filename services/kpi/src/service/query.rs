@@ -11,7 +11,7 @@ use remit_api::kpi::v1 as api;
 use remit_api::kpi::v1::{DataState, Direction, Granularity, Kind, Rollup, TargetState};
 use remit_api::wire::time::{of, stamp};
 use remit_core::{Error, Kind as ErrorKind, Result, Tenant, Timestamp};
-use remit_drift::{Histogram, Moments, Sample, mean_interval, wilson};
+use remit_drift::{Histogram, Moments, mean_interval, wilson};
 use remit_store::Tx;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -333,17 +333,9 @@ impl Cell {
         }
     }
 
-    /// The trials and successes of a proportion.
-    pub(crate) fn sample(&self) -> Sample {
-        Sample { successes: self.summary.moments.total(), trials: Moments::value(self.summary.denominator) }
-    }
-
     /// The n of the value: trials where they are independent, else events.
     pub(crate) fn n(&self, definition: &Definition) -> u64 {
-        if !definition.has_trials() {
-            return self.summary.n();
-        }
-        u64::try_from(self.summary.denominator / 1_000_000).unwrap_or(0)
+        if definition.has_trials() { self.summary.trials() } else { self.summary.n() }
     }
 
     fn quantile(&self, q: f64) -> Option<f64> {
@@ -356,7 +348,7 @@ impl Cell {
 
     fn interval(&self, definition: &Definition) -> Option<api::Interval> {
         let interval = match definition.kind {
-            Kind::Ratio if definition.has_trials() => wilson(self.sample(), LEVEL),
+            Kind::Ratio if definition.has_trials() => wilson(self.summary.sample(), LEVEL),
             Kind::Mean => mean_interval(&self.summary.moments, LEVEL),
             _ => None,
         };

@@ -109,8 +109,10 @@ impl Service {
             // A month is that of the KPI's own zone, as its rollups have it, and the one before it is named alike for all.
             let own = definition.calendar.local(span);
             let previous = definition.calendar.preceding(own);
-            let named = if own == span { previous } else { Calendar::new("", "range")?.preceding(span) };
-            previous_range.get_or_insert(range::message(&named.into()));
+            if previous_range.is_none() {
+                let named = if own == span { previous } else { Calendar::new("", "range")?.preceding(span) };
+                previous_range = Some(range::message(&named.into()));
+            }
             asked.push((definition, (own, previous)));
         }
         let mut all = moved(&mut tx, &cx.tenant, asked).await?;

@@ -272,9 +272,9 @@ impl Judge<'_> {
         let value = judged.value(&definition).or((totals && expected).then_some(0.0));
         let limits = if used.len() < periods {
             None
-        } else if definition.is_proportion() && judged.sample().trials > 0.0 {
-            let shares: Vec<Sample> = used.iter().map(|cell| cell.sample()).collect();
-            share_limits(&shares, judged.sample().trials, sigmas)
+        } else if definition.is_proportion() && judged.summary.sample().trials > 0.0 {
+            let shares: Vec<Sample> = used.iter().map(|cell| cell.summary.sample()).collect();
+            share_limits(&shares, judged.summary.sample().trials, sigmas)
         } else {
             let values: Vec<f64> = used.iter().filter_map(|cell| cell.value(&definition)).collect();
             prediction_limits(&values, sigmas)

@@ -19,7 +19,6 @@ use remit_core::{Error, Kind, Result, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
 use reqwest::Url;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// The most subscriptions of a tenant.
@@ -77,8 +76,7 @@ impl Service {
             return Err(wrong("must have no user and password: deliveries are signed instead"));
         }
         let host = url.host_str().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if host.is_empty() || literal.is_ok_and(|address| !self.rules.permits(address)) {
+        if host.is_empty() || !self.rules.permits_host(host) {
             return Err(wrong("must lead to an address of the open Internet, or one in notify.allow_addresses"));
         }
         if self.may_read(cx) {

@@ -7,7 +7,7 @@ use remit_api::wire::Word as _;
 use remit_core::{Result, Timestamp, name};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Mutation, Records, Value, query};
+use remit_store::{Mutation, Records, Sql, Value, query};
 
 /// Deliveries, in the order of the log.
 pub(crate) struct Deliveries;
@@ -66,13 +66,10 @@ pub(crate) async fn take(
     .fetch_all(m.tx())
     .await?;
     let taken: Vec<Delivery> = rows.iter().map(Deliveries::read).collect::<Result<_>>()?;
-    for delivery in &taken {
-        query("update deliveries set next_at = $3 where tenant_id = $1 and name = $2")
-            .bind(&tenant)
-            .bind(&delivery.name)
-            .bind(lease)
-            .execute(m.tx())
-            .await?;
+    if !taken.is_empty() {
+        let names = taken.iter().map(|delivery| delivery.name.as_str());
+        let sql = Sql::new("update deliveries").push(" set next_at = ").bind(lease).push(" where tenant_id = ");
+        sql.bind(&tenant).push(" and name in ").bind_list(names).query().execute(m.tx()).await?;
     }
     Ok(taken)
 }

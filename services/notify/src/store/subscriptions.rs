@@ -3,9 +3,10 @@
 use super::at;
 use remit_api::notify::v1::{Subscription, SubscriptionState};
 use remit_api::wire::Word as _;
-use remit_core::{Result, Tenant, Timestamp};
+use remit_core::{Result, Tenant, Timestamp, etag};
 use remit_store::filter::Field;
 use remit_store::{Mutation, Records, Tx, Value, query};
+use std::collections::BTreeMap;
 
 /// Subscriptions, by name.
 pub(crate) struct Subscriptions;
@@ -35,15 +36,13 @@ impl Records for Subscriptions {
     }
 }
 
-/// Those that keep what happens.
-pub(crate) async fn keeping(tx: &mut Tx, tenant: &Tenant) -> Result<Vec<Subscription>> {
-    let rows = query(
-        "select revision, body from subscriptions where tenant_id = $1 and state in ('ACTIVE', 'PAUSED') order by name",
-    )
-    .bind(tenant)
-    .fetch_all(tx)
-    .await?;
-    rows.iter().map(Subscriptions::read).collect()
+/// The names of those that keep what happens, each with its etag.
+pub(crate) async fn keeping(tx: &mut Tx, tenant: &Tenant) -> Result<BTreeMap<String, String>> {
+    let rows = query("select name, revision from subscriptions where tenant_id = $1 and state in ('ACTIVE', 'PAUSED')")
+        .bind(tenant)
+        .fetch_all(tx)
+        .await?;
+    rows.iter().map(|row| Ok((row.get("name")?, etag::of(row.get("revision")?)))).collect()
 }
 
 /// How many there are.
