@@ -1,15 +1,18 @@
 //! Who acts, and for which tenant.
 
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
+use std::sync::Arc;
 
 /// The isolation boundary, the unit of the audit log and the sharding key. It comes from the token
 /// and from nowhere else: 1 to 63 characters of `a-z`, `0-9` and `-`, starting with a letter or a digit, so that a GUID
 /// of an identity provider can be one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Tenant(String);
+///
+/// Every call copies it a few times, so that copies share the text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Tenant(Arc<str>);
 
 impl Tenant {
     /// Checks and wraps a tenant id.
@@ -22,7 +25,7 @@ impl Tenant {
             && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if ok {
-            Ok(Self(id))
+            Ok(Self(id.into()))
         } else {
             let what = "must be 1 to 63 of a-z, 0-9 and -, starting with a letter or a digit";
             Err(Error::invalid("TENANT_INVALID", "tenant", what))
@@ -32,6 +35,20 @@ impl Tenant {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for Tenant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for Tenant {
+    type Error = Error;
+
+    fn try_from(id: String) -> Result<Self> {
+        Self::new(id)
     }
 }
 

@@ -116,7 +116,8 @@ impl Cx {
 /// # Errors
 /// `INTERNAL` if no layer has put a caller there: a server without the stack must not answer.
 pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
-    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+    let (_, mut extensions, message) = request.into_parts();
+    let Some(caller) = extensions.remove::<Caller>() else {
         return Err(to_status(Error::internal("a request reached its handler without a verified caller")));
     };
     let scope = context::current();
@@ -129,7 +130,7 @@ pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
         address: caller.address,
         deadline: scope.and_then(|scope| scope.deadline),
     };
-    Ok((cx, request.into_inner()))
+    Ok((cx, message))
 }
 
 /// The one way through the door: from a request to its use case and back. A stream of requests comes to the use

@@ -51,7 +51,7 @@ impl Refusals {
         let sort = Sort {
             tenant: identity.tenant.clone(),
             who: identity.actor.subject.clone(),
-            what: method.name.clone(),
+            what: method.name.to_owned(),
             reason: error.reason(),
         };
         let Some(skipped) = self.sampler.take(&sort, Instant::now()) else { return };
@@ -74,7 +74,7 @@ impl Refusals {
         let Some(skipped) = self.sampler.take(&sort, Instant::now()) else { return };
         let details = TokenRefused {
             address: peer.map(|peer| peer.0.to_string()).unwrap_or_default(),
-            method: method.map(|method| method.name.clone()).unwrap_or_default(),
+            method: method.map_or("", |method| method.name).to_owned(),
             issuer: speaker.map(|speaker| speaker.issuer.clone()).unwrap_or_default(),
             subject: speaker.map(|speaker| speaker.subject.clone()).unwrap_or_default(),
             unrecorded: skipped.alike,
@@ -115,7 +115,7 @@ impl Refusals {
         let sort = Sort {
             tenant: identity.tenant.clone(),
             who: identity.actor.subject.clone(),
-            what: method.name.clone(),
+            what: method.name.to_owned(),
             // The reason of no refusal.
             reason: "",
         };

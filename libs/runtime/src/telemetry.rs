@@ -156,6 +156,10 @@ pub(crate) fn refused(reason: &'static str) {
 /// The span of one call that begins or continues a trace, and its place in the trace: where spans are exported, the one
 /// that is exported, so that the id which the caller, the log and the records have finds it.
 pub(crate) fn call_span(method: &str, parent: Option<Trace>) -> (Span, Trace) {
+    let exporting = EXPORTING.load(Ordering::Relaxed);
+    let own = parent.map_or_else(Trace::begin, Trace::child);
+    // A field that is known at once is written once.
+    let id = (!exporting).then(|| tracing::field::display(own.id()));
     let span = tracing::info_span!(
         "rpc",
         otel.name = method,
@@ -163,17 +167,18 @@ pub(crate) fn call_span(method: &str, parent: Option<Trace>) -> (Span, Trace) {
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = tracing::field::Empty,
-        trace_id = tracing::field::Empty,
+        trace_id = id,
     );
-    let exporting = EXPORTING.load(Ordering::Relaxed);
-    if exporting && let Some(parent) = parent {
+    if !exporting {
+        return (span, own);
+    }
+    if let Some(parent) = parent {
         let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
         let (trace_id, span_id) = (TraceId::from(parent.trace_id), SpanId::from(parent.span_id));
         let remote = SpanContext::new(trace_id, span_id, flags, true, TraceState::default());
         let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
     }
-    let exported = if exporting { place(&span.context()) } else { None };
-    let trace = exported.unwrap_or_else(|| parent.map_or_else(Trace::begin, Trace::child));
+    let trace = place(&span.context()).unwrap_or(own);
     span.record("trace_id", tracing::field::display(trace.id()));
     (span, trace)
 }

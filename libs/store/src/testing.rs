@@ -5,6 +5,8 @@
 //! which databases may be created; with `REMIT_TEST_REQUIRE_POSTGRES=1` its absence is a failure, so
 //! that no pipeline passes by testing half.
 
+mod template;
+
 use crate::classify;
 use crate::{Db, Options, Schema};
 use remit_core::{Error, Ids, Result};
@@ -52,6 +54,15 @@ impl TestDb {
     /// `FailedPrecondition` if a server is required and none is named; else what the server says.
     pub async fn postgres() -> Result<Option<Self>> {
         let database = Database::create().await?;
+        Ok(database.map(|database| Self { url: database.url.clone(), _home: Home::Server(database) }))
+    }
+
+    /// The same with the tables of all of `schemas` in it, each in a schema that is named after its service.
+    ///
+    /// # Errors
+    /// As [`TestDb::postgres`] and [`Db::open`].
+    pub async fn postgres_with(schemas: &[Schema]) -> Result<Option<Self>> {
+        let database = Database::create_like(schemas).await?;
         Ok(database.map(|database| Self { url: database.url.clone(), _home: Home::Server(database) }))
     }
 
@@ -111,17 +122,16 @@ impl Database {
         Self::create_in(None).await
     }
 
+    async fn create_like(schemas: &[Schema]) -> Result<Option<Self>> {
+        let Some(server) = server()? else { return Ok(None) };
+        let (name, template) = (unique(), template::find(&server, schemas).await?);
+        run(&server, format!("create database {name} template {template}")).await?;
+        Ok(Some(Self::at(server, name, false)))
+    }
+
     async fn create_in(directory: Option<&Path>) -> Result<Option<Self>> {
-        let Some(server) = std::env::var(POSTGRES_URL).ok().filter(|url| !url.is_empty()) else {
-            if std::env::var(REQUIRE_POSTGRES).is_ok_and(|value| value == "1") {
-                return Err(Error::precondition(
-                    "TEST_SERVER_MISSING",
-                    format!("{REQUIRE_POSTGRES} is 1 and {POSTGRES_URL} names no server"),
-                ));
-            }
-            return Ok(None);
-        };
-        let name = format!("remit_test_{:016x}", rand::random::<u64>());
+        let Some(server) = server()? else { return Ok(None) };
+        let name = unique();
         // With a linguistic order, where the server can (from PostgreSQL 15 on), so that a column that
         // should be `$KEY` and is not is noticed by its order.
         let mut create = format!("create database {name} template template0");
@@ -133,6 +143,10 @@ impl Database {
         if run(&server, format!("{create} locale_provider icu icu_locale 'en-US'")).await.is_err() {
             run(&server, create).await?;
         }
+        Ok(Some(Self::at(server, name, directory.is_some())))
+    }
+
+    fn at(server: String, name: String, tablespace: bool) -> Self {
         let (base, parameters) = server.split_once('?').unwrap_or((&server, ""));
         // The database is what follows the last slash after the authority.
         let authority = base.find("://").map_or(0, |at| at + 3);
@@ -141,8 +155,22 @@ impl Database {
         if !parameters.is_empty() {
             url = format!("{url}?{parameters}");
         }
-        Ok(Some(Self { server, name, tablespace: directory.is_some(), url }))
+        Self { server, name, tablespace, url }
     }
+}
+
+/// The test server; `None` if none is named and none is required.
+fn server() -> Result<Option<String>> {
+    let server = std::env::var(POSTGRES_URL).ok().filter(|url| !url.is_empty());
+    if server.is_none() && std::env::var(REQUIRE_POSTGRES).is_ok_and(|value| value == "1") {
+        let text = format!("{REQUIRE_POSTGRES} is 1 and {POSTGRES_URL} names no server");
+        return Err(Error::precondition("TEST_SERVER_MISSING", text));
+    }
+    Ok(server)
+}
+
+fn unique() -> String {
+    format!("remit_test_{:016x}", rand::random::<u64>())
 }
 
 impl Drop for Database {

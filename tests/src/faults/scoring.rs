@@ -34,7 +34,13 @@ fn checks(site: &Site, process: &str) -> DecisionServiceClient<Connection> {
 }
 
 fn request(run: &str) -> CheckTaskRequest {
-    CheckTaskRequest { task: TASK.into(), model_version: VERSION.into(), run_id: run.into(), ..Default::default() }
+    CheckTaskRequest {
+        task: TASK.into(),
+        model_version: VERSION.into(),
+        run_id: run.into(),
+        view: CheckView::Full.into(),
+        ..Default::default()
+    }
 }
 
 /// Asks as a platform does, which resends what it is told to resend.

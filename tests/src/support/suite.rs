@@ -87,7 +87,8 @@ impl Suite {
         let database = match topology {
             Topology::Sqlite => None,
             Topology::Postgres | Topology::SixProcesses => {
-                Some(TestDb::postgres().await.expect("the test server can be used")?)
+                let schemas: Vec<_> = remit::services().into_iter().map(|service| service.schema).collect();
+                Some(TestDb::postgres_with(&schemas).await.expect("the test server can be used")?)
             }
         };
         let mut toml = format!(

@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 262_144;
 #[derive(Debug)]
 pub struct Method {
     /// The full name, such as `remit.audit.v1.AuditService/Append`.
-    pub name: String,
+    pub name: &'static str,
     /// The permission, such as `audit.entries.append`.
     pub permission: &'static str,
     /// The kinds of actor that may call; empty means any, and only a method that reads may leave it so.
@@ -67,7 +67,8 @@ impl Methods {
         let mut by_path = HashMap::new();
         for service in pool.services().filter(|service| service.full_name().starts_with("remit.")) {
             for method in service.methods() {
-                let name = format!("{}/{}", service.full_name(), method.name());
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                let name = leak(&path[1..]);
                 let policy = policy(pool, &method).ok_or_else(|| {
                     Error::precondition(
                         "METHOD_WITHOUT_POLICY",
@@ -98,7 +99,7 @@ impl Methods {
                     roles: granted.map(|(role, _)| role.clone()).collect(),
                     name,
                 };
-                by_path.insert(format!("/{}", entry.name), entry);
+                by_path.insert(path, entry);
             }
         }
         Ok(Self { by_path })
@@ -156,15 +157,15 @@ impl Method {
     }
 }
 
-/// Permissions are as many as methods and live as long as the process.
-fn leak(permission: &str) -> &'static str {
+/// Names and permissions are as many as methods and live as long as the process.
+fn leak(name: &str) -> &'static str {
     use std::sync::{Mutex, PoisonError};
     static KEPT: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(found) = kept.iter().find(|found| **found == permission) {
+    if let Some(found) = kept.iter().find(|found| **found == name) {
         return found;
     }
-    let new: &'static str = Box::leak(permission.to_owned().into_boxed_str());
+    let new: &'static str = Box::leak(name.to_owned().into_boxed_str());
     kept.push(new);
     new
 }

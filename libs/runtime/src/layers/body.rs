@@ -23,7 +23,7 @@ use tracing::Span;
 /// Counts a call when it is over, and notes it in its span, however it ends.
 pub(crate) struct Finish {
     pub metrics: CallMetrics,
-    pub method: String,
+    pub method: &'static str,
     pub began: Instant,
     /// Open until the call is over, so that it says how the call ended.
     pub span: Span,
@@ -39,7 +39,7 @@ impl Finish {
     pub(crate) fn end(&mut self, code: Code) {
         if !std::mem::replace(&mut self.done, true) {
             let took: Duration = self.began.elapsed();
-            self.metrics.end(&self.method, code, took);
+            self.metrics.end(self.method, code, took);
             crate::telemetry::ended(&self.span, code);
             self.ticket.take();
             self.opened.take();
@@ -106,7 +106,7 @@ impl http_body::Body for Guarded {
         let polled = catch_unwind(AssertUnwindSafe(|| SCOPE.sync_scope(scope, || Pin::new(inner).poll_frame(cx))));
         match polled {
             Err(panic) => {
-                let status = SCOPE.sync_scope(scope, || to_status(panicked(&this.finish.method, panic.as_ref())));
+                let status = SCOPE.sync_scope(scope, || to_status(panicked(this.finish.method, panic.as_ref())));
                 this.close(status)
             }
             Ok(Poll::Ready(None)) => {

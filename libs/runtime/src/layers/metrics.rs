@@ -38,17 +38,18 @@ impl CallMetrics {
     }
 
     /// `method` is bounded: paths that no service has share one name.
-    pub(crate) fn end(&self, method: &str, code: Code, took: Duration) {
+    pub(crate) fn end(&self, method: &'static str, code: Code, took: Duration) {
         self.active.add(-1, &[]);
         let name = code_name(code);
-        let mut labels = vec![KeyValue::new("rpc.system.name", "grpc"), KeyValue::new("rpc.method", method.to_owned())];
+        let labels = [
+            KeyValue::new("rpc.system.name", "grpc"),
+            KeyValue::new("rpc.method", method),
+            KeyValue::new("rpc.response.status_code", name),
+            KeyValue::new("error.type", name),
+        ];
         // The conventions would have the code on the histogram too, which is a line a bucket, method and code.
-        self.duration.record(took.as_secs_f64(), &labels);
-        labels.push(KeyValue::new("rpc.response.status_code", name));
-        if is_failure(code) {
-            labels.push(KeyValue::new("error.type", name));
-        }
-        self.calls.add(1, &labels);
+        self.duration.record(took.as_secs_f64(), &labels[..2]);
+        self.calls.add(1, if is_failure(code) { &labels } else { &labels[..3] });
     }
 }
 

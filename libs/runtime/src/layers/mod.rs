@@ -142,8 +142,8 @@ impl Shared {
         let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(Trace::parse);
         let method = self.methods.get(request.uri().path());
         let streaming = method.is_none_or(|method| method.streaming);
-        let name = method.map_or("_OTHER", |method| method.name.as_str()).to_owned();
-        let (span, trace) = crate::telemetry::call_span(&name, parent);
+        let name = method.map_or("_OTHER", |method| method.name);
+        let (span, trace) = crate::telemetry::call_span(name, parent);
         let scope = Scope { trace, deadline: self.bounds.of(request.headers(), streaming) };
         self.metrics.begin();
         let mut finish = Finish {
@@ -159,7 +159,7 @@ impl Shared {
         let work = SCOPE.scope(scope, self.admit(request, method, scope, &mut finish)).instrument(span);
         let (answer, statements) = remit_store::counted(work).await;
         if let Some(method) = method {
-            crate::statements::record(&method.name, statements);
+            crate::statements::record(method.name, statements);
         }
         let (mut parts, body) = answer
             .unwrap_or_else(|error| {
@@ -217,7 +217,7 @@ impl Shared {
             }
             // Also of what is refused there is only so much.
             let sort = if method.streaming { Sort::Stream } else { Sort::Call };
-            let mut ticket = self.door.admit(&verified.1, method.priority, sort, &method.name)?;
+            let mut ticket = self.door.admit(&verified.1, method.priority, sort, method.name)?;
             if let Err(error) = method.authorize(&verified.1.actor) {
                 self.refusals.note(&verified.1, method, peer, &error);
                 return Err(error);
@@ -275,7 +275,7 @@ impl Shared {
             done = work => match done {
                 Ok(Ok(response)) => Ok(response.map(Body::new)),
                 Ok(Err(never)) => match never {},
-                Err(panic) => Err(panicked(&finish.method, panic.as_ref())),
+                Err(panic) => Err(panicked(finish.method, panic.as_ref())),
             },
             error = over => Err(error),
             () = late => Err(deadline::exceeded()),

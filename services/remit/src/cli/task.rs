@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
-    BatchDecideRequest, BatchDecideResponse, CheckTaskRequest, DecideTaskRequest, ExecutionSignatures, GetTaskRequest,
-    ListTasksRequest, RateTaskRequest, Rating, ReasonEffect, StrategySignatures, SuggestRatingsRequest, Verdict,
+    BatchDecideRequest, BatchDecideResponse, CheckTaskRequest, CheckView, DecideTaskRequest, ExecutionSignatures,
+    GetTaskRequest, ListTasksRequest, RateTaskRequest, Rating, ReasonEffect, StrategySignatures, SuggestRatingsRequest,
+    Verdict,
 };
 use remit_core::{Error, Result};
 use remit_policy::sampling;
@@ -184,6 +185,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 model_version: versioned("models", &model)?,
                 purpose,
                 run_id,
+                view: CheckView::Full.into(),
                 ..Default::default()
             };
             check(session, request).await

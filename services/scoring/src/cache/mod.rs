@@ -73,6 +73,20 @@ pub(crate) struct Ages {
     pub waivers: Freshness,
 }
 
+impl Ages {
+    /// Each source by its name.
+    pub(crate) fn all(&self) -> [(&'static str, &Freshness); 5] {
+        let Self { inventory, models, automations, holds, waivers } = self;
+        [
+            ("inventory", inventory),
+            ("models", models),
+            ("automations", automations),
+            ("holds", holds),
+            ("waivers", waivers),
+        ]
+    }
+}
+
 /// Follows a watch stream of a peer. They have one shape, but their messages no trait in common.
 macro_rules! follow {
     ($caches:ident, $tenant:ident, $cache:ident.$feed:ident, $peer:ident, $client:ident.$method:ident, $request:ident) => {

@@ -95,7 +95,8 @@ impl Service {
         };
         let found = assess(&facts);
         let key = key(&facts, &found);
-        let obligations = obligations(tenant, &facts, &found);
+        let full = request.view() == api::CheckView::Full;
+        let obligations = obligations(tenant, &facts, &found, full);
         let mut waived: Vec<String> = found
             .reasons
             .iter()
@@ -124,13 +125,12 @@ impl Service {
             model_state: model.as_ref().map_or("", |model| model.state().word()).to_owned(),
             holds: holds.iter().map(|hold| hold.name.clone()).collect(),
             waivers: waived,
-            caches: vec![
-                state("inventory", &ages.inventory),
-                state("models", &ages.models),
-                state("automations", &ages.automations),
-                state("holds", &ages.holds),
-                state("waivers", &ages.waivers),
-            ],
+            caches: ages
+                .all()
+                .into_iter()
+                .filter(|(_, freshness)| full || stale(freshness))
+                .map(|(source, freshness)| state(source, freshness))
+                .collect(),
             check_time: Some(time::stamp(now)),
             task_digest: entry.map(|entry| entry.digest.clone()).unwrap_or_default(),
         };
@@ -168,7 +168,7 @@ fn reason(found: Reason<'_>) -> api::CheckReason {
     }
 }
 
-fn obligations(tenant: &Tenant, facts: &Facts<'_>, found: &Assessment<'_>) -> api::Obligations {
+fn obligations(tenant: &Tenant, facts: &Facts<'_>, found: &Assessment<'_>, full: bool) -> api::Obligations {
     let Facts { request, entry, model, .. } = *facts;
     let decision = entry.and_then(|entry| entry.decision.as_ref());
     let sampling = if request.run_id.is_empty() {
@@ -180,6 +180,7 @@ fn obligations(tenant: &Tenant, facts: &Facts<'_>, found: &Assessment<'_>) -> ap
         };
         let sampling::Draw { input, hash, drawn } =
             sampling::draw(tenant.as_str(), &request.task, &request.run_id, ratio);
+        let input = if full { input } else { String::new() };
         api::Sampling { ratio, drawn, algorithm: sampling::ALGORITHM.into(), input, hash }
     };
     let disclosure = match entry.map(|entry| entry.disclosure) {

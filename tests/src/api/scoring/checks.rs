@@ -99,6 +99,7 @@ async fn a_check_follows_approval_purpose_decision_suspension_and_holds(suite: S
         task: "tasks/t".into(),
         model_version: version.clone(),
         run_id: "run-1".into(),
+        view: CheckView::Full.into(),
         ..Default::default()
     };
     // The first answer waits for the first states; approvals that came before it are in them.
@@ -219,6 +220,7 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
         task: "tasks/t".into(),
         model_version: version,
         run_id: "run-1".into(),
+        view: CheckView::Full.into(),
         ..Default::default()
     };
     eventually("the restriction is seen", || async { check(&suite, &request).await.model_state == "RESTRICTED" }).await;
@@ -238,6 +240,10 @@ async fn an_answer_carries_every_obligation_and_keeps_to_gate_and_purpose(suite:
     assert_eq!(sampling.input, format!("remit-sampling-v1\n{}\ntasks/t\nrun-1", suite.tenant_id()));
     let sources: Vec<&str> = answer.caches.iter().map(|cache| cache.source.as_str()).collect();
     assert_eq!(sources, ["inventory", "models", "automations", "holds", "waivers"]);
+    let brief = check(&suite, &CheckTaskRequest { view: CheckView::Basic.into(), ..request.clone() }).await;
+    let brief_sampling = brief.obligations.as_ref().and_then(|obligations| obligations.sampling.clone()).unwrap();
+    assert!(brief.caches.is_empty() && brief_sampling.input.is_empty(), "nothing is stale: {brief:#?}");
+    assert_eq!((brief_sampling.hash, brief.reasons), (sampling.hash, answer.reasons));
 
     let other = CheckTaskRequest { gate: "gates/other".into(), ..request.clone() };
     assert_eq!(lead(&check(&suite, &other).await), "GATE_MISMATCH");
