@@ -136,13 +136,17 @@ fn problems(config: &Config) -> Problems {
                  address, or say by server.tls_terminated_by_proxy that something else encrypts it"
             ),
         );
-        for (service, url) in config.peers.iter().filter(|(_, url)| is_clear(url)) {
+        let peers = config.peers.iter().flat_map(|(service, urls)| urls.iter().map(move |url| (service, url)));
+        for (service, url) in peers.filter(|(_, url)| is_clear(url)) {
             let remedy = "use https, or say by server.tls_terminated_by_proxy that something else encrypts it";
             found.add(format!("peers.{service}"), format!("{url} would be sent service tokens in the clear: {remedy}"));
         }
     }
     if !server.tls_key.as_os_str().is_empty() {
         found.key("server.tls_key", &server.tls_key);
+    }
+    if !config.peer_tls.key.as_os_str().is_empty() {
+        found.key("peer_tls.key", &config.peer_tls.key);
     }
     for (at, issuer) in auth.issuers.iter().enumerate() {
         found.key_set(&format!("auth.issuers[{at}].jwks"), &issuer.jwks);

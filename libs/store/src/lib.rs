@@ -52,6 +52,7 @@ pub mod private;
 mod query;
 pub mod record;
 mod shared;
+pub mod snapshot;
 #[cfg(feature = "testing")]
 mod statements;
 pub mod tail;

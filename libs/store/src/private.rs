@@ -72,6 +72,15 @@ pub fn publish(path: &Path, text: &str) -> Result<()> {
     exchange(path, text, 0o644)
 }
 
+/// Makes an empty file that only its owner can read, and the directories above it where they are missing.
+///
+/// # Errors
+/// `FailedPrecondition` (`KEY_FILE_FAILED`) if it is there already or cannot be made.
+pub fn begin(path: &Path) -> Result<File> {
+    make_above(path)?;
+    new_file(path, 0o600).map_err(|error| failed("create", path, error))
+}
+
 /// Makes the directory, and those above it, for its owner alone, or finds that it is one.
 ///
 /// # Errors
@@ -144,12 +153,8 @@ pub fn is_exchangeable_in(_: &Path) -> bool {
 /// Makes an empty database file for its owner alone, or takes from others what they may do with the one that is there. It
 /// never opens one that is there: closing it again would end the locks that this process may hold on it.
 pub(crate) fn reserve(path: &Path) {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // What cannot be made is told by SQLite, which needs it next.
-    if options.open(path).is_err() {
+    if new_file(path, 0o600).is_err() {
         tighten(path);
     }
 }
@@ -189,14 +194,18 @@ fn exchange(path: &Path, text: &str, mode: u32) -> Result<()> {
     fs::rename(&new, path).map_err(|error| failed("replace", path, error))
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+fn new_file(path: &Path, mode: u32) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    let mut file = options.open(path)?;
+    options.open(path)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+    let mut file = new_file(path, mode)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

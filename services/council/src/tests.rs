@@ -79,7 +79,8 @@ impl World {
         let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(1_750_000_000_000_000)));
         let db = home.open_with(&SCHEMA, Options { clock, ..Default::default() }).await.unwrap();
-        let peers = Peers::new(&[], &BTreeMap::new(), Arc::default(), Duration::from_secs(60)).unwrap();
+        let peers =
+            Peers::new(&[], &BTreeMap::new(), &Default::default(), Arc::default(), Duration::from_secs(60)).unwrap();
         let mandates = Mandates::open(&config, true).await.unwrap();
         let service = Service::of(db, peers, mandates);
         let founding = |body: &str, seats: &[(&str, &str)]| FoundingBody {

@@ -24,6 +24,9 @@ use tonic::Status;
 /// The reason of scoring under a hold of the council.
 const HOLD: &str = "HOLD_ENGAGED";
 
+/// The reason of scoring for what it does not know, or not recently enough.
+const UNKNOWN: &str = "STATE_UNAVAILABLE";
+
 /// Asks scoring.
 #[derive(Clone)]
 pub(crate) struct Scoring {
@@ -64,18 +67,6 @@ pub(crate) struct Permission {
 }
 
 impl Permission {
-    /// The answer of a scoring that could not be asked: nothing is permitted.
-    pub(crate) fn none(error: &Error) -> Self {
-        Self {
-            denials: vec![format!("{}: {}", error.reason(), error.message())],
-            holds: Vec::new(),
-            pattern: AutonomyPattern::HumanOnly,
-            sampling_rate: 1.0,
-            obligations: Vec::new(),
-            policy: String::new(),
-        }
-    }
-
     /// Refuses what is denied.
     ///
     /// # Errors
@@ -113,10 +104,11 @@ impl Scoring {
         self.tasks.clone().get_task(request).await.map_err(no_answer).map(drop)
     }
 
-    /// Asks whether AI may act. Only a clear yes is one.
+    /// Asks whether AI may act. Only a clear yes is one, and only what scoring knows is an answer: a denial for nothing
+    /// but that it does not know is over when it does, and what is decided by it would stay.
     ///
     /// # Errors
-    /// `Unavailable` (`SCORING_UNAVAILABLE`) if there was no answer.
+    /// `Unavailable` (`SCORING_UNAVAILABLE`) if there was no answer, or scoring does not know enough for one.
     pub(crate) async fn check(&self, tenant: &Tenant, question: &Question<'_>) -> Result<Permission> {
         let message = scoring::CheckTaskRequest {
             task: question.task.to_owned(),
@@ -127,8 +119,12 @@ impl Scoring {
             stakes: question.stakes.into(),
         };
         let request = self.peers.request("handoff", tenant, message);
-        let answer = self.client.clone().check_task(request).await.map_err(no_answer)?;
-        Ok(read(answer.into_inner()))
+        let answer = self.client.clone().check_task(request).await.map_err(no_answer)?.into_inner();
+        if knows_too_little(&answer) {
+            let what = "scoring does not know the inventory, the models or the holds at present: resend later";
+            return Err(Error::new(Kind::Unavailable, "SCORING_UNAVAILABLE", what));
+        }
+        Ok(read(answer))
     }
 }
 
@@ -298,9 +294,19 @@ fn approved(name: &str, found: &ArtifactVersion, kind: ArtifactKind) -> Result<(
     Ok(())
 }
 
+fn denies(reason: &scoring::CheckReason) -> bool {
+    reason.effect() == scoring::ReasonEffect::Deny && reason.waiver.is_empty()
+}
+
+/// Whether scoring denies for nothing but that it cannot see what it would judge by. A denial with any other reason
+/// stands: a hold, say, that is seen while the inventory is not.
+fn knows_too_little(answer: &scoring::CheckTaskResponse) -> bool {
+    let mut denials = answer.reasons.iter().filter(|reason| denies(reason)).peekable();
+    answer.verdict() != scoring::Verdict::Permit && denials.peek().is_some() && denials.all(|of| of.code == UNKNOWN)
+}
+
 fn read(answer: scoring::CheckTaskResponse) -> Permission {
-    let denying =
-        |reason: &&scoring::CheckReason| reason.effect() == scoring::ReasonEffect::Deny && reason.waiver.is_empty();
+    let denying = |reason: &&scoring::CheckReason| denies(reason);
     let words = |reason: &scoring::CheckReason| format!("{}: {}", reason.code, reason.message);
     let mut denials: Vec<String> = answer.reasons.iter().filter(denying).map(words).collect();
     let mut holds: Vec<String> =
@@ -350,6 +356,27 @@ mod tests {
         let error = read(answer).require("handoffs/h").err();
         assert!(error.is_some_and(|error| error.reason() == "TASK_NOT_PERMITTED"
             && error.message().contains("MODEL_SUSPENDED: models/m/versions/1 is suspended")));
+    }
+
+    #[test]
+    fn what_scoring_does_not_know_is_no_answer_and_what_it_knows_is() {
+        let of = |verdict: scoring::Verdict, codes: &[&str]| {
+            let reason = |code: &&str| scoring::CheckReason {
+                code: (*code).into(),
+                effect: scoring::ReasonEffect::Deny.into(),
+                ..Default::default()
+            };
+            let reasons = codes.iter().map(reason).collect();
+            scoring::CheckTaskResponse { verdict: verdict.into(), reasons, ..Default::default() }
+        };
+        let (deny, permit) = (scoring::Verdict::Deny, scoring::Verdict::Permit);
+        assert!(knows_too_little(&of(deny, &["STATE_UNAVAILABLE", "STATE_UNAVAILABLE"])));
+        assert!(!knows_too_little(&of(deny, &["STATE_UNAVAILABLE", "HOLD_ENGAGED"])), "a hold that is seen stands");
+        assert!(!knows_too_little(&of(deny, &["MODEL_SUSPENDED"])));
+        assert!(!knows_too_little(&of(deny, &[])), "a denial without a reason is one");
+        let mut waived = of(permit, &["STATE_UNAVAILABLE"]);
+        waived.reasons[0].waiver = "waivers/w".into();
+        assert!(!knows_too_little(&waived));
     }
 
     #[test]

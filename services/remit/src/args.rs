@@ -41,6 +41,10 @@ pub(crate) enum Command {
     Health(Health),
     /// Bring the databases up to this program's version and end, for suites with database.migrate = false.
     Migrate(Settings),
+    /// Copy everything that a suite on SQLite keeps, keys included, as it is at one moment; the suite may run.
+    Backup(Backup),
+    /// Make a data directory from a backup, and recompute its audit log. Nothing is written over.
+    Restore(Restore),
     /// Say how tokens are understood.
     #[command(subcommand)]
     Auth(AuthCommand),
@@ -264,6 +268,37 @@ pub(crate) struct Doctor {
     /// A PEM file with the certificate authority of the running suite.
     #[arg(long, value_name = "FILE", env = "REMIT_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// Arguments of `remit backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The directory to make; it is for its owner alone (mode 0700, files 0600).
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// The suite to copy: its configuration, or its data directory.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Leave out the keys of the data directory, for whoever keeps them apart from the data that they open.
+    #[arg(long)]
+    pub without_keys: bool,
+}
+
+/// Arguments of `remit restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The directory that `remit backup` made.
+    #[arg(value_name = "DIR")]
+    pub backup: PathBuf,
+    /// Where to: the configuration of the suite, or its data directory, which must be empty or not there.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The digest of the manifest, as `remit backup` printed it: finds a backup that was exchanged.
+    #[arg(long, value_name = "DIGEST")]
+    pub manifest: Option<String>,
+    /// A signed checkpoint that was kept outside, such as a witness's: the log must extend it. May be repeated.
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    pub checkpoints: Vec<PathBuf>,
 }
 
 /// Arguments of `remit health`.

@@ -1,5 +1,6 @@
 //! What the tests share: suites in three topologies, actors with tokens, and a record of every call.
 
+mod authority;
 mod cluster;
 mod council;
 mod mandates;
@@ -7,6 +8,7 @@ mod recorder;
 mod site;
 mod suite;
 
+pub use authority::Authority;
 pub use cluster::{Process, free_port};
 pub use council::{founding, new_seat};
 pub use recorder::{Link, is_read, permission};

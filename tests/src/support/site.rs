@@ -1,5 +1,6 @@
 //! Processes of one deployment that a test starts, pauses, kills and starts again one by one.
 
+use super::authority::Authority;
 use super::cluster::{Process, free_port};
 use super::recorder::{Link, Recorder};
 use super::{Bearer, Connection, eventually};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Endpoint;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 /// The configuration with the directory of the issuer in its section `[auth]`, which may be there already.
 fn with_issuer(toml: &str, issuer: &Path) -> String {
@@ -31,12 +32,44 @@ pub struct Site {
     services: Keyring,
     tenant: Tenant,
     recorder: Arc<Recorder>,
+    /// What the processes and the callers show each other; nothing in the clear.
+    secured: Option<Secured>,
+}
+
+/// Mutual TLS under an authority of one's own: `ca.pem`, `leaf.pem` and `leaf.key` in a directory.
+pub struct Secured(pub PathBuf);
+
+impl Secured {
+    /// Writes what `leaf` vouches for, and whom all believe.
+    pub fn write(&self, leaf: &Authority, believed: &[&Authority]) {
+        let (certificate, key) = leaf.issue("localhost");
+        let ca: String = believed.iter().map(|authority| authority.pem()).collect();
+        remit_store::private::replace(&self.0.join("ca.pem"), &ca).expect("a file can be written");
+        remit_store::private::replace(&self.0.join("leaf.key"), &key).expect("a file can be written");
+        remit_store::private::replace(&self.0.join("leaf.pem"), &certificate).expect("a file can be written");
+    }
+
+    fn toml(&self) -> (String, String) {
+        let file = |name: &str| self.0.join(name).display().to_string();
+        let (ca, certificate, key) = (file("ca.pem"), file("leaf.pem"), file("leaf.key"));
+        let server = format!("tls_certificate = {certificate:?}\ntls_key = {key:?}\ntls_client_ca = {ca:?}\n");
+        (server, format!("[peer_tls]\nca = {ca:?}\ncertificate = {certificate:?}\nkey = {key:?}\n"))
+    }
 }
 
 impl Site {
-    /// Processes by name with their services; `toml` is what all of them share. The first process of a service
-    /// is the one that the others know.
+    /// Processes by name with their services; `toml` is what all of them share. The others know all processes of a
+    /// service.
     pub fn new(processes: &[(&'static str, &'static str)], toml: &str) -> Self {
+        Self::with(processes, toml, None)
+    }
+
+    /// The same under mutual TLS, by an authority that is believed at first.
+    pub fn secured(processes: &[(&'static str, &'static str)], toml: &str, authority: &Authority) -> Self {
+        Self::with(processes, toml, Some(authority))
+    }
+
+    fn with(processes: &[(&'static str, &'static str)], toml: &str, authority: Option<&Authority>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let issuer = dir.path().join("issuer");
         let signing = Config::from_toml(&format!("[data]\ndir = \"{}\"\n", issuer.display()));
@@ -44,7 +77,14 @@ impl Site {
         // Made before the processes, which would otherwise all make them.
         let signer = Signer::development(&signing).expect("a development issuer");
         let services = Keyring::open(&signing, &SERVICES).expect("keys of the suite's own");
+        let secured = authority.map(|authority| {
+            let secured = Secured(dir.path().join("tls"));
+            std::fs::create_dir(&secured.0).expect("a directory can be made");
+            secured.write(authority, &[authority]);
+            secured
+        });
         let site = Self {
+            secured,
             dir,
             processes: processes.iter().map(|(name, service)| (*name, (*service, free_port()))).collect(),
             toml: format!("{}[telemetry]\nlog = \"warn\"\n", with_issuer(toml, &issuer)),
@@ -53,8 +93,11 @@ impl Site {
             tenant: Tenant::new("acme").expect("a valid tenant"),
             recorder: Arc::default(),
         };
-        let peers = processes.iter().rev().map(|(name, service)| (*service, site.url(name)));
-        let peers: BTreeMap<&str, String> = peers.collect();
+        let mut peers: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, service) in processes {
+            let urls = peers.entry(*service).or_default();
+            *urls += &format!("{}{}", if urls.is_empty() { "" } else { "," }, site.url(name));
+        }
         for (name, service) in processes {
             site.write(name, service, &peers);
         }
@@ -67,13 +110,16 @@ impl Site {
 
     /// Where a process listens.
     pub fn url(&self, name: &str) -> String {
-        format!("http://127.0.0.1:{}", self.processes[name].1)
+        let port = self.processes[name].1;
+        if self.secured.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") }
     }
 
     fn write(&self, name: &str, service: &str, peers: &BTreeMap<&str, String>) {
         let data = self.dir.path().join(format!("data-{name}"));
         let mut toml = format!("{}[data]\ndir = \"{}\"\n", self.toml, data.display());
-        toml += &format!("[server]\nlisten = \"127.0.0.1:{}\"\n[peers]\n", self.processes[name].1);
+        let (server, peer_tls) = self.secured.as_ref().map(Secured::toml).unwrap_or_default();
+        toml += &peer_tls;
+        toml += &format!("[server]\nlisten = \"127.0.0.1:{}\"\n{server}[peers]\n", self.processes[name].1);
         for (peer, url) in peers.iter().filter(|(peer, _)| service != "all" && **peer != service) {
             toml += &format!("{peer} = \"{url}\"\n");
         }
@@ -122,8 +168,25 @@ impl Site {
     fn bearing(&self, token: &str, process: &str) -> Connection {
         let bearer = Bearer(format!("Bearer {token}").parse().expect("a token is a header value"));
         let endpoint = Endpoint::from_shared(self.url(process)).expect("a valid URL").tcp_nodelay(true);
+        let endpoint = match &self.secured {
+            Some(_) => endpoint.tls_config(self.tls(true)).expect("files of certificates"),
+            None => endpoint,
+        };
         let link = Link { channel: endpoint.connect_lazy(), recorder: self.recorder.clone() };
         InterceptedService::new(link, bearer)
+    }
+
+    /// What a caller believes, and shows if she is `known`.
+    pub fn tls(&self, known: bool) -> ClientTlsConfig {
+        let Secured(dir) = self.secured.as_ref().expect("a secured site");
+        let read = |name: &str| std::fs::read(dir.join(name)).expect("a file");
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.pem")));
+        if known { tls.identity(Identity::from_pem(read("leaf.pem"), read("leaf.key"))) } else { tls }
+    }
+
+    /// The files of a secured site.
+    pub fn security(&self) -> &Secured {
+        self.secured.as_ref().expect("a secured site")
     }
 
     /// The connection of a person.

@@ -1,11 +1,13 @@
 //! Configuration: embedded defaults, then a file, then the environment; unknown keys are refused.
 
+mod addresses;
 mod issuers;
 mod layers;
 mod reference;
 mod shown;
 mod span;
 
+pub use addresses::Addresses;
 pub use issuers::{
     EmailClaims, Grants, GroupClaims, Issuer, KindRule, KindRules, Preset, SubjectClaims, TenantClaim, WordClaims,
     Worth,
@@ -39,7 +41,8 @@ pub struct Config {
     pub auth: Auth,
     pub mandates: MandateKeys,
     pub roles: BTreeMap<String, Vec<String>>,
-    pub peers: BTreeMap<String, String>,
+    pub peers: BTreeMap<String, Addresses>,
+    pub peer_tls: PeerTls,
     pub clock: ClockConfig,
     pub relay: Relay,
     pub audit: Audit,
@@ -89,6 +92,7 @@ pub struct Server {
     pub only: Vec<String>,
     pub tls_certificate: PathBuf,
     pub tls_key: PathBuf,
+    pub tls_client_ca: PathBuf,
     pub tls_terminated_by_proxy: bool,
     pub cors_origins: Vec<String>,
     pub reflection: bool,
@@ -110,6 +114,16 @@ pub struct Server {
     pub stream_deadline_max: Span,
     pub drain_delay: Span,
     pub drain_timeout: Span,
+}
+
+/// The section `[peer_tls]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct PeerTls {
+    pub ca: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// The section `[limits]`.
@@ -311,9 +325,8 @@ impl Config {
                 "must start with postgres:// or sqlite:",
             )?;
         }
-        for (service, url) in &self.peers {
-            let ok = url.starts_with("http://") || url.starts_with("https://");
-            need(ok, &format!("peers.{service}"), "must start with http:// or https://")?;
+        for (service, urls) in &self.peers {
+            need(urls.is_usable(), &format!("peers.{service}"), "must start with http:// or https://")?;
         }
         need((1..=1000).contains(&self.database.connections), "database.connections", "must be 1 to 1000")?;
         need(self.database.keep_answers.get().as_secs() >= 3_600, "database.keep_answers", "must be at least 1h")?;
@@ -348,6 +361,11 @@ impl Config {
         self.check_bounds()?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
+        let served =
+            self.server.tls_client_ca.as_os_str().is_empty() || !self.server.tls_certificate.as_os_str().is_empty();
+        need(served, "server.tls_client_ca", "needs server.tls_certificate")?;
+        let both = self.peer_tls.certificate.as_os_str().is_empty() == self.peer_tls.key.as_os_str().is_empty();
+        need(both, "peer_tls.key", "must be set exactly if peer_tls.certificate is")?;
         need(!self.auth.audience.is_empty(), "auth.audience", "must not be empty")?;
         need(!self.auth.algorithms.is_empty(), "auth.algorithms", "must name at least one algorithm")?;
         crate::auth::algorithms(&self.auth.algorithms, "auth.algorithms")?;

@@ -66,7 +66,7 @@ fn the_environment_gives_every_type_a_setting_can_have() {
     assert!(config.roles.contains_key("admin"), "a role that is set leaves the others");
     let urls = config.database.urls.iter().map(|(service, url)| (service.as_str(), url.expose_secret()));
     assert_eq!(Vec::from_iter(urls), [("audit", "sqlite:a"), ("kpi", "sqlite:k")]);
-    assert_eq!(config.peers["council"], "http://c:1");
+    assert_eq!(config.peers["council"], "http://c:1".into());
     assert_eq!((config.clock.start.as_str(), config.audit.origin.as_str()), ("2008-05-01T00:00:00Z", "1234"));
     assert_eq!(config.data.dir, Path::new("a b = [c"));
 }
@@ -76,9 +76,11 @@ fn a_layer_replaces_lists_and_merges_tables() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("remit.toml");
     std::fs::write(&file, "[roles]\nadmin = [\"a\"]\n[peers]\naudit = \"http://a\"\nkpi = \"http://k\"\n").unwrap();
-    let config = Config::load_with(Some(&file), env(&[("REMIT_PEERS__AUDIT", "http://b")])).unwrap();
+    let config = Config::load_with(Some(&file), env(&[("REMIT_PEERS__AUDIT", "http://b, http://c")])).unwrap();
     assert_eq!(config.roles["admin"], ["a"]);
-    assert_eq!((config.peers["audit"].as_str(), config.peers["kpi"].as_str()), ("http://b", "http://k"));
+    assert_eq!((&config.peers["audit"], &config.peers["kpi"]), (&"http://b,http://c".into(), &"http://k".into()));
+    let listed = Config::from_toml("peers.audit = [\"http://b\", \"http://c\"]").unwrap();
+    assert_eq!(listed.peers["audit"], config.peers["audit"]);
 }
 
 #[test]

@@ -4,21 +4,18 @@ mod begun;
 mod connection;
 mod files;
 mod seats;
+mod tls;
 mod web;
 
 use crate::config::{Operations, Server};
 use crate::layers::{Ended, Stack};
 use connection::Connections;
 use remit_core::{Error, Kind, Result};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use seats::Seats;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
+use tls::Tls;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 pub(crate) use web::Dispatch;
 
@@ -26,7 +23,7 @@ pub(crate) use web::Dispatch;
 pub struct Bound {
     listener: TcpListener,
     addr: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
 impl Bound {
@@ -37,7 +34,7 @@ impl Bound {
     /// `InvalidArgument` (`CONFIG_INVALID`) for a certificate or key that cannot be used; `FailedPrecondition`
     /// (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`) for a key that cannot be read, or that others can read.
     pub async fn new(config: &Server) -> Result<Self> {
-        Self::at(&config.listen, "server.listen", tls(config)?).await
+        Self::at(&config.listen, "server.listen", Tls::open(config)?).await
     }
 
     /// Takes the port for what operators look at, which has no TLS.
@@ -48,7 +45,7 @@ impl Bound {
         Self::at(&config.listen, "operations.listen", None).await
     }
 
-    async fn at(listen: &str, setting: &str, tls: Option<TlsAcceptor>) -> Result<Self> {
+    async fn at(listen: &str, setting: &str, tls: Option<Tls>) -> Result<Self> {
         let listener = TcpListener::bind(listen).await.map_err(|error| refused(listen, setting, error))?;
         let addr = listener.local_addr().map_err(|error| refused(listen, setting, error))?;
         Ok(Self { listener, addr, tls })
@@ -79,28 +76,6 @@ fn refused(listen: &str, setting: &str, error: std::io::Error) -> Error {
     Error::new(Kind::FailedPrecondition, reason, what).with_source(error)
 }
 
-fn tls(config: &Server) -> Result<Option<TlsAcceptor>> {
-    if config.tls_certificate.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let invalid = |field: &str, path: &Path, error: &dyn std::fmt::Display| {
-        Error::invalid("CONFIG_INVALID", field, format!("{} cannot be used: {error}", path.display()))
-    };
-    let (certificate, key) = (&config.tls_certificate, &config.tls_key);
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| invalid("server.tls_certificate", certificate, &error))?;
-    let text = remit_store::private::read(key)?;
-    let secret =
-        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| invalid("server.tls_key", key, &error))?;
-    let mut server = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|error| invalid("server.tls_certificate", certificate, &error))?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(server))))
-}
-
 /// How many of the connections that `config` wants there can be, beside so many connections to databases; the process's
 /// limit of open files is raised for them.
 pub(crate) fn places(config: &Server, databases: usize) -> usize {
@@ -123,7 +98,9 @@ pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::
     let dispatch = Dispatch::new(stack, http, &config.cors_origins);
     let seats = Seats::new(config.max_connections, config.max_connections_per_address, config.proxies.clone());
     let mut connections = Connections::new(&config, seats, dispatch);
-    let Bound { listener, tls, .. } = bound;
+    let Bound { listener, mut tls, .. } = bound;
+    let mut look = tokio::time::interval(tls::EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let delay = async {
         ending.begin.cancelled().await;
         tokio::time::sleep(config.drain_delay.get()).await;
@@ -133,7 +110,7 @@ pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::
         tokio::select! {
             () = &mut delay => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connections.serve(stream, peer, tls.clone()),
+                Ok((stream, peer)) => connections.serve(stream, peer, tls.as_ref().map(Tls::acceptor)),
                 Err(error) => {
                     // Out of file descriptors, most likely: give back some before trying again.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -141,6 +118,7 @@ pub(crate) async fn run(bound: Bound, config: Server, stack: Stack, http: axum::
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
+            _ = look.tick() => if let Some(tls) = &mut tls { tls.look() },
         }
     }
     drop(listener);

@@ -112,7 +112,7 @@ impl Suite {
         let databases = Arc::new(databases);
         let names: Vec<&str> = chosen.iter().map(|service| service.name).collect();
         let lifetime = config.auth.service_lifetime.get();
-        let peers = Peers::new(&names, &config.peers, signers.services.clone(), lifetime)?;
+        let peers = Peers::new(&names, &config.peers, &config.peer_tls, signers.services.clone(), lifetime)?;
 
         let (stop, drain, ended) = (CancellationToken::new(), CancellationToken::new(), Ended::default());
         let mut parts: BTreeMap<&'static str, Parts> = BTreeMap::new();

@@ -3,7 +3,7 @@
 use super::{Service, briefings, calendars, decisions, gates, leads};
 use crate::lead_rules::{Checked, Gate, check, decide, reason_words};
 use crate::pattern_rules::{Done, Requirement, Step, Work, judge, requirement};
-use crate::peers::{Permission, Question};
+use crate::peers::Question;
 use crate::store::Routings;
 use crate::{gate_rules, templates};
 use remit_api::handoff::v1 as pb;
@@ -47,11 +47,9 @@ impl Service {
             run_id: wanted,
             stakes: gate.stakes(),
         };
-        let mut permission = match self.scoring.check(tenant, &question).await {
-            Ok(permission) => permission,
-            // Leads do not wait for scoring: people take them.
-            Err(error) => Permission::none(&error),
-        };
+        // A lead is routed once. What was routed while nobody could tell whether AI may score it would stay where it is
+        // when scoring is back, and a hot lead with it: so its sender keeps it until there is an answer.
+        let mut permission = self.scoring.check(tenant, &question).await?;
         let pattern = permission.pattern;
         if permission.denials.is_empty()
             && let Err(refused) = judge(wanted, pattern, Work::Leads, Step::Start, Done::default())

@@ -105,11 +105,24 @@ pub(crate) fn bearer(token: Option<&str>, file: Option<&Path>) -> Result<Bearer>
     }
 }
 
-/// The way to `server`, with TLS where its URL says so.
+/// The way to `server`, with TLS where its URL says so. A server that asks for certificates (`server.tls_client_ca`) is
+/// shown the one that the environment names: `REMIT_CLIENT_CERTIFICATE` and `REMIT_CLIENT_KEY`.
 ///
 /// # Errors
-/// `InvalidArgument`: `URL_INVALID`, `FILE_UNREADABLE` for the certificate authority.
+/// `InvalidArgument`: `URL_INVALID`, `FILE_UNREADABLE` for the certificate authority or a certificate; `FailedPrecondition`
+/// for a key that others can read.
 pub(crate) fn endpoint(server: &str, ca_file: Option<&Path>) -> Result<Endpoint> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let shown = named("REMIT_CLIENT_CERTIFICATE").zip(named("REMIT_CLIENT_KEY"));
+    endpoint_showing(server, ca_file, shown.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path())))
+}
+
+/// The same with the files of the certificate, and its key, that are shown to a server that asks for one.
+pub(crate) fn endpoint_showing(
+    server: &str,
+    ca_file: Option<&Path>,
+    shown: Option<(&Path, &Path)>,
+) -> Result<Endpoint> {
     let invalid = |why: String| Error::invalid("URL_INVALID", "server", why);
     if !server.starts_with("http://") && !server.starts_with("https://") {
         return Err(invalid(format!("{server} must start with http:// or https://")));
@@ -119,6 +132,10 @@ pub(crate) fn endpoint(server: &str, ca_file: Option<&Path>) -> Result<Endpoint>
         let mut tls = ClientTlsConfig::new().with_enabled_roots();
         if let Some(path) = ca_file {
             tls = tls.ca_certificate(tonic::transport::Certificate::from_pem(text(path)?));
+        }
+        if let Some((certificate, key)) = shown {
+            let key = remit_store::private::read(key)?;
+            tls = tls.identity(tonic::transport::Identity::from_pem(text(certificate)?, key));
         }
         endpoint = endpoint.tls_config(tls).map_err(|error| invalid(error.to_string()))?;
     }

@@ -32,7 +32,7 @@ mod values;
 mod waiver;
 mod words;
 
-pub(crate) use connect::{Connection, bearer, endpoint, reach, refused, text, unreadable};
+pub(crate) use connect::{Connection, bearer, endpoint, endpoint_showing, reach, refused, text, unreadable};
 pub(crate) use output::{print_raw, safe, safe_json};
 
 use clap::{Args, Subcommand};

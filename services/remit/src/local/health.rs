@@ -1,10 +1,12 @@
 //! `remit health`: whether a process serves, for whoever starts and stops processes.
 
 use crate::args::Health;
-use crate::cli::{endpoint, print_raw, reach, refused};
+use crate::cli::{endpoint, endpoint_showing, print_raw, reach, refused};
 use remit_core::{Error, Kind, Result};
 use remit_runtime::Config;
+use std::path::Path;
 use std::time::Duration;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -13,11 +15,14 @@ use tonic_health::pb::health_client::HealthClient;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: Health) -> Result<()> {
-    let url = match args.server {
-        Some(url) => url,
-        None => own_url(&args.settings.load()?),
+    let (url, way) = match args.server {
+        Some(url) => {
+            let way = endpoint(&url, args.ca_file.as_deref())?;
+            (url, way)
+        }
+        None => own(&args.settings.load()?, args.ca_file.as_deref())?,
     };
-    let endpoint = endpoint(&url, args.ca_file.as_deref())?.timeout(PATIENCE);
+    let endpoint = way.timeout(PATIENCE);
     let channel = reach(&endpoint, PATIENCE).await.map_err(|error| {
         Error::new(Kind::Unavailable, "SERVER_UNREACHABLE", format!("nothing answers gRPC at {url}")).with_source(error)
     })?;
@@ -30,6 +35,16 @@ pub(super) async fn run(args: Health) -> Result<()> {
             Err(Error::new(Kind::Unavailable, "NOT_SERVING", text))
         }
     }
+}
+
+/// The way to the process of this configuration. It is shown what the process shows to its peers.
+fn own(config: &Config, ca_file: Option<&Path>) -> Result<(String, Endpoint)> {
+    let (url, tls) = (own_url(config), &config.peer_tls);
+    let named = |path: &Path| !path.as_os_str().is_empty();
+    let ca_file = ca_file.or_else(|| Some(tls.ca.as_path()).filter(|_| named(&tls.ca)));
+    let shown = named(&tls.certificate).then_some((tls.certificate.as_path(), tls.key.as_path()));
+    let way = endpoint_showing(&url, ca_file, shown)?;
+    Ok((url, way))
 }
 
 /// Where the process of this configuration serves, seen from the same machine.

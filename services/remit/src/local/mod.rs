@@ -1,6 +1,7 @@
 //! The commands that need no running suite: they start one, or look at a configuration.
 
 mod auth;
+mod backup;
 mod config;
 mod databases;
 mod demo;
@@ -41,6 +42,8 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, Result<()>> {
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::Doctor(args) => Box::pin(doctor::run(args)),
         Command::Health(args) => Box::pin(health::run(args)),
+        Command::Backup(args) => Box::pin(backup::run(args)),
+        Command::Restore(args) => Box::pin(backup::restore(args)),
         Command::Migrate(settings) => Box::pin(databases::migrate(settings)),
         Command::Keys(command) => Box::pin(ready(keys::run(&command))),
         Command::Mandate(MandateCommand::Verify(args)) => Box::pin(mandate::run(args)),

@@ -262,7 +262,10 @@ fn freshness<'a>(facts: &'a Facts<'a>, reasons: &mut Reasons<'a>) {
 fn decision<'a>(facts: &'a Facts<'a>, reasons: &mut Reasons<'a>) -> Pattern {
     let name = &facts.request.task;
     let Some(entry) = facts.entry else {
-        reasons.deny("TASK_UNKNOWN", name, format!("{name} is not in the inventory"));
+        // Of an inventory that is not known, or too long ago, nobody can say what is not in it.
+        if facts.ages.inventory.age.is_some_and(|age| age <= facts.settings.deny_after) {
+            reasons.deny("TASK_UNKNOWN", name, format!("{name} is not in the inventory"));
+        }
         return Pattern::HumanOnly;
     };
     let Some(decision) = &entry.decision else {

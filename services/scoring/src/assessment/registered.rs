@@ -11,7 +11,7 @@ pub(super) fn model<'a>(facts: &'a Facts<'a>, purpose: &str, reasons: &mut Reaso
     use registry::ModelVersionState as State;
     let version = &facts.request.model_version;
     let Some(model) = facts.model else {
-        if facts.ages.models.age.is_some() {
+        if facts.ages.models.age.is_some_and(|age| age <= facts.settings.deny_after) {
             reasons.deny("MODEL_VERSION_UNKNOWN", version, format!("the registry has no {version}"));
         }
         return;

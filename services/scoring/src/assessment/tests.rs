@@ -134,6 +134,20 @@ fn what_is_decided_approved_and_fresh_is_permitted() {
 }
 
 #[test]
+fn nothing_is_said_to_be_missing_from_what_is_not_known() {
+    for age in [None, Some(Duration::from_secs(301))] {
+        let mut case = case();
+        (case.entry, case.model) = (None, None);
+        (case.inventory_age, case.models_age) = (age, age);
+        case.assess(|found| {
+            let denials = found.reasons.iter().filter(|reason| reason.effect == Effect::Deny);
+            assert!(denials.map(|reason| reason.code).all(|code| code == "STATE_UNAVAILABLE"), "{:?}", found.lead);
+            assert!(found.denied);
+        });
+    }
+}
+
+#[test]
 fn every_denial_has_its_code() {
     let spoil = |change: fn(&mut Case)| {
         let mut case = case();

@@ -22,7 +22,7 @@ async fn home(database: &TestDb) -> Home {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::from_toml(&format!("[data]\ndir = {:?}\n", dir.path())).unwrap();
     let keys = Arc::new(Keyring::open(&config, &["scoring"]).unwrap());
-    let peers = Peers::new(&[], &BTreeMap::new(), keys, Duration::from_secs(60)).unwrap();
+    let peers = Peers::new(&[], &BTreeMap::new(), &Default::default(), keys, Duration::from_secs(60)).unwrap();
     let db = database.open(&SERVICE.schema).await.unwrap();
     let (rules, second) = (RuleCache::new(), Duration::from_secs(1));
     let wait = Duration::from_millis(10);

@@ -77,7 +77,8 @@ struct Followed {
 
 /// The connections to the council: each carries only so many streams, since HTTP/2 lets no more of them begin.
 struct Ways {
-    url: Option<String>,
+    /// The council where it runs elsewhere.
+    peers: Option<Peers>,
     local: Channel,
     streams: usize,
     open: Mutex<Vec<(Channel, Arc<()>)>>,
@@ -86,14 +87,12 @@ struct Ways {
 impl Ways {
     /// A connection, and what counts as one stream on it for as long as it is kept.
     fn take(&self) -> (Channel, Arc<()>) {
-        let Some(url) = &self.url else { return (self.local.clone(), Arc::default()) };
+        let Some(peers) = &self.peers else { return (self.local.clone(), Arc::default()) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = open.iter().find(|(_, streams)| Arc::strong_count(streams) <= self.streams) {
             return found.clone();
         }
-        // The configuration was read by the same function, so that it cannot fail here.
-        let channel = Channel::remote(url).unwrap_or_else(|_| self.local.clone());
-        open.push((channel, Arc::default()));
+        open.push((peers.apart(COUNCIL), Arc::default()));
         open.last().cloned().unwrap_or_else(|| (self.local.clone(), Arc::default()))
     }
 }
@@ -106,8 +105,8 @@ impl Access {
 
     /// Follows the council that runs here or is among the peers; `here` are the services of this process.
     pub(crate) fn open(config: &Config, here: &[&'static str], peers: &Peers, shutdown: CancellationToken) -> Self {
-        let url = config.peers.get(COUNCIL).filter(|_| !here.contains(&COUNCIL)).cloned();
-        let us = here.first().filter(|_| url.is_some() || here.contains(&COUNCIL));
+        let elsewhere = !here.contains(&COUNCIL) && config.peers.contains_key(COUNCIL);
+        let us = here.first().filter(|_| elsewhere || here.contains(&COUNCIL));
         let Some(us) = us else {
             tracing::warn!(
                 "no token is ever revoked in this process, and no role assigned inside Remit counts: it neither runs \
@@ -116,7 +115,7 @@ impl Access {
             return Self::none();
         };
         let ways = Ways {
-            url,
+            peers: elsewhere.then(|| peers.clone()),
             local: peers.channel(COUNCIL),
             // Half of what a connection to this process takes: the council's own setting is not known here.
             streams: usize::try_from(config.server.max_streams / 2).unwrap_or(usize::MAX).max(1),

@@ -224,7 +224,7 @@ async fn access(more: &str, here: &[&'static str]) -> Access {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::from_toml(&format!("data.dir = {:?}\n{more}", dir.path().display().to_string())).unwrap();
     let (_, signers) = Authenticator::open(&config).await.unwrap();
-    let peers = Peers::new(here, &config.peers, signers.services, Duration::from_secs(600)).unwrap();
+    let peers = Peers::new(here, &config.peers, &config.peer_tls, signers.services, Duration::from_secs(600)).unwrap();
     Access::open(&config, here, &peers, CancellationToken::new())
 }
 

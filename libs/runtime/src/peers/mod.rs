@@ -1,9 +1,14 @@
 //! The way to the other services: in this process or across the network, one type for both.
 
+mod replicas;
+mod tls;
+
 use crate::auth::Keyring;
+use crate::config::{Addresses, PeerTls};
 use crate::context;
 use futures::future::BoxFuture;
 use remit_core::{Error, Kind, Result, Tenant};
+use replicas::{Replicas, Way};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt;
@@ -30,6 +35,7 @@ enum Target {
     /// Set once all services of the process are built, before any of them serves.
     Local(Arc<OnceLock<Local>>),
     Remote(tonic::transport::Channel),
+    Replicas(Arc<Replicas>),
     Unknown(Arc<str>),
 }
 
@@ -37,7 +43,7 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Target::Local(_) => "Channel(in-process)",
-            Target::Remote(_) => "Channel(remote)",
+            Target::Remote(_) | Target::Replicas(_) => "Channel(remote)",
             Target::Unknown(_) => "Channel(unknown)",
         })
     }
@@ -50,12 +56,7 @@ impl Channel {
     /// # Errors
     /// If `url` is not one.
     pub fn remote(url: &str) -> std::result::Result<Self, tonic::transport::Error> {
-        let mut endpoint = Endpoint::from_shared(url.to_owned())?
-            // Without it small calls wait 40 ms for an acknowledgement.
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_while_idle(true);
+        let mut endpoint = with_habits(Endpoint::from_shared(url.to_owned())?);
         if url.starts_with("https://") {
             endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
         }
@@ -68,6 +69,29 @@ impl Channel {
     }
 }
 
+/// What every connection to a peer has.
+fn with_habits(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        // Without it small calls wait 40 ms for an acknowledgement.
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+}
+
+/// Calls over one connection.
+async fn send(
+    channel: tonic::transport::Channel,
+    request: http::Request<Body>,
+) -> std::result::Result<http::Response<Body>, tonic::transport::Error> {
+    match channel.oneshot(request).await {
+        // tonic's own timer would be told as CANCELLED.
+        Err(error) if is_timeout(&error) => Ok(crate::to_status(crate::layers::deadline_exceeded()).into_http()),
+        answer => answer,
+    }
+}
+
 impl Service<http::Request<Body>> for Channel {
     type Response = http::Response<Body>;
     type Error = tonic::transport::Error;
@@ -76,24 +100,21 @@ impl Service<http::Request<Body>> for Channel {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match &mut self.0 {
             Target::Remote(channel) => channel.poll_ready(cx),
-            Target::Local(_) | Target::Unknown(_) => Poll::Ready(Ok(())),
+            Target::Local(_) | Target::Replicas(_) | Target::Unknown(_) => Poll::Ready(Ok(())),
         }
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match &mut self.0 {
             Target::Remote(channel) => {
-                let answer = channel.call(request);
-                Box::pin(async move {
-                    match answer.await {
-                        // tonic's own timer would be told as CANCELLED.
-                        Err(error) if is_timeout(&error) => {
-                            Ok(crate::to_status(crate::layers::deadline_exceeded()).into_http())
-                        }
-                        answer => answer,
-                    }
-                })
+                // The connection that is ready, and not another that would wait again.
+                let ready = std::mem::replace(channel, channel.clone());
+                Box::pin(send(ready, request))
             }
+            Target::Replicas(replicas) => match replicas.next() {
+                Some(channel) => Box::pin(send(channel, request)),
+                None => Box::pin(async { Ok(Status::unavailable("no replica is known").into_http()) }),
+            },
             Target::Local(slot) => match slot.get().cloned() {
                 Some(service) => Box::pin(async move {
                     match service.oneshot(request).await {
@@ -137,22 +158,23 @@ impl fmt::Debug for Peers {
 }
 
 impl Peers {
-    /// `here` are the services of this process, `remote` the URLs of the others.
+    /// `here` are the services of this process, `remote` the URLs of the others, and `tls` what is shown to them.
     ///
     /// # Errors
-    /// `InvalidArgument` (`PEER_URL_INVALID`) naming the setting.
+    /// `InvalidArgument` (`PEER_URL_INVALID`, `CONFIG_INVALID`) naming the setting; `FailedPrecondition` if the key of
+    /// `[peer_tls]` is none that can be read by its owner alone.
     pub fn new(
         here: &[&str],
-        remote: &BTreeMap<String, String>,
+        remote: &BTreeMap<String, Addresses>,
+        tls: &PeerTls,
         keys: Arc<Keyring>,
         lifetime: Duration,
     ) -> Result<Self> {
         let local = Arc::new(OnceLock::new());
         let mut channels = BTreeMap::new();
-        for (service, url) in remote {
-            let channel = Channel::remote(url)
-                .map_err(|error| Error::invalid("PEER_URL_INVALID", format!("peers.{service}"), error.to_string()))?;
-            channels.insert(service.clone(), channel);
+        for (service, addresses) in remote.iter().filter(|(service, _)| !here.contains(&service.as_str())) {
+            let way = Arc::new(Way::new(service, addresses, tls)?);
+            channels.insert(service.clone(), Channel(Target::Replicas(Replicas::new(way)?)));
         }
         for service in here {
             channels.insert((*service).to_owned(), Channel(Target::Local(local.clone())));
@@ -172,6 +194,30 @@ impl Peers {
     /// The connection to `service`. A service without an address answers `UNAVAILABLE` and names the setting.
     pub fn channel(&self, service: &str) -> Channel {
         self.channels.get(service).cloned().unwrap_or_else(|| Channel(Target::Unknown(service.into())))
+    }
+
+    /// The same over connections of its own: what carries many streams needs more than one, since HTTP/2 lets no more of
+    /// them begin.
+    pub fn apart(&self, service: &str) -> Channel {
+        let shared = self.channel(service);
+        match &shared.0 {
+            Target::Replicas(replicas) => match Replicas::new(replicas.way().clone()) {
+                Ok(own) => Channel(Target::Replicas(own)),
+                // A file that could be read a moment ago cannot: what is there goes on.
+                Err(_) => shared,
+            },
+            Target::Local(_) | Target::Remote(_) | Target::Unknown(_) => shared,
+        }
+    }
+
+    /// Of the services that run elsewhere how many replicas are well, of how many; where one is all there is, it says
+    /// nothing.
+    pub fn replicas(&self) -> BTreeMap<&str, (usize, usize)> {
+        let health = |channel: &Channel| match &channel.0 {
+            Target::Replicas(replicas) => replicas.health(),
+            Target::Local(_) | Target::Remote(_) | Target::Unknown(_) => None,
+        };
+        self.channels.iter().filter_map(|(service, channel)| Some((service.as_str(), health(channel)?))).collect()
     }
 
     /// Wraps a message in a request of the service `us` on behalf of `tenant`: with a service token, with
@@ -247,7 +293,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::from_toml(&format!("data.dir = {:?}", dir.path().display().to_string())).unwrap();
         let (_, signers) = Authenticator::open(&config).await.unwrap();
-        let tokens = Peers::new(&[], &config.peers, signers.services, Duration::from_secs(600)).unwrap().tokens;
+        let tokens = Peers::new(&[], &config.peers, &config.peer_tls, signers.services, Duration::from_secs(600))
+            .unwrap()
+            .tokens;
         let tenant = Tenant::new("acme").unwrap();
         let header = || tokens.header("audit", &tenant).unwrap();
         let first = header();
