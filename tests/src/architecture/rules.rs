@@ -6,19 +6,20 @@ use std::collections::BTreeMap;
 pub(super) use remit_core::SERVICES;
 
 /// Crates without I/O, which anything may use.
-const PURE: [&str; 4] = ["core", "policy", "tlog", "drift"];
+const PURE: [&str; 5] = ["core", "policy", "tlog", "drift", "sheet"];
 
 /// What each crate may depend on outside tests, in the order of the layers.
 fn allowed() -> BTreeMap<String, Vec<String>> {
     let named = |names: &[&str]| names.iter().map(|name| format!("remit-{name}")).collect::<Vec<_>>();
     let base = named(&["core", "tlog", "drift"]);
-    let below = [base.clone(), named(&["store", "api", "runtime"])].concat();
+    let below = [base.clone(), named(&["sheet", "store", "api", "runtime"])].concat();
     let mut allowed = BTreeMap::from(
         [
             ("core", vec![]),
             ("policy", named(&["core"])),
             ("tlog", vec![]),
             ("drift", vec![]),
+            ("sheet", named(&["core"])),
             ("api", named(&["core"])),
             ("store", base.clone()),
             ("runtime", [base, named(&["store", "api"])].concat()),

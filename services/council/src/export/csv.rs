@@ -4,6 +4,7 @@
 use super::Document;
 use crate::review::pack::{Block, Cell};
 use remit_api::wire::Word as _;
+use remit_sheet::inert;
 
 /// The table.
 pub(crate) fn render(document: &Document<'_>) -> String {
@@ -110,13 +111,11 @@ fn raw(cell: &Cell) -> String {
     }
 }
 
-/// A field, quoted where it must be. A leading character by which spreadsheets recognise a formula is
-/// defused with an apostrophe, as the OWASP page on CSV injection advises.
+/// A field, quoted where it must be, and never a formula.
 fn quoted(text: &str) -> String {
     let number = text.parse::<f64>().is_ok();
-    let text =
-        if text.starts_with(['=', '+', '-', '@', '\t']) && !number { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = if number { text.into() } else { inert(text) };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into_owned() }
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
     ExistingTask, ExportTasksRequest, ImportTasksConfig, ImportTasksRequest, ImportTasksResponse,
+    TableFormat,
 };
 use remit_core::unique::UniqueKeys;
 use remit_core::{Error, Result};
+use remit_sheet::Format;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,8 +22,11 @@ use tokio::io::AsyncReadExt as _;
 /// Arguments of `remit task import`.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file (CSV with a header).
+    /// The file: a table with a header, as spreadsheets save it.
     file: PathBuf,
+    /// How the file is written.
+    #[command(flatten)]
+    written: Written,
     /// Import the good rows even if there are bad ones.
     #[arg(long)]
     skip_bad: bool,
@@ -39,12 +44,33 @@ pub(crate) struct Import {
     /// value) and `rater`, each optional. Options on the command line win.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// A column of the file under another name, such as 'Task ID=id'; '-' drops it.
+    /// A column of the file under another name, such as 'Task ID=id'; '-' drops it. '#7=-' is the seventh column.
     #[arg(long = "column", value_name = "FILE=NAME", value_parser = pair)]
     columns: Vec<(String, String)>,
     /// A value where the file has no such column.
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = pair)]
     defaults: Vec<(String, String)>,
+}
+
+/// How a table is written, where the file does not show it.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Written {
+    /// The encoding, such as windows-1250; found out if absent for UTF-8, UTF-16 and Windows-1252.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    encoding: String,
+    /// What separates fields: a character, or the word tab; found out if absent.
+    #[arg(long, value_name = "CHARACTER", default_value = "", hide_default_value = true)]
+    separator: String,
+    /// What stands before decimals: '.' or ','; found out if absent and the numbers of the file show it.
+    #[arg(long, value_name = "CHARACTER", default_value = "", hide_default_value = true)]
+    decimal_mark: String,
+}
+
+impl Written {
+    /// The same for reading a file here.
+    pub(super) fn format(&self) -> Result<Format> {
+        Format::named(&self.encoding, &self.separator, &self.decimal_mark)
+    }
 }
 
 /// What to do with tasks that exist.
@@ -107,6 +133,11 @@ pub(super) async fn import(session: &Session, arguments: Import) -> Result<()> {
         existing: existing.into(),
         rater: if arguments.rater.is_empty() { mapping.rater } else { arguments.rater },
         request_id: session.request_id(),
+        format: Some(TableFormat {
+            encoding: arguments.written.encoding,
+            separator: arguments.written.separator,
+            decimal_mark: arguments.written.decimal_mark,
+        }),
     };
     let bar = session.out.progress(size, "importing");
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
@@ -139,6 +170,9 @@ fn report(out: Output, skip_bad: bool, answer: &ImportTasksResponse) -> Result<(
     if out.json {
         out.show(answer)?;
     } else {
+        if let Some(read) = answer.format.as_ref().and_then(unusual) {
+            out.note(&read);
+        }
         out.part(&answer.errors, ERROR_COLUMNS)?;
         let done = if answer.committed { "" } else { "would be " };
         let text = format!(
@@ -148,6 +182,16 @@ fn report(out: Output, skip_bad: bool, answer: &ImportTasksResponse) -> Result<(
         out.text(&text, || json(answer))?;
     }
     verdict(skip_bad, answer)
+}
+
+/// What a file was read as, if that is not what programs write.
+fn unusual(format: &TableFormat) -> Option<String> {
+    let TableFormat { encoding, separator, decimal_mark } = format;
+    if encoding == "UTF-8" && separator == "," && decimal_mark != "," {
+        return None;
+    }
+    let decimals = if decimal_mark.is_empty() { String::new() } else { format!(" and '{decimal_mark}' before decimals") };
+    Some(format!("read as {encoding} with '{separator}' between fields{decimals}"))
 }
 
 /// A dry run ends as the import would.
@@ -186,6 +230,17 @@ mod tests {
         assert_eq!(verdict(false, &dry(1)).unwrap_err().reason(), "IMPORT_REFUSED");
         assert!(verdict(true, &dry(1)).is_ok(), "the good rows would be imported");
         assert!(verdict(false, &ImportTasksResponse { committed: true, ..dry(0) }).is_ok());
+    }
+
+    #[test]
+    fn what_was_found_out_is_said() {
+        let read = |encoding: &str, separator: &str, mark: &str| {
+            let [encoding, separator, decimal_mark] = [encoding, separator, mark].map(str::to_owned);
+            unusual(&TableFormat { encoding, separator, decimal_mark })
+        };
+        assert_eq!(read("UTF-8", ",", "."), None);
+        let told = read("windows-1252", ";", ",").unwrap();
+        assert_eq!(told, "read as windows-1252 with ';' between fields and ',' before decimals");
     }
 
     #[test]

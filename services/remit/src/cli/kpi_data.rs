@@ -1,6 +1,7 @@
 //! `remit kpi record|import|export|experiment|alert`: events in, numbers out.
 
-use super::connect::{Session, answer, unreadable};
+use super::connect::{Session, answer, bytes};
+use super::import::Written;
 use super::list::{ListArgs, Page};
 use super::output::{Column, print_raw};
 use super::values::{named, pair, time};
@@ -11,11 +12,14 @@ use remit_api::kpi::v1::{
     RecordEventsResponse, Rollup,
 };
 use remit_core::{Error, Result};
+use remit_sheet::{Sheet, Unread, agreed, inert, number, without_mark};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Events in one request.
 const BATCH: usize = 2_000;
+/// The columns that hold numbers.
+const NUMBERS: [&str; 2] = ["value", "denominator"];
 
 /// Arguments of `remit kpi record`.
 #[derive(Debug, Args)]
@@ -56,6 +60,9 @@ pub(crate) struct Import {
     /// Record the good rows even if there are bad ones.
     #[arg(long)]
     skip_bad: bool,
+    /// How the file is written.
+    #[command(flatten)]
+    written: Written,
 }
 
 /// What to do with experiments.
@@ -134,8 +141,7 @@ pub(super) async fn record(session: &Session, given: Record) -> Result<()> {
 
 /// Records the rows of a file, batch by batch. What was recorded before counts once, so an import may be repeated.
 pub(super) async fn import(session: &Session, given: Import) -> Result<()> {
-    let file = std::fs::File::open(&given.file).map_err(|error| unreadable(&given.file, error))?;
-    let events = events(&named("kpis", &given.kpi), file)?;
+    let events = events(&named("kpis", &given.kpi), &bytes(&given.file)?, &given.written)?;
     let mut client = KpiServiceClient::new(session.wire());
     let mut total = RecordEventsResponse::default();
     for (batch, part) in events.chunks(BATCH).enumerate() {
@@ -161,32 +167,59 @@ pub(super) async fn import(session: &Session, given: Import) -> Result<()> {
     session.out.list(&errors, ERROR_COLUMNS)
 }
 
-/// The events of a CSV file.
-fn events(kpi: &str, file: impl std::io::Read) -> Result<Vec<Event>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let mut events = Vec::new();
-    for (row, record) in reader.deserialize().enumerate() {
-        // The header is line 1.
-        let place = |column: &str| format!("line {}, column {column}", row + 2);
-        let wrong = |column: &str, why: &str| Error::invalid("ROW_INVALID", place(column), why.to_owned());
-        let mut cells: BTreeMap<String, String> =
-            record.map_err(|error: csv::Error| wrong("any", &error.to_string()))?;
+/// The events of a file.
+fn events(kpi: &str, file: &[u8], written: &Written) -> Result<Vec<Event>> {
+    let format = written.format()?;
+    let sheet = Sheet::read(file, &format)?;
+    let wrong = |line: u64, column: &str, why: String| {
+        Error::invalid("ROW_INVALID", format!("line {line}, column {column}"), why)
+    };
+    let headers = sheet.headers();
+    if let Some(twice) = headers.iter().enumerate().find(|(at, name)| !name.is_empty() && headers[..*at].contains(name)) {
+        return Err(Error::invalid("COLUMN_TWICE", twice.1.as_str(), "names two columns: rename one"));
+    }
+    let rows = sheet.rows().collect::<Result<Vec<_>>>()?;
+    let numeric = |name: &String| NUMBERS.contains(&name.as_str());
+    let cells = rows.iter().filter_map(|row| row.fields.as_ref()).flat_map(|fields| headers.iter().zip(fields));
+    let shown = || agreed(cells.filter(|(name, _)| numeric(name)).map(|(_, cell)| cell));
+    let mark = format.mark.or_else(shown).or_else(|| sheet.mark_of_programs());
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let line = row.line;
+        let Some(fields) = &row.fields else {
+            return Err(wrong(line, "any", "is not UTF-8: save the file as UTF-8, or name its --encoding".to_owned()));
+        };
+        let surplus = fields.iter().skip(headers.len()).any(|cell| !cell.trim().is_empty());
+        if fields.len() < headers.len() || surplus {
+            let why = format!("has {} fields, the header has {}: check separators and quotes", fields.len(), headers.len());
+            return Err(wrong(line, "any", why));
+        }
+        let cells = headers.iter().zip(fields).map(|(name, cell)| (name.as_str(), without_mark(cell.trim())));
+        let mut cells: BTreeMap<&str, &str> = cells.filter(|(_, cell)| !cell.is_empty()).collect();
+        if let Some(cell) = cells.get("") {
+            return Err(wrong(line, "without a name", format!("holds '{cell}': name the column, or empty it")));
+        }
         let mut take = |column: &str| cells.remove(column).unwrap_or_default();
-        let number = |column: &str, text: String| match text.as_str() {
-            "" => Ok(None),
-            text => text.parse::<f64>().map(Some).map_err(|_| wrong(column, "must be a number such as 0.12")),
+        let amount = |column: &str, text: &str| match number(text, mark) {
+            _ if text.is_empty() => Ok(None),
+            Ok((value, _)) => Ok(Some(value)),
+            Err(Unread::No) => Err(wrong(line, column, format!("must be a number such as 0.12, not '{text}'"))),
+            Err(Unread::Ambiguous) => {
+                let why = format!("'{text}' may be one number or a thousand times as much: say --decimal-mark");
+                Err(wrong(line, column, why))
+            }
         };
         let mut event = Event {
-            event_id: take("event_id"),
+            event_id: take("event_id").to_owned(),
             kpi: kpi.to_owned(),
-            occurred_at: Some(time(&take("occurred_at"), &place("occurred_at"))?),
-            value: number("value", take("value"))?,
-            denominator: number("denominator", take("denominator"))?,
-            member: take("member"),
-            corrects: take("corrects"),
+            occurred_at: Some(time(take("occurred_at"), &format!("line {line}, column occurred_at"))?),
+            value: amount("value", take("value"))?,
+            denominator: amount("denominator", take("denominator"))?,
+            member: take("member").to_owned(),
+            corrects: take("corrects").to_owned(),
             ..Event::default()
         };
-        event.dimensions = cells.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        event.dimensions = cells.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         events.push(event);
     }
     Ok(events)
@@ -210,7 +243,7 @@ fn table(rollups: &[Rollup]) -> Result<Vec<u8>> {
     for rollup in rollups {
         let interval = rollup.interval;
         let mut row = vec![instant(rollup.start_time), instant(rollup.end_time)];
-        row.extend(keys.iter().map(|key| inert(rollup.group.get(*key).map_or("", String::as_str))));
+        row.extend(keys.iter().map(|key| inert(rollup.group.get(*key).map_or("", String::as_str)).into_owned()));
         row.extend([
             number(rollup.value),
             rollup.n.to_string(),
@@ -225,11 +258,6 @@ fn table(rollups: &[Rollup]) -> Result<Vec<u8>> {
         writer.write_record(row).map_err(|error| failed(error.to_string()))?;
     }
     writer.into_inner().map_err(|error| failed(error.to_string()))
-}
-
-/// A text that a spreadsheet does not take for a formula.
-fn inert(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
 /// The values as bars of one character each, `·` where there is none; `None` if they are of several groups or few.
@@ -309,12 +337,23 @@ mod tests {
     #[test]
     fn rows_are_events_whose_other_columns_are_dimensions() {
         let file = "event_id,occurred_at,value,denominator,channel\na,2026-05-01,3,10,email\nb,2026-05-02,,,\n";
-        let found = events("kpis/k", file.as_bytes()).unwrap();
+        let events = |file: &str| events("kpis/k", file.as_bytes(), &Written::default());
+        let found = events(file).unwrap();
         assert_eq!((found[0].value, found[0].denominator), (Some(3.0), Some(10.0)));
         assert_eq!(found[0].dimensions, BTreeMap::from([("channel".to_owned(), "email".to_owned())]));
         assert!(found[1].value.is_none() && found[1].dimensions.is_empty());
-        let wrong = events("kpis/k", "event_id,occurred_at,value\na,2026-05-01,twelve\n".as_bytes()).unwrap_err();
-        assert!(wrong.to_string().contains("line 2"), "{wrong}");
+        let found = events("event_id;occurred_at;value;\r\na;2026-05-01;12,5 %;\r\n;;;\r\nb;2026-05-01;1.000,5;\r\n").unwrap();
+        assert_eq!((found[0].value, found[1].value, found.len()), (Some(0.125), Some(1000.5), 2));
+        for (wrong, told) in [
+            ("event_id,occurred_at,value\r\na,2026-05-01,1\r\nb,2026-05-01,twelve\r\n", "line 3, column value"),
+            ("event_id;occurred_at;value\na;2026-05-01;1,234\n", "--decimal-mark"),
+            ("event_id,occurred_at,value\na,2026-05-01\n", "line 2"),
+            ("event_id,occurred_at,\na,2026-05-01,x\n", "without a name"),
+            ("event_id,occurred_at,x,x\na,2026-05-01,1,2\n", "two columns"),
+        ] {
+            let error = events(wrong).unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+        }
     }
 
     fn day(value: Option<f64>, group: &str) -> Rollup {

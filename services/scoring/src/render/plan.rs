@@ -3,6 +3,7 @@
 use remit_api::scoring::v1::PlanItem;
 use remit_api::wire::Word as _;
 use remit_core::{Error, Result, name};
+use remit_sheet::inert;
 
 /// How many rows are sent at once: below 1 MiB with the longest titles.
 pub(crate) const ROWS: usize = 250;
@@ -36,15 +37,11 @@ pub(crate) fn header() -> Result<Vec<u8>> {
     finish(writer)
 }
 
-/// A text that a spreadsheet would take for a formula is marked as text. Nobody reads a plan back, so nothing is lost.
-fn text(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
-}
-
 pub(crate) fn rows(items: &[PlanItem]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Two decimal places are 36 seconds of an hour, which is finer than anybody estimates.
     let hours = |hours: f64| format!("{hours:.2}");
+    let text = |text: &str| inert(text).into_owned();
     for item in items {
         let record = [
             item.rank.to_string(),

@@ -136,6 +136,7 @@ impl Service {
             rows: parsed.rows,
             bad_rows: parsed.bad_rows,
             committed: !config.dry_run && (parsed.bad_rows == 0 || config.skip_bad),
+            format: Some(parsed.format),
             ..api::ImportTasksResponse::default()
         };
         let tasks: Vec<(String, api::Task)> = parsed.tasks.into_iter().map(|(id, (task, _))| (id, task)).collect();

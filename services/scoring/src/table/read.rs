@@ -2,16 +2,19 @@
 
 use super::{FOR_PEOPLE, OWN, SEEDED_AXES, is_column};
 use crate::task::MAX_RATERS;
-use csv::{ReaderBuilder, StringRecord};
+use csv::StringRecord;
 use remit_api::scoring::v1 as api;
 use remit_api::types::{RowError, Stakes};
 use remit_api::wire::Word;
 use remit_core::{Error, Result, name, subject};
+use remit_sheet::{Format, Mark, Sheet, Unread, agreed, number, without_mark};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 const MAX_ROWS: i64 = 200_000;
 const MAX_ERRORS: usize = 1_000;
+/// The columns that hold numbers, beside the axes.
+const NUMBERS: [&str; 3] = ["frequency_per_week", "minutes_per_instance", "complexity"];
 
 /// What is wrong with a row: column, code, text.
 pub(crate) struct Bad(String, &'static str, String);
@@ -29,6 +32,20 @@ pub(crate) struct Parsed {
     pub(crate) given: BTreeSet<String>,
     /// Task id to the task and the line it began on.
     pub(crate) tasks: BTreeMap<String, (api::Task, i64)>,
+    /// What the file was read as.
+    pub(crate) format: api::TableFormat,
+}
+
+/// The columns of a file.
+struct Columns<'a> {
+    /// As the file names them.
+    headers: &'a [String],
+    /// Our column for each; empty for one that is dropped.
+    ours: Vec<String>,
+    /// The places of those without a name, which must hold nothing.
+    unnamed: Vec<usize>,
+    /// What stands before decimals in the whole file, if that is known.
+    mark: Option<Mark>,
 }
 
 /// One row under the names of our columns.
@@ -36,13 +53,37 @@ struct Fields<'a> {
     columns: &'a [String],
     record: &'a StringRecord,
     defaults: &'a BTreeMap<String, String>,
+    mark: Option<Mark>,
 }
 
 impl<'a> Fields<'a> {
-    fn get(&self, column: &str) -> &'a str {
+    /// What the file itself has.
+    fn own(&self, column: &str) -> &'a str {
         let at = self.columns.iter().position(|other| other == column);
-        let value = at.and_then(|at| self.record.get(at)).map(str::trim).unwrap_or_default();
-        if value.is_empty() { self.defaults.get(column).map(String::as_str).unwrap_or_default() } else { value }
+        at.and_then(|at| self.record.get(at)).map(|cell| without_mark(cell.trim())).unwrap_or_default()
+    }
+
+    fn get(&self, column: &str) -> &'a str {
+        match self.own(column) {
+            "" => self.defaults.get(column).map(String::as_str).unwrap_or_default(),
+            value => value,
+        }
+    }
+
+    /// The number in a column, and whether it is a percentage. Defaults are written as programs write them.
+    fn value(&self, column: &str) -> Result<(f64, bool), Bad> {
+        let text = self.get(column);
+        let mark = if self.own(column).is_empty() { Some(Mark::Point) } else { self.mark };
+        number(text, mark).map_err(|why| match why {
+            Unread::No => bad(column, "NUMBER_INVALID", format!("must be a number such as 12.5, not '{text}'")),
+            Unread::Ambiguous => {
+                let text = format!(
+                    "'{text}' may be one number or a thousand times as much: say what stands before decimals with \
+                     format.decimal_mark (--decimal-mark)"
+                );
+                bad(column, "NUMBER_AMBIGUOUS", text)
+            }
+        })
     }
 
     fn text(&self, column: &str, max: usize) -> Result<String, Bad> {
@@ -62,31 +103,37 @@ impl<'a> Fields<'a> {
     }
 
     fn number(&self, column: &str, max: f64) -> Result<f64, Bad> {
-        match self.get(column) {
-            "" => Ok(0.0),
-            text => match text.parse::<f64>() {
-                Ok(number) if (0.0..=max).contains(&number) => Ok(number),
-                _ => Err(bad(column, "NUMBER_OUT_OF_RANGE", format!("must be a number from 0 to {max}, not '{text}'"))),
-            },
+        if self.get(column).is_empty() {
+            return Ok(0.0);
+        }
+        match self.value(column)? {
+            (number, false) if (0.0..=max).contains(&number) => Ok(number),
+            _ => {
+                let text = format!("must be a number from 0 to {max}, not '{}'", self.get(column));
+                Err(bad(column, "NUMBER_OUT_OF_RANGE", text))
+            }
         }
     }
 
+    /// A whole number from 1 to 5, which spreadsheets write `2.0` too.
     fn rating(&self, column: &str) -> Result<Option<i32>, Bad> {
-        match self.get(column) {
-            "" => Ok(None),
-            text => match text.parse::<i32>() {
-                Ok(rating) if (1..=5).contains(&rating) => Ok(Some(rating)),
-                _ => {
-                    Err(bad(column, "RATING_OUT_OF_RANGE", format!("must be a whole number from 1 to 5, not '{text}'")))
-                }
-            },
+        let text = self.get(column);
+        if text.is_empty() {
+            return Ok(None);
         }
+        let found = match self.value(column) {
+            Ok((number, false)) => (1..=5).find(|rating| f64::from(*rating) == number),
+            Ok(_) | Err(Bad(_, "NUMBER_INVALID", _)) => None,
+            Err(why) => return Err(why),
+        };
+        let wrong = || bad(column, "RATING_OUT_OF_RANGE", format!("must be a whole number from 1 to 5, not '{text}'"));
+        found.map(Some).ok_or_else(wrong)
     }
 
     fn flag(&self, column: &str) -> Result<bool, Bad> {
         match self.get(column).to_ascii_lowercase().as_str() {
-            "" | "false" | "no" | "0" => Ok(false),
-            "true" | "yes" | "1" => Ok(true),
+            "" | "false" | "no" | "0" | "0.0" | "0,0" => Ok(false),
+            "true" | "yes" | "1" | "1.0" | "1,0" => Ok(true),
             other => Err(bad(column, "FLAG_INVALID", format!("must be true, false, yes, no, 1 or 0, not '{other}'"))),
         }
     }
@@ -118,31 +165,39 @@ impl<'a> Fields<'a> {
 
 impl Parsed {
     pub(crate) fn read(file: &[u8], config: &api::ImportTasksConfig, rater: &str) -> Result<Self> {
-        let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
-        let headers = reader.headers().map_err(|error| wrong_file(&error))?.clone();
-        let columns = columns(&headers, config)?;
-        let given = columns.iter().chain(config.defaults.keys()).filter(|column| !column.is_empty());
-        let given = given.cloned().collect();
-        let mut parsed = Self { rows: 0, bad_rows: 0, errors: Vec::new(), given, tasks: BTreeMap::new() };
-        let mut record = StringRecord::new();
-        loop {
-            let line = i64::try_from(reader.position().line()).unwrap_or(i64::MAX);
-            match reader.read_record(&mut record) {
-                Ok(false) => break,
-                Ok(true) => {
-                    let line = record.position().map_or(line, |at| i64::try_from(at.line()).unwrap_or(i64::MAX));
-                    parsed.row(line, &columns, &record, config, rater, headers.len());
-                }
-                Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                    parsed.rows += 1;
-                    parsed.refuse(line, bad("", "NOT_UTF8", "must be UTF-8"));
-                }
-                Err(error) => return Err(wrong_file(&error)),
-            }
+        let given = config.format.clone().unwrap_or_default();
+        let format = Format::named(&given.encoding, &given.separator, &given.decimal_mark)?;
+        let sheet = Sheet::read(file, &format)?;
+        let mut columns = columns(sheet.headers(), config)?;
+        let written = match format.mark {
+            Some(mark) => Some(mark),
+            None => decimal_mark(&sheet, &columns.ours)?,
+        };
+        columns.mark = written.or_else(|| sheet.mark_of_programs());
+        let given = columns.ours.iter().chain(config.defaults.keys()).filter(|column| !column.is_empty());
+        let mut parsed = Self {
+            rows: 0,
+            bad_rows: 0,
+            errors: Vec::new(),
+            given: given.cloned().collect(),
+            tasks: BTreeMap::new(),
+            format: api::TableFormat {
+                encoding: sheet.encoding().to_owned(),
+                separator: Some(sheet.separator()).filter(|c| *c != '\t').map_or("tab".to_owned(), String::from),
+                decimal_mark: written.map(|mark| mark.character().to_string()).unwrap_or_default(),
+            },
+        };
+        for row in sheet.rows() {
+            let row = row?;
+            let line = i64::try_from(row.line).unwrap_or(i64::MAX);
+            parsed.rows += 1;
             if parsed.rows > MAX_ROWS {
                 let text = format!("must have at most {MAX_ROWS} rows");
                 return Err(Error::invalid("TOO_MANY_ROWS", "chunk", text));
+            }
+            match row.fields {
+                Some(record) => parsed.row(line, &columns, &record, config, rater),
+                None => parsed.refuse(line, bad("", "NOT_UTF8", "must be UTF-8, or the encoding must be named")),
             }
         }
         Ok(parsed)
@@ -158,18 +213,24 @@ impl Parsed {
     fn row(
         &mut self,
         line: i64,
-        columns: &[String],
+        columns: &Columns<'_>,
         record: &StringRecord,
         config: &api::ImportTasksConfig,
         rater: &str,
-        width: usize,
     ) {
-        self.rows += 1;
-        if record.len() != width {
-            let text = format!("has {} fields, the header has {width}", record.len());
+        let width = columns.headers.len();
+        // Spreadsheets write separators for cells that once held something.
+        if record.len() < width || record.iter().skip(width).any(|field| !field.trim().is_empty()) {
+            let text = format!("has {} fields, the header has {width}: check separators and quotes", record.len());
             return self.refuse(line, bad("", "FIELD_COUNT", text));
         }
-        let fields = Fields { columns, record, defaults: &config.defaults };
+        let filled = |at: &&usize| record.get(**at).is_some_and(|field| !field.trim().is_empty());
+        if let Some(at) = columns.unnamed.iter().find(filled) {
+            let place = format!("#{}", at + 1);
+            let text = format!("stands in a column without a name: map '{place}' to a column, or to '-'");
+            return self.refuse(line, bad(&place, "COLUMN_UNNAMED", text));
+        }
+        let fields = Fields { columns: &columns.ours, record, defaults: &config.defaults, mark: columns.mark };
         let id = fields.get("id");
         if !name::is_id(id) {
             let text = "must be 1 to 100 of letters, digits, '.', '_' and '-'";
@@ -190,34 +251,58 @@ impl Parsed {
     }
 }
 
-fn wrong_file(error: &csv::Error) -> Error {
-    Error::invalid("CSV_INVALID", "chunk", format!("must be CSV in UTF-8 with a header line: {error}"))
+/// What stands before decimals in the whole file, if its numbers show that.
+fn decimal_mark(sheet: &Sheet<'_>, ours: &[String]) -> Result<Option<Mark>> {
+    let numeric = |column: &String| {
+        let column = column.as_str();
+        NUMBERS.contains(&column) || SEEDED_AXES.contains(&column) || column.starts_with("axis:")
+    };
+    let places: Vec<usize> = (0..ours.len()).filter(|at| numeric(&ours[*at])).collect();
+    let mut found: Option<Mark> = None;
+    for row in sheet.rows() {
+        let Some(record) = row?.fields else { continue };
+        let cells = places.iter().filter_map(|at| record.get(*at)).map(without_mark);
+        match (agreed(cells), found) {
+            (Some(mark), Some(other)) if mark != other => return Ok(None),
+            (mark, other) => found = mark.or(other),
+        }
+    }
+    Ok(found)
 }
 
-/// Our column for each column of the file; empty for one that is dropped.
-fn columns(headers: &StringRecord, config: &api::ImportTasksConfig) -> Result<Vec<String>> {
-    let mut seen = BTreeSet::new();
-    let mut columns = Vec::with_capacity(headers.len());
-    for header in headers {
-        let header = header.trim();
-        let ours = config.columns.get(header).map_or(header, String::as_str);
-        if ours == "-" || FOR_PEOPLE.contains(&ours) {
-            columns.push(String::new());
+/// Our column for each column of the file.
+fn columns<'a>(headers: &'a [String], config: &api::ImportTasksConfig) -> Result<Columns<'a>> {
+    let mut seen = BTreeMap::new();
+    let mut columns = Columns { headers, ours: Vec::with_capacity(headers.len()), unnamed: Vec::new(), mark: None };
+    for (at, header) in headers.iter().enumerate() {
+        let place = format!("#{}", at + 1);
+        let mapped = config.columns.get(&place).or_else(|| config.columns.get(header)).map(String::as_str);
+        if header.is_empty() && mapped.is_none() {
+            columns.unnamed.push(at);
+        }
+        let ours = mapped.unwrap_or(header);
+        if ours.is_empty() || ours == "-" || FOR_PEOPLE.contains(&ours) {
+            columns.ours.push(String::new());
             continue;
         }
         let axis = ours.strip_prefix("axis:");
         if !is_column(ours) && !axis.is_some_and(is_axis) {
             let known: Vec<&str> = super::columns().collect();
-            let text = format!("column '{header}' is not known; map it to one of {}, or to '-'", known.join(", "));
+            let text = format!(
+                "column {} of the file, '{header}', is not known; map it to one of {}, or to '-'",
+                at + 1,
+                known.join(", ")
+            );
             return Err(Error::invalid("COLUMN_UNKNOWN", "config.columns", text));
         }
-        if !seen.insert(ours.to_owned()) {
-            return Err(Error::invalid("COLUMN_TWICE", "config.columns", format!("{ours} is there twice")));
+        if let Some(first) = seen.insert(ours.to_owned(), at + 1) {
+            let text = format!("columns {first} and {} of the file are both {ours}: map '{place}' to '-'", at + 1);
+            return Err(Error::invalid("COLUMN_TWICE", "config.columns", text));
         }
-        columns.push(ours.to_owned());
+        columns.ours.push(ours.to_owned());
     }
     for required in ["id", "title"] {
-        if !seen.contains(required) && !config.defaults.contains_key(required) {
+        if !seen.contains_key(required) && !config.defaults.contains_key(required) {
             let text = format!("no column gives {required}");
             return Err(Error::invalid("COLUMN_MISSING", "config.columns", text));
         }

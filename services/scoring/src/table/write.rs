@@ -4,6 +4,7 @@ use super::{OWN, SEEDED_AXES, columns};
 use remit_api::scoring::v1 as api;
 use remit_api::wire::Word as _;
 use remit_core::{Error, Result, name};
+use remit_sheet::inert;
 
 /// Writes rows and hands out the bytes so far.
 pub(crate) struct Writer {
@@ -44,6 +45,6 @@ impl Writer {
         fields.extend(SEEDED_AXES.iter().map(|axis| score(axis)));
         fields.extend([task.state().word().to_owned(), rating.entered_by.clone()]);
         fields.extend(self.axes.iter().map(|axis| score(axis)));
-        self.record(fields)
+        self.record(fields.iter().map(|field| inert(field).into_owned()))
     }
 }
