@@ -15,6 +15,7 @@
 //! - `identity`: tokens of identity providers, at the door and explained;
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
+//! - `receivers`: the receivers of webhooks that the documentation shows, in their languages;
 //! - `scale`: an inventory of many tasks;
 //! - `story`: the demo, on both kinds of data and both engines.
 #![cfg(test)]
@@ -35,6 +36,7 @@ mod faults;
 mod identity;
 mod outbox;
 mod policies;
+mod receivers;
 mod scale;
 mod story;
 mod support;

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod keys;
 mod mandates;
+mod notify;
 mod scoring;
 
 use crate::support::{Process, eventually, free_port};
