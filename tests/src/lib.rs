@@ -16,6 +16,7 @@
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
 //! - `restore`: a backup of a working suite, and what comes of it;
+//! - `receivers`: the receivers of webhooks that the documentation shows, in their languages;
 //! - `scale`: an inventory of many tasks;
 //! - `story`: the demo, on both kinds of data and both engines.
 #![cfg(test)]
@@ -37,6 +38,7 @@ mod identity;
 mod outbox;
 mod policies;
 mod restore;
+mod receivers;
 mod scale;
 mod story;
 mod support;

@@ -42,6 +42,7 @@ async fn tell(data: &Data, database: Option<&str>) -> (Outcome, PathBuf, tempfil
         remit_core::Timestamp(start.0 - 86_400_000_000),
     );
     toml += COUNCIL;
+    toml += "[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n";
     if let Some(url) = database {
         toml += &format!("[database]\nurl = \"{url}\"\n");
     }
@@ -67,6 +68,10 @@ fn check_common(outcome: &Outcome, data: &Data) {
     let ways_round = ["MANDATE_INVALID", "NOT_ELIGIBLE", "NO_JURISDICTION"];
     assert_eq!(reasons, [votes, ways_round].concat());
     assert!(outcome.proof.erased_entries >= 1);
+    let heard = &outcome.heard;
+    assert_eq!(heard.forged, 0);
+    assert!(heard.events["remit.council.reviews.seal.v1"] >= data.months().len(), "{:?}", heard.events);
+    assert!(heard.inboxes.len() == 6 && heard.inboxes.values().all(|notices| *notices > 0), "{:?}", heard.inboxes);
     assert!(outcome.proof.entries as usize > data.leads.len(), "every lead left an entry");
     for path in &outcome.packs {
         assert!(path.metadata().is_ok_and(|file| file.len() > 1_000), "{} is no pack", path.display());

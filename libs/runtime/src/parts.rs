@@ -42,6 +42,8 @@ pub struct Parts {
     pub timers: Option<Arc<dyn TimerHandler>>,
     /// How many things of a tenant are acknowledged and not yet in its database, if it has such.
     pub unrecorded: Option<Unrecorded>,
+    /// How far it is behind the audit log, if it follows that.
+    pub lag: Option<crate::Lag>,
 }
 
 /// Counts what a tenant was promised and what is on its way into the database.

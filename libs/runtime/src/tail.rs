@@ -1,5 +1,6 @@
 //! Follows the audit log of every tenant, for services that derive something from it.
 
+use crate::Lag;
 use crate::peers::Peers;
 use crate::status::foreign;
 use futures::StreamExt as _;
@@ -37,8 +38,8 @@ pub trait Follow: Clone + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Takes `entries` and moves the position from `from` to `to` in one transaction ([`tail::claim`]); false if it was not
-    /// at `from`.
+    /// Takes `entries` and moves the position from `from` to `to` in one transaction ([`tail::claim`]), or part by part in
+    /// several; false if it was not where it was expected.
     fn take(
         &self,
         tenant: &Tenant,
@@ -49,8 +50,8 @@ pub trait Follow: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool>> + Send;
 }
 
-/// Follows the logs until `shutdown`.
-pub async fn run<F: Follow>(follower: F, peers: Peers, shutdown: CancellationToken) {
+/// Follows the logs until `shutdown`; `lag` hears how far that is.
+pub async fn run<F: Follow>(follower: F, peers: Peers, lag: Lag, shutdown: CancellationToken) {
     let mut followed: BTreeSet<Tenant> = BTreeSet::new();
     let mut logs = JoinSet::new();
     let mut signal = follower.db().subscribe(Signal::Tenants);
@@ -59,7 +60,7 @@ pub async fn run<F: Follow>(follower: F, peers: Peers, shutdown: CancellationTok
             Ok(seen) => {
                 for tenant in seen {
                     if followed.insert(tenant.clone()) {
-                        let log = Log { follower: follower.clone(), peers: peers.clone(), tenant };
+                        let log = Log { follower: follower.clone(), peers: peers.clone(), lag: lag.clone(), tenant };
                         logs.spawn(log.follow(shutdown.clone()));
                     }
                 }
@@ -79,6 +80,7 @@ pub async fn run<F: Follow>(follower: F, peers: Peers, shutdown: CancellationTok
 struct Log<F> {
     follower: F,
     peers: Peers,
+    lag: Lag,
     tenant: Tenant,
 }
 
@@ -117,6 +119,8 @@ impl<F: Follow> Log<F> {
             let messages: Vec<TailResponse> =
                 messages.into_iter().collect::<std::result::Result<_, _>>().map_err(foreign)?;
             *wait = RETRY.0;
+            let size = messages.iter().map(|message| message.size).max().unwrap_or_default();
+            self.lag.saw(&self.tenant, next, size);
             let entries: Vec<Entry> = messages.into_iter().flat_map(|message| message.entries).collect();
             for part in entries.chunks(F::BATCH) {
                 let Some(last) = part.last() else { continue };
@@ -124,6 +128,7 @@ impl<F: Follow> Log<F> {
                     return Ok(());
                 }
                 next = last.index + 1;
+                self.lag.saw(&self.tenant, next, size);
             }
             if !F::GATHER.is_zero() {
                 tokio::time::sleep(F::GATHER).await;

@@ -312,6 +312,7 @@ pub(crate) fn moved(proposal: &Proposal) -> ProposalMoved {
         excluded: excluded.collect(),
         rule: ballot.rule.clone(),
         electorate: ballot.seats.clone(),
+        expire_time: proposal.expire_time.as_ref().map(|_| at(&proposal.expire_time).to_string()).unwrap_or_default(),
     }
 }
 

@@ -28,7 +28,7 @@ mod tail;
 
 use futures::future::BoxFuture;
 use remit_core::Result;
-use remit_runtime::{Deps, Parts, ServiceDef};
+use remit_runtime::{Deps, Lag, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::Service;
 use std::sync::Arc;
@@ -45,10 +45,11 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 }
 
 async fn build(deps: Deps) -> Result<Parts> {
-    let service = Service::new(&deps);
+    let (service, lag) = (Service::new(&deps), Lag::default());
     Ok(Parts {
         routes: grpc::routes(service.clone()),
-        tasks: vec![Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, deps.shutdown))],
+        tasks: vec![Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, lag.clone(), deps.shutdown))],
+        lag: Some(lag),
         timers: Some(Arc::new(service)),
         ..Parts::default()
     })

@@ -7,9 +7,11 @@ create table subscriptions (
     create_time bigint not null,
     state $KEY not null,
     owner $KEY not null,
+    uid $KEY not null,
     body $BYTES not null,
     constraint subscriptions_pk primary key (tenant_id, name)
 );
+create index subscriptions_by_owner on subscriptions (tenant_id, owner);
 
 -- When the next of a subscription's deliveries is to be sent; no row if there is none.
 create table queues (
@@ -49,6 +51,7 @@ create table deliveries (
     constraint deliveries_subscription foreign key (tenant_id, parent) references subscriptions (tenant_id, name)
 );
 create index deliveries_by_next on deliveries (tenant_id, parent, state, next_at);
+create index deliveries_dead on deliveries (tenant_id) where state = 'DEAD';
 create index deliveries_by_resource on deliveries (tenant_id, parent, resource, entry_index);
 
 create table notices (

@@ -1,5 +1,7 @@
 //! What is wanted of people, as data: the cause, who is told, what she reads, and what happens if nothing is done.
 
+mod clocks;
+
 use crate::filter::Seen;
 use remit_core::Timestamp;
 use serde_json::Value;
@@ -12,7 +14,7 @@ enum When {
     Always,
     /// A text of the details has this value.
     Is(&'static str, &'static str),
-    /// A text of the details is not empty.
+    /// A text or a list of the details is not empty.
     Has(&'static str),
 }
 
@@ -32,6 +34,8 @@ enum Remind {
     Share(u32),
     /// This many hours before it is due.
     Before(u64),
+    /// This many hours after the event.
+    After(u64),
 }
 
 /// One kind of duty.
@@ -51,8 +55,14 @@ pub(crate) struct Duty {
     /// The field of the details that says until when.
     due: &'static str,
     remind: &'static [Remind],
+    /// The field of the details that says from when shares of the time count; empty: from the event.
+    since: &'static str,
+    /// Whether there is nothing to do yet when the event happens, so that the reminders are all that she reads.
+    later: bool,
     /// The actions on the same thing that end the reminders.
     ended_by: &'static [&'static str],
+    /// Unless a text of the details has this value: it goes on.
+    unless: Option<(&'static str, &'static str)>,
 }
 
 const QUIET: Duty = Duty {
@@ -65,8 +75,14 @@ const QUIET: Duty = Duty {
     statutory: false,
     due: "",
     remind: &[],
+    since: "",
+    later: false,
     ended_by: &[],
+    unless: None,
 };
+
+/// Ends what is open about another thing than its own: the action, and the field of its details that names that.
+const ENDS_OTHERS: &[(&str, &str)] = &[("council.breakGlassUses.review", "action_item")];
 
 const COUNCIL: &[To] = &[To::Role("member")];
 const STOPPED: &[To] = &[To::Role("member"), To::Role("operator"), To::Role("reviewer")];
@@ -79,8 +95,23 @@ const CLOSED_HANDOFF: &[&str] = &[
     "handoff.variants.submit",
 ];
 
+const CLOSED_PROPOSAL: &[&str] = &[
+    "council.proposals.vote",
+    "council.proposals.settle",
+    "council.proposals.expire",
+    "council.proposals.cancel",
+    "council.proposals.recuse",
+];
+const ACCEPTED_LEAD: &[&str] =
+    &["handoff.routings.accept", "handoff.routings.reassign", "handoff.routings.breach", "handoff.routings.review"];
+
 /// Every kind of duty.
-pub(crate) const DUTIES: &[Duty] = &[
+fn all() -> impl Iterator<Item = &'static Duty> {
+    DUTIES.iter().chain(clocks::DUTIES)
+}
+
+/// Those that ask for something at once; `clocks` has those that ask for it when time passes.
+const DUTIES: &[Duty] = &[
     Duty {
         kind: "vote_wanted",
         actions: &["council.proposals.create", "council.proposals.open"],
@@ -89,6 +120,10 @@ pub(crate) const DUTIES: &[Duty] = &[
         text: "{resource} is open for a vote ({kind}). Please read it and vote.",
         otherwise: "Without a quorum it expires; time never approves.",
         statutory: true,
+        due: "expire_time",
+        remind: &[Remind::Before(24)],
+        ended_by: CLOSED_PROPOSAL,
+        unless: Some(("state", "OPEN")),
         ..QUIET
     },
     Duty {
@@ -226,6 +261,9 @@ pub(crate) const DUTIES: &[Duty] = &[
         text: "{resource} is yours. Please accept it within two business hours.",
         otherwise: "Somebody else is called.",
         statutory: true,
+        due: "due",
+        remind: &[Remind::Share(50), Remind::Share(80)],
+        ended_by: ACCEPTED_LEAD,
         ..QUIET
     },
     Duty {
@@ -236,6 +274,9 @@ pub(crate) const DUTIES: &[Duty] = &[
         text: "{resource} was passed on to you. Please accept it within two business hours.",
         otherwise: "Somebody else is called.",
         statutory: true,
+        due: "due",
+        remind: &[Remind::Share(50), Remind::Share(80)],
+        ended_by: ACCEPTED_LEAD,
         ..QUIET
     },
     Duty {
@@ -299,9 +340,10 @@ pub(crate) const DUTIES: &[Duty] = &[
     Duty {
         kind: "action_item_open",
         actions: &["council.actionItems.create"],
-        to: COUNCIL,
+        to: &[To::Named("owner"), To::Role("member")],
         text: "{resource} is to be done. Please see that its owner knows.",
         otherwise: "The next review carries it over, and says how often.",
+        due: "due_time",
         ..QUIET
     },
     Duty {
@@ -340,7 +382,7 @@ pub(crate) const DUTIES: &[Duty] = &[
         kind: "delivery_stuck",
         actions: &["notify.subscriptions.break"],
         to: &[To::Named("owner"), To::Role("admin")],
-        text: "{resource} sends nothing any more: {state_reason}. Please put the endpoint right and resume it.",
+        text: "{resource} sends nothing any more: {state_reason}. Please put that right and resume it.",
         otherwise: "Events are no longer kept for it.",
         ..QUIET
     },
@@ -364,6 +406,8 @@ pub(crate) struct Told {
     pub(crate) statutory: bool,
     pub(crate) audiences: BTreeSet<String>,
     pub(crate) due: Option<Timestamp>,
+    /// Whether she is told nothing but the reminders.
+    pub(crate) later: bool,
     /// When she is reminded, each with a number.
     pub(crate) reminders: Vec<(usize, Timestamp)>,
 }
@@ -373,14 +417,29 @@ pub(crate) fn told(event: &Seen, at: Timestamp) -> Vec<Told> {
     if event.outcome != "SUCCESS" {
         return Vec::new();
     }
-    DUTIES.iter().filter_map(|duty| duty.told(event, at)).collect()
+    all().filter_map(|duty| duty.told(event, at)).collect()
 }
 
-/// The reminders that an event ends: the kind of duty and how many it may have.
-pub(crate) fn ended(event: &Seen) -> impl Iterator<Item = (&'static str, usize)> {
-    let over = event.outcome == "SUCCESS";
-    let ends = DUTIES.iter().filter(move |duty| over && duty.ended_by.contains(&event.action.as_str()));
-    ends.map(|duty| (duty.kind, duty.remind.len()))
+/// The reminders that an event ends: the kind of duty, about what, and how many it may have. Whatever is a cause anew ends
+/// those of before, which may say another time.
+pub(crate) fn ended(event: &Seen) -> Vec<(&'static str, String, usize)> {
+    if event.outcome != "SUCCESS" {
+        return Vec::new();
+    }
+    let action = event.action.as_str();
+    let other = ENDS_OTHERS.iter().find(|(ends, _)| *ends == action).map(|(_, field)| text(event, field));
+    let about = other.unwrap_or_else(|| event.resource.clone());
+    let ends = all().filter(|duty| {
+        let goes_on = duty.unless.is_some_and(|(field, value)| text(event, field) == value);
+        let over = duty.ended_by.contains(&action) && !goes_on;
+        !duty.remind.is_empty() && (over || duty.actions.contains(&action))
+    });
+    ends.map(|duty| (duty.kind, about.clone(), duty.remind.len())).collect()
+}
+
+/// A field of the details as text; empty if it is not there.
+fn text(event: &Seen, field: &str) -> String {
+    event.details.get(field).map(shown).unwrap_or_default()
 }
 
 impl Duty {
@@ -388,7 +447,7 @@ impl Duty {
         if !self.actions.contains(&event.action.as_str()) {
             return None;
         }
-        let field = |name: &str| event.details.get(name).map(shown).unwrap_or_default();
+        let field = |name: &str| text(event, name);
         let holds = match self.when {
             When::Always => true,
             When::Is(name, value) => field(name) == value,
@@ -401,8 +460,8 @@ impl Duty {
         if audiences.is_empty() {
             return None;
         }
-        let due = field(self.due).parse::<jiff::Timestamp>().ok();
-        let due: Option<Timestamp> = due.map(Into::into);
+        let time = |name: &str| field(name).parse::<jiff::Timestamp>().ok().map(Timestamp::from);
+        let (due, since) = (time(self.due), time(self.since).unwrap_or(at));
         Some(Told {
             kind: self.kind,
             text: filled(self.text, event),
@@ -410,16 +469,20 @@ impl Duty {
             statutory: self.statutory,
             audiences,
             due,
-            reminders: due.map(|due| self.reminders(at, due)).unwrap_or_default(),
+            later: self.later,
+            reminders: self.reminders(at, since, due),
         })
     }
 
-    fn reminders(&self, at: Timestamp, due: Timestamp) -> Vec<(usize, Timestamp)> {
-        let one = |remind: &Remind| match remind {
-            Remind::Share(hundredths) => at.plus(due.since(at) * *hundredths / 100),
-            Remind::Before(hours) => due.minus(Duration::from_secs(hours * 3_600)),
+    fn reminders(&self, at: Timestamp, since: Timestamp, due: Option<Timestamp>) -> Vec<(usize, Timestamp)> {
+        let one = |remind: &Remind| match (remind, due) {
+            (Remind::Share(hundredths), Some(due)) => Some(since.plus(due.since(since) * *hundredths / 100)),
+            (Remind::Before(hours), Some(due)) => Some(due.minus(Duration::from_secs(hours * 3_600))),
+            (Remind::After(hours), _) => Some(at.plus(Duration::from_secs(hours * 3_600))),
+            _ => None,
         };
-        self.remind.iter().map(one).enumerate().filter(|(_, when)| *when > at).collect()
+        let all = self.remind.iter().enumerate();
+        all.filter_map(|(number, remind)| Some((number, one(remind)?))).filter(|(_, when)| *when > at).collect()
     }
 }
 
@@ -441,7 +504,12 @@ impl To {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().map(shown).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 /// Puts names into a sentence; whatever they hold, they stay one short piece of text in it.
@@ -464,85 +532,5 @@ fn filled(sentence: &str, event: &Seen) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use remit_core::details;
-    use serde_json::json;
-
-    fn event(action: &str, resource: &str, details: Value) -> Seen {
-        Seen {
-            action: action.into(),
-            resource: resource.into(),
-            outcome: "SUCCESS",
-            service: "council".into(),
-            actor: "ann".into(),
-            actor_kind: "HUMAN",
-            details,
-        }
-    }
-
-    #[test]
-    fn every_duty_has_a_cause_readers_and_sentences_that_can_be_filled() {
-        let mut kinds = BTreeSet::new();
-        for duty in DUTIES {
-            assert!(kinds.insert(duty.kind), "{} twice", duty.kind);
-            assert!(!duty.actions.is_empty() && !duty.to.is_empty(), "{}", duty.kind);
-            assert!(duty.text.ends_with('.') && duty.otherwise.ends_with('.'), "{}", duty.kind);
-            assert!(duty.text.contains("{resource}") || duty.kind == "constitution_recovered", "{}", duty.kind);
-            // Any field that a sentence or a rule speaks of is one of the event catalogue.
-            let named = duty.to.iter().filter_map(|to| if let To::Named(field) = to { Some(*field) } else { None });
-            let asked = match duty.when {
-                When::Is(field, _) | When::Has(field) => Some(field),
-                When::Always => None,
-            };
-            let placed = duty.text.split('{').skip(1).filter_map(|part| part.split('}').next());
-            for field in named.chain(asked).chain(placed).chain(Some(duty.due)) {
-                let known = |doc: &&details::Doc| {
-                    let acts = duty.actions.iter().any(|action| doc.actions.contains(action));
-                    acts && doc.fields.iter().any(|(name, ..)| *name == field)
-                };
-                let own = field.is_empty() || field == "resource" || field == "action";
-                assert!(own || details::all().iter().any(known), "{}: {field}", duty.kind);
-            }
-            assert!(duty.remind.is_empty() || !duty.due.is_empty(), "{}", duty.kind);
-        }
-    }
-
-    #[test]
-    fn those_who_may_vote_are_asked_for_their_vote() {
-        let seats = json!([{"subject": "ann", "role_group": "legal"}, {"subject": "ben", "role_group": "data"}]);
-        let details = json!({"state": "OPEN", "kind": "suspend_model", "electorate": seats});
-        let told = told(&event("council.proposals.open", "proposals/p", details), Timestamp(0));
-        let [vote] = &told[..] else { unreachable!("{told:?}") };
-        assert_eq!((vote.kind, vote.statutory), ("vote_wanted", true));
-        assert_eq!(vote.audiences, BTreeSet::from(["subject:ann".to_owned(), "subject:ben".to_owned()]));
-        assert_eq!(vote.text, "proposals/p is open for a vote (suspend_model). Please read it and vote.");
-        let draft = event("council.proposals.create", "proposals/p", json!({"state": "DRAFT"}));
-        assert!(super::told(&draft, Timestamp(0)).is_empty());
-    }
-
-    #[test]
-    fn clocks_remind_until_they_are_over() {
-        let submitted = event("handoff.variants.submit", "handoffs/h", json!({"due": "1970-01-01T01:40:00Z"}));
-        let told = told(&submitted, Timestamp(0));
-        let minutes: Vec<i64> = told[0].reminders.iter().map(|(_, at)| at.0 / 60_000_000).collect();
-        assert_eq!(minutes, [50, 80]);
-        let decided = event("handoff.reviews.submit", "handoffs/h", json!({}));
-        assert_eq!(ended(&decided).collect::<Vec<_>>(), [("handoff_review_wanted", 2)]);
-        let waived = event("council.waivers.grant", "waivers/w", json!({"expire_time": "1970-01-11T00:00:00Z"}));
-        let told = super::told(&waived, Timestamp(0));
-        let days: Vec<i64> = told[0].reminders.iter().map(|(_, at)| at.0 / 86_400_000_000).collect();
-        assert_eq!(days, [3, 9], "what lies 30 days before it is over already");
-    }
-
-    #[test]
-    fn a_hostile_name_stays_a_name_and_a_refusal_is_no_cause() {
-        let hostile = "holds/h\r\nBcc: all@example.com {scope}";
-        let mut engaged = event("council.holds.engage", hostile, json!({"drill": false, "scope": "x".repeat(999)}));
-        let told = told(&engaged, Timestamp(0));
-        assert!(!told[0].text.contains('\n') && told[0].text.contains("{scope}") && told[0].text.len() < 600);
-        engaged.outcome = "DENIED";
-        assert!(super::told(&engaged, Timestamp(0)).is_empty());
-    }
-}
+#[path = "duties_tests.rs"]
+mod tests;

@@ -15,6 +15,8 @@ mod backoff;
 mod duties;
 mod filter;
 mod grpc;
+mod metrics;
+mod owners;
 mod payload;
 mod sender;
 mod service;
@@ -26,7 +28,7 @@ mod tests;
 
 use futures::future::BoxFuture;
 use remit_core::Result;
-use remit_runtime::{Deps, Parts, ServiceDef};
+use remit_runtime::{Deps, Lag, Parts, ServiceDef};
 use remit_store::{Migration, Schema};
 use service::Service;
 use std::sync::Arc;
@@ -48,13 +50,15 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 /// `InvalidArgument` (`CONFIG_INVALID`) for a network in `notify.allow_addresses` that is none.
 async fn build(deps: Deps) -> Result<Parts> {
     let service = Service::new(&deps)?;
+    let lag = Lag::default();
     let sender = sender::Sender::new(service.clone(), &deps.config.notify)?;
     Ok(Parts {
         routes: grpc::routes(service.clone()),
         tasks: vec![
-            Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, deps.shutdown.clone())),
+            Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, lag.clone(), deps.shutdown.clone())),
             Box::pin(sender.run(deps.shutdown)),
         ],
+        lag: Some(lag),
         timers: Some(Arc::new(service)),
         ..Parts::default()
     })

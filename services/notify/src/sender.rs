@@ -2,6 +2,7 @@
 
 use crate::address::{Checked, Forbidden};
 use crate::backoff;
+use crate::metrics::Metrics;
 use crate::service::{Service, stop};
 use crate::signing;
 use crate::store::subscriptions::Subscriptions;
@@ -15,18 +16,23 @@ use remit_store::{Mutation, Records as _, tenants};
 use reqwest::{StatusCode, Url, redirect};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+/// How often to measure what is stuck.
+const MEASURE: Duration = Duration::from_secs(15);
 /// How often to look for what another process has left.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long whoever takes deliveries has them for itself.
-const LEASE: Duration = Duration::from_secs(180);
+/// How long whoever takes deliveries has them for itself beyond the time that the last of them may take.
+const MARGIN: Duration = Duration::from_secs(15);
 /// The most deliveries of one subscription that are taken together, and how many of them are under way at once.
-const TAKEN: i64 = 16;
+const TAKEN: i64 = 128;
 const ABREAST: usize = 4;
+/// How long whoever took deliveries begins with more of them; the rest is given back.
+const BUDGET: Duration = Duration::from_secs(20);
 /// The most bytes of an answer that are read, and characters that are kept.
 const READ: usize = 4_096;
 const KEPT: usize = 500;
@@ -36,8 +42,6 @@ const TRIES: usize = 10;
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// How long tries may go on at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
-/// The longest that an answer may take, whatever is configured: well within the lease.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// What came of one try.
 struct Answer {
@@ -48,7 +52,15 @@ struct Answer {
     wait: Option<Duration>,
 }
 
+/// When a try began, and what came of it.
+type Tried = (Timestamp, Answer);
+
 impl Answer {
+    /// Whether nobody answered.
+    fn is_silence(&self) -> bool {
+        self.status == 0
+    }
+
     fn failed(error: &'static str, why: &str) -> Self {
         Self { status: 0, answer: cut(why), error, wait: None }
     }
@@ -94,6 +106,8 @@ impl UnderWay {
 pub(crate) struct Sender {
     service: Service,
     client: reqwest::Client,
+    metrics: Metrics,
+    lease: Duration,
     slots: Arc<Semaphore>,
 }
 
@@ -108,17 +122,26 @@ impl Sender {
             // A proxy would resolve names itself, and nobody would look at what it connects to.
             .no_proxy()
             .dns_resolver(Arc::new(Checked(service.rules.clone())))
-            .timeout(settings.timeout.get().min(LONGEST))
+            .timeout(settings.timeout.get())
             .user_agent("Remit")
             .build()
             .map_err(|error| Error::internal("webhooks cannot be sent").with_source(error))?;
-        Ok(Self { service, client, slots: Arc::new(Semaphore::new(settings.max_concurrent.max(1))) })
+        // Whoever is killed leaves what it had taken for no longer than this.
+        let lease = BUDGET + settings.timeout.get() + MARGIN;
+        let slots = Arc::new(Semaphore::new(settings.max_concurrent));
+        Ok(Self { service, client, metrics: Metrics::new(), lease, slots })
     }
 
     /// Sends until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let mut under_way = UnderWay::default();
+        let (mut under_way, mut looked) = (UnderWay::default(), None::<Instant>);
         loop {
+            if looked.is_none_or(|at| at.elapsed() >= MEASURE) {
+                looked = Some(Instant::now());
+                if let Err(error) = self.metrics.look(&self.service.db).await {
+                    tracing::warn!(reason = error.reason(), "what is stuck is unknown: {error}");
+                }
+            }
             for tenant in tenants::known(&self.service.db) {
                 let due = self.due(&tenant, &under_way).await.unwrap_or_else(|error| {
                     tracing::warn!(
@@ -161,7 +184,7 @@ impl Sender {
     }
 
     /// Sends what is due for one subscription.
-    async fn drain(&self, tenant: &Tenant, name: &str) -> Result<()> {
+    pub(crate) async fn drain(&self, tenant: &Tenant, name: &str) -> Result<()> {
         let take = async |m: &mut Mutation| {
             let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(None) };
             if subscription.state() != SubscriptionState::Active {
@@ -169,18 +192,24 @@ impl Sender {
             }
             let now = m.now();
             let secrets = secrets::signing(m, name, now).await?;
-            let taken = deliveries::take(m, name, now, now.plus(LEASE), TAKEN).await?;
+            let taken = deliveries::take(m, name, now, now.plus(self.lease), TAKEN).await?;
             queues::renew(m, name).await?;
             Ok(Some((subscription, secrets, taken)))
         };
         let taken = self.service.db.own(tenant, "notify.deliveries.take", take).await?;
         let Some((subscription, secrets, taken)) = taken else { return Ok(()) };
         let (subscription, secrets) = (&subscription, &secrets);
+        // Of an endpoint that nobody answers at, no more is asked until the first try is due again.
+        let (started, away) = (Instant::now(), &AtomicBool::new(false));
         let tried = futures::stream::iter(taken)
             .map(|delivery| async move {
+                if started.elapsed() > BUDGET || away.load(Ordering::Relaxed) {
+                    return (delivery, None);
+                }
                 let begun = self.service.db.now();
                 let answer = self.send(subscription, secrets, &delivery, begun).await;
-                (delivery, begun, answer)
+                away.fetch_or(answer.is_silence(), Ordering::Relaxed);
+                (delivery, Some((begun, answer)))
             })
             .buffer_unordered(ABREAST)
             .collect::<Vec<_>>()
@@ -217,11 +246,13 @@ impl Sender {
     }
 
     /// Writes what came of it.
-    async fn settle(&self, m: &mut Mutation, name: &str, tried: &[(Delivery, Timestamp, Answer)]) -> Result<()> {
+    async fn settle(&self, m: &mut Mutation, name: &str, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
         let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
         let now = m.now();
         let mut broken = None;
-        for (delivery, begun, answer) in tried {
+        let mut again = None;
+        for (delivery, tried) in tried {
+            let Some((begun, answer)) = tried else { continue };
             let mut delivery = delivery.clone();
             let attempt = DeliveryAttempt {
                 attempt_time: Some(stamp(*begun)),
@@ -229,14 +260,17 @@ impl Sender {
                 answer: answer.answer.clone(),
                 error: answer.error.to_owned(),
             };
+            self.metrics.tried(answer.error);
             delivery.attempts += 1;
             delivery.latest_attempts.push(attempt);
             let over = delivery.latest_attempts.len().saturating_sub(TRIES);
             delivery.latest_attempts.drain(..over);
+            delivery.failures += i32::from(!answer.error.is_empty());
             let mut dice = [0];
             self.service.ids.fill(&mut dice);
-            let failures = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
-            let start = at(&delivery.start_time);
+            let failures = u32::try_from(delivery.failures).unwrap_or(u32::MAX);
+            // Nobody can be blamed for what waited while the subscription was paused or broken.
+            let start = at(&delivery.start_time).max(at(&subscription.resume_time));
             let next = backoff::next(failures, start, now, answer.wait, dice[0]);
             let (state, next) = match (answer.error, next) {
                 ("", _) => (DeliveryState::Delivered, now),
@@ -244,7 +278,10 @@ impl Sender {
                     broken = Some("its endpoint answered 410: it is gone");
                     (DeliveryState::Dead, now)
                 }
-                (_, Some(next)) => (DeliveryState::Pending, next),
+                (_, Some(next)) => {
+                    again = again.into_iter().chain(answer.is_silence().then_some(next)).min();
+                    (DeliveryState::Pending, next)
+                }
                 (_, None) => {
                     if !deliveries::arrived(m, name, start).await? {
                         broken = broken.or(Some("nothing could be delivered for three days"));
@@ -256,6 +293,8 @@ impl Sender {
             delivery.next_attempt_time = Some(stamp(next));
             deliveries::settle(m, &delivery).await?;
         }
+        let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
+        deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
         }
@@ -293,9 +332,10 @@ fn refused(error: &reqwest::Error) -> Answer {
         if inner.is::<Forbidden>() {
             return Answer::failed("ADDRESS_FORBIDDEN", &inner.to_string());
         }
-        if let Some(tls) = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-            && tls.to_string().contains("certificate")
-        {
+        // What an I/O error holds is no source of it.
+        let held = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| held?.downcast_ref());
+        if let Some(tls) = tls {
             return Answer::failed("TLS_FAILED", &tls.to_string());
         }
         if !inner.is::<reqwest::Error>() {
@@ -307,21 +347,5 @@ fn refused(error: &reqwest::Error) -> Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-    use super::*;
-
-    #[tokio::test]
-    async fn a_task_that_panics_frees_its_subscription_like_one_that_ends() {
-        let key = |id: &str| (Tenant::new("acme").unwrap(), format!("subscriptions/{id}"));
-        let mut under_way = UnderWay::default();
-        assert!(!under_way.ended().await, "nothing is under way");
-        under_way.spawn(key("waits"), std::future::pending());
-        under_way.spawn(key("panics"), async { panic!("as a defect would") });
-        assert!(under_way.ended().await);
-        assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
-        under_way.spawn(key("panics"), async {});
-        assert!(under_way.ended().await);
-        assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
-    }
-}
+#[path = "tests/sending.rs"]
+mod tests;

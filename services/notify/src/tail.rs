@@ -3,10 +3,11 @@
 
 use crate::duties;
 use crate::filter::{Filter, Seen};
+use crate::owners;
 use crate::payload::Sent;
 use crate::service::{Service, stop};
 use crate::store::deliveries::{self, Deliveries};
-use crate::store::subscriptions::{self, Subscriptions};
+use crate::store::subscriptions::{self, Subscriptions, Version};
 use crate::store::{notices, queues};
 use prost::Message as _;
 use remit_api::audit::v1::Entry;
@@ -20,11 +21,13 @@ use std::collections::BTreeMap;
 
 /// The most deliveries that wait for one subscription; then it breaks.
 const BACKLOG: i64 = 100_000;
+/// About how many deliveries are written by one transaction at most.
+const ROWS: usize = 20_000;
 /// The most subscriptions that are read by one statement.
 const CHUNK: usize = 256;
 
-/// The filters of the subscriptions of a tenant, by name, each with the etag of the subscription that it was read from.
-pub(crate) type Filters = BTreeMap<String, (String, Filter)>;
+/// The filters of the subscriptions of a tenant, by name, each with the version of the subscription that it was read from.
+pub(crate) type Filters = BTreeMap<String, (Version, Filter)>;
 
 impl Follow for Service {
     type Kept = Filters;
@@ -45,6 +48,36 @@ impl Follow for Service {
         to: i64,
         filters: &mut Filters,
     ) -> Result<bool> {
+        let keeping = subscriptions::keeping(&mut self.db.read().await?, tenant).await?;
+        let (mut next, mut left) = (from, entries);
+        while !left.is_empty() {
+            let (part, rest) = left.split_at(together(left.len(), keeping.len()));
+            let end = if rest.is_empty() { to } else { part.last().map_or(next, |last| last.index + 1) };
+            if !self.take_part(tenant, part, next, end, filters).await? {
+                return Ok(false);
+            }
+            (next, left) = (end, rest);
+            self.wake.notify_one();
+        }
+        Ok(true)
+    }
+}
+
+/// How many of so many entries are taken in one transaction for so many subscriptions: all of them may select all.
+fn together(entries: usize, subscriptions: usize) -> usize {
+    (ROWS / subscriptions.max(1)).clamp(1, entries.max(1)).min(entries)
+}
+
+impl Service {
+    /// Takes entries in one transaction; false if another process was faster.
+    async fn take_part(
+        &self,
+        tenant: &Tenant,
+        entries: &[Entry],
+        from: i64,
+        to: i64,
+        filters: &mut Filters,
+    ) -> Result<bool> {
         let take = async |m: &mut Mutation| {
             if !tail::claim(m.tx(), tenant, from, to).await? {
                 return Ok(false);
@@ -53,38 +86,42 @@ impl Follow for Service {
             let events: Vec<(&Entry, Seen)> = events.collect();
             for (entry, seen) in &events {
                 tell(m, entry, seen).await?;
+                owners::follow(self, m, seen, recorded(entry)).await?;
             }
             let keeping = subscriptions::keeping(m.tx(), tenant).await?;
             renew(m.tx(), tenant, &keeping, filters).await?;
-            for (name, (_, filter)) in &*filters {
-                let chosen: Vec<_> = events.iter().filter(|(_, seen)| filter.passes(seen)).collect();
-                keep(m, name, &chosen).await?;
+            for (name, read) in &*filters {
+                keep(m, name, read, &events).await?;
             }
             Ok(true)
         };
-        let taken = self.db.own(tenant, "notify.deliveries.keep", take).await?;
-        if taken {
-            self.wake.notify_one();
-        }
-        Ok(taken)
+        self.db.own(tenant, "notify.deliveries.keep", take).await
     }
 }
 
 /// Forgets the filters of the subscriptions that have changed or keep nothing any more, and reads those that are new.
-async fn renew(tx: &mut Tx, tenant: &Tenant, keeping: &BTreeMap<String, String>, filters: &mut Filters) -> Result<()> {
-    filters.retain(|name, (etag, _)| keeping.get(name).is_some_and(|now| *now == *etag));
+async fn renew(tx: &mut Tx, tenant: &Tenant, keeping: &BTreeMap<String, Version>, filters: &mut Filters) -> Result<()> {
+    filters.retain(|name, (version, _)| keeping.get(name).is_some_and(|now| now == version));
     let new: Vec<&str> = keeping.keys().map(String::as_str).filter(|name| !filters.contains_key(*name)).collect();
     for names in new.chunks(CHUNK) {
         for subscription in Subscriptions::named(tx, tenant, names).await? {
             let filter = Filter::parse(&subscription.filter)?;
-            filters.insert(subscription.name, (subscription.etag, filter));
+            let version = subscriptions::version(&subscription);
+            filters.insert(subscription.name, (version, filter));
         }
     }
     Ok(())
 }
 
-/// Writes the deliveries of a subscription.
-async fn keep(m: &mut Mutation, name: &str, chosen: &[&(&Entry, Seen)]) -> Result<()> {
+/// Writes the deliveries of a subscription, of what the filter passes that was read of it.
+async fn keep(
+    m: &mut Mutation,
+    name: &str,
+    (version, filter): &(Version, Filter),
+    events: &[(&Entry, Seen)],
+) -> Result<()> {
+    let passing = |filter: &Filter| events.iter().filter(|(_, seen)| filter.passes(seen)).collect::<Vec<_>>();
+    let mut chosen = passing(filter);
     if chosen.is_empty() {
         return Ok(());
     }
@@ -92,6 +129,10 @@ async fn keep(m: &mut Mutation, name: &str, chosen: &[&(&Entry, Seen)]) -> Resul
     let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
     if subscription.state() == SubscriptionState::Broken {
         return Ok(());
+    }
+    // Only now is it known to stay as it is; since it was read it may have been changed, or deleted and made again.
+    if subscriptions::version(&subscription) != *version {
+        chosen = passing(&Filter::parse(&subscription.filter)?);
     }
     if deliveries::pending(m, &subscription.name, BACKLOG).await? >= BACKLOG {
         return stop(m, &subscription, "100,000 events waited for its endpoint, the most that are kept").await;
@@ -129,10 +170,10 @@ fn recorded(entry: &Entry) -> Timestamp {
 /// Writes the notices that follow from an entry, and plans or ends reminders.
 async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let tenant = m.tenant().clone();
-    let timer = |kind: &str, number: usize| format!("{kind}:{}:{number}", seen.resource);
-    for (kind, reminders) in duties::ended(seen) {
+    let timer = |kind: &str, about: &str, number: usize| format!("{kind}:{about}:{number}");
+    for (kind, about, reminders) in duties::ended(seen) {
         for number in 0..reminders {
-            timers::cancel(m.tx(), &tenant, &timer(kind, number)).await?;
+            timers::cancel(m.tx(), &tenant, &timer(kind, &about, number)).await?;
         }
     }
     let recorded = recorded(entry);
@@ -151,19 +192,41 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
         };
         for (number, at) in told.reminders {
             let name = NoticeName::new(format!("{}-{}-{}", entry.index, told.kind, number + 1)).to_string();
-            let text = format!("Not done yet: {}", notice.text);
+            let text = if told.later { notice.text.clone() } else { format!("Not done yet: {}", notice.text) };
             let reminder = Notice { name, text, ..notice.clone() };
             timers::schedule(
                 m.tx(),
                 &tenant,
-                &timer(told.kind, number),
+                &timer(told.kind, &seen.resource, number),
                 "notice.remind",
                 at,
                 &reminder.encode_to_vec(),
             )
             .await?;
         }
-        notices::write(m, &mut notice).await?;
+        if !told.later {
+            notices::write(m, &mut notice).await?;
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_subscriptions_the_fewer_entries_are_taken_together() {
+        for (entries, subscriptions, expected) in [
+            (0, 0, 0),
+            (500, 0, 500),
+            (500, 40, 500),
+            (500, 100, 200),
+            (500, 10_000, 2),
+            (500, 1_000_000, 1),
+            (1, 0, 1),
+        ] {
+            assert_eq!(together(entries, subscriptions), expected, "{entries} {subscriptions}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod council_packs;
 mod council_proofs;
 mod council_records;
 mod council_seats;
+mod duties;
 mod handoff;
 mod identity;
 mod kpi;
@@ -93,6 +94,7 @@ const ALL: &[&[Case]] = &[
     registry::outputs::CASES,
     mandates::CASES,
     notify::CASES,
+    duties::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

@@ -5,6 +5,7 @@ mod audit;
 mod keys;
 mod mandates;
 mod peers;
+mod notify;
 mod scoring;
 
 use crate::support::{Process, eventually, free_port};

@@ -32,6 +32,8 @@ super::details! {
         electorate: Vec<Seat>,
         /// Seats that do not count: of the proposer, of the person it is about or who benefits, recused, and departed.
         excluded: Vec<String>,
+        /// When the voting ends (RFC 3339); empty for a draft.
+        expire_time: String,
     }
 
     /// Somebody has voted.
@@ -195,6 +197,30 @@ super::details! {
         severity: String,
         /// What kind it is of, as a word of `IncidentCategory`.
         category: String,
+        /// When the organisation became aware of it, from which its clocks run (RFC 3339).
+        aware_time: String,
+        /// When the report under Article 73 of the AI Act is due (RFC 3339); empty if that clock does not run.
+        ai_act_73_due: String,
+        /// When the notification under Article 33 of the GDPR is due (RFC 3339); empty if that clock does not run.
+        gdpr_33_due: String,
+    }
+
+    /// An incident was changed, reported to an authority or closed.
+    IncidentChanged for ["council.incidents.update", "council.submissions.record", "council.incidents.close"] {
+        /// When the organisation became aware of it, from which its clocks run (RFC 3339).
+        aware_time: String,
+        /// When the report under Article 73 of the AI Act is due (RFC 3339); empty if that clock does not run.
+        ai_act_73_due: String,
+        /// When the notification under Article 33 of the GDPR is due (RFC 3339); empty if that clock does not run.
+        gdpr_33_due: String,
+    }
+
+    /// Somebody has stated on her seat that a control works.
+    AttestationGiven for ["council.attestations.create"] {
+        /// Who answers for renewing it.
+        owner: String,
+        /// Until when it counts (RFC 3339).
+        expire_time: String,
     }
 
     /// There is something to do.
@@ -203,6 +229,18 @@ super::details! {
         origin: String,
         /// What the emergency change did that it reviews, such as `suspend_model`; empty for any other item.
         kind: String,
+        /// Who is to do it; empty if nobody is named.
+        owner: String,
+        /// When it is due (RFC 3339); empty if no time is said.
+        due_time: String,
+    }
+
+    /// Something to do was described anew.
+    ActionItemChanged for ["council.actionItems.update"] {
+        /// Who is to do it; empty if nobody is named.
+        owner: String,
+        /// When it is due (RFC 3339); empty if no time is said.
+        due_time: String,
     }
 
     /// A review was sealed and an action item is still open.
@@ -225,6 +263,8 @@ super::details! {
         findings: usize,
         /// The sources that did not answer, such as `kpi.summary`.
         unavailable: Vec<String>,
+        /// What has drifted significantly, such as `models/{model}/versions/{version}`.
+        drifted: Vec<String>,
     }
 
     /// A later pack has restated figures of a review, which keeps what was signed.

@@ -316,6 +316,8 @@ all! {
             sampled: bool,
             /// The pattern under which scoring permitted the model version, such as `HUMAN_IN_THE_LOOP`.
             pattern: String,
+            /// Until when its owner is to accept it, or somebody to decide, RFC 3339; empty if nobody is asked.
+            due: String,
         }
 
         /// A lead was accepted.
@@ -334,6 +336,8 @@ all! {
             wanted: String,
             /// How often it has been passed on.
             reassignments: i64,
+            /// Until when who has it is to accept it, RFC 3339; empty if it is with Sales Ops.
+            due: String,
         }
 
         /// A person checked a routing.

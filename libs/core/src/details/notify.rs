@@ -17,6 +17,8 @@ super::details! {
         state: String,
         /// Why, if it does not.
         state_reason: String,
+        /// Of a rotation: until when the secrets before go on signing (RFC 3339); empty if there were none, and else.
+        overlap_end_time: String,
     }
 
     /// Deliveries are sent once more.

@@ -1,5 +1,6 @@
 //! What operators look at: health, readiness, reflection, metrics.
 
+use crate::lag::{self, Lag};
 use crate::layers::Ended;
 use crate::system::System;
 use crate::telemetry;
@@ -44,6 +45,9 @@ pub(crate) struct Ops {
     outbox_events: Gauge<i64>,
     outbox_age: Gauge<f64>,
     outbox_parked: Gauge<i64>,
+    lags: Arc<BTreeMap<&'static str, Lag>>,
+    behind: Gauge<i64>,
+    stuck: Gauge<f64>,
     connections: Gauge<i64>,
 }
 
@@ -55,7 +59,12 @@ fn services_of(name: &str) -> Vec<String> {
 }
 
 impl Ops {
-    pub(crate) async fn new(names: &[&'static str], system: System, ended: Ended) -> Self {
+    pub(crate) async fn new(
+        names: &[&'static str],
+        system: System,
+        ended: Ended,
+        lags: BTreeMap<&'static str, Lag>,
+    ) -> Self {
         let meter = opentelemetry::global::meter("remit");
         super::process::observe(&meter, names);
         let gauge = |name: &'static str, text: &'static str| meter.i64_gauge(name).with_description(text).build();
@@ -76,6 +85,18 @@ impl Ops {
                 "remit.outbox.parked",
                 "The audit events that the audit service refused for good, all tenants.",
             ),
+            lags: Arc::new(lags),
+            behind: gauge(
+                "remit.log.behind",
+                "The audit entries that a follower of the log has not taken, worst tenant.",
+            ),
+            stuck: meter
+                .f64_gauge("remit.log.stuck")
+                .with_unit("s")
+                .with_description(
+                    "For how long a follower of the log has taken nothing of what there is, worst tenant.",
+                )
+                .build(),
             connections: gauge("remit.db.connections", "The open database connections, by state."),
         };
         ops.report(names, ServingStatus::Serving).await;
@@ -134,11 +155,7 @@ impl Ops {
                 let status = match look {
                     Ok(()) => ServingStatus::Serving,
                     Err(error) => {
-                        tracing::warn!(
-                            service = name,
-                            reason = error.reason(),
-                            "the database does not answer: {error}"
-                        );
+                        tracing::warn!(service = name, reason = error.reason(), "it cannot do its work: {error}");
                         ServingStatus::NotServing
                     }
                 };
@@ -184,7 +201,21 @@ impl Ops {
         self.outbox_parked.record(parked, &service);
         let now = if self.system.manual.is_some() { self.system.clock.now() } else { SystemClock.now() };
         self.outbox_age.record(oldest.map_or(0.0, |at| now.since(at).as_secs_f64()), &service);
-        Ok(())
+        self.follows(name)
+    }
+
+    /// Whether a service that follows the audit log goes forward in it.
+    fn follows(&self, name: &'static str) -> Result<()> {
+        let Some(lag) = self.lags.get(name) else { return Ok(()) };
+        let (behind, service) = (lag.behind(Instant::now()), [KeyValue::new("service", name)]);
+        self.behind.record(behind.entries, &service);
+        self.stuck.record(behind.stuck.as_secs_f64(), &service);
+        if behind.stuck < lag::PATIENCE {
+            return Ok(());
+        }
+        let (entries, seconds) = (behind.entries, behind.stuck.as_secs());
+        let why = format!("{entries} entries of the audit log wait, and none was taken for {seconds} s");
+        Err(Error::new(remit_core::Kind::Unavailable, "LOG_NOT_FOLLOWED", why))
     }
 }
 
@@ -193,7 +224,8 @@ async fn ping(db: &Db) -> Result<()> {
     tokio::time::timeout(PATIENCE, db.ping()).await.map_err(slow)?
 }
 
-/// 200 if every database answered when it was asked last, and the process is not draining, else 503; the body says what
+/// 200 if every database answered when it was asked last, whoever follows the audit log goes forward, and the process is not
+/// draining, else 503; the body says what
 /// is wrong. Nobody who asks makes the databases work.
 async fn ready(State(ops): State<Ops>) -> Response {
     let draining = ops.draining.load(Ordering::SeqCst);
@@ -203,9 +235,11 @@ async fn ready(State(ops): State<Ops>) -> Response {
         (name, if at.elapsed() > STALE { "DATABASE_SLOW" } else { found })
     };
     let databases: BTreeMap<_, _> = seen.into_iter().map(found).collect();
+    let now = Instant::now();
+    let behind: BTreeMap<_, _> = ops.lags.iter().map(|(name, lag)| (*name, lag.behind(now).entries)).collect();
     let well = !draining && databases.values().all(|found| *found == WELL);
     let body = serde_json::json!({
-        "ready": well, "draining": draining, "databases": databases, "manual_clock": ops.system.manual.is_some(),
+        "ready": well, "draining": draining, "databases": databases, "behind": behind, "manual_clock": ops.system.manual.is_some(),
     });
     let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()

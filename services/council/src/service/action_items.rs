@@ -12,7 +12,7 @@ use remit_api::types;
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, mask, required};
 use remit_core::authority::STEERING_GROUP;
-use remit_core::details::{ActionItemCreated, Details as _};
+use remit_core::details::{ActionItemChanged, ActionItemCreated, Details as _};
 use remit_core::name::ActionItemName;
 use remit_core::{Error, Result, etag, name};
 use remit_runtime::Cx;
@@ -34,6 +34,15 @@ pub(super) fn close(m: &Mutation, item: &mut ActionItem, state: ActionItemState,
     (item.close_time, item.update_time) = (now, now);
 }
 
+fn due(item: &ActionItem) -> String {
+    item.due_time.as_ref().map(|due| wire::time::of(due).to_string()).unwrap_or_default()
+}
+
+fn created(item: &ActionItem, kind: &str) -> serde_json::Value {
+    let (origin, owner) = (item.origin.clone(), item.owner.clone());
+    ActionItemCreated { origin, kind: kind.to_owned(), owner, due_time: due(item) }.json()
+}
+
 /// Creates an item that follows from something else, due within so many days; returns its name. `kind` is what the
 /// emergency change did that it reviews, and empty for any other item.
 pub(super) async fn plan(m: &mut Mutation, kind: &str, within: u64, item: ActionItem) -> Result<String> {
@@ -49,7 +58,7 @@ pub(super) async fn plan(m: &mut Mutation, kind: &str, within: u64, item: Action
     };
     ActionItems::insert(m, &mut item).await?;
     let mut event = m.event("council.actionItems.create", &item.name);
-    event.details = ActionItemCreated { origin: item.origin, kind: kind.to_owned() }.json();
+    event.details = created(&item, kind);
     m.record_event(event);
     Ok(item.name)
 }
@@ -99,7 +108,7 @@ impl Service {
                 update_time: now,
                 ..ActionItem::default()
             };
-            let details = ActionItemCreated { origin: item.origin.clone(), kind: String::new() }.json();
+            let details = created(&item, "");
             insert::<ActionItems>(m, &mut item, |event| event.details = details).await?;
             Ok(item)
         };
@@ -131,7 +140,8 @@ impl Service {
                 return Ok(before);
             };
             item.update_time = Some(stamp(m.now()));
-            save::<ActionItems>(m, &before, &mut item, |_| {}).await?;
+            let details = ActionItemChanged { owner: item.owner.clone(), due_time: due(&item) };
+            save::<ActionItems>(m, &before, &mut item, |event| event.details = details.json()).await?;
             Ok(item)
         };
         self.mutate(cx, &request, update).await

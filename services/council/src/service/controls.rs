@@ -10,6 +10,7 @@ use remit_api::council::v1::{
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, required};
+use remit_core::details::{AttestationGiven, Details as _};
 use remit_core::quorum::Seat;
 use remit_core::{Error, Result, Timestamp, name};
 use remit_runtime::Cx;
@@ -75,7 +76,9 @@ impl Service {
             let owner = if given.owner.is_empty() { cx.actor.subject.clone() } else { given.owner.clone() };
             let mut attestation =
                 Attestation { name, attester, create_time, expire_time, remind_times, owner, ..given };
-            insert::<Attestations>(m, &mut attestation, |_| {}).await?;
+            let (owner, end) = (attestation.owner.clone(), at(&attestation.expire_time).to_string());
+            let details = AttestationGiven { owner, expire_time: end };
+            insert::<Attestations>(m, &mut attestation, |event| event.details = details.json()).await?;
             Ok(attestation)
         };
         self.mutate(cx, &request, create).await

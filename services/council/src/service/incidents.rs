@@ -11,7 +11,7 @@ use remit_api::council::v1::{
 use remit_api::registry::v1::AiActClass;
 use remit_api::wire::time::{self, past, stamp};
 use remit_api::wire::{self, Word as _, mask, range, required};
-use remit_core::details::{Details as _, IncidentReported};
+use remit_core::details::{Details as _, IncidentChanged, IncidentReported};
 use remit_core::name::{IncidentName, ModelVersionName};
 use remit_core::{Error, Kind, Result, Tenant, etag, name};
 use remit_runtime::Cx;
@@ -59,6 +59,11 @@ impl Risk {
     }
 }
 
+/// When a clock that runs runs out, as events say it.
+fn due(incident: &Incident, kind: ClockKind) -> String {
+    alarm(incident, kind).map(|due| due.to_string()).unwrap_or_default()
+}
+
 fn check_open(incident: &Incident) -> Result<()> {
     if incident.state() == IncidentState::Closed {
         return Err(Error::precondition("INCIDENT_CLOSED", format!("{} is closed", incident.name)));
@@ -69,7 +74,16 @@ fn check_open(incident: &Incident) -> Result<()> {
 /// Writes a changed incident with its clocks, and records the change.
 async fn commit(m: &mut Mutation, before: &Incident, mut incident: Incident, reason: &str) -> Result<Incident> {
     incident.update_time = Some(stamp(m.now()));
-    save::<Incidents>(m, before, &mut incident, |event| reason.clone_into(&mut event.reason)).await?;
+    let details = IncidentChanged {
+        aware_time: time::of(&incident.aware_time.unwrap_or_default()).to_string(),
+        ai_act_73_due: due(&incident, ClockKind::AiAct73),
+        gdpr_33_due: due(&incident, ClockKind::Gdpr33),
+    };
+    save::<Incidents>(m, before, &mut incident, |event| {
+        reason.clone_into(&mut event.reason);
+        event.details = details.json();
+    })
+    .await?;
     schedule(m, before, &incident).await?;
     Ok(incident)
 }
@@ -136,6 +150,9 @@ impl Service {
                 system: incident.system.clone(),
                 severity: incident.severity().word().to_owned(),
                 category: incident.category().word().to_owned(),
+                aware_time: time::of(&incident.aware_time.unwrap_or_default()).to_string(),
+                ai_act_73_due: due(&incident, ClockKind::AiAct73),
+                gdpr_33_due: due(&incident, ClockKind::Gdpr33),
             };
             insert::<Incidents>(m, &mut incident, |event| event.details = details.json()).await?;
             schedule(m, &Incident::default(), &incident).await?;

@@ -271,7 +271,7 @@ impl Service {
             });
             settle(&mut proposal, now);
             close(m, &before, &proposal).await?;
-            let ProposalMoved { kind, body, state, round, content_digest, action, rule, electorate, excluded } =
+            let ProposalMoved { kind, body, state, round, content_digest, action, rule, electorate, excluded, .. } =
                 moved(&proposal);
             let details = VoteCast {
                 kind,

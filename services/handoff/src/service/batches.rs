@@ -147,6 +147,7 @@ fn record(m: &mut Mutation, gate: &Gate, checked: &Checked<'_>, routing: &pb::Ro
         notified_group: routing.notified_group.clone(),
         sampled: routing.sampled,
         pattern: routing.pattern().word().to_owned(),
+        due: leads::due(routing),
         ..Default::default()
     };
     details.set_placed(leads::placed(routing));

@@ -151,6 +151,16 @@ pub(super) fn placed(routing: &pb::Routing) -> Placed {
     }
 }
 
+/// Until when somebody is to act, as events say it.
+pub(super) fn due(routing: &pb::Routing) -> String {
+    let asked = match routing.state() {
+        RoutingState::Assigned => routing.assignments.last().and_then(|last| last.due_time),
+        RoutingState::Held => routing.held.as_ref().and_then(|held| held.due_time),
+        _ => None,
+    };
+    asked.as_ref().map(|due| wire::time::of(due).to_string()).unwrap_or_default()
+}
+
 /// Starts the clock to accept: one timer for all leads that were assigned together.
 pub(super) async fn start_clock(m: &mut Mutation, assigned: &[&pb::Routing], due: Timestamp) -> Result<()> {
     let clock = m.new_id();

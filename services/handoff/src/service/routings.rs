@@ -1,7 +1,7 @@
 //! Routings: made in batches, then accepted, passed on and checked by people.
 
 use super::batches::{self, Batch};
-use super::leads::Lead;
+use super::leads::{self, Lead};
 use super::{Service, decisions, overrides};
 use crate::store::{Routings, routings};
 use crate::{gate_rules, lead_rules, principal, review_rules};
@@ -115,6 +115,7 @@ impl Service {
             let details = LeadReassigned {
                 from,
                 to: lead.routing.owner.clone(),
+                due: leads::due(&lead.routing),
                 wanted: request.owner,
                 reassignments: i64::from(done) + i64::from(!from_sales_ops),
                 ..Default::default()

@@ -54,6 +54,7 @@ impl Service {
                 delivery.state = DeliveryState::Pending.into();
                 delivery.next_attempt_time = Some(stamp(now));
                 delivery.start_time = Some(stamp(now));
+                delivery.failures = 0;
                 store::settle(m, &delivery).await?;
             }
             let replayed = i64::try_from(sent.len()).unwrap_or(i64::MAX);

@@ -9,7 +9,7 @@ pub(crate) use subscriptions::stop;
 
 use crate::address::Rules;
 use remit_api::wire::Repeatable;
-use remit_core::{Ids, Result, Tenant};
+use remit_core::{Error, Ids, Result, Tenant};
 use remit_runtime::auth::grants;
 use remit_runtime::{Cx, Deps, Seeded};
 use remit_store::{Db, Mutation, tenants};
@@ -68,9 +68,35 @@ impl Service {
         answer
     }
 
-    /// Whether the caller may read what a subscription shows its owner.
-    fn may_read(&self, cx: &Cx) -> bool {
-        let granted = |role: &String| self.roles.get(role).is_some_and(|patterns| grants(patterns, READS));
-        cx.actor.roles.iter().any(granted)
+    /// Whether one of the roles lets read what a subscription shows its owner.
+    pub(crate) fn roles_read(&self, roles: &[String]) -> bool {
+        roles.iter().any(|role| self.roles.get(role).is_some_and(|patterns| grants(patterns, READS)))
+    }
+
+    /// Holds that the caller may read what a subscription shows its owner.
+    fn may_read(&self, cx: &Cx) -> Result<()> {
+        if self.roles_read(&cx.actor.roles) {
+            return Ok(());
+        }
+        let who = &cx.actor.subject;
+        let why = format!("a subscription sees what its owner may see, and no role of {who} grants {READS}");
+        Err(Error::denied("OWNER_MAY_NOT_READ", why))
+    }
+}
+
+#[cfg(test)]
+impl Service {
+    /// A service on a database of a test, which may send to these networks.
+    pub(crate) fn on(db: Db, allowed: &[&str]) -> Result<Self> {
+        let allowed: Vec<String> = allowed.iter().map(|&network| network.to_owned()).collect();
+        Ok(Self {
+            ids: db.ids().clone(),
+            db,
+            rules: Rules::new(&allowed)?,
+            wake: Arc::default(),
+            allow_http: true,
+            roles: Arc::default(),
+            seeded: Seeded::default(),
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Subscriptions.
 
-use super::{READS, Service};
+use super::Service;
 use crate::filter::{Filter, Seen};
 use crate::payload::{Sent, TEST};
 use crate::signing::{SECRET_BYTES, shown};
@@ -26,7 +26,7 @@ const MOST: i64 = 10_000;
 /// How long a secret goes on signing beside a newer one.
 const OVERLAP: Duration = Duration::from_secs(86_400);
 
-fn details(subscription: &Subscription) -> serde_json::Value {
+fn details(subscription: &Subscription) -> SubscriptionChanged {
     let host = Url::parse(&subscription.endpoint).ok();
     SubscriptionChanged {
         owner: subscription.owner.clone(),
@@ -34,8 +34,8 @@ fn details(subscription: &Subscription) -> serde_json::Value {
         host: host.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned(),
         state: subscription.state().word().to_owned(),
         state_reason: subscription.state_reason.clone(),
+        overlap_end_time: String::new(),
     }
-    .json()
 }
 
 /// Records a change of a subscription under the action of the call.
@@ -44,7 +44,7 @@ fn record(m: &mut Mutation, before: Option<&Subscription>, after: Option<&Subscr
     m.record(&subscription.name, |event| {
         event.before_digest = before.map(wire::digest).unwrap_or_default();
         event.after_digest = after.map(wire::digest).unwrap_or_default();
-        event.details = details(subscription);
+        event.details = details(subscription).json();
     });
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn stop(m: &mut Mutation, before: &Subscription, why: &str) -> 
     let mut event = m.event("notify.subscriptions.break", &subscription.name);
     event.before_digest = wire::digest(before);
     event.after_digest = wire::digest(&subscription);
-    event.details = details(&subscription);
+    event.details = details(&subscription).json();
     m.record_event(event);
     Ok(())
 }
@@ -79,12 +79,7 @@ impl Service {
         if host.is_empty() || !self.rules.permits_host(host) {
             return Err(wrong("must lead to an address of the open Internet, or one in notify.allow_addresses"));
         }
-        if self.may_read(cx) {
-            return Ok(());
-        }
-        let why =
-            format!("a subscription sees what its owner may see, and no role of {} grants {READS}", cx.actor.subject);
-        Err(Error::denied("OWNER_MAY_NOT_READ", why))
+        self.may_read(cx)
     }
 
     pub(crate) async fn create_subscription(
@@ -107,6 +102,8 @@ impl Service {
                 state: SubscriptionState::Paused.into(),
                 state_reason: "it has no secret yet".to_owned(),
                 owner: cx.actor.subject.clone(),
+                uid: m.new_id(),
+                resume_time: None,
                 create_time: at,
                 update_time: at,
                 ..given
@@ -149,10 +146,7 @@ impl Service {
             };
             self.check(cx, &subscription)?;
             subscription.owner.clone_from(&cx.actor.subject);
-            subscription.update_time = Some(stamp(m.now()));
-            Subscriptions::save(m, &mut subscription).await?;
-            record(m, Some(&before), Some(&subscription));
-            Ok(subscription)
+            change(m, &before, subscription).await
         })
         .await
     }
@@ -178,7 +172,11 @@ impl Service {
         SubscriptionName::parse(&request.name, "name")?;
         self.mutate(cx, &request, async |m| {
             let before = Subscriptions::claim(m, &request.name).await?;
-            turn(m, before, SubscriptionState::Paused, &request.reason).await
+            if before.state() == SubscriptionState::Paused {
+                return Ok(before);
+            }
+            let (state, state_reason) = (SubscriptionState::Paused.into(), request.reason.clone());
+            change(m, &before, Subscription { state, state_reason, ..before.clone() }).await
         })
         .await
     }
@@ -196,8 +194,19 @@ impl Service {
                 let why = format!("{} has no secret to sign with: rotate its secret first", before.name);
                 return Err(Error::precondition("SECRET_MISSING", why));
             }
+            self.may_read(cx)?;
+            if before.state() == SubscriptionState::Active && before.owner == cx.actor.subject {
+                return Ok(before);
+            }
             queues::renew(m, &before.name).await?;
-            turn(m, before, SubscriptionState::Active, "").await
+            let subscription = Subscription {
+                state: SubscriptionState::Active.into(),
+                state_reason: String::new(),
+                owner: cx.actor.subject.clone(),
+                resume_time: Some(stamp(now)),
+                ..before.clone()
+            };
+            change(m, &before, subscription).await
         })
         .await
     }
@@ -208,9 +217,15 @@ impl Service {
             let subscription = Subscriptions::claim(m, &request.name).await?;
             let mut secret = [0; SECRET_BYTES];
             self.ids.fill(&mut secret);
-            let end = m.now().plus(OVERLAP);
+            let (now, end) = (m.now(), m.now().plus(OVERLAP));
+            let first = secrets::signing(m, &subscription.name, now).await?.is_empty();
             secrets::add(m, &subscription.name, &secret, end).await?;
-            record(m, Some(&subscription), Some(&subscription));
+            m.record(&subscription.name, |event| {
+                let digest = wire::digest(&subscription);
+                (event.before_digest, event.after_digest) = (digest.clone(), digest);
+                let overlap_end_time = if first { String::new() } else { end.to_string() };
+                event.details = SubscriptionChanged { overlap_end_time, ..details(&subscription) }.json();
+            });
             let secret = shown(subscription.signing(), &secret)?;
             Ok(RotateSecretResponse { secret, overlap_end_time: Some(stamp(end)) })
         })
@@ -256,16 +271,10 @@ impl Service {
     }
 }
 
-/// Moves a claimed subscription into a state; where it is in it, nothing happens.
-async fn turn(m: &mut Mutation, before: Subscription, state: SubscriptionState, why: &str) -> Result<Subscription> {
-    if before.state() == state {
-        return Ok(before);
-    }
-    let mut subscription = before.clone();
-    subscription.state = state.into();
-    why.clone_into(&mut subscription.state_reason);
-    subscription.update_time = Some(stamp(m.now()));
-    Subscriptions::save(m, &mut subscription).await?;
-    record(m, Some(&before), Some(&subscription));
-    Ok(subscription)
+/// Saves and records what became of a claimed subscription.
+async fn change(m: &mut Mutation, before: &Subscription, mut after: Subscription) -> Result<Subscription> {
+    after.update_time = Some(stamp(m.now()));
+    Subscriptions::save(m, &mut after).await?;
+    record(m, Some(before), Some(&after));
+    Ok(after)
 }

@@ -74,6 +74,17 @@ pub(crate) async fn take(
     Ok(taken)
 }
 
+/// Gives back deliveries of a claimed subscription that were taken and not tried: they are due `at` that time.
+pub(crate) async fn give_back(m: &mut Mutation, names: Vec<&str>, at: Timestamp) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let tenant = m.tenant().clone();
+    let sql = Sql::new("update deliveries").push(" set next_at = ").bind(at).push(" where tenant_id = ");
+    sql.bind(&tenant).push(" and name in ").bind_list(names).query().execute(m.tx()).await?;
+    Ok(())
+}
+
 /// How many of a subscription are to be sent, counted up to `most`.
 pub(crate) async fn pending(m: &mut Mutation, subscription: &str, most: i64) -> Result<i64> {
     let tenant = m.tenant().clone();

@@ -18,6 +18,29 @@ pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64)
     rows.iter().map(|row| row.get("subscription")).collect()
 }
 
+/// What a tenant has that goes on by itself no more, and since when what is due waits.
+#[derive(Debug, Default)]
+pub(crate) struct Stuck {
+    pub(crate) dead: i64,
+    pub(crate) broken: i64,
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// Looks at what is stuck.
+pub(crate) async fn stuck(tx: &mut Tx, tenant: &Tenant) -> Result<Stuck> {
+    let row = query(
+        "select (select count(*) from deliveries where tenant_id = $1 and state = 'DEAD') as dead,
+             (select count(*) from subscriptions where tenant_id = $1 and state = 'BROKEN') as broken,
+             (select min(q.due_at) from queues q
+              join subscriptions s on s.tenant_id = q.tenant_id and s.name = q.subscription
+              where q.tenant_id = $1 and s.state = 'ACTIVE') as due",
+    )
+    .bind(tenant)
+    .fetch_one(tx)
+    .await?;
+    Ok(Stuck { dead: row.get("dead")?, broken: row.get("broken")?, due: row.get("due")? })
+}
+
 /// Notes that a claimed subscription has something to send at `at`.
 pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> Result<()> {
     let tenant = m.tenant().clone();

@@ -5,7 +5,7 @@ use remit_api::notify::v1::{Subscription, SubscriptionState};
 use remit_api::wire::Word as _;
 use remit_core::{Result, Tenant, Timestamp, etag};
 use remit_store::filter::Field;
-use remit_store::{Mutation, Records, Tx, Value, query};
+use remit_store::{Mutation, Records, Row, Tx, Value, query};
 use std::collections::BTreeMap;
 
 /// Subscriptions, by name.
@@ -29,20 +29,49 @@ impl Records for Subscriptions {
         at(&subscription.create_time)
     }
     fn columns(subscription: &Subscription) -> Vec<(&'static str, Value)> {
-        vec![("state", subscription.state().word().into()), ("owner", (&subscription.owner).into())]
+        vec![
+            ("state", subscription.state().word().into()),
+            ("owner", (&subscription.owner).into()),
+            ("uid", (&subscription.uid).into()),
+        ]
     }
     fn set_etag(subscription: &mut Subscription, etag: String) {
         subscription.etag = etag;
     }
 }
 
-/// The names of those that keep what happens, each with its etag.
-pub(crate) async fn keeping(tx: &mut Tx, tenant: &Tenant) -> Result<BTreeMap<String, String>> {
-    let rows = query("select name, revision from subscriptions where tenant_id = $1 and state in ('ACTIVE', 'PAUSED')")
-        .bind(tenant)
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(|row| Ok((row.get("name")?, etag::of(row.get("revision")?)))).collect()
+/// One state of a subscription, apart from every other, those of another with the same name too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    uid: String,
+    etag: String,
+}
+
+/// Which version a subscription is.
+pub(crate) fn version(subscription: &Subscription) -> Version {
+    Version { uid: subscription.uid.clone(), etag: subscription.etag.clone() }
+}
+
+/// The names of those that keep what happens, each with its version.
+pub(crate) async fn keeping(tx: &mut Tx, tenant: &Tenant) -> Result<BTreeMap<String, Version>> {
+    let sql = "select name, uid, revision from subscriptions where tenant_id = $1 and state in ('ACTIVE', 'PAUSED')";
+    let rows = query(sql).bind(tenant).fetch_all(tx).await?;
+    let version = |row: &Row| Ok(Version { uid: row.get("uid")?, etag: etag::of(row.get("revision")?) });
+    rows.iter().map(|row| Ok((row.get("name")?, version(row)?))).collect()
+}
+
+/// The names of those of an owner that keep what happens.
+pub(crate) async fn owned(m: &mut Mutation, owner: &str) -> Result<Vec<String>> {
+    let tenant = m.tenant().clone();
+    let rows = query(
+        "select name from subscriptions
+         where tenant_id = $1 and owner = $2 and state in ('ACTIVE', 'PAUSED') order by name",
+    )
+    .bind(&tenant)
+    .bind(owner)
+    .fetch_all(m.tx())
+    .await?;
+    rows.iter().map(|row| row.get("name")).collect()
 }
 
 /// How many there are.

@@ -10,6 +10,7 @@ mod creative;
 pub mod data;
 mod files;
 mod gates;
+pub mod inbox;
 mod inventory;
 mod leads;
 mod models;
@@ -43,10 +44,12 @@ pub struct Outcome {
     pub refusals: Vec<models::Refusal>,
     /// One row a month.
     pub rows: Vec<Row>,
-    /// What step 5 proved.
+    /// What step 4 proved.
     pub proof: proof::Proof,
     /// The review packs that were written.
     pub packs: Vec<PathBuf>,
+    /// Who heard of it.
+    pub heard: inbox::Heard,
 }
 
 /// Hears what the demo is doing, for the terminal.
@@ -78,6 +81,7 @@ async fn tell(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observer)
     let Some(&first) = months.first() else { return Err(Error::invalid("DATA_EMPTY", "leads", "must not be empty")) };
     let start = Timestamp(start_of(first).0 - 86_400 * 1_000_000);
     actors.advance(start).await?;
+    let receiver = inbox::listen(actors).await?;
 
     observer.step(1, "Import, rate and decide the task inventory");
     let decided = tasks::run(actors, data).await?;
@@ -104,9 +108,12 @@ async fn tell(actors: &Actors, data: &Data, out: &Path, observer: &dyn Observer)
     let proof = proof::run(actors, out, &data.leads[0].id).await?;
     report::proven(&proof, observer);
 
-    observer.step(5, "Review packs and the table");
+    observer.step(5, "Who heard of it: a receiver of webhooks, and the inbox of each member");
+    let heard = inbox::show(actors, &receiver, out, observer).await?;
+
+    observer.step(6, "Review packs and the table");
     report::index(out, &data.source, &run.rows, &reviews::left_open(actors).await?)?;
-    Ok(Outcome { decided, refusals, rows: run.rows, proof, packs: run.packs })
+    Ok(Outcome { decided, refusals, rows: run.rows, proof, packs: run.packs, heard })
 }
 
 /// A month as the suite names it.

@@ -1,4 +1,4 @@
-//! Step 5: the table, the index page and the notes that let a killed run go on.
+//! Step 6: the table, the index page and the notes that let a killed run go on.
 
 use super::Observer;
 use super::files::write;

@@ -46,7 +46,7 @@ fn remove(out: &Path) -> Result<()> {
     if !out.join("data").is_dir() {
         return Err(Error::precondition("NOT_A_DEMO", format!("{} holds no demo; remove it yourself", out.display())));
     }
-    for part in ["data", "packs", "months", "audit"] {
+    for part in ["data", "packs", "months", "audit", "inboxes"] {
         let path = out.join(part);
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(|e| {
@@ -65,6 +65,9 @@ fn configure(args: &Demo, data: &Data) -> Result<Config> {
         config.database.url = SecretString::from(url.clone());
     }
     let first = data.leads.first().map(|lead| start_of(lead.month)).unwrap_or_default();
+    // The receiver of the story is on this machine.
+    config.notify.allow_http = true;
+    config.notify.allow_addresses = vec!["127.0.0.0/8".to_owned()];
     config.clock.allow_manual = true;
     config.clock.manual = true;
     config.clock.start = first
@@ -93,6 +96,7 @@ async fn story(running: &Running, data: &Data, out: &Path) -> Result<()> {
     say(&format!("\n{}\n", report::table(&outcome.rows)));
     say(&format!("Review packs: {} (open {})", out.join("packs").display(), out.join("index.html").display()));
     say(&format!("Audit export: {}", outcome.proof.export.display()));
+    say(&format!("Inboxes: {}", out.join("inboxes").display()));
     Ok(())
 }
 

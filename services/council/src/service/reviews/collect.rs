@@ -10,13 +10,14 @@ use crate::review::sources::{Frame, Own};
 use crate::review::{self, Evidence, drift, gather};
 use crate::store::{self, Bodies, Reviews, seats};
 use crate::time::{self, Month};
-use remit_api::council::v1::{Body, ChangeClass, DriftResult, Finding, Review, ReviewState};
+use remit_api::council::v1::{Body, ChangeClass, DriftResult, DriftVerdict, Finding, Review, ReviewState};
 use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
 use remit_core::details::{Details as _, EvidenceFrozen, ReviewRestated};
 use remit_core::name::{self, ReviewName};
 use remit_core::{Error, Result, Tenant, Timestamp, digest};
 use remit_store::{Mutation, Records as _, Tx};
+use std::collections::BTreeSet;
 
 /// So many calendar months before a review's are shown beside it.
 const PAST_MONTHS: usize = 12;
@@ -92,11 +93,18 @@ impl Collected {
             pack_digest: review.pack_digest.clone(),
             findings: review.findings.len(),
             unavailable: review.unavailable.clone(),
+            drifted: drifted(&review),
         };
         save::<Reviews>(m, &before, &mut review, |event| event.details = details.json()).await?;
         mark_restated(m, &review, &self.evidence.restated).await?;
         Ok(review)
     }
+}
+
+/// What has drifted significantly, each once.
+fn drifted(review: &Review) -> Vec<String> {
+    let significant = review.drift.iter().filter(|result| result.verdict() == DriftVerdict::Significant);
+    significant.map(|result| result.subject.clone()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Marks the earlier reviews whose figures this one restates, beside what was signed there.

@@ -1,0 +1,160 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::SCHEMA;
+use crate::tests::{Receiver, read as request, settings};
+use remit_store::testing::TestDb;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+#[tokio::test]
+async fn a_task_that_panics_frees_its_subscription_like_one_that_ends() {
+    let key = |id: &str| (Tenant::new("acme").unwrap(), format!("subscriptions/{id}"));
+    let mut under_way = UnderWay::default();
+    assert!(!under_way.ended().await, "nothing is under way");
+    under_way.spawn(key("waits"), std::future::pending());
+    under_way.spawn(key("panics"), async { panic!("as a defect would") });
+    assert!(under_way.ended().await);
+    assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
+    under_way.spawn(key("panics"), async {});
+    assert!(under_way.ended().await);
+    assert_eq!(under_way.busy.keys().collect::<Vec<_>>(), [&key("waits")]);
+}
+
+/// What a receiver does with a connection.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    /// Answers this after the request.
+    Says(&'static str),
+    /// Begins with this, and then the second without end.
+    Repeats(&'static str, &'static [u8]),
+    /// Begins with this, and then says nothing more.
+    Waits(&'static str),
+    /// Hangs up.
+    Leaves,
+    /// Speaks TLS with a certificate that nobody vouches for.
+    Pretends,
+}
+
+/// A receiver that does that; how many bytes it could send.
+async fn receiver(does: Does) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, sent) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let count = sent.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let count = count.clone();
+            tokio::spawn(async move { serve(does, stream, &count).await });
+        }
+    });
+    (port, sent)
+}
+
+async fn serve(does: Does, stream: TcpStream, sent: &AtomicUsize) -> Option<()> {
+    if let Does::Pretends = does {
+        let chain = vec![include_bytes!("self_signed.der").to_vec().into()];
+        let key = include_bytes!("self_signed.key.der").to_vec();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key).into();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        return TlsAcceptor::from(Arc::new(config)).accept(stream).await.ok().map(drop);
+    }
+    let mut stream = BufReader::new(stream);
+    if let Does::Leaves = does {
+        return None;
+    }
+    let _ = request(&mut stream).await;
+    let (Does::Says(begin) | Does::Repeats(begin, _) | Does::Waits(begin)) = does else { return None };
+    stream.write_all(begin.as_bytes()).await.ok()?;
+    match does {
+        Does::Repeats(_, more) => loop {
+            stream.write_all(more).await.ok()?;
+            sent.fetch_add(more.len(), Ordering::SeqCst);
+        },
+        Does::Waits(_) => std::future::pending().await,
+        _ => Some(()),
+    }
+}
+
+async fn sender(allowed: &[&str]) -> (TestDb, Sender) {
+    let database = TestDb::sqlite().unwrap();
+    let service = Service::on(database.open(&SCHEMA).await.unwrap(), allowed).unwrap();
+    (database, Sender::new(service, &settings()).unwrap())
+}
+
+async fn sent(sender: &Sender, endpoint: &str, webhook_id: &str) -> Answer {
+    let to = Subscription { endpoint: endpoint.to_owned(), ..Subscription::default() };
+    let delivery = Delivery {
+        webhook_id: webhook_id.to_owned(),
+        payload: "{\"subject\":\"x\\r\\nBcc: all@example.com\"}".to_owned(),
+        ..Delivery::default()
+    };
+    sender.send(&to, &[vec![7; 32]], &delivery, Timestamp(0)).await
+}
+
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_fail_has_its_name_and_its_bound() {
+    let (_database, sender) = sender(&LOOPBACK).await;
+    let cases = [
+        (Does::Says("HTTP/1.1 204 Taken\r\n\r\n"), (204, "")),
+        (Does::Says("HTTP/1.1 500 No\r\ncontent-length: 4\r\n\r\nouch"), (500, "REFUSED")),
+        (Does::Says("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"), (410, "GONE")),
+        (
+            Does::Says("HTTP/1.1 307 Go\r\nlocation: http://169.254.169.254/latest\r\ncontent-length: 0\r\n\r\n"),
+            (307, "REDIRECTED"),
+        ),
+        (Does::Says("SSH-2.0-OpenSSH_9.2\r\n"), (0, "CONNECTION_FAILED")),
+        (Does::Leaves, (0, "CONNECTION_FAILED")),
+        (Does::Waits(""), (0, "TIMED_OUT")),
+        (Does::Waits("HTTP/1.1 200 OK\r\nx: "), (0, "TIMED_OUT")),
+        // It said that it took it; what else it says is not waited for.
+        (Does::Waits("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nabc"), (200, "")),
+        (Does::Repeats("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n", &[b'x'; 4096]), (200, "")),
+        (Does::Repeats("HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n", b"4\r\nxxxx\r\n"), (503, "REFUSED")),
+        (Does::Repeats("HTTP/1.1 200 OK\r\nx: ", &[b'x'; 4096]), (0, "CONNECTION_FAILED")),
+        (Does::Repeats("HTTP/1.1 200 OK\r\n", b"x: y\r\n"), (0, "CONNECTION_FAILED")),
+    ];
+    for (does, expected) in cases {
+        let (port, written) = receiver(does).await;
+        let answer = sent(&sender, &format!("http://127.0.0.1:{port}/"), "s.1").await;
+        assert_eq!((answer.status, answer.error), expected, "{does:?}: {}", answer.answer);
+        assert!(answer.answer.chars().count() <= KEPT, "{does:?}");
+        let written = written.load(Ordering::SeqCst);
+        assert!(written < 64 << 20, "{does:?}: nobody reads a gigabyte: {written}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_tls_is_named() {
+    let (_database, sender) = sender(&LOOPBACK).await;
+    for (does, word) in [(Does::Pretends, "certificate"), (Does::Says("HTTP/1.1 204 Taken\r\n\r\n"), "message")] {
+        let (port, _) = receiver(does).await;
+        let answer = sent(&sender, &format!("https://localhost:{port}/"), "s.1").await;
+        assert_eq!((answer.status, answer.error), (0, "TLS_FAILED"), "{does:?}: {}", answer.answer);
+        assert!(answer.answer.contains(word), "{does:?}: {}", answer.answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reaches_an_address_inside_under_whatever_name_or_after_a_redirect() {
+    let inside = Receiver::start().await;
+    let port = inside.url.strip_prefix("http://127.0.0.1:").unwrap().trim_end_matches("/hook");
+    let (_database, closed) = sender(&[]).await;
+    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0"] {
+        let answer = sent(&closed, &format!("http://{host}:{port}/"), "s.1").await;
+        assert_eq!((answer.status, answer.error), (0, "ADDRESS_FORBIDDEN"), "{host}: {}", answer.answer);
+    }
+    assert_eq!(inside.calls.load(Ordering::SeqCst), 0);
+    let (_database, open) = sender(&LOOPBACK).await;
+    let to = format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", inside.url);
+    let (port, _) = receiver(Does::Says(to.leak())).await;
+    assert_eq!(sent(&open, &format!("http://127.0.0.1:{port}/"), "s.1").await.error, "REDIRECTED");
+    assert_eq!(inside.calls.load(Ordering::SeqCst), 0, "a redirect is not followed, wherever it leads");
+    let answer = sent(&open, &inside.url, "s.1\r\nx-injected: yes").await;
+    assert!(!answer.error.is_empty() && inside.calls.load(Ordering::SeqCst) == 0, "no header is made of an id");
+}

@@ -1,0 +1,156 @@
+//! From a cause to what a person reads when time has passed, and what a subscription sees when its owner may see less.
+
+use super::cases;
+use crate::support::{Caller, Suite, eventually, reason, stamp};
+use remit_api::council::v1::access_service_client::AccessServiceClient;
+use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
+use remit_api::council::v1::incident_service_client::IncidentServiceClient;
+use remit_api::council::v1::{
+    ActionItem, ClockKind, CreateActionItemRequest, CreateIncidentRequest, CreateRoleAssignmentRequest,
+    DeleteRoleAssignmentRequest, Incident, IncidentCategory, RecordSubmissionRequest, RoleAssignment, Severity,
+    Submission,
+};
+use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
+use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
+use remit_api::notify::v1::*;
+use remit_runtime::auth::DEVELOPMENT_ISSUER;
+use std::time::Duration;
+
+cases! {
+    clocks_remind_those_whom_they_concern_until_it_is_done;
+    a_subscription_ends_with_what_its_owner_may_read;
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+async fn inbox(caller: &Caller) -> Vec<Notice> {
+    let mut client = NoticeServiceClient::new(caller.to("notify"));
+    let request = ListNoticesRequest { page_size: 1_000, ..Default::default() };
+    client.list_notices(request).await.expect("an inbox").into_inner().notices
+}
+
+/// Waits until somebody has so many notices of a duty about a thing, and returns them.
+async fn told(caller: &Caller, duty: &str, resource: &str, count: usize) -> Vec<Notice> {
+    let of = || async {
+        let all = inbox(caller).await;
+        all.into_iter().filter(|notice| notice.duty == duty && notice.resource == resource).collect::<Vec<_>>()
+    };
+    eventually(&format!("{count} of {duty} about {resource}"), || async { of().await.len() == count }).await;
+    of().await
+}
+
+async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
+    let (olga, petra) = (suite.human("olga", &["operator"], &[]), suite.human("petra", &["privacy"], &[]));
+    let dan = suite.human("dan", &["viewer"], &[]);
+    let now = suite.now().await;
+    let mut incidents = IncidentServiceClient::new(olga.to("council"));
+    for id in ["open", "reported"] {
+        let incident = Incident {
+            system: "models/scorer/versions/v1".into(),
+            source: "customer complaint".into(),
+            description: "It showed the data of others.".into(),
+            impact: "Some saw them.".into(),
+            severity: Severity::High.into(),
+            category: IncidentCategory::Bias.into(),
+            personal_data_breach: true,
+            aware_time: Some(stamp(now)),
+            ..Default::default()
+        };
+        let request = CreateIncidentRequest { incident_id: id.into(), incident: Some(incident), ..Default::default() };
+        incidents.create_incident(request).await.expect("it is recorded");
+    }
+    let mut items = ActionItemServiceClient::new(olga.to("council"));
+    let item = |id: &str| {
+        let (title, owner, due_time) = ("Retrain".into(), "dan".into(), Some(stamp(now.plus(HOUR * 40))));
+        let item = ActionItem { title, owner, due_time, ..Default::default() };
+        CreateActionItemRequest { action_item_id: id.into(), action_item: Some(item), ..Default::default() }
+    };
+    items.create_action_item(item("retrain")).await.expect("it is made");
+    told(&dan, "action_item_open", "actionItems/retrain", 1).await;
+    told(&olga, "incident_reported", "incidents/open", 1).await;
+    assert!(!inbox(&petra).await.iter().any(|notice| notice.duty == "incident_gdpr_clock"), "it has just begun");
+
+    suite.advance(HOUR * 37).await;
+    for who in [&olga, &petra] {
+        let half = told(who, "incident_gdpr_clock", "incidents/open", 1).await.remove(0);
+        assert!(
+            half.statutory && half.text.starts_with("The notification of incidents/open to the data protection"),
+            "{half:?}"
+        );
+        assert_eq!(half.due_time, Some(stamp(now.plus(HOUR * 72))));
+        told(who, "incident_gdpr_clock", "incidents/reported", 1).await;
+    }
+    assert_eq!(told(&dan, "action_item_due", "actionItems/retrain", 1).await[0].entry_index, {
+        let open = told(&dan, "action_item_open", "actionItems/retrain", 1).await.remove(0);
+        open.entry_index
+    });
+    let submission = Submission {
+        clock: ClockKind::Gdpr33.into(),
+        recipient: "data protection authority".into(),
+        submit_time: Some(stamp(suite.now().await)),
+        ..Default::default()
+    };
+    let name = "incidents/reported".to_owned();
+    let request = RecordSubmissionRequest { name, submission: Some(submission), ..Default::default() };
+    incidents.record_submission(request).await.expect("it is handed in");
+    // Whoever hears of the later has heard of the earlier.
+    items.create_action_item(item("later")).await.expect("it is made");
+    told(&dan, "action_item_open", "actionItems/later", 1).await;
+    suite.advance(HOUR * 36).await;
+    told(&petra, "incident_gdpr_clock", "incidents/open", 2).await;
+    told(&suite.admin(), "incident_clock_over", "incidents/open", 1).await;
+    told(&dan, "action_item_due", "actionItems/retrain", 2).await;
+    told(&petra, "incident_gdpr_clock", "incidents/reported", 1).await;
+}
+
+async fn a_subscription_ends_with_what_its_owner_may_read(suite: Suite) {
+    let (dora, admin) = (suite.human("dora", &[], &[]), suite.admin());
+    let mut access = AccessServiceClient::new(admin.to("council"));
+    let assignment = RoleAssignment {
+        subject: "dora".into(),
+        issuer: DEVELOPMENT_ISSUER.into(),
+        roles: vec!["operator".into()],
+        reason: "she runs the integration".into(),
+        ..Default::default()
+    };
+    let role_assignment_id = "dora".to_owned();
+    let request =
+        CreateRoleAssignmentRequest { role_assignment_id, role_assignment: Some(assignment), ..Default::default() };
+    let assigned = access.create_role_assignment(request).await.expect("roles").into_inner();
+    let mut hers = SubscriptionServiceClient::new(dora.to("notify"));
+    let subscription = Subscription { endpoint: "https://receiver.example/".into(), ..Default::default() };
+    let request = CreateSubscriptionRequest {
+        subscription_id: "hers".into(),
+        subscription: Some(subscription),
+        ..Default::default()
+    };
+    eventually("she may subscribe", || {
+        let (mut hers, request) = (hers.clone(), request.clone());
+        async move { hers.create_subscription(request).await.is_ok() }
+    })
+    .await;
+    let name = "subscriptions/hers".to_owned();
+    hers.rotate_secret(RotateSecretRequest { name: name.clone(), ..Default::default() }).await.expect("a secret");
+    let delete = DeleteRoleAssignmentRequest { name: assigned.name, reason: "she left".into(), ..Default::default() };
+    access.delete_role_assignment(delete).await.expect("they are taken back");
+    let mut theirs = SubscriptionServiceClient::new(admin.to("notify"));
+    let get = GetSubscriptionRequest { name: name.clone() };
+    eventually("it is stopped", || {
+        let (mut theirs, get) = (theirs.clone(), get.clone());
+        async move {
+            let found = theirs.get_subscription(get).await.expect("it is there").into_inner();
+            found.state() == SubscriptionState::Broken && found.state_reason.contains("owner")
+        }
+    })
+    .await;
+    told(&admin, "delivery_stuck", &name, 1).await;
+    let resume = ResumeSubscriptionRequest { name: name.clone(), ..Default::default() };
+    eventually("she may not go on", || {
+        let (mut hers, resume) = (hers.clone(), resume.clone());
+        async move { hers.resume_subscription(resume).await.is_err_and(|status| reason(&status) == "PERMISSION_MISSING") }
+    })
+    .await;
+    let resumed = theirs.resume_subscription(resume).await.expect("somebody who may read takes it over").into_inner();
+    assert_eq!((resumed.state(), resumed.owner.as_str()), (SubscriptionState::Active, "admin"));
+    assert!(resumed.resume_time.is_some() && !resumed.uid.is_empty());
+}
