@@ -35,6 +35,10 @@ pub struct Divergence {
     pub hellinger: f64,
     /// [`total_variation`].
     pub total_variation: f64,
+    /// [`mean_difference`].
+    pub mean_difference: f64,
+    /// [`wasserstein_normed`].
+    pub wasserstein_normed: Option<f64>,
 }
 
 /// Compares `window` with `baseline`. `None` if either is empty or their edges differ.
@@ -58,6 +62,8 @@ pub fn compare(window: &Histogram, baseline: &Histogram) -> Option<Divergence> {
         g_test: g_test(window, baseline)?,
         hellinger: hellinger(window, baseline)?,
         total_variation: total_variation(window, baseline)?,
+        mean_difference: mean_difference(window, baseline)?,
+        wasserstein_normed: wasserstein_normed(window, baseline),
     })
 }
 
@@ -98,8 +104,9 @@ pub fn psi_expected(bins: u32, n: u64, baseline_n: u64) -> f64 {
 }
 
 /// The two-sample Kolmogorov-Smirnov test at the edges of the bins. Its statistic is a lower bound of
-/// the one of the raw samples, so its p value is an upper bound; the p value is the asymptotic one
-/// (Smirnov 1948) at the effective size `nm / (n + m)`.
+/// the one of the raw samples, so its p value is an upper bound; the p value is the exact one up to
+/// a product of the sample sizes of 10,000, and the asymptotic one (Smirnov 1948) at the effective size `nm / (n + m)`
+/// beyond.
 ///
 /// `None` if either histogram is empty or their edges differ.
 pub fn kolmogorov_smirnov(window: &Histogram, baseline: &Histogram) -> Option<TestResult> {
@@ -114,10 +121,38 @@ pub fn kolmogorov_smirnov(window: &Histogram, baseline: &Histogram) -> Option<Te
     Some(TestResult::kolmogorov_smirnov(statistic, n, m))
 }
 
+/// Up to this product of sample sizes the exact p value of Kolmogorov-Smirnov is worked out.
+const EXACT_PAIRS: f64 = 10_000.0;
+
+/// The chance that the distance of two samples of one continuous distribution reaches `statistic`: one minus the share of
+/// the lattice paths that stay closer (Hodges, Arkiv för Matematik 3, 1958; the recursion of `psmirnov` in R).
+fn kolmogorov_exact(statistic: f64, n: f64, m: f64) -> f64 {
+    let (few, many) = (n.min(m), n.max(m));
+    // The distances of the lattice are multiples of 1 / (few * many); a path must stay strictly below.
+    let beyond = ((statistic * few * many - 1e-7).ceil() - 0.5) / (few * many);
+    // Whole numbers, of at most 10,000 each.
+    let (rows, columns) = (few as u32, many as u32);
+    let apart = |i: u32, j: u32| (f64::from(i) / few - f64::from(j) / many).abs() > beyond;
+    let mut paths: Vec<f64> = (0..=columns).map(|j| if apart(0, j) { 0.0 } else { 1.0 }).collect();
+    for i in 1..=rows {
+        let weight = f64::from(i) / (f64::from(i) + many);
+        let mut left = 0.0;
+        for (j, path) in (0..=columns).zip(paths.iter_mut()) {
+            let through = if j == 0 { weight * *path } else { weight.mul_add(*path, left) };
+            *path = if apart(i, j) { 0.0 } else { through };
+            left = *path;
+        }
+    }
+    (1.0 - paths.last().copied().unwrap_or(0.0)).clamp(0.0, 1.0)
+}
+
 impl TestResult {
     pub(crate) fn kolmogorov_smirnov(statistic: f64, n: f64, m: f64) -> Self {
-        let effective = n * m / (n + m);
-        let p_value = kolmogorov_upper(effective.sqrt() * statistic);
+        let p_value = if n * m <= EXACT_PAIRS {
+            kolmogorov_exact(statistic, n, m)
+        } else {
+            kolmogorov_upper((n * m / (n + m)).sqrt() * statistic)
+        };
         Self { method: "Kolmogorov-Smirnov", statistic, degrees_of_freedom: 0.0, p_value }
     }
 }
@@ -159,6 +194,38 @@ pub fn wasserstein(window: &Histogram, baseline: &Histogram) -> Option<f64> {
         };
     }
     Some(area)
+}
+
+/// The mean of the window less that of the baseline, each value at the middle of its bin, and values outside at the
+/// outermost edge: the way in which a distribution has moved.
+///
+/// `None` if either histogram is empty or their edges differ.
+pub fn mean_difference(window: &Histogram, baseline: &Histogram) -> Option<f64> {
+    totals(window, baseline)?;
+    Some(moments(window).0 - moments(baseline).0)
+}
+
+/// [`wasserstein`] in standard deviations of the baseline, by which distances of different signals compare. `None` as that,
+/// and where the baseline has one value only.
+pub fn wasserstein_normed(window: &Histogram, baseline: &Histogram) -> Option<f64> {
+    let (distance, deviation) = (wasserstein(window, baseline)?, moments(baseline).1.sqrt());
+    (deviation > 0.0).then(|| distance / deviation)
+}
+
+/// Mean and variance of a histogram, each value at the middle of its bin.
+fn moments(of: &Histogram) -> (f64, f64) {
+    let edges = of.edges().as_slice();
+    let middle = |slot: usize| match slot {
+        0 => edges[0],
+        slot if slot == edges.len() => edges[slot - 1],
+        slot => f64::midpoint(edges[slot - 1], edges[slot]),
+    };
+    let n = of.n() as f64;
+    let sum = |power: &dyn Fn(f64) -> f64| {
+        of.slots().iter().enumerate().map(|(slot, count)| *count as f64 * power(middle(slot))).sum::<f64>() / n
+    };
+    let mean = sum(&|x| x);
+    (mean, sum(&|x| (x - mean).powi(2)))
 }
 
 /// Pearson's chi-square test of homogeneity of two samples over the bins that hold a value (Pearson

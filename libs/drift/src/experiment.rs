@@ -18,11 +18,11 @@ const STEPS: u32 = 80;
 pub struct Units {
     /// The number of units.
     pub n: u64,
-    numerator: i128,
-    denominator: i128,
-    numerator_squares: i128,
-    denominator_squares: i128,
-    products: i128,
+    pub(crate) numerator: i128,
+    pub(crate) denominator: i128,
+    pub(crate) numerator_squares: i128,
+    pub(crate) denominator_squares: i128,
+    pub(crate) products: i128,
 }
 
 impl Units {
@@ -59,7 +59,7 @@ impl Units {
     /// The variance of the ratio by the delta method (Deng, Knoblich and Lu, "Applying the delta method in metric
     /// analytics", KDD 2018): that of the mean of `numerator - ratio * denominator` over the squared mean denominator.
     /// `None` with fewer than two units.
-    fn variance(&self) -> Option<f64> {
+    pub(crate) fn variance(&self) -> Option<f64> {
         let ratio = self.ratio().filter(|_| self.n >= 2)?;
         let n = self.n as f64;
         let (yy, xy, xx) = (self.numerator_squares as f64, self.products as f64, self.denominator_squares as f64);

@@ -148,6 +148,22 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
+/// The p values adjusted for being many, in the order given (Benjamini and Hochberg, Journal of the Royal Statistical
+/// Society B 57, 1995): of the findings whose adjusted value is at most a level, at most that share is expected to be
+/// false, where the tests do not depend on each other, or depend positively.
+pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));
+    let mut adjusted = vec![1.0; p_values.len()];
+    let mut ceiling = 1.0f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        let smaller = (p_values.len() - rank) as f64;
+        ceiling = ceiling.min(p_values.len() as f64 / smaller * p_values[index]);
+        adjusted[index] = ceiling;
+    }
+    adjusted
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -206,6 +222,17 @@ mod tests {
         assert_eq!(welch(&of(&[1.0, 1.0]), &of(&[2.0, 2.0]), 0.05).unwrap().test.p_value, 0.0);
         assert_eq!(welch(&of(&[1.0]), &of(&[2.0, 2.0]), 0.05), None);
         assert_eq!(mean_interval(&of(&[1.0]), 0.95), None);
+    }
+
+    /// By SciPy 1.17 (`false_discovery_control`).
+    #[test]
+    fn benjamini_and_hochberg_step_up() {
+        let adjusted = benjamini_hochberg(&[0.001, 0.04, 0.02, 0.5, 0.03]);
+        for (found, expected) in adjusted.iter().zip([0.005, 0.05, 0.05, 0.5, 0.05]) {
+            close(*found, expected);
+        }
+        assert_eq!(benjamini_hochberg(&[0.9, 0.95]), [0.95, 0.95]);
+        assert!(benjamini_hochberg(&[]).is_empty());
     }
 
     #[test]

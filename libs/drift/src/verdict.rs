@@ -28,23 +28,105 @@ pub enum Verdict {
 /// effect, and Kolmogorov-Smirnov, with its own distance as the effect, which sees a shift that PSI spreads thin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// Bias-corrected PSI from which drift is moderate.
-    pub moderate_psi: f64,
-    /// Bias-corrected PSI from which drift is significant.
-    pub significant_psi: f64,
+    /// What measures how far it has moved.
+    pub statistic: Statistic,
+    /// The least effect: of the statistic, from here drift is moderate.
+    pub moderate: f64,
+    /// Of the statistic, from here drift is significant.
+    pub significant: f64,
     /// The least number of values in each of window and baseline.
     pub min_n: u64,
-    /// The Kolmogorov-Smirnov distance from which drift is moderate.
-    pub moderate_distance: f64,
     /// The chance of any drift verdict when nothing has drifted, at most.
     pub level: f64,
+    /// Which way is a drift to be told of.
+    pub worse: Worse,
 }
 
+/// The effect of a drift. Whatever it is, the same two tests say whether it is beyond chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statistic {
+    /// The population stability index, less what chance would make of it.
+    Psi,
+    /// The Kolmogorov-Smirnov distance.
+    KolmogorovSmirnov,
+    /// The Jensen-Shannon distance to base 2.
+    JensenShannon,
+    /// The Wasserstein-1 distance in standard deviations of the baseline.
+    WassersteinNormed,
+    /// The Hellinger distance.
+    Hellinger,
+    /// The total variation distance.
+    TotalVariation,
+}
+
+impl Statistic {
+    /// The limits of moderate and significant that stand for none: what two normal distributions 0.32 and 0.5 standard
+    /// deviations apart, whose PSI is 0.10 and 0.25, have of each.
+    pub fn usual(self) -> (f64, f64) {
+        match self {
+            Self::Psi => (0.10, 0.25),
+            Self::KolmogorovSmirnov => (0.13, 0.20),
+            Self::JensenShannon => (0.13, 0.21),
+            Self::WassersteinNormed => (0.32, 0.50),
+            Self::Hellinger => (0.11, 0.18),
+            Self::TotalVariation => (0.13, 0.20),
+        }
+    }
+
+    /// Its value in a comparison.
+    pub fn of(self, found: &Divergence) -> f64 {
+        match self {
+            Self::Psi => found.psi_corrected,
+            Self::KolmogorovSmirnov => found.kolmogorov_smirnov.statistic,
+            Self::JensenShannon => found.jensen_shannon_distance,
+            // A baseline without spread has no unit to measure in: any distance is beyond it.
+            Self::WassersteinNormed => {
+                found.wasserstein_normed.unwrap_or(if found.wasserstein > 0.0 { f64::MAX } else { 0.0 })
+            }
+            Self::Hellinger => found.hellinger,
+            Self::TotalVariation => found.total_variation,
+        }
+    }
+}
+
+/// The direction of drift that is bad. It is judged by the mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Worse {
+    /// Any change.
+    Either,
+    /// Larger values.
+    Up,
+    /// Smaller values.
+    Down,
+}
+
+impl Worse {
+    fn is(self, mean_difference: f64) -> bool {
+        match self {
+            Self::Either => true,
+            Self::Up => mean_difference > 0.0,
+            Self::Down => mean_difference < 0.0,
+        }
+    }
+}
+
+/// The Kolmogorov-Smirnov distance from which drift is moderate, whatever PSI says: three quarters of that of two normal
+/// distributions 0.2 standard deviations apart.
+const MODERATE_DISTANCE: f64 = 0.06;
+/// The PSI that a test must be able to find for its silence to mean anything, where the effect is measured otherwise.
+const FINDABLE_PSI: f64 = 0.25;
+
 impl Default for Thresholds {
-    /// 0.10 and 0.25, the customary limits of PSI (Siddiqi, "Credit risk scorecards", 2006); 100; 0.06, three quarters of
-    /// the distance of two normal distributions 0.2 standard deviations apart; and 0.01.
+    /// 0.10 and 0.25, the customary limits of PSI (Siddiqi, "Credit risk scorecards", 2006); 100; 0.01; either way.
     fn default() -> Self {
-        Self { moderate_psi: 0.10, significant_psi: 0.25, min_n: 100, moderate_distance: 0.06, level: 0.01 }
+        Self {
+            statistic: Statistic::Psi,
+            moderate: 0.10,
+            significant: 0.25,
+            min_n: 100,
+            level: 0.01,
+            worse: Worse::Either,
+        }
     }
 }
 
@@ -54,7 +136,7 @@ pub struct ThresholdsError;
 
 impl fmt::Display for ThresholdsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must satisfy 0 <= moderate_psi <= significant_psi")
+        f.write_str("must satisfy 0 <= moderate <= significant")
     }
 }
 
@@ -66,14 +148,13 @@ impl Thresholds {
     /// # Errors
     /// [`ThresholdsError`] if they are out of order.
     pub fn checked(self) -> Result<Self, ThresholdsError> {
-        let ordered =
-            0.0 <= self.moderate_psi && self.moderate_psi <= self.significant_psi && self.significant_psi.is_finite();
+        let ordered = 0.0 <= self.moderate && self.moderate <= self.significant && self.significant.is_finite();
         if ordered { Ok(self) } else { Err(ThresholdsError) }
     }
 
     /// The verdict over a comparison; `None` stands for one without values on a side.
     ///
-    /// What is not rejected is [`Verdict::None`] only where the test finds a PSI of [`Self::significant_psi`] in four of
+    /// What is not rejected is [`Verdict::None`] only where the test finds a PSI of [`Self::significant`] in four of
     /// five months; else there are too few values to say so.
     pub fn verdict(&self, divergence: Option<&Divergence>) -> Verdict {
         let Some(found) = divergence.filter(|found| found.n.min(found.baseline_n) >= self.min_n.max(1)) else {
@@ -82,20 +163,35 @@ impl Thresholds {
         // Each of the two tests has half of the level (Bonferroni).
         let level = self.level / 2.0;
         let differs = found.homogeneity.p_value < level;
-        let shifted =
-            found.kolmogorov_smirnov.p_value < level && found.kolmogorov_smirnov.statistic >= self.moderate_distance;
-        if differs && found.psi_corrected >= self.significant_psi {
+        let shifted = found.kolmogorov_smirnov.p_value < level;
+        let effect = self.statistic.of(found);
+        let (moderate, significant) = match self.statistic {
+            // PSI belongs to the test of the bins; a shift that it spreads thin is seen by the other.
+            Statistic::Psi => {
+                let far = shifted && found.kolmogorov_smirnov.statistic >= MODERATE_DISTANCE;
+                (far || (differs && effect >= self.moderate), differs && effect >= self.significant)
+            }
+            _ => ((differs || shifted) && effect >= self.moderate, (differs || shifted) && effect >= self.significant),
+        };
+        // What moved the good way is no drift to tell of, however sure.
+        let worse = self.worse.is(found.mean_difference);
+        if significant && worse {
             Verdict::Significant
-        } else if shifted || (differs && found.psi_corrected >= self.moderate_psi) {
+        } else if moderate && worse {
             Verdict::Moderate
-        } else if self.power(found) >= LEAST_POWER {
+        } else if moderate || self.power(found) >= LEAST_POWER {
             Verdict::None
         } else {
             Verdict::InsufficientData
         }
     }
 
-    /// The chance that the test of homogeneity finds a PSI of [`Self::significant_psi`] in samples of these sizes: PSI
+    /// The p value of the verdict: that of the smaller of the two tests that share the level.
+    pub fn p_value(found: &Divergence) -> f64 {
+        (2.0 * found.homogeneity.p_value.min(found.kolmogorov_smirnov.p_value)).min(1.0)
+    }
+
+    /// The chance that the test of homogeneity finds a PSI of [`Self::significant`] in samples of these sizes: PSI
     /// over `1/n + 1/m` is then noncentral chi-square.
     fn power(&self, found: &Divergence) -> f64 {
         let degrees = found.homogeneity.degrees_of_freedom;
@@ -103,7 +199,8 @@ impl Thresholds {
             // All values in one bin: what leaves it makes a second.
             return if found.bins <= 1 { 1.0 } else { 0.0 };
         }
-        let shift = self.significant_psi / (1.0 / found.n as f64 + 1.0 / found.baseline_n as f64);
+        let findable = if self.statistic == Statistic::Psi { self.significant } else { FINDABLE_PSI };
+        let shift = findable / (1.0 / found.n as f64 + 1.0 / found.baseline_n as f64);
         chi_square_power(shift, degrees, self.level / 2.0)
     }
 }
@@ -246,6 +343,27 @@ mod tests {
     }
 
     #[test]
+    fn a_drift_the_good_way_is_none_and_every_statistic_has_its_own_limits() {
+        let far = found(1_000, 1_000, 9.0, SURE);
+        let judge = |worse, mean_difference| {
+            let limits = Thresholds { worse, ..Thresholds::default() };
+            limits.verdict(Some(&Divergence { mean_difference, ..far }))
+        };
+        assert_eq!((judge(Worse::Up, 0.1), judge(Worse::Up, -0.1)), (Verdict::Significant, Verdict::None));
+        assert_eq!((judge(Worse::Down, 0.1), judge(Worse::Down, -0.1)), (Verdict::None, Verdict::Significant));
+        assert_eq!((judge(Worse::Up, 0.0), judge(Worse::Either, 0.0)), (Verdict::None, Verdict::Significant));
+        let limits =
+            Thresholds { statistic: Statistic::Hellinger, moderate: 0.1, significant: 0.2, ..Thresholds::default() };
+        let judge = |hellinger, psi_corrected| limits.verdict(Some(&Divergence { hellinger, psi_corrected, ..far }));
+        assert_eq!(
+            [judge(0.09, 9.0), judge(0.1, 0.0), judge(0.2, 0.0)],
+            [Verdict::None, Verdict::Moderate, Verdict::Significant]
+        );
+        let unsure = Divergence { hellinger: 0.9, ..found(1_000, 1_000, 9.0, (1.0, (0.9, 1.0))) };
+        assert_eq!(limits.verdict(Some(&unsure)), Verdict::None, "not beyond chance");
+    }
+
+    #[test]
     fn both_sides_need_values_enough() {
         assert_eq!(verdict(100, 100, 9.0), Verdict::Significant);
         assert_eq!(verdict(99, 1_000_000, 9.0), Verdict::InsufficientData);
@@ -260,8 +378,8 @@ mod tests {
 
     #[test]
     fn limits_are_in_order_and_finite() {
-        let checked = |moderate_psi, significant_psi| {
-            Thresholds { moderate_psi, significant_psi, min_n: 1, ..Thresholds::default() }.checked().is_ok()
+        let checked = |moderate, significant| {
+            Thresholds { moderate, significant, min_n: 1, ..Thresholds::default() }.checked().is_ok()
         };
         assert!(checked(0.0, 0.0) && checked(0.1, 0.1) && checked(0.1, 0.25));
         let wrong = [(-0.1, 0.2), (0.3, 0.2), (f64::NAN, 0.2), (0.1, f64::NAN), (0.1, f64::INFINITY)];

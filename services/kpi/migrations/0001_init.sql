@@ -97,9 +97,12 @@ create table experiments (
   name $KEY not null,
   revision bigint not null,
   create_time bigint not null,
+  -- The arms are shown to nobody before; 0 if they may be seen.
+  hidden_until bigint not null,
   body $BYTES not null,
   constraint experiments_pk primary key (tenant_id, name)
 );
+create index experiments_hidden_ix on experiments (tenant_id, hidden_until);
 
 create table alert_rules (
   tenant_id $KEY not null,

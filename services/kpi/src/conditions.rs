@@ -6,6 +6,8 @@ pub(crate) const LEAST_CHANGE: f64 = 0.02;
 pub(crate) const LEAST_ELAPSED: f64 = 0.2;
 /// How many periods an anomaly is measured against.
 pub(crate) const BASELINE: i32 = 20;
+/// How many periods a chart that remembers looks at.
+pub(crate) const HISTORY: i32 = 200;
 /// How many standard deviations away an anomaly is.
 pub(crate) const SIGMAS: f64 = 3.0;
 

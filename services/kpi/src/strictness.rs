@@ -4,13 +4,16 @@
 //! in the same place are compared; a rule about something else may miss what the one before would have seen, and counts
 //! as looser and stricter at once.
 
-use crate::conditions::{BASELINE, LEAST_CHANGE, LEAST_ELAPSED, SIGMAS, or};
+use crate::conditions::{BASELINE, HISTORY, LEAST_CHANGE, LEAST_ELAPSED, SIGMAS, or};
 use crate::definition::DEFAULT_CARDINALITY;
+use crate::definition::drift::{settings, thresholds};
 use remit_api::kpi::v1::alert_rule::Condition;
+use remit_api::kpi::v1::drift_settings::Worse;
+use remit_api::kpi::v1::shift_condition::Chart;
 use remit_api::kpi::v1::threshold_condition::Comparison as Side;
 use remit_api::kpi::v1::{
-    AlertRule, AnomalyCondition, Cadence, Dimension, Direction as Better, GuardCondition, Kpi, PacingCondition,
-    ThresholdCondition,
+    AlertRule, AnomalyCondition, Cadence, Dimension, Direction as Better, GuardCondition, Kpi, MissingDataCondition,
+    PacingCondition, ShiftCondition, ThresholdCondition,
 };
 use remit_api::wire::Word as _;
 use remit_core::strictness::{Comparison, Direction};
@@ -39,6 +42,7 @@ pub(crate) fn of_kpi(before: &Kpi, after: &Kpi) -> Comparison {
     found.part("cadence", Direction::by_looseness(&was, &is, |cadence| rarity(*cadence)), was.word(), is.word());
     let (was, is) = (lateness(before), lateness(after));
     found.part("allowed_lateness", Direction::more_is_looser(&was, &is), seconds(was), seconds(is));
+    drift(&mut found, before, after);
     for was in before.dimensions.iter().filter(|dimension| dimension.required) {
         let still = after.dimensions.iter().any(|is| is.key == was.key && is.required);
         found.part(&format!("dimensions.{}", was.key), Direction::required(true, still), "required", "not required");
@@ -55,6 +59,26 @@ pub(crate) fn of_kpi(before: &Kpi, after: &Kpi) -> Comparison {
         }
     }
     found
+}
+
+/// What changes of how drift is judged.
+fn drift(found: &mut Comparison, before: &Kpi, after: &Kpi) {
+    if before.drift == after.drift {
+        return;
+    }
+    let [was, is] = [before, after].map(|kpi| settings(&thresholds(kpi.drift.as_ref())));
+    unlike(found, "drift.statistic", was.statistic().word(), is.statistic().word());
+    looser(found, "drift.moderate", was.moderate, is.moderate);
+    looser(found, "drift.significant", was.significant, is.significant);
+    looser(found, "drift.min_n", was.min_n, is.min_n);
+    found.part("drift.level", Direction::more_is_stricter(&was.level, &is.level), was.level, is.level);
+    let direction = match (was.worse(), is.worse()) {
+        (was, is) if was == is => Direction::Same,
+        (_, Worse::Either) => Direction::Tightens,
+        (Worse::Either, _) => Direction::Loosens,
+        _ => Direction::Mixed,
+    };
+    found.part("drift.worse", direction, was.worse().word(), is.worse().word());
 }
 
 /// What it does to close a definition to events.
@@ -82,6 +106,8 @@ pub(crate) fn of_rule(before: &AlertRule, after: &AlertRule) -> Comparison {
             let (was, is) = (or(was.min_change_ratio, LEAST_CHANGE), or(is.min_change_ratio, LEAST_CHANGE));
             looser(&mut found, "cross_layer.min_change_ratio", was, is);
         }
+        (Some(Condition::Shift(was)), Some(Condition::Shift(is))) => shift(&mut found, was, is),
+        (Some(Condition::MissingData(was)), Some(Condition::MissingData(is))) => missing_data(&mut found, was, is),
         (was, is) => unlike(&mut found, "condition", kind(was.as_ref()), kind(is.as_ref())),
     }
     found
@@ -126,6 +152,23 @@ fn anomaly(found: &mut Comparison, was: &AnomalyCondition, is: &AnomalyCondition
     let periods = |n: i32| or(n, BASELINE);
     unlike(found, "anomaly.baseline_periods", periods(was.baseline_periods), periods(is.baseline_periods));
     looser(found, "anomaly.sigmas", or(was.sigmas, SIGMAS), or(is.sigmas, SIGMAS));
+    unlike(found, "anomaly.by_day_of_week", was.by_day_of_week, is.by_day_of_week);
+}
+
+fn shift(found: &mut Comparison, was: &ShiftCondition, is: &ShiftCondition) {
+    unlike(found, "shift.kpi", &was.kpi, &is.kpi);
+    unlike(found, "shift.granularity", was.granularity().word(), is.granularity().word());
+    unlike(found, "shift.filter", &was.filter, &is.filter);
+    unlike(found, "shift.chart", or(was.chart(), Chart::Cusum).word(), or(is.chart(), Chart::Cusum).word());
+    unlike(found, "shift.history_periods", or(was.history_periods, HISTORY), or(is.history_periods, HISTORY));
+    unlike(found, "shift.by_day_of_week", was.by_day_of_week, is.by_day_of_week);
+}
+
+fn missing_data(found: &mut Comparison, was: &MissingDataCondition, is: &MissingDataCondition) {
+    unlike(found, "missing_data.kpi", &was.kpi, &is.kpi);
+    unlike(found, "missing_data.granularity", was.granularity().word(), is.granularity().word());
+    unlike(found, "missing_data.filter", &was.filter, &is.filter);
+    looser(found, "missing_data.periods", was.periods.max(1), is.periods.max(1));
 }
 
 fn guard(found: &mut Comparison, was: &GuardCondition, is: &GuardCondition) {
@@ -194,6 +237,8 @@ fn kind(condition: Option<&Condition>) -> &'static str {
         Some(Condition::Anomaly(_)) => "anomaly",
         Some(Condition::Guard(_)) => "guard",
         Some(Condition::CrossLayer(_)) => "cross_layer",
+        Some(Condition::Shift(_)) => "shift",
+        Some(Condition::MissingData(_)) => "missing_data",
         None => "none",
     }
 }
@@ -209,7 +254,7 @@ fn unlike<T: PartialEq + std::fmt::Display>(found: &mut Comparison, name: &str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use remit_api::kpi::v1::{AlertSeverity, CrossLayerCondition, Granularity, Layer, Thresholds};
+    use remit_api::kpi::v1::{AlertSeverity, CrossLayerCondition, DriftSettings, Granularity, Layer, Thresholds};
 
     fn kpi() -> Kpi {
         Kpi {
@@ -259,6 +304,15 @@ mod tests {
             (|kpi| kpi.dimensions.push(dimension("zz", 1, true)), Direction::Loosens),
             (|kpi| kpi.dimensions.push(dimension("zz", 1, false)), Direction::Same),
             (|kpi| kpi.owner = "mira".to_owned(), Direction::Same),
+            (|kpi| kpi.drift = Some(DriftSettings::default()), Direction::Same),
+            (|kpi| kpi.drift = Some(DriftSettings { moderate: 0.2, ..Default::default() }), Direction::Loosens),
+            (|kpi| kpi.drift = Some(DriftSettings { level: 0.05, ..Default::default() }), Direction::Tightens),
+            (|kpi| kpi.drift = Some(DriftSettings { min_n: 1_000, ..Default::default() }), Direction::Loosens),
+            (
+                |kpi| kpi.drift = Some(DriftSettings { worse: Worse::Up.into(), ..Default::default() }),
+                Direction::Loosens,
+            ),
+            (|kpi| kpi.drift = Some(DriftSettings { statistic: 5, ..Default::default() }), Direction::Mixed),
         ];
         for (at, (change, direction)) in cases.iter().enumerate() {
             assert_eq!(kpi_after(change), *direction, "case {at}");
@@ -326,6 +380,23 @@ mod tests {
         assert_eq!(of_rule(&cross(0.0), &cross(0.5)).direction(), Direction::Loosens);
         assert_eq!(of_rule(&cross(0.0), &cross(LEAST_CHANGE)).direction(), Direction::Same);
         assert_eq!(of_rule(&rule(), &cross(0.0)).direction(), Direction::Mixed);
+        let missing = |periods| AlertRule {
+            condition: Some(Condition::MissingData(MissingDataCondition { periods, ..Default::default() })),
+            ..rule()
+        };
+        assert_eq!(of_rule(&missing(0), &missing(1)).direction(), Direction::Same);
+        assert_eq!(of_rule(&missing(1), &missing(3)).direction(), Direction::Loosens);
+        let shift = |chart: Chart, history_periods| AlertRule {
+            condition: Some(Condition::Shift(ShiftCondition {
+                chart: chart.into(),
+                history_periods,
+                ..Default::default()
+            })),
+            ..rule()
+        };
+        let same = of_rule(&shift(Chart::Unspecified, 0), &shift(Chart::Cusum, HISTORY));
+        assert_eq!(same.direction(), Direction::Same);
+        assert_eq!(of_rule(&shift(Chart::Cusum, 0), &shift(Chart::Ewma, 0)).direction(), Direction::Mixed);
         let off = AlertRule { disabled: true, ..rule() };
         let weaker = AlertRule { disabled: true, ..cross(1.0) };
         assert!(of_rule(&off, &weaker).loosens(), "it does not come back weaker than it went");

@@ -107,6 +107,7 @@ const ALL: &[&[Case]] = &[
     handoff::suspensions::CASES,
     kpi::CASES,
     kpi::alerts::CASES,
+    kpi::verdicts::CASES,
     council::CASES,
     council_constitution::CASES,
     council_meetings::CASES,

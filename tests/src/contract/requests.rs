@@ -190,6 +190,12 @@ pub(crate) const VALID: &[(&str, &str)] = &[
             "baseline": {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-02T00:00:00Z"}}"#,
     ),
     (
+        "AssessCalibration",
+        r#"{"kpi": "kpis/lead_score_outcome",
+            "range": {"startTime": "2026-01-02T00:00:00Z", "endTime": "2026-01-03T00:00:00Z"}}"#,
+    ),
+    ("PlanExperiment", r#"{"baselineShare": 0.1, "leastEffect": 0.02}"#),
+    (
         "CompareDistributions",
         r#"{"kpi": "kpis/lead_score",
             "window": {"startTime": "2026-01-02T00:00:00Z", "endTime": "2026-01-03T00:00:00Z"},

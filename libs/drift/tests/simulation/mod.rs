@@ -1,7 +1,10 @@
 //! Verdicts on made-up months, by the thousand: how often each cries wolf, and how often it sees what is there.
 
+mod experiments;
+
 use remit_drift::{
-    Counts, Edges, Histogram, RateLimits, Sample, ShareLimits, Thresholds, Verdict, compare, prediction_limits,
+    CalibrationLimits, Chart, Counts, Edges, Histogram, Memory, Moments, Observation, RateLimits, Sample, Scored,
+    ShareLimits, Statistic, Thresholds, Verdict, benjamini_hochberg, calibration, compare, prediction_limits,
     share_limits,
 };
 
@@ -21,7 +24,7 @@ pub struct Case {
 pub struct Chance(pub u64);
 
 impl Chance {
-    fn uniform(&mut self) -> f64 {
+    pub fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,7 +32,7 @@ impl Chance {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
@@ -83,6 +86,85 @@ fn share(chance: &mut Chance, trials: u32, p: f64) -> bool {
     let baseline: Vec<Sample> = (0..20).map(|i| day(if i % 7 < 5 { 500 } else { 50 }, 0.05)).collect();
     let now = day(trials, p);
     share_limits(&baseline, now.trials, 3.0).is_some_and(|limits| limits.signals(now.successes / now.trials))
+}
+
+/// Drift of one signal as another statistic sees it.
+fn drifts_by(chance: &mut Chance, statistic: Statistic, n: u32, shift: f64) -> bool {
+    let (window, baseline) = (chance.scores(n, shift), chance.scores(n, 0.0));
+    let binned = Histogram::in_quantiles_of(&window, &baseline, 10);
+    let found = binned.and_then(|(window, baseline)| compare(&window, &baseline));
+    let (moderate, significant) = statistic.usual();
+    alarms(Thresholds { statistic, moderate, significant, ..Thresholds::default() }.verdict(found.as_ref()))
+}
+
+/// Twenty signals of which the first has drifted: whether any other is found, and whether it is.
+fn many(chance: &mut Chance, shift: f64) -> (bool, bool) {
+    let found: Vec<(bool, f64)> = (0..20)
+        .map(|signal| {
+            let shift = if signal == 0 { shift } else { 0.0 };
+            let (window, baseline) = (chance.scores(300, shift), chance.scores(300, 0.0));
+            let binned = Histogram::in_quantiles_of(&window, &baseline, 10);
+            let found = binned.and_then(|(window, baseline)| compare(&window, &baseline));
+            let alarm = alarms(Thresholds::default().verdict(found.as_ref()));
+            (alarm, found.map_or(1.0, |found| Thresholds::p_value(&found)))
+        })
+        .collect();
+    let adjusted = benjamini_hochberg(&found.iter().map(|(_, p)| *p).collect::<Vec<_>>());
+    let kept: Vec<bool> = found.iter().zip(adjusted).map(|((alarm, _), p)| *alarm && p <= 0.01).collect();
+    (kept[1..].contains(&true), kept[0])
+}
+
+/// Scores and outcomes of a model whose logits are wrong by `off`, or whose scores are upside down.
+fn miscalibrated(chance: &mut Chance, n: u32, off: f64, inverted: bool) -> bool {
+    let mut all = [(); 2].map(|()| (Histogram::new(Edges::score()), Moments::default()));
+    for _ in 0..n {
+        let logit = chance.normal() - 1.0;
+        let share = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+        let score = if inverted { share(-logit - 2.0) } else { share(logit + off) };
+        let came = chance.uniform() < share(logit);
+        let (histogram, moments) = &mut all[usize::from(came)];
+        histogram.add(score);
+        moments.add(Moments::fixed(score));
+    }
+    let [stayed, came] = &all;
+    let found = calibration(
+        Scored { histogram: &came.0, moments: &came.1 },
+        Scored { histogram: &stayed.0, moments: &stayed.1 },
+    );
+    alarms(CalibrationLimits::default().judge(found.as_ref()).0)
+}
+
+/// Whether a chart begins to fire in one of the periods from `before` on. What fired by then is of another change.
+fn begins(mut chart: Chart, before: usize, all: impl Iterator<Item = Observation>) -> bool {
+    let mut began = false;
+    for (at, seen) in all.enumerate() {
+        chart.take(&seen);
+        let fires = chart.standing().is_some_and(|found| found.shift.is_some());
+        if at + 1 == before && fires {
+            return false;
+        }
+        began |= at >= before && fires;
+    }
+    began
+}
+
+fn charted(chance: &mut Chance, memory: Memory, (before, after): (usize, usize), shift: f64) -> bool {
+    let all = (0..before + after).map(|at| Observation {
+        value: chance.normal() + if at < before { 0.0 } else { shift },
+        weight: 1.0,
+        class: 0,
+    });
+    begins(Chart::new(memory, 1), before, all)
+}
+
+/// The same by the day of the week, of which two are low.
+fn weekly(chance: &mut Chance, shift: f64) -> bool {
+    let all = (0..110).map(|day| {
+        let low = if day % 7 < 5 { 100.0 } else { 20.0 };
+        let off = if day < 100 { 0.0 } else { shift };
+        Observation { value: low + chance.normal() + off, weight: 1.0, class: day % 7 }
+    });
+    begins(Chart::new(Memory::Cusum, 7), 100, all)
 }
 
 /// Every case. The anomaly rows state twice the nominal .27%: normal limits of a discrete share have no exact level.
@@ -203,6 +285,159 @@ pub const CASES: &[Case] = &[
         months: "0.05 to 0.10, a weekday of 500",
         level: None,
         flags: |c| share(c, 500, 0.10),
+    },
+    Case {
+        verdict: "drift by Hellinger",
+        months: "unchanged, 200 against 200",
+        level: Some(0.01),
+        flags: |c| drifts_by(c, Statistic::Hellinger, 200, 0.0),
+    },
+    Case {
+        verdict: "drift by Kolmogorov-Smirnov",
+        months: "unchanged, 200 against 200",
+        level: Some(0.01),
+        flags: |c| drifts_by(c, Statistic::KolmogorovSmirnov, 200, 0.0),
+    },
+    Case {
+        verdict: "drift by Jensen-Shannon",
+        months: "0.6 standard deviations up, 300 against 300",
+        level: None,
+        flags: |c| drifts_by(c, Statistic::JensenShannon, 300, 0.6),
+    },
+    Case {
+        verdict: "drift by Wasserstein, normed",
+        months: "0.6 standard deviations up, 300 against 300",
+        level: None,
+        flags: |c| drifts_by(c, Statistic::WassersteinNormed, 300, 0.6),
+    },
+    Case {
+        verdict: "20 signals (Benjamini-Hochberg)",
+        months: "any of 20 unchanged, 300 against 300",
+        level: Some(0.01),
+        flags: |c| {
+            let (others, first) = many(c, 0.0);
+            others || first
+        },
+    },
+    Case {
+        verdict: "20 signals (Benjamini-Hochberg)",
+        months: "the one of 20 that is 0.6 standard deviations up",
+        level: None,
+        flags: |c| many(c, 0.6).1,
+    },
+    Case {
+        verdict: "calibration",
+        months: "scores are chances, n 100",
+        level: Some(0.01),
+        flags: |c| miscalibrated(c, 100, 0.0, false),
+    },
+    Case {
+        verdict: "calibration",
+        months: "scores are chances, n 2,000",
+        level: Some(0.01),
+        flags: |c| miscalibrated(c, 2_000, 0.0, false),
+    },
+    Case {
+        verdict: "calibration",
+        months: "about 0.14 too high, n 500",
+        level: None,
+        flags: |c| miscalibrated(c, 500, 0.8, false),
+    },
+    Case {
+        verdict: "calibration",
+        months: "inverted with the right mean, n 200",
+        level: None,
+        flags: |c| miscalibrated(c, 200, 0.0, true),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "stable, 10 more periods after 50",
+        level: Some(10.0 / 465.0),
+        flags: |c| charted(c, Memory::Cusum, (50, 10), 0.0),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "stable, 10 more periods after 190",
+        level: Some(10.0 / 465.0),
+        flags: |c| charted(c, Memory::Cusum, (190, 10), 0.0),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "2 sigma up, within 8 periods after 50",
+        level: None,
+        flags: |c| charted(c, Memory::Cusum, (50, 8), 2.0),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "1 sigma up, within 20 periods after 100",
+        level: None,
+        flags: |c| charted(c, Memory::Cusum, (100, 20), 1.0),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "stable weeks with low weekends, 10 more days after 100",
+        level: Some(10.0 / 465.0),
+        flags: |c| weekly(c, 0.0),
+    },
+    Case {
+        verdict: "shift, CUSUM",
+        months: "2 sigma up in such weeks, within 10 days after 100",
+        level: None,
+        flags: |c| weekly(c, 2.0),
+    },
+    Case {
+        verdict: "shift, EWMA",
+        months: "stable, 10 more periods after 190",
+        level: Some(10.0 / 500.0),
+        flags: |c| charted(c, Memory::Ewma, (190, 10), 0.0),
+    },
+    Case {
+        verdict: "shift, EWMA",
+        months: "1 sigma up, within 20 periods after 100",
+        level: None,
+        flags: |c| charted(c, Memory::Ewma, (100, 20), 1.0),
+    },
+    Case {
+        verdict: "experiment, fixed horizon",
+        months: "0.10 in both arms, 200 units each",
+        level: Some(0.05),
+        flags: |c| experiments::fixed(c, 200, 0.10, 0.10),
+    },
+    Case {
+        verdict: "experiment, fixed horizon",
+        months: "0.10 against 0.15, the 726 units each of the plan",
+        level: None,
+        flags: |c| experiments::fixed(c, 726, 0.10, 0.15),
+    },
+    Case {
+        verdict: "experiment, at any time",
+        months: "0.10 in both arms, a look every 50 units from 100 to 1,000 each",
+        level: Some(0.05),
+        flags: |c| experiments::anytime(c, 0.10, 0.10),
+    },
+    Case {
+        verdict: "experiment, at any time",
+        months: "0.10 against 0.17, the same looks",
+        level: None,
+        flags: |c| experiments::anytime(c, 0.10, 0.17),
+    },
+    Case {
+        verdict: "experiment, ratio of users",
+        months: "clicks of 20 views a user, 100 users each, no difference",
+        level: Some(0.05),
+        flags: experiments::clicks,
+    },
+    Case {
+        verdict: "experiment, CUPED",
+        months: "0.8 explained by before, 100 units each, no difference",
+        level: Some(0.05),
+        flags: |c| experiments::covaried(c, 100, 0.0),
+    },
+    Case {
+        verdict: "experiment, CUPED",
+        months: "0.8 explained by before, 100 units each, 0.3 sigma up",
+        level: None,
+        flags: |c| experiments::covaried(c, 100, 0.3),
     },
 ];
 

@@ -20,7 +20,8 @@ fn deadline(document: &Document<'_>) -> String {
 /// The drift result that a finding is about.
 fn drift_of<'a>(document: &'a Document<'_>, finding: &Finding) -> Option<&'a Drift> {
     let of = document.pack.evidence.drift.iter().filter(|one| one.subject == finding.resource);
-    of.max_by_key(|one| one.verdict)
+    // Of a version that has drifted and is wrong the title says which is meant.
+    of.max_by_key(|one| (finding.title.starts_with(one.statistic.as_str()), one.verdict))
 }
 
 /// What is asked, and what follows if nobody acts.
@@ -105,7 +106,7 @@ fn reason(document: &Document<'_>, finding: &Finding) -> String {
     };
     let mut said = format!(
         "{statistic} {} on {} values of this month, against {} of {}. From {} on a shift is moderate, from {} on clear.",
-        super::values::number(drift.corrected_value),
+        drift.corrected_value.map_or_else(|| "without a value".to_owned(), super::values::number),
         super::values::number(drift.n as f64),
         super::values::number(drift.baseline_n as f64),
         words::plain(&drift.baseline),

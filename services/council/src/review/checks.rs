@@ -13,7 +13,6 @@ use remit_api::handoff::v1::Rate;
 use remit_api::registry::v1::{ArtifactVersionState, ModelVersionState};
 use remit_api::scoring::v1::PolicyState;
 use remit_core::quorum::{Ballot, Seat};
-use std::collections::BTreeMap;
 
 /// One test, as data.
 #[derive(Debug)]
@@ -356,17 +355,7 @@ fn of_council(key: &str, sources: &Sources, frame: &Frame<'_>) -> Found {
         }
         "council.waivers" => {
             let in_force: Vec<_> = own.waivers.iter().filter(|one| end_of(one) > frame.month.start()).collect();
-            let mut spans: BTreeMap<(&str, String), u64> = BTreeMap::new();
-            for one in &own.waivers {
-                let scope = crate::scope::text(one.scope.as_ref()).to_owned();
-                let micros = end_of(one).0.saturating_sub(at(&one.create_time).0);
-                *spans.entry((one.control.as_str(), scope)).or_default() += u64::try_from(micros).unwrap_or(0);
-            }
-            let year = u64::try_from(days(366).as_micros()).unwrap_or(u64::MAX);
-            let lasting = in_force.iter().filter(|one| {
-                let scope = crate::scope::text(one.scope.as_ref()).to_owned();
-                spans.get(&(one.control.as_str(), scope)).is_some_and(|sum| *sum > year)
-            });
+            let lasting = in_force.iter().filter(|one| crate::waiver::in_force_for(one, &own.waivers) > days(366));
             judged(count(in_force.iter()), count(lasting), "waivers in force", "have been renewed for over a year")
         }
         "council.incidents" => {

@@ -1,37 +1,44 @@
 //! The seven drift detectors (R16). Each says n, baseline, thresholds and verdict, also when there is
 //! not enough to say anything.
 
+use super::conduct;
 use super::sources::{AT_ONCE, Frame, Got, LARGEST, Sources, got};
 use crate::ask::Ask;
 use crate::time::Month;
 use futures::{StreamExt as _, stream};
 use remit_api::council::v1::{DriftDetector, DriftResult, DriftVerdict};
-use remit_api::handoff::v1::HandoffSummary;
 use remit_api::kpi::v1 as kpi;
+use remit_api::kpi::v1::drift_settings::{Statistic, Worse};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::types::TimeRange;
-use remit_drift::{Counts, RateLimits, ShareLimits, Verdict};
+use remit_api::wire::Word as _;
+use remit_drift::benjamini_hochberg;
 use remit_runtime::Channel;
 
 /// The least number of values for a verdict about a distribution, as the KPI service applies it.
 const MIN_N: i64 = 100;
 /// The least number of cases for a verdict about a rate.
-const MIN_CASES: i64 = 30;
+pub(super) const MIN_CASES: i64 = 30;
 /// The chance of a verdict of any one detector when nothing has changed, at most.
-const LEVEL: f64 = 0.01;
+pub(super) const LEVEL: f64 = 0.01;
 /// Thresholds of PSI in common use: Siddiqi, Credit Risk Scorecards (2006).
 const PSI: (f64, f64) = (0.10, 0.25);
-/// The change of the share of overridden work, as a difference of shares.
-const OVERRIDES: RateLimits = RateLimits { moderate: 0.05, significant: 0.10, level: LEVEL };
 /// Thresholds of the share of outputs that depart from the strategy.
 const DIVERGENCE: (f64, f64) = (0.10, 0.25);
 /// Thresholds of the mean of outcome minus score.
 const CALIBRATION: (f64, f64) = (0.05, 0.10);
-/// The share of reviews that accepted: nearly all is a finding, not praise, unless chance explains it for one who would
-/// accept as many as is usual.
-const ACCEPTANCE: ShareLimits = ShareLimits { usual: 0.85, moderate: 0.95, significant: 0.98, level: LEVEL };
 
-fn blank(detector: DriftDetector, subject: &str, statistic: &str, (moderate, significant): (f64, f64)) -> DriftResult {
+/// The least calibration errors beyond chance that matter, as the KPI service applies them.
+const ERROR: (f64, f64) = (0.05, 0.10);
+/// What the calibration of a version is called.
+const CALIBRATED: &str = "calibration error";
+
+pub(super) fn blank(
+    detector: DriftDetector,
+    subject: &str,
+    statistic: &str,
+    (moderate, significant): (f64, f64),
+) -> DriftResult {
     DriftResult {
         detector: detector.into(),
         subject: subject.to_owned(),
@@ -45,7 +52,7 @@ fn blank(detector: DriftDetector, subject: &str, statistic: &str, (moderate, sig
 
 /// Judges a level by its size, once chance is ruled out: `certain` is the least size that the month's interval allows.
 fn judge(result: &mut DriftResult, value: f64, certain: f64, enough: bool) {
-    (result.value, result.corrected_value) = (value, value);
+    (result.value, result.corrected_value) = (Some(value), Some(value));
     let verdict = match value {
         _ if !enough => DriftVerdict::InsufficientData,
         _ if certain <= 0.0 => DriftVerdict::None,
@@ -64,24 +71,33 @@ fn certain(rollup: &kpi::Rollup) -> f64 {
     rollup.interval.as_ref().map_or(0.0, |interval| interval.lower.max(-interval.upper).max(0.0))
 }
 
-fn worded(verdict: Verdict) -> DriftVerdict {
+fn said(verdict: kpi::DriftVerdict) -> DriftVerdict {
     match verdict {
-        Verdict::InsufficientData => DriftVerdict::InsufficientData,
-        Verdict::None => DriftVerdict::None,
-        Verdict::Moderate => DriftVerdict::Moderate,
-        Verdict::Significant => DriftVerdict::Significant,
+        kpi::DriftVerdict::None => DriftVerdict::None,
+        kpi::DriftVerdict::Moderate => DriftVerdict::Moderate,
+        kpi::DriftVerdict::Significant => DriftVerdict::Significant,
+        kpi::DriftVerdict::InsufficientData | kpi::DriftVerdict::Unspecified => DriftVerdict::InsufficientData,
     }
 }
 
-/// The p value of a verdict, in words.
-fn chance(p_value: Option<f64>) -> String {
-    p_value.map(|p| format!("; p {p:.4} at level {LEVEL}")).unwrap_or_default()
-}
-
-/// Counts of a rate; a rate that does not add up has no cases.
-fn counts(count: i64, total: i64) -> Counts {
-    let whole = |x: i64| u64::try_from(x).unwrap_or(0);
-    Counts::new(whole(count), whole(total)).unwrap_or_default()
+/// How the scores of one version agree with their outcomes. Versions are never mixed: what one got wrong is no other's.
+fn calibrated(month: &Month, found: &kpi::ModelCalibration) -> DriftResult {
+    let mut result = blank(DriftDetector::LeadScore, &found.model_version, CALIBRATED, ERROR);
+    (result.n, result.value, result.p_value, result.level) = (found.n, found.ece, found.p_value, LEVEL);
+    result.baseline = format!("its outcomes of {}", month.period());
+    result.corrected_value = found.ece.zip(found.ece_expected).map(|(error, chance)| (error - chance).max(0.0));
+    result.verdict = said(found.verdict()).into();
+    let number = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.4}"));
+    result.note = format!("Brier score {}, area under the curve {}", number(found.brier_score), number(found.auc));
+    let inverted = found.inverted.as_ref().is_some_and(|test| test.p_value < LEVEL / 2.0);
+    if inverted && result.verdict() == DriftVerdict::Significant {
+        result.note += ": the model is inverted, its higher scores have the fewer outcomes";
+    }
+    if result.verdict() == DriftVerdict::InsufficientData {
+        result.note +=
+            &format!("; {} scores with outcomes are too few for an error of {} to be found", found.n, ERROR.1);
+    }
+    result
 }
 
 fn shares(histogram: Option<&kpi::Histogram>) -> Vec<f64> {
@@ -96,27 +112,35 @@ fn shares(histogram: Option<&kpi::Histogram>) -> Vec<f64> {
 /// Writes a comparison into a result.
 fn fill(result: &mut DriftResult, answer: &kpi::CompareDistributionsResponse) {
     (result.n, result.baseline_n) = (answer.n, answer.baseline_n);
-    result.value = answer.psi.unwrap_or_default();
-    result.corrected_value = answer.psi_corrected.unwrap_or_default();
-    result.ks = answer.kolmogorov_smirnov.as_ref().map(|test| test.statistic).unwrap_or_default();
+    let settings = answer.settings.unwrap_or_default();
+    (result.value, result.corrected_value) = (answer.effect, answer.effect);
+    if matches!(settings.statistic(), Statistic::Psi | Statistic::Unspecified) {
+        result.value = answer.psi;
+    } else {
+        result.statistic = settings.statistic().word().to_lowercase();
+    }
+    (result.p_value, result.level) = (answer.p_value, settings.level);
+    result.ks = answer.kolmogorov_smirnov.as_ref().map(|test| test.statistic);
     // The divergence is the square of the distance (Lin 1991).
-    result.js = answer.jensen_shannon_distance.map(|distance| distance * distance).unwrap_or_default();
-    result.wasserstein = answer.wasserstein.unwrap_or_default();
+    result.js = answer.jensen_shannon_distance.map(|distance| distance * distance);
+    result.wasserstein = answer.wasserstein;
     result.bins = shares(answer.histogram.as_ref());
     result.baseline_bins = shares(answer.baseline_histogram.as_ref());
-    let mut least = MIN_N;
-    if let Some(thresholds) = &answer.thresholds {
-        (result.moderate_threshold, result.significant_threshold) =
-            (thresholds.moderate_psi, thresholds.significant_psi);
-        least = thresholds.min_n;
+    let least = if settings.min_n == 0 { MIN_N } else { settings.min_n };
+    if settings.significant > 0.0 {
+        (result.moderate_threshold, result.significant_threshold) = (settings.moderate, settings.significant);
     }
-    let verdict = match answer.verdict() {
-        kpi::DriftVerdict::None => DriftVerdict::None,
-        kpi::DriftVerdict::Moderate => DriftVerdict::Moderate,
-        kpi::DriftVerdict::Significant => DriftVerdict::Significant,
-        kpi::DriftVerdict::InsufficientData | kpi::DriftVerdict::Unspecified => DriftVerdict::InsufficientData,
-    };
+    let verdict = said(answer.verdict());
     result.verdict = verdict.into();
+    let sure = answer.p_value.is_some_and(|p| p < settings.level);
+    let good = match settings.worse() {
+        Worse::Up => answer.mean_difference.is_some_and(|by| by <= 0.0),
+        Worse::Down => answer.mean_difference.is_some_and(|by| by >= 0.0),
+        Worse::Either | Worse::Unspecified => false,
+    };
+    if verdict == DriftVerdict::None && sure && good {
+        "it moved, the good way".clone_into(&mut result.note);
+    }
     if verdict == DriftVerdict::InsufficientData {
         let (n, baseline) = (answer.n, answer.baseline_n);
         result.note = format!("too few values: {n} in the month, {baseline} in the baseline, {least} needed");
@@ -124,7 +148,7 @@ fn fill(result: &mut DriftResult, answer: &kpi::CompareDistributionsResponse) {
 }
 
 /// A detector whose source did not answer.
-fn unavailable(result: DriftResult, why: &str) -> DriftResult {
+pub(super) fn unavailable(result: DriftResult, why: &str) -> DriftResult {
     DriftResult { note: format!("not available: {why}"), ..result }
 }
 
@@ -200,12 +224,69 @@ impl Asker<'_> {
             (Ok(now), Ok(before)) => {
                 (result.n, result.baseline_n) = (now.n, before.n);
                 result.note = before.value.map(|value| format!("{value:.4} in the month before")).unwrap_or_default();
-                let enough = now.n >= least && now.value.is_some();
-                judge(&mut result, now.value.unwrap_or_default().abs(), certain(&now), enough);
+                let enough = now.n >= least;
+                match now.value {
+                    Some(value) => judge(&mut result, value.abs(), certain(&now), enough),
+                    None => result.note = "no data in the month".to_owned(),
+                }
             }
             (Err(why), _) | (_, Err(why)) => return unavailable(result, &why),
         }
         result
+    }
+
+    /// The calibration of each version whose outcomes came in the month: from scores beside outcomes, and from their
+    /// differences where only these were recorded.
+    async fn calibrations(&self) -> Vec<DriftResult> {
+        let request = kpi::AssessCalibrationRequest {
+            kpi: "kpis/lead_score_outcome".to_owned(),
+            range: Some(self.month.range()),
+            ..Default::default()
+        };
+        let found = got(self.client.clone().assess_calibration(self.ask.of(request)).await);
+        let mut results: Vec<DriftResult> = match found {
+            Ok(answer) => answer.models.iter().map(|model| calibrated(self.month, model)).collect(),
+            Err(why) => {
+                let none = blank(DriftDetector::LeadScore, "kpis/lead_score_outcome", CALIBRATED, ERROR);
+                vec![unavailable(none, &why)]
+            }
+        };
+        results.extend(self.mean_errors().await);
+        results
+    }
+
+    /// The mean of outcome minus score of each version.
+    async fn mean_errors(&self) -> Vec<DriftResult> {
+        const NAME: &str = "kpis/lead_score_calibration";
+        let none = || blank(DriftDetector::LeadScore, NAME, "mean of outcome minus score", CALIBRATION);
+        let request = kpi::QueryRollupsRequest {
+            kpi: NAME.to_owned(),
+            range: Some(self.month.range()),
+            group_by: vec!["model_version".to_owned()],
+            omit_empty: true,
+            ..Default::default()
+        };
+        let rollups = match got(self.client.clone().query_rollups(self.ask.of(request)).await) {
+            Ok(answer) => answer.rollups,
+            Err(why) => return vec![unavailable(none(), &why)],
+        };
+        let measured = rollups.iter().filter_map(|rollup| rollup.value.map(|value| (rollup, value)));
+        let results: Vec<DriftResult> = measured
+            .map(|(rollup, value)| {
+                let mut result = none();
+                result.baseline = format!("outcomes of {}", self.month.period());
+                if let Some(version) = rollup.group.get("model_version").filter(|version| !version.is_empty()) {
+                    result.subject.clone_from(version);
+                }
+                result.n = rollup.n;
+                judge(&mut result, value.abs(), certain(rollup), rollup.n >= MIN_N);
+                result
+            })
+            .collect();
+        if results.is_empty() {
+            return vec![DriftResult { note: "no outcome of a score was recorded in the month".to_owned(), ..none() }];
+        }
+        results
     }
 
     /// The KPIs that record inputs of models: distributions whose id begins with `input_`.
@@ -251,14 +332,13 @@ impl Asker<'_> {
 
 /// Runs the detectors that ask the KPI service. `versions` are those that were approved in the month.
 pub(crate) async fn ask(ask: Ask<'_>, month: &Month, versions: Result<Vec<String>, &String>) -> Vec<DriftResult> {
-    use DriftDetector::{CreativeSimilarity, LeadScore, OutputQuality, StrategyDivergence};
+    use DriftDetector::{CreativeSimilarity, OutputQuality, StrategyDivergence};
     let client = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
     let asker = Asker { ask, client, month };
     let mut results = asker.all_inputs().await;
     results.push(asker.against_month_before(OutputQuality, "kpis/checklist_score").await);
     results.extend(asker.all_lead_scores(versions).await);
-    let calibration = blank(LeadScore, "kpis/lead_score_calibration", "mean of outcome minus score", CALIBRATION);
-    results.push(asker.level(calibration, MIN_N).await);
+    results.extend(asker.calibrations().await);
     results.push(asker.against_month_before(CreativeSimilarity, "kpis/creative_similarity").await);
     let divergence = blank(StrategyDivergence, "kpis/strategy_divergence_rate", "share", DIVERGENCE);
     results.push(asker.level(divergence, MIN_CASES).await);
@@ -268,107 +348,77 @@ pub(crate) async fn ask(ask: Ask<'_>, month: &Month, versions: Result<Vec<String
 /// All results in the order of the detectors.
 pub(crate) fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> {
     let mut results = sources.distributions.clone();
-    results.push(overrides(frame, &sources.handoffs, &sources.handoffs_before));
-    results.extend(reviewers(&sources.handoffs));
+    results.push(conduct::overrides(frame, &sources.handoffs, &sources.handoffs_before));
+    results.extend(conduct::reviewers(&sources.handoffs));
     results.sort_by_key(|result| result.detector);
+    adjust(&mut results);
     results
 }
 
-/// The change of the share of AI work that people overrode, against the month before.
-fn overrides(frame: &Frame<'_>, now: &Got<HandoffSummary>, before: &Got<HandoffSummary>) -> DriftResult {
-    let limits = (OVERRIDES.moderate, OVERRIDES.significant);
-    let mut result = blank(DriftDetector::OverrideRate, "human intervention in handoffs", "change of share", limits);
-    result.baseline = format!("handoffs of {}", frame.month.previous().period());
-    match (now, before) {
-        (Ok(now), Ok(before)) => changed(&mut result, now, before),
-        (Err(why), _) | (_, Err(why)) => return unavailable(result, why),
+/// Takes back what chance explains among so many detectors: a verdict of drift stays only where its p value, adjusted for
+/// all of the review, is at most the level (Benjamini and Hochberg 1995).
+fn adjust(results: &mut [DriftResult]) {
+    let p_values: Vec<f64> = results.iter().filter_map(|result| result.p_value).collect();
+    let mut adjusted = benjamini_hochberg(&p_values).into_iter();
+    for result in results.iter_mut().filter(|result| result.p_value.is_some()) {
+        let adjusted = adjusted.next().unwrap_or(1.0);
+        result.adjusted_p_value = Some(adjusted);
+        let level = result.level;
+        if adjusted > level && matches!(result.verdict(), DriftVerdict::Moderate | DriftVerdict::Significant) {
+            result.set_verdict(DriftVerdict::None);
+            let tests = p_values.len();
+            result.note += &format!("; not beyond chance among {tests} tests: p {adjusted:.4} at level {level}");
+        }
     }
-    result
-}
-
-fn changed(result: &mut DriftResult, now: &HandoffSummary, before: &HandoffSummary) {
-    let rate = |summary: &HandoffSummary| summary.human_intervention.unwrap_or_default();
-    let (now, before) = (rate(now), rate(before));
-    (result.n, result.baseline_n) = (now.total, before.total);
-    let (now, before) = (counts(now.count, now.total), counts(before.count, before.total));
-    let (verdict, p_value) = OVERRIDES.change(now, before);
-    let enough = result.n.min(result.baseline_n) >= MIN_CASES;
-    result.verdict = if enough { worded(verdict) } else { DriftVerdict::InsufficientData }.into();
-    let Some((after, earlier)) = now.share().zip(before.share()) else {
-        result.note = format!("no cases: {} in the month, {} in the baseline", result.n, result.baseline_n);
-        return;
-    };
-    (result.value, result.corrected_value) = ((after - earlier).abs(), (after - earlier).abs());
-    result.note = format!("{after:.4} after {earlier:.4}{}", chance(p_value));
-    if result.verdict() == DriftVerdict::InsufficientData {
-        let least = OVERRIDES.significant;
-        result.note += &format!("; too few cases to find a change of {least} in four of five months");
-    }
-}
-
-/// Reviewers and gates whose approvals look unconsidered.
-fn reviewers(handoffs: &Got<HandoffSummary>) -> Vec<DriftResult> {
-    let limits = (ACCEPTANCE.moderate, ACCEPTANCE.significant);
-    let least = i64::try_from(ACCEPTANCE.least()).unwrap_or(i64::MAX);
-    let none = || blank(DriftDetector::ReviewerBehaviour, "all reviewers", "share accepted", limits);
-    let summary = match handoffs {
-        Ok(summary) => summary,
-        Err(why) => return vec![unavailable(none(), why)],
-    };
-    let busy = summary.reviewers.iter().chain(&summary.gates).filter(|one| one.review_count >= least);
-    let judged: Vec<DriftResult> = busy
-        .map(|one| {
-            let mut result = blank(DriftDetector::ReviewerBehaviour, &one.subject, "share accepted", limits);
-            result.n = one.review_count;
-            let (burst, edits) = (one.largest_burst, one.edits_before_accept);
-            let accepted = one.accepted.unwrap_or_default();
-            let accepted = counts(accepted.count, accepted.total);
-            let (verdict, p_value) = ACCEPTANCE.judge(accepted);
-            let share = accepted.share().unwrap_or_default();
-            (result.value, result.corrected_value) = (share, share);
-            result.verdict = worded(verdict).into();
-            result.note =
-                format!("largest burst within a minute: {burst}; edits before acceptance: {edits}{}", chance(p_value));
-            result
-        })
-        .collect();
-    if judged.is_empty() {
-        let most = summary.reviewers.iter().map(|one| one.review_count).max().unwrap_or(0);
-        let note =
-            format!("no reviewer decided {least} reviews, below which chance explains any share; the most was {most}");
-        return vec![DriftResult { note, ..none() }];
-    }
-    judged
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use remit_api::handoff::v1::{ConsideredApproval, Rate};
 
-    fn summary(count: i64, total: i64) -> HandoffSummary {
-        HandoffSummary { human_intervention: Some(Rate { count, total, ..Rate::default() }), ..Default::default() }
-    }
-
-    fn change(now: (i64, i64), before: (i64, i64)) -> DriftResult {
-        let mut result = blank(DriftDetector::OverrideRate, "x", "share", (0.05, 0.10));
-        changed(&mut result, &summary(now.0, now.1), &summary(before.0, before.1));
-        result
+    #[test]
+    fn a_verdict_stays_only_beyond_what_chance_does_among_all() {
+        let of = |p_value| DriftResult {
+            p_value,
+            level: LEVEL,
+            verdict: DriftVerdict::Significant.into(),
+            ..DriftResult::default()
+        };
+        let verdicts = |p_values: &[Option<f64>]| -> Vec<DriftVerdict> {
+            let mut results: Vec<DriftResult> = p_values.iter().map(|p| of(*p)).collect();
+            adjust(&mut results);
+            results.iter().map(DriftResult::verdict).collect()
+        };
+        assert_eq!(verdicts(&[Some(0.009)]), [DriftVerdict::Significant]);
+        let among = [&[Some(0.009), Some(0.000_1), None][..], &[Some(0.5); 8]].concat();
+        let found = verdicts(&among);
+        assert_eq!(found[..3], [DriftVerdict::None, DriftVerdict::Significant, DriftVerdict::Significant]);
+        let mut results = vec![of(Some(0.009)), of(Some(0.9))];
+        adjust(&mut results);
+        assert!(results[0].note.contains("among 2 tests"), "{}", results[0].note);
     }
 
     #[test]
-    fn a_change_of_overrides_is_more_than_chance_and_matters() {
+    fn an_inverted_version_is_accused_by_its_own_name() {
+        let found = kpi::ModelCalibration {
+            model_version: "models/lead-scorer/versions/2".to_owned(),
+            verdict: kpi::DriftVerdict::Significant.into(),
+            n: 400,
+            ece: Some(0.8),
+            ece_expected: Some(0.02),
+            p_value: Some(1e-9),
+            inverted: Some(kpi::TestResult { p_value: 1e-9, ..Default::default() }),
+            ..Default::default()
+        };
+        let result = calibrated(&Month::parse("2026-05", "UTC").unwrap(), &found);
         assert_eq!(
-            change((9, 30), (6, 30)).verdict(),
-            DriftVerdict::InsufficientData,
-            "what chance does in most months"
+            (result.subject.as_str(), result.verdict()),
+            ("models/lead-scorer/versions/2", DriftVerdict::Significant)
         );
-        assert_eq!(change((29, 29), (0, 30)).verdict(), DriftVerdict::InsufficientData);
-        assert_eq!(change((20, 30), (6, 30)).verdict(), DriftVerdict::Significant);
-        assert_eq!(change((400, 2_000), (280, 2_000)).verdict(), DriftVerdict::Moderate);
-        assert_eq!(change((410, 2_000), (400, 2_000)).verdict(), DriftVerdict::None);
-        let nothing = change((0, 0), (6, 30));
-        assert!(nothing.verdict() == DriftVerdict::InsufficientData && nothing.note.starts_with("no cases"));
+        assert!(
+            result.note.contains("inverted") && result.corrected_value.is_some_and(|error| (error - 0.78).abs() < 1e-9)
+        );
     }
 
     #[test]
@@ -389,19 +439,5 @@ mod tests {
             judge(&mut result, value, certain(&rollup), enough);
             assert_eq!(result.verdict(), verdict, "{value}");
         }
-    }
-
-    #[test]
-    fn a_reviewer_who_accepts_everything_is_significant_once_chance_is_ruled_out() {
-        let reviewed = |count: i64, total: i64| {
-            let accepted = Some(Rate { count, total, ..Rate::default() });
-            let one = ConsideredApproval { subject: "rae".into(), review_count: total, accepted, ..Default::default() };
-            reviewers(&Ok(HandoffSummary { reviewers: vec![one], ..Default::default() })).remove(0).verdict()
-        };
-        assert_eq!(reviewed(60, 60), DriftVerdict::Significant);
-        assert_eq!(reviewed(96, 100), DriftVerdict::Moderate);
-        assert_eq!(reviewed(85, 100), DriftVerdict::None);
-        assert_eq!(reviewed(28, 28), DriftVerdict::InsufficientData);
-        assert!(reviewers(&Err("UNAVAILABLE: gone".into()))[0].note.starts_with("not available"));
     }
 }

@@ -200,7 +200,8 @@ fn of_drift(result: &DriftResult) -> Option<Finding> {
         DriftVerdict::Moderate => ("DRIFT_MODERATE", Warning),
         DriftVerdict::None | DriftVerdict::InsufficientData | DriftVerdict::Unspecified => return None,
     };
-    let title = format!("{} of {} is {:.4}", result.statistic, result.subject, result.corrected_value);
+    let value = result.corrected_value.unwrap_or_default();
+    let title = format!("{} of {} is {value:.4}", result.statistic, result.subject);
     let detail = format!(
         "n {} against {} of {}; thresholds {} and {}{}{}",
         result.n,
@@ -211,7 +212,13 @@ fn of_drift(result: &DriftResult) -> Option<Finding> {
         if result.note.is_empty() { "" } else { "; " },
         result.note,
     );
-    let mut found = finding(code, &result.subject, severity, "drift", title, detail);
+    // A version may have drifted and be wrong: two findings.
+    let key = match result.statistic.as_str() {
+        "calibration error" | "mean of outcome minus score" => format!("{}/calibration", result.subject),
+        _ => result.subject.clone(),
+    };
+    let mut found = finding(code, &key, severity, "drift", title, detail);
+    found.resource.clone_from(&result.subject);
     let version = result.subject.starts_with("models/");
     if version && code == "DRIFT_SIGNIFICANT" && result.detector() == DriftDetector::LeadScore {
         "suspend_model".clone_into(&mut found.suggested_action);

@@ -8,6 +8,7 @@
 
 pub(crate) mod assurance;
 pub(crate) mod checks;
+mod conduct;
 pub(crate) mod drift;
 mod evidence;
 pub(crate) mod findings;
@@ -96,7 +97,9 @@ fn trends(frame: &Frame<'_>, drift: &[DriftResult]) -> Vec<Trend> {
                 .filter_map(|review| Some((review.period.clone(), same(review)?)))
                 .chain([(frame.review.period.clone(), now.clone())])
                 .filter(|(_, result)| result.verdict() != DriftVerdict::InsufficientData)
-                .map(|(period, result)| pack::Point { period, value: pack::round(result.corrected_value) })
+                .filter_map(|(period, result)| {
+                    Some(pack::Point { period, value: pack::round(result.corrected_value?) })
+                })
                 .collect();
             points.sort_by(|a, b| a.period.cmp(&b.period));
             Trend {

@@ -259,8 +259,11 @@ pub(crate) struct Drift {
     pub(crate) detector: DriftDetector,
     pub(crate) subject: String,
     pub(crate) statistic: String,
-    pub(crate) value: f64,
-    pub(crate) corrected_value: f64,
+    // What there is no data for is left out, and `note` says why: 0 would be a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corrected_value: Option<f64>,
     pub(crate) n: i64,
     pub(crate) baseline_n: i64,
     pub(crate) baseline: String,
@@ -269,9 +272,16 @@ pub(crate) struct Drift {
     #[serde(with = "word")]
     pub(crate) verdict: DriftVerdict,
     pub(crate) note: String,
-    pub(crate) ks: f64,
-    pub(crate) js: f64,
-    pub(crate) wasserstein: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ks: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) js: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wasserstein: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p_value: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adjusted_p_value: Option<f64>,
 }
 
 /// Enums of the contract as their words; the value that means nothing as the empty text.
@@ -297,8 +307,8 @@ impl From<&api::DriftResult> for Drift {
             detector: result.detector(),
             subject: result.subject.clone(),
             statistic: result.statistic.clone(),
-            value: round(result.value),
-            corrected_value: round(result.corrected_value),
+            value: result.value.map(round),
+            corrected_value: result.corrected_value.map(round),
             n: result.n,
             baseline_n: result.baseline_n,
             baseline: result.baseline.clone(),
@@ -306,9 +316,11 @@ impl From<&api::DriftResult> for Drift {
             significant_threshold: result.significant_threshold,
             verdict: result.verdict(),
             note: result.note.clone(),
-            ks: round(result.ks),
-            js: round(result.js),
-            wasserstein: round(result.wasserstein),
+            ks: result.ks.map(round),
+            js: result.js.map(round),
+            wasserstein: result.wasserstein.map(round),
+            p_value: result.p_value.map(round),
+            adjusted_p_value: result.adjusted_p_value.map(round),
         }
     }
 }

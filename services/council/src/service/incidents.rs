@@ -47,12 +47,16 @@ enum Risk {
 }
 
 impl Risk {
-    /// Raises the flag where the registry says so or nobody can say; never lowers it.
-    fn apply(self, incident: &mut Incident) {
+    /// Raises the flag where the registry says so or nobody can say; never lowers it. A flag that stays as it was comes
+    /// from where it came from `before`: the reporter is not credited with what the registry said.
+    fn apply(self, incident: &mut Incident, before: &Incident) {
+        let stays = before.high_risk_system && incident.high_risk_system;
         incident.high_risk_system |= self != Self::Reported;
         let source = match self {
             Self::High => RiskSource::Registry,
+            Self::Reported if stays => before.high_risk_source(),
             Self::Reported => RiskSource::Reporter,
+            Self::Unknown if stays && before.high_risk_source() == RiskSource::Registry => RiskSource::Registry,
             Self::Unknown => RiskSource::Unknown,
         };
         incident.high_risk_source = source.into();
@@ -144,7 +148,7 @@ impl Service {
                 close_time: None,
                 ..given
             };
-            risk.apply(&mut incident);
+            risk.apply(&mut incident, &Incident::default());
             wind(&mut incident, now, "");
             let details = IncidentReported {
                 system: incident.system.clone(),
@@ -184,7 +188,7 @@ impl Service {
             let Some(mut incident) = mask::update(&before, given, request.update_mask.as_ref())? else {
                 return Ok(before);
             };
-            risk.apply(&mut incident);
+            risk.apply(&mut incident, &before);
             wind(&mut incident, m.now(), &request.reason);
             if loosened(&before, &incident) && request.reason.trim().is_empty() {
                 let rule = "must say why a statutory clock no longer runs, or runs longer";
@@ -240,5 +244,36 @@ impl Service {
             commit(m, &before, incident, &request.root_cause).await
         };
         self.mutate(cx, &request, close).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reporter_is_credited_with_what_the_reporter_said() {
+        use RiskSource::{Registry, Reporter, Unknown};
+        let of = |high: bool, source: RiskSource| Incident {
+            high_risk_system: high,
+            high_risk_source: source.into(),
+            ..Incident::default()
+        };
+        let none = Incident::default();
+        for (risk, said, before, (high, source)) in [
+            (Risk::Reported, true, &none, (true, Reporter)),
+            (Risk::Reported, false, &none, (false, Reporter)),
+            (Risk::High, false, &none, (true, Registry)),
+            (Risk::Unknown, true, &none, (true, Unknown)),
+            (Risk::Reported, true, &of(true, Registry), (true, Registry)),
+            (Risk::Reported, true, &of(true, Unknown), (true, Unknown)),
+            (Risk::Unknown, true, &of(true, Registry), (true, Registry)),
+            (Risk::Reported, false, &of(true, Registry), (false, Reporter)),
+            (Risk::Reported, true, &of(false, Reporter), (true, Reporter)),
+        ] {
+            let mut incident = of(said, before.high_risk_source());
+            risk.apply(&mut incident, before);
+            assert_eq!((incident.high_risk_system, incident.high_risk_source()), (high, source), "{risk:?} {said}");
+        }
     }
 }

@@ -121,6 +121,12 @@ impl Definition {
         self.kind == Kind::Ratio && self.unit == Unit::Proportion
     }
 
+    /// Whether its value is a share or a score, which lies in [0, 1]; sums of them may go beyond.
+    pub(crate) fn is_share(&self) -> bool {
+        matches!(self.unit, Unit::Proportion | Unit::Score)
+            && !matches!(self.kind, Kind::Sum | Kind::Count | Kind::Distinct)
+    }
+
     /// Whether its denominators count independent trials, whose number is the n of its value.
     pub(crate) fn has_trials(&self) -> bool {
         self.is_proportion() && self.kpi.trials() != Trials::Dependent
@@ -341,6 +347,7 @@ pub(crate) fn complete(mut kpi: Kpi) -> Result<Kpi> {
         _ => {}
     }
     check_aims(&kpi)?;
+    check_drift(&kpi)?;
     check_thresholds(&kpi)?;
     if kpi.allowed_lateness.is_none() {
         kpi.allowed_lateness = Some(prost_types::Duration { seconds: DEFAULT_LATENESS / 1_000_000, nanos: 0 });
@@ -360,6 +367,19 @@ fn check_aims(kpi: &Kpi) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses settings of drift where nothing can drift, and limits out of order.
+fn check_drift(kpi: &Kpi) -> Result<()> {
+    let Some(drift) = &kpi.drift else { return Ok(()) };
+    let invalid = |field: &str, why: &str| Err(Error::invalid("KPI_INVALID", format!("kpi.{field}"), why));
+    if kpi.kind() != Kind::Distribution {
+        return invalid("drift", "is only for a DISTRIBUTION");
+    }
+    match drift::thresholds(Some(drift)).checked() {
+        Ok(_) => Ok(()),
+        Err(error) => invalid("drift.significant", &error.to_string()),
+    }
 }
 
 fn check_thresholds(kpi: &Kpi) -> Result<()> {
@@ -407,5 +427,6 @@ pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> R
     Ok((next != *current).then_some(next))
 }
 
+pub(crate) mod drift;
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,20 @@ impl KpiService for Api {
         unary(request, async |cx, m| self.0.compare_distributions(cx, m).await).await
     }
 
+    async fn assess_calibration(
+        &self,
+        request: Request<AssessCalibrationRequest>,
+    ) -> Result<Response<AssessCalibrationResponse>, Status> {
+        unary(request, async |cx, m| self.0.assess_calibration(cx, m).await).await
+    }
+
+    async fn plan_experiment(
+        &self,
+        request: Request<PlanExperimentRequest>,
+    ) -> Result<Response<PlanExperimentResponse>, Status> {
+        unary(request, async |_, m| Service::plan_experiment(&m)).await
+    }
+
     async fn create_experiment(
         &self,
         request: Request<CreateExperimentRequest>,

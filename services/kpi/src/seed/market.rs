@@ -71,6 +71,18 @@ pub(super) fn signals() -> Vec<Seed> {
         .with(&["model_version"]),
         seed(
             (
+                "lead_score_outcome",
+                "Lead scores with outcomes",
+                "The score of each lead once its outcome is known, 1 if it converted, else 0: whether scores are the chances that they claim to be.",
+            ),
+            Execution,
+            Distribution,
+            Score,
+            Neutral,
+        )
+        .with(&["model_version", "outcome"]),
+        seed(
+            (
                 "lead_score_calibration",
                 "Lead score calibration",
                 "Outcome (0 or 1) minus score of each lead: its mean is 0 for a calibrated model.",
@@ -114,7 +126,8 @@ pub(super) fn signals() -> Vec<Seed> {
             Score,
             Lower,
         )
-        .by(&["channel", "model_version"]),
+        .by(&["channel", "model_version"])
+        .drifting(Worse::Up),
         seed(
             (
                 "strategy_divergence_rate",

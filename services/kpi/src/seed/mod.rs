@@ -9,7 +9,10 @@ mod rules;
 pub(crate) use rules::alert_rules;
 
 use crate::definition::complete;
-use remit_api::kpi::v1::{Cadence, Dimension, Direction, Kind, Kpi, KpiState, Layer, Thresholds, Trials, Unit};
+use remit_api::kpi::v1::drift_settings::Worse;
+use remit_api::kpi::v1::{
+    Cadence, Dimension, Direction, DriftSettings, Kind, Kpi, KpiState, Layer, Thresholds, Trials, Unit,
+};
 use remit_api::wire::time::stamp;
 use remit_core::name::KpiName;
 use remit_core::{Result, Timestamp};
@@ -38,6 +41,7 @@ struct Seed {
     breach: Option<f64>,
     derived: bool,
     trials: Trials,
+    worse: Worse,
 }
 
 fn seed(text: Text, layer: Layer, kind: Kind, unit: Unit, direction: Direction) -> Seed {
@@ -56,6 +60,7 @@ fn seed(text: Text, layer: Layer, kind: Kind, unit: Unit, direction: Direction) 
         breach: None,
         derived: false,
         trials: Trials::Unspecified,
+        worse: Worse::Unspecified,
     }
 }
 
@@ -91,6 +96,12 @@ impl Seed {
         self
     }
 
+    /// Only drift of this direction is bad.
+    fn drifting(mut self, worse: Worse) -> Self {
+        self.worse = worse;
+        self
+    }
+
     fn derived_from_log(mut self) -> Self {
         self.derived = true;
         self
@@ -116,6 +127,8 @@ impl Seed {
                 .chain(self.dimensions.iter().map(|key| dimension(key, false)))
                 .collect(),
             derived: self.derived,
+            drift: (self.worse != Worse::Unspecified)
+                .then(|| DriftSettings { worse: self.worse.into(), ..DriftSettings::default() }),
             create_time: Some(stamp(now)),
             update_time: Some(stamp(now)),
             ..Kpi::default()

@@ -7,9 +7,10 @@ use crate::definition::Definition;
 use crate::dimensions::{self, Dimensions, Filter};
 use crate::store::events::{self, Recorded};
 use crate::summary::Summary;
-use remit_api::kpi::v1::{ArmResult, ChangeVerdict, Experiment, ExperimentUnit, Kind};
+use remit_api::kpi::v1::{ArmResult, ChangeVerdict, Experiment, ExperimentUnit, Kind, StoppingRule};
+use remit_api::wire::time;
 use remit_core::{Result, Tenant};
-use remit_drift::{Sample, Tested, Units, holm, proportions, ratios, sample_ratio};
+use remit_drift::{Covaried, Sample, Tested, Units, adjusted, anytime, proportions, ratios, sample_ratio};
 use remit_store::Tx;
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ const ONE: i128 = 1_000_000;
 pub(crate) struct Arm {
     name: String,
     group: Dimensions,
-    units: Units,
+    covaried: Covaried,
     summary: Summary,
 }
 
@@ -85,6 +86,29 @@ pub(crate) async fn read(
         Ok(())
     })
     .await?;
+    if let Some(since) = &experiment.covariate_start_time {
+        let before = Span { start: time::of(since).0, end: span.start };
+        let mut passing: HashMap<i64, bool> = HashMap::new();
+        events::scan(tx, tenant, &metric.id, before, |recorded| {
+            let passes = match passing.get(&recorded.series_id) {
+                Some(passes) => *passes,
+                None => filter.passes(&dimensions::parse(&recorded.event.dimensions)?),
+            };
+            passing.insert(recorded.series_id, passes);
+            if !passes || recorded.event.retract {
+                return Ok(());
+            }
+            let corrected_at = recorded.corrected.as_ref().map_or(i64::MAX, |(_, at)| *at);
+            if recorded.recorded_at < frozen_at && corrected_at >= frozen_at {
+                frozen.add_before(&recorded);
+            }
+            if corrected_at == i64::MAX {
+                now.add_before(&recorded);
+            }
+            Ok(())
+        })
+        .await?;
+    }
     Ok(Found { frozen: frozen.arms(), now: now.arms() })
 }
 
@@ -94,6 +118,8 @@ struct Gather {
     kind: Kind,
     /// What each member brought, by the start of its digest, arm by arm.
     members: Vec<HashMap<u128, (i128, i128)>>,
+    /// What each member brought before the experiment.
+    before: HashMap<u128, i128>,
 }
 
 impl Gather {
@@ -103,13 +129,13 @@ impl Gather {
             .map(|name| Arm {
                 name: name.clone(),
                 group: Dimensions::from([(experiment.arm_dimension.clone(), name.clone())]),
-                units: Units::default(),
+                covaried: Covaried::default(),
                 summary: Summary::new(metric.shape()),
             })
             .collect();
         let members = arms.iter().map(|_| HashMap::new()).collect();
         let found = Arms { unit: experiment.unit(), arms, unit_missing: 0, crossed: 0 };
-        Self { found, kind: metric.kind, members }
+        Self { found, kind: metric.kind, members, before: HashMap::new() }
     }
 
     fn position(&self, experiment: &Experiment, dimensions: &Dimensions) -> Option<usize> {
@@ -123,7 +149,7 @@ impl Gather {
         arm.summary.add(&counted, late);
         let denominator = if self.kind == Kind::Ratio { i128::from(counted.denominator) } else { ONE };
         if self.found.unit != ExperimentUnit::Member {
-            arm.units.add(i128::from(counted.value), denominator);
+            arm.covaried.add(i128::from(counted.value), denominator, 0);
             return;
         }
         let member = recorded.event.member.as_deref().and_then(member);
@@ -136,9 +162,16 @@ impl Gather {
         }
     }
 
+    /// Counts what a member brought before; an event without one is nobody's.
+    fn add_before(&mut self, recorded: &Recorded) {
+        if let Some(member) = recorded.event.member.as_deref().and_then(member) {
+            *self.before.entry(member).or_default() += i128::from(recorded.counted().value);
+        }
+    }
+
     /// The arms; who was in several counts in none.
     fn arms(self) -> Arms {
-        let Self { mut found, members, .. } = self;
+        let Self { mut found, members, before, .. } = self;
         let mut seen: HashMap<u128, usize> = HashMap::new();
         for member in members.iter().flat_map(HashMap::keys) {
             *seen.entry(*member).or_default() += 1;
@@ -147,7 +180,7 @@ impl Gather {
         for (arm, members) in found.arms.iter_mut().zip(members) {
             for (member, (numerator, denominator)) in members {
                 if seen.get(&member) == Some(&1) {
-                    arm.units.add(numerator, denominator);
+                    arm.covaried.add(numerator, denominator, before.get(&member).copied().unwrap_or(0));
                 }
             }
         }
@@ -161,18 +194,22 @@ fn member(digest: &str) -> Option<u128> {
 }
 
 impl Arm {
+    fn units(&self) -> &Units {
+        &self.covaried.units
+    }
+
     fn trials(&self, unit: ExperimentUnit) -> Option<Sample> {
-        if unit == ExperimentUnit::Trial { Some(self.summary.sample()) } else { self.units.trials() }
+        if unit == ExperimentUnit::Trial { Some(self.summary.sample()) } else { self.units().trials() }
     }
 
     /// The number of units.
     fn n(&self, unit: ExperimentUnit) -> u64 {
-        if unit == ExperimentUnit::Trial { self.summary.trials() } else { self.units.n }
+        if unit == ExperimentUnit::Trial { self.summary.trials() } else { self.units().n }
     }
 
     fn value(&self, unit: ExperimentUnit) -> Option<f64> {
         if unit != ExperimentUnit::Trial {
-            return self.units.ratio();
+            return self.units().ratio();
         }
         let summed = self.summary.sample();
         (summed.trials > 0.0).then(|| summed.share())
@@ -180,13 +217,12 @@ impl Arm {
 }
 
 /// How an experiment is judged.
+#[derive(Clone, Copy)]
 pub(crate) struct Judged<'a> {
     pub(crate) experiment: &'a Experiment,
     pub(crate) metric: &'a Definition,
     pub(crate) span: Span,
     pub(crate) now: i64,
-    /// Whether several treatments share alpha (Holm), or each is judged at alpha by itself.
-    pub(crate) shared: bool,
 }
 
 impl Arms {
@@ -218,31 +254,48 @@ impl Arms {
         shown
     }
 
-    /// Adds tests against the control and verdicts to what the arms were [shown](Self::shown) to add up to.
-    pub(crate) fn judge(&self, mut results: Vec<ArmResult>, judged: &Judged<'_>) -> Vec<ArmResult> {
+    /// The p value of each treatment against the control. One that cannot be judged counts as a test all the same, with 1:
+    /// dropping it would loosen the bound.
+    pub(crate) fn p_values(&self, judged: &Judged<'_>) -> Vec<f64> {
+        let Some((control, treatments)) = self.arms.split_first() else { return Vec::new() };
+        let p_value = |arm| {
+            let tested = self.tested(arm, control, judged.experiment, judged.experiment.alpha);
+            tested.map_or(1.0, |tested| tested.test.p_value)
+        };
+        treatments.iter().map(p_value).collect()
+    }
+
+    /// Adds tests against the control and verdicts to what the arms were [shown](Self::shown) to add up to. `p_values` are
+    /// [those](Self::p_values) of the treatments, each with what it becomes among all that are judged together.
+    pub(crate) fn judge(
+        &self,
+        mut results: Vec<ArmResult>,
+        judged: &Judged<'_>,
+        p_values: &[(f64, f64)],
+    ) -> Vec<ArmResult> {
         let Some((control, treatments)) = self.arms.split_first() else { return results };
         let alpha = judged.experiment.alpha;
-        let at_alpha: Vec<Option<Tested>> = treatments.iter().map(|arm| self.tested(arm, control, alpha)).collect();
-        // Arms that cannot be judged still count as tests: dropping them would loosen the bound.
-        let p_values: Vec<f64> =
-            at_alpha.iter().map(|tested| tested.map_or(1.0, |tested| tested.test.p_value)).collect();
-        let adjusted = if judged.shared { holm(&p_values) } else { p_values.clone() };
         let withheld = self.withheld(judged);
-        let rows = results.iter_mut().skip(1).zip(treatments.iter().zip(at_alpha)).zip(p_values.iter().zip(&adjusted));
-        for ((result, (arm, at_alpha)), (p_value, adjusted)) in rows {
+        for ((result, arm), (p_value, adjusted)) in results.iter_mut().skip(1).zip(treatments).zip(p_values) {
             // The level at which the adjusted p value would just be alpha: interval and verdict then agree.
             let level = if *adjusted > 0.0 { alpha * p_value / adjusted } else { alpha / p_values.len() as f64 };
             let least = u64::try_from(judged.experiment.min_n_per_arm).unwrap_or(u64::MAX);
             let enough = [arm, control].iter().all(|arm| arm.n(self.unit) >= least);
-            let tested = if level == alpha { at_alpha } else { self.tested(arm, control, level) };
-            let tested = tested.filter(|_| enough);
+            let tested = self.tested(arm, control, judged.experiment, level).filter(|_| enough);
+            let covaried = judged.experiment.covariate_start_time.is_some();
+            result.adjusted_difference = tested.as_ref().filter(|_| covaried).map(|tested| tested.difference);
             result.difference_interval = tested.as_ref().map(interval);
             result.test = tested.as_ref().map(|tested| test(&tested.test));
             result.adjusted_p_value = tested.as_ref().map(|_| *adjusted);
             result.set_verdict(match (withheld, tested) {
                 (Some(withheld), _) => withheld,
                 (None, None) => ChangeVerdict::InsufficientData,
-                (None, tested) => self.change(arm, control, tested).verdict(judged.metric, Some(*adjusted), alpha),
+                (None, Some(tested)) => {
+                    // The side is that of the difference which was tested.
+                    let difference = Some(tested.difference);
+                    let change = Change { difference, ..self.change(arm, control, Some(tested)) };
+                    change.verdict(judged.metric, Some(*adjusted), alpha)
+                }
             });
         }
         results
@@ -260,12 +313,20 @@ impl Arms {
         mismatch.then_some(ChangeVerdict::SampleRatioMismatch)
     }
 
-    fn tested(&self, arm: &Arm, control: &Arm, alpha: f64) -> Option<Tested> {
+    fn tested(&self, arm: &Arm, control: &Arm, experiment: &Experiment, alpha: f64) -> Option<Tested> {
+        if experiment.stopping_rule() == StoppingRule::Anytime {
+            // Narrowest at the least n, of both arms together.
+            return anytime(arm.units(), control.units(), 2.0 * experiment.min_n_per_arm as f64, alpha);
+        }
+        if experiment.covariate_start_time.is_some() {
+            let enough = arm.units().n >= LEAST_FOR_MEANS && control.units().n >= LEAST_FOR_MEANS;
+            return adjusted(&arm.covaried, &control.covaried, alpha).filter(|_| enough);
+        }
         if let Some((arm, control)) = arm.trials(self.unit).zip(control.trials(self.unit)) {
             return proportions(arm, control, alpha);
         }
-        let enough = arm.units.n >= LEAST_FOR_MEANS && control.units.n >= LEAST_FOR_MEANS;
-        ratios(&arm.units, &control.units, alpha).filter(|_| enough)
+        let enough = arm.units().n >= LEAST_FOR_MEANS && control.units().n >= LEAST_FOR_MEANS;
+        ratios(arm.units(), control.units(), alpha).filter(|_| enough)
     }
 
     fn change(&self, arm: &Arm, control: &Arm, tested: Option<Tested>) -> Change {

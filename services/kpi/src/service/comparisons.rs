@@ -6,6 +6,7 @@ use super::query::{self, Cell, Question, count, histogram};
 use crate::calendar::Span;
 use crate::conditions::or;
 use crate::definition::Definition;
+use crate::definition::drift::{settings, thresholds};
 use crate::store::kpis::definition;
 use crate::store::rollups;
 use crate::summary::Shape;
@@ -18,8 +19,8 @@ use remit_api::types::TimeRange;
 use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
 use remit_drift::{
-    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, proportions,
-    wasserstein, welch,
+    Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, mean_difference,
+    proportions, wasserstein, wasserstein_normed, welch,
 };
 use remit_runtime::Cx;
 use remit_store::Tx;
@@ -79,7 +80,6 @@ impl Service {
         cx: &Cx,
         request: CompareDistributionsRequest,
     ) -> Result<CompareDistributionsResponse> {
-        let thresholds = thresholds(request.thresholds.unwrap_or_default())?;
         let window = range::closed(request.window.as_ref(), "window")?;
         let mut tx = self.snapshot(cx).await?;
         let watched = distribution(definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?)?;
@@ -88,6 +88,7 @@ impl Service {
         } else {
             distribution(definition(&mut tx, &cx.tenant, &request.baseline_kpi, "baseline_kpi").await?)?
         };
+        let limits = limits(&watched, request.thresholds.unwrap_or_default())?;
         if base.edges != watched.edges {
             let message = format!("{} and {} have different edges", watched.kpi.name, base.kpi.name);
             return Err(Error::precondition("EDGES_DIFFER", message));
@@ -101,7 +102,7 @@ impl Service {
             None => None,
         };
         let baseline = shape(&mut tx, &cx.tenant, &base, question).await?;
-        Ok(drift(&window, &baseline, thresholds))
+        Ok(drift(&window, &baseline, limits))
     }
 }
 
@@ -140,21 +141,29 @@ async fn shape(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: 
     })
 }
 
-fn thresholds(given: api::DriftThresholds) -> Result<Thresholds> {
-    let default = Thresholds::default();
+/// The limits of a definition, but for what a call gives.
+fn limits(watched: &Definition, given: api::DriftThresholds) -> Result<Thresholds> {
+    let of = thresholds(watched.kpi.drift.as_ref());
     let wanted = Thresholds {
-        moderate_psi: or(given.moderate_psi, default.moderate_psi),
-        significant_psi: or(given.significant_psi, default.significant_psi),
-        min_n: match u64::try_from(given.min_n) {
-            Ok(0) | Err(_) => default.min_n,
-            Ok(n) => n,
-        },
-        ..default
+        moderate: or(given.moderate_psi, of.moderate),
+        significant: or(given.significant_psi, of.significant),
+        min_n: u64::try_from(given.min_n).ok().filter(|n| *n > 0).unwrap_or(of.min_n),
+        ..of
     };
     wanted.checked().map_err(|error| Error::invalid("THRESHOLDS_INVALID", "thresholds", error.to_string()))
 }
 
-fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> CompareDistributionsResponse {
+/// A verdict as a message.
+pub(crate) fn worded(verdict: Verdict) -> DriftVerdict {
+    match verdict {
+        Verdict::InsufficientData => DriftVerdict::InsufficientData,
+        Verdict::None => DriftVerdict::None,
+        Verdict::Moderate => DriftVerdict::Moderate,
+        Verdict::Significant => DriftVerdict::Significant,
+    }
+}
+
+fn drift(window: &Histogram, baseline: &Histogram, limits: Thresholds) -> CompareDistributionsResponse {
     // Fixed bins hide what happens within one of them: where the edges are fine enough, the baseline says which count.
     let quantiles = Histogram::in_quantiles_of(window, baseline, BINS);
     let by_quantile = quantiles.is_some();
@@ -162,28 +171,25 @@ fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> Co
     let found = compare(&binned, &binned_baseline).map(|found| Divergence {
         kolmogorov_smirnov: kolmogorov_smirnov(window, baseline).unwrap_or(found.kolmogorov_smirnov),
         wasserstein: wasserstein(window, baseline).unwrap_or(found.wasserstein),
+        wasserstein_normed: wasserstein_normed(window, baseline),
+        mean_difference: mean_difference(window, baseline).unwrap_or(found.mean_difference),
         ..found
     });
-    let verdict = match thresholds.verdict(found.as_ref()) {
-        Verdict::InsufficientData => DriftVerdict::InsufficientData,
-        Verdict::None => DriftVerdict::None,
-        Verdict::Moderate => DriftVerdict::Moderate,
-        Verdict::Significant => DriftVerdict::Significant,
-    };
     let mut response = CompareDistributionsResponse {
         n: count(window.n()),
         baseline_n: count(baseline.n()),
         thresholds: Some(api::DriftThresholds {
-            moderate_psi: thresholds.moderate_psi,
-            significant_psi: thresholds.significant_psi,
-            min_n: count(thresholds.min_n),
+            moderate_psi: limits.moderate,
+            significant_psi: limits.significant,
+            min_n: count(limits.min_n),
         }),
+        settings: Some(settings(&limits)),
         histogram: Some(histogram(&binned)),
         baseline_histogram: Some(histogram(&binned_baseline)),
         quantile_bins: by_quantile,
         ..CompareDistributionsResponse::default()
     };
-    if let Some(found) = found {
+    if let Some(found) = &found {
         response.bins = i32::try_from(found.bins).unwrap_or(i32::MAX);
         response.psi = Some(found.psi);
         response.psi_expected = Some(found.psi_expected);
@@ -191,13 +197,17 @@ fn drift(window: &Histogram, baseline: &Histogram, thresholds: Thresholds) -> Co
         response.kolmogorov_smirnov = Some(test(&found.kolmogorov_smirnov));
         response.jensen_shannon_distance = Some(found.jensen_shannon_distance);
         response.wasserstein = Some(found.wasserstein);
+        response.wasserstein_normed = found.wasserstein_normed;
+        response.mean_difference = Some(found.mean_difference);
         response.chi_square = Some(test(&found.chi_square));
         response.homogeneity = Some(test(&found.homogeneity));
         response.g_test = Some(test(&found.g_test));
         response.hellinger = Some(found.hellinger);
         response.total_variation = Some(found.total_variation);
+        response.effect = Some(limits.statistic.of(found));
+        response.p_value = Some(Thresholds::p_value(found));
     }
-    response.set_verdict(verdict);
+    response.set_verdict(worded(limits.verdict(found.as_ref())));
     response
 }
 

@@ -1,24 +1,25 @@
 //! Experiments: registered before they start, looked at once, at their horizon (A20).
 
 use super::Service;
-use super::arms::{self, Judged};
+use super::arms::{self, Arms, Judged};
 use super::comparisons::DEFAULT_ALPHA;
 use super::query::{Question, count};
 use crate::calendar::{QUARTER_HOUR, Span};
 use crate::definition::Definition;
 use crate::dimensions::Filter;
-use crate::store::experiments::Experiments;
+use crate::store::experiments::{self, Experiments};
 use crate::store::kpis::{KpiVersions, definition, shown};
 use remit_api::kpi::v1::{
     CancelExperimentRequest, CompareExperimentRequest, CompareExperimentResponse, CreateExperimentRequest, Experiment,
     ExperimentState, ExperimentUnit, GetExperimentRequest, GuardrailResult, Kind, ListExperimentsRequest,
-    ListExperimentsResponse, StoppingRule,
+    ListExperimentsResponse, SecondaryResult, StoppingRule,
 };
 use remit_api::types::TimeRange;
 use remit_api::wire::{self, range, time, time::stamp};
 use remit_core::details::{Details as _, ExperimentRegistered};
 use remit_core::name::{self, ExperimentName, KpiVersionName};
 use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_drift::{benjamini_hochberg, holm};
 use remit_runtime::Cx;
 use remit_store::{Records as _, Tx};
 
@@ -33,7 +34,9 @@ impl Service {
         let wanted = request.experiment.clone().unwrap_or_default();
         let creator = cx.actor.subject.clone();
         let mut experiment = Experiment { name, creator, cancel_reason: String::new(), ..wanted };
-        experiment.set_stopping_rule(StoppingRule::FixedHorizon);
+        if experiment.stopping_rule() == StoppingRule::Unspecified {
+            experiment.set_stopping_rule(StoppingRule::FixedHorizon);
+        }
         if experiment.alpha == 0.0 {
             experiment.alpha = DEFAULT_ALPHA;
         }
@@ -47,6 +50,12 @@ impl Service {
                 let guardrail = definition(m.tx(), &cx.tenant, &guardrail, "experiment.guardrails").await?;
                 check(&experiment, &guardrail)?;
                 experiment.guardrail_versions.push(guardrail.kpi.version);
+            }
+            experiment.secondary_metric_versions.clear();
+            for secondary in experiment.secondary_metrics.clone() {
+                let secondary = definition(m.tx(), &cx.tenant, &secondary, "experiment.secondary_metrics").await?;
+                check(&experiment, &secondary)?;
+                experiment.secondary_metric_versions.push(secondary.kpi.version);
             }
             experiment.retrospective = span.start < m.now().0;
             experiment.create_time = Some(stamp(m.now()));
@@ -121,10 +130,11 @@ impl Service {
         .await
     }
 
-    /// Returns what an experiment found, as it was frozen; before its horizon only how many units each arm has.
+    /// Returns what an experiment found, as it was frozen; before its horizon only how many units each arm has, unless it may
+    /// be looked at at any time.
     ///
     /// # Errors
-    /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `InvalidArgument` (`NAME_INVALID`).
+    /// `NotFound` (`EXPERIMENT_NOT_FOUND`), `FailedPrecondition` (`EXPERIMENT_RUNNING`), `InvalidArgument` (`NAME_INVALID`).
     pub(crate) async fn compare_experiment(
         &self,
         cx: &Cx,
@@ -141,16 +151,20 @@ impl Service {
         let concluded = state == ExperimentState::Concluded;
         let metric = at_version(&mut tx, &cx.tenant, &experiment.metric, experiment.metric_version).await?;
         let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?;
-        if !concluded {
+        let anytime = experiment.stopping_rule() == StoppingRule::Anytime && state == ExperimentState::Running;
+        if !concluded && !anytime {
             let arms = found.now.sizes();
             let experiment = Some(experiment);
             return Ok(CompareExperimentResponse { experiment, state: state.into(), arms, ..Default::default() });
         }
-        let judged = Judged { experiment: &experiment, metric: &metric, span, now, shared: true };
+        check_others(&mut tx, &cx.tenant, &experiment, span, now).await?;
+        let judged = Judged { experiment: &experiment, metric: &metric, span, now };
         let (before, after) = (found.frozen.shown(&judged), found.now.shown(&judged));
+        let p_values = found.frozen.p_values(&judged);
         let mut response = CompareExperimentResponse {
             state: state.into(),
-            arms: found.frozen.judge(before.clone(), &judged),
+            // Several treatments share alpha.
+            arms: found.frozen.judge(before.clone(), &judged, &pairs(&p_values, holm(&p_values))),
             sample_ratio_p_value: found.frozen.sample_ratio(&experiment),
             unit_missing_count: count(found.frozen.unit_missing),
             crossed_count: count(found.frozen.crossed),
@@ -161,15 +175,44 @@ impl Service {
         }
         for (kpi, version) in experiment.guardrails.iter().zip(&experiment.guardrail_versions) {
             let metric = at_version(&mut tx, &cx.tenant, kpi, *version).await?;
-            let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?;
-            let judged = Judged { metric: &metric, shared: false, ..judged };
-            let arms = found.frozen.judge(found.frozen.shown(&judged), &judged);
+            let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?.frozen;
+            let judged = Judged { metric: &metric, ..judged };
+            // Each at alpha by itself.
+            let p_values = found.p_values(&judged);
+            let arms = found.judge(found.shown(&judged), &judged, &pairs(&p_values, p_values.clone()));
             response.guardrails.push(GuardrailResult { kpi: kpi.clone(), arms });
         }
-        response.result_digest = wire::digest(&response_digested(&response));
+        let mut secondary = Vec::with_capacity(experiment.secondary_metrics.len());
+        for (kpi, version) in experiment.secondary_metrics.iter().zip(&experiment.secondary_metric_versions) {
+            let metric = at_version(&mut tx, &cx.tenant, kpi, *version).await?;
+            let found = arms::read(&mut tx, &cx.tenant, &experiment, &metric, (span, frozen_at)).await?.frozen;
+            secondary.push((kpi, metric, found));
+        }
+        response.secondary_metrics = together(&secondary, judged);
+        if concluded {
+            response.result_digest = wire::digest(&response_digested(&response));
+        }
         response.experiment = Some(experiment);
         Ok(response)
     }
+}
+
+/// P values beside what they become among others.
+fn pairs(p_values: &[f64], adjusted: Vec<f64>) -> Vec<(f64, f64)> {
+    p_values.iter().copied().zip(adjusted).collect()
+}
+
+/// Judges secondary metrics: of all findings of all treatments at most the share alpha is expected to be false.
+fn together(metrics: &[(&String, Definition, Arms)], judged: Judged<'_>) -> Vec<SecondaryResult> {
+    let of = |(_, metric, arms): &(&String, Definition, Arms)| arms.p_values(&Judged { metric, ..judged });
+    let p_values: Vec<f64> = metrics.iter().flat_map(of).collect();
+    let mut pairs = pairs(&p_values, benjamini_hochberg(&p_values)).into_iter();
+    let result = |(kpi, metric, arms): &(&String, Definition, Arms)| {
+        let judged = Judged { metric, ..judged };
+        let own: Vec<(f64, f64)> = pairs.by_ref().take(judged.experiment.treatments.len()).collect();
+        SecondaryResult { kpi: (*kpi).clone(), arms: arms.judge(arms.shown(&judged), &judged, &own) }
+    };
+    metrics.iter().map(result).collect()
 }
 
 /// What the digest of a result is over: what was frozen.
@@ -177,6 +220,7 @@ fn response_digested(response: &CompareExperimentResponse) -> CompareExperimentR
     CompareExperimentResponse {
         arms: response.arms.clone(),
         guardrails: response.guardrails.clone(),
+        secondary_metrics: response.secondary_metrics.clone(),
         ..CompareExperimentResponse::default()
     }
 }
@@ -185,6 +229,9 @@ async fn at_version(tx: &mut Tx, tenant: &Tenant, kpi: &str, version: i32) -> Re
     let name = KpiVersionName::new(name::last(kpi), version.to_string()).to_string();
     Definition::new(shown(KpiVersions::get(tx, tenant, &name).await?))
 }
+
+/// The reason of a refusal to show by arm what an experiment measures.
+pub(crate) const HIDDEN: &str = "EXPERIMENT_RUNNING";
 
 /// Refuses to show by arm what an experiment that is not over measures: a result that is seen early is one that may be
 /// stopped at, or made up for.
@@ -202,21 +249,41 @@ pub(crate) async fn check_hidden(
         return Ok(());
     }
     let kpi = &definition.kpi.name;
-    for experiment in Experiments::all(tx, tenant, &[]).await? {
-        let measured = experiment.metric == *kpi || experiment.guardrails.contains(kpi);
+    for experiment in experiments::hidden(tx, tenant, now).await? {
         let by_arm =
             question.group_by.contains(&experiment.arm_dimension) || question.filter.names(&experiment.arm_dimension);
-        if !measured || !by_arm || experiment.retrospective || !experiment.cancel_reason.is_empty() {
-            continue;
+        if by_arm {
+            refuse(&experiment, kpi, question.span)?;
         }
-        let of = span(&experiment)?;
-        if now < conclusion(&experiment) && of.start < question.span.end && question.span.start < of.end {
-            let message = format!(
-                "{} measures {kpi} by {} until its horizon: ask for other days, or without that dimension",
-                experiment.name, experiment.arm_dimension
-            );
-            return Err(Error::precondition("EXPERIMENT_RUNNING", message));
+    }
+    Ok(())
+}
+
+/// Refuses to show by arm, as the result of an experiment, what another measures that was registered before and is not over:
+/// else who wants to see it early registers a second one.
+async fn check_others(tx: &mut Tx, tenant: &Tenant, asked: &Experiment, span: Span, now: i64) -> Result<()> {
+    let registered = |experiment: &Experiment| experiment.create_time.map_or(0, |at| time::of(&at).0);
+    for other in experiments::hidden(tx, tenant, now).await? {
+        let before = other.name != asked.name && registered(&other) < registered(asked);
+        if before && other.arm_dimension == asked.arm_dimension {
+            let metrics = [&asked.guardrails, &asked.secondary_metrics].into_iter().flatten();
+            metrics.chain([&asked.metric]).try_for_each(|kpi| refuse(&other, kpi, span))?;
         }
+    }
+    Ok(())
+}
+
+/// Refuses what an experiment that is not over measures of a KPI in a span.
+fn refuse(experiment: &Experiment, kpi: &String, asked: Span) -> Result<()> {
+    let others = [&experiment.guardrails, &experiment.secondary_metrics];
+    let measured = experiment.metric == *kpi || others.iter().any(|others| others.contains(kpi));
+    let of = span(experiment)?;
+    if measured && of.start < asked.end && asked.start < of.end {
+        let message = format!(
+            "{} measures {kpi} by {} until its horizon: ask for other days, or without that dimension",
+            experiment.name, experiment.arm_dimension
+        );
+        return Err(Error::precondition(HIDDEN, message));
     }
     Ok(())
 }
@@ -247,10 +314,23 @@ fn check(experiment: &Experiment, metric: &Definition) -> Result<Span> {
     if experiment.guardrails.contains(&experiment.metric) {
         return invalid("guardrails", "must not name the metric");
     }
+    if experiment.secondary_metrics.contains(&experiment.metric) {
+        return invalid("secondary_metrics", "must not name the metric");
+    }
+    let anytime = experiment.stopping_rule() == StoppingRule::Anytime;
+    if anytime && (summed || experiment.covariate_start_time.is_some()) {
+        return invalid("stopping_rule", "ANYTIME needs units that are seen one by one, and takes no covariate");
+    }
     Filter::parse(&experiment.filter, &metric.keys, "experiment.filter")?;
     let span = span(experiment)?;
     if span.start.rem_euclid(QUARTER_HOUR) != 0 || span.end.rem_euclid(QUARTER_HOUR) != 0 {
         return invalid("start_time", "and end_time must be full quarter hours");
+    }
+    if let Some(since) = &experiment.covariate_start_time {
+        let since = time::parse(since, "experiment.covariate_start_time")?.0;
+        if experiment.unit() != ExperimentUnit::Member || since >= span.start || since.rem_euclid(QUARTER_HOUR) != 0 {
+            return invalid("covariate_start_time", "must be a full quarter hour before start_time, with unit MEMBER");
+        }
     }
     Ok(span)
 }

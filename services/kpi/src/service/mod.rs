@@ -3,12 +3,15 @@
 mod alert_rules;
 mod alerts;
 mod arms;
+mod calibrations;
+mod charts;
 mod comparisons;
 mod events;
 mod experiments;
 pub(crate) mod ingest;
 mod interpretations;
 mod kpis;
+mod plans;
 mod query;
 mod rollups;
 mod summaries;

@@ -1,21 +1,21 @@
 //! Judging the conditions of alert rules.
 
+use super::experiments::{HIDDEN, check_hidden};
 use super::query::{self, Cell, Question, count};
 use super::summaries::{CrossLayer, Moved, moved};
 use crate::calendar::{Calendar, Span};
-use crate::conditions::{BASELINE, LEAST_CHANGE, LEAST_ELAPSED, SIGMAS, or};
+use crate::conditions::{LEAST_CHANGE, LEAST_ELAPSED, or};
 use crate::definition::Definition;
 use crate::dimensions::Filter;
 use crate::store::kpis::definition;
 use remit_api::kpi::v1::alert_rule::Condition;
 use remit_api::kpi::v1::threshold_condition::Comparison;
 use remit_api::kpi::v1::{
-    AlertRule, AnomalyCondition, Cadence, CrossLayerCondition, Granularity, GuardCondition, Kind, Kpi, KpiState, Layer,
-    PacingCondition, ThresholdCondition,
+    AlertRule, Cadence, CrossLayerCondition, Granularity, GuardCondition, Kind, Kpi, KpiState, Layer, PacingCondition,
+    ThresholdCondition,
 };
 use remit_api::wire::Word as _;
 use remit_core::{Error, Result, Tenant};
-use remit_drift::{Sample, prediction_limits, share_limits};
 use remit_store::Tx;
 use std::collections::BTreeMap;
 
@@ -59,11 +59,13 @@ pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condi
         Some(Condition::Pacing(c)) => ("pacing", &c.kpi, c.filter.as_str()),
         Some(Condition::Anomaly(c)) => ("anomaly", &c.kpi, c.filter.as_str()),
         Some(Condition::Guard(c)) => ("guard", &c.kpi, ""),
+        Some(Condition::Shift(c)) => ("shift", &c.kpi, c.filter.as_str()),
+        Some(Condition::MissingData(c)) => ("missing_data", &c.kpi, c.filter.as_str()),
     };
     let definition = definition(tx, tenant, kpi, &format!("alert_rule.{kind}.kpi")).await?;
     Filter::parse(filter, &definition.keys, &format!("alert_rule.{kind}.filter"))?;
     match condition {
-        Some(Condition::Threshold(c)) if definition.is_proportion() && !(0.0..=1.0).contains(&c.limit) => {
+        Some(Condition::Threshold(c)) if definition.is_share() && !(0.0..=1.0).contains(&c.limit) => {
             invalid("threshold.limit", "must be in [0, 1]: the value is a share, 30 percent is 0.3")
         }
         Some(Condition::Pacing(_)) if !matches!(definition.kind, Kind::Sum | Kind::Count | Kind::Distinct) => {
@@ -74,6 +76,15 @@ pub(crate) async fn check(tx: &mut Tx, tenant: &Tenant, condition: Option<&Condi
         }
         Some(Condition::Anomaly(c)) if c.sigmas != 0.0 && c.sigmas < 1.0 => {
             invalid("anomaly.sigmas", "must be 0, or 1 to 10")
+        }
+        Some(Condition::Anomaly(c)) if c.by_day_of_week && c.granularity() != Granularity::Day => {
+            invalid("anomaly.by_day_of_week", "is only for the granularity DAY")
+        }
+        Some(Condition::Shift(c)) if c.by_day_of_week && c.granularity() != Granularity::Day => {
+            invalid("shift.by_day_of_week", "is only for the granularity DAY")
+        }
+        Some(Condition::Shift(c)) if c.history_periods != 0 && c.history_periods < 30 => {
+            invalid("shift.history_periods", "must be 0, or 30 to 1000")
         }
         Some(Condition::Guard(_)) if definition.kpi.guards.is_empty() => {
             invalid("guard.kpi", "must be a KPI whose definition names guards")
@@ -94,17 +105,24 @@ pub(crate) async fn judge(
     now: i64,
 ) -> Result<Finding> {
     let mut judge = Judge { tx, tenant, known, now };
-    match &rule.condition {
+    let found = match &rule.condition {
         Some(Condition::Threshold(condition)) => judge.threshold(condition).await,
         Some(Condition::Pacing(condition)) => judge.pacing(condition).await,
         Some(Condition::Anomaly(condition)) => judge.anomaly(condition).await,
         Some(Condition::Guard(condition)) => judge.guard(condition).await,
         Some(Condition::CrossLayer(condition)) => judge.cross_layer(condition).await,
+        Some(Condition::Shift(condition)) => judge.shift(condition).await,
+        Some(Condition::MissingData(condition)) => judge.missing_data(condition).await,
         None => Ok(unknown("the rule has no condition")),
+    };
+    match found {
+        // What nobody may see yet, an alert must not tell.
+        Err(error) if error.reason() == HIDDEN => Ok(unknown(error.message())),
+        found => found,
     }
 }
 
-fn unknown(why: impl Into<String>) -> Finding {
+pub(super) fn unknown(why: impl Into<String>) -> Finding {
     Finding::Unknown(why.into())
 }
 
@@ -127,12 +145,7 @@ fn all_cross(periods: &[Crossing]) -> Crossing {
     }
 }
 
-/// How many periods make a season: what a weekend lacks says nothing of Monday.
-fn season(granularity: Granularity) -> usize {
-    if granularity == Granularity::Day { 7 } else { 1 }
-}
-
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     tx: &'a mut Tx,
     tenant: &'a Tenant,
     known: &'a BTreeMap<String, Kpi>,
@@ -140,7 +153,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    async fn definition(&mut self, kpi: &str) -> Result<Definition> {
+    pub(super) async fn definition(&mut self, kpi: &str) -> Result<Definition> {
         match self.known.get(kpi) {
             Some(known) => Definition::new(known.clone()),
             None => definition(self.tx, self.tenant, kpi, "kpi").await,
@@ -169,10 +182,11 @@ impl Judge<'_> {
         filter: &str,
     ) -> Result<Vec<Cell>> {
         let question = Question::periods(definition, span, granularity, &[], filter)?;
+        check_hidden(self.tx, self.tenant, definition, &question, self.now).await?;
         query::cells(self.tx, self.tenant, definition, &question).await
     }
 
-    async fn last(
+    pub(super) async fn last(
         &mut self,
         definition: &Definition,
         granularity: Granularity,
@@ -250,48 +264,6 @@ impl Judge<'_> {
             condition.planned_total
         );
         let n = count(cell.summary.n());
-        Ok(Finding::Holds(Found { kpi: condition.kpi.clone(), span, value: Some(value), n, message }))
-    }
-
-    async fn anomaly(&mut self, condition: &AnomalyCondition) -> Result<Finding> {
-        let definition = self.definition(&condition.kpi).await?;
-        let periods = usize::try_from(or(condition.baseline_periods, BASELINE)).unwrap_or(20);
-        let sigmas = or(condition.sigmas, SIGMAS);
-        let (granularity, season) = (condition.granularity(), season(condition.granularity()));
-        // Weekends may leave holes: as many periods are read as hold the wanted number of those with data.
-        let cells = self.last(&definition, granularity, periods + periods / 2 + season, &condition.filter).await?;
-        let Some((judged, baseline)) = cells.split_last() else {
-            return Ok(unknown(format!("{} has no period", condition.kpi)));
-        };
-        let with_data: Vec<&Cell> = baseline.iter().filter(|cell| cell.value(&definition).is_some()).collect();
-        let used = &with_data[with_data.len().saturating_sub(periods)..];
-        // Nothing at all where a season ago there was something is the number 0 of what is counted or summed.
-        let usual = baseline.len().checked_sub(season).and_then(|at| baseline.get(at));
-        let totals = matches!(definition.kind, Kind::Count | Kind::Sum | Kind::Distinct);
-        let expected = usual.is_some_and(|cell| cell.value(&definition).is_some());
-        let value = judged.value(&definition).or((totals && expected).then_some(0.0));
-        let limits = if used.len() < periods {
-            None
-        } else if definition.is_proportion() && judged.summary.sample().trials > 0.0 {
-            let shares: Vec<Sample> = used.iter().map(|cell| cell.summary.sample()).collect();
-            share_limits(&shares, judged.summary.sample().trials, sigmas)
-        } else {
-            let values: Vec<f64> = used.iter().filter_map(|cell| cell.value(&definition)).collect();
-            prediction_limits(&values, sigmas)
-        };
-        let (Some(limits), Some(value)) = (limits, value) else {
-            let (kpi, known) = (&condition.kpi, used.len());
-            let last = if value.is_some() { "" } else { ", and none in the last" };
-            return Ok(unknown(format!("{kpi} has data in {known} of the {periods} periods needed{last}")));
-        };
-        if !limits.signals(value) {
-            return Ok(Finding::Clear);
-        }
-        let message = format!(
-            "{} was {value:.6}, outside the control limits {:.6} to {:.6} around {:.6} of {periods} periods",
-            condition.kpi, limits.lower, limits.upper, limits.centre
-        );
-        let (span, n) = (judged.span, count(judged.summary.n()));
         Ok(Finding::Holds(Found { kpi: condition.kpi.clone(), span, value: Some(value), n, message }))
     }
 

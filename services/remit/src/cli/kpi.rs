@@ -8,7 +8,9 @@ use super::output::{Column, json, print_raw};
 use super::values::{named, span};
 use clap::{Args, Subcommand, ValueEnum};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
-use remit_api::kpi::v1::{CompareDistributionsRequest, Granularity, ListKpisRequest, QueryRollupsRequest};
+use remit_api::kpi::v1::{
+    AssessCalibrationRequest, CompareDistributionsRequest, Granularity, ListKpisRequest, QueryRollupsRequest,
+};
 use remit_core::Result;
 
 /// What to do with KPIs.
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Alert(Alerts),
     /// Compare the distribution of a window with that of a baseline.
     Drift(Drift),
+    /// Hold the scores of each model version against their outcomes.
+    Calibration(Calibration),
 }
 
 /// Arguments of `remit kpi query` and `remit kpi export`.
@@ -91,6 +95,20 @@ pub(crate) struct Drift {
     baseline_filter: String,
 }
 
+/// Arguments of `remit kpi calibration`.
+#[derive(Debug, Args)]
+pub(crate) struct Calibration {
+    /// A KPI of scores with the dimensions model_version and outcome.
+    #[arg(default_value = "lead_score_outcome")]
+    kpi: String,
+    /// When the outcomes became known, such as 2026-05-01..2026-06-01.
+    #[arg(long, value_name = "FROM..TO")]
+    range: String,
+    /// Such as 'model_version = "models/lead-scorer/versions/1"'.
+    #[arg(long, default_value = "")]
+    filter: String,
+}
+
 /// The length of a bucket.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Bucket {
@@ -132,6 +150,20 @@ const COLUMNS: &[Column] = &[
     ("UNIT", "unit", "UNIT_"),
     ("TARGET", "target", ""),
     ("STATE", "state", "KPI_STATE_"),
+];
+const CALIBRATION_COLUMNS: &[Column] = &[
+    ("VERSION", "modelVersion", "models/"),
+    ("N", "n", ""),
+    ("POSITIVE", "positiveCount", ""),
+    ("BRIER", "brierScore", ""),
+    ("LOG LOSS", "logLoss", ""),
+    ("ECE", "ece", ""),
+    ("BY CHANCE", "eceExpected", ""),
+    ("AUC", "auc", ""),
+    ("FROM", "aucInterval.lower", ""),
+    ("TO", "aucInterval.upper", ""),
+    ("P", "pValue", ""),
+    ("VERDICT", "verdict", "DRIFT_VERDICT_"),
 ];
 const ROLLUP_COLUMNS: &[Column] = &[
     ("FROM", "startTime", ""),
@@ -175,6 +207,18 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         Command::Experiment(command) => kpi_data::experiment(&session, command).await,
         Command::Alert(command) => kpi_data::alert(&session, command).await,
         Command::Drift(arguments) => drift(&session, arguments).await,
+        Command::Calibration(arguments) => {
+            let request = AssessCalibrationRequest {
+                kpi: named("kpis", &arguments.kpi),
+                range: Some(span(&arguments.range, "range")?),
+                filter: arguments.filter,
+            };
+            let found = answer(client.assess_calibration(request).await)?;
+            if session.out.json {
+                return session.out.show(&found);
+            }
+            session.out.list(&found.models, CALIBRATION_COLUMNS)
+        }
     }
 }
 

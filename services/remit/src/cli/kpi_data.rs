@@ -8,8 +8,8 @@ use super::values::{named, pair, time};
 use clap::{Args, Subcommand};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::{
-    CompareExperimentRequest, DataState, Event, ListAlertsRequest, ListExperimentsRequest, RecordEventsRequest,
-    RecordEventsResponse, Rollup,
+    CompareExperimentRequest, DataState, Event, ListAlertsRequest, ListExperimentsRequest, PlanExperimentRequest,
+    RecordEventsRequest, RecordEventsResponse, Rollup, plan_experiment_request,
 };
 use remit_core::{Error, Result};
 use remit_sheet::{Sheet, Unread, agreed, inert, number, without_mark};
@@ -79,6 +79,34 @@ pub(crate) enum Experiments {
         /// The experiment.
         experiment: String,
     },
+    /// Say how many units an experiment needs, and what it finds with those that there will be.
+    Plan(Plan),
+}
+
+/// Arguments of `remit kpi experiment plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The share of the control with the outcome, such as 0.05.
+    #[arg(long, required_unless_present = "deviation")]
+    baseline: Option<f64>,
+    /// Of a mean instead: its standard deviation over units.
+    #[arg(long, conflicts_with = "baseline")]
+    deviation: Option<f64>,
+    /// The least difference that matters, such as 0.01 for one point.
+    #[arg(long, allow_hyphen_values = true)]
+    effect: f64,
+    /// The accepted chance of a false finding.
+    #[arg(long, default_value_t = 0.05)]
+    alpha: f64,
+    /// The wanted chance to find that difference.
+    #[arg(long, default_value_t = 0.8)]
+    power: f64,
+    /// How many treatments.
+    #[arg(long, default_value_t = 1)]
+    treatments: i32,
+    /// The units in each treatment that there will be.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    n: i64,
 }
 
 /// What to do with alerts.
@@ -295,6 +323,22 @@ pub(super) async fn experiment(session: &Session, command: Experiments) -> Resul
                 })
                 .await
         }
+        Experiments::Plan(plan) => {
+            let metric = match (plan.baseline, plan.deviation) {
+                (Some(share), _) => Some(plan_experiment_request::Metric::BaselineShare(share)),
+                (None, deviation) => deviation.map(plan_experiment_request::Metric::StandardDeviation),
+            };
+            let request = PlanExperimentRequest {
+                metric,
+                least_effect: plan.effect,
+                alpha: plan.alpha,
+                power: plan.power,
+                treatments: plan.treatments,
+                n_per_arm: plan.n,
+                ..Default::default()
+            };
+            session.show(client.plan_experiment(request).await)
+        }
         Experiments::Show { experiment } => {
             let request = CompareExperimentRequest { name: named("experiments", &experiment) };
             let found = answer(client.compare_experiment(request).await)?;
@@ -310,6 +354,10 @@ pub(super) async fn experiment(session: &Session, command: Experiments) -> Resul
             for guardrail in &found.guardrails {
                 session.out.note(&format!("guardrail {}", guardrail.kpi));
                 session.out.list(&guardrail.arms, ARM_COLUMNS)?;
+            }
+            for metric in &found.secondary_metrics {
+                session.out.note(&format!("secondary metric {}", metric.kpi));
+                session.out.list(&metric.arms, ARM_COLUMNS)?;
             }
             Ok(())
         }

@@ -188,8 +188,8 @@ impl Run<'_> {
             converted: sum.converted,
             escalated: creative.escalated,
             n: drift.n,
-            psi: drift.value,
-            psi_corrected: drift.corrected_value,
+            psi: drift.value.unwrap_or_default(),
+            psi_corrected: drift.corrected_value.unwrap_or_default(),
             verdict: reviews::words(drift.verdict()).to_owned(),
             decision: String::new(),
             promoted: false,
@@ -199,7 +199,9 @@ impl Run<'_> {
         if drift.verdict() == DriftVerdict::Significant {
             let rationale = format!(
                 "Review of {period}: PSI {:.3} over {} scores against {} of the baseline, verdict SIGNIFICANT.",
-                drift.corrected_value, drift.n, drift.baseline_n
+                drift.corrected_value.unwrap_or_default(),
+                drift.n,
+                drift.baseline_n
             );
             proposal = Some(models::suspend_lead_scorer(self.actors, self.version, &rationale).await?);
             row.decision = format!("suspend v{}", self.version + 1);

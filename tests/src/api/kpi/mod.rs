@@ -1,6 +1,7 @@
 //! The cases of the service `kpi`: definitions, events, rollups; [`alerts`] has the rest.
 
 pub mod alerts;
+pub mod verdicts;
 
 use super::cases;
 use crate::support::{Caller, Connection, Suite, eventually, reason, stamp};

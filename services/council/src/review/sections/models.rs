@@ -130,8 +130,7 @@ pub(crate) fn drift(drift: &[DriftResult]) -> Vec<Block> {
     let rows = drift
         .iter()
         .map(|result| {
-            let enough = result.n > 0;
-            let number = |value: f64| if enough { Cell::from(value) } else { Cell::None };
+            let number = |value: Option<f64>| value.map_or(Cell::None, Cell::from);
             vec![
                 result.detector().word().into(),
                 Cell::from(&result.subject),
