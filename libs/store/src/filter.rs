@@ -4,6 +4,7 @@
 //! - `=`, `!=`, `<`, `<=`, `>`, `>=` on every field of the list's allow-list, by the field's type.
 //! - On text: `field = "abc*"` (starts with), `"*abc"` (ends with), `"*abc*"` and `field:"abc"` (contains).
 //! - `field = null` and `field != null` for fields that may be absent.
+//! - A time is written as in RFC 3339, or as a date, which is the whole day in UTC: `> "2026-05-01"` begins with the second.
 //!
 //! Functions and bare words without a field are refused. A filter has at most [`MAX_LENGTH`] bytes and
 //! [`MAX_TERMS`] comparisons, of which at most [`MAX_SCANS`] look for a part of a text. Everything a caller writes
@@ -13,6 +14,10 @@ use crate::value::Value;
 use aip_160::{Comparable, Comparator, Expression, StringMatch, Value as Literal};
 use remit_core::{Error, Result, Timestamp, subject};
 use std::borrow::Cow;
+
+#[path = "needs.rs"]
+mod needs;
+pub use needs::{Atom, Need, end_of_prefix};
 
 /// The longest filter, in bytes.
 pub const MAX_LENGTH: usize = 2_000;
@@ -31,6 +36,8 @@ pub struct Field {
     kind: FieldKind,
     /// Whether it holds subjects, which are stored in their canonical form.
     subjects: bool,
+    /// Whether no row is without it.
+    always: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +100,14 @@ impl Field {
         Self { subjects: true, ..self }
     }
 
+    /// A field that no row is without, so that what is not one of its words is another.
+    #[must_use]
+    pub const fn always(self) -> Self {
+        Self { always: true, ..self }
+    }
+
     const fn of(name: &'static str, column: &'static str, kind: FieldKind) -> Self {
-        Self { name, column, kind, subjects: false }
+        Self { name, column, kind, subjects: false, always: false }
     }
 
     /// Text of a filter as it is compared with this field.
@@ -128,7 +141,7 @@ impl Field {
             FieldKind::Int => "an integer".to_owned(),
             FieldKind::Double => "a number".to_owned(),
             FieldKind::Bool => "true or false".to_owned(),
-            FieldKind::Time => "a time such as \"2026-05-01T00:00:00Z\"".to_owned(),
+            FieldKind::Time => "a time such as \"2026-05-01T00:00:00Z\" or a date such as \"2026-05-01\"".to_owned(),
             FieldKind::Words(words) => format!("one of {}", words.join(", ")),
             FieldKind::Codes(codes) => {
                 format!("one of {}", codes.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "))
@@ -150,11 +163,15 @@ pub enum Part {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
     parts: Vec<Part>,
-    times: Vec<(&'static str, TimeSpan)>,
+    spans: Vec<(&'static str, Span)>,
+    needs: Vec<Need>,
     ranged: bool,
     terms: usize,
     scans: usize,
 }
+
+/// A first and a last number, each included; `None` is open.
+type Span = (Option<i64>, Option<i64>);
 
 /// A span of time, each end included; `None` is open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -166,26 +183,19 @@ pub struct TimeSpan {
 }
 
 impl TimeSpan {
-    /// What is in both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        let until = [self.until, other.until].into_iter().flatten().min();
-        Self { from: self.from.max(other.from), until }
-    }
-
     /// Whether neither end is given.
     pub fn is_open(&self) -> bool {
         self.from.is_none() && self.until.is_none()
     }
+}
 
-    fn of(comparator: Comparator, at: Timestamp) -> Self {
-        let (from, until) = match comparator {
-            Comparator::Equal | Comparator::Has => (Some(at), Some(at)),
-            Comparator::LessThan | Comparator::LessThanOrEqual => (None, Some(at)),
-            Comparator::GreaterThan | Comparator::GreaterThanOrEqual => (Some(at), None),
-            _ => (None, None),
-        };
-        Self { from, until }
+/// The span outside of which no number compares so.
+fn span_of(comparator: Comparator, at: i64) -> Span {
+    match comparator {
+        Comparator::Equal | Comparator::Has => (Some(at), Some(at)),
+        Comparator::LessThan | Comparator::LessThanOrEqual => (None, Some(at)),
+        Comparator::GreaterThan | Comparator::GreaterThanOrEqual => (Some(at), None),
+        _ => (None, None),
     }
 }
 
@@ -216,11 +226,24 @@ impl Fragment {
         self.scans > 0
     }
 
+    /// What every row that passes has: all of these. A hint for where to look: the rows that have it need not pass.
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+
+    /// The span of an integer field outside of which no row passes, each end included. A hint for where to look.
+    pub fn range(&self, field: &str) -> (Option<i64>, Option<i64>) {
+        let spans = self.spans.iter().filter(|(name, _)| *name == field);
+        spans.fold((None, None), |all: Span, (_, span)| {
+            (all.0.max(span.0), [all.1, span.1].into_iter().flatten().min())
+        })
+    }
+
     /// The span of a time field outside of which no row passes. A hint for where to look: the rows in it
     /// need not pass.
     pub fn span(&self, field: &str) -> TimeSpan {
-        let spans = self.times.iter().filter(|(name, _)| *name == field);
-        spans.fold(TimeSpan::default(), |all, (_, span)| all.and(*span))
+        let (from, until) = self.range(field);
+        TimeSpan { from: from.map(Timestamp), until: until.map(Timestamp) }
     }
 }
 
@@ -235,12 +258,14 @@ pub fn parse(filter: &str, fields: &[Field]) -> Result<Fragment> {
     }
     let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH).map_err(|error| refused(error.to_string()))?;
     let mut writer =
-        Writer { fields, parts: Vec::new(), terms: 0, scans: 0, times: Vec::new(), certain: true, ranged: false };
+        Writer { fields, parts: Vec::new(), terms: 0, scans: 0, spans: Vec::new(), certain: true, ranged: false };
+    let mut needs = Vec::new();
     if let Some(expression) = &parsed.expression {
         writer.expression(expression)?;
+        needs = needs::of(expression, fields);
     }
-    let Writer { parts, times, ranged, terms, scans, .. } = writer;
-    Ok(Fragment { parts, times, ranged, terms, scans })
+    let Writer { parts, spans, ranged, terms, scans, .. } = writer;
+    Ok(Fragment { parts, spans, needs, ranged, terms, scans })
 }
 
 fn refused(why: impl Into<String>) -> Error {
@@ -252,7 +277,7 @@ struct Writer<'a> {
     parts: Vec<Part>,
     terms: usize,
     scans: usize,
-    times: Vec<(&'static str, TimeSpan)>,
+    spans: Vec<(&'static str, Span)>,
     /// Whether every row that passes satisfies what is being written, so not under OR and NOT.
     certain: bool,
     ranged: bool,
@@ -382,13 +407,47 @@ impl Writer<'_> {
                 _ => {}
             }
         }
+        if let (FieldKind::Time, Ok(day)) = (field.kind, literal.as_str().parse::<jiff::civil::Date>()) {
+            return self.day(field, comparator, day);
+        }
         let value = field.value(literal)?;
         self.ranged |= field.is_text() && comparator != Comparator::Equal;
-        let ordered = field.is_text() || matches!(field.kind, FieldKind::Int | FieldKind::Double | FieldKind::Time);
-        if let (true, FieldKind::Time, Value::Int(Some(at))) = (self.certain, field.kind, &value) {
-            self.times.push((field.name, TimeSpan::of(comparator, Timestamp(*at))));
+        self.compare(field, comparator, value)
+    }
+
+    /// Compares with a whole day in UTC.
+    fn day(&mut self, field: &Field, comparator: Comparator, day: jiff::civil::Date) -> Result<()> {
+        let midnight = |day: jiff::civil::Date| {
+            let at = jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok();
+            at.map(|at| Value::from(Timestamp::from(at))).ok_or_else(|| refused(format!("{day} is out of range")))
+        };
+        let (begin, end) = (midnight(day)?, midnight(day.tomorrow().map_err(|error| refused(error.to_string()))?)?);
+        match comparator {
+            Comparator::LessThan | Comparator::GreaterThanOrEqual => self.compare(field, comparator, begin),
+            Comparator::LessThanOrEqual => self.compare(field, Comparator::LessThan, end),
+            Comparator::GreaterThan => self.compare(field, Comparator::GreaterThanOrEqual, end),
+            _ => {
+                let not = comparator == Comparator::NotEqual;
+                let certain = self.certain;
+                self.certain &= !not;
+                self.sql(if not { "not coalesce(" } else { "(" });
+                self.compare(field, Comparator::GreaterThanOrEqual, begin)?;
+                self.sql(" and ");
+                self.compare(field, Comparator::LessThan, end)?;
+                self.sql(if not { ", false)" } else { ")" });
+                self.certain = certain;
+                Ok(())
+            }
         }
-        self.sql(column);
+    }
+
+    fn compare(&mut self, field: &Field, comparator: Comparator, value: Value) -> Result<()> {
+        let numbers = matches!(field.kind, FieldKind::Int | FieldKind::Time);
+        let ordered = numbers || field.is_text() || matches!(field.kind, FieldKind::Double);
+        if let (true, true, Value::Int(Some(at))) = (self.certain, numbers, &value) {
+            self.spans.push((field.name, span_of(comparator, *at)));
+        }
+        self.sql(field.column);
         self.sql(match comparator {
             Comparator::Equal => " = ",
             Comparator::Has if !field.is_text() => " = ",

@@ -60,3 +60,61 @@ fn a_span_of_time_is_known_only_where_every_row_must_be_in_it() {
     assert_eq!(span(&format!("NOT ({early} AND {late})")), (None, None));
     assert_eq!(span(&format!("word = \"a\" OR ({early} AND {late})")), (None, None));
 }
+
+#[test]
+fn a_date_is_its_whole_day_in_utc() {
+    let fields = &[Field::timestamp("at", "at")];
+    let (first, second) = (1_777_593_600_000_000, 1_777_680_000_000_000);
+    let seen = |filter: &str| {
+        let fragment = parse(filter, fields).unwrap();
+        let (mut sql, mut bound) = (String::new(), Vec::new());
+        for part in fragment.parts() {
+            match part {
+                Part::Sql(text) => sql.push_str(text),
+                Part::Bind(Value::Int(Some(at))) => {
+                    sql.push('?');
+                    bound.push(*at);
+                }
+                Part::Bind(other) => panic!("{other:?}"),
+            }
+        }
+        (sql, bound, fragment.range("at"))
+    };
+    assert_eq!(seen("at >= \"2026-05-01\""), ("at >= ?".into(), vec![first], (Some(first), None)));
+    assert_eq!(seen("at > 2026-05-01"), ("at >= ?".into(), vec![second], (Some(second), None)));
+    assert_eq!(seen("at < '2026-05-01'"), ("at < ?".into(), vec![first], (None, Some(first))));
+    assert_eq!(seen("at <= \"2026-05-01\""), ("at < ?".into(), vec![second], (None, Some(second))));
+    let both = (Some(first), Some(second));
+    assert_eq!(seen("at = \"2026-05-01\""), ("(at >= ? and at < ?)".into(), vec![first, second], both));
+    let (sql, _, range) = seen("at != \"2026-05-01\"");
+    assert_eq!((sql.as_str(), range), ("not coalesce(at >= ? and at < ?, false)", (None, None)));
+    let error = parse("at > \"2026-02-30\"", fields).unwrap_err();
+    assert!(error.violations()[0].description.contains("2026-05-01"), "{error:?}");
+}
+
+#[test]
+fn what_every_row_needs_is_known_where_something_is_named() {
+    let fields = &[
+        Field::key("actor", "actor").subjects(),
+        Field::key("kind", "kind"),
+        Field::words("outcome", "outcome", &["SUCCESS", "DENIED", "FAILURE"]).always(),
+        Field::words("state", "state", &["ON", "OFF"]),
+        Field::bigint("n", "n"),
+    ];
+    let needs = |filter: &str| parse(filter, fields).unwrap().needs().to_vec();
+    let is = |field: &'static str, text: &str| Atom::Is(field, text.to_owned());
+    assert_eq!(needs("actor = \"Ann\""), [[is("actor", "ann")]]);
+    assert_eq!(needs("actor = ann kind = 'a b*' AND n > 3"), [
+        [is("actor", "ann")],
+        [Atom::Begins("kind", "a b".to_owned())]
+    ]);
+    assert_eq!(needs("actor = ann OR kind = x"), [[is("actor", "ann"), is("kind", "x")]]);
+    assert_eq!(needs("(actor = \"a*\" AND kind = y) OR kind = x"), [[is("kind", "y"), is("kind", "x")]]);
+    assert_eq!(needs("outcome != SUCCESS"), [[is("outcome", "DENIED"), is("outcome", "FAILURE")]]);
+    assert_eq!(needs("NOT outcome = SUCCESS"), needs("outcome != SUCCESS"));
+    // What may be absent passes too, and what names nothing lets anything pass.
+    for nothing in ["state != ON", "actor != ann", "NOT actor = ann", "actor = ann OR n = 3", "kind = null", "kind:a",
+                    "kind = \"*a\"", "kind > a", "NOT (actor = ann OR kind = x)", "actor = \"*\"", ""] {
+        assert!(needs(nothing).is_empty(), "{nothing}: {:?}", needs(nothing));
+    }
+}

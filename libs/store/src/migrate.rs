@@ -27,8 +27,8 @@ pub struct Migration {
     pub version: i64,
     /// What it does, such as `init`.
     pub name: &'static str,
-    /// Portable SQL for both engines, in which `$KEY` stands for text compared bytewise and `$BYTES`
-    /// for a byte string.
+    /// Portable SQL for both engines, in which `$KEY` stands for text compared bytewise, `$BYTES` for a byte string,
+    /// and `$WITHIN_KEY` after a table says that its rows are stored in its primary key, where the engine can.
     pub sql: &'static str,
     /// What to run instead on PostgreSQL, only where the engines must differ.
     pub sql_postgres: Option<&'static str>,
@@ -43,9 +43,12 @@ impl Migration {
     /// The text for `engine`, with the tokens replaced.
     pub(crate) fn text(&self, engine: Engine) -> String {
         match engine {
-            Engine::Sqlite => self.sql.replace("$KEY", "text").replace("$BYTES", "blob"),
+            Engine::Sqlite => {
+                self.sql.replace("$KEY", "text").replace("$BYTES", "blob").replace("$WITHIN_KEY", "without rowid")
+            }
             Engine::Postgres => {
-                self.sql_postgres.unwrap_or(self.sql).replace("$KEY", "text collate \"C\"").replace("$BYTES", "bytea")
+                let sql = self.sql_postgres.unwrap_or(self.sql).replace("$KEY", "text collate \"C\"");
+                sql.replace("$BYTES", "bytea").replace("$WITHIN_KEY", "")
             }
         }
     }
