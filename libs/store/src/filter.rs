@@ -234,9 +234,8 @@ impl Fragment {
     /// The span of an integer field outside of which no row passes, each end included. A hint for where to look.
     pub fn range(&self, field: &str) -> (Option<i64>, Option<i64>) {
         let spans = self.spans.iter().filter(|(name, _)| *name == field);
-        spans.fold((None, None), |all: Span, (_, span)| {
-            (all.0.max(span.0), [all.1, span.1].into_iter().flatten().min())
-        })
+        spans
+            .fold((None, None), |all: Span, (_, span)| (all.0.max(span.0), [all.1, span.1].into_iter().flatten().min()))
     }
 
     /// The span of a time field outside of which no row passes. A hint for where to look: the rows in it

@@ -47,7 +47,11 @@ pub(super) fn of(expression: &Expression, fields: &[Field]) -> Vec<Need> {
         },
         Expression::Restriction(restriction) => {
             let others = words(restriction, fields, Comparator::NotEqual);
-            if others.is_empty() { restricted(restriction, fields).map(|atom| vec![vec![atom]]).unwrap_or_default() } else { others }
+            if others.is_empty() {
+                restricted(restriction, fields).map(|atom| vec![vec![atom]]).unwrap_or_default()
+            } else {
+                others
+            }
         }
         Expression::Global(_) => Vec::new(),
     }

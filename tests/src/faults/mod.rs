@@ -4,8 +4,8 @@ mod access;
 mod audit;
 mod keys;
 mod mandates;
-mod peers;
 mod notify;
+mod peers;
 mod scoring;
 
 use crate::support::{Process, eventually, free_port};
