@@ -117,6 +117,7 @@ impl Scoring {
             gate: question.gate.to_owned(),
             run_id: question.run_id.to_owned(),
             stakes: question.stakes.into(),
+            view: scoring::CheckView::Basic.into(),
         };
         let request = self.peers.request("handoff", tenant, message);
         let answer = self.client.clone().check_task(request).await.map_err(no_answer)?.into_inner();
