@@ -214,11 +214,11 @@ impl Check<'_> {
 
     /// Compares what is stored beside the entries with what they say of it.
     async fn records(&mut self, tx: &mut Tx, pruned: &mut Pruned, start: u64) -> Result<()> {
-        let complete = start == 0 && pruned.is_empty();
         pruned.account(tx, self.tenant, self.report.size, &mut self.findings).await?;
         people::orphans(tx, self.tenant, &mut self.findings).await?;
-        people::keys(tx, self.log, self.tenant, complete, &mut self.findings).await?;
-        self.rules.compare(tx, self.tenant, complete, &mut self.findings).await?;
+        let erased = pruned.erasures_from(start);
+        people::keys(tx, self.log, self.tenant, erased, &mut self.findings).await?;
+        self.rules.compare(tx, self.tenant, start == 0, &mut self.findings).await?;
         self.sequences.finish(&mut self.findings);
         Ok(())
     }

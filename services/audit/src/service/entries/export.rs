@@ -63,12 +63,13 @@ impl Service {
             gaps: request.allow_gaps,
             done: false,
         };
-        let accounts = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
-        export.accounted = accounts.spans;
+        let found = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
+        export.accounted = found.spans();
         if request.resume_index != 0 {
             export.next = position(request.resume_index, "resume_index", start, end)?;
             return Ok(export);
         }
+        let lines = found.lines(&mut tx, tenant, size).await?;
         let text = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_base64()).collect::<Vec<_>>();
         let range = tiles::range(&mut tx, tenant, start, end, size).await?;
         let (known_root, consistency) = if known == 0 {
@@ -98,7 +99,7 @@ impl Service {
             .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
         line.push(b'\n');
         export.header.push_back(line);
-        for pruning in accounts.lines {
+        for pruning in lines {
             match export.header.back_mut() {
                 Some(piece) if piece.len() + pruning.len() < PIECE => piece.extend_from_slice(&pruning),
                 _ => export.header.push_back(pruning),

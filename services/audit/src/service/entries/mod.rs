@@ -134,10 +134,16 @@ impl Service {
 
     async fn places(&self, tenant: &Tenant, receipt: Receipt, prove: bool) -> Result<Vec<api::AppendResponse>> {
         let mut answers = Vec::with_capacity(receipt.places.len());
-        let mut tx = if prove { Some(self.db.snapshot().await?) } else { None };
+        let mut proving = if prove {
+            let mut tx = self.db.snapshot().await?;
+            let head = heads::read(&mut tx, tenant).await?;
+            Some((tx, head))
+        } else {
+            None
+        };
         for Place { index, hash, duplicate } in receipt.places {
-            let proof = match &mut tx {
-                Some(tx) => Some(self.inclusion_at(tx, tenant, index, receipt.size).await?),
+            let proof = match &mut proving {
+                Some((tx, head)) => Some(self.inclusion_at(tx, tenant, head, index, receipt.size).await?),
                 None => None,
             };
             answers.push(api::AppendResponse { index: signed(index), leaf_hash: hash.0.to_vec(), duplicate, proof });
