@@ -1,6 +1,6 @@
 //! Exports: NDJSON that proves itself, streamed in bounded pieces.
 
-use super::{Service, accounts};
+use super::{Service, accounts, handovers};
 use crate::export_verify::gaps::Span;
 use crate::export_verify::{FORMAT, Manifest, ManifestLine};
 use crate::store::heads::{self, signed};
@@ -99,10 +99,10 @@ impl Service {
             .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
         line.push(b'\n');
         export.header.push_back(line);
-        for pruning in lines {
+        for line in handovers::lines(&mut tx, tenant, size).await?.into_iter().chain(lines) {
             match export.header.back_mut() {
-                Some(piece) if piece.len() + pruning.len() < PIECE => piece.extend_from_slice(&pruning),
-                _ => export.header.push_back(pruning),
+                Some(piece) if piece.len() + line.len() < PIECE => piece.extend_from_slice(&line),
+                _ => export.header.push_back(line),
             }
         }
         Ok(export)
