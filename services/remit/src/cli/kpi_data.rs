@@ -228,7 +228,7 @@ fn table(rollups: &[Rollup]) -> Result<Vec<u8>> {
 }
 
 /// A text that a spreadsheet does not take for a formula.
-fn inert(text: &str) -> String {
+pub(super) fn inert(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
