@@ -206,6 +206,20 @@ async fn an_export_is_verified_offline() {
     let witness = VerifierKey::new("w.example", Algorithm::CosignatureV1, witness).expect("a key").to_string();
     bench.expect(&["verify", text(&export), "--witness", &witness], 3, &["EXPORT_REFUSED"]);
 
+    // The signing key is changed, and the old one leads to the new.
+    let next = bench.path("next.pem");
+    remit_audit::keys::signing_key(&next, true, &ids()).expect("a key is made");
+    let config = std::fs::read_to_string(bench.path("remit.toml")).expect("the configuration");
+    let config = format!("{config}next_signing_key = {:?}\n", text(&next));
+    std::fs::write(bench.path("remit.toml"), config).expect("a file can be written");
+    let server = bench.serve().await;
+    let changed = bench.path("changed");
+    bench.expect(&["export", "-o", text(&changed)], 0, &["entries 0 to 6"]);
+    drop(server);
+    let pinned = ["verify", text(&changed), "--key", &key, "--since", text(&saved)];
+    bench.expect(&pinned, 0, &["KEY CHANGED", "led to by it"]);
+    bench.expect(&["verify", text(&changed), "--key", &other], 3, &["EXPORT_REFUSED", "leads"]);
+
     let good = std::fs::read_to_string(&export).expect("the export");
     let tampered = bench.path("tampered");
     std::fs::write(&tampered, good.replacen("models/17", "models/71", 1)).expect("a file can be written");
@@ -320,4 +334,93 @@ async fn fsck_names_the_first_bad_entry_and_tile() {
     drop(server);
     bench.sql("delete from entries where tenant_id = 'acme' and idx = 299").await;
     bench.expect(&local, 3, &["LOG_DAMAGED", "entries/299"]);
+}
+
+/// A witness as others run them: it speaks HTTP, has one memory, and knows one log. Ends with the test.
+async fn foreign_witness(log: VerifierKey, dir: PathBuf) -> (String, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let key = ed25519_dalek::SigningKey::from_bytes(&[8; 32]);
+    let signer = remit_tlog::Signer::new("foreign.example", Algorithm::CosignatureV1, key).expect("a key");
+    let own = signer.verifier().clone();
+    let witness = remit_audit::witness::Witness::open(signer, &dir).expect("a memory");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/prefix/", listener.local_addr().expect("an address"));
+    let key = own.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = Vec::new();
+            let body = loop {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+                    if length.and_then(|length| length.parse().ok()) == Some(body.len()) {
+                        assert!(head.starts_with("POST /prefix/add-checkpoint "), "{head}");
+                        break body.to_owned();
+                    }
+                }
+                if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            };
+            let (proof, note) = body.split_once("\n\n").expect("an empty line");
+            let mut lines = proof.lines();
+            let old = lines.next().and_then(|line| line.strip_prefix("old ")).expect("a size");
+            let proof: Vec<_> = lines.map(|line| remit_tlog::Hash::from_base64(line).expect("a hash")).collect();
+            let known = witness.memory(&log).expect("a memory").map_or(0, |seen| seen.size);
+            let (status, body) = if old == known.to_string() {
+                match witness.cosign(&log, note, &proof, 1_767_225_600) {
+                    Ok(cosigned) => ("200 OK", cosigned.note.signature_by(&key).expect("its line").to_string()),
+                    Err(_) => ("422 Unprocessable Entity", String::new()),
+                }
+            } else {
+                ("409 Conflict", format!("{known}\n"))
+            };
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.expect("an answer");
+        }
+    });
+    (url, own.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_somebody_else_runs_is_asked_and_believed_against_the_server() {
+    let bench = Bench::new();
+    let server = bench.serve().await;
+    bench.append("e", 0..10).await;
+    let printed = bench.expect(&["checkpoint"], 0, &["verifier key: "]);
+    let key = printed.lines().find_map(|line| line.strip_prefix("verifier key: ")).expect("a key");
+    let key = VerifierKey::parse(key).expect("the printed key can be read");
+    let (url, witness) = foreign_witness(key, bench.path("foreign")).await;
+    let push = ["push", &url, "--witness", &witness];
+    drop(server);
+    bench.configure(&[&witness]);
+    let server = bench.serve().await;
+    bench.expect(&push, 0, &["foreign.example cosigned", "at size 10"]);
+    drop(server);
+    copy(&bench.path("data"), &bench.path("backup"));
+    let server = bench.serve().await;
+    // That the witness is new is an entry.
+    bench.append("e", 10..30).await;
+    bench.expect(&push, 0, &["at size 31"]);
+    bench.expect(&push, 0, &["at size 31"]);
+    bench.expect(&["checkpoint", "--json"], 0, &["foreign.example"]);
+    let csv = bench.expect(
+        &["search", "--csv", "--limit", "3", "--filter", "action = \"registry.*\""],
+        0,
+        &["index,recorded_at"],
+    );
+    assert!(csv.contains("registry.versions.suspend,models/") && csv.contains("--page-token"), "{csv}");
+    drop(server);
+    // The server's old backup is put back, and goes on another way.
+    std::fs::remove_dir_all(bench.path("data")).expect("a directory can be removed");
+    copy(&bench.path("backup"), &bench.path("data"));
+    let _server = bench.serve().await;
+    bench.expect(&push, 3, &["LOG_ROLLED_BACK", "31"]);
+    bench.append("other", 0..40).await;
+    bench.expect(&push, 3, &["LOG_FORKED", "31"]);
+    bench.expect(&["push", "http://127.0.0.1:1", "--witness", &witness], 6, &["SERVER_UNREACHABLE"]);
+    bench.expect(&["push", "nowhere", "--witness", &witness], 2, &["URL_INVALID"]);
 }

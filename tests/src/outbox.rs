@@ -54,7 +54,7 @@ fn taken(event: &AuditEvent) -> Result<(), String> {
     if !broken.is_empty() {
         return Err(format!("{broken:?}"));
     }
-    Prepared::new(event, "events[0]").map(|_| ()).map_err(|error| error.to_string())
+    Prepared::new(event, "events[0]", Timestamp(0)).map(|_| ()).map_err(|error| error.to_string())
 }
 
 type Change = (&'static str, Box<dyn Fn(&mut AuditEvent, usize)>, usize);

@@ -84,9 +84,9 @@ pub struct AuditEvent {
 /// The most bytes of one leaf of the log: the length prefix of tlog-tiles entry bundles has 16 bits.
 pub const MAX_LEAF: usize = 65_535;
 
-/// The most bytes of an event as JSON, its personal fields aside. A leaf says the same in at most 300 bytes
-/// more: times are written out, and it has a version, its number and the digest of the personal fields.
-pub const MAX_EVENT: usize = MAX_LEAF - 300;
+/// The most bytes of an event as JSON, its personal fields aside. A leaf says the same in at most 350 bytes
+/// more: times are written out, and it has a version, its number, the log's own time and the digest of the personal fields.
+pub const MAX_EVENT: usize = MAX_LEAF - 350;
 
 /// The longest details, in characters of JSON, and how deep they may be nested.
 pub const MAX_DETAILS: usize = 61_440;

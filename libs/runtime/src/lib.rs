@@ -36,7 +36,7 @@ pub use context::trace_id;
 pub use cx::{Answers, Caller, Cx, accept, answers, produce, unary};
 pub use lag::Lag;
 pub use mandates::Mandates;
-pub use parts::{Build, Deps, Parts, ServiceDef, Tenants, Unrecorded};
+pub use parts::{Build, Condition, Conditions, Deps, Parts, ServiceDef, Tenants, Unrecorded};
 pub use peers::{Channel, Peers};
 pub use seeded::Seeded;
 pub use status::{foreign, received, to_status};

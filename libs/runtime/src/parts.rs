@@ -44,10 +44,26 @@ pub struct Parts {
     pub unrecorded: Option<Unrecorded>,
     /// How far it is behind the audit log, if it follows that.
     pub lag: Option<crate::Lag>,
+    /// What it found wrong with itself that no answer says yet, if it looks for such.
+    pub conditions: Option<Conditions>,
 }
 
 /// Counts what a tenant was promised and what is on its way into the database.
 pub type Unrecorded = Arc<dyn Fn(&Tenant) -> i64 + Send + Sync>;
+
+/// What may be wrong with a service, as it last looked: also what it found nothing of, with a count of 0.
+pub type Conditions = Arc<dyn Fn() -> Vec<Condition> + Send + Sync>;
+
+/// One thing that is wrong with a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Condition {
+    /// The reason that an error would have.
+    pub reason: &'static str,
+    /// How many things it is about; 0 if there is nothing wrong.
+    pub count: i64,
+    /// Whether the service cannot do its work because of it: the process is then not ready.
+    pub fatal: bool,
+}
 
 /// Builds a service from what it is given.
 pub type Build = fn(Deps) -> BoxFuture<'static, Result<Parts>>;

@@ -189,6 +189,9 @@ fn keys(config: &Config, found: &mut Problems) {
             if named.as_os_str().is_empty() { config.data.dir.join(own) } else { named.clone() }
         };
         found.key("audit.signing_key", &or(&config.audit.signing_key, "audit-signing.pem"));
+        if !config.audit.next_signing_key.as_os_str().is_empty() {
+            found.key("audit.next_signing_key", &config.audit.next_signing_key);
+        }
         if config.audit.master_keys.expose_secret().is_empty() {
             found.key("audit.master_keys_file", &or(&config.audit.master_keys_file, "audit-master.keys"));
         }

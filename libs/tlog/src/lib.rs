@@ -18,6 +18,7 @@
 //! # Ok::<(), remit_tlog::Error>(())
 //! ```
 
+pub mod add_checkpoint;
 pub mod checkpoint;
 pub mod client;
 pub mod error;

@@ -80,6 +80,15 @@ create table cosignatures (
     constraint cosignatures_pk primary key (tenant_id, size, witness)
 );
 
+-- Where the signing key was changed: the signature line of the key before on the checkpoint of this size, whose last entry
+-- names the next key.
+create table key_handovers (
+    tenant_id $KEY not null,
+    size bigint not null,
+    signature text not null,
+    constraint key_handovers_pk primary key (tenant_id, size)
+);
+
 -- The keys of personal-data subjects, each sealed under a master key. Erasing sets wrapped to null; who
 -- comes back after that gets the next generation.
 create table subject_keys (

@@ -19,6 +19,8 @@ pub struct Keys {
     origin: String,
     signing: SigningKey,
     retired: Vec<VerifyingKey>,
+    /// The key that the logs had until now, to hand them over.
+    outgoing: Option<SigningKey>,
     master: MasterKeys,
     witnesses: Vec<VerifierKey>,
     memory: Memory,
@@ -54,6 +56,7 @@ impl Keys {
             origin: origin.to_owned(),
             signing,
             retired: Vec::new(),
+            outgoing: None,
             master,
             witnesses,
             memory: Memory::default(),
@@ -75,6 +78,25 @@ impl Keys {
         };
         self.retired = retired.iter().enumerate().map(parse).collect::<Result<_>>()?;
         Ok(self)
+    }
+
+    /// The same, where `next` takes over from the signing key, which hands each log over to it.
+    #[must_use]
+    pub fn handing_over(mut self, next: SigningKey) -> Self {
+        if next != self.signing {
+            let old = std::mem::replace(&mut self.signing, next);
+            self.retired.push(old.verifying_key());
+            self.outgoing = Some(old);
+        }
+        self
+    }
+
+    /// Who signed a tenant's checkpoints until now, if the key is being changed.
+    ///
+    /// # Errors
+    /// As [`Keys::signer`].
+    pub(crate) fn outgoing(&self, tenant: &Tenant) -> Result<Option<Signer>> {
+        self.outgoing.as_ref().map(|key| self.signer_with(tenant, key)).transpose()
     }
 
     /// Finds that the log of a tenant signed the note, with its key or with one that it had before.
@@ -159,7 +181,11 @@ impl Keys {
     /// # Errors
     /// `Internal` if the origin cannot name a key, which construction has ruled out.
     pub fn signer(&self, tenant: &Tenant) -> Result<Signer> {
-        Signer::new(&self.origin(tenant), Algorithm::Ed25519, self.signing.clone())
+        self.signer_with(tenant, &self.signing)
+    }
+
+    fn signer_with(&self, tenant: &Tenant, key: &SigningKey) -> Result<Signer> {
+        Signer::new(&self.origin(tenant), Algorithm::Ed25519, key.clone())
             .map_err(|error| Error::internal("the origin cannot name a key").with_source(error))
     }
 

@@ -28,6 +28,7 @@ pub struct Leaf {
     pub id: String,
     occurred_at: String,
     recorded_at: String,
+    integrated_at: String,
     /// Who acted.
     pub actor: LeafActor,
     /// What was done.
@@ -124,6 +125,7 @@ impl Leaf {
             id: event.id.clone(),
             occurred_at: write_time(event.occurred_at.as_ref(), || at("occurred_at"))?,
             recorded_at: write_time(event.recorded_at.as_ref(), || at("recorded_at"))?,
+            integrated_at: String::new(),
             actor: LeafActor {
                 subject: actor.subject,
                 kind: kind.ok_or_else(|| Error::invalid("FIELD_REQUIRED", at("actor.kind"), "must be given"))?,
@@ -147,6 +149,27 @@ impl Leaf {
                 .map_err(|why| Error::invalid("DETAILS_INVALID", at("details_json"), why))?,
             personal: None,
         })
+    }
+
+    /// The same, taken into the log at this time of its own clock; a leaf without one is none yet.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`TIME_OUT_OF_RANGE`) outside the years 1 to 9999.
+    pub fn integrated(mut self, at: Timestamp) -> Result<Self> {
+        self.integrated_at = write_time(Some(&stamp(at)), || "integrated_at".to_owned())?;
+        Ok(self)
+    }
+
+    /// The same, taken in when `other` was.
+    #[must_use]
+    pub fn integrated_with(mut self, other: &Self) -> Self {
+        self.integrated_at.clone_from(&other.integrated_at);
+        self
+    }
+
+    /// When the log took it in, by its own clock; none if it is none yet.
+    pub fn integrated_at(&self) -> Option<Timestamp> {
+        read_time(&self.integrated_at).ok()
     }
 
     /// The same, recorded when `other` was.
@@ -181,6 +204,7 @@ impl Leaf {
             return Err(format!("encoding version {} is not known", leaf.v));
         }
         leaf.times()?;
+        read_time(&leaf.integrated_at)?;
         let again = serde_json::to_vec(&leaf).map_err(|error| error.to_string())?;
         if again == line { Ok(leaf) } else { Err("not the canonical encoding".to_owned()) }
     }
@@ -300,10 +324,14 @@ mod tests {
         }
     }
 
+    fn leaf(event: &api::Event) -> Leaf {
+        Leaf::new(event, "event").unwrap().integrated(Timestamp(1_226_275_202_000_007)).unwrap()
+    }
+
     /// The vector of `docs/audit.md`.
     #[test]
     fn golden_vector() {
-        let leaf = Leaf::new(&event(), "event").unwrap().commit_to("leads/lead-1", b"sealed");
+        let leaf = leaf(&event()).commit_to("leads/lead-1", b"sealed");
         let line = String::from_utf8(leaf.encode().unwrap()).unwrap();
         assert_eq!(line, include_str!("../tests/golden/leaf.json").trim_end());
         let hash = remit_tlog::leaf_hash(line.as_bytes());
@@ -312,14 +340,15 @@ mod tests {
 
     #[test]
     fn a_leaf_reads_back_and_no_other_form_does() {
-        let leaf = Leaf::new(&event(), "event").unwrap();
+        let leaf = leaf(&event());
         let line = leaf.encode().unwrap();
         let back = Leaf::decode(&line).unwrap();
         let mut expected = event();
         expected.details_json = "{\"psi\":0.310,\"bins\":[1,2]}".into();
         expected.recorded_at = Some(ProtoTime { seconds: 1_226_275_201, nanos: 999_999_000 });
         assert_eq!(back.to_event(), expected);
-        let numbered = Leaf::new(&api::Event { seq: 7, ..event() }, "event").unwrap().encode().unwrap();
+        assert_eq!(back.integrated_at(), Some(Timestamp(1_226_275_202_000_007)));
+        let numbered = self::leaf(&api::Event { seq: 7, ..event() }).encode().unwrap();
         assert_eq!(Leaf::decode(&numbered).unwrap().to_event().seq, 7);
         let text = String::from_utf8(line).unwrap();
         let with = text.replace("\"service\":\"registry\"", "\"service\":\"registry\",\"seq\":7");
@@ -330,6 +359,8 @@ mod tests {
             text.replace(":1,", ": 1,"),
             text.replace("\"outcome\"", "\"outcomes\""),
             text.replace("2008-11-10T00:00:00.000005Z", "2008-11-10T00:00:00Z"),
+            text.replace("\"integrated_at\":\"2008-11-10T00:00:02.000007Z\",", ""),
+            text.replace("2008-11-10T00:00:02.000007Z", ""),
             text.replace("\u{e9}", "\\u00e9"),
             format!("{text} "),
         ] {

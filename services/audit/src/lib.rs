@@ -27,6 +27,7 @@ pub mod export_verify;
 pub mod fsck;
 mod grpc;
 mod http;
+pub mod key_watch;
 pub mod keys;
 pub mod leaf;
 mod memory;
@@ -42,7 +43,7 @@ pub mod witness;
 use futures::future::BoxFuture;
 use keys::Keys;
 use remit_core::{Ids, Result};
-use remit_runtime::{Config, Deps, Parts, ServiceDef};
+use remit_runtime::{Conditions, Config, Deps, Parts, ServiceDef};
 use remit_store::{Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
@@ -83,7 +84,10 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
     } else {
         MasterKeys::parse(text)?
     };
-    Keys::new(&config.audit.origin, signing, master, &config.audit.witnesses)?.after(&config.audit.retired_keys)
+    let keys =
+        Keys::new(&config.audit.origin, signing, master, &config.audit.witnesses)?.after(&config.audit.retired_keys)?;
+    let next = &config.audit.next_signing_key;
+    if next.as_os_str().is_empty() { Ok(keys) } else { Ok(keys.handing_over(keys::signing_key(next, false, ids)?)) }
 }
 
 /// Opens the log as `config` says, for the service and for tools that work on the store.
@@ -108,8 +112,14 @@ fn open(deps: &Deps) -> Result<Service> {
 async fn build(deps: Deps) -> Result<Parts> {
     let log = open(&deps)?.until(deps.shutdown.clone());
     log.check_start().await?;
-    let tasks: Vec<BoxFuture<'static, ()>> = vec![Box::pin(log.clone().remember(deps.shutdown))];
+    log.hand_over_all().await?;
+    let watch = Arc::new(key_watch::KeyWatch::default());
+    let tasks: Vec<BoxFuture<'static, ()>> = vec![
+        Box::pin(log.clone().watch_keys(watch.clone(), deps.shutdown.clone())),
+        Box::pin(log.clone().remember(deps.shutdown)),
+    ];
+    let conditions: Option<Conditions> = Some(Arc::new(move || watch.conditions()));
     let routes = grpc::routes(log.clone());
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);
-    Ok(Parts { routes, http: Some(http::router(log)), timers, tasks, ..Parts::default() })
+    Ok(Parts { routes, http: Some(http::router(log)), timers, tasks, conditions, ..Parts::default() })
 }

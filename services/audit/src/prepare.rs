@@ -23,12 +23,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Checks and encodes an event that stands at `field` of its request.
+    /// Checks and encodes an event that stands at `field` of its request and is taken in at `now`.
     ///
     /// # Errors
     /// As [`Leaf::new`]; `InvalidArgument` (`TEXT_HAS_NUL`, `ENTRY_TOO_LARGE`).
-    pub fn new(event: api::Event, field: &str) -> Result<Self> {
-        let leaf = Leaf::new(&event, field)?;
+    pub fn new(event: api::Event, field: &str, now: Timestamp) -> Result<Self> {
+        let leaf = Leaf::new(&event, field)?.integrated(now)?;
         storable(&leaf, &event, field)?;
         let times = leaf.times().map_err(Error::internal)?;
         let personal = event.personal.map(|personal| (personal.subject, personal.fields.into_iter().collect()));
@@ -48,8 +48,7 @@ impl Prepared {
     /// Whether `other`, which has the same event id, says the same.
     pub fn same_as(&self, other: &Self) -> bool {
         let same = self.hash == other.hash
-            || (is_timed_here(&self.leaf)
-                && self.leaf.clone().recorded_with(&other.leaf).encode().is_ok_and(|line| line == other.line));
+            || timed_as(self.leaf.clone(), &other.leaf).encode().is_ok_and(|line| line == other.line);
         same && self.personal == other.personal
     }
 
@@ -61,10 +60,7 @@ impl Prepared {
         }
         let mut bare = stored.clone();
         bare.personal = None;
-        if is_timed_here(&bare) {
-            bare = bare.recorded_with(&self.leaf);
-        }
-        Ok(bare.encode()? == self.line)
+        Ok(timed_as(bare, &self.leaf).encode()? == self.line)
     }
 
     /// The bytes that this event takes in the queue.
@@ -75,10 +71,11 @@ impl Prepared {
     }
 }
 
-/// Whether the log itself says when this was recorded, because no service of the suite did: sent again, the same event has
-/// another time.
-fn is_timed_here(leaf: &Leaf) -> bool {
-    !SERVICES.contains(&leaf.service.as_str())
+/// The leaf with those times of `other` that the log itself gives, which are others when the same event is sent again: when
+/// it was taken in, and, where no service of the suite says so, when it was recorded.
+fn timed_as(leaf: Leaf, other: &Leaf) -> Leaf {
+    let leaf = leaf.integrated_with(other);
+    if SERVICES.contains(&leaf.service.as_str()) { leaf } else { leaf.recorded_with(other) }
 }
 
 /// Refuses what a column cannot hold, here and not in the step: there it would fail for everybody.

@@ -118,8 +118,15 @@ create table check_counts (
     pattern $KEY not null,
     reason $KEY not null,
     checks bigint not null,
+    -- Of denials: how many have an audit entry of their own, and how many wait to be put together in one, with the times of
+    -- the first and the last of these. The rest has been put together.
+    whole bigint not null,
+    open_checks bigint not null,
+    open_first bigint not null,
+    open_last bigint not null,
     constraint check_counts_pk primary key (tenant_id, hour, task, model_version, verdict, pattern, reason)
 );
+create index check_counts_open on check_counts (tenant_id, hour, task) where open_checks > 0;
 
 -- The journals of checks whose counts are in the table above.
 create table check_journals (

@@ -69,7 +69,8 @@ async fn build(deps: Deps) -> Result<Parts> {
     let rules = cache::RuleCache::new();
     let caches =
         cache::Caches::new(deps.db.clone(), rules.clone(), deps.peers.clone(), settings, deps.shutdown.clone());
-    let counter = Counter::open(deps.db.clone(), &deps.config.data.dir.join("checks"), config.audit_every)?;
+    let recorded = counter::Recorded { every: config.audit_every, whole: config.audit_denied };
+    let counter = Counter::open(deps.db.clone(), &deps.config.data.dir.join("checks"), recorded)?;
     // Before the first answer, so that totals are exact from the start; what stands in the way may pass.
     if let Err(error) = counter.recover().await {
         tracing::error!(%error, "checks of an earlier process are not in the database yet");
@@ -78,6 +79,7 @@ async fn build(deps: Deps) -> Result<Parts> {
     let service = service::Service::new(deps.db.clone(), settings, caches, rules, counter.clone(), deps.mandates);
     Ok(Parts {
         routes: grpc::routes(service),
+        timers: Some(Arc::new(counter.clone())),
         tasks: vec![Box::pin(counter.run(deps.shutdown.clone()))],
         unrecorded: Some(Arc::new(move |tenant: &Tenant| waiting.waiting(tenant))),
         ..Parts::default()

@@ -7,6 +7,8 @@ use super::table::{Table, count, ms, ratio};
 use remit_api::audit::v1 as api;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::types;
+use remit_audit::prepare::Prepared;
+use remit_core::Timestamp;
 use remit_store::testing::{Database, ids};
 use remit_store::{BulkInsert, Db, Options};
 use std::sync::Arc;
@@ -83,7 +85,7 @@ impl Floor {
     pub async fn insert(&self, rows: u64) {
         let numbers = numbers(rows);
         let entries: Vec<_> =
-            numbers.clone().map(|n| (n, remit_audit::prepare::Prepared::new(event(n), "event").unwrap())).collect();
+            numbers.clone().map(|n| (n, Prepared::new(event(n), "event", Timestamp(0)).unwrap())).collect();
         let column = |cell: &dyn Fn(&remit_audit::leaf::Leaf) -> String| {
             entries.iter().map(|(_, entry)| cell(&entry.leaf)).collect::<Vec<_>>()
         };

@@ -330,10 +330,10 @@ async fn load_and_kill(site: &Site, process: &mut Process, ledger: &Arc<Ledger>,
 /// Task, model version and reason, which here tell all outcomes apart.
 type Outcome = (String, String, String);
 
-/// Of each outcome: the counts that the sampled audit entries name, in the order of the log.
-async fn sampled(site: &Site) -> BTreeMap<Outcome, Vec<i64>> {
+/// Of each outcome: whether it denies, and the counts that its audit entries name, in the order of the log.
+async fn recorded(site: &Site) -> BTreeMap<Outcome, (bool, Vec<i64>)> {
     let mut client = AuditServiceClient::new(site.human("auditor", &["auditor"], "all"));
-    let mut found: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    let mut found: BTreeMap<_, (bool, Vec<i64>)> = BTreeMap::new();
     let mut search = SearchRequest {
         filter: "action = \"scoring.tasks.check\"".into(),
         order: SearchOrder::OldestFirst.into(),
@@ -345,7 +345,10 @@ async fn sampled(site: &Site) -> BTreeMap<Outcome, Vec<i64>> {
         for event in page.entries.into_iter().filter_map(|entry| entry.event) {
             let details: serde_json::Value = serde_json::from_str(&event.details_json).expect("details are JSON");
             let count = details["checks_this_hour"].as_i64().expect("the count is in it");
-            found.entry((event.resource, event.model_version, event.reason)).or_default().push(count);
+            let denies = event.outcome() == remit_api::audit::v1::Outcome::Denied;
+            let of = found.entry((event.resource, event.model_version, event.reason)).or_default();
+            of.0 = denies;
+            of.1.push(count);
         }
         if page.next_page_token.is_empty() {
             return found;
@@ -380,22 +383,26 @@ async fn counts_survive(toml: &str) {
     let outcome = |count: CheckCount| ((count.task, count.model_version, count.reason), count.count);
     let counted: BTreeMap<Outcome, i64> = summary.check_counts.into_iter().map(outcome).collect();
     assert_eq!(counted.values().sum::<i64>(), summary.checks);
-    // The first check of an outcome is in the log and then every so many, across all the kills: no sample is
-    // missing, none stands twice, and none claims more checks than there were.
-    let expected = |total: i64| 1 + total / AUDIT_EVERY;
-    eventually("the samples reach the log", || async {
-        let found = sampled(&site).await;
-        counted
-            .iter()
-            .all(|(outcome, total)| found.get(outcome).is_some_and(|samples| samples.len() as i64 >= expected(*total)))
+    // Each denial is in the log, and of what permits the first of an outcome and then every so many, across all the
+    // kills: no entry is missing, none stands twice, and none claims more checks than there were.
+    let expected = |denies: bool, total: i64| if denies { total } else { 1 + total / AUDIT_EVERY };
+    eventually("the entries reach the log", || async {
+        let found = recorded(&site).await;
+        counted.iter().all(|(outcome, total)| {
+            found.get(outcome).is_some_and(|(denies, entries)| entries.len() as i64 >= expected(*denies, *total))
+        })
     })
     .await;
-    let found = sampled(&site).await;
+    let found = recorded(&site).await;
     assert_eq!(found.keys().collect::<Vec<_>>(), counted.keys().collect::<Vec<_>>());
-    for (outcome, samples) in found {
+    for (outcome, (denies, samples)) in found {
         let total = counted[&outcome];
+        if denies {
+            assert_eq!(samples, (1..=total).collect::<Vec<_>>(), "{outcome:?}");
+            continue;
+        }
         let intervals: Vec<i64> = samples.iter().map(|count| count / AUDIT_EVERY).collect();
-        assert_eq!(intervals, (0..expected(total)).collect::<Vec<_>>(), "{outcome:?}: {samples:?} of {total}");
+        assert_eq!(intervals, (0..expected(false, total)).collect::<Vec<_>>(), "{outcome:?}: {samples:?} of {total}");
         assert!(samples.iter().all(|count| *count <= total), "{outcome:?}: {samples:?} of {total}");
     }
 }

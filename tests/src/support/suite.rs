@@ -92,7 +92,7 @@ impl Suite {
             }
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n[audit]\nwitnesses = [{}]\n{more}",
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[scoring]\naudit_denied = 40\n[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n[audit]\nwitnesses = [{}]\n{more}",
             dir.path().join("data").display(),
             witnesses().iter().map(|witness| format!("\"{}\"", witness.verifier())).collect::<Vec<_>>().join(", ")
         );

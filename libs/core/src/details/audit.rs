@@ -25,6 +25,16 @@ super::details! {
         remaining: i64,
     }
 
+    /// The log got another signing key. The checkpoint that has this entry as its last is signed by both.
+    SigningKeyRotated for ["audit.keys.rotate"] {
+        /// The verifier key that signed until here.
+        old_key: String,
+        /// The verifier key that signs from here on.
+        new_key: String,
+        /// The last checkpoint that the old key signed alone, as a signed note.
+        checkpoint: String,
+    }
+
     /// The retention changed.
     RetentionChanged for ["audit.retention.update"] {
         /// How many days entries were kept; none means for ever.

@@ -86,16 +86,29 @@ super::details! {
         claimed: bool,
     }
 
-    /// A platform asked whether AI may do a task. Recorded for the first check of an outcome in an hour and for every
-    /// so many after it.
+    /// A platform asked whether AI may do a task. Of checks that permit, the first of an outcome in an hour is recorded and
+    /// every so many after it. Each that denies is recorded, up to a number an hour; those beyond are put together, so that
+    /// entries and groups together are all denials.
     TaskChecked for ["scoring.tasks.check"] {
         /// The decision in force, `decisions/{decision}`; empty if there was none.
         decision: String,
         /// The caller's id of the run; empty if it gave none.
         run_id: String,
-        /// Which check of its outcome in its hour this is, from 1.
+        /// Which check of its outcome in its hour this is, from 1; of a group, the last in it.
         checks_this_hour: i64,
-        /// How often one is recorded.
+        /// How often one is recorded: 1 of denials.
         recorded_every: i64,
+        /// Of a group of denials, how many it is; 0 if this is one check.
+        group: i64,
+        /// Of a group, when the first of it was answered.
+        first_time: String,
+        /// Of a group, when the last of it was answered.
+        last_time: String,
+        /// Of a group, the timer that put it together.
+        timer: String,
+        /// When that timer was due.
+        due_time: String,
+        /// When that was noticed.
+        detect_time: String,
     }
 }

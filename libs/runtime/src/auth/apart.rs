@@ -92,6 +92,7 @@ impl Found {
         let named = &config.audit.signing_key;
         let log = if named.as_os_str().is_empty() { config.data.dir.join("audit-signing.pem") } else { named.clone() };
         found.private(Role::Log, "audit.signing_key", &log);
+        found.private(Role::Log, "audit.next_signing_key", &config.audit.next_signing_key);
         found
     }
 

@@ -220,6 +220,7 @@ pub struct Relay {
 pub struct Audit {
     pub origin: String,
     pub signing_key: PathBuf,
+    pub next_signing_key: PathBuf,
     pub retired_keys: Vec<String>,
     pub master_keys_file: PathBuf,
     pub master_keys: SecretString,
@@ -270,6 +271,7 @@ pub struct Scoring {
     pub deny_after: Span,
     pub first_state_wait: Span,
     pub audit_every: u32,
+    pub audit_denied: u32,
 }
 
 /// The section `[telemetry]`.
@@ -393,6 +395,7 @@ impl Config {
         let alive = "must be longer than 5s, in which a watch stream says that it is alive";
         need(stale_after > crate::watch::HEARTBEAT, "scoring.stale_after", alive)?;
         need(deny_after >= stale_after, "scoring.deny_after", "must be at least scoring.stale_after")?;
+        need(self.scoring.audit_denied <= 10_000, "scoring.audit_denied", "must be at most 10000")?;
         for poll in [("relay.poll", self.relay.poll), ("timers.poll", self.timers.poll)] {
             need(poll.1.get().as_millis() >= 10, poll.0, "must be at least 10ms")?;
         }

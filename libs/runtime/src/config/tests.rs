@@ -132,6 +132,7 @@ fn a_bad_value_is_refused_by_key() {
         ("[telemetry]\nsample_ratio = 50.0", "telemetry.sample_ratio"),
         ("[scoring]\nstale_after = \"5s\"", "scoring.stale_after"),
         ("[scoring]\nstale_after = \"6m\"", "scoring.deny_after"),
+        ("[scoring]\naudit_denied = 10001", "scoring.audit_denied"),
     ] {
         let error = Config::from_toml(toml).unwrap_err();
         assert!(error.message().starts_with(key), "{toml}: {}", error.message());

@@ -135,7 +135,8 @@ impl Suite {
         let system =
             System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
         let lags = parts.iter().filter_map(|(name, part)| Some((*name, part.lag.clone()?))).collect();
-        let ops = Ops::new(&names, system.clone(), ended.clone(), lags).await;
+        let conditions = parts.iter().filter_map(|(name, part)| Some((*name, part.conditions.clone()?))).collect();
+        let ops = Ops::new(&names, system.clone(), ended.clone(), lags, conditions).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
         let mut base = ops.health();

@@ -2,6 +2,7 @@
 
 use crate::lag::{self, Lag};
 use crate::layers::Ended;
+use crate::parts::{Condition, Conditions};
 use crate::system::System;
 use crate::telemetry;
 use axum::extract::State;
@@ -41,6 +42,8 @@ pub(crate) struct Ops {
     draining: Arc<AtomicBool>,
     /// What was found when each database was asked last, and when that was.
     seen: Arc<Mutex<Seen>>,
+    /// What services find wrong with themselves.
+    conditions: Arc<BTreeMap<&'static str, Conditions>>,
     ended: Ended,
     outbox_events: Gauge<i64>,
     outbox_age: Gauge<f64>,
@@ -49,6 +52,7 @@ pub(crate) struct Ops {
     behind: Gauge<i64>,
     stuck: Gauge<f64>,
     connections: Gauge<i64>,
+    condition: Gauge<i64>,
 }
 
 /// The gRPC services of a package such as `remit.audit.v1`.
@@ -64,6 +68,7 @@ impl Ops {
         system: System,
         ended: Ended,
         lags: BTreeMap<&'static str, Lag>,
+        conditions: BTreeMap<&'static str, Conditions>,
     ) -> Self {
         let meter = opentelemetry::global::meter("remit");
         super::process::observe(&meter, names);
@@ -74,6 +79,7 @@ impl Ops {
             draining: Arc::default(),
             // They have just been opened.
             seen: Arc::new(Mutex::new(names.iter().map(|name| (*name, (WELL, Instant::now()))).collect())),
+            conditions: Arc::new(conditions),
             ended,
             outbox_events: gauge("remit.outbox.events", "The audit events that wait for delivery, all tenants."),
             outbox_age: meter
@@ -98,6 +104,7 @@ impl Ops {
                 )
                 .build(),
             connections: gauge("remit.db.connections", "The open database connections, by state."),
+            condition: gauge("remit.conditions", "What a service finds wrong with itself, by reason."),
         };
         ops.report(names, ServingStatus::Serving).await;
         ops
@@ -153,6 +160,7 @@ impl Ops {
                 let look = self.look(name, db).await;
                 self.saw(name, look.as_ref().map_or_else(|error| error.reason(), |()| WELL));
                 let status = match look {
+                    Ok(()) if self.wrong(name).iter().any(|wrong| wrong.fatal) => ServingStatus::NotServing,
                     Ok(()) => ServingStatus::Serving,
                     Err(error) => {
                         tracing::warn!(service = name, reason = error.reason(), "it cannot do its work: {error}");
@@ -177,6 +185,11 @@ impl Ops {
         self.ended.end_streams();
     }
 
+    fn wrong(&self, name: &str) -> Vec<Condition> {
+        let looked = self.conditions.get(name).map_or_else(Vec::new, |conditions| conditions());
+        looked.into_iter().filter(|found| found.count > 0).collect()
+    }
+
     fn saw(&self, name: &'static str, found: &'static str) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert(name, (found, Instant::now()));
@@ -184,6 +197,9 @@ impl Ops {
 
     async fn look(&self, name: &'static str, db: &Db) -> Result<()> {
         let label = |state: &'static str| [KeyValue::new("service", name), KeyValue::new("state", state)];
+        for Condition { reason, count, .. } in self.conditions.get(name).map_or_else(Vec::new, |looked| looked()) {
+            self.condition.record(count, &[KeyValue::new("service", name), KeyValue::new("reason", reason)]);
+        }
         ping(db).await?;
         let stats = db.pool_stats();
         self.connections.record(i64::from(stats.idle), &label("idle"));
@@ -224,9 +240,9 @@ async fn ping(db: &Db) -> Result<()> {
     tokio::time::timeout(PATIENCE, db.ping()).await.map_err(slow)?
 }
 
-/// 200 if every database answered when it was asked last, whoever follows the audit log goes forward, and the process is not
-/// draining, else 503; the body says what
-/// is wrong. Nobody who asks makes the databases work.
+/// 200 if every database answered when it was asked last, whoever follows the audit log goes forward, no service found
+/// that it cannot work, and the process is not draining, else 503; the body says what is wrong, also where it is ready.
+/// Nobody who asks makes the databases work.
 async fn ready(State(ops): State<Ops>) -> Response {
     let draining = ops.draining.load(Ordering::SeqCst);
     let seen = ops.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -237,9 +253,13 @@ async fn ready(State(ops): State<Ops>) -> Response {
     let databases: BTreeMap<_, _> = seen.into_iter().map(found).collect();
     let now = Instant::now();
     let behind: BTreeMap<_, _> = ops.lags.iter().map(|(name, lag)| (*name, lag.behind(now).entries)).collect();
-    let well = !draining && databases.values().all(|found| *found == WELL);
+    let found = ops.conditions.keys().map(|name| (*name, ops.wrong(name)));
+    let wrong: BTreeMap<_, _> = found.filter(|(_, wrong)| !wrong.is_empty()).collect();
+    let able = !wrong.values().flatten().any(|wrong| wrong.fatal);
+    let well = !draining && able && databases.values().all(|found| *found == WELL);
     let body = serde_json::json!({
-        "ready": well, "draining": draining, "databases": databases, "behind": behind, "manual_clock": ops.system.manual.is_some(),
+        "ready": well, "draining": draining, "databases": databases, "behind": behind, "conditions": wrong,
+        "manual_clock": ops.system.manual.is_some(),
     });
     let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()

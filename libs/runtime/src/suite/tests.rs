@@ -87,6 +87,28 @@ fn quiet(name: &'static str) -> ServiceDef {
 }
 
 #[tokio::test]
+async fn what_a_service_finds_wrong_with_itself_is_shown_and_takes_it_out_if_it_cannot_work() {
+    fn kpi(fatal: bool) -> ServiceDef {
+        let build: crate::Build = if fatal { |_| wrong(true) } else { |_| wrong(false) };
+        ServiceDef { build, ..quiet("kpi") }
+    }
+    fn wrong(fatal: bool) -> futures::future::BoxFuture<'static, Result<Parts>> {
+        let conditions = move || vec![crate::Condition { reason: "SUBJECT_KEY_DAMAGED", count: 3, fatal }];
+        Box::pin(async move { Ok(Parts { conditions: Some(Arc::new(conditions)), ..Parts::default() }) })
+    }
+    for (fatal, code) in [(false, 200), (true, 503)] {
+        let dir = tempfile::tempdir().unwrap();
+        let running = Suite::start(config(dir.path(), LOCAL), vec![kpi(fatal)]).await.unwrap();
+        let answer = reqwest::get(format!("http://{}/readyz", running.addr().unwrap())).await.unwrap();
+        assert_eq!(answer.status(), code);
+        let body: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(body["conditions"]["kpi"][0]["count"], 3);
+        assert_eq!(body["ready"], !fatal);
+        running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_manual_clock_keeps_its_position_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let refused = Config::from_toml("[clock]\nmanual = true").unwrap_err();
@@ -121,10 +143,10 @@ async fn two_processes_cannot_share_an_embedded_data_directory() {
 async fn a_name_that_is_no_service_is_refused_with_those_that_are() {
     let dir = tempfile::tempdir().unwrap();
     for toml in ["server.only = [\"kpy\"]", "peers.kpy = \"http://x\"", "database.urls.kpy = \"sqlite:x\""] {
-        let error = Suite::start(config(dir.path(), toml), vec![quiet("kpi"), quiet("audit")]).await.unwrap_err();
+        let error = Suite::start(config(dir.path(), toml), vec![quiet("kpi"), quiet("kpi")]).await.unwrap_err();
         assert!(error.message().contains("kpy") && error.message().contains("kpi, audit"), "{}", error.message());
     }
-    let error = Suite::start(config(dir.path(), "server.only = [\"kpi\"]"), vec![quiet("kpi"), quiet("audit")]).await;
+    let error = Suite::start(config(dir.path(), "server.only = [\"kpi\"]"), vec![quiet("kpi"), quiet("kpi")]).await;
     assert!(error.unwrap_err().message().starts_with("peers.audit"));
 }
 

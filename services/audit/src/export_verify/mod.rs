@@ -1,8 +1,10 @@
 //! Checks an export offline: a pure function over its bytes. The format is specified in `docs/audit.md`.
 
 pub(crate) mod gaps;
+pub(crate) mod handovers;
 
 pub use gaps::{Pruning, named};
+pub use handovers::Handover;
 
 use crate::leaf::Leaf;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -102,8 +104,10 @@ pub struct Verified {
     pub sealed: u64,
     /// The key that signed.
     pub key: String,
-    /// Whether that key was known beforehand.
+    /// Whether that key was known beforehand, or follows from one that was by [`Verified::handovers`].
     pub key_pinned: bool,
+    /// The changes of the signing key that the log records, up to the export's checkpoint.
+    pub handovers: Vec<Handover>,
     /// How many of the trusted witnesses cosigned.
     pub witnesses: usize,
     /// Those of them that cosigned at a time that cannot be, which do not count: the name, and seconds since 1970.
@@ -152,7 +156,9 @@ fn because(line: u64, what: &str) -> impl Fn(LogError) -> Refused {
 pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Result<Verified, Refused> {
     let mut lines = Lines { reader: &mut reader, number: 0, held: None };
     let first = lines.next()?.ok_or_else(|| refused(0, "the export is empty"))?;
-    let opened = open(&first, beforehand)?;
+    let mut opened = open(&first, beforehand)?;
+    let handovers = handed_over(&mut lines, &opened)?;
+    opened.trust(beforehand, &handovers)?;
     let Opened { manifest, checkpoint, earlier, .. } = &opened;
     let range = RangeProof { left: hashes(&manifest.left)?, right: hashes(&manifest.right)? };
     let mut frontier = range.begin(manifest.start).map_err(because(1, "the proof of the range does not begin"))?;
@@ -230,6 +236,7 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         sealed,
         key: opened.key.to_string(),
         key_pinned: beforehand.key.is_some(),
+        handovers,
         witnesses: signers.counted,
         untimely: signers.untimely,
         extends,
@@ -237,7 +244,24 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
     })
 }
 
-/// The lines of the prunings, which stand between the manifest and the entries.
+/// The lines of the handovers, which stand after the manifest.
+fn handed_over<R: BufRead>(lines: &mut Lines<'_, R>, opened: &Opened) -> Result<Vec<Handover>, Refused> {
+    let mut found: Vec<Handover> = Vec::new();
+    while let Some(line) = lines.next()? {
+        if !line.starts_with(handovers::BEGIN) {
+            lines.put_back(line);
+            break;
+        }
+        let next = handovers::check(&line, &opened.checkpoint).map_err(|what| refused(lines.number, what))?;
+        if found.last().is_some_and(|last| last.index >= next.index) {
+            return Err(refused(lines.number, format!("handover {} is doubled or out of order", next.index)));
+        }
+        found.push(next);
+    }
+    Ok(found)
+}
+
+/// The lines of the prunings, which stand before the entries.
 fn prunings<R: BufRead>(lines: &mut Lines<'_, R>, opened: &Opened) -> Result<Gaps, Refused> {
     let mut gaps = Gaps::new(opened.manifest.start);
     while let Some(line) = lines.next()? {
@@ -303,6 +327,39 @@ struct Opened {
 }
 
 impl Opened {
+    /// Finds that the key is the one that is trusted or that handovers lead to it, and opens the earlier checkpoint, which
+    /// any of the keys may have signed that lead to this one.
+    fn trust(&mut self, beforehand: &Beforehand, handovers: &[Handover]) -> Result<(), Refused> {
+        if let Some(known) = &beforehand.key
+            && *handovers::follow(handovers, known) != self.key
+        {
+            let what = format!(
+                "the export is signed with key {}, key {known} is trusted, and nothing that this key signed leads from one to \
+                 the other",
+                self.key
+            );
+            return Err(refused(1, what));
+        }
+        let Some(note) = &beforehand.earlier else { return Ok(()) };
+        let mut opened = None;
+        for key in handovers::leading_to(handovers, &self.key) {
+            let only_log = Trust::new(key.name(), key.clone(), Vec::new(), 0);
+            let tried = only_log.map_err(because(0, "the trusted keys"))?.open(note);
+            // What is wrong with it is said for the key that signs now.
+            if opened.is_none() || tried.is_ok() {
+                opened = Some(tried);
+            }
+        }
+        let Some(opened) = opened else { return Ok(()) };
+        let earlier = opened.map_err(because(0, "the earlier checkpoint"))?;
+        if self.checkpoint.size < earlier.size {
+            let cause = LogError::Rollback { seen: earlier.size, offered: self.checkpoint.size };
+            return Err(because(1, "the export does not extend the earlier checkpoint")(cause));
+        }
+        self.earlier = Some(earlier);
+        Ok(())
+    }
+
     /// The trusted witnesses that cosigned, not before `first`, when the first entry was recorded that is here, and not
     /// in the future.
     fn signers(&self, beforehand: &Beforehand, first: Option<Timestamp>) -> Result<Signers, Refused> {
@@ -329,11 +386,6 @@ fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
         return Err(refused(1, "start, end and size are out of order"));
     }
     let stated = VerifierKey::parse(&manifest.key).map_err(because(1, "the key in the manifest"))?;
-    if let Some(known) = &beforehand.key
-        && *known != stated
-    {
-        return Err(refused(1, format!("the export is signed with key {stated}, and key {known} is trusted")));
-    }
     if stated.algorithm() != Algorithm::Ed25519 {
         return Err(refused(1, "the key in the manifest is not the key of a log"));
     }
@@ -357,21 +409,7 @@ fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
     if note.signatures.len() != stated_witnesses.len() + 1 || note.to_string() != manifest.checkpoint {
         return Err(refused(1, "the checkpoint has signatures that the manifest names no key for"));
     }
-    let earlier = match &beforehand.earlier {
-        Some(note) => {
-            let only_log =
-                Trust::new(stated.name(), stated.clone(), Vec::new(), 0).map_err(because(0, "the trusted keys"))?;
-            Some(only_log.open(note).map_err(because(0, "the earlier checkpoint"))?)
-        }
-        None => None,
-    };
-    if let Some(earlier) = &earlier
-        && checkpoint.size < earlier.size
-    {
-        let cause = LogError::Rollback { seen: earlier.size, offered: checkpoint.size };
-        return Err(because(1, "the export does not extend the earlier checkpoint")(cause));
-    }
-    Ok(Opened { manifest, checkpoint, earlier, key: stated, note })
+    Ok(Opened { manifest, checkpoint, earlier: None, key: stated, note })
 }
 
 fn hashes(texts: &[String]) -> Result<Vec<Hash>, Refused> {

@@ -4,6 +4,7 @@
 //! root, checkpoint and search columns. What retention removed is accounted for by the record of its
 //! pruning, and that record by its entry in the log.
 
+mod handovers;
 mod people;
 mod pruned;
 mod rules;
@@ -15,6 +16,7 @@ use crate::leaf::Leaf;
 use crate::service::Service;
 use crate::store::entries::{self, Columns, Full};
 use crate::store::heads::{self, RawHead};
+use handovers::Handovers;
 use people::People;
 use pruned::Pruned;
 use remit_core::{Error, Result, Tenant};
@@ -115,6 +117,7 @@ impl Service {
             },
             rules: Rules::default(),
             sequences: Sequences::new(since.is_none()),
+            handovers: Handovers::read(&mut tx, tenant, since.as_ref().map_or(0, |since| since.size)).await?,
         };
         check.run(&mut tx, since).await?;
         check.report.findings = check.findings.found;
@@ -137,6 +140,7 @@ struct Check<'a> {
     report: Report,
     rules: Rules,
     sequences: Sequences,
+    handovers: Handovers,
 }
 
 impl Check<'_> {
@@ -188,7 +192,12 @@ impl Check<'_> {
                     Some(full) => self.entry(&full, &people, &pruned),
                     None => self.absent(tx, index, &pruned).await?,
                 };
+                let before = self.handovers.is_next().then(|| (tree.size(), tree.root()));
                 tree.push(tx, hash, &mut self.findings).await?;
+                if let Some(before) = before {
+                    let origin = self.log.keys().origin(self.tenant);
+                    self.handovers.check(&origin, before, (tree.size(), tree.root()), &mut self.findings);
+                }
                 cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
             }
             next = until;
@@ -214,12 +223,13 @@ impl Check<'_> {
 
     /// Compares what is stored beside the entries with what they say of it.
     async fn records(&mut self, tx: &mut Tx, pruned: &mut Pruned, start: u64) -> Result<()> {
-        let complete = start == 0 && pruned.is_empty();
         pruned.account(tx, self.tenant, self.report.size, &mut self.findings).await?;
         people::orphans(tx, self.tenant, &mut self.findings).await?;
-        people::keys(tx, self.log, self.tenant, complete, &mut self.findings).await?;
-        self.rules.compare(tx, self.tenant, complete, &mut self.findings).await?;
+        let erased = pruned.erasures_from(start);
+        people::keys(tx, self.log, self.tenant, erased, &mut self.findings).await?;
+        self.rules.compare(tx, self.tenant, start == 0, &mut self.findings).await?;
         self.sequences.finish(&mut self.findings);
+        self.handovers.finish(&mut self.findings);
         Ok(())
     }
 
@@ -251,6 +261,7 @@ impl Check<'_> {
             }
         }
         self.rules.push(stored.index, &leaf);
+        self.handovers.push(&leaf);
         self.sequences.push(stored.index, &leaf, &mut self.findings);
         if people.check(self.tenant, full, &leaf, &mut self.findings) {
             self.report.erased += 1;

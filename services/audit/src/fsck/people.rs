@@ -145,12 +145,12 @@ async fn erasure(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Option<u
 }
 
 /// The keys of subjects: each that is there opens, and each that was destroyed was destroyed by an entry, which says how
-/// many went with it.
+/// many went with it. Of keys destroyed at `since` or later that entry must be there.
 pub(super) async fn keys(
     tx: &mut Tx,
     log: &Service,
     tenant: &Tenant,
-    complete: bool,
+    since: Option<Timestamp>,
     findings: &mut Findings,
 ) -> Result<()> {
     let mut destroyed: HashMap<(String, i64), u64> = HashMap::new();
@@ -185,14 +185,14 @@ pub(super) async fn keys(
         }
         (subject, generation) = next;
     }
-    erasures(tx, tenant, destroyed, complete, findings).await
+    erasures(tx, tenant, destroyed, since, findings).await
 }
 
 async fn erasures(
     tx: &mut Tx,
     tenant: &Tenant,
     mut destroyed: HashMap<(String, i64), u64>,
-    complete: bool,
+    since: Option<Timestamp>,
     findings: &mut Findings,
 ) -> Result<()> {
     let mut next = -1i64;
@@ -225,13 +225,12 @@ async fn erasures(
             }
         }
     }
-    if complete {
-        let mut left: Vec<_> = destroyed.into_iter().collect();
-        left.sort_unstable();
-        for ((subject, at), count) in left {
-            let message = format!("{count} keys are destroyed at {}, and no entry says so", Timestamp(at));
-            findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), message);
-        }
+    let Some(since) = since else { return Ok(()) };
+    let mut left: Vec<_> = destroyed.into_iter().filter(|((_, at), _)| *at >= since.0).collect();
+    left.sort_unstable();
+    for ((subject, at), count) in left {
+        let message = format!("{count} keys are destroyed at {}, and no entry says so", Timestamp(at));
+        findings.add(FindingKind::SubjectKey, format!("subjects/{subject}"), message);
     }
     Ok(())
 }

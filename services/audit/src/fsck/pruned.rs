@@ -7,7 +7,7 @@ use crate::service::retention_policies::cutoff;
 use crate::store::prunings::{self, Span};
 use crate::store::{entries, times};
 use remit_core::details::EntriesPruned;
-use remit_core::{Result, Tenant};
+use remit_core::{Result, Tenant, Timestamp};
 use remit_store::Tx;
 use remit_tlog::tile::WIDTH;
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub(super) struct Pruned {
     /// Span ends by span starts.
     spans: BTreeMap<u64, u64>,
     by_event: BTreeMap<String, Vec<Span>>,
+    /// What was recorded before this may have been pruned; what was recorded since must be there.
+    horizon: Timestamp,
 }
 
 impl Pruned {
@@ -32,7 +34,7 @@ impl Pruned {
             }
             last = last.max(*end);
         }
-        Ok(Self { spans, by_event })
+        Ok(Self { spans, by_event, horizon: Timestamp(i64::MIN) })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -41,6 +43,11 @@ impl Pruned {
 
     pub(super) fn covers(&self, index: u64) -> bool {
         self.spans.range(..=index).next_back().is_some_and(|(_, end)| index < *end)
+    }
+
+    /// Of a log that was read whole, from when on each erasure must have its entry. Called after [`Pruned::account`].
+    pub(super) fn erasures_from(&self, start: u64) -> Option<Timestamp> {
+        (start == 0).then_some(self.horizon)
     }
 
     /// Compares each pruning with its entry in the log.
@@ -64,6 +71,9 @@ impl Pruned {
                 continue;
             };
             let details = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
+            if let (Some(days), Ok((_, recorded))) = (details.keep_days, leaf.times()) {
+                self.horizon = self.horizon.max(cutoff(recorded, days));
+            }
             let stated = details.spans_digest.clone();
             let digest = gaps::spans_digest(spans.iter().map(|span| (span.start, span.end)));
             // An entry that somebody else vouches for makes no deletion lawful, whatever it says.

@@ -4,7 +4,7 @@ use super::{FindingKind, Findings, at};
 use crate::leaf::Leaf;
 use crate::service::retention_policies::keep_days;
 use crate::store::legal_holds::LegalHolds;
-use crate::store::prunings::{HOLD, RELEASE, RETAIN};
+use crate::store::prunings::{COSIGN, HOLD, RELEASE, RETAIN};
 use crate::store::retention_policies;
 use remit_api::audit::v1::LegalHold;
 use remit_api::wire::time;
@@ -38,7 +38,7 @@ impl Rules {
                 self.released.insert(leaf.resource.clone(), entry());
             }
             RETAIN => self.retention = Some(entry()),
-            "audit.checkpoints.cosign" => {
+            COSIGN => {
                 let size = leaf.resource.strip_prefix("checkpoints/").and_then(|size| size.parse().ok());
                 let details = serde_json::from_str::<CheckpointCosigned>(leaf.details()).unwrap_or_default();
                 for witness in details.witnesses {
@@ -49,21 +49,21 @@ impl Rules {
         }
     }
 
-    /// Compares; what is stored and has no entry counts only if the log is `complete`, without a start left out and
-    /// without prunings, which remove such entries in time.
+    /// Compares; what is stored and has no entry counts only if the log was read whole, without a start left out. Such
+    /// entries are never pruned.
     pub(super) async fn compare(
         &self,
         tx: &mut Tx,
         tenant: &Tenant,
-        complete: bool,
+        whole: bool,
         findings: &mut Findings,
     ) -> Result<()> {
-        self.holds(tx, tenant, complete, findings).await?;
-        self.keeping(tx, tenant, complete, findings).await?;
-        self.cosignatures(tx, tenant, complete, findings).await
+        self.holds(tx, tenant, whole, findings).await?;
+        self.keeping(tx, tenant, whole, findings).await?;
+        self.cosignatures(tx, tenant, whole, findings).await
     }
 
-    async fn holds(&self, tx: &mut Tx, tenant: &Tenant, complete: bool, findings: &mut Findings) -> Result<()> {
+    async fn holds(&self, tx: &mut Tx, tenant: &Tenant, whole: bool, findings: &mut Findings) -> Result<()> {
         let mut stored = BTreeMap::new();
         for active in [true, false] {
             match LegalHolds::all(tx, tenant, &[("active", active.into())]).await {
@@ -92,11 +92,11 @@ impl Rules {
             let by = (hold.releaser.as_str(), hold.release_reason.as_str(), micros(hold.release_time.as_ref()));
             match self.released.get(name) {
                 Some((end, leaf)) if by != said(leaf) || *active => wrong("its release", *end),
-                None if complete && (by != ("", "", None) || !active) => wrong("that it is released", *index),
+                None if whole && (by != ("", "", None) || !active) => wrong("that it is released", *index),
                 _ => {}
             }
         }
-        if complete {
+        if whole {
             for name in stored.keys().filter(|name| !self.engaged.contains_key(*name)) {
                 findings.add(FindingKind::Rule, name, "is there, and no entry engaged it");
             }
@@ -104,7 +104,7 @@ impl Rules {
         Ok(())
     }
 
-    async fn keeping(&self, tx: &mut Tx, tenant: &Tenant, complete: bool, findings: &mut Findings) -> Result<()> {
+    async fn keeping(&self, tx: &mut Tx, tenant: &Tenant, whole: bool, findings: &mut Findings) -> Result<()> {
         let policy = match retention_policies::get(tx, tenant).await {
             Ok(policy) => policy,
             Err(error) => {
@@ -118,7 +118,7 @@ impl Rules {
                 let details = serde_json::from_str::<RetentionChanged>(leaf.details()).unwrap_or_default();
                 days == details.keep_days && micros(policy.update_time.as_ref()) == said(leaf).2
             }
-            None => !complete || days.is_none(),
+            None => !whole || days.is_none(),
         };
         if !right {
             let by = self
@@ -131,7 +131,7 @@ impl Rules {
         Ok(())
     }
 
-    async fn cosignatures(&self, tx: &mut Tx, tenant: &Tenant, complete: bool, findings: &mut Findings) -> Result<()> {
+    async fn cosignatures(&self, tx: &mut Tx, tenant: &Tenant, whole: bool, findings: &mut Findings) -> Result<()> {
         let rows =
             query("select size, witness from cosignatures where tenant_id = $1").bind(tenant).fetch_all(tx).await?;
         let mut stored = BTreeSet::new();
@@ -144,7 +144,7 @@ impl Rules {
         }
         // That a witness began to cosign is an entry; what it cosigned later proves itself.
         let known: BTreeSet<&str> = self.cosigned.keys().map(|(_, witness)| witness.as_str()).collect();
-        for (size, witness) in stored.iter().filter(|(_, witness)| complete && !known.contains(witness.as_str())) {
+        for (size, witness) in stored.iter().filter(|(_, witness)| whole && !known.contains(witness.as_str())) {
             let message = format!("a cosignature of {witness} is there, and no entry says that it began to cosign");
             findings.add(FindingKind::Checkpoint, format!("checkpoints/{size}"), message);
         }

@@ -5,7 +5,7 @@ use super::{FindingKind, Findings, at};
 use crate::leaf::Leaf;
 use remit_core::SERVICES;
 use remit_runtime::relay::PARK;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of one service so far.
 #[derive(Default)]
@@ -43,13 +43,14 @@ pub(super) struct Sequences {
     whole: bool,
     unknown: u64,
     services: BTreeMap<&'static str, Numbers>,
-    parked: HashSet<String>,
+    /// What each service says that it set aside itself.
+    parked: BTreeMap<&'static str, BTreeSet<u64>>,
 }
 
 impl Sequences {
     /// From the beginning of the log on if it is `whole`: then the first number is 1.
     pub(super) fn new(whole: bool) -> Self {
-        Self { whole, unknown: 0, services: BTreeMap::new(), parked: HashSet::new() }
+        Self { whole, unknown: 0, services: BTreeMap::new(), parked: BTreeMap::new() }
     }
 
     /// Takes an entry whose content is not there: it may have had any number.
@@ -61,9 +62,10 @@ impl Sequences {
     pub(super) fn push(&mut self, index: u64, leaf: &Leaf, findings: &mut Findings) {
         let Some(service) = SERVICES.into_iter().find(|service| *service == leaf.service) else { return };
         if leaf.action == PARK
-            && let Some(parked) = leaf.resource.strip_prefix("parkedEvents/")
+            && leaf.outcome == "SUCCESS"
+            && let Some(number) = parked(service, &leaf.resource)
         {
-            self.parked.insert(parked.to_owned());
+            self.parked.entry(service).or_default().insert(number);
         }
         let Some(number) = leaf.seq.map(std::num::NonZeroU64::get) else { return };
         let unknown = self.unknown;
@@ -89,23 +91,30 @@ impl Sequences {
     pub(super) fn finish(&self, findings: &mut Findings) {
         for (service, numbers) in &self.services {
             for (start, end) in &numbers.missing {
-                // Of a gap that one entry accounts for, there is nothing more to say.
+                let set_aside = self.parked.get(service).into_iter().flat_map(|parked| parked.range(start..end));
                 let mut next = *start;
-                while next < *end && self.parked.contains(&format!("{service}-{next}")) {
-                    next += 1;
-                }
-                if next < *end {
-                    let message = format!(
-                        "{} events of {service}, {next} to {}, never came and were not set aside: they were taken out of \
-                         its outbox",
-                        end - next,
-                        end - 1
-                    );
-                    findings.add(FindingKind::Sequence, format!("services/{service}/events/{next}"), message);
+                for number in set_aside.copied().chain([*end]) {
+                    if next < number {
+                        lost(service, next, number - 1, findings);
+                    }
+                    next = number + 1;
                 }
             }
         }
     }
+}
+
+/// Names the events `first` to `last`, which are nowhere.
+fn lost(service: &str, first: u64, last: u64, findings: &mut Findings) {
+    let which = if first == last { format!("event {first}") } else { format!("events {first} to {last}") };
+    let message = format!("{which} of {service} never came and were not set aside: they were taken out of its outbox");
+    findings.add(FindingKind::Sequence, format!("services/{service}/events/{first}"), message);
+}
+
+/// The number of the event of `service` that an entry about `resource` says was set aside. No service speaks for another.
+fn parked(service: &str, resource: &str) -> Option<u64> {
+    let number = resource.strip_prefix("parkedEvents/")?.strip_prefix(service)?.strip_prefix('-')?;
+    number.parse().ok().filter(|parsed: &u64| parsed.to_string() == number)
 }
 
 #[cfg(test)]
@@ -163,13 +172,34 @@ mod tests {
 
     #[test]
     fn what_was_set_aside_is_accounted_for_by_its_own_service_alone() {
-        for (service, gap) in [("registry", 0), ("scoring", 1)] {
+        for (by, about, gap) in [
+            ("registry", "registry-1", 0),
+            ("registry", "scoring-1", 1),
+            ("scoring", "registry-1", 1),
+            ("crm", "registry-1", 1),
+            ("registry", "registry-01", 1),
+        ] {
             let (mut sequences, mut findings) = (Sequences::new(true), Findings { found: Vec::new(), most: 100 });
-            let parked = format!("parkedEvents/{service}-1");
-            sequences.push(0, &leaf("registry", 2, PARK, &parked), &mut findings);
-            sequences.push(1, &leaf("crm", 9, "crm.x", "y"), &mut findings);
+            sequences.push(0, &leaf("registry", 2, "registry.models.create", "models/a"), &mut findings);
+            let number = if by == "registry" { 3 } else { 1 };
+            sequences.push(1, &leaf(by, number, PARK, &format!("parkedEvents/{about}")), &mut findings);
             sequences.finish(&mut findings);
-            assert_eq!(findings.found.len(), gap, "{service}");
+            assert_eq!(findings.found.len(), gap, "{about} by {by}");
         }
+    }
+
+    #[test]
+    fn of_a_gap_that_is_accounted_for_in_part_the_rest_is_named() {
+        let (mut sequences, mut findings) = (Sequences::new(true), Findings { found: Vec::new(), most: 100 });
+        for (index, number) in (0..).zip([3, 5]) {
+            sequences.push(
+                index,
+                &leaf("registry", 10 + number, PARK, &format!("parkedEvents/registry-{number}")),
+                &mut findings,
+            );
+        }
+        sequences.finish(&mut findings);
+        let named: Vec<_> = findings.found.iter().map(|found| found.message.split(" of ").next().unwrap()).collect();
+        assert_eq!(named, ["events 1 to 2", "event 4", "events 6 to 12", "event 14"]);
     }
 }

@@ -5,7 +5,7 @@ use super::entries::{entry_index, entry_not_found};
 use crate::export_verify::{CLOCKS, SINCE};
 use crate::memory;
 use crate::store::checkpoints::{self, Line};
-use crate::store::heads::{self, signed};
+use crate::store::heads::{self, Head, signed};
 use crate::store::{damaged, tiles};
 use remit_api::audit::v1 as api;
 use remit_api::wire::time::stamp;
@@ -22,15 +22,20 @@ const MAX_SIZES: i64 = 100;
 impl Service {
     /// The signed checkpoint at `size`, with the cosignatures of known witnesses.
     pub(crate) async fn checkpoint_at(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<api::Checkpoint> {
+        let head = heads::read(tx, tenant).await?;
+        self.checkpoint_under(tx, tenant, &head, size).await
+    }
+
+    /// The same under a head that was just read.
+    async fn checkpoint_under(&self, tx: &mut Tx, tenant: &Tenant, head: &Head, size: u64) -> Result<api::Checkpoint> {
         let root = tiles::root(tx, tenant, size).await?;
-        self.checkpoint_of(tx, tenant, size, root).await
+        self.checkpoint_of(tx, tenant, head, size, root).await
     }
 
     /// Finds that `root` is the one root of `size`: that of the head, which a step signed over the leaves that it added,
     /// or one that the head's tree extends. Tiles that somebody has changed lead to another, which is not signed.
-    async fn check_root(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<()> {
-        let head = heads::read(tx, tenant).await?;
-        self.keys.check_head(tenant, &head)?;
+    async fn check_root(&self, tx: &mut Tx, tenant: &Tenant, head: &Head, size: u64, root: Hash) -> Result<()> {
+        self.keys.check_head(tenant, head)?;
         if memory::extends(tx, tenant, (size, root), (head.size, head.root)).await? {
             return Ok(());
         }
@@ -43,8 +48,15 @@ impl Service {
     }
 
     /// The same where the root is known. Ed25519 is deterministic, so every replica gives the same bytes.
-    async fn checkpoint_of(&self, tx: &mut Tx, tenant: &Tenant, size: u64, root: Hash) -> Result<api::Checkpoint> {
-        self.check_root(tx, tenant, size, root).await?;
+    async fn checkpoint_of(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        head: &Head,
+        size: u64,
+        root: Hash,
+    ) -> Result<api::Checkpoint> {
+        self.check_root(tx, tenant, head, size, root).await?;
         let checkpoint = Checkpoint { origin: self.keys.origin(tenant), size, root };
         let mut note = checkpoint.sign(&self.keys.signer(tenant)?);
         let mut cosigned = Vec::new();
@@ -79,12 +91,12 @@ impl Service {
 
     pub(crate) async fn checkpoint(&self, tenant: &Tenant, minimum: i32) -> Result<api::Checkpoint> {
         let mut tx = self.db.snapshot().await?;
-        let size = heads::size(&mut tx, tenant).await?;
+        let head = heads::read(&mut tx, tenant).await?;
         if minimum <= 0 {
-            return self.checkpoint_at(&mut tx, tenant, size).await;
+            return self.checkpoint_under(&mut tx, tenant, &head, head.size).await;
         }
-        for size in checkpoints::sizes(&mut tx, tenant, minimum.into(), size + 1, MAX_SIZES).await? {
-            let checkpoint = self.checkpoint_at(&mut tx, tenant, size).await?;
+        for size in checkpoints::sizes(&mut tx, tenant, minimum.into(), head.size + 1, MAX_SIZES).await? {
+            let checkpoint = self.checkpoint_under(&mut tx, tenant, &head, size).await?;
             if checkpoint.cosignatures.len() >= usize::try_from(minimum).unwrap_or(usize::MAX) {
                 return Ok(checkpoint);
             }
@@ -106,23 +118,24 @@ impl Service {
     ) -> Result<api::InclusionProof> {
         let (tenant, index) = (&cx.tenant, entry_index(&request.name)?);
         let mut tx = self.db.snapshot().await?;
-        let now = heads::size(&mut tx, tenant).await?;
-        if index >= now {
+        let head = heads::read(&mut tx, tenant).await?;
+        if index >= head.size {
             return Err(entry_not_found(index));
         }
-        let size = at_size(request.size, now, index + 1, "size")?;
-        self.inclusion_at(&mut tx, tenant, index, size).await
+        let size = at_size(request.size, head.size, index + 1, "size")?;
+        self.inclusion_at(&mut tx, tenant, &head, index, size).await
     }
 
     pub(crate) async fn inclusion_at(
         &self,
         tx: &mut Tx,
         tenant: &Tenant,
+        head: &Head,
         index: u64,
         size: u64,
     ) -> Result<api::InclusionProof> {
         let tiles::Inclusion { leaf, hashes, root } = tiles::inclusion(tx, tenant, index, size).await?;
-        let checkpoint = self.checkpoint_of(tx, tenant, size, root).await?.note;
+        let checkpoint = self.checkpoint_of(tx, tenant, head, size, root).await?.note;
         let file = ProofFile { extra: None, index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
         Ok(api::InclusionProof {
             index: signed(index),
@@ -205,17 +218,17 @@ impl Service {
                     }
                     checkpoints::put(m.tx(), tenant, checkpoint.size, line, self.db.now()).await?;
                 }
-                let size = heads::size(m.tx(), tenant).await?;
-                if checkpoint.size > size || checkpoint.origin != self.keys.origin(tenant) {
+                let head = heads::read(m.tx(), tenant).await?;
+                if checkpoint.size > head.size || checkpoint.origin != self.keys.origin(tenant) {
                     return Err(wrong(format!(
-                        "the note is of {} entries of {}, this log has {size}",
-                        checkpoint.size, checkpoint.origin
+                        "the note is of {} entries of {}, this log has {}",
+                        checkpoint.size, checkpoint.origin, head.size
                     )));
                 }
                 if tiles::root(m.tx(), tenant, checkpoint.size).await? != checkpoint.root {
                     return Err(wrong("the root hash is not that of this log".into()));
                 }
-                let answer = self.checkpoint_at(m.tx(), tenant, checkpoint.size).await?;
+                let answer = self.checkpoint_of(m.tx(), tenant, &head, checkpoint.size, checkpoint.root).await?;
                 // That a key begins to cosign is an entry. Its lines are kept beside the checkpoints and prove themselves: an
                 // entry for each would let a log grow by being witnessed, and never be witnessed to its end.
                 if !new.is_empty() {

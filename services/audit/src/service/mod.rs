@@ -4,12 +4,14 @@ pub(crate) mod checkpoints;
 pub(crate) mod entries;
 pub(crate) mod legal_holds;
 pub(crate) mod retention_policies;
+mod signing_keys;
 pub(crate) mod subjects;
 
 use crate::keys::Keys;
 use crate::prepare::Prepared;
 use crate::sequencer::{Limits, Sequencer};
 use crate::step;
+use crate::store::heads::Head;
 use futures::{Stream, stream};
 use remit_core::{AuditEvent, Clock, Error, Kind, Result};
 use remit_store::{Db, Mutation};
@@ -54,17 +56,18 @@ impl Service {
 
     /// Appends the audit entry of a mutation of this service in the mutation's own transaction: no outbox is
     /// needed where the log itself is at hand. Tails learn of it after the commit. The head row is held from here
-    /// on: record late.
-    pub(crate) async fn record(&self, m: &mut Mutation, event: AuditEvent) -> Result<()> {
-        let event = Prepared::new(remit_runtime::relay::to_proto(&event), "event")?;
+    /// on: record late. Returns the head as it is then.
+    pub(crate) async fn record(&self, m: &mut Mutation, event: AuditEvent) -> Result<Head> {
+        let event = Prepared::new(remit_runtime::relay::to_proto(&event), "event", m.now())?;
         let tenant = m.tenant().clone();
         let head = step::append_in(m.tx(), &self.db, &*self.clock, &self.keys, &tenant, &event).await?;
         let (sequencer, keys) = (self.sequencer.clone(), self.keys.clone());
+        let after = head.clone();
         m.on_commit(move || {
             keys.memory().saw(&tenant, head.size, head.root, &head.checkpoint);
             sequencer.saw(&tenant, head.size);
         });
-        Ok(())
+        Ok(after)
     }
 
     /// A stream of what `step` makes of `state` until it makes nothing, fails, or the server shuts down.

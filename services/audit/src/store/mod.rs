@@ -3,6 +3,7 @@
 pub mod checkpoints;
 pub mod entries;
 pub mod heads;
+pub mod key_handovers;
 pub mod legal_holds;
 pub mod prunings;
 pub mod retention_policies;

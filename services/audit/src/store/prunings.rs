@@ -18,8 +18,15 @@ pub const RELEASE: &str = "audit.legalHolds.release";
 /// The action that changes the retention.
 pub const RETAIN: &str = "audit.retention.update";
 
-/// Whose entries are never pruned: together they account for what is missing, to whoever has nothing but the log.
-const KEPT: [&str; 4] = [PRUNE, HOLD, RELEASE, RETAIN];
+/// The action that changes the signing key.
+pub const ROTATE: &str = "audit.keys.rotate";
+
+/// The action that takes the first cosignature of a witness.
+pub const COSIGN: &str = "audit.checkpoints.cosign";
+
+/// Whose entries are never pruned: together they account for what is missing, and for what stands beside the entries, to
+/// whoever has nothing but the log.
+const KEPT: [&str; 6] = [PRUNE, HOLD, RELEASE, RETAIN, COSIGN, ROTATE];
 
 fn prunable(sql: Sql, tenant: &Tenant, end: u64) -> Sql {
     let free = sql.bind(tenant).push(" and idx < ").bind(signed(end));

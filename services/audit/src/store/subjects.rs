@@ -118,6 +118,32 @@ pub async fn count_under(tx: &mut Tx, tenant: &Tenant, master_key: &str) -> Resu
     query(sql).bind(tenant).bind(master_key).fetch_one(tx).await?.get("n")
 }
 
+/// Live keys after `from`, by subject and generation, at most `limit`, each with why it cannot be opened, if so.
+pub async fn opened(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    from: &(String, i64),
+    limit: i64,
+    master: &MasterKeys,
+) -> Result<Vec<((String, i64), Option<Error>)>> {
+    let rows = query(
+        "select subject, generation, master_key, wrapped from subject_keys
+         where tenant_id = $1 and (subject, generation) > ($2, $3) and wrapped is not null
+         order by subject, generation limit $4",
+    )
+    .bind(tenant)
+    .bind(&from.0)
+    .bind(from.1)
+    .bind(limit)
+    .fetch_all(tx)
+    .await?;
+    let open = |row: &Row| match unwrap(row, tenant, master) {
+        Err(error) if !is_closed(&error) => Err(error),
+        opened => Ok(((row.get("subject")?, row.get("generation")?), opened.err())),
+    };
+    rows.iter().map(open).collect()
+}
+
 /// One key of a subject; none if it was destroyed or never made.
 pub async fn key(
     tx: &mut Tx,

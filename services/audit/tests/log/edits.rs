@@ -1,6 +1,7 @@
 //! What whoever owns the database can change beside the entries, each with what names it, and what he cannot have the log
 //! go on from.
 
+use super::tampering::Tampering;
 use super::{Fixture, keys, witness};
 use ed25519_dalek::SigningKey;
 use remit_api::audit::v1::{self as api, FindingKind};
@@ -8,20 +9,21 @@ use remit_audit::Service;
 use remit_audit::keys::Keys;
 use remit_audit::seal::MasterKeys;
 use remit_audit::sequencer::Limits;
-use remit_core::Result;
+use remit_core::{Result, SERVICES};
 use remit_store::query;
 use remit_store::testing::{TestDb, each_engine};
 use std::sync::Arc;
 
-/// A change of one row by hand, and what must be found.
-type Edit = (&'static str, FindingKind, &'static str);
-
-const EDITS: &[Edit] = &[
+pub const EDITS: &[Tampering] = &[
     ("delete from legal_holds where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
     ("delete from legal_holds where name = 'legalHolds/h2'", FindingKind::Rule, "legalHolds/h2"),
     ("update legal_holds set active = 0 where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
     ("update legal_holds set active = 1 where name = 'legalHolds/h2'", FindingKind::Rule, "legalHolds/h2"),
     ("update legal_holds set body = $1 where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds"),
+    ("update legal_holds set name = 'legalHolds/h3' where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
+    ("update legal_holds set create_time = 7 where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
+    ("update legal_holds set tenant_id = 'other' where name = 'legalHolds/h1'", FindingKind::Rule, "legalHolds/h1"),
+    ("update retention_policies set tenant_id = 'other'", FindingKind::Rule, "retentionPolicy"),
     ("delete from retention_policies", FindingKind::Rule, "retentionPolicy"),
     ("update retention_policies set body = $1", FindingKind::Rule, "retentionPolicy"),
     ("update retention_policies set name = 'other'", FindingKind::Rule, "retentionPolicy"),
@@ -141,12 +143,20 @@ async fn what_stands_beside_the_entries_is_compared_with_them() -> Result<()> {
 async fn an_event_that_was_taken_out_of_an_outbox_is_a_gap() -> Result<()> {
     each_engine(|database| async move {
         let fixture = &Fixture::new(&database).await?;
-        let event = |seq: i64| api::Event { seq, ..fixture.event(&format!("s{seq}")) };
-        fixture.append(vec![event(1), event(2), event(4)]).await?;
-        assert_eq!(fixture.findings().await?, [(FindingKind::Sequence, "services/registry/events/3".to_owned())]);
-        assert_eq!(fixture.append(vec![event(2)]).await?, [1], "a resend has the number that it had");
-        fixture.append(vec![event(3)]).await?;
-        assert_eq!(fixture.findings().await?, [], "what was set aside comes late");
+        // The log's own entries need no outbox.
+        for (at, service) in (0..).zip(SERVICES.into_iter().filter(|service| *service != "audit")) {
+            let event = |seq: i64| api::Event {
+                seq,
+                service: service.into(),
+                action: format!("{service}.things.create"),
+                ..fixture.event(&format!("{service}-{seq}"))
+            };
+            fixture.append(vec![event(1), event(2), event(4)]).await?;
+            assert_eq!(fixture.findings().await?, [(FindingKind::Sequence, format!("services/{service}/events/3"))]);
+            assert_eq!(fixture.append(vec![event(2)]).await?, [4 * at + 1], "a resend has the number that it had");
+            fixture.append(vec![event(3)]).await?;
+            assert_eq!(fixture.findings().await?, [], "what was set aside comes late");
+        }
         Ok(())
     })
     .await

@@ -139,7 +139,7 @@ async fn cosignatures_are_taken_from_known_witnesses_only() -> Result<()> {
 }
 
 /// A log of which retention has removed most of two tiles, under a hold: entry 572 is the pruning, 573 has sealed data.
-async fn pruned(fixture: &Fixture) -> Result<()> {
+pub async fn pruned(fixture: &Fixture) -> Result<()> {
     fixture.fill(0, 560).await?;
     fixture.tick(400 * 86_400);
     let keep = Some(prost_types::Duration { seconds: 200 * 86_400, nanos: 0 });
@@ -171,10 +171,11 @@ fn withheld(line: &str) -> String {
     format!("{begin}\"}}")
 }
 
-type Edit = (&'static str, fn(&mut Vec<String>), &'static str);
+/// What is edited, how, and what the refusal says.
+pub type Edit = (&'static str, fn(&mut Vec<String>), &'static str);
 
 /// Line 0 is the manifest, 1 the pruning, 2 + N that of entry N, the last one the end.
-const EDITS: &[Edit] = &[
+pub const EDITS: &[Edit] = &[
     ("an entry is withheld", |lines| lines[2 + 515] = withheld(&lines[2 + 515]), "no content of 515,"),
     ("a held entry is withheld", |lines| lines[2 + 105] = withheld(&lines[2 + 105]), "no content of 105,"),
     ("the pruning is withheld", |lines| lines[2 + 572] = withheld(&lines[2 + 572]), "no content of 572,"),

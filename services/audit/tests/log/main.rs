@@ -1,6 +1,7 @@
 //! The log on both engines: what it records, proves, erases and prunes, and how tampering is found.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod columns;
 mod edits;
 mod exports;
 mod keeping;

@@ -1,6 +1,8 @@
 use super::{Fixture, MASTER};
 use remit_api::audit::v1 as api;
+use remit_audit::key_watch::KeyWatch;
 use remit_core::Result;
+use remit_store::query;
 use remit_store::testing::{TestDb, each_engine};
 
 fn erase(subject: &str, request_id: &str) -> api::EraseSubjectRequest {
@@ -89,6 +91,42 @@ async fn a_rotation_of_the_master_key_loses_nothing() -> Result<()> {
         assert_eq!(new.reveal("entries/3").await?.fields["email"], "x@example.com");
         assert_eq!(new.findings().await?, []);
         assert_eq!(old.reveal("entries/3").await.unwrap_err().reason(), "MASTER_KEY_MISSING");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_opened_are_counted_before_they_are_needed() -> Result<()> {
+    each_engine(|database| async move {
+        let log = Fixture::new(&database).await?;
+        let of = |n: u32| log.personal(&format!("e{n}"), &format!("leads/{n:04}"), "x@example.com");
+        log.append((0..1_003).map(of).collect()).await?;
+        let watch = KeyWatch::default();
+        let damage = async |sql: &'static str| {
+            let mut tx = log.db.write().await?;
+            query(sql).execute(&mut tx).await?;
+            tx.commit().await
+        };
+        let found = async |log: &Fixture, watch: &KeyWatch| {
+            // The keys are more than one look takes.
+            log.log.look_at_keys(watch).await?;
+            log.log.look_at_keys(watch).await?;
+            let conditions = watch.conditions().into_iter().filter(|found| found.count > 0).map(|found| (found.reason, found.count, found.fatal));
+            Ok::<_, remit_core::Error>(conditions.collect::<Vec<_>>())
+        };
+        assert_eq!(found(&log, &watch).await?, []);
+        damage("create table copy_keys as select * from subject_keys").await?;
+        damage("update subject_keys set wrapped = personal_data.sealed from personal_data
+                where personal_data.subject = subject_keys.subject and subject_keys.subject in ('leads/0001', 'leads/1002')")
+        .await?;
+        assert_eq!(found(&log, &watch).await?, [("SUBJECT_KEY_DAMAGED", 2, false)]);
+        // A replica with other master keys is not ready, and says for how many keys.
+        let other = Fixture::with_master(&database, "k1 AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=").await?;
+        assert_eq!(found(&other, &KeyWatch::default()).await?, [("MASTER_KEY_MISSING", 1_003, true)]);
+        damage("delete from subject_keys").await?;
+        damage("insert into subject_keys select * from copy_keys").await?;
+        assert_eq!(found(&log, &watch).await?, [], "what was put right is forgotten");
         Ok(())
     })
     .await

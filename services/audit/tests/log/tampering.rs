@@ -5,9 +5,9 @@ use remit_store::query;
 use remit_store::testing::each_engine;
 
 /// A change of one row by hand, and what must be found.
-type Tampering = (&'static str, FindingKind, &'static str);
+pub type Tampering = (&'static str, FindingKind, &'static str);
 
-const TAMPERINGS: &[Tampering] = &[
+pub const TAMPERINGS: &[Tampering] = &[
     ("update entries set leaf = $1 where idx = 17", FindingKind::Entry, "entries/17"),
     ("update entries set leaf_hash = $1 where idx = 17", FindingKind::Entry, "entries/17"),
     ("update entries set leaf_hash = $1 where idx = 600", FindingKind::Entry, "entries/600"),
@@ -17,6 +17,14 @@ const TAMPERINGS: &[Tampering] = &[
     ("update entries set request_id = 'r' where idx = 18", FindingKind::Column, "entries/18"),
     ("update entries set event_id = 'other' where idx = 18", FindingKind::Column, "entries/18"),
     ("update entries set subject = null where idx = 640", FindingKind::Column, "entries/640"),
+    ("update entries set actor_kind = 'ai' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set on_behalf_of = 'ann' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set action = 'registry.versions.read' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set resource = 'models/other' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set service = 'crm' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set occurred_at = occurred_at + 1 where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set trace_id = 't' where idx = 18", FindingKind::Column, "entries/18"),
+    ("update entries set tenant_id = 'other' where idx = 18", FindingKind::MissingEntry, "entries/18"),
     ("delete from entries where idx = 19", FindingKind::MissingEntry, "entries/19"),
     ("delete from entries where idx = 620", FindingKind::MissingEntry, "entries/620"),
     ("update entries set idx = 5000 where idx = 630", FindingKind::SurplusEntry, "entries/5000"),
@@ -25,6 +33,11 @@ const TAMPERINGS: &[Tampering] = &[
     ("delete from tiles where level = 0 and idx = 0", FindingKind::Tile, "tile/0/000"),
     ("delete from tiles where level = 1", FindingKind::Tile, "tile/1/000.p/2"),
     ("update tiles set idx = 9 where level = 0 and idx = 1", FindingKind::Tile, "tile/0/9"),
+    ("update tiles set level = 3 where level = 1", FindingKind::Tile, "tile/1/000.p/2"),
+    ("update tiles set tenant_id = 'other' where level = 0 and idx = 0", FindingKind::Tile, "tile/0/000"),
+    ("update tile_times set recorded_first = recorded_first - 1 where idx = 1", FindingKind::Column, "tileTimes/1"),
+    ("update tile_times set occurred_last = occurred_last + 1 where idx = 1", FindingKind::Column, "tileTimes/1"),
+    ("update tile_times set tenant_id = 'other' where idx = 1", FindingKind::Column, "tileTimes/1"),
     ("update tile_times set recorded_last = recorded_last + 1 where idx = 1", FindingKind::Column, "tileTimes/1"),
     ("update tile_times set occurred_first = 0 where idx = 0", FindingKind::Column, "tileTimes/0"),
     ("delete from tile_times where idx = 1", FindingKind::Column, "tileTimes/1"),
@@ -34,14 +47,18 @@ const TAMPERINGS: &[Tampering] = &[
     ("update log_heads set size = size - 1", FindingKind::SurplusEntry, "entries/641"),
     ("update log_heads set size = size + 1", FindingKind::MissingEntry, "entries/642"),
     ("update log_heads set checkpoint = 'x'", FindingKind::Checkpoint, "checkpoints/642"),
+    ("update log_heads set tenant_id = 'other'", FindingKind::SurplusEntry, "entries/0"),
     ("delete from log_heads", FindingKind::SurplusEntry, "entries/0"),
     ("update cosignatures set signature = replace(signature, 'w1', 'w2')", FindingKind::Checkpoint, "checkpoints/641"),
+    ("update cosignatures set tenant_id = 'other'", FindingKind::Checkpoint, "checkpoints/641"),
     ("update cosignatures set size = 640", FindingKind::Checkpoint, "checkpoints/640"),
     ("update personal_data set sealed = $1", FindingKind::PersonalData, "entries/640"),
     ("update personal_data set subject = 'leads/2'", FindingKind::PersonalData, "entries/640"),
+    ("update personal_data set tenant_id = 'other'", FindingKind::PersonalData, "entries/640"),
     ("delete from personal_data", FindingKind::PersonalData, "entries/640"),
     ("update personal_data set idx = 12", FindingKind::PersonalData, "entries/12"),
     ("update subject_keys set wrapped = null, destroy_time = 1", FindingKind::PersonalData, "entries/640"),
+    ("update subject_keys set tenant_id = 'other'", FindingKind::PersonalData, "entries/640"),
     ("update subject_keys set wrapped = $1", FindingKind::PersonalData, "entries/640"),
     ("insert into prunings values ('acme', 3, 4, 'e3', 1)", FindingKind::Pruning, "entries/3"),
 ];

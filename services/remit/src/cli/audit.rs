@@ -2,6 +2,8 @@
 
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
+use super::audit_push::{self, Push};
+use super::audit_stream::{self, Form};
 use super::auditor;
 use super::connect::{Session, answer, no_answer, refused};
 use super::list::{ListArgs, Page};
@@ -42,8 +44,11 @@ pub(crate) enum Command {
         /// One JSON text a line, printed as it is found.
         #[arg(long)]
         ndjson: bool,
-        /// Where to go on, as --ndjson said at its end; with the same filter and order.
-        #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, requires = "ndjson")]
+        /// CSV with a header line, printed as it is found: one line an entry, times in UTC, details as JSON.
+        #[arg(long, conflicts_with = "ndjson")]
+        csv: bool,
+        /// Where to go on, as --ndjson or --csv said at its end; with the same filter and order.
+        #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
         page_token: String,
     },
     /// Print the signed checkpoint: what a later export or checkpoint must extend.
@@ -72,6 +77,8 @@ pub(crate) enum Command {
     Rewrap,
     /// Remember the newest checkpoint and cosign only what extends it.
     Witness(Witness),
+    /// Have a witness that somebody else runs cosign the newest checkpoint (C2SP tlog-witness).
+    Push(Push),
     /// Have the server recompute its log from its entries; with --local, do it here on the stored database.
     /// Exit code 3 if anything is wrong.
     Fsck(Fsck),
@@ -175,11 +182,20 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
 async fn served(session: &Session, command: Command) -> Result<()> {
     let mut client = AuditServiceClient::new(session.wire());
     match command {
-        Command::Search { given, mut list, oldest, ndjson, page_token } => {
+        Command::Search { given, mut list, oldest, ndjson, csv, page_token } => {
             list.filter.extend(given);
             let order = if oldest { SearchOrder::OldestFirst } else { SearchOrder::NewestFirst };
-            if ndjson {
-                return Box::pin(auditor::stream(session, order, list, page_token)).await;
+            let form = match (ndjson, csv) {
+                (true, _) => Some(Form::Ndjson),
+                (_, true) => Some(Form::Csv),
+                _ => None,
+            };
+            if let Some(form) = form {
+                return Box::pin(audit_stream::stream(session, order, list, page_token, form)).await;
+            }
+            if !page_token.is_empty() {
+                let what = "is where --ndjson or --csv goes on: give one of them";
+                return Err(Error::invalid("OPTION_NOT_ALLOWED", "page-token", what));
             }
             session
                 .list(list, COLUMNS, async |page: Page| {
@@ -214,6 +230,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             checked(session, &answer(client.verify_log(request).await)?)
         }
         Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
+        Command::Push(arguments) => Box::pin(audit_push::push(session, &arguments)).await,
         Command::Auditor(command) => Box::pin(auditor::run(session, command)).await,
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::Service;
-use remit_audit::export_verify::{Beforehand, CLOCKS, Pruning, SINCE, Verified, named, verify_export};
+use remit_audit::export_verify::{Beforehand, CLOCKS, Handover, Pruning, SINCE, Verified, named, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
 use remit_audit::witness::Shelf;
@@ -150,6 +150,9 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
             "{witness} says that it cosigned {time} seconds after 1970, which cannot be: it does not count"
         ));
     }
+    for Handover { index, time, old, new } in &found.handovers {
+        out.note(&format!("KEY CHANGED: entry {index} of {time} leads from {old} to {new}"));
+    }
     for pruning in &found.prunings {
         out.note(&removed(pruning));
     }
@@ -183,7 +186,8 @@ fn facts(found: &Verified, witnesses: usize) -> Vec<(&'static str, String)> {
         0 => "none".to_owned(),
         pruned => format!("{pruned}, each accounted for by one of {} prunings", found.prunings.len()),
     };
-    let key = if found.key_pinned { "the one given" } else { "the export's own, which shows no owner" };
+    let key =
+        if found.key_pinned { "the one given, or led to by it" } else { "the export's own, which shows no owner" };
     vec![
         ("verified", "yes".to_owned()),
         ("log", found.checkpoint.origin.clone()),
@@ -207,6 +211,11 @@ fn told(found: &Verified) -> serde_json::Value {
             "entries": pruning.entries, "spans": pruning.spans, "compared": pruning.compared,
         })
     };
+    let handover = |one: &Handover| {
+        serde_json::json!({
+            "index": one.index, "time": one.time.to_string(), "old": one.old.to_string(), "new": one.new.to_string(),
+        })
+    };
     serde_json::json!({
         "verified": true,
         "origin": found.checkpoint.origin,
@@ -215,6 +224,7 @@ fn told(found: &Verified) -> serde_json::Value {
         "end": found.end,
         "entries": found.entries,
         "pruned": found.pruned,
+        "handovers": found.handovers.iter().map(handover).collect::<Vec<_>>(),
         "prunings": found.prunings.iter().map(pruning).collect::<Vec<_>>(),
         "sealed": found.sealed,
         "key": found.key,

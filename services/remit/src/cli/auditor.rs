@@ -298,29 +298,6 @@ fn proposals(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Prints the entries that a search finds as it finds them, one JSON text a line, and how to go on if there are more.
-pub(super) async fn stream(session: &Session, order: SearchOrder, list: ListArgs, from: String) -> Result<()> {
-    let mut client = AuditServiceClient::new(session.wire());
-    let ListArgs { filter, limit } = list;
-    let (mut left, mut page_token) = (limit, from);
-    while left > 0 {
-        let page_size = i32::try_from(left.min(PAGE)).unwrap_or(i32::MAX);
-        let filter = filter.clone();
-        let request = SearchRequest { filter, order: order.into(), page_size, page_token, ..Default::default() };
-        let page = answer(client.search(request).await)?;
-        left = left.saturating_sub(page.entries.len());
-        for entry in &page.entries {
-            print_raw(format!("{}\n", json(entry)?).as_bytes())?;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(());
-        }
-    }
-    session.out.note(&format!("more than {limit}: go on with --page-token {page_token}"));
-    Ok(())
-}
-
 /// The entries about a resource and about the proposals that they name, in the order of the log.
 async fn story(session: &Session, about_it: &About) -> Result<Vec<Entry>> {
     let mut found = BTreeMap::new();

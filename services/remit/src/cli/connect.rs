@@ -53,6 +53,8 @@ pub(super) struct Session {
     pub(super) server: String,
     /// The tenant of the caller's token, as the token itself says; empty if it cannot be read.
     pub(super) tenant: String,
+    /// How long an answer may take.
+    pub(super) timeout: Duration,
 }
 
 impl Session {
@@ -63,8 +65,9 @@ impl Session {
         let request_id =
             connection.request_id.clone().unwrap_or_else(|| format!("cli-{:032x}", rand::random::<u128>()));
         let out = Output { json: connection.json };
-        let wire = bearer.over_within(channel, Duration::from_secs(connection.timeout));
-        Ok(Self { wire, out, request_id, server: connection.server.clone(), tenant: bearer.tenant() })
+        let timeout = Duration::from_secs(connection.timeout);
+        let wire = bearer.over_within(channel, timeout);
+        Ok(Self { wire, out, request_id, server: connection.server.clone(), tenant: bearer.tenant(), timeout })
     }
 
     /// The connection, for a generated client.

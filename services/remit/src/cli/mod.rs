@@ -8,6 +8,8 @@ mod action;
 mod audit;
 mod audit_local;
 mod audit_proof;
+mod audit_push;
+mod audit_stream;
 mod auditor;
 mod connect;
 mod council;

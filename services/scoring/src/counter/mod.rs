@@ -6,16 +6,21 @@
 //! ends in between: what a process left behind is taken over at the next start, and not twice, because its name is
 //! known. A caller that gets an error has no answer and may not act, so a count without an answer is possible after a
 //! crash, an answer without a count is not. The loss of power, unlike the loss of the process, can take the last moments.
+//!
+//! What the audit log is told of it says [recording]: of permits samples, of denials all.
 
 mod journal;
+mod recording;
 #[cfg(test)]
 mod tests;
 
-use crate::store::{self, checks::CheckKey};
+use crate::store;
+use crate::store::checks::{CheckKey, Count};
 use journal::{Journal, Line};
-use remit_core::details::{Details as _, TaskChecked};
-use remit_core::{Actor, Error, Kind, Outcome, Result, Tenant, Timestamp};
-use remit_store::{Db, Mutation};
+pub(crate) use recording::Recorded;
+use recording::Seen;
+use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
+use remit_store::Db;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,8 +54,34 @@ pub(crate) struct Counted {
     pub decision: String,
 }
 
-/// Checks with one outcome: how many, and the last of them.
-type Sums = BTreeMap<CheckKey, (i64, Counted)>;
+/// Checks by outcome.
+type Sums = BTreeMap<CheckKey, Sum>;
+
+/// Checks with one outcome.
+struct Sum {
+    checks: i64,
+    /// The last of them.
+    last: Counted,
+    /// Of denials, the first.
+    denied: Vec<Counted>,
+}
+
+impl Sum {
+    fn new(counted: Counted) -> Self {
+        let denied = if counted.key.denied { vec![counted.clone()] } else { Vec::new() };
+        Self { checks: 1, last: counted, denied }
+    }
+
+    fn add(&mut self, counted: Counted, most: usize) {
+        self.checks += 1;
+        if counted.key.denied && self.denied.len() < most {
+            self.denied.push(counted.clone());
+        }
+        if self.last.at <= counted.at {
+            self.last = counted;
+        }
+    }
+}
 
 /// A journal, and what of it is not in the database.
 struct Gathered {
@@ -66,27 +97,20 @@ impl Gathered {
         Self { journal, sums: BTreeMap::new(), bytes: 0, folded: Vec::new() }
     }
 
-    fn add(&mut self, tenant: &Tenant, counted: Counted) {
+    fn add(&mut self, tenant: &Tenant, counted: Counted, most: usize) {
         // The tenant is nearly always there: no copy of its name then.
         let sums = match self.sums.get_mut(tenant) {
             Some(sums) => sums,
             None => self.sums.entry(tenant.clone()).or_default(),
         };
-        add_to(sums, 1, counted);
+        match sums.get_mut(&counted.key) {
+            Some(sum) => sum.add(counted, most),
+            None => drop(sums.insert(counted.key.clone(), Sum::new(counted))),
+        }
     }
 
     fn checks(&self, tenant: &Tenant) -> i64 {
-        self.sums.get(tenant).map_or(0, |sums| sums.values().map(|(checks, _)| checks).sum())
-    }
-}
-
-fn add_to(sums: &mut Sums, checks: i64, last: Counted) {
-    match sums.get_mut(&last.key) {
-        Some(sum) if sum.1.at > last.at => sum.0 += checks,
-        Some(sum) => *sum = (sum.0 + checks, last),
-        None => {
-            sums.insert(last.key.clone(), (checks, last));
-        }
+        self.sums.get(tenant).map_or(0, |sums| sums.values().map(|sum| sum.checks).sum())
     }
 }
 
@@ -114,7 +138,7 @@ struct Folding {
 
 struct Shared {
     db: Db,
-    audit_every: i64,
+    recorded: Recorded,
     dir: PathBuf,
     lanes: [Mutex<Lane>; LANES],
     folding: tokio::sync::Mutex<Folding>,
@@ -141,15 +165,15 @@ fn lane() -> usize {
 }
 
 impl Counter {
-    /// Counts in `db`, with journals in `dir`; every `audit_every`-th check of an outcome becomes an audit event.
+    /// Counts in `db`, with journals in `dir`; `recorded` says which checks become audit events.
     ///
     /// # Errors
     /// `Unavailable` or `ResourceExhausted` (`CHECK_NOT_COUNTED`) if the directory cannot be made.
-    pub(crate) fn open(db: Db, dir: &Path, audit_every: u32) -> Result<Self> {
+    pub(crate) fn open(db: Db, dir: &Path, recorded: Recorded) -> Result<Self> {
         journal::prepare(dir)?;
         Ok(Self(Arc::new(Shared {
             db,
-            audit_every: i64::from(audit_every.max(1)),
+            recorded,
             dir: dir.to_owned(),
             lanes: Default::default(),
             folding: tokio::sync::Mutex::default(),
@@ -188,7 +212,7 @@ impl Counter {
             return Err(error);
         }
         current.bytes += line.len();
-        current.add(tenant, counted);
+        current.add(tenant, counted, shared.recorded.most());
         lane.current = Some(current);
         Ok(())
     }
@@ -268,7 +292,7 @@ impl Counter {
         let mut folding = self.0.folding.lock().await;
         for (journal, checks) in found {
             let mut gathered = Gathered::new(journal);
-            checks.into_iter().for_each(|(tenant, counted)| gathered.add(&tenant, counted));
+            checks.into_iter().for_each(|(tenant, counted)| gathered.add(&tenant, counted, self.0.recorded.most()));
             self.take(&mut folding, &mut lock(&self.0.taken), vec![gathered]);
         }
         self.fold_taken(&mut folding).await
@@ -309,43 +333,16 @@ impl Counter {
                 if !gone.is_empty() {
                     store::checks::forget(m.tx(), tenant, gone).await?;
                 }
-                let mut sums = Sums::new();
+                let (mut sums, mut seen) = (BTreeMap::<CheckKey, Count>::new(), BTreeMap::<&CheckKey, Seen<'_>>::new());
                 for (_, part) in parts.iter().filter(|(journal, _)| new.iter().any(|new| new == journal)) {
-                    part.values().for_each(|(checks, last)| add_to(&mut sums, *checks, last.clone()));
+                    for (key, sum) in *part {
+                        sums.entry(key.clone()).or_default().checks += sum.checks;
+                        seen.entry(key).or_insert_with(|| Seen::new(&sum.last)).add(&sum.last, &sum.denied);
+                    }
                 }
-                for (key, total) in store::checks::add(m.tx(), tenant, &sums).await? {
-                    let (checks, last) =
-                        sums.get(&key).ok_or_else(|| Error::internal("a count came back under another key"))?;
-                    self.record(m, total - checks, total, last);
-                }
-                Ok(())
+                let counts = store::checks::add(m.tx(), tenant, &sums).await?;
+                self.0.recorded.record(m, &sums, counts, seen).await
             })
             .await
-    }
-
-    /// One event for the first check of an outcome in an hour and for each that makes a round number, however
-    /// many were taken into the database at once.
-    fn record(&self, m: &mut Mutation, before: i64, total: i64, last: &Counted) {
-        let every = self.0.audit_every;
-        let first = (before == 0).then_some(1);
-        let round = (before.div_euclid(every) + 1..=total.div_euclid(every)).map(|n| n * every);
-        for number in first.into_iter().chain(round.filter(|number| Some(*number) != first)) {
-            m.record(&last.key.task, |event| {
-                event.actor = last.actor.clone();
-                event.occurred_at = last.at;
-                event.trace_id.clone_from(&last.trace_id);
-                event.outcome = if last.key.denied { Outcome::Denied } else { Outcome::Success };
-                event.reason = last.key.reason.to_string();
-                event.policy_version.clone_from(&last.policy);
-                event.model_version.clone_from(&last.key.model_version);
-                event.details = TaskChecked {
-                    decision: last.decision.clone(),
-                    run_id: last.run_id.clone(),
-                    checks_this_hour: number,
-                    recorded_every: every,
-                }
-                .json();
-            });
-        }
     }
 }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::SERVICE;
 use remit_core::ActorKind;
-use remit_store::outbox;
+use remit_core::details::{Details as _, TaskChecked};
 use remit_store::testing::{TestDb, each_engine};
+use remit_store::{outbox, timers};
 use std::path::Path;
 
 fn acme() -> Tenant {
@@ -38,7 +39,7 @@ fn check(task: &str, at: i64) -> Counted {
 
 async fn counter(database: &TestDb, dir: &Path) -> (Counter, Db) {
     let db = database.open(&SERVICE.schema).await.unwrap();
-    (Counter::open(db.clone(), dir, 10).unwrap(), db)
+    (Counter::open(db.clone(), dir, Recorded { every: 10, whole: 5 }).unwrap(), db)
 }
 
 async fn total(db: &Db) -> i64 {
@@ -131,6 +132,64 @@ async fn events_do_not_depend_on_how_checks_are_grouped() {
             numbers.push(pending.event.details["checks_this_hour"].as_i64().unwrap());
         }
         assert_eq!((total(&db).await, numbers), (50, vec![1, 10, 20, 30, 40, 50]));
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn every_denial_is_in_an_entry_or_a_group() {
+    each_engine(async |database| {
+        let dir = tempfile::tempdir().unwrap();
+        let (counter, db) = counter(&database, dir.path()).await;
+        let denied = |task: &str, at| {
+            let mut check = check(task, at);
+            check.key.denied = true;
+            check
+        };
+        // More of one outcome than have entries of their own, brought in pieces.
+        let mut at = 0;
+        for piece in [1, 3, 4, 10] {
+            for _ in 0..piece {
+                at += 1;
+                counter.add(&acme(), denied("tasks/a", at)).unwrap();
+            }
+            counter.fold().await?;
+        }
+        // And more outcomes than a tenant has such entries of: 5 + 9 * 5, of 60 denials.
+        for n in 0..12 {
+            for _ in 0..5 {
+                counter.add(&acme(), denied(&format!("tasks/t{n:02}"), 100)).unwrap();
+            }
+        }
+        counter.fold().await?;
+        let far = Timestamp(i64::MAX);
+        let due = timers::due(&mut db.read().await?, &acme(), far, None, 10).await?;
+        let last = due.last().unwrap().due_at;
+        assert!(timers::fire_due(&db, &counter, &acme(), last).await?.failed.is_empty());
+        assert!(timers::due(&mut db.read().await?, &acme(), far, None, 10).await?.is_empty(), "nothing waits");
+        let (mut whole, mut groups) = (Vec::new(), Vec::new());
+        for pending in outbox::read_batch(&mut db.read().await?, &acme(), 1_000).await? {
+            let found = TaskChecked::read(&pending.event.details).unwrap();
+            assert_eq!(pending.event.outcome, remit_core::Outcome::Denied);
+            match found.group {
+                0 => whole.push((pending.event.resource, found.checks_this_hour, pending.event.occurred_at.micros())),
+                _ => groups.push((pending.event.resource, found)),
+            }
+        }
+        let of_a: Vec<_> = whole.iter().filter(|found| found.0 == "tasks/a").map(|found| (found.1, found.2)).collect();
+        assert_eq!(of_a, [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)], "the first, each as it was");
+        assert_eq!(whole.len(), 50);
+        let (_, of_a) = groups.iter().find(|(task, _)| task == "tasks/a").unwrap();
+        assert_eq!((of_a.group, of_a.checks_this_hour), (13, 18));
+        assert_eq!(
+            (of_a.first_time.clone(), of_a.last_time.clone()),
+            (Timestamp(6).to_string(), Timestamp(18).to_string())
+        );
+        assert!(!of_a.due_time.is_empty());
+        let together: i64 = groups.iter().map(|(_, found)| found.group).sum();
+        assert_eq!((whole.len() as i64 + together, total(&db).await), (78, 78));
         Ok(())
     })
     .await

@@ -18,6 +18,7 @@ use remit_api::registry::v1::{
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::*;
 use remit_api::types::{AutonomyPattern, Stakes, TimeRange, WatchPhase};
+use remit_core::details::TaskChecked;
 use std::time::Duration;
 
 cases! {
@@ -191,6 +192,18 @@ async fn a_check_counts_exactly_under_concurrency(suite: Suite) {
     let summary =
         decisions(&suite).summarize_decisions(SummarizeDecisionsRequest::default()).await.unwrap().into_inner();
     assert_eq!((summary.checks, summary.checks_denied), (50, 50));
+    // Every one is in the log: so many one by one, and the others together, with how many, the first and the last.
+    suite.advance(Duration::from_secs(300)).await;
+    let entries = suite.entries("action = \"scoring.tasks.check\" AND outcome = \"DENIED\"").await;
+    let found: Vec<TaskChecked> =
+        entries.iter().filter_map(|entry| serde_json::from_str(&entry.event.as_ref()?.details_json).ok()).collect();
+    let (whole, groups): (Vec<_>, Vec<_>) = found.iter().partition(|checked| checked.group == 0);
+    let mut numbers: Vec<i64> = whole.iter().map(|checked| checked.checks_this_hour).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+    let [group] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!((group.group, group.checks_this_hour), (10, 50));
+    assert!(group.first_time <= group.last_time && !group.first_time.is_empty(), "{group:?}");
     let now = Some(stamp(suite.now().await));
     let time_range = Some(TimeRange { start_time: now, end_time: now });
     let empty = decisions(&suite).summarize_decisions(SummarizeDecisionsRequest { time_range }).await.unwrap_err();

@@ -2,21 +2,38 @@
 
 use crate::export_verify::gaps::{self, Span};
 use crate::leaf::Leaf;
+use crate::store::entries::{self, Stored};
 use crate::store::prunings::{self, PRUNE};
-use crate::store::{entries, tiles};
+use crate::store::tiles;
 use remit_core::details::EntriesPruned;
 use remit_core::{Error, Result, Tenant};
 use remit_store::Tx;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The prunings that touch a part of the log.
+/// The prunings that touch a part of the log: their entries, in order, and what each removed.
 #[derive(Debug, Default)]
-pub(super) struct Accounts {
-    /// Their lines, in the order of their entries, each with its line feed.
-    pub(super) lines: Vec<Vec<u8>>,
+pub(super) struct Accounts(Vec<(Stored, Vec<Span>)>);
+
+impl Accounts {
     /// What they removed, in order.
-    pub(super) spans: Vec<Span>,
+    pub(super) fn spans(&self) -> Vec<Span> {
+        let mut spans: Vec<Span> = self.0.iter().flat_map(|(_, spans)| spans).copied().collect();
+        spans.sort_unstable();
+        spans
+    }
+
+    /// Their lines, in the order of their entries, each with its line feed and with the proof that a log of `size` holds it.
+    pub(super) async fn lines(&self, tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec<Vec<u8>>> {
+        let mut lines = Vec::with_capacity(self.0.len());
+        for (stored, spans) in &self.0 {
+            let proof = tiles::inclusion(tx, tenant, stored.index, size).await?.hashes;
+            let mut line = gaps::line(stored.index, spans, &proof, &stored.line);
+            line.push(b'\n');
+            lines.push(line);
+        }
+        Ok(lines)
+    }
 }
 
 /// Whether `index` is in one of the spans, which are in order.
@@ -48,34 +65,22 @@ pub(super) async fn of(
         let Ok(leaf) = Leaf::decode(&stored.line) else { continue };
         let stated = serde_json::from_str::<EntriesPruned>(leaf.details()).unwrap_or_default();
         let as_stated = |spans: &&Vec<Span>| gaps::spans_digest(spans.iter().copied()) == stated.spans_digest;
-        let Some(spans) = by_event.get(&id).filter(as_stated) else { continue };
+        let Some(spans) = by_event.get(&id).filter(as_stated).cloned() else { continue };
         if leaf.service == crate::SCHEMA.service && leaf.action == PRUNE {
             found.push((stored, spans));
         }
     }
     found.sort_unstable_by_key(|(stored, _)| stored.index);
-    let mut accounts = Accounts::default();
-    for (stored, spans) in found {
-        let index = stored.index;
-        if index >= size {
-            if allow_gaps {
-                continue;
-            }
-            let what = format!(
-                "entry {index} records a pruning of this part, and a log of {size} entries does not hold it: export at size \
-                 {} or more",
-                index + 1
-            );
-            return Err(Error::precondition("EXPORT_PRUNED_SINCE", what));
-        }
-        let proof = tiles::inclusion(tx, tenant, index, size).await?.hashes;
-        let mut line = gaps::line(index, spans, &proof, &stored.line);
-        line.push(b'\n');
-        accounts.lines.push(line);
-        accounts.spans.extend(spans);
+    if !allow_gaps && let Some((stored, _)) = found.iter().find(|(stored, _)| stored.index >= size) {
+        let what = format!(
+            "entry {} records a pruning of this part, and a log of {size} entries does not hold it: export at size {} or more",
+            stored.index,
+            stored.index + 1
+        );
+        return Err(Error::precondition("EXPORT_PRUNED_SINCE", what));
     }
-    accounts.spans.sort_unstable();
-    Ok(accounts)
+    found.retain(|(stored, _)| stored.index < size);
+    Ok(Accounts(found))
 }
 
 #[cfg(test)]

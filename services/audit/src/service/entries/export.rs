@@ -1,6 +1,6 @@
 //! Exports: NDJSON that proves itself, streamed in bounded pieces.
 
-use super::{Service, accounts};
+use super::{Service, accounts, handovers};
 use crate::export_verify::gaps::Span;
 use crate::export_verify::{FORMAT, Manifest, ManifestLine};
 use crate::store::heads::{self, signed};
@@ -63,12 +63,13 @@ impl Service {
             gaps: request.allow_gaps,
             done: false,
         };
-        let accounts = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
-        export.accounted = accounts.spans;
+        let found = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
+        export.accounted = found.spans();
         if request.resume_index != 0 {
             export.next = position(request.resume_index, "resume_index", start, end)?;
             return Ok(export);
         }
+        let lines = found.lines(&mut tx, tenant, size).await?;
         let text = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_base64()).collect::<Vec<_>>();
         let range = tiles::range(&mut tx, tenant, start, end, size).await?;
         let (known_root, consistency) = if known == 0 {
@@ -98,10 +99,10 @@ impl Service {
             .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
         line.push(b'\n');
         export.header.push_back(line);
-        for pruning in accounts.lines {
+        for line in handovers::lines(&mut tx, tenant, size).await?.into_iter().chain(lines) {
             match export.header.back_mut() {
-                Some(piece) if piece.len() + pruning.len() < PIECE => piece.extend_from_slice(&pruning),
-                _ => export.header.push_back(pruning),
+                Some(piece) if piece.len() + line.len() < PIECE => piece.extend_from_slice(&line),
+                _ => export.header.push_back(line),
             }
         }
         Ok(export)

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod export;
+mod handovers;
 mod prune;
 mod tail;
 mod verify;
@@ -15,7 +16,7 @@ use crate::store::entries::{self, Stored};
 use crate::store::heads::{self, signed};
 use crate::store::{damaged, prunings, tiles};
 use remit_api::audit::v1 as api;
-use remit_api::wire::range;
+use remit_api::wire::{range, time};
 use remit_core::name::EntryName;
 use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::Cx;
@@ -79,7 +80,8 @@ impl Service {
         if events.is_empty() || events.len() > MAX_BATCH {
             return Err(Error::invalid("BATCH_SIZE_INVALID", "events", format!("must be 1 to {MAX_BATCH}")));
         }
-        let prepared = events.into_iter().enumerate().map(|(at, event)| Prepared::new(event, &field(at)));
+        let now = self.db.now();
+        let prepared = events.into_iter().enumerate().map(|(at, event)| Prepared::new(event, &field(at), now));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
         remit_store::tenants::see(&self.db, tenant).await?;
         self.sequencer.append(tenant, prepared).await
@@ -134,10 +136,16 @@ impl Service {
 
     async fn places(&self, tenant: &Tenant, receipt: Receipt, prove: bool) -> Result<Vec<api::AppendResponse>> {
         let mut answers = Vec::with_capacity(receipt.places.len());
-        let mut tx = if prove { Some(self.db.snapshot().await?) } else { None };
+        let mut proving = if prove {
+            let mut tx = self.db.snapshot().await?;
+            let head = heads::read(&mut tx, tenant).await?;
+            Some((tx, head))
+        } else {
+            None
+        };
         for Place { index, hash, duplicate } in receipt.places {
-            let proof = match &mut tx {
-                Some(tx) => Some(self.inclusion_at(tx, tenant, index, receipt.size).await?),
+            let proof = match &mut proving {
+                Some((tx, head)) => Some(self.inclusion_at(tx, tenant, head, index, receipt.size).await?),
                 None => None,
             };
             answers.push(api::AppendResponse { index: signed(index), leaf_hash: hash.0.to_vec(), duplicate, proof });
@@ -273,6 +281,7 @@ pub(crate) fn to_api(index: u64, hash: Vec<u8>, leaf: &Leaf, line: Vec<u8>, seal
         personal_state: state.into(),
         personal_digest: personal.map(|personal| personal.digest.clone()).unwrap_or_default(),
         pruned: false,
+        integrated_at: leaf.integrated_at().map(time::stamp),
     }
 }
 
