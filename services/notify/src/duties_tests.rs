@@ -43,7 +43,9 @@ fn every_duty_has_a_cause_readers_and_sentences_that_can_be_filled() {
             let own = field.is_empty() || field == "resource" || field == "action";
             assert!(own || details::all().iter().any(known), "{}: {field}", duty.kind);
         }
-        assert!(duty.remind.is_empty() || !duty.due.is_empty(), "{}", duty.kind);
+        let counts_from_the_end = duty.remind.iter().any(|remind| !matches!(remind, Remind::After(_)));
+        assert!(!counts_from_the_end || !duty.due.is_empty(), "{}", duty.kind);
+        assert!(!duty.later || !duty.remind.is_empty(), "{}", duty.kind);
     }
 }
 

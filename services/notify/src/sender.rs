@@ -324,6 +324,12 @@ async fn read(mut response: reqwest::Response) -> Answer {
     Answer { status: status.as_u16(), answer: cut(&String::from_utf8_lossy(&body)), error, wait }
 }
 
+/// The failure of TLS that an error is or holds.
+fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    // What an I/O error holds is no source of it, and may be another one.
+    error.downcast_ref().or_else(|| tls(error.downcast_ref::<std::io::Error>()?.get_ref()?))
+}
+
 /// What a failure is, without the URL, of which a part may be a secret.
 fn refused(error: &reqwest::Error) -> Answer {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -332,10 +338,7 @@ fn refused(error: &reqwest::Error) -> Answer {
         if inner.is::<Forbidden>() {
             return Answer::failed("ADDRESS_FORBIDDEN", &inner.to_string());
         }
-        // What an I/O error holds is no source of it.
-        let held = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| held?.downcast_ref());
-        if let Some(tls) = tls {
+        if let Some(tls) = tls(inner) {
             return Answer::failed("TLS_FAILED", &tls.to_string());
         }
         if !inner.is::<reqwest::Error>() {
