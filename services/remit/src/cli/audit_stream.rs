@@ -1,13 +1,13 @@
 //! `remit audit search` as a stream of lines, for other programs.
 
 use super::connect::{Session, answer};
-use remit_sheet::inert;
 use super::list::ListArgs;
 use super::output::{json, print_raw};
 use prost_types::Timestamp;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{Entry, SearchOrder, SearchRequest};
 use remit_core::{Error, Result};
+use remit_sheet::inert;
 
 /// The form of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
