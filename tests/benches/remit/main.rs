@@ -4,7 +4,7 @@
 //! engine; client and server share the machine. A ratio is the median over the rounds, with its least and
 //! greatest value. Numbers of different runs, or of a busy machine, do not compare; ratios nearly do.
 //!
-//! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `read`, `overload`); `--entries N`
+//! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `read`, `review`, `overload`); `--entries N`
 //! (default 1,000,000) and `--decisions N` (default 1,000,000) for the size of what is read; `--seconds N` a turn (default 2).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
@@ -17,6 +17,7 @@ mod load;
 mod memory;
 mod overload;
 mod read;
+mod review;
 mod suite;
 mod table;
 
@@ -79,6 +80,9 @@ fn main() {
             }
             if settings.wants("read") {
                 read::run_group(engine, &settings).await;
+            }
+            if settings.wants("review") {
+                review::run_group(engine, &settings).await;
             }
             if settings.wants("overload") {
                 overload::run_group(engine, &settings).await;
