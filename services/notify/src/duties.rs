@@ -111,7 +111,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     },
     Duty {
         kind: "review_open",
-        actions: &["council.reviews.open", "council.reviews.schedule"],
+        actions: &["council.reviews.collect"],
         to: COUNCIL,
         text: "{resource} is open. Please read the pack and sign it.",
         otherwise: "It stays unsigned, which the next review shows.",

@@ -101,7 +101,7 @@ impl Out {
     }
 }
 
-fn raw(cell: &Cell) -> String {
+pub(super) fn raw(cell: &Cell) -> String {
     match cell {
         Cell::None => String::new(),
         Cell::Int(value) => value.to_string(),
@@ -112,7 +112,7 @@ fn raw(cell: &Cell) -> String {
 
 /// A field, quoted where it must be. A leading character by which spreadsheets recognise a formula is
 /// defused with an apostrophe, as the OWASP page on CSV injection advises.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let number = text.parse::<f64>().is_ok();
     let text =
         if text.starts_with(['=', '+', '-', '@', '\t']) && !number { format!("'{text}") } else { text.to_owned() };
