@@ -31,11 +31,7 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("GetConstitution", 4, "how it began, the bodies, and the members"),
     ("CreateProposal", 9, "it opens at once: rule and electorate are pinned and a timer is set"),
     ("Vote", 22, "seats and delegations are counted, and the vote that decides is followed by the execution"),
-    (
-        "OpenReview",
-        34,
-        "it freezes the evidence of a month, on a seat, and compares the packs before with what is so now",
-    ),
+    ("OpenReview", 9, "it takes a seat, which is looked for in the same transaction; the evidence is collected behind"),
     ("ActivateGateVersion", 11, "two versions and their gate change, and the mandate is used up"),
     ("RouteLead", 10, "the assignment, its clock and the work queue follow"),
     ("GetBriefing", 6, "a day that was not briefed is counted"),

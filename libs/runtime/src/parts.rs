@@ -27,6 +27,8 @@ pub struct Deps {
     pub shutdown: CancellationToken,
     /// The tenants seen so far.
     pub tenants: Tenants,
+    /// The name under which the process holds leases ([`remit_store::lease`]).
+    pub holder: String,
 }
 
 /// What a service gives to the process.

@@ -163,6 +163,15 @@ create table packs (
     constraint packs_review foreign key (tenant_id, review) references reviews (tenant_id, name)
 );
 
+-- How far the collection of a review's evidence is, while one process is at it.
+create table collections (
+    tenant_id $KEY not null,
+    review $KEY not null,
+    body $BYTES not null,
+    constraint collections_pk primary key (tenant_id, review),
+    constraint collections_review foreign key (tenant_id, review) references reviews (tenant_id, name)
+);
+
 -- The Ed25519 seed with which a tenant's reviews are sealed.
 create table seal_keys (
     tenant_id $KEY not null,

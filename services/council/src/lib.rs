@@ -67,10 +67,13 @@ async fn build(deps: Deps) -> Result<Parts> {
     library::controls()?;
     clocks::check()?;
     let service = service::Service::new(&deps)?;
-    let worker = service.clone();
+    let (worker, collector) = (service.clone(), service.clone());
     Ok(Parts {
         routes: grpc::routes(service.clone()),
-        tasks: vec![Box::pin(async move { worker.work().await })],
+        tasks: vec![
+            Box::pin(async move { worker.work().await }),
+            Box::pin(async move { collector.collect_reviews().await }),
+        ],
         timers: Some(Arc::new(service)),
         ..Parts::default()
     })

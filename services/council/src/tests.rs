@@ -50,6 +50,29 @@ fn new_seat(who: &str, group: &str, id: String) -> NewSeat {
     NewSeat { member_id: id, subject: who.to_owned(), role_group: group.to_owned() }
 }
 
+/// Whoever opens a review is answered at once; one process at a time collects, and everybody sees how far it is.
+#[tokio::test]
+async fn a_review_is_opened_at_once_and_one_process_at_a_time_collects_it() {
+    let world = World::new().await;
+    let (service, tenant) = (&world.service, Tenant::new("acme").unwrap());
+    let open = OpenReviewRequest { period: "2025-05".into(), ..Default::default() };
+    let review = service.open_review(&cx("mia"), open.clone()).await.unwrap();
+    assert_eq!((review.state(), review.evidence_digest.as_str()), (ReviewState::Collecting, ""));
+    assert_eq!(service.open_review(&cx("lea"), open).await.unwrap(), review, "it is there");
+    let minutes = RecordMinutesRequest { name: review.name.clone(), minutes: "We met.".into(), ..Default::default() };
+    assert_eq!(service.record_minutes(&cx("mia"), minutes).await.unwrap_err().reason(), "REVIEW_COLLECTING");
+
+    let get = async || service.get_review(&cx("mia"), GetReviewRequest { name: review.name.clone() }).await.unwrap();
+    assert_eq!(get().await.collection, None, "nobody has begun");
+    let mut so_far = Collection { verified_entry_count: 512, entry_count: 1_000, ..Default::default() };
+    assert!(service.write_down(&tenant, &review.name, &mut so_far).await.unwrap());
+    assert_eq!(get().await.collection, Some(so_far.clone()));
+    let other = service.in_another_process();
+    let mut nothing = Collection::default();
+    assert!(!other.write_down(&tenant, &review.name, &mut nothing).await.unwrap(), "somebody is at it");
+    assert_eq!(get().await.collection, Some(so_far));
+}
+
 /// One attempt: what, by whom, and two numbers that say about what.
 type Attempt = (u8, u8, u8, u8);
 

@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 /// The service whose entries say what became of handoffs and leads.
 const HANDOFF: &str = "handoff";
 
+/// A day in seconds.
+const DAY: f64 = 86_400.0;
 /// A quarter hour in seconds.
 const QUARTER_HOUR: i64 = 900;
 
@@ -50,6 +52,9 @@ pub struct Memory {
     /// Whether the variants last submitted came from a run of AI rather than from a person.
     #[prost(bool, tag = "8")]
     pub made_by_ai: bool,
+    /// When its brief was accepted, which triggered it.
+    #[prost(message, optional, tag = "9")]
+    pub briefed: Option<prost_types::Timestamp>,
 }
 
 /// The resources whose memory the entries need.
@@ -176,6 +181,9 @@ impl Seen<'_> {
         if moved.to == moved.from {
             return;
         }
+        if (moved.from.as_str(), moved.to.as_str()) == (HandoffState::Draft.word(), HandoffState::Triggered.word()) {
+            memory.briefed = self.audited.occurred_at;
+        }
         match HandoffState::parse(&moved.to) {
             Some(HandoffState::Escalated) => memory.escalated = true,
             Some(HandoffState::Published) if memory.finished.is_empty() => self.finished(memory, &gate, events),
@@ -250,10 +258,10 @@ impl Seen<'_> {
         events.extend(Some(finished).filter(|_| memory.ran));
         events.push(self.event("handoff_throughput", None, gate));
         events.push(self.escalation(memory, gate));
-        let seconds = |time: prost_types::Timestamp| time.seconds as f64 + f64::from(time.nanos) / 1e9;
-        if let Some((end, start)) = self.audited.occurred_at.zip(memory.created) {
-            let took = (seconds(end) - seconds(start)).max(0.0);
-            events.push(self.event("handoff_cycle_time", Some(took), gate));
+        for (kpi, start) in [("handoff_cycle_time", memory.created), ("time_to_launch", memory.briefed)] {
+            if let Some((end, start)) = self.audited.occurred_at.zip(start) {
+                events.push(self.event(kpi, Some(seconds_between(start, end)), gate));
+            }
         }
     }
 
@@ -273,7 +281,14 @@ impl Seen<'_> {
         };
         match self.audited.action.as_str() {
             "handoff.routings.route" => {
-                events.push(Event { event_id: counted, ..event(0.0, &self.details::<LeadRouted>().gate_version) });
+                let gate_version = self.details::<LeadRouted>().gate_version;
+                events.push(Event { event_id: counted, ..event(0.0, &gate_version) });
+                // A score of long ago is an import, and says nothing of how fast leads are routed.
+                let took = said.map(|(scored, routed)| seconds_between(scored, routed));
+                if let Some(took) = took.filter(|took| *took <= DAY) {
+                    let latency = self.event("routing_latency", Some(took), gate_of(&gate_version));
+                    events.push(Event { occurred_at: at, ..latency });
+                }
             }
             "handoff.routings.review" => {
                 let reviewed: RoutingReviewed = self.details();
@@ -284,6 +299,12 @@ impl Seen<'_> {
             _ => {}
         }
     }
+}
+
+/// So many seconds from one instant to another; none if that is before.
+fn seconds_between(start: prost_types::Timestamp, end: prost_types::Timestamp) -> f64 {
+    let seconds = |time: prost_types::Timestamp| time.seconds as f64 + f64::from(time.nanos) / 1e9;
+    (seconds(end) - seconds(start)).max(0.0)
 }
 
 /// The gate of `gates/{gate}/versions/{version}`.
@@ -297,7 +318,8 @@ mod tests {
     use super::*;
     use remit_api::types::Actor;
     use remit_core::details::{
-        Graded, HandoffCreated, HandoffExpired, HandoffMoved, HandoffPublished, Moved, OfHandoff, VariantsSubmitted,
+        Graded, HandoffCreated, HandoffExpired, HandoffMoved, HandoffPublished, Moved, OfHandoff, TriggerRecorded,
+        VariantsSubmitted,
     };
 
     fn entry(index: i64, resource: &str, details: impl Details, action: &str) -> Entry {
@@ -374,6 +396,7 @@ mod tests {
         assert_eq!(values("acceptance_rate"), [Some(1.0)]);
         assert_eq!(values("checklist_score"), [Some(0.85), Some(0.6)]);
         assert_eq!(values("handoff_cycle_time"), [Some(240.0)]);
+        assert_eq!(values("time_to_launch"), [], "its draft was never left by a brief");
         assert_eq!(values("handoff_throughput"), [None]);
         let intervention = of(&events, "human_intervention_rate");
         assert_eq!(intervention[0].value, Some(0.0));
@@ -383,6 +406,35 @@ mod tests {
         assert_eq!(values("denied_action_rate"), [Some(0.0)]);
         let edited = derive(&life(1), &mut BTreeMap::new());
         assert_eq!(of(&edited, "acceptance_rate")[0].value, Some(0.0));
+    }
+
+    #[test]
+    fn a_launch_takes_from_the_accepted_brief_on() {
+        use HandoffState::{Accepted, Draft, Published, Triggered};
+        let events = derive(
+            &[
+                step(0, "handoff.handoffs.create", None, Draft, HandoffCreated::default()),
+                step(2, "handoff.handoffs.trigger", Some(Draft), Triggered, TriggerRecorded::default()),
+                step(5, "handoff.handoffs.publish", Some(Accepted), Published, HandoffPublished::default()),
+            ],
+            &mut BTreeMap::new(),
+        );
+        let took = |kpi: &str| of(&events, kpi).iter().map(|event| event.value).collect::<Vec<_>>();
+        assert_eq!((took("handoff_cycle_time"), took("time_to_launch")), (vec![Some(300.0)], vec![Some(180.0)]));
+    }
+
+    #[test]
+    fn routing_takes_from_the_score_on_and_an_import_says_nothing_of_it() {
+        let routed = || LeadRouted { gate_version: "gates/lead/versions/2".to_owned(), ..LeadRouted::default() };
+        let after = |seconds: i64| {
+            let mut one = entry(7, "routings/lead-1", routed(), "handoff.routings.route");
+            let event = one.event.as_mut().unwrap();
+            event.recorded_at =
+                event.occurred_at.map(|at| prost_types::Timestamp { seconds: at.seconds + seconds, ..at });
+            let events = derive(&[one], &mut BTreeMap::new());
+            of(&events, "routing_latency").iter().map(|event| event.value).collect::<Vec<_>>()
+        };
+        assert_eq!((after(4), after(-4), after(86_401)), (vec![Some(4.0)], vec![Some(0.0)], vec![]));
     }
 
     #[test]

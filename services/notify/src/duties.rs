@@ -146,7 +146,7 @@ const DUTIES: &[Duty] = &[
     },
     Duty {
         kind: "review_open",
-        actions: &["council.reviews.open", "council.reviews.schedule"],
+        actions: &["council.reviews.collect"],
         to: COUNCIL,
         text: "{resource} is open. Please read the pack and sign it.",
         otherwise: "It stays unsigned, which the next review shows.",

@@ -5,7 +5,7 @@
 //! greatest value. Numbers of different runs, or of a busy machine, do not compare; ratios nearly do.
 //!
 //! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `read`, `notify`,
-//! `overload`); `--entries N`
+//! `review`, `overload`); `--entries N`
 //! (default 1,000,000) and `--decisions N` (default 1,000,000) for the size of what is read; `--seconds N` a turn (default 2).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
@@ -19,6 +19,7 @@ mod memory;
 mod notify;
 mod overload;
 mod read;
+mod review;
 mod suite;
 mod table;
 
@@ -84,6 +85,9 @@ fn main() {
             }
             if settings.wants("notify") {
                 notify::run_group(engine, &settings).await;
+            }
+            if settings.wants("review") {
+                review::run_group(engine, &settings).await;
             }
             if settings.wants("overload") {
                 overload::run_group(engine, &settings).await;

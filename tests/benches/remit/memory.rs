@@ -1,4 +1,4 @@
-//! How much memory this process holds.
+//! How much memory and processor time this process takes.
 
 /// Forgets the greatest resident size so far; false where the kernel does not offer that.
 pub fn reset_peak() -> bool {
@@ -19,4 +19,13 @@ pub fn resident() -> f64 {
 /// The greatest resident size since [`reset_peak`], in MiB.
 pub fn peak() -> f64 {
     field("VmHWM:").unwrap_or(f64::NAN)
+}
+
+/// The processor time that this process has used, in seconds; to a hundredth.
+pub fn cpu() -> f64 {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return f64::NAN };
+    // The name of the program may hold spaces: what follows its closing bracket counts from the third field.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    (ticks(11) + ticks(12)) / 100.0
 }

@@ -81,10 +81,14 @@ async fn export(suite: &Suite, request: api::ExportRequest) -> Vec<u8> {
 }
 
 async fn assert_sound(suite: &Suite) -> api::VerifyLogResponse {
-    let report =
-        auditor(suite).verify_log(api::VerifyLogRequest::default()).await.expect("the log is checked").into_inner();
-    assert!(report.ok, "{:#?}", report.findings);
-    report
+    let mut said = auditor(suite).verify_log(api::VerifyLogRequest::default()).await.expect("a check").into_inner();
+    loop {
+        let report = said.message().await.expect("the log is checked").expect("a report at the end");
+        if report.complete {
+            assert!(report.ok, "{:#?}", report.findings);
+            return report;
+        }
+    }
 }
 
 fn hashes(bytes: &[Vec<u8>]) -> Vec<Hash> {

@@ -207,9 +207,10 @@ async fn a_review_is_signed_sealed_and_rendered_alike(suite: Suite) {
     let mut lea = ReviewServiceClient::new(seat(&suite, "lea").to("council"));
     let early = OpenReviewRequest { period: "2026-12".into(), ..Default::default() };
     assert_eq!(reason(&lea.open_review(early).await.expect_err("not over")), "PERIOD_NOT_OVER");
-    let request = OpenReviewRequest { period: "2025-12".into(), ..Default::default() };
-    let opened = lea.open_review(request).await.expect("a review").into_inner();
+    let opened = super::council_meetings::open_review(&suite, "2025-12").await;
     assert_eq!((opened.state(), opened.unavailable.as_slice()), (ReviewState::Open, &[] as &[String]));
+    let collected = suite.entries("action = \"council.reviews.collect\"").await;
+    assert_eq!(collected.len(), 1, "whoever opened it, its evidence is collected once");
     let name = opened.name.clone();
     let sign =
         |digest: &str| SignReviewRequest { name: name.clone(), pack_digest: digest.into(), ..Default::default() };

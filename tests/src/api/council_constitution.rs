@@ -3,7 +3,7 @@
 
 use super::cases;
 use super::council::{STEERING, approve, ask, decide, get, propose, resolution, seat, waiver};
-use super::council_meetings::{december, sign};
+use super::council_meetings::{collected, december, sign};
 use crate::support::{Caller, Suite, eventually, founding, new_seat, reason, stamp};
 use remit_api::council::v1::action::Kind;
 use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
@@ -362,7 +362,7 @@ async fn a_constitution_that_nobody_can_change_is_recovered_by_two(suite: Suite)
     suite.advance(DAY * 40).await;
     let mut dan = ReviewServiceClient::new(seat(&suite, "dan").to("council"));
     let open = OpenReviewRequest { period: month, ..Default::default() };
-    let review = dan.open_review(open).await.expect("a review").into_inner();
+    let review = collected(&suite, &dan.open_review(open).await.expect("a review").into_inner()).await;
     assert!(review.findings.iter().any(|one| one.code == "CONSTITUTION_RECOVERED"), "{:#?}", review.findings);
 }
 

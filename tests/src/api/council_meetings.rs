@@ -341,13 +341,36 @@ async fn a_waiver_ends_by_one_person_or_by_time(suite: Suite) {
     assert_eq!(refusal(dan.revoke_waiver(revoke("b")).await), "WAIVER_ENDED");
 }
 
+/// A review once its evidence is there.
+pub(super) async fn collected(suite: &Suite, review: &Review) -> Review {
+    let name = review.name.clone();
+    let get = async || reviews(suite, "lea").get_review(GetReviewRequest { name: name.clone() }).await;
+    eventually("the evidence is collected", || async {
+        get().await.is_ok_and(|review| review.into_inner().state() == ReviewState::Open)
+    })
+    .await;
+    get().await.expect("it is there").into_inner()
+}
+
+/// Opens the review of a month and waits for its evidence.
+pub(super) async fn open_review(suite: &Suite, period: &str) -> Review {
+    let request = OpenReviewRequest { period: period.into(), ..Default::default() };
+    let review = reviews(suite, "lea").open_review(request).await.expect("a review").into_inner();
+    assert!(review.state() == ReviewState::Collecting || !review.evidence_digest.is_empty(), "{review:#?}");
+    collected(suite, &review).await
+}
+
+/// The evidence of a review, collected anew.
+pub(super) async fn refreshed(suite: &Suite, review: &Review) -> Review {
+    let begun = reviews(suite, "lea").refresh_evidence(refresh(review)).await.expect("it begins").into_inner();
+    collected(suite, &begun).await
+}
+
 /// The open review of December 2025, with a finding: that of November is not sealed.
 pub(super) async fn december(suite: &Suite) -> Review {
     with_members(suite).await;
-    let mut lea = reviews(suite, "lea");
-    lea.open_review(OpenReviewRequest { period: "2025-11".into(), ..Default::default() }).await.expect("a review");
-    let request = OpenReviewRequest { period: "2025-12".into(), ..Default::default() };
-    let review = lea.open_review(request).await.expect("a review").into_inner();
+    open_review(suite, "2025-11").await;
+    let review = open_review(suite, "2025-12").await;
     assert!(review.findings.iter().any(|finding| finding.id == MISSED), "{:#?}", review.findings);
     review
 }
@@ -447,7 +470,7 @@ async fn a_change_of_the_pack_voids_its_signatures(suite: Suite) {
     };
     HoldServiceClient::new(seat(&suite, "dan").to("council")).break_glass(glass).await.expect("a use");
     let before = review.clone();
-    let review = voids(&suite, &review, async || dan.refresh_evidence(refresh(&opened)).await).await;
+    let review = voids(&suite, &review, async || Ok(Response::new(refreshed(&suite, &opened).await))).await;
     assert_ne!(review.evidence_digest, before.evidence_digest);
     let glass = review.findings.iter().find(|finding| finding.code == "BREAK_GLASS_UNREVIEWED");
     assert_eq!(glass, None, "what was recorded in January is in January's pack, and in no other");

@@ -2,9 +2,9 @@
 
 use super::cases;
 use super::council::{seat, with_members};
-use super::council_meetings::{refresh, reviews};
+use super::council_meetings::{collected, open_review, refresh, refreshed, reviews};
 use super::registry::{create_model, version_message};
-use crate::support::{Suite, eventually, reason, stamp};
+use crate::support::{Suite, reason, stamp};
 use prost_types::FieldMask;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::*;
@@ -41,20 +41,10 @@ fn report(id: &str, incident: Incident) -> CreateIncidentRequest {
     CreateIncidentRequest { incident_id: id.into(), incident: Some(incident), ..Default::default() }
 }
 
-async fn open(suite: &Suite, period: &str) -> Review {
-    let request = OpenReviewRequest { period: period.into(), ..Default::default() };
-    reviews(suite, "lea").open_review(request).await.expect("a review").into_inner()
-}
-
 /// The review that the schedule opens, once it has its evidence.
 async fn opened(suite: &Suite, period: &str) -> Review {
-    let name = format!("reviews/steering-group-{period}");
-    let get = async || reviews(suite, "lea").get_review(GetReviewRequest { name: name.clone() }).await;
-    eventually("the schedule opens the review", || async {
-        get().await.is_ok_and(|review| review.into_inner().state() == ReviewState::Open)
-    })
-    .await;
-    get().await.expect("it is there").into_inner()
+    let review = Review { name: format!("reviews/steering-group-{period}"), ..Default::default() };
+    collected(suite, &review).await
 }
 
 /// The evidence of a review as exported.
@@ -93,7 +83,7 @@ async fn a_record_is_in_one_pack_and_what_is_late_is_restated(suite: Suite) {
     contact(&suite, "one").await;
     let mut lea = IncidentServiceClient::new(seat(&suite, "lea").to("council"));
     lea.create_incident(report("i", incident("the newsletter"))).await.expect("an incident");
-    let december = open(&suite, "2025-12").await;
+    let december = open_review(&suite, "2025-12").await;
     let said = evidence(&suite, &december).await;
     assert_eq!(new_incidents(&said), 0, "it was recorded in January");
     assert!(!december.findings.iter().any(|one| one.code == "SOURCE_AWAY"), "{:#?}", december.findings);
@@ -117,7 +107,7 @@ async fn a_record_is_in_one_pack_and_what_is_late_is_restated(suite: Suite) {
     let again = reviews(&suite, "lea").refresh_evidence(refresh(&december)).await.expect_err("it would count twice");
     assert_eq!(reason(&again), "REVIEW_RESTATED");
     // Collected anew, the later pack says the same, and leaves no second mark.
-    let anew = reviews(&suite, "lea").refresh_evidence(refresh(&january)).await.expect("a pack").into_inner();
+    let anew = refreshed(&suite, &january).await;
     assert!(anew.findings.iter().any(|one| one.code == "FIGURES_RESTATED"), "{:#?}", anew.findings);
     let get = GetReviewRequest { name: december.name.clone() };
     let after = reviews(&suite, "lea").get_review(get).await.expect("it exists").into_inner();

@@ -9,7 +9,6 @@ use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::control_service_client::ControlServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
-use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::*;
 use remit_core::Timestamp;
 use std::time::Duration;
@@ -532,9 +531,7 @@ async fn a_breached_clock_does_not_vanish(suite: Suite) {
     let month = suite.now().await.to_string().chars().take(7).collect::<String>();
     suite.advance(days(40)).await;
     suite.bootstrap().await;
-    let mut reviews = ReviewServiceClient::new(suite.member("lea").to("council"));
-    let open = OpenReviewRequest { period: month, ..Default::default() };
-    let review = reviews.open_review(open).await.expect("a review").into_inner();
+    let review = super::council_meetings::open_review(&suite, &month).await;
     let finding =
         review.findings.iter().find(|finding| finding.code == "CLOCK_WITHDRAWN").expect("the review shows it");
     assert!(finding.detail.contains("the file held test data"), "{}", finding.detail);

@@ -1,7 +1,7 @@
 //! Reviews and the audit log: each review verifies what came since the last, and with
 //! `council.seal_min_cosignatures` none is sealed before enough witnesses vouch for what it cites.
 
-use super::council_meetings::{december, refresh, reviews, sign};
+use super::council_meetings::{december, open_review, refreshed, reviews, sign};
 use crate::support::{Suite, Topology, reason, witnesses};
 use remit_api::audit::v1 as audit;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
@@ -51,7 +51,7 @@ async fn two_of_three(topology: Topology) {
             assert_eq!(reason(&refused), "REVIEW_NOT_COSIGNED");
             suite.settle().await;
             cosign(&suite, 0..3).await;
-            first = reviews(&suite, "lea").refresh_evidence(refresh(&first)).await.expect("newer").into_inner();
+            first = refreshed(&suite, &first).await;
         }
     }
     let refused = seal(&suite, &first).await.expect_err("they vouch for an older log");
@@ -112,9 +112,7 @@ async fn each_review_of_a_long_log_verifies_it_from_where_one_before_the_month_s
     // All that was recorded in the month is recomputed: from what was verified before it began.
     suite.advance(Duration::from_secs(59 * 86_400)).await;
     suite.settle().await;
-    let request = OpenReviewRequest { period: "2026-02".into(), ..Default::default() };
-    let second = reviews(&suite, "lea").open_review(request).await.expect("a review").into_inner();
-    let second = pack(&second).await;
+    let second = pack(&open_review(&suite, "2026-02").await).await;
     assert!(verified > 0);
     assert_eq!(fact(&second, "Recomputed from entry"), Some(&verified.into()), "from the checkpoint that it cites");
     assert_eq!(fact(&second, "Result"), Some(&"nothing wrong was found".into()));

@@ -252,7 +252,7 @@ super::details! {
     }
 
     /// The evidence of a review was collected.
-    EvidenceFrozen for ["council.reviews.open", "council.reviews.refresh", "council.reviews.collect"] {
+    EvidenceFrozen for ["council.reviews.collect"] {
         /// The month, `YYYY-MM`.
         period: String,
         /// `sha256:` over the evidence.

@@ -114,6 +114,13 @@ impl Suite {
         let lifetime = config.auth.service_lifetime.get();
         let peers = Peers::new(&names, &config.peers, &config.peer_tls, signers.services.clone(), lifetime)?;
 
+        // Behind the lock of the data directory there is one process, which need not wait for the leases
+        // of its predecessor to run out.
+        let holder = if embedded {
+            "embedded".to_owned()
+        } else {
+            format!("{}-{:08x}", std::process::id(), rand::random::<u32>())
+        };
         let (stop, drain, ended) = (CancellationToken::new(), CancellationToken::new(), Ended::default());
         let mut parts: BTreeMap<&'static str, Parts> = BTreeMap::new();
         for service in &chosen {
@@ -127,6 +134,7 @@ impl Suite {
                 mandates: mandates.clone(),
                 config: config.clone(),
                 shutdown: drain.clone(),
+                holder: holder.clone(),
             };
             parts.insert(service.name, (service.build)(deps).await?);
         }
@@ -147,13 +155,6 @@ impl Suite {
         let mut http = axum::Router::new();
         let mut routes: HashMap<String, Routes> = HashMap::new();
         let tasks = TaskTracker::new();
-        // Behind the lock of the data directory there is one process, which need not wait for the leases
-        // of its predecessor to run out.
-        let holder = if embedded {
-            "embedded".to_owned()
-        } else {
-            format!("{}-{:08x}", std::process::id(), rand::random::<u32>())
-        };
         for (name, part) in parts {
             routes.insert(name.to_owned(), part.routes);
             if let Some(pages) = part.http {

@@ -69,6 +69,17 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+/// How far a check is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// The first index that it recomputes.
+    pub(crate) start: u64,
+    /// The first index that it has not looked at yet.
+    pub(crate) next: u64,
+    /// How many entries the log has.
+    pub(crate) size: u64,
+}
+
 /// Collects findings up to a bound.
 struct Findings {
     found: Vec<Finding>,
@@ -98,6 +109,20 @@ impl Service {
     /// # Errors
     /// `InvalidArgument` (`NOTE_INVALID`) if `since` was not signed by this log; as the database fails.
     pub async fn fsck(&self, tenant: &Tenant, since: &str, max_findings: usize) -> Result<Report> {
+        self.fsck_telling(tenant, since, max_findings, &|_| {}).await
+    }
+
+    /// As [`Service::fsck`], and calls `told` now and then with how far it is.
+    ///
+    /// # Errors
+    /// As [`Service::fsck`].
+    pub(crate) async fn fsck_telling(
+        &self,
+        tenant: &Tenant,
+        since: &str,
+        max_findings: usize,
+        told: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Report> {
         let since = self.since(tenant, since)?;
         let mut tx = self.db.snapshot().await?;
         let mut check = Check {
@@ -118,13 +143,15 @@ impl Service {
             rules: Rules::default(),
             sequences: Sequences::new(since.is_none()),
             handovers: Handovers::read(&mut tx, tenant, since.as_ref().map_or(0, |since| since.size)).await?,
+            told,
         };
         check.run(&mut tx, since).await?;
         check.report.findings = check.findings.found;
         Ok(check.report)
     }
 
-    fn since(&self, tenant: &Tenant, note: &str) -> Result<Option<Checkpoint>> {
+    /// The checkpoint that a check begins at.
+    pub(crate) fn since(&self, tenant: &Tenant, note: &str) -> Result<Option<Checkpoint>> {
         if note.is_empty() {
             return Ok(None);
         }
@@ -141,6 +168,7 @@ struct Check<'a> {
     rules: Rules,
     sequences: Sequences,
     handovers: Handovers,
+    told: &'a (dyn Fn(Progress) + Send + Sync),
 }
 
 impl Check<'_> {
@@ -201,6 +229,7 @@ impl Check<'_> {
                 cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
             }
             next = until;
+            (self.told)(Progress { start, next, size });
         }
         if self.findings.full() {
             return Ok(());

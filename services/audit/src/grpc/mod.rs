@@ -74,7 +74,9 @@ impl AuditService for Api {
         unary(request, async |cx, m| self.0.export(cx, m).await).await
     }
 
-    async fn verify_log(&self, request: Request<api::VerifyLogRequest>) -> Answer<api::VerifyLogResponse> {
+    type VerifyLogStream = Answers<api::VerifyLogResponse>;
+
+    async fn verify_log(&self, request: Request<api::VerifyLogRequest>) -> Answer<Self::VerifyLogStream> {
         unary(request, async |cx, m| self.0.verify_log(cx, m).await).await
     }
 

@@ -102,7 +102,7 @@ impl Out {
     }
 }
 
-fn raw(cell: &Cell) -> String {
+pub(super) fn raw(cell: &Cell) -> String {
     match cell {
         Cell::None => String::new(),
         Cell::Int(value) => value.to_string(),
@@ -112,7 +112,7 @@ fn raw(cell: &Cell) -> String {
 }
 
 /// A field, quoted where it must be, and never a formula.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let number = text.parse::<f64>().is_ok();
     let text = if number { text.into() } else { inert(text) };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into_owned() }

@@ -2,6 +2,7 @@
 //! randomness, no map order. What is written is the same for everybody who asks.
 
 mod asks;
+mod calendar;
 mod charts;
 mod csv;
 mod first;
@@ -9,6 +10,7 @@ mod html;
 mod markdown;
 mod page;
 mod parts;
+mod tables;
 mod values;
 mod words;
 
@@ -45,6 +47,9 @@ pub(crate) struct Seal {
     /// The checkpoint that covers the one the pack cites, with the cosignatures of witnesses; empty if none are asked for.
     #[serde(skip_serializing_if = "String::is_empty")]
     cosigned_checkpoint: String,
+    /// That it extends the one the pack cites (RFC 9162), in base64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    consistency: Vec<String>,
 }
 
 /// A pack with what proves it.
@@ -76,6 +81,7 @@ fn document<'a>(pack: &'a Pack, review: &Review) -> Result<Document<'a>> {
         public_key: STANDARD.encode(&seal.public_key),
         audit_event: seal.audit_event.clone(),
         cosigned_checkpoint: seal.cosigned_checkpoint.clone(),
+        consistency: seal.consistency.iter().map(|hash| STANDARD.encode(hash)).collect(),
     });
     Ok(Document {
         schema: "remit.review/1",
@@ -109,8 +115,10 @@ pub(crate) fn render(pack: &Pack, review: &Review, format: ExportFormat) -> Resu
             (page.into_bytes(), "text/markdown; charset=utf-8", extension)
         }
         ExportFormat::Csv => (csv::render(&document).into_bytes(), "text/csv; charset=utf-8", "csv"),
+        ExportFormat::CsvTables => (tables::render(&document)?, "application/zip", "csv.zip"),
+        ExportFormat::Icalendar => (calendar::render(pack).into_bytes(), "text/calendar; charset=utf-8", "ics"),
         ExportFormat::Unspecified => {
-            return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be JSON, HTML, MARKDOWN, CSV or a summary"));
+            return Err(Error::invalid("FORMAT_UNKNOWN", "format", "must be one of the forms of the contract"));
         }
     };
     let id = name::last(&review.name);

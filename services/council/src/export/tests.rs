@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::review::due::Due;
 use crate::review::measures::{Measure, Past};
 use crate::review::pack::Drift;
 use crate::review::pack::{
@@ -9,6 +10,7 @@ use crate::review::pack::{
 use crate::review::tone::{Assessed, Tone};
 use remit_api::council::v1::{Disposition, DriftResult, EvidenceClass, Finding as ApiFinding, ReviewState};
 use remit_api::council::v1::{DriftDetector, DriftVerdict, FindingSeverity};
+use std::io::Read as _;
 
 fn evidence() -> Evidence {
     let blocks = vec![
@@ -84,6 +86,8 @@ fn evidence() -> Evidence {
         restated: Vec::new(),
         measures: Vec::new(),
         past: Vec::new(),
+        cited: Vec::new(),
+        due: Vec::new(),
     }
 }
 
@@ -99,6 +103,38 @@ pub(super) fn review(evidence: &Evidence) -> Review {
 }
 
 const FORMATS: [ExportFormat; 4] = [ExportFormat::Json, ExportFormat::Html, ExportFormat::Markdown, ExportFormat::Csv];
+
+#[test]
+fn each_table_is_a_file_of_its_own_and_what_is_due_an_event_of_a_calendar() {
+    let mut evidence = evidence();
+    evidence.due.push(Due {
+        time: "2009-07-07T10:00:00Z".into(),
+        what: "Name an owner; today".into(),
+        owner: "lea".into(),
+        resource: "actionItems/a".into(),
+    });
+    let review = review(&evidence);
+    let made = |format| render(&Pack::assemble(evidence.clone(), &review), &review, format).unwrap();
+    let archive = made(ExportFormat::CsvTables);
+    assert_eq!(archive, made(ExportFormat::CsvTables), "the same bytes");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive.content)).unwrap();
+    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    for file in ["00-findings.csv", "00-due.csv", "17-controls.csv", "01-header-table.csv", "01-header-facts.csv"] {
+        assert!(names.iter().any(|name| name == file), "{file} is not among {names:?}");
+    }
+    let mut table = String::new();
+    archive.by_name("01-header-table.csv").unwrap().read_to_string(&mut table).unwrap();
+    assert_eq!(table, "a|b,n\r\n<script>alert(1)</script>,1234\r\n");
+    let mut findings = String::new();
+    archive.by_name("00-findings.csv").unwrap().read_to_string(&mut findings).unwrap();
+    assert!(findings.contains(",'=cmd(),"), "no formula: {findings}");
+
+    let calendar = String::from_utf8(made(ExportFormat::Icalendar).content).unwrap();
+    for said in ["DTSTART:20090707T100000Z", "DTSTAMP:20090601T000000Z", "SUMMARY:Due: Name an owner\\; today"] {
+        assert!(calendar.contains(said), "{said}\n{calendar}");
+    }
+    assert_eq!(calendar.matches("BEGIN:VEVENT").count(), 1);
+}
 
 #[test]
 fn the_same_pack_gives_the_same_bytes_also_after_storage() {

@@ -49,6 +49,8 @@ tests! {
     "audit.verify": "entries of the audit log", "is its content what its leaf and the tree say",
         "all that were recomputed, those of the month among them", "one that is not", ["AUDIT_LOG_INVALID"];
     "audit.summary": "events of the month", "is it in the log and not set aside", "all", "one set aside", [];
+    "audit.retention": "the retention of the log, once anything is in it", "does it keep entries for six months",
+        "the rule in force", "fewer than 184 days", [];
     "audit.erasures": "erasures of the month", "was it carried out", "all", "one that failed", [];
     "scoring.decisions": "tasks of the inventory", "has it a decision in force", "all", "one without", [];
     "scoring.checks": "checks of the month", "was it answered from a state that was known", "all",
@@ -97,6 +99,9 @@ tests! {
     "council.members": "votes and signatures of the month", "can the seats meet the rule of the body", "all seats",
         "they cannot", [];
 }
+
+/// Six months, the least that automatic logs are kept (C10).
+const LEAST_DAYS: i64 = 184;
 
 /// What a test found: what it came to, of how many, in words.
 pub(crate) struct Found {
@@ -165,6 +170,14 @@ fn of_audit(key: &str, sources: &Sources) -> Found {
         "audit.summary" => with(&sources.entries, |entries| {
             let parked = sources.positions.iter().map(|source| source.parked).sum();
             judged(entries.total_count, parked, "events of the month", "were set aside")
+        }),
+        "audit.retention" => with(&sources.retention, |policy| {
+            let days = policy.keep.as_ref().map(|keep| keep.seconds / 86_400);
+            let failing = i64::from(days.is_some_and(|days| days < LEAST_DAYS));
+            let mut found = judged(i64::from(of_month > 0), failing, "rule of retention", "keeps too short");
+            let kept = days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
+            found.said = format!("{}: entries are kept {kept}", found.said);
+            found
         }),
         _ => with(&sources.entries, |entries| {
             let action = "audit.subjects.erase";

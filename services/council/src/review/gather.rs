@@ -1,14 +1,16 @@
 //! Asks the other services for a month's evidence. What cannot be had is kept as the reason why, never left out.
 
 use super::pack::SourceState;
+use super::progress::Progress;
 use super::restated::{Answers, figures};
-use super::sources::{AT_ONCE, Got, LARGEST, Own, Sources, Version, got};
+use super::sources::{Got, LARGEST, Own, Sources, Version, got, why};
 use super::{drift, positions};
 use crate::ask::Ask;
 use crate::time::Month;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
-use remit_api::audit::v1::{GetCheckpointRequest, SummarizeEntriesRequest, VerifyLogRequest};
+use remit_api::audit::v1::{
+    GetCheckpointRequest, GetRetentionPolicyRequest, SummarizeEntriesRequest, VerifyLogRequest, VerifyLogResponse,
+};
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::handoff_service_client::HandoffServiceClient;
 use remit_api::handoff::v1::lead_routing_service_client::LeadRoutingServiceClient;
@@ -21,30 +23,34 @@ use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_api::registry::v1::output_service_client::OutputServiceClient;
 use remit_api::registry::v1::{
     ListArtifactVersionsRequest, ListAutomationsRequest, ListModelVersionTransitionsRequest, ListModelVersionsRequest,
-    ModelVersion, ModelVersionState, SummarizeOutputsRequest,
+    ModelVersion, ModelVersionTransition, SummarizeOutputsRequest,
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
 use remit_api::scoring::v1::{ListPolicyVersionsRequest, SummarizeDecisionsRequest};
 use remit_core::Timestamp;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// More items of one list than this are not read for a pack.
 const MOST: usize = 5_000;
-/// Histories of more model versions than this are not read.
-const MOST_HISTORIES: usize = 500;
+/// More state changes of model versions than this are not read.
+const MOST_CHANGES: usize = 50_000;
 
 /// Reads all pages of a list.
 macro_rules! pages {
-    ($ask:expr, $client:expr, $method:ident, $request:expr, $items:ident) => {{
+    ($ask:expr, $client:expr, $method:ident, $request:expr, $items:ident) => {
+        pages!($ask, $client, $method, $request, $items, MOST)
+    };
+    ($ask:expr, $client:expr, $method:ident, $request:expr, $items:ident, $most:expr) => {{
         let mut all = Vec::new();
         let mut request = $request;
         loop {
             match got($client.$method($ask.of(request.clone())).await) {
                 Ok(page) => {
                     all.extend(page.$items);
-                    if page.next_page_token.is_empty() || all.len() >= MOST {
+                    if page.next_page_token.is_empty() || all.len() >= $most {
                         break Ok(all);
                     }
                     request.page_token = page.next_page_token;
@@ -94,10 +100,10 @@ pub(crate) async fn figures_of(ask: Ask<'_>, month: &Month) -> Vec<super::pack::
 }
 
 /// Waits until everybody has handed over what they know, then asks everybody at once.
-pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> Sources {
+pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own, progress: &Progress) -> Sources {
     let Question { month, until, patience, since_checkpoint, whole_log_up_to } = question;
     let begun = Instant::now();
-    let mut positions: Vec<SourceState> = positions::outboxes(ask, until, patience).await;
+    let mut positions: Vec<SourceState> = positions::outboxes(ask, until, patience, progress).await;
     // After that, and before anything else: all that was handed over is below this size. The next review begins at
     // this checkpoint, so this one must have verified up to it.
     let mut audit_log = AuditServiceClient::new(ask.channel("audit"));
@@ -110,9 +116,12 @@ pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> So
 
     let audit = async {
         let mut client = AuditServiceClient::new(ask.channel("audit")).max_decoding_message_size(LARGEST);
-        let verify = client.verify_log(ask.of(VerifyLogRequest { since_checkpoint, max_findings: 100 })).await;
-        let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window })).await;
-        (got(verify), got(entries))
+        let request = VerifyLogRequest { since_checkpoint, max_findings: 100 };
+        let verify = progress.during("audit.verify", verified(ask, request, progress)).await;
+        let entries = client.summarize_entries(ask.of(SummarizeEntriesRequest { recorded: window }));
+        let entries = got(progress.during("audit.summary", entries).await);
+        let mut client = AuditServiceClient::new(ask.channel("audit"));
+        (verify, entries, got(client.get_retention_policy(ask.of(GetRetentionPolicyRequest {})).await))
     };
     let scoring = async {
         let mut client = DecisionServiceClient::new(ask.channel("scoring")).max_decoding_message_size(LARGEST);
@@ -152,22 +161,29 @@ pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> So
         positions::kpis(ask, month, size, patience.saturating_sub(begun.elapsed())).await
     };
     let (
-        (verify, entries),
+        (verify, entries, retention),
         (decisions, policies),
         (versions, artifacts, automations, outputs),
         (handoffs, handoffs_before, routing, gates),
         (kpis, counted),
-    ) = futures::join!(audit, scoring, registry, handoff, kpi);
+    ) = futures::join!(
+        audit,
+        progress.during("scoring", scoring),
+        progress.during("registry", registry),
+        progress.during("handoff", handoff),
+        progress.during("kpi.summary", kpi),
+    );
 
     positions::note(&mut positions, "kpi", counted, size);
     let ran = versions.as_ref().map(|versions| {
         let ran = versions.iter().filter(|version| version.ran_in(month));
         ran.map(|version| version.version.name.clone()).collect::<Vec<_>>()
     });
-    let distributions = drift::ask(ask, month, ran).await;
+    let distributions = progress.during("kpi.drift", drift::ask(ask, month, ran)).await;
     Sources {
         verify,
         checkpoint,
+        retention,
         entries,
         kpis,
         decisions,
@@ -187,24 +203,37 @@ pub(crate) async fn gather(ask: Ask<'_>, question: Question<'_>, own: Own) -> So
     }
 }
 
+/// The verification of the audit log, which says meanwhile how far it is.
+async fn verified(ask: Ask<'_>, request: VerifyLogRequest, progress: &Progress) -> Got<VerifyLogResponse> {
+    let mut client = AuditServiceClient::new(ask.channel("audit")).max_decoding_message_size(LARGEST);
+    let mut answers = got(client.verify_log(ask.of(request)).await)?;
+    while let Some(answer) = answers.message().await.map_err(why)? {
+        progress.verified(answer.checked_entry_count, answer.size.saturating_sub(answer.start_index));
+        if answer.complete {
+            return Ok(answer);
+        }
+    }
+    Err("the check of the audit log ended without a report".to_owned())
+}
+
 /// All model versions with their histories, in the order of the registry.
 async fn versions(ask: Ask<'_>) -> Got<Vec<Version>> {
     let mut client = ModelServiceClient::new(ask.channel("registry")).max_decoding_message_size(LARGEST);
-    let list = ListModelVersionsRequest { parent: "models/-".to_owned(), page_size: 1_000, ..Default::default() };
+    let (parent, page_size) = ("models/-".to_owned(), 1_000);
+    let list = ListModelVersionsRequest { parent, page_size, ..Default::default() };
     let all: Vec<ModelVersion> = pages!(ask, client, list_model_versions, list, model_versions)?;
-    let history = |(at, version): (usize, ModelVersion)| {
-        let mut client = client.clone();
-        async move {
-            // What was never decided on has no history that a review needs.
-            let undecided = matches!(version.state(), ModelVersionState::Proposed | ModelVersionState::Evaluating);
-            if undecided || at >= MOST_HISTORIES {
-                return Ok(Version { version, transitions: Vec::new() });
-            }
-            let parent = version.name.clone();
-            let list = ListModelVersionTransitionsRequest { parent, page_size: 1_000, ..Default::default() };
-            let transitions = pages!(ask, client, list_model_version_transitions, list, transitions)?;
-            Ok(Version { version, transitions })
-        }
+    let parent = "models/-/versions/-".to_owned();
+    let list = ListModelVersionTransitionsRequest { parent, page_size, ..Default::default() };
+    let changes: Vec<ModelVersionTransition> =
+        pages!(ask, client, list_model_version_transitions, list, transitions, MOST_CHANGES)?;
+    // Of each version the newest first, as the list has them.
+    let mut histories: HashMap<String, Vec<ModelVersionTransition>> = HashMap::new();
+    for change in changes {
+        histories.entry(change.version.clone()).or_default().push(change);
+    }
+    let history = |version: ModelVersion| {
+        let transitions = histories.remove(&version.name).unwrap_or_default();
+        Version { version, transitions }
     };
-    stream::iter(all.into_iter().enumerate()).map(history).buffered(AT_ONCE).try_collect().await
+    Ok(all.into_iter().map(history).collect())
 }

@@ -8,14 +8,17 @@
 
 pub(crate) mod assurance;
 pub(crate) mod checks;
+pub(crate) mod cited;
 mod conduct;
 pub(crate) mod drift;
+pub(crate) mod due;
 mod evidence;
 pub(crate) mod findings;
 pub(crate) mod gather;
 pub(crate) mod measures;
 pub(crate) mod pack;
 mod positions;
+pub(crate) mod progress;
 pub(crate) mod restated;
 mod sections;
 pub(crate) mod signing;
@@ -77,6 +80,8 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         restated: sources.restated.clone(),
         measures: sections::measures(sources),
         past: Vec::new(),
+        cited: Vec::new(),
+        due: due::all(&sources.own, frame),
     })
 }
 

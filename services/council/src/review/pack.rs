@@ -1,5 +1,7 @@
 //! The pack: frozen evidence, what the body added, and the digest over both.
 
+use super::cited::Cited;
+use super::due::Due;
 pub(crate) use super::evidence::{Check, Checked, Figure, Restated, SourceState};
 use super::measures::{Measure, Past};
 use super::tone::{Assessed, Tone, Toned};
@@ -447,6 +449,12 @@ pub(crate) struct Evidence {
     /// The twelve months before, the oldest first, as far as the body reviewed them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) past: Vec<Past>,
+    /// Entries of the audit log that the findings rest on, with their proofs against `audit_checkpoint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cited: Vec<Cited>,
+    /// What is to be done by when, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) due: Vec<Due>,
 }
 
 impl Evidence {

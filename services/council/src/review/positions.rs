@@ -2,6 +2,7 @@
 //! service that does not answer, or takes too long, counts as away, and the pack says so.
 
 use super::pack::SourceState;
+use super::progress::Progress;
 use super::sources::{Got, LARGEST, got};
 use crate::ask::Ask;
 use crate::time::{Month, at};
@@ -36,12 +37,18 @@ fn waiting(info: &Info, service: &str) -> i64 {
 }
 
 /// Waits for the events of all services up to `until`, at most for `patience`.
-pub(crate) async fn outboxes(ask: Ask<'_>, until: Timestamp, patience: Duration) -> Vec<SourceState> {
+pub(crate) async fn outboxes(
+    ask: Ask<'_>,
+    until: Timestamp,
+    patience: Duration,
+    progress: &Progress,
+) -> Vec<SourceState> {
     let begun = Instant::now();
     let mut states = Vec::with_capacity(SERVICES.len());
     // One after another: they empty meanwhile, and the bound is on all of them.
     for service in SERVICES {
-        states.push(outbox(ask, service, until, patience.saturating_sub(begun.elapsed())).await);
+        let asked = outbox(ask, service, until, patience.saturating_sub(begun.elapsed()));
+        states.push(progress.during(&format!("{service}.outbox"), asked).await);
     }
     states
 }

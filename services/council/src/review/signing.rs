@@ -48,13 +48,13 @@ pub(crate) fn rehash(review: &mut Review, evidence: &Evidence, seats: &[Seat]) -
 /// Refuses a review whose evidence is not collected yet.
 ///
 /// # Errors
-/// `FailedPrecondition` (`REVIEW_PENDING`).
+/// `FailedPrecondition` (`REVIEW_COLLECTING`).
 pub(crate) fn check_collected(review: &Review) -> Result<()> {
     if matches!(review.state(), ReviewState::Open | ReviewState::Sealed) {
         return Ok(());
     }
-    let message = format!("the evidence of {} is not collected yet", review.name);
-    Err(Error::precondition("REVIEW_PENDING", message))
+    let message = format!("the evidence of {} is being collected: read how far it is, and come back", review.name);
+    Err(Error::precondition("REVIEW_COLLECTING", message))
 }
 
 /// Refuses a review that never changes again.
@@ -71,7 +71,7 @@ pub(crate) fn check_unsealed(review: &Review) -> Result<()> {
 /// Refuses a review that the body does not work on.
 ///
 /// # Errors
-/// `FailedPrecondition`: `REVIEW_PENDING`, `REVIEW_SEALED`.
+/// `FailedPrecondition`: `REVIEW_COLLECTING`, `REVIEW_SEALED`.
 pub(crate) fn check_open(review: &Review) -> Result<()> {
     check_collected(review)?;
     check_unsealed(review)

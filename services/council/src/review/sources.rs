@@ -9,7 +9,7 @@ use crate::store::{
 };
 use crate::time::{Month, at};
 use prost_types::Timestamp as Stamp;
-use remit_api::audit::v1::{Checkpoint, Outcome, SummarizeEntriesResponse, VerifyLogResponse};
+use remit_api::audit::v1::{Checkpoint, Outcome, RetentionPolicy, SummarizeEntriesResponse, VerifyLogResponse};
 use remit_api::council::v1::{
     ActionItem, Attestation, BreakGlassUse, Constitution, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
 };
@@ -101,6 +101,8 @@ pub(crate) struct Sources {
     pub(crate) verify: Got<VerifyLogResponse>,
     /// The newest checkpoint.
     pub(crate) checkpoint: Got<Checkpoint>,
+    /// How long the log keeps its entries.
+    pub(crate) retention: Got<RetentionPolicy>,
     /// The month's audit entries by action.
     pub(crate) entries: Got<SummarizeEntriesResponse>,
     /// All KPIs of the month.
@@ -198,8 +200,11 @@ impl Own {
 
 /// The answer of a peer, or why there is none.
 pub(crate) fn got<T>(answer: std::result::Result<Response<T>, Status>) -> Got<T> {
-    answer.map(Response::into_inner).map_err(|status| {
-        let error = foreign(status);
-        format!("{}: {}", error.reason(), error.message())
-    })
+    answer.map(Response::into_inner).map_err(why)
+}
+
+/// Why there is no answer.
+pub(crate) fn why(status: Status) -> String {
+    let error = foreign(status);
+    format!("{}: {}", error.reason(), error.message())
 }

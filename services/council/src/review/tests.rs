@@ -38,6 +38,7 @@ fn empty() -> Sources {
     Sources {
         verify: Ok(remit_api::audit::v1::VerifyLogResponse { ok: true, ..Default::default() }),
         checkpoint: Ok(Default::default()),
+        retention: Ok(Default::default()),
         entries: Ok(Default::default()),
         kpis: Ok(Default::default()),
         decisions: Ok(Default::default()),
@@ -128,6 +129,11 @@ fn cases() -> Vec<(&'static str, Spoil, Spoil)> {
             "audit.summary",
             |s, _| s.entries.as_mut().unwrap().total_count = 5,
             |s, _| s.positions.push(SourceState { parked: 1, ..Default::default() }),
+        ),
+        (
+            "audit.retention",
+            |s, _| s.entries.as_mut().unwrap().total_count = 5,
+            |s, _| s.retention.as_mut().unwrap().keep = Some(prost_types::Duration { seconds: 86_400 * 90, nanos: 0 }),
         ),
         ("audit.erasures", |s, _| erasure(s, Outcome::Success), |s, _| erasure(s, Outcome::Failure)),
         (
@@ -389,6 +395,22 @@ fn every_automatic_control_can_fail_and_an_empty_tenant_has_none_available() {
     }
     let never: Vec<_> = nothing.iter().filter(automatic).filter(|one| !failed.contains(&one.id)).collect();
     assert!(never.is_empty(), "{never:#?}");
+}
+
+/// What is frozen depends on what was gathered and when, and on nothing else: no clock, no order of a map, no chance.
+#[test]
+fn the_same_month_gives_the_same_bytes() {
+    let frozen = || {
+        let (mut sources, mut world) = (empty(), World::default());
+        for (_, pass, fail) in cases() {
+            pass(&mut sources, &mut world);
+            fail(&mut sources, &mut world);
+        }
+        let evidence = framed(&world, |frame| super::build(frame, &sources, &world.drift)).unwrap();
+        assert!(evidence.findings.len() > 5 && !evidence.due.is_empty(), "{:#?}", evidence.findings);
+        evidence.bytes().unwrap()
+    };
+    assert_eq!(frozen(), frozen());
 }
 
 #[test]

@@ -84,7 +84,7 @@ tones! {
     ArtifactVersionState { Approved: Good }
     AutomationState { Approved: Good, Suspended: Bad }
     DataState { Missing: Warn, NoData: Mute, NotDue: Mute }
-    TargetState { OnTarget: Good, OffTarget: Warn, Warning: Warn, Breach: Bad }
+    TargetState { OnTarget: Good, OffTarget: Warn, Warning: Warn, Breach: Bad, TooFew: Mute }
     Assessed {
         EvidenceAvailable: Good,
         AttestationNeeded: Warn,

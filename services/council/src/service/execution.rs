@@ -233,8 +233,7 @@ impl Service {
         }
     }
 
-    /// Executes what a crash or an absent peer left behind, and collects the evidence of reviews that
-    /// the schedule opened, until the process ends.
+    /// Executes what a crash or an absent peer left behind, until the process ends.
     pub(crate) async fn work(&self) {
         let mut pauses: HashMap<(Tenant, String), (Instant, Duration)> = HashMap::new();
         loop {
@@ -273,7 +272,7 @@ impl Service {
                 }
             }
         }
-        self.collect_pending(tenant).await
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ use remit_tlog::VerifierKey;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The council: its database and its peers.
@@ -41,6 +42,10 @@ pub(crate) struct Service {
     peers: Peers,
     shutdown: CancellationToken,
     seeded: Seeded,
+    /// Somebody has opened a review here.
+    opened: Arc<Notify>,
+    /// The name under which this process holds leases.
+    holder: String,
     /// The proposals that this process executes now.
     running: Arc<Mutex<HashSet<(Tenant, String)>>>,
     /// The witnesses of the audit log, and how many of them must vouch for it before a review is sealed.
@@ -69,6 +74,8 @@ impl Service {
             peers: deps.peers.clone(),
             shutdown: deps.shutdown.clone(),
             seeded: Seeded::default(),
+            opened: Arc::default(),
+            holder: deps.holder.clone(),
             running: Arc::default(),
             witnesses: witnesses.collect::<Result<_>>()?,
             seal_min_cosignatures: deps.config.council.seal_min_cosignatures,
@@ -88,6 +95,8 @@ impl Service {
             peers,
             shutdown: CancellationToken::new(),
             seeded: Seeded::default(),
+            opened: Arc::default(),
+            holder: "test".to_owned(),
             running: Arc::default(),
             witnesses: Arc::new([]),
             seal_min_cosignatures: 0,
@@ -97,6 +106,12 @@ impl Service {
             mandates,
             tokens: Arc::default(),
         }
+    }
+
+    /// The same council in another process, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_another_process(&self) -> Self {
+        Self { holder: "another".to_owned(), ..self.clone() }
     }
 
     /// All that is stored, as of now, for tests.

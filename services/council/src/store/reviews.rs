@@ -1,7 +1,8 @@
 //! Reviews, their evidence, and what they are sealed with.
 
 use crate::time::at;
-use remit_api::council::v1::{Review, ReviewState};
+use prost::Message as _;
+use remit_api::council::v1::{Collection, Review, ReviewState};
 use remit_api::wire::Word as _;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_store::filter::Field;
@@ -39,6 +40,55 @@ impl Records for Reviews {
     fn set_etag(review: &mut Review, etag: String) {
         review.etag = etag;
     }
+}
+
+/// Returns a review; of one whose evidence is being collected, with how far that is.
+///
+/// # Errors
+/// `NotFound` (`REVIEW_NOT_FOUND`); else as [`remit_store::classify`] says.
+pub(crate) async fn review(tx: &mut Tx, tenant: &Tenant, name: &str) -> Result<Review> {
+    let row = query(
+        "select reviews.revision, reviews.body, collections.body as collection from reviews
+         left join collections on collections.tenant_id = reviews.tenant_id and collections.review = reviews.name
+         where reviews.tenant_id = $1 and reviews.name = $2",
+    )
+    .bind(tenant)
+    .bind(name)
+    .fetch_optional(tx)
+    .await?;
+    let Some(row) = row else { return Err(Error::not_found(Reviews::NOT_FOUND, name)) };
+    let mut review = Reviews::read(&row)?;
+    if review.state() == ReviewState::Collecting
+        && let Some(body) = row.get::<Option<Vec<u8>>>("collection")?
+    {
+        let broken = |error| Error::internal(format!("how far {name} is cannot be read")).with_source(error);
+        review.collection = Some(Collection::decode(body.as_slice()).map_err(broken)?);
+    }
+    Ok(review)
+}
+
+/// Writes down how far the collection of a review is.
+pub(crate) async fn put_collection(tx: &mut Tx, tenant: &Tenant, review: &str, collection: &Collection) -> Result<()> {
+    query(
+        "insert into collections (tenant_id, review, body) values ($1, $2, $3)
+         on conflict (tenant_id, review) do update set body = excluded.body",
+    )
+    .bind(tenant)
+    .bind(review)
+    .bind(collection.encode_to_vec())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Forgets how far the collection of a review was.
+pub(crate) async fn drop_collection(tx: &mut Tx, tenant: &Tenant, review: &str) -> Result<()> {
+    query("delete from collections where tenant_id = $1 and review = $2")
+        .bind(tenant)
+        .bind(review)
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 /// Stores the evidence of a review, in place of what was there.

@@ -47,31 +47,10 @@ pub(super) fn operational() -> Vec<Seed> {
         .guarded(&["checklist_score"]),
         seed(
             (
-                "time_to_launch",
-                "Time to launch",
-                "Seconds from the accepted brief to going live; median in value, mean in mean (S47, A16).",
-            ),
-            Operational,
-            Percentile,
-            Seconds,
-            Lower,
-        )
-        .by(&["channel"])
-        .guarded(&["checklist_score"]),
-        seed(
-            (
                 "enrichment_latency",
                 "Lead enrichment latency",
                 "Seconds from a lead's arrival to its enrichment; p50, p95, p99 (S49).",
             ),
-            Operational,
-            Percentile,
-            Seconds,
-            Lower,
-        )
-        .by(&["source"]),
-        seed(
-            ("routing_latency", "Lead routing latency", "Seconds from enrichment to routing; p50, p95, p99 (S49)."),
             Operational,
             Percentile,
             Seconds,
@@ -123,6 +102,14 @@ pub(super) fn derived() -> Vec<Seed> {
         ).limits(0.02, 0.05, 0.10).by(&["gate"]).derived_from_log(),
         seed(
             ("handoff_cycle_time", "Handoff cycle time", "Seconds from the creation of a handoff to its publication; median in value, mean in mean (A16)."),
+            Operational, Percentile, Seconds, Lower,
+        ).by(&["gate"]).derived_from_log(),
+        seed(
+            ("time_to_launch", "Time to launch", "Seconds from the accepted brief, which triggers the handoff, to its publication; median in value, mean in mean (S47, A16)."),
+            Operational, Percentile, Seconds, Lower,
+        ).by(&["gate"]).guarded(&["checklist_score"]).derived_from_log(),
+        seed(
+            ("routing_latency", "Lead routing latency", "Seconds from the score of a lead, as its sender says, to its routing; a score of more than a day before counts as none; p50, p95, p99 (S49)."),
             Operational, Percentile, Seconds, Lower,
         ).by(&["gate"]).derived_from_log(),
         seed(

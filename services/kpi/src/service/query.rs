@@ -392,7 +392,7 @@ impl Cell {
             rollup.histogram = Some(histogram(found));
         }
         rollup.set_data_state(if some { DataState::Present } else { DataState::NoData });
-        rollup.set_target_state(target_state(definition, value));
+        rollup.set_target_state(target_state(definition, value, rollup.interval.as_ref()));
         rollup
     }
 }
@@ -412,8 +412,19 @@ pub(crate) fn histogram(found: &Histogram) -> api::Histogram {
     }
 }
 
-fn target_state(definition: &Definition, value: Option<f64>) -> TargetState {
+/// How a value stands against target and limits. That it is on target is said only where its interval says so, too: of five
+/// cases without a fault nobody knows that fewer than one in fifty has one.
+fn target_state(definition: &Definition, value: Option<f64>, interval: Option<&api::Interval>) -> TargetState {
     let Some(value) = value else { return TargetState::Unspecified };
+    let least = match definition.direction {
+        Direction::HigherIsBetter => interval.map_or(value, |interval| interval.lower),
+        _ => interval.map_or(value, |interval| interval.upper),
+    };
+    let met = |limit: f64| match definition.direction {
+        Direction::HigherIsBetter if least < limit => TargetState::TooFew,
+        Direction::LowerIsBetter if least > limit => TargetState::TooFew,
+        _ => TargetState::OnTarget,
+    };
     let worse = |limit: f64| match definition.direction {
         Direction::HigherIsBetter => value < limit,
         Direction::LowerIsBetter => value > limit,
@@ -427,9 +438,9 @@ fn target_state(definition: &Definition, value: Option<f64>) -> TargetState {
     } else if thresholds.warning.is_some_and(worse) {
         TargetState::Warning
     } else if let Some(target) = definition.kpi.target {
-        if worse(target) { TargetState::OffTarget } else { TargetState::OnTarget }
-    } else if thresholds.warning.is_some() || thresholds.breach.is_some() {
-        TargetState::OnTarget
+        if worse(target) { TargetState::OffTarget } else { met(target) }
+    } else if let Some(limit) = thresholds.warning.or(thresholds.breach) {
+        met(limit)
     } else {
         TargetState::Unspecified
     }

@@ -20,6 +20,8 @@ use remit_core::{Error, Result, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
 
+/// The parent by which the moves of all versions are listed.
+const ALL_VERSIONS: &str = "models/-/versions/-";
 /// The action of a move in the log.
 const MOVED: &str = "registry.versions.transition";
 /// How many dependents are read at once; few in tests, so that these need more than one page.
@@ -275,15 +277,20 @@ impl Service {
         Ok(mandate)
     }
 
-    /// Lists the state changes of a version.
+    /// Lists the state changes of a version, or of all.
     pub(crate) async fn list_model_version_transitions(
         &self,
         cx: &Cx,
         req: ListModelVersionTransitionsRequest,
     ) -> Result<ListModelVersionTransitionsResponse> {
-        ModelVersionName::parse(&req.parent, "parent")?;
-        ModelVersions::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
-        let (transitions, next_page_token) = models::transitions(&self.db, &cx.tenant, cx.page(&req)).await?;
+        let mut page = cx.page(&req);
+        if page.parent == ALL_VERSIONS {
+            page.parent = "";
+        } else {
+            ModelVersionName::parse(&req.parent, "parent")?;
+            ModelVersions::get(&mut self.db.read().await?, &cx.tenant, &req.parent).await?;
+        }
+        let (transitions, next_page_token) = models::transitions(&self.db, &cx.tenant, page).await?;
         Ok(ListModelVersionTransitionsResponse { transitions, next_page_token })
     }
 }

@@ -189,14 +189,15 @@ pub(crate) async fn last_purposes(m: &mut Mutation, version: &str) -> Result<Vec
     Ok(decode::<ModelVersionTransition>(&row.get::<Vec<u8>>("body")?)?.purposes)
 }
 
-/// Lists the moves of a version between states, the last first.
+/// Lists the moves of a version between states, the last first; without a parent those of all, one version after another.
 pub(crate) async fn transitions(
     db: &Db,
     tenant: &Tenant,
     page: Page<'_>,
 ) -> Result<(Vec<ModelVersionTransition>, String)> {
-    let order = (&[Key::Int("sequence")][..], Order::Descending);
-    let (rows, token) = record::rows(db, tenant, page, "transitions", "body", order, &[]).await?;
+    let keys: &[Key] =
+        if page.parent.is_empty() { &[Key::Text("parent"), Key::Int("sequence")] } else { &[Key::Int("sequence")] };
+    let (rows, token) = record::rows(db, tenant, page, "transitions", "body", (keys, Order::Descending), &[]).await?;
     let changes = rows.iter().map(|row| {
         let change = decode::<ModelVersionTransition>(&row.get::<Vec<u8>>("body")?)?;
         Ok(ModelVersionTransition { sequence: row.get("sequence")?, ..change })

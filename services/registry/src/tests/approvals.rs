@@ -17,7 +17,7 @@ async fn withdraw(registry: &Service, name: &str) -> Result<WithdrawArtifactVers
     registry.withdraw_artifact_version(&cx(ActorKind::Human, "ben"), request).await
 }
 
-async fn moves(registry: &Service, name: &str) -> Result<Vec<ModelVersionTransition>> {
+pub(super) async fn moves(registry: &Service, name: &str) -> Result<Vec<ModelVersionTransition>> {
     let request = ListModelVersionTransitionsRequest { parent: name.into(), ..Default::default() };
     Ok(registry.list_model_version_transitions(&human(), request).await?.transitions)
 }

@@ -204,7 +204,25 @@ async fn a_version_lives_its_life() -> Result<()> {
         let second = registry.list_alias_history(&human(), request).await?;
         assert_eq!((first.changes.len(), second.changes.len()), (2, 2));
         let request = ListModelVersionTransitionsRequest { parent: two.name.clone(), ..Default::default() };
-        assert_eq!(registry.list_model_version_transitions(&human(), request).await?.transitions.len(), 3);
+        let of_two = registry.list_model_version_transitions(&human(), request).await?.transitions;
+        assert_eq!(of_two.len(), 3);
+        let mut all = Vec::new();
+        let mut request = ListModelVersionTransitionsRequest {
+            parent: "models/-/versions/-".into(),
+            page_size: 2,
+            ..Default::default()
+        };
+        loop {
+            let page = registry.list_model_version_transitions(&human(), request.clone()).await?;
+            all.extend(page.transitions);
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        let of = |name: &str| all.iter().filter(|one| one.version == name).cloned().collect::<Vec<_>>();
+        assert_eq!(of(&two.name), of_two, "of each version the newest first");
+        assert_eq!(of(&one.name), approvals::moves(&registry, &one.name).await?);
         let request = ListModelVersionsRequest {
             parent: "models/-".into(),
             filter: r#"state = "SUSPENDED" AND create_time > "2001-01-01T00:00:00Z""#.into(),

@@ -26,6 +26,7 @@ use remit_tlog::proof_file::ProofFile;
 use remit_tlog::{Checkpoint, Hash, Note, Signer, VerifierKey, leaf_hash};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tonic::{Response, Streaming};
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
@@ -227,12 +228,24 @@ async fn served(session: &Session, command: Command) -> Result<()> {
         Command::Fsck(arguments) => {
             let since_checkpoint = arguments.since()?;
             let request = VerifyLogRequest { since_checkpoint, max_findings: arguments.max_findings() };
-            checked(session, &answer(client.verify_log(request).await)?)
+            fsck(session, answer(client.verify_log(request).await)?).await
         }
         Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
         Command::Push(arguments) => Box::pin(audit_push::push(session, &arguments)).await,
         Command::Auditor(command) => Box::pin(auditor::run(session, command)).await,
     }
+}
+
+/// Says how far the check is, and what it found.
+async fn fsck(session: &Session, mut answers: Streaming<VerifyLogResponse>) -> Result<()> {
+    while let Some(report) = answer(answers.message().await.map(Response::new))? {
+        if report.complete {
+            return checked(session, &report);
+        }
+        let (done, of) = (report.checked_entry_count, report.size.saturating_sub(report.start_index));
+        session.out.note(&format!("{done} of {of} entries"));
+    }
+    Err(Error::internal("the check ended without a report"))
 }
 
 fn checked(session: &Session, report: &VerifyLogResponse) -> Result<()> {

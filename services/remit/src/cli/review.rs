@@ -13,13 +13,18 @@ use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
 use remit_api::council::v1::review_service_client::ReviewServiceClient;
 use remit_api::council::v1::{
-    Action, ActionItem, Attendance, CreateActionItemRequest, CreateProposalRequest, DeclareRecusalRequest,
+    Action, ActionItem, Attendance, Collection, CreateActionItemRequest, CreateProposalRequest, DeclareRecusalRequest,
     DisposeFindingRequest, Disposition, ExportFormat, ExportReviewRequest, Finding, GetReviewRequest,
     ListReviewsRequest, OpenReviewRequest, Proposal, RecordAttendanceRequest, RecordMinutesRequest,
     RefreshEvidenceRequest, Review, ReviewState, SealReviewRequest, SignReviewRequest, SuspendModel,
 };
 use remit_core::{Error, Kind as ErrorKind, Result, name};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::Response;
+
+/// How often it is asked how far a collection is.
+const BETWEEN: Duration = Duration::from_millis(300);
 
 /// What to do with reviews.
 #[derive(Debug, Subcommand)]
@@ -33,10 +38,13 @@ pub(crate) enum Command {
     },
     /// Check a pack in its JSON form offline, without server or token. Exit code 3 if anything is wrong.
     Verify(Verify),
-    /// Collect the evidence of an open review anew; voids signatures.
+    /// Collect the evidence of an open review anew, and wait for it; voids signatures.
     Refresh {
         /// The review.
         name: String,
+        /// Do not wait: the evidence is collected all the same.
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Record who takes part; replaces what was recorded before.
     Attend {
@@ -127,13 +135,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "REASON", default_value = "")]
         acknowledgement: String,
     },
-    /// Open the review of a month and freeze its evidence.
+    /// Open the review of a month, and wait until its evidence is frozen.
     Open {
         /// The month, such as 2026-05.
         month: String,
         /// The body; the steering group if absent.
         #[arg(long, default_value = "")]
         body: String,
+        /// Do not wait: the evidence is collected all the same.
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Write the review pack to a file or to standard output.
     Export {
@@ -157,8 +168,12 @@ pub(crate) enum Form {
     Html,
     /// Markdown.
     Markdown,
-    /// Tables as CSV.
+    /// All values in one CSV, a line each.
     Csv,
+    /// One CSV for each table, in a ZIP archive.
+    CsvTables,
+    /// What is due, as iCalendar.
+    Icalendar,
     /// The first page alone, as a page.
     Summary,
     /// The first page alone, as Markdown.
@@ -172,6 +187,8 @@ impl Form {
             Self::Html => ExportFormat::Html,
             Self::Markdown => ExportFormat::Markdown,
             Self::Csv => ExportFormat::Csv,
+            Self::CsvTables => ExportFormat::CsvTables,
+            Self::Icalendar => ExportFormat::Icalendar,
             Self::Summary => ExportFormat::SummaryHtml,
             Self::SummaryMarkdown => ExportFormat::SummaryMarkdown,
         }
@@ -236,14 +253,16 @@ async fn served(session: &Session, command: Command) -> Result<()> {
         }
         Command::Show { name } => show(session, &named("reviews", &name)).await,
         Command::Verify(arguments) => review_verify::verify(session.out.json, &arguments),
-        Command::Open { month, body } => {
+        Command::Open { month, body, no_wait } => {
             let body = if body.is_empty() { body } else { named("bodies", &body) };
             let request = OpenReviewRequest { period: month, body, request_id };
-            session.row(client.open_review(request).await, COLUMNS)
+            let review = client.open_review(request).await;
+            if no_wait { session.row(review, COLUMNS) } else { collected(session, answer(review)?).await }
         }
-        Command::Refresh { name } => {
+        Command::Refresh { name, no_wait } => {
             let request = RefreshEvidenceRequest { name: named("reviews", &name), request_id };
-            session.row(client.refresh_evidence(request).await, COLUMNS)
+            let review = client.refresh_evidence(request).await;
+            if no_wait { session.row(review, COLUMNS) } else { collected(session, answer(review)?).await }
         }
         Command::Attend { name, present, absent } => {
             let one = |present: bool| move |subject| Attendance { subject, present, role_group: String::new() };
@@ -285,11 +304,43 @@ async fn served(session: &Session, command: Command) -> Result<()> {
     }
 }
 
+/// Waits until the evidence of a review is there, and says meanwhile what is waited for.
+async fn collected(session: &Session, mut review: Review) -> Result<()> {
+    let mut client = ReviewServiceClient::new(session.wire());
+    let mut said = String::new();
+    while review.state() == ReviewState::Collecting {
+        let now = so_far(review.collection.as_ref());
+        if now != said {
+            session.out.note(&now);
+            said = now;
+        }
+        tokio::time::sleep(BETWEEN).await;
+        review = answer(client.get_review(GetReviewRequest { name: review.name }).await)?;
+    }
+    session.row(Ok(Response::new(review)), COLUMNS)
+}
+
+/// How far a collection is, in one line.
+fn so_far(collection: Option<&Collection>) -> String {
+    let Some(now) = collection else { return "the evidence waits for its turn".to_owned() };
+    let mut said = match now.waiting_for.as_slice() {
+        [] => "the evidence is being put together".to_owned(),
+        waiting => format!("waiting for {}", waiting.join(", ")),
+    };
+    if now.entry_count > 0 {
+        said.push_str(&format!("; {} of {} entries verified", now.verified_entry_count, now.entry_count));
+    }
+    if !now.error.is_empty() {
+        said.push_str(&format!("; tried again, as it failed: {}", now.error));
+    }
+    said
+}
+
 /// Shows the first page; what else there is to know of a review that has none yet, or that the caller may not export.
 async fn show(session: &Session, name: &str) -> Result<()> {
     let mut client = ReviewServiceClient::new(session.wire());
     let review = answer(client.get_review(GetReviewRequest { name: name.to_owned() }).await)?;
-    if session.out.json || review.state() == ReviewState::Pending {
+    if session.out.json || review.state() == ReviewState::Collecting {
         return session.out.show(&review);
     }
     let request = ExportReviewRequest { name: name.to_owned(), format: ExportFormat::SummaryMarkdown.into() };

@@ -7,9 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use ed25519_dalek::{Signature, VerifyingKey};
+use remit_audit::export_verify::{CLOCKS, SINCE};
 use remit_core::{Error, Result, canonical, digest};
-use remit_tlog::client::Trust;
-use remit_tlog::{Checkpoint, Note, VerifierKey};
+use remit_tlog::client::{Trust, advance};
+use remit_tlog::proof::check_inclusion;
+use remit_tlog::{Checkpoint, Hash, Note, VerifierKey, leaf_hash};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -43,6 +45,7 @@ struct Verified {
     log_size: Option<u64>,
     log_pinned: bool,
     witnesses: usize,
+    entries: usize,
 }
 
 /// What the reader trusts.
@@ -128,7 +131,8 @@ fn check(document: &Value, trusted: &Trusted) -> std::result::Result<Verified, S
         None if trusted.key.is_some() => return Err("it is not sealed".to_owned()),
         None => {}
     }
-    checkpoints(field(pack, "evidence/audit_checkpoint"), seal, trusted, &mut verified)?;
+    let log = checkpoints(field(pack, "evidence/audit_checkpoint"), seal, trusted, &mut verified)?;
+    verified.entries = entries(&evidence, log.as_ref())?;
     Ok(verified)
 }
 
@@ -144,38 +148,71 @@ fn sealed(seal: &Value, claimed: &str, trusted: &Trusted) -> std::result::Result
         .map_err(|_| "the seal is not over this pack".to_owned())
 }
 
-/// Checks the checkpoint that the pack cites, and the one of the seal, which covers it and has the cosignatures.
+/// Checks that the entries which the pack cites are in the log that it cites; returns how many there are.
+fn entries(evidence: &Value, log: Option<&Checkpoint>) -> std::result::Result<usize, String> {
+    let cited = evidence.get("cited").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for one in cited {
+        let index = one.get("index").and_then(Value::as_u64).ok_or("it cites an entry without a number")?;
+        let log = log.ok_or("it cites entries of the audit log, and no checkpoint")?;
+        let about = format!("entries/{index} is not in the log that the pack cites");
+        let proof = hashes(one.get("proof")).ok_or_else(|| format!("{about}: its proof is none"))?;
+        check_inclusion(index, leaf_hash(field(one, "entry").as_bytes()), log.size, log.root, &proof)
+            .map_err(|error| format!("{about}: {error}"))?;
+        let entry: Value = serde_json::from_str(field(one, "entry")).map_err(|error| format!("{about}: {error}"))?;
+        if field(&entry, "resource") != field(one, "resource") {
+            return Err(format!("entries/{index} is about {}, not what the pack says", field(&entry, "resource")));
+        }
+    }
+    Ok(cited.len())
+}
+
+/// Hashes in base64.
+fn hashes(list: Option<&Value>) -> Option<Vec<Hash>> {
+    let list = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    list.iter().map(|hash| Hash::from_base64(hash.as_str()?).ok()).collect()
+}
+
+/// Checks the checkpoint that the pack cites, and the one of the seal, which covers it and has the cosignatures. Returns
+/// the cited one.
 fn checkpoints(
     cited: &str,
     seal: Option<&Value>,
     trusted: &Trusted,
     verified: &mut Verified,
-) -> std::result::Result<(), String> {
+) -> std::result::Result<Option<Checkpoint>, String> {
     let cosigned = seal.map_or("", |seal| field(seal, "cosigned_checkpoint"));
     let open = |note: &str, quorum: usize| -> std::result::Result<Checkpoint, String> {
         let opened = match &trusted.log {
+            // The clock of a witness that says 1970, or next year, vouches for nothing.
             Some(log) => Trust::new(log.name(), log.clone(), trusted.witnesses.clone(), quorum)
+                .map(|trust| trust.within(SINCE..=audit_local::now().saturating_add(CLOCKS)))
                 .and_then(|trust| trust.open(note)),
             None => Note::parse(note).and_then(|note| Checkpoint::parse(&note.text)),
         };
         opened.map_err(|error| format!("a checkpoint of the audit log does not hold: {error}"))
     };
     if cited.is_empty() {
-        return if trusted.log.is_some() { Err("it cites no checkpoint of the audit log".to_owned()) } else { Ok(()) };
+        return if trusted.log.is_some() {
+            Err("it cites no checkpoint of the audit log".to_owned())
+        } else {
+            Ok(None)
+        };
     }
     // Where the seal has one, it has the cosignatures; otherwise the cited one must.
     let first = open(cited, if cosigned.is_empty() { trusted.quorum } else { 0 })?;
     if !cosigned.is_empty() {
         let later = open(cosigned, trusted.quorum)?;
-        let same = later.size == first.size && later.root != first.root;
-        if later.origin != first.origin || later.size < first.size || same {
-            return Err("the checkpoint of the seal does not cover the one that the pack cites".to_owned());
-        }
+        let why =
+            |what: String| format!("the checkpoint of the seal does not cover the one that the pack cites: {what}");
+        let proof = hashes(seal.and_then(|seal| seal.get("consistency"))).ok_or_else(|| why("no proof".to_owned()))?;
+        // Of a log that was empty there is nothing to extend.
+        let seen = (first.size > 0).then_some(&first);
+        advance(seen, &later, &proof).map_err(|error| why(error.to_string()))?;
     }
     verified.log_size = Some(first.size);
     verified.log_pinned = trusted.log.is_some();
     verified.witnesses = trusted.quorum;
-    Ok(())
+    Ok(Some(first))
 }
 
 /// Checks a pack.
@@ -208,6 +245,7 @@ pub(super) fn verify(json: bool, arguments: &Verify) -> Result<()> {
         "logSize": found.log_size,
         "logKeyPinned": found.log_pinned,
         "witnesses": found.witnesses,
+        "entriesProven": found.entries,
     }))
 }
 
@@ -282,6 +320,30 @@ mod tests {
         let mut five = pack(1);
         five["signatures"][0]["pack_digest"] = "sha256:0".into();
         assert!(refused(&five, &pinned(1)).contains("another pack"));
+    }
+
+    #[test]
+    fn a_cited_entry_that_is_not_in_the_log_is_refused() {
+        let line = r#"{"v":1,"resource":"models/m"}"#;
+        let other = leaf_hash(b"another entry");
+        let mut log = remit_tlog::Frontier::default();
+        log.push(leaf_hash(line.as_bytes())).unwrap();
+        log.push(other).unwrap();
+        let log = Checkpoint { origin: "log".into(), size: 2, root: log.root() };
+        let cited =
+            json!({"cited": [{"index": 0, "resource": "models/m", "entry": line, "proof": [other.to_base64()]}]});
+        assert_eq!(entries(&cited, Some(&log)), Ok(1));
+        assert_eq!(entries(&json!({}), None), Ok(0));
+        let refused = |path: &str, value: Value| {
+            let mut cited = cited.clone();
+            *cited.pointer_mut(path).unwrap() = value;
+            entries(&cited, Some(&log)).unwrap_err()
+        };
+        assert!(refused("/cited/0/index", 1.into()).contains("not in the log"), "another place");
+        assert!(refused("/cited/0/entry", r#"{"v":1,"resource":"models/n"}"#.into()).contains("not in the log"));
+        assert!(refused("/cited/0/proof", json!([])).contains("not in the log"), "no proof");
+        assert!(refused("/cited/0/resource", "models/n".into()).contains("is about models/m"));
+        assert!(entries(&cited, None).unwrap_err().contains("no checkpoint"));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use super::models::{COPY_ARTIFACTS, COPY_MODEL};
 use super::tasks::CREATIVE_TASK;
 use remit_api::handoff::v1::handoff_service_client::HandoffServiceClient;
 use remit_api::handoff::v1::{
-    Brief, ClaimReviewRequest, CreateHandoffRequest, Grade, Handoff, HandoffState, PublishHandoffRequest,
-    PublishedVariant, Reason, ReasonCode, RecordTriggerRequest, RunInputs, StartRunRequest, SubmitReviewRequest,
-    SubmitVariantsRequest, TriggerEvent, Variant, VariantReview,
+    Brief, ClaimReviewRequest, CreateHandoffRequest, Grade, Handoff, HandoffState, OverrideHandoffRequest,
+    OverrideKind, PublishHandoffRequest, PublishedVariant, Reason, ReasonCode, RecordTriggerRequest, RunInputs,
+    StartRunRequest, SubmitReviewRequest, SubmitVariantsRequest, TriggerEvent, Variant, VariantReview,
 };
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Timestamp, digest};
@@ -24,6 +24,8 @@ pub(super) struct Creative {
     pub(super) escalated: usize,
 }
 
+/// What a person took back after it was published: in March and September.
+const WITHDRAWN: [char; 2] = ['3', '9'];
 const VARIANTS: usize = 12;
 const REVIEWED: usize = 3;
 
@@ -36,6 +38,9 @@ pub(super) async fn month(actors: &Actors, label: &str, now: Timestamp) -> Resul
     for (kind, passes_at) in [("accepted", Some(1)), ("returned", Some(2)), ("escalated", None)] {
         let name = format!("handoffs/{kind}-{label}");
         let state = handoff(actors, &name, passes_at, now).await?;
+        if kind == "returned" && label.ends_with(WITHDRAWN) {
+            withdraw(actors, &name).await?;
+        }
         match state {
             HandoffState::Published => sum.published += 1,
             HandoffState::Escalated => sum.escalated += 1,
@@ -84,6 +89,19 @@ async fn handoff(actors: &Actors, name: &str, passes_at: Option<usize>, now: Tim
         state = publish(actors, name, passes_at.unwrap_or(1)).await?.state();
     }
     Ok(state)
+}
+
+/// A person overrides what AI made, although it had passed: it counts as an intervention.
+async fn withdraw(actors: &Actors, name: &str) -> Result<()> {
+    let id = name.trim_start_matches("handoffs/");
+    let request = OverrideHandoffRequest {
+        name: name.into(),
+        kind: OverrideKind::Rollback.into(),
+        reason: Some(Reason { code: ReasonCode::OffStrategy.into(), text: "it promises what we do not sell".into() }),
+        request_id: format!("demo-withdraw-{id}"),
+        ..Default::default()
+    };
+    HandoffServiceClient::new(actors.to("handoff", "carl")?).override_handoff(request).await.map_err(refused).map(drop)
 }
 
 async fn create_and_trigger(actors: &Actors, name: &str, now: Timestamp) -> Result<()> {

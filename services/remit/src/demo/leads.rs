@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use remit_api::handoff::v1::lead_routing_service_client::LeadRoutingServiceClient;
 use remit_api::handoff::v1::{AcceptLeadRequest, Destination, Lead as ScoredLead, RouteLeadsRequest};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
-use remit_api::kpi::v1::{Event, StreamEventsRequest};
+use remit_api::kpi::v1::{CreateKpiRequest, Direction, Event, Kind, Kpi, Layer, StreamEventsRequest, Unit};
 use remit_api::registry::v1::output_service_client::OutputServiceClient;
 use remit_api::registry::v1::{DigitalSourceType, Output, OutputEntry, OutputStage, RecordOutputsRequest};
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
@@ -17,6 +17,9 @@ use remit_api::types::Stakes;
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, digest};
 use std::collections::BTreeMap;
+
+/// What the lead scorer is told of each lead: how sure its enrichment is.
+pub(super) const INPUT: &str = "input_enrichment_confidence";
 
 /// How many items go into one message of a stream.
 const BATCH: usize = 500;
@@ -172,7 +175,7 @@ fn scored(lead: &Lead, version: usize) -> ScoredLead {
 }
 
 fn week_events(leads: &[&Lead], version: usize) -> Vec<Event> {
-    let mut events = Vec::with_capacity(leads.len() * 4);
+    let mut events = Vec::with_capacity(leads.len() * 7);
     for lead in leads {
         let event = |kpi: &str, value: Option<f64>| Event {
             event_id: format!("{kpi}-{}", lead.id),
@@ -188,6 +191,9 @@ fn week_events(leads: &[&Lead], version: usize) -> Vec<Event> {
         events.push(event("conversion_rate", Some(f64::from(u8::from(lead.converted)))));
         events.push(event("call_seconds", Some(f64::from(lead.call_seconds))));
         events.push(score_event("lead_score", lead, version));
+        let missed = f64::from(u8::from(lead.converted)) - lead.scores[version];
+        events.push(Event { value: Some(missed), ..score_event("lead_score_calibration", lead, version) });
+        events.push(event(INPUT, Some(lead.enrichment_confidence)));
     }
     events
 }
@@ -201,6 +207,25 @@ fn score_event(kpi: &str, lead: &Lead, version: usize) -> Event {
         dimensions: BTreeMap::from([("model_version".to_owned(), lead_scorer(version))]),
         ..Default::default()
     }
+}
+
+/// Defines the KPI in which the inputs of the lead scorer are recorded, so that their drift is seen (S113).
+///
+/// # Errors
+/// Whatever the service refuses.
+pub(super) async fn define_input(actors: &Actors) -> Result<()> {
+    let kpi = Kpi {
+        display_name: "Input: enrichment confidence".into(),
+        description: "How sure the enrichment of a scored lead is, in [0, 1].".into(),
+        kind: Kind::Distribution.into(),
+        layer: Layer::Execution.into(),
+        unit: Unit::Score.into(),
+        direction: Direction::Neutral.into(),
+        owner: "dara".into(),
+        ..Default::default()
+    };
+    let request = CreateKpiRequest { kpi_id: INPUT.into(), kpi: Some(kpi), request_id: "demo-input-confidence".into() };
+    KpiServiceClient::new(actors.to("kpi", "dara")?).create_kpi(request).await.map_err(refused).map(drop)
 }
 
 /// Records the scores of a version's baseline months: what drift is measured against. They belong to the

@@ -10,6 +10,7 @@ mod creative;
 pub mod data;
 mod files;
 mod gates;
+mod governance;
 pub mod inbox;
 mod inventory;
 mod leads;
@@ -159,6 +160,7 @@ impl Run<'_> {
     async fn work(&self, month: Date, period: &str) -> Result<Row> {
         let leads = self.data.leads_of(month);
         self.actors.advance(start_of(month)).await?;
+        governance::month(self.actors, self.rows.len(), start_of(month), self.version).await?;
         let creative = creative::month(self.actors, period, start_of(month)).await?;
         let mut sum = leads::Month::default();
         for week in 0..4u32 {

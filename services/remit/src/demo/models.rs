@@ -47,6 +47,7 @@ pub struct Refusal {
 pub(super) async fn run(actors: &Actors, data: &Data, now: Timestamp) -> Result<Vec<Refusal>> {
     register_artifacts(actors).await?;
     create_model(actors, "lead-scorer", "Lead scorer", "Scores how likely a lead is to convert").await?;
+    leads::define_input(actors).await?;
     create_model(actors, "copywriter", "Copywriter", "Writes variants of ad copy within the style guide").await?;
     let refusals = register_lead_scorer(actors, data, 0, now, true).await?;
     register_copywriter(actors, now).await?;

@@ -10,6 +10,10 @@ use remit_api::council::v1::{
 };
 use remit_core::{Error, Result};
 use remit_runtime::status::reason;
+use std::time::Duration;
+
+/// How often it is asked whether the evidence of a review is there.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// The steering group: subject and role group.
 const ATTENDEES: [(&str, &str); 3] = [("ada", "marketing_lead"), ("ben", "legal"), ("cleo", "data")];
@@ -44,7 +48,7 @@ pub(super) async fn left_open(actors: &Actors) -> Result<Vec<String>> {
     Ok(reviews.into_iter().filter(|review| review.state() != ReviewState::Sealed).map(|review| review.period).collect())
 }
 
-/// Opens the review: the evidence of the month is collected and frozen.
+/// Opens the review, and waits until the evidence of the month is collected and frozen.
 ///
 /// # Errors
 /// Whatever the service refuses.
@@ -54,8 +58,13 @@ pub(super) async fn open(actors: &Actors, period: &str) -> Result<Review> {
         body: models::STEERING_GROUP.into(),
         request_id: format!("demo-review-{period}"),
     };
-    let review = ReviewServiceClient::new(actors.to("council", "cleo")?).open_review(request).await;
-    Ok(review.map_err(refused)?.into_inner())
+    let mut client = ReviewServiceClient::new(actors.to("council", "cleo")?);
+    let mut review = client.open_review(request).await.map_err(refused)?.into_inner();
+    while review.state() == ReviewState::Collecting {
+        tokio::time::sleep(BETWEEN).await;
+        review = client.get_review(GetReviewRequest { name: review.name }).await.map_err(refused)?.into_inner();
+    }
+    Ok(review)
 }
 
 /// The drift of the lead scores that the review found for `model_version`.

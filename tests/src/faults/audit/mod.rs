@@ -259,7 +259,13 @@ async fn check(suite: &Replicas, ledger: &Ledger) {
     let mut client = suite.client(0, &suite.auditor);
     let size =
         client.get_checkpoint(api::GetCheckpointRequest::default()).await.expect("a checkpoint").into_inner().size;
-    let report = client.verify_log(api::VerifyLogRequest::default()).await.expect("the log is checked").into_inner();
+    let mut said = client.verify_log(api::VerifyLogRequest::default()).await.expect("a check").into_inner();
+    let report = loop {
+        let report = said.message().await.expect("the log is checked").expect("a report at the end");
+        if report.complete {
+            break report;
+        }
+    };
     assert!(report.ok, "{:#?}", report.findings);
     // Checks and exports are entries too, and may come at any time.
     let checked = report.checked_entry_count;

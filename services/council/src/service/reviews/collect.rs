@@ -4,11 +4,12 @@ use super::super::{Service, record, save};
 use crate::body::{class_rule, cut_off};
 use crate::review::measures::Past;
 use crate::review::pack::Restated;
+use crate::review::progress::Progress;
 use crate::review::restated::{self, Stated};
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
-use crate::review::{self, Evidence, drift, gather};
-use crate::store::{self, Bodies, Reviews, seats};
+use crate::review::{self, Evidence, cited, drift, gather};
+use crate::store::{self, Reviews, seats};
 use crate::time::{self, Month};
 use remit_api::council::v1::{Body, ChangeClass, DriftResult, DriftVerdict, Finding, Review, ReviewState};
 use remit_api::wire::Word as _;
@@ -22,6 +23,11 @@ use std::collections::BTreeSet;
 /// So many calendar months before a review's are shown beside it.
 const PAST_MONTHS: usize = 12;
 
+/// Whether a review has evidence, be it of before.
+fn is_frozen(review: &Review) -> bool {
+    !review.evidence_digest.is_empty()
+}
+
 /// A review before its evidence, such as `reviews/steering-group-2009-05`.
 pub(super) fn pending(body: &Body, month: &Month, now: Timestamp) -> Review {
     let (quorum, _) = class_rule(body, ChangeClass::Normal);
@@ -32,7 +38,7 @@ pub(super) fn pending(body: &Body, month: &Month, now: Timestamp) -> Review {
         zone: body.zone.clone(),
         window: Some(month.range()),
         cut_off_time: Some(stamp(cut_off(body, month))),
-        state: ReviewState::Pending.into(),
+        state: ReviewState::Collecting.into(),
         quorum: Some(quorum),
         create_time: Some(stamp(now)),
         update_time: Some(stamp(now)),
@@ -87,6 +93,7 @@ impl Collected {
         };
         rehash(&mut review, &self.evidence, &seats)?;
         store::put_evidence(m.tx(), &tenant, &review.name, &self.bytes).await?;
+        store::drop_collection(m.tx(), &tenant, &review.name).await?;
         let details = EvidenceFrozen {
             period: review.period.clone(),
             evidence_digest: review.evidence_digest.clone(),
@@ -150,25 +157,6 @@ fn past(packs: &[(&Review, Evidence)], month: &Month) -> Vec<Past> {
 }
 
 impl Service {
-    /// Collects the evidence of reviews that the schedule opened.
-    pub(in super::super) async fn collect_pending(&self, tenant: &Tenant) -> Result<()> {
-        let pending = [ReviewState::Pending.word()];
-        for review in Reviews::in_states(&mut self.db.read().await?, tenant, &pending).await? {
-            let body = Bodies::get(&mut self.db.read().await?, tenant, &review.body).await?;
-            let month = Month::parse(&review.period, &review.zone)?;
-            let collected = self.collect(tenant, &body, &month, &review).await?;
-            let freeze = async |m: &mut Mutation| {
-                let review = Reviews::claim(m, &review.name).await?;
-                if review.state() == ReviewState::Pending {
-                    collected.freeze(m, review).await?;
-                }
-                Ok(())
-            };
-            self.db.own(tenant, "council.reviews.collect", freeze).await?;
-        }
-        Ok(())
-    }
-
     /// Asks everybody and builds the evidence.
     pub(super) async fn collect(
         &self,
@@ -176,6 +164,7 @@ impl Service {
         body: &Body,
         month: &Month,
         review: &Review,
+        progress: &Progress,
     ) -> Result<Collected> {
         let own = Own::read(&self.db, tenant, &body.name).await?.until(month);
         let earlier: Vec<Review> = own.reviews.iter().filter(|one| one.name != review.name).cloned().collect();
@@ -188,14 +177,23 @@ impl Service {
             since_checkpoint: since,
             whole_log_up_to: self.verify_whole_log_up_to,
         };
-        let mut sources = gather::gather(self.ask(tenant), question, own).await;
+        let mut sources = gather::gather(self.ask(tenant), question, own, progress).await;
         let packs = self.frozen(tenant, &earlier, &review.period).await?;
-        sources.restated = self.restated(tenant, review, &earlier, &packs).await?;
+        let restated = self.restated(tenant, review, &earlier, &packs);
+        sources.restated = progress.during("restatements", restated).await?;
         let at = self.db.now();
         let frame = Frame { review, body_title: &body.display_name, month, cut_off, now: at, earlier: &earlier };
         let drift = drift::results(&frame, &sources);
         let mut evidence = review::build(&frame, &sources, &drift)?;
         evidence.past = past(&packs, month);
+        if let Ok(checkpoint) = &sources.checkpoint {
+            let cited = cited::entries(self.ask(tenant), &evidence, checkpoint.size);
+            evidence.cited = progress.during("audit.proofs", cited).await;
+            let section = evidence.sections.iter_mut().find(|section| section.key == "audit");
+            if let (Some(section), Some(table)) = (section, cited::table(&evidence.cited)) {
+                section.blocks.push(table);
+            }
+        }
         let bytes = evidence.bytes()?;
         Ok(Collected { evidence, bytes, drift, at })
     }
@@ -207,7 +205,7 @@ impl Service {
         earlier: &'a [Review],
         period: &str,
     ) -> Result<Vec<(&'a Review, Evidence)>> {
-        let frozen = |one: &&Review| one.state() != ReviewState::Pending && one.period.as_str() < period;
+        let frozen = |one: &&Review| is_frozen(one) && one.period.as_str() < period;
         let mut packs = Vec::new();
         for review in earlier.iter().filter(frozen).take(self.restated_months.max(PAST_MONTHS)) {
             packs.push((review, collected_evidence(&mut self.db.read().await?, tenant, &review.name).await?));
@@ -224,7 +222,7 @@ impl Service {
         earlier: &[Review],
         packs: &[(&Review, Evidence)],
     ) -> Result<Vec<Restated>> {
-        let told = earlier.iter().any(|one| one.state() != ReviewState::Pending && one.period > review.period);
+        let told = earlier.iter().any(|one| is_frozen(one) && one.period > review.period);
         let mut all = Vec::new();
         for (target, evidence) in packs.iter().take(self.restated_months) {
             if told {
@@ -241,8 +239,7 @@ impl Service {
     /// review could not verify, or found wrong, the next one looks at again.
     async fn last_checkpoint(&self, tenant: &Tenant, earlier: &[Review], month: &Month) -> Result<String> {
         // From before the month began: what was recorded in it is recomputed, all of it.
-        let frozen =
-            |review: &&Review| review.state() != ReviewState::Pending && time::at(&review.freeze_time) <= month.start();
+        let frozen = |review: &&Review| is_frozen(review) && time::at(&review.freeze_time) <= month.start();
         for review in earlier.iter().filter(frozen) {
             let bytes = store::evidence(&mut self.db.read().await?, tenant, &review.name).await?;
             let evidence = bytes.map(|bytes| Evidence::read(&bytes)).transpose()?;

@@ -1,6 +1,7 @@
 //! The monthly review: opening, working on it, signing, sealing, exporting.
 
 mod collect;
+mod collecting;
 mod witness;
 
 pub(super) use collect::open_pending;
@@ -10,7 +11,7 @@ use super::{Service, record, save};
 use crate::review::Pack;
 use crate::review::findings::SOURCE_AWAY;
 use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
-use crate::store::{ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
+use crate::store::{self, ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
 use crate::time::Month;
 use crate::{export, seat};
 use base64::Engine as _;
@@ -64,8 +65,7 @@ async fn check_opener(tx: &mut Tx, cx: &Cx, body: &str, now: Timestamp) -> Resul
 }
 
 impl Service {
-    /// Opens the review of a month. Peers are asked before the transaction begins, so that none is held open
-    /// while they answer.
+    /// Opens the review of a month, and leaves its evidence to who collects.
     pub(crate) async fn open_review(&self, cx: &Cx, request: OpenReviewRequest) -> Result<Review> {
         let name = if request.body.is_empty() { STEERING_GROUP } else { request.body.as_str() };
         BodyName::parse(name, "body")?;
@@ -79,31 +79,31 @@ impl Service {
             let message = format!("{} ends at {}", month.period(), month.end());
             return Err(Error::precondition("PERIOD_NOT_OVER", message));
         }
-        let mut draft = pending(&body, &month, now);
-        let mut tx = self.db.read().await?;
-        let there = Reviews::find(&mut tx, &cx.tenant, &draft.name).await?;
-        let worked_on = there.is_some_and(|review| review.state() != ReviewState::Pending);
-        // Before anybody is asked for evidence, and said in the mutation, so that it is on record.
-        let may = check_opener(&mut tx, cx, &body.name, now).await;
-        drop(tx);
-        let collected =
-            if worked_on || may.is_err() { None } else { Some(self.collect(&cx.tenant, &body, &month, &draft).await?) };
+        let mut review = pending(&body, &month, now);
         let open = async |m: &mut Mutation| {
-            may?;
-            Reviews::try_insert(m, &mut draft).await?;
-            let review = Reviews::claim(m, &draft.name).await?;
-            match collected {
-                Some(collected) if review.state() == ReviewState::Pending => collected.freeze(m, review).await,
-                // Somebody else was faster, or the review was opened before.
-                _ => Ok(review),
+            let now = m.now();
+            check_opener(m.tx(), cx, &body.name, now).await?;
+            if !Reviews::try_insert(m, &mut review).await? {
+                // Somebody else was faster, or the schedule.
+                return Reviews::get(m.tx(), &cx.tenant, &review.name).await;
             }
+            record::<Reviews>(m, None, &review, |_| {});
+            self.collect_at_commit(m);
+            Ok(review)
         };
         self.mutate(cx, &request, open).await
     }
 
+    /// Wakes who collects as soon as what this mutation has opened is there.
+    fn collect_at_commit(&self, m: &mut Mutation) {
+        let opened = self.opened.clone();
+        m.on_commit(move || opened.notify_one());
+    }
+
     pub(crate) async fn get_review(&self, cx: &Cx, request: GetReviewRequest) -> Result<Review> {
         ReviewName::parse(&request.name, "name")?;
-        self.get::<Reviews>(cx, &request.name).await
+        self.seed(&cx.tenant).await?;
+        store::review(&mut self.db.read().await?, &cx.tenant, &request.name).await
     }
 
     pub(crate) async fn list_reviews(&self, cx: &Cx, request: ListReviewsRequest) -> Result<ListReviewsResponse> {
@@ -111,34 +111,28 @@ impl Service {
         Ok(ListReviewsResponse { reviews, next_page_token })
     }
 
-    /// Collects the evidence of an open review anew.
+    /// Has the evidence of an open review collected anew.
     pub(crate) async fn refresh_evidence(&self, cx: &Cx, request: RefreshEvidenceRequest) -> Result<Review> {
         ReviewName::parse(&request.name, "name")?;
-        let review = self.get::<Reviews>(cx, &request.name).await?;
-        // A repetition is answered before a seal is an error, and without asking anybody.
-        let collected = if review.state() == ReviewState::Sealed {
-            None
-        } else {
-            let body = self.get::<Bodies>(cx, &review.body).await?;
-            let month = Month::parse(&review.period, &review.zone)?;
-            Some(self.collect(&cx.tenant, &body, &month, &review).await?)
-        };
         let refresh = async |m: &mut Mutation| {
-            let review = Reviews::claim(m, &request.name).await?;
-            check_unsealed(&review)?;
-            if !review.restatements.is_empty() {
+            let before = Reviews::claim(m, &request.name).await?;
+            check_unsealed(&before)?;
+            if !before.restatements.is_empty() {
                 let message =
-                    format!("a later pack restates figures of {}: what came since is said there", review.name);
+                    format!("a later pack restates figures of {}: what came since is said there", before.name);
                 return Err(Error::precondition("REVIEW_RESTATED", message));
             }
-            // Before the body works on it there is nothing that this could undo.
-            if review.state() == ReviewState::Open {
-                acting(m, cx, &review.body).await?;
+            // It is being collected already, and what was collected before is not undone by that.
+            if before.state() == ReviewState::Collecting {
+                return Ok(before);
             }
-            match collected {
-                Some(collected) => collected.freeze(m, review).await,
-                None => Err(Error::internal(format!("{} was sealed and is not any more", review.name))),
-            }
+            acting(m, cx, &before.body).await?;
+            let (state, update_time) = (ReviewState::Collecting.into(), Some(stamp(m.now())));
+            let mut review = Review { state, update_time, ..before.clone() };
+            save::<Reviews>(m, &before, &mut review, |_| {}).await?;
+            store::drop_collection(m.tx(), &cx.tenant, &review.name).await?;
+            self.collect_at_commit(m);
+            Ok(review)
         };
         self.mutate(cx, &request, refresh).await
     }
@@ -306,10 +300,10 @@ impl Service {
         ReviewName::parse(&request.name, "name")?;
         // The audit service is asked before the transaction begins, so that none is held open meanwhile.
         let read = self.get::<Reviews>(cx, &request.name).await?;
-        let cosigned_checkpoint = match read.state() {
+        let (cosigned_checkpoint, consistency) = match read.state() {
             ReviewState::Open => self.witnessed(&cx.tenant, &read).await?,
             // A repetition is answered, anything else refused below.
-            _ => String::new(),
+            _ => (String::new(), Vec::new()),
         };
         let seal = async |m: &mut Mutation| {
             let before = Reviews::claim(m, &request.name).await?;
@@ -356,6 +350,7 @@ impl Service {
                 acknowledgement: acknowledgement.clone(),
                 acknowledged: acknowledged.clone(),
                 sealer: Some(wire::actor(&cx.actor)),
+                consistency: consistency.iter().map(|hash| hash.0.to_vec()).collect(),
             });
             Reviews::save(m, &mut review).await?;
             let signers = review.signatures.iter().filter(|signature| signature.valid);

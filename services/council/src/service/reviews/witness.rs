@@ -18,15 +18,15 @@ fn refused(review: &Review, why: impl std::fmt::Display) -> Error {
 }
 
 impl Service {
-    /// The newest signed note with enough cosignatures, if it covers the checkpoint that the review cites;
-    /// empty if no cosignatures are asked for.
+    /// The newest signed note with enough cosignatures, if it covers the checkpoint that the review cites, with the proof
+    /// of that; empty if no cosignatures are asked for.
     ///
     /// # Errors
     /// `FailedPrecondition` (`REVIEW_NOT_COSIGNED`); as the audit service fails.
-    pub(super) async fn witnessed(&self, tenant: &Tenant, review: &Review) -> Result<String> {
+    pub(super) async fn witnessed(&self, tenant: &Tenant, review: &Review) -> Result<(String, Vec<Hash>)> {
         let wanted = self.seal_min_cosignatures;
         if wanted == 0 {
-            return Ok(String::new());
+            return Ok((String::new(), Vec::new()));
         }
         let evidence = collected_evidence(&mut self.db.read().await?, tenant, &review.name).await?;
         if evidence.audit_checkpoint.is_empty() {
@@ -72,6 +72,6 @@ impl Service {
                 refused(review, format_args!("the cosigned log does not extend the one that it cites: {error}"))
             })?;
         }
-        Ok(text)
+        Ok((text, proof))
     }
 }
