@@ -1,7 +1,6 @@
 //! `remit audit`, the questions of an auditor: one entry, the story of one thing, what comes in, what is kept.
 
 use super::connect::{Session, answer, refused};
-use super::list::ListArgs;
 use super::output::{Column, json, print_raw};
 use super::values::span;
 use clap::{Args, Subcommand};
