@@ -158,7 +158,8 @@ mod tests {
         assert_eq!(number("1.234", Some(Mark::Point)), Ok((1.234, false)));
         assert_eq!(number("20 %", None), Ok((0.2, true)));
         assert_eq!(number("12,5%", None), Ok((0.125, true)));
-        for text in ["", "x", "inf", "NaN", "1,23,456", "1 2", "20 min", "(5)", "€5", "1e", "--1", "5-", "1.2.3,4,5"] {
+        for text in ["", "x", "inf", "NaN", "1,23,456", "1 2", "20 min", "(5)", "€5", "1e", "--1", "5-", "1.2.3,4,5"]
+        {
             assert_eq!(number(text, None), Err(Unread::No), "{text}");
         }
         assert_eq!(number("20.5", Some(Mark::Comma)), Err(Unread::No), "no group has one digit");

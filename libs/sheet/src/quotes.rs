@@ -82,6 +82,9 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_an_editor() {
-        assert_eq!(["", "a", "a\n", "a\r\nb\r\n", "a\rb", "\n\r"].map(|text| line_ends(text.as_bytes())), [0, 0, 1, 2, 1, 2]);
+        assert_eq!(
+            ["", "a", "a\n", "a\r\nb\r\n", "a\rb", "\n\r"].map(|text| line_ends(text.as_bytes())),
+            [0, 0, 1, 2, 1, 2]
+        );
     }
 }

@@ -29,7 +29,9 @@ impl Format {
         let separator = match separator.as_bytes() {
             [] => None,
             b"tab" | b"\\t" => Some(b'\t'),
-            [byte @ (b' ' | b'!'..=b'/' | b':'..=b'@' | b'['..=b'`' | b'{'..=b'~' | b'\t')] if *byte != b'"' => Some(*byte),
+            [byte @ (b' ' | b'!'..=b'/' | b':'..=b'@' | b'['..=b'`' | b'{'..=b'~' | b'\t')] if *byte != b'"' => {
+                Some(*byte)
+            }
             _ => {
                 let text = "must be one character that is no letter, digit or quote, or the word tab";
                 return Err(Error::invalid("SEPARATOR_INVALID", "format.separator", text));
@@ -250,7 +252,8 @@ mod tests {
 
     fn read(file: &str) -> (char, Vec<String>, Vec<(u64, String)>) {
         let sheet = Sheet::read(file.as_bytes(), &Format::default()).unwrap();
-        let row = |row: Result<Row>| row.map(|row| (row.line, row.fields.unwrap().iter().collect::<Vec<_>>().join("|")));
+        let row =
+            |row: Result<Row>| row.map(|row| (row.line, row.fields.unwrap().iter().collect::<Vec<_>>().join("|")));
         let rows = sheet.rows().map(|given| row(given).unwrap()).collect();
         (sheet.separator(), sheet.headers().to_vec(), rows)
     }

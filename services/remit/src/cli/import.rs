@@ -8,8 +8,7 @@ use clap::{Args, ValueEnum};
 use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
 use remit_api::scoring::v1::{
-    ExistingTask, ExportTasksRequest, ImportTasksConfig, ImportTasksRequest, ImportTasksResponse,
-    TableFormat,
+    ExistingTask, ExportTasksRequest, ImportTasksConfig, ImportTasksRequest, ImportTasksResponse, TableFormat,
 };
 use remit_core::unique::UniqueKeys;
 use remit_core::{Error, Result};
@@ -190,7 +189,8 @@ fn unusual(format: &TableFormat) -> Option<String> {
     if encoding == "UTF-8" && separator == "," && decimal_mark != "," {
         return None;
     }
-    let decimals = if decimal_mark.is_empty() { String::new() } else { format!(" and '{decimal_mark}' before decimals") };
+    let decimals =
+        if decimal_mark.is_empty() { String::new() } else { format!(" and '{decimal_mark}' before decimals") };
     Some(format!("read as {encoding} with '{separator}' between fields{decimals}"))
 }
 

@@ -175,7 +175,8 @@ fn events(kpi: &str, file: &[u8], written: &Written) -> Result<Vec<Event>> {
         Error::invalid("ROW_INVALID", format!("line {line}, column {column}"), why)
     };
     let headers = sheet.headers();
-    if let Some(twice) = headers.iter().enumerate().find(|(at, name)| !name.is_empty() && headers[..*at].contains(name)) {
+    if let Some(twice) = headers.iter().enumerate().find(|(at, name)| !name.is_empty() && headers[..*at].contains(name))
+    {
         return Err(Error::invalid("COLUMN_TWICE", twice.1.as_str(), "names two columns: rename one"));
     }
     let rows = sheet.rows().collect::<Result<Vec<_>>>()?;
@@ -191,7 +192,8 @@ fn events(kpi: &str, file: &[u8], written: &Written) -> Result<Vec<Event>> {
         };
         let surplus = fields.iter().skip(headers.len()).any(|cell| !cell.trim().is_empty());
         if fields.len() < headers.len() || surplus {
-            let why = format!("has {} fields, the header has {}: check separators and quotes", fields.len(), headers.len());
+            let why =
+                format!("has {} fields, the header has {}: check separators and quotes", fields.len(), headers.len());
             return Err(wrong(line, "any", why));
         }
         let cells = headers.iter().zip(fields).map(|(name, cell)| (name.as_str(), without_mark(cell.trim())));
@@ -342,7 +344,8 @@ mod tests {
         assert_eq!((found[0].value, found[0].denominator), (Some(3.0), Some(10.0)));
         assert_eq!(found[0].dimensions, BTreeMap::from([("channel".to_owned(), "email".to_owned())]));
         assert!(found[1].value.is_none() && found[1].dimensions.is_empty());
-        let found = events("event_id;occurred_at;value;\r\na;2026-05-01;12,5 %;\r\n;;;\r\nb;2026-05-01;1.000,5;\r\n").unwrap();
+        let found =
+            events("event_id;occurred_at;value;\r\na;2026-05-01;12,5 %;\r\n;;;\r\nb;2026-05-01;1.000,5;\r\n").unwrap();
         assert_eq!((found[0].value, found[1].value, found.len()), (Some(0.125), Some(1000.5), 2));
         for (wrong, told) in [
             ("event_id,occurred_at,value\r\na,2026-05-01,1\r\nb,2026-05-01,twelve\r\n", "line 3, column value"),
