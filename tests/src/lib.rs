@@ -15,8 +15,10 @@
 //! - `identity`: tokens of identity providers, at the door and explained;
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
+//! - `reference`: the pages of docs/api, made from the contract;
 //! - `scale`: an inventory of many tasks;
-//! - `story`: the demo, on both kinds of data and both engines.
+//! - `story`: the demo, on both kinds of data and both engines;
+//! - `tutorial`: every command of the tutorial.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -35,6 +37,8 @@ mod faults;
 mod identity;
 mod outbox;
 mod policies;
+mod reference;
 mod scale;
 mod story;
 mod support;
+mod tutorial;

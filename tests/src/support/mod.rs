@@ -7,7 +7,7 @@ mod recorder;
 mod site;
 mod suite;
 
-pub use cluster::{Process, free_port};
+pub use cluster::{Process, binary, free_port};
 pub use council::{founding, new_seat};
 pub use recorder::{Link, is_read, permission};
 pub use site::Site;
