@@ -17,8 +17,10 @@
 //! - `policies`: the page on policies, against the rules;
 //! - `restore`: a backup of a working suite, and what comes of it;
 //! - `receivers`: the receivers of webhooks that the documentation shows, in their languages;
+//! - `reference`: the pages of docs/api, made from the contract;
 //! - `scale`: an inventory of many tasks;
-//! - `story`: the demo, on both kinds of data and both engines.
+//! - `story`: the demo, on both kinds of data and both engines;
+//! - `tutorial`: every command of the tutorial.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -39,6 +41,8 @@ mod outbox;
 mod policies;
 mod receivers;
 mod restore;
+mod reference;
 mod scale;
 mod story;
 mod support;
+mod tutorial;

@@ -23,6 +23,7 @@ mod list;
 mod model;
 mod notify;
 mod output;
+mod page;
 mod plan;
 mod policy;
 mod proposal;
