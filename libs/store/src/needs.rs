@@ -38,7 +38,7 @@ pub(super) fn of(expression: &Expression, fields: &[Field]) -> Vec<Need> {
         Expression::Or(any) => {
             // Of each alternative the need that says most; one that needs nothing lets every row pass.
             let needs: Option<Vec<Need>> =
-                any.iter().map(|one| of(one, fields).into_iter().min_by_key(|need| breadth(need))).collect();
+                any.iter().map(|one| of(one, fields).into_iter().min_by_key(breadth)).collect();
             needs.map(|needs| vec![needs.concat()]).unwrap_or_default()
         }
         Expression::Not(inner) => match &**inner {

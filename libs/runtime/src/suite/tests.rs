@@ -143,10 +143,10 @@ async fn two_processes_cannot_share_an_embedded_data_directory() {
 async fn a_name_that_is_no_service_is_refused_with_those_that_are() {
     let dir = tempfile::tempdir().unwrap();
     for toml in ["server.only = [\"kpy\"]", "peers.kpy = \"http://x\"", "database.urls.kpy = \"sqlite:x\""] {
-        let error = Suite::start(config(dir.path(), toml), vec![quiet("kpi"), quiet("kpi")]).await.unwrap_err();
+        let error = Suite::start(config(dir.path(), toml), vec![quiet("kpi"), quiet("audit")]).await.unwrap_err();
         assert!(error.message().contains("kpy") && error.message().contains("kpi, audit"), "{}", error.message());
     }
-    let error = Suite::start(config(dir.path(), "server.only = [\"kpi\"]"), vec![quiet("kpi"), quiet("kpi")]).await;
+    let error = Suite::start(config(dir.path(), "server.only = [\"kpi\"]"), vec![quiet("kpi"), quiet("audit")]).await;
     assert!(error.unwrap_err().message().starts_with("peers.audit"));
 }
 

@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(cell(at(&value, "a.b"), "STATE_"), "OPEN");
         assert_eq!(cell(at(&value, "n"), ""), "0.1235");
         let number = |number: f64| cell(Some(&serde_json::json!(number)), "");
-        assert_eq!([41.6, 1_213.333_33, 130.0, 0.000_01].map(number), ["41.6", "1213.3333", "130", "1e-5"]);
+        assert_eq!([41.6, 1_213.333_33, 130.0, 0.000_01].map(number), ["41.6", "1213.3333", "130", "0.00001"]);
         assert_eq!(cell(at(&value, "i"), ""), "3");
         assert_eq!(cell(at(&value, "l"), ""), "x\ny");
         assert_eq!(cell(at(&value, "missing.path"), ""), "");

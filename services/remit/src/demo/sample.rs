@@ -150,7 +150,7 @@ const KINDS: &[Kind] = &[
     routine(25, "Operational report", "analytics", [4, 2, 1], 3.0, 4.0),
     // Work with a person in the loop.
     routine(36, "Nurture sequence", "email_crm_lifecycle", [4, 2, 2], 1.0, 45.0),
-    routine(24, "Creator outreach list", "influencer", [4, 1, 4], 1.0, 60.0),
+    routine(24, "Creator outreach list", "influencer_marketing", [4, 1, 4], 1.0, 60.0),
     // Work that stays with people.
     human(20, "Positioning and value proposition", "brand_building", [2, 4, 5], "POSITIONING", "CUMULATIVE"),
     human(16, "White paper or analyst brief", "brand_building", [2, 4, 4], "HIGH_STAKES_CONTENT", "CUMULATIVE"),

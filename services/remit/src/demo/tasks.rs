@@ -96,8 +96,12 @@ async fn import(actors: &Actors, tasks: &[InventoryTask]) -> Result<()> {
     let config = ImportTasksConfig { request_id: "demo-import".into(), ..Default::default() };
     let mut parts = vec![ImportTasksRequest { part: Some(Part::Config(config)) }];
     parts.extend(csv.chunks(256 * 1024).map(|chunk| ImportTasksRequest { part: Some(Part::Chunk(chunk.to_vec())) }));
-    TaskServiceClient::new(actors.to("scoring", "dara")?).import_tasks(stream::iter(parts)).await.map_err(refused)?;
-    Ok(())
+    let mut client = TaskServiceClient::new(actors.to("scoring", "dara")?);
+    let imported = client.import_tasks(stream::iter(parts)).await.map_err(refused)?.into_inner();
+    match imported.errors.first() {
+        None => Ok(()),
+        Some(row) => Err(Error::internal(format!("the inventory's line {} was refused: {}", row.line, row.message))),
+    }
 }
 
 fn to_csv(tasks: &[InventoryTask]) -> Result<Vec<u8>> {
