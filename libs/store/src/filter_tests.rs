@@ -76,7 +76,7 @@ fn a_date_is_its_whole_day_in_utc() {
                     sql.push('?');
                     bound.push(*at);
                 }
-                Part::Bind(other) => panic!("{other:?}"),
+                Part::Bind(other) => unreachable!("{other:?}"),
             }
         }
         (sql, bound, fragment.range("at"))
