@@ -4,10 +4,11 @@
 use crate::duties;
 use crate::filter::{Filter, Seen};
 use crate::payload::Sent;
+use crate::people;
 use crate::service::{Service, stop};
 use crate::store::deliveries::{self, Deliveries};
+use crate::store::queues;
 use crate::store::subscriptions::{self, Subscriptions};
-use crate::store::{notices, queues};
 use prost::Message as _;
 use remit_api::audit::v1::Entry;
 use remit_api::notify::v1::{Delivery, DeliveryState, Notice, SubscriptionState};
@@ -53,6 +54,7 @@ impl Follow for Service {
             let events: Vec<(&Entry, Seen)> = events.collect();
             for (entry, seen) in &events {
                 tell(m, entry, seen).await?;
+                self.follow_people(m, seen).await?;
             }
             let keeping = subscriptions::keeping(m.tx(), tenant).await?;
             renew(m.tx(), tenant, &keeping, filters).await?;
@@ -65,6 +67,7 @@ impl Follow for Service {
         let taken = self.db.own(tenant, "notify.deliveries.keep", take).await?;
         if taken {
             self.wake.notify_one();
+            self.post.notify_one();
         }
         Ok(taken)
     }
@@ -130,13 +133,18 @@ fn recorded(entry: &Entry) -> Timestamp {
 async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let tenant = m.tenant().clone();
     let timer = |kind: &str, number: usize| format!("{kind}:{}:{number}", seen.resource);
+    let recorded = recorded(entry);
+    let told = duties::told(seen, recorded);
     for (kind, reminders) in duties::ended(seen) {
         for number in 0..reminders {
             timers::cancel(m.tx(), &tenant, &timer(kind, number)).await?;
         }
+        // What is a cause anew has another time, and is not over.
+        if told.iter().all(|told| told.kind != kind) {
+            people::end(m, kind, &seen.resource).await?;
+        }
     }
-    let recorded = recorded(entry);
-    for told in duties::told(seen, recorded) {
+    for told in told {
         let mut notice = Notice {
             name: NoticeName::new(format!("{}-{}", entry.index, told.kind)).to_string(),
             duty: told.kind.to_owned(),
@@ -148,11 +156,13 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             statutory: told.statutory,
             create_time: Some(stamp(recorded)),
             due_time: told.due.map(stamp),
+            parameters: told.parameters.into_iter().collect(),
+            reminder: false,
         };
         for (number, at) in told.reminders {
             let name = NoticeName::new(format!("{}-{}-{}", entry.index, told.kind, number + 1)).to_string();
             let text = format!("Not done yet: {}", notice.text);
-            let reminder = Notice { name, text, ..notice.clone() };
+            let reminder = Notice { name, text, reminder: true, ..notice.clone() };
             timers::schedule(
                 m.tx(),
                 &tenant,
@@ -163,7 +173,7 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             )
             .await?;
         }
-        notices::write(m, &mut notice).await?;
+        people::tell(m, &mut notice).await?;
     }
     Ok(())
 }

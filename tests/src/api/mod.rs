@@ -23,6 +23,7 @@ mod kpi;
 mod limits;
 mod mandates;
 mod notify;
+mod notify_mail;
 mod registry;
 mod scoring;
 mod witnessed;
@@ -93,6 +94,7 @@ const ALL: &[&[Case]] = &[
     registry::outputs::CASES,
     mandates::CASES,
     notify::CASES,
+    notify_mail::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

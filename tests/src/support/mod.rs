@@ -2,6 +2,7 @@
 
 mod cluster;
 mod council;
+mod mail;
 mod mandates;
 mod recorder;
 mod site;
@@ -9,6 +10,7 @@ mod suite;
 
 pub use cluster::{Process, free_port};
 pub use council::{founding, new_seat};
+pub use mail::{Mail, MailServer};
 pub use recorder::{Link, is_read, permission};
 pub use site::Site;
 pub use suite::{Suite, Topology, witness, witnesses};

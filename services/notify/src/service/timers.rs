@@ -1,7 +1,7 @@
 //! Reminders: what happens when a durable timer is due.
 
 use super::Service;
-use crate::store::notices;
+use crate::people;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use remit_api::notify::v1::Notice;
@@ -14,7 +14,7 @@ impl TimerHandler for Service {
         async move {
             let mut notice: Notice = decode(&timer.payload)?;
             notice.create_time = Some(stamp(timer.due_at));
-            notices::write(m, &mut notice).await
+            people::tell(m, &mut notice).await
         }
         .boxed()
     }
