@@ -3,6 +3,7 @@
 mod addresses;
 mod issuers;
 mod layers;
+mod notify;
 mod reference;
 mod shown;
 mod span;
@@ -12,6 +13,7 @@ pub use issuers::{
     EmailClaims, Grants, GroupClaims, Issuer, KindRule, KindRules, Preset, SubjectClaims, TenantClaim, WordClaims,
     Worth,
 };
+pub use notify::{Notify, Smtp, SmtpTls};
 pub use reference::reference_markdown;
 pub use shown::in_force;
 pub use span::Span;
@@ -251,17 +253,6 @@ pub struct Council {
     pub restated_months: usize,
 }
 
-/// The section `[notify]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Notify {
-    pub allow_http: bool,
-    pub allow_addresses: Vec<String>,
-    pub timeout: Span,
-    pub max_concurrent: usize,
-}
-
 /// The section `[scoring]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -364,6 +355,7 @@ impl Config {
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
         self.check_bounds()?;
+        self.notify.check()?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
         let served =
