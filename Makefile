@@ -36,7 +36,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/deploy
 	$(TOOLS)/cargo-machete
 
-drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider fuzz notify story pack large", all of them without
+drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients fuzz notify story pack large", all of them without
 	.ci/drills $(ARGS)
 
 bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read review notify overload --entries 10000000"; never part of CI's verdict
@@ -56,7 +56,7 @@ descriptors: ## write the descriptor set that a JSON gateway reads (deploy/envoy
 	.ci/tools buf
 	cd proto && ../$(TOOLS)/buf build --as-file-descriptor-set -o ../deploy/envoy/remit.binpb
 
-docs: ## regenerate the parts of docs/ that come from the code: configuration, events, the statement budget
+docs: ## regenerate the parts of docs/ that come from the code: API, configuration, events, the statement budget
 	.ci/tools nextest
 	cargo run --quiet --locked --bin remit -- config reference --write docs/configuration.md
-	REMIT_BLESS=1 $(TOOLS)/cargo-nextest nextest run --locked -p remit-tests -E 'test(/^(events|budget|authority)::/)'
+	REMIT_BLESS=1 $(TOOLS)/cargo-nextest nextest run --locked -p remit-tests -E 'test(/^(events|budget|authority|reference)::/)'

@@ -33,6 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = DescriptorPool::decode(bytes.as_slice())?;
     fs::write(out.join("remit.fds"), bytes)?;
 
+    fs::write(out.join("remit-commented.fds"), compiler.encode_file_descriptor_set())?;
+
     let mut set = compiler.file_descriptor_set();
     set.file.retain(|file| file.package() != "buf.validate");
     fs::write(out.join("shared.rs"), shared(&set, &pool) + &subjects::code(&pool)?)?;

@@ -174,6 +174,23 @@ rater: ada
     let (code, printed) = call(&["policy", "test", "seed-004-inverted-sum/1"]);
     assert_eq!((code, printed.contains("golden cases passed")), (0, true), "{printed}");
 
+    let stored = dir.join("stored.yaml");
+    let (code, printed) = call(&["policy", "export", "seed-004-inverted-sum/1", "--output", text(&stored)]);
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(std::fs::read_to_string(&stored).expect("the policy was written"), seed::INVERTED_SUM);
+    let (code, printed) = call(&["policy", "show", "seed-004-inverted-sum/1"]);
+    assert_eq!((code, printed.contains("bands:"), printed.contains("ACTIVE")), (0, true, true), "{printed}");
+    assert!(printed.lines().all(|line| line.chars().count() < 400), "a policy is text: {printed}");
+    let (code, printed) = call(&["task", "show", "v1"]);
+    assert!(words(&printed).contains("state DECIDED") && !printed.contains("etag"), "{code} {printed}");
+    let (code, printed) = call(&["kpi", "query", "brand_consideration", "--range", "2026-01-01..2026-04-01"]);
+    assert!(code != 0 || printed.matches("NOT_DUE").count() < 5, "{printed}");
+
+    let typo = write(dir, "typo.csv", "id;title;function\r\nx;X;paid_media\r\ny;Y;payed_media\r\n");
+    let (code, printed) = call(&["task", "import", text(&typo), "--dry-run"]);
+    assert_eq!((code, printed.contains("FUNCTION_NOT_FOUND")), (3, true), "{printed}");
+    assert!(words(&printed).contains("3 function") && printed.contains("with ';' between fields"), "{printed}");
+
     // More events than one request takes.
     let event = |n: usize| format!("e{n},2026-01-0{}T08:00:00Z,email\n", n % 9 + 1);
     let contacts = format!("event_id,occurred_at,channel\n{}", (0..2_001).map(event).collect::<String>());

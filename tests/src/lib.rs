@@ -17,8 +17,10 @@
 //! - `policies`: the page on policies, against the rules;
 //! - `restore`: a backup of a working suite, and what comes of it;
 //! - `receivers`: the receivers of webhooks that the documentation shows, in their languages;
+//! - `reference`: the pages of docs/api, made from the contract;
 //! - `scale`: an inventory of many tasks;
-//! - `story`: the demo, on both kinds of data and both engines.
+//! - `story`: the demo, on both kinds of data and both engines;
+//! - `tutorial`: every command of the tutorial.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -38,7 +40,9 @@ mod identity;
 mod outbox;
 mod policies;
 mod receivers;
+mod reference;
 mod restore;
 mod scale;
 mod story;
 mod support;
+mod tutorial;

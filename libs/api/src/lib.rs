@@ -36,6 +36,10 @@ use std::sync::LazyLock;
 /// options included.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/remit.fds"));
 
+/// The same with the comments of the contract: for reflection and for the pages of docs/api. It is larger, and slower to
+/// decode.
+pub const COMMENTED_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/remit-commented.fds"));
+
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     // The bytes are produced by this crate's build script, so a failure is a broken build.
     #[allow(clippy::expect_used)]

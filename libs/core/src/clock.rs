@@ -10,6 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
+/// A time as people write it: `2026-05-01`, which is midnight UTC, or RFC 3339; `None` for anything else. The one set of
+/// forms for filters and for the command line.
+pub fn instant(text: &str) -> Option<jiff::Timestamp> {
+    text.parse().ok().or_else(|| {
+        let day: jiff::civil::Date = text.parse().ok()?;
+        // A date with a time of day but no zone is nobody's midnight.
+        let alone = text.len() == "2026-05-01".len();
+        alone.then(|| day.to_zoned(jiff::tz::TimeZone::UTC).ok())?.map(|zoned| zoned.timestamp())
+    })
+}
+
 impl Timestamp {
     /// The number of microseconds since the epoch, as stored in every database column.
     pub fn micros(self) -> i64 {

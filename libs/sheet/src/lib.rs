@@ -11,5 +11,5 @@ mod quotes;
 mod rows;
 
 pub use formula::{inert, without_mark};
-pub use number::{Mark, Unread, agreed, number};
+pub use number::{Mark, Unread, agreed, number, number_of_programs};
 pub use rows::{Format, Row, Rows, Sheet};

@@ -97,8 +97,7 @@ fn whole(text: &str, mark: Mark) -> Option<String> {
 
 /// The number in a text, and whether it is a percentage: `20 %` is 0.2 and one.
 ///
-/// `mark` is that of the file; without one a number is read only if it shows its own. A point in a number that might be
-/// grouped by it is read as a decimal mark only if the file says so.
+/// `mark` is that of the file; without one a number is read only if it shows its own.
 ///
 /// # Errors
 /// [`Unread`].
@@ -120,6 +119,17 @@ pub fn number(text: &str, mark: Option<Mark>) -> Result<(f64, bool), Unread> {
     }
     let value: f64 = format!("{sign}0{before}.{after}0{exponent}").parse().map_err(|_| Unread::No)?;
     Ok((if percent { value / 100.0 } else { value }, percent))
+}
+
+/// The same, but what is ambiguous is read by the mark that programs write, if that is the one in the text.
+///
+/// # Errors
+/// [`Unread`].
+pub fn number_of_programs(text: &str, mark: Option<Mark>, programs: Option<Mark>) -> Result<(f64, bool), Unread> {
+    match (number(text, mark), programs) {
+        (Err(Unread::Ambiguous), Some(written)) if text.contains(written.character()) => number(text, Some(written)),
+        (read, _) => read,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +166,9 @@ mod tests {
         }
         assert_eq!(number("1.234", Some(Mark::Comma)), Ok((1234.0, false)));
         assert_eq!(number("1.234", Some(Mark::Point)), Ok((1.234, false)));
+        assert_eq!(number_of_programs("1.234", None, Some(Mark::Point)), Ok((1.234, false)));
+        assert_eq!(number_of_programs("1,234", None, Some(Mark::Point)), Err(Unread::Ambiguous));
+        assert_eq!(number_of_programs("1.234", Some(Mark::Comma), Some(Mark::Point)), Ok((1234.0, false)));
         assert_eq!(number("20 %", None), Ok((0.2, true)));
         assert_eq!(number("12,5%", None), Ok((0.125, true)));
         for text in ["", "x", "inf", "NaN", "1,23,456", "1 2", "20 min", "(5)", "€5", "1e", "--1", "5-", "1.2.3,4,5"]

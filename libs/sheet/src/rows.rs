@@ -29,9 +29,7 @@ impl Format {
         let separator = match separator.as_bytes() {
             [] => None,
             b"tab" | b"\\t" => Some(b'\t'),
-            [byte @ (b' ' | b'!'..=b'/' | b':'..=b'@' | b'['..=b'`' | b'{'..=b'~' | b'\t')] if *byte != b'"' => {
-                Some(*byte)
-            }
+            [byte] if is_separator(*byte) => Some(*byte),
             _ => {
                 let text = "must be one character that is no letter, digit or quote, or the word tab";
                 return Err(Error::invalid("SEPARATOR_INVALID", "format.separator", text));
@@ -46,6 +44,10 @@ impl Format {
         let encoding = if encoding.is_empty() { None } else { Some(named(encoding)?) };
         Ok(Self { encoding, separator, mark })
     }
+}
+
+fn is_separator(byte: u8) -> bool {
+    byte == b'\t' || byte == b' ' || (byte.is_ascii_punctuation() && byte != b'"')
 }
 
 /// A table with a header.
@@ -86,7 +88,7 @@ fn declared(text: &[u8]) -> Option<(u8, usize)> {
     // Trimmed away, a tab is the one that is named.
     let separator = match line.get(..4)?.eq_ignore_ascii_case(b"sep=").then(|| &line[4..])? {
         [] if text[..end].ends_with(b"\t") => b'\t',
-        [byte] => *byte,
+        [byte] if is_separator(*byte) => *byte,
         _ => return None,
     };
     let next = if text[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };

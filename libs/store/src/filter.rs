@@ -12,6 +12,7 @@
 
 use crate::value::Value;
 use aip_160::{Comparable, Comparator, Expression, StringMatch, Value as Literal};
+use remit_core::clock::instant;
 use remit_core::{Error, Result, Timestamp, subject};
 use std::borrow::Cow;
 
@@ -78,7 +79,7 @@ impl Field {
         Self::of(name, column, FieldKind::Bool)
     }
 
-    /// A time in microseconds, written as in RFC 3339: `"2026-05-01T00:00:00Z"`.
+    /// A time in microseconds, written as a date, midnight UTC, or as in RFC 3339: `"2026-05-01T08:30:00Z"`.
     pub const fn timestamp(name: &'static str, column: &'static str) -> Self {
         Self::of(name, column, FieldKind::Time)
     }
@@ -127,7 +128,7 @@ impl Field {
             FieldKind::Int => literal.as_i64().map(Value::from),
             FieldKind::Double => literal.as_f64().map(Value::from),
             FieldKind::Bool => literal.as_bool().map(Value::from),
-            FieldKind::Time => text.parse::<jiff::Timestamp>().ok().map(|at| Value::from(Timestamp::from(at))),
+            FieldKind::Time => instant(text).map(|at| Value::from(Timestamp::from(at))),
             FieldKind::Words(words) => words.contains(&text).then(|| Value::from(text)),
             FieldKind::Codes(codes) => codes.iter().find(|(word, _)| *word == text).map(|(_, code)| Value::from(*code)),
         };

@@ -56,6 +56,7 @@ fn a_span_of_time_is_known_only_where_every_row_must_be_in_it() {
     assert_eq!(span(&format!("{early} AND at > \"1970-01-01T00:00:07Z\"")), (Some(7), None));
     assert_eq!(span("at = \"1970-01-01T00:00:05Z\" seen > \"1970-01-01T00:00:07Z\""), (Some(5), Some(5)));
     assert_eq!(span("at != \"1970-01-01T00:00:05Z\""), (None, None));
+    assert_eq!(span("at >= \"1970-01-02\""), (Some(86_400), None));
     assert_eq!(span(&format!("{early} OR {late}")), (None, None));
     assert_eq!(span(&format!("NOT ({early} AND {late})")), (None, None));
     assert_eq!(span(&format!("word = \"a\" OR ({early} AND {late})")), (None, None));

@@ -6,12 +6,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
+/// The version and the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("REMIT_COMMIT"), ")");
+
 /// Decides, gates, records and reviews what AI does in marketing.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 refused in the present state, 4 not allowed,
 /// 5 not found, 6 not reachable (try again).
 #[derive(Debug, Parser)]
-#[command(name = "remit", version, max_term_width = 110)]
+#[command(name = "remit", version = VERSION, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -198,28 +198,29 @@ impl Sums {
         }
         let low = assumptions.low_frequency_per_week;
         let most = assumptions.functions_per_owner;
+        // S80, S101, S109, S56 and S88 in this order; people read the words alone.
         [
             (
                 "LOW_VOLUME_COMPLEX",
                 &self.low_volume,
-                format!("automated although done less than {low} times a week and complex (S80)"),
+                format!("automated although done less than {low} times a week and complex"),
             ),
             (
                 "NO_STRATEGY_OWNER",
                 &ownerless,
-                "automated functions without a strategy owner: compression collapses them (S101)".into(),
+                "automated functions without a strategy owner: compression collapses them".into(),
             ),
-            ("OWNER_SPREAD", &spread, format!("people who own more than {most} functions (S109)")),
+            ("OWNER_SPREAD", &spread, format!("people who own more than {most} functions")),
             ("REVIEW_EXCEEDS_SAVING", &self.review_exceeds, "review takes as long as AI saves, or longer".into()),
             (
                 "NOT_TAGGED",
                 &self.not_tagged,
-                "frequency or minutes are missing, so nothing can be saved on paper (S56)".into(),
+                "frequency or minutes are missing, so nothing can be saved on paper".into(),
             ),
             (
                 "RATINGS_INCONSISTENT",
                 &self.inconsistent,
-                "tags and ratings do not go together: look at the ratings again (S88)".into(),
+                "tags and ratings do not go together: look at the ratings again".into(),
             ),
         ]
         .into_iter()

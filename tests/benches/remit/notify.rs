@@ -63,8 +63,8 @@ impl Receiver {
                     Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                         length = value.parse().ok()?
                     }
-                    Some(_) => {}
-                    None => break,
+                    None if line.trim().is_empty() => break,
+                    _ => {}
                 }
             }
             let mut body = vec![0; length];

@@ -46,6 +46,7 @@ async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
     let mut incidents = IncidentServiceClient::new(olga.to("council"));
     for id in ["open", "reported"] {
         let incident = Incident {
+            title: "Others' data shown".into(),
             system: "models/scorer/versions/v1".into(),
             source: "customer complaint".into(),
             description: "It showed the data of others.".into(),
@@ -114,8 +115,11 @@ async fn a_subscription_ends_with_what_its_owner_may_read(suite: Suite) {
         ..Default::default()
     };
     let role_assignment_id = "dora".to_owned();
-    let request =
-        CreateRoleAssignmentRequest { role_assignment_id, role_assignment: Some(assignment), ..Default::default() };
+    let request = CreateRoleAssignmentRequest {
+        role_assignment_id,
+        role_assignment: Some(assignment.clone()),
+        ..Default::default()
+    };
     let assigned = access.create_role_assignment(request).await.expect("roles").into_inner();
     let mut hers = SubscriptionServiceClient::new(dora.to("notify"));
     let subscription = Subscription { endpoint: "https://receiver.example/".into(), ..Default::default() };
@@ -153,4 +157,15 @@ async fn a_subscription_ends_with_what_its_owner_may_read(suite: Suite) {
     let resumed = theirs.resume_subscription(resume).await.expect("somebody who may read takes it over").into_inner();
     assert_eq!((resumed.state(), resumed.owner.as_str()), (SubscriptionState::Active, "admin"));
     assert!(resumed.resume_time.is_some() && !resumed.uid.is_empty());
+
+    // What she did is asked again after the case, as a repeat of what she was allowed.
+    let role_assignment_id = "dora-again".to_owned();
+    let again =
+        CreateRoleAssignmentRequest { role_assignment_id, role_assignment: Some(assignment), ..Default::default() };
+    access.create_role_assignment(again).await.expect("roles");
+    eventually("she may read again", || {
+        let (mut hers, get) = (hers.clone(), get.clone());
+        async move { hers.get_subscription(get).await.is_ok() }
+    })
+    .await;
 }

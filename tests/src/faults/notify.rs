@@ -50,8 +50,8 @@ async fn take(stream: TcpStream, arrived: Arrived) -> Option<()> {
             match line.trim().split_once(": ") {
                 Some(("webhook-id", value)) => value.clone_into(&mut id),
                 Some(("content-length", value)) => length = value.parse().ok()?,
-                Some(_) => {}
-                None => break,
+                None if line.trim().is_empty() => break,
+                _ => {}
             }
         }
         let mut body = vec![0; length];

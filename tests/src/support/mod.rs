@@ -10,7 +10,7 @@ mod site;
 mod suite;
 
 pub use authority::Authority;
-pub use cluster::{Process, free_port};
+pub use cluster::{Process, binary, free_port};
 pub use council::{founding, new_seat};
 pub use mail::{Mail, MailServer};
 pub use recorder::{Link, is_read, permission};

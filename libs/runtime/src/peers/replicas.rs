@@ -164,9 +164,8 @@ impl Replicas {
         let known = self.known.load();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let from = |count: usize| (0..count).map(move |step| turn.wrapping_add(step) % count);
-        let well = from(known.each.len()).filter_map(|at| known.each.get(at));
-        let well = well.into_iter().find(|replica| replica.well.load(Ordering::Relaxed));
-        match well {
+        let mut each = from(known.each.len()).filter_map(|at| known.each.get(at));
+        match each.find(|replica| replica.well.load(Ordering::Relaxed)) {
             Some(replica) => Some(replica.channel.clone()),
             None => from(known.named.len()).next().and_then(|at| known.named.get(at).cloned()),
         }
@@ -266,32 +265,39 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tokio_util::sync::CancellationToken;
+    use tokio::runtime::Runtime;
     use tonic_health::ServingStatus;
+    use tonic_health::pb::health_server::HealthServer;
     use tonic_health::server::{HealthReporter, HealthService};
 
+    /// A runtime that ends, and with it its connections, without waiting.
+    struct Ends(Option<Runtime>);
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            if let Some(runtime) = self.0.take() {
+                runtime.shutdown_background();
+            }
+        }
+    }
+
     /// A replica that knows the health of kpi, and that of a service of its own name.
-    async fn replica(name: &'static str, at: &str) -> (String, HealthReporter, CancellationToken) {
+    async fn replica(name: &'static str, at: &str) -> (String, HealthReporter, Ends) {
         let reporter = HealthReporter::new();
         for service in ["remit.kpi.v1.KpiService", name] {
             reporter.set_service_status(service, ServingStatus::Serving).await;
         }
-        let listener = tokio::net::TcpListener::bind(at).await.unwrap();
+        let listener = std::net::TcpListener::bind(at).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let health = HealthService::from_health_reporter(reporter.clone());
-        let stop = CancellationToken::new();
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let serve = tonic::transport::Server::builder()
-            .add_service(tonic_health::pb::health_server::HealthServer::new(health))
-            .serve_with_incoming(incoming);
-        let ended = stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                _ = serve => {}
-            }
+        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+            tonic::transport::Server::builder().add_service(health).serve_with_incoming(incoming).await.unwrap();
         });
-        (url, reporter, stop)
+        (url, reporter, Ends(Some(runtime)))
     }
 
     /// Who answers the next ten calls: `a`, `b`, or nobody.
@@ -322,7 +328,7 @@ mod tests {
     #[tokio::test]
     async fn calls_go_round_the_replicas_that_are_well() {
         let (a, of_a, _a) = replica("a", "127.0.0.1:0").await;
-        let (b, _, stop_b) = replica("b", "127.0.0.1:0").await;
+        let (b, _, b_runs) = replica("b", "127.0.0.1:0").await;
         let way = Way::new("kpi", &format!("{a},{b}").as_str().into(), &PeerTls::default()).unwrap();
         let replicas = Replicas::new(Arc::new(way)).unwrap();
         until(&replicas, &["a", "b"]).await;
@@ -331,7 +337,7 @@ mod tests {
         of_a.set_service_status("remit.kpi.v1.KpiService", ServingStatus::Serving).await;
         until(&replicas, &["a", "b"]).await;
         assert_eq!(replicas.health(), Some((2, 2)));
-        stop_b.cancel();
+        drop(b_runs);
         until(&replicas, &["a"]).await;
         assert_eq!(replicas.health(), Some((1, 2)));
         let _b = replica("b", b.trim_start_matches("http://")).await;

@@ -127,7 +127,7 @@ impl Ops {
         let failed = |error| Error::internal("reflection could not be set up").with_source(error);
         let builder = || {
             let mut builder = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(remit_api::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(remit_api::COMMENTED_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name("grpc.health.v1.Health");
             for service in names.iter().copied().chain(["system"]).flat_map(services_of) {

@@ -4,6 +4,7 @@ use super::connect::{Session, answer, refused, text, unreadable};
 use super::output::{Column, Output, json};
 use super::target::Target;
 use super::values::pair;
+use super::words::count;
 use clap::{Args, ValueEnum};
 use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::scoring::v1::task_service_client::TaskServiceClient;
@@ -175,8 +176,12 @@ fn report(out: Output, skip_bad: bool, answer: &ImportTasksResponse) -> Result<(
         out.part(&answer.errors, ERROR_COLUMNS)?;
         let done = if answer.committed { "" } else { "would be " };
         let text = format!(
-            "{} rows: {} {done}created, {} {done}updated, {} unchanged, {} bad",
-            answer.rows, answer.created, answer.updated, answer.unchanged, answer.bad_rows
+            "{}: {} {done}created, {} {done}updated, {} unchanged, {} bad",
+            count(answer.rows, "row"),
+            answer.created,
+            answer.updated,
+            answer.unchanged,
+            answer.bad_rows
         );
         out.text(&text, || json(answer))?;
     }
@@ -200,8 +205,8 @@ fn verdict(skip_bad: bool, answer: &ImportTasksResponse) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "nothing is imported: {} bad rows; correct them, or import the others with --skip-bad",
-        answer.bad_rows
+        "nothing is imported: {}; correct what is bad, or import the others with --skip-bad",
+        count(answer.bad_rows, "bad row")
     );
     Err(Error::precondition("IMPORT_REFUSED", text))
 }

@@ -6,10 +6,12 @@ use super::kpi_data::{self, Alerts, Experiments, Import, Record};
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, print_raw};
 use super::values::{named, span};
+use crate::bearer::Wire;
 use clap::{Args, Subcommand, ValueEnum};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::{
-    AssessCalibrationRequest, CompareDistributionsRequest, Granularity, ListKpisRequest, QueryRollupsRequest,
+    AssessCalibrationRequest, Cadence, CompareDistributionsRequest, GetKpiRequest, Granularity, ListKpisRequest,
+    QueryRollupsRequest,
 };
 use remit_core::Result;
 
@@ -46,9 +48,9 @@ pub(crate) struct Query {
     /// The span, such as 2026-05-01..2026-06-01.
     #[arg(long, alias = "window", value_name = "FROM..TO")]
     range: String,
-    /// The length of a bucket.
-    #[arg(long, value_enum, default_value = "day")]
-    by: Bucket,
+    /// The length of a bucket; as often as data of the KPI is due if absent, a day at least.
+    #[arg(long, value_enum)]
+    by: Option<Bucket>,
     /// Dimensions to tell apart, separated by commas.
     #[arg(long, value_delimiter = ',')]
     group_by: Vec<String>,
@@ -61,11 +63,19 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    fn request(self) -> Result<QueryRollupsRequest> {
+    async fn request(self, client: &mut KpiServiceClient<Wire>) -> Result<QueryRollupsRequest> {
+        let kpi = named("kpis", &self.kpi);
+        let by = match self.by {
+            Some(by) => by,
+            None => {
+                let request = GetKpiRequest { name: kpi.clone(), ..Default::default() };
+                Bucket::of(answer(client.get_kpi(request).await)?.cadence())
+            }
+        };
         Ok(QueryRollupsRequest {
-            kpi: named("kpis", &self.kpi),
+            kpi,
             range: Some(span(&self.range, "range")?),
-            granularity: self.by.granularity().into(),
+            granularity: by.granularity().into(),
             group_by: self.group_by,
             filter: self.filter,
             omit_empty: self.omit_empty,
@@ -129,6 +139,16 @@ pub(crate) enum Bucket {
 }
 
 impl Bucket {
+    /// The shortest one in which every bucket may have data.
+    fn of(cadence: Cadence) -> Self {
+        match cadence {
+            Cadence::Weekly => Self::Week,
+            Cadence::Monthly => Self::Month,
+            Cadence::Quarterly => Self::Quarter,
+            _ => Self::Day,
+        }
+    }
+
     fn granularity(self) -> Granularity {
         match self {
             Self::QuarterHour => Granularity::QuarterHour,
@@ -191,7 +211,8 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 .await
         }
         Command::Query(query) => {
-            let answer = answer(client.query_rollups(query.request()?).await)?;
+            let request = query.request(&mut client).await?;
+            let answer = answer(client.query_rollups(request).await)?;
             if session.out.json {
                 return session.out.show(&answer);
             }
@@ -201,7 +222,10 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
                 None => Ok(()),
             }
         }
-        Command::Export(query) => kpi_data::export(&answer(client.query_rollups(query.request()?).await)?.rollups),
+        Command::Export(query) => {
+            let request = query.request(&mut client).await?;
+            kpi_data::export(&answer(client.query_rollups(request).await)?.rollups)
+        }
         Command::Record(given) => kpi_data::record(&session, given).await,
         Command::Import(given) => kpi_data::import(&session, given).await,
         Command::Experiment(command) => kpi_data::experiment(&session, command).await,
@@ -244,4 +268,15 @@ async fn drift(session: &Session, arguments: Drift) -> Result<()> {
         fields.remove("baselineHistogram");
     }
     session.out.value(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_as_long_as_data_takes_to_be_due() {
+        assert!(matches!(Bucket::of(Cadence::Quarterly), Bucket::Quarter));
+        assert!(matches!(Bucket::of(Cadence::Continuous), Bucket::Day));
+    }
 }

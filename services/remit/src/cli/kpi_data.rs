@@ -12,7 +12,7 @@ use remit_api::kpi::v1::{
     RecordEventsRequest, RecordEventsResponse, Rollup, plan_experiment_request,
 };
 use remit_core::{Error, Result};
-use remit_sheet::{Sheet, Unread, agreed, inert, number, without_mark};
+use remit_sheet::{Sheet, Unread, agreed, inert, number_of_programs, without_mark};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -211,7 +211,7 @@ fn events(kpi: &str, file: &[u8], written: &Written) -> Result<Vec<Event>> {
     let numeric = |name: &String| NUMBERS.contains(&name.as_str());
     let cells = rows.iter().filter_map(|row| row.fields.as_ref()).flat_map(|fields| headers.iter().zip(fields));
     let shown = || agreed(cells.filter(|(name, _)| numeric(name)).map(|(_, cell)| cell));
-    let mark = format.mark.or_else(shown).or_else(|| sheet.mark_of_programs());
+    let mark = format.mark.or_else(shown);
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         let line = row.line;
@@ -230,7 +230,7 @@ fn events(kpi: &str, file: &[u8], written: &Written) -> Result<Vec<Event>> {
             return Err(wrong(line, "without a name", format!("holds '{cell}': name the column, or empty it")));
         }
         let mut take = |column: &str| cells.remove(column).unwrap_or_default();
-        let amount = |column: &str, text: &str| match number(text, mark) {
+        let amount = |column: &str, text: &str| match number_of_programs(text, mark, sheet.mark_of_programs()) {
             _ if text.is_empty() => Ok(None),
             Ok((value, _)) => Ok(Some(value)),
             Err(Unread::No) => Err(wrong(line, column, format!("must be a number such as 0.12, not '{text}'"))),

@@ -24,6 +24,7 @@ mod model;
 mod notify;
 mod notify_settings;
 mod output;
+mod page;
 mod plan;
 mod policy;
 mod proposal;

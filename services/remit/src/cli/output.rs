@@ -1,12 +1,13 @@
 //! Answers: tables for people, JSON for programs.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use super::page;
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use prost::{Message, Name};
 use remit_core::{Error, Result};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 /// Longer tokens are not shown to people.
@@ -140,12 +141,17 @@ fn told(text: &str) -> String {
     text.to_owned()
 }
 
-fn cell(value: Option<&Value>, prefix: &str) -> String {
+/// A value as a table shows it.
+pub(super) fn cell(value: Option<&Value>, prefix: &str) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => told(&whole_seconds(&safe(text.strip_prefix(prefix).unwrap_or(text)))),
         Some(Value::Number(number)) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() != 0.0 => format!("{float:.4}"),
+            // Four decimals are more than anybody reads; those that are zero say nothing.
+            Some(float) if number.is_f64() && float.fract() != 0.0 && float.abs() >= 0.0001 => {
+                format!("{float:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
             _ => number.to_string(),
         },
         Some(Value::Bool(flag)) => if *flag { "yes" } else { "no" }.to_owned(),
@@ -165,17 +171,55 @@ fn table() -> Table {
     table
 }
 
+/// Words that stand out where there are colours: what stops, what waits, what went well.
+const COLOURS: [(Color, &[&str]); 3] = [
+    (
+        Color::Red,
+        &["DENY", "REFUSED", "REJECTED", "SUSPENDED", "ENGAGED", "FIRING", "FAILED", "OVERDUE", "BREACHED", "ERROR"],
+    ),
+    (
+        Color::Yellow,
+        &["PENDING", "OPEN", "NEEDS_RECONCILIATION", "RESTRICTED", "RESTRICT", "WARNING", "BYPASSED", "HUMAN_ONLY"],
+    ),
+    (Color::Green, &["PERMIT", "APPROVED", "EXECUTED", "ACTIVE", "SEALED", "DECIDED", "ACKED"]),
+];
+
+/// Whether answers are coloured: on a terminal, unless its owner wants none (no-color.org).
+fn coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The columns that hold numbers alone, which are read from their ends.
+fn numeric(rows: &[Vec<String>], columns: usize) -> Vec<bool> {
+    let is_number = |cell: &str| cell.parse::<f64>().is_ok();
+    let column = |at: usize| rows.iter().filter_map(move |row| row.get(at)).filter(|cell| !cell.is_empty());
+    (0..columns).map(|at| column(at).next().is_some() && column(at).all(|cell| is_number(cell))).collect()
+}
+
+fn whole(headings: &[&str], rows: &[Vec<String>], coloured: bool) -> Table {
+    let numeric = numeric(rows, headings.len());
+    let aligned = |(at, cell): (usize, Cell)| match numeric.get(at) {
+        Some(true) => cell.set_alignment(CellAlignment::Right),
+        _ => cell,
+    };
+    let tinted = |text: &String| {
+        let tint = COLOURS.iter().find(|(_, words)| coloured && words.contains(&text.as_str()));
+        tint.map_or_else(|| Cell::new(text), |(colour, _)| Cell::new(text).fg(*colour))
+    };
+    let mut whole = table();
+    whole.set_header(headings.iter().map(Cell::new).enumerate().map(aligned));
+    for row in rows {
+        whole.add_row(row.iter().map(tinted).enumerate().map(aligned));
+    }
+    whole
+}
+
 /// Rows as a table; as a block of lines each where the table does not fit into `width`.
 fn arranged(headings: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
-    let mut whole = table();
-    whole.set_header(headings);
-    for row in rows {
-        whole.add_row(row);
-    }
-    let text = whole.trim_fmt();
+    let text = whole(headings, rows, false).trim_fmt();
     let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or_default();
     if width.is_none_or(|width| widest <= usize::from(width)) {
-        return text;
+        return if coloured() { whole(headings, rows, true).trim_fmt() } else { text };
     }
     let block = |row: &Vec<String>| {
         let mut block = table();
@@ -232,7 +276,14 @@ impl Output {
 
     /// Shows one message with all its fields.
     pub(super) fn show<M: Message + Name>(&self, message: &M) -> Result<()> {
-        self.value(if self.json { json(message)? } else { shown(message)? })
+        if self.json {
+            return print(&pretty(&json(message)?)?);
+        }
+        let value = shown(message)?;
+        match remit_api::pool().get_message_by_name(&M::full_name()) {
+            Some(descriptor) => print(&page::lines(&descriptor, &value).join("\n")),
+            None => self.value(value),
+        }
     }
 
     /// Shows one JSON value with all its fields.
@@ -311,6 +362,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_from_their_ends() {
+        let rows = [["a", "5"], ["b", "1200.5"]].map(|row| row.map(str::to_owned).to_vec());
+        let text = arranged(&["TASK", "HOURS"], &rows, None);
+        let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        let end = |line: &String| line.trim_end().chars().count();
+        assert!(lines[1].trim_end().ends_with(" 5") && end(&lines[1]) == end(&lines[2]), "{lines:#?}");
+        assert_eq!(numeric(&[vec![String::new(), "x".into(), "1".into()]], 3), [false, false, true]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_shown_line_by_line_and_never_broken() {
         let id = "revocation-0123456789-0123456789-0123456789";
         let rows =
@@ -331,6 +392,8 @@ mod tests {
             serde_json::json!({"a": {"b": "STATE_OPEN"}, "n": 0.123456, "i": 3, "l": ["x", "y"], "e": "\u{1b}[31mred"});
         assert_eq!(cell(at(&value, "a.b"), "STATE_"), "OPEN");
         assert_eq!(cell(at(&value, "n"), ""), "0.1235");
+        let number = |number: f64| cell(Some(&serde_json::json!(number)), "");
+        assert_eq!([41.6, 1_213.333_33, 130.0, 0.000_01].map(number), ["41.6", "1213.3333", "130", "1e-5"]);
         assert_eq!(cell(at(&value, "i"), ""), "3");
         assert_eq!(cell(at(&value, "l"), ""), "x\ny");
         assert_eq!(cell(at(&value, "missing.path"), ""), "");

@@ -3,6 +3,7 @@
 use super::connect::{Connection, Session, answer, refused};
 use super::output::{Column, json};
 use super::target::{self, Target};
+use super::words::count;
 use clap::Args;
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::{ExportPlanRequest, PlanAssumptions, PlanAutomationRequest, PlanAutomationResponse};
@@ -142,8 +143,8 @@ pub(super) async fn run(plan: Plan) -> Result<()> {
     }
     let totals = planned.totals.unwrap_or_default();
     let text = format!(
-        "{} tasks, {} decided; of {:.0} hours a year AI takes over {:.0}, people review for {:.0}, {:.0} are saved",
-        totals.tasks,
+        "{}, {} decided; of {:.0} hours a year AI takes over {:.0}, people review for {:.0}, {:.0} are saved",
+        count(totals.tasks, "task"),
         totals.decided,
         totals.hours_per_year,
         totals.gross_hours_saved,

@@ -4,6 +4,7 @@ use super::Group;
 use super::connect::{Connection, Session, answer, bytes, refused};
 use super::list::{ListArgs, Page};
 use super::output::{Column, Output, json, moved};
+use super::target::Target;
 use super::values::versioned;
 use crate::bearer::Wire;
 use clap::Subcommand;
@@ -55,10 +56,18 @@ pub(crate) enum Command {
     },
     /// List versions, such as those with 'state = "ACTIVE"'.
     List(ListArgs),
-    /// Show a version.
+    /// Show a version: what is known of it, and its text.
     Show {
         /// A version such as seed-004-inverted-sum/1.
         policy: String,
+    },
+    /// Write the text of a version as it was stored.
+    Export {
+        /// A version such as seed-004-inverted-sum/1.
+        policy: String,
+        /// The file; standard output if absent, or '-'.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
 }
 
@@ -144,7 +153,25 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         Command::Show { policy } => {
             let request = GetPolicyVersionRequest { name: versioned("policies", &policy)? };
             let (mut client, session) = client(connection).await?;
-            session.show(client.get_policy_version(request).await)
+            let mut version = answer(client.get_policy_version(request).await)?;
+            if session.out.json {
+                return session.out.show(&version);
+            }
+            let source = std::mem::take(&mut version.source);
+            // The text says it better, and remit policy lint says all that there is to say of it.
+            version.canonical_json.clear();
+            version.lint = None;
+            session.out.show(&version)?;
+            session.out.text(&format!("\n{}", String::from_utf8_lossy(&source).trim_end()), || json(&version))
+        }
+        Command::Export { policy, output } => {
+            let request = GetPolicyVersionRequest { name: versioned("policies", &policy)? };
+            let (mut client, session) = client(connection).await?;
+            let version = answer(client.get_policy_version(request).await)?;
+            let mut file = Target::open(output.as_deref())?;
+            file.write(&version.source)?;
+            session.out.wrote(file.finish()?.as_deref());
+            Ok(())
         }
     }
 }

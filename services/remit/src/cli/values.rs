@@ -1,6 +1,7 @@
 //! Values on the command line: times, spans, pairs, names.
 
 use remit_api::types::TimeRange;
+use remit_core::clock::instant;
 use remit_core::{Error, Result};
 
 /// A time: `2026-05-01`, midnight UTC, or RFC 3339.
@@ -8,15 +9,8 @@ use remit_core::{Error, Result};
 /// # Errors
 /// `InvalidArgument` (`TIME_INVALID`), naming `field`.
 pub(super) fn time(text: &str, field: &str) -> Result<prost_types::Timestamp> {
-    let at = match text.parse::<jiff::Timestamp>() {
-        Ok(at) => Some(at),
-        Err(_) => text
-            .parse::<jiff::civil::Date>()
-            .ok()
-            .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())),
-    };
     let wrong = || Error::invalid("TIME_INVALID", field, format!("{text} must be 2026-05-01 or 2026-05-01T08:30:00Z"));
-    let at = at.ok_or_else(wrong)?;
+    let at = instant(text).ok_or_else(wrong)?;
     Ok(prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
 }
 
@@ -72,6 +66,7 @@ mod tests {
         assert_eq!(time("1970-01-02", "t").unwrap().seconds, 86_400);
         assert_eq!(time("1970-01-01T00:00:00.5Z", "t").unwrap().nanos, 500_000_000);
         assert!(time("yesterday", "t").is_err());
+        assert!(time("1970-01-02T08:30", "t").is_err(), "nobody says in which zone");
         let open = span("1970-01-02..", "t").unwrap();
         assert!(open.start_time.is_some() && open.end_time.is_none());
         assert!(span("1970-01-02", "t").is_err());

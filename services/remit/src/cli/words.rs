@@ -15,7 +15,9 @@ fn short<'a>(value: Option<&'a Value>, prefix: &str) -> &'a str {
     text(value).strip_prefix(prefix).unwrap_or_default()
 }
 
-fn count(n: u64, what: &str) -> String {
+/// A number with what it counts: `1 task`, `2 tasks`.
+pub(super) fn count(n: impl Into<i128>, what: &str) -> String {
+    let n = n.into();
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 

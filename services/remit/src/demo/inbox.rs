@@ -122,8 +122,12 @@ async fn serve(stream: TcpStream, key: &VerifyingKey, taken: &Mutex<Taken>) -> O
         loop {
             let mut line = String::new();
             stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
-            let Some((name, value)) = line.trim().split_once(": ") else { break };
-            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.trim().split_once(": ") {
+                headers.insert(name.to_ascii_lowercase(), value.to_owned());
+            }
         }
         let length: usize = headers.get("content-length")?.parse().ok()?;
         let mut body = vec![0; length.min(1 << 20)];

@@ -124,6 +124,7 @@ impl Service {
         if terms.existing == api::ExistingTask::Refuse {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
+        self.refuse_unknown(&cx.tenant, &mut parsed).await?;
         self.hear_holds(&cx.tenant).await;
         let forbidden = self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
         if !config.dry_run {
@@ -172,6 +173,22 @@ impl Service {
                     parsed.refuse(line, bad("id", "TASK_EXISTS", format!("{} exists", row.name())));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses the rows whose function is none of the tenant's.
+    async fn refuse_unknown(&self, tenant: &Tenant, parsed: &mut Parsed) -> Result<()> {
+        let rules = self.rules(&mut self.db.read().await?, tenant).await?;
+        let mut unknown = Vec::new();
+        for (id, (task, line)) in &parsed.tasks {
+            if let Err(error) = tasks::known_function(&rules, &task.function) {
+                unknown.push((id.clone(), *line, error));
+            }
+        }
+        for (id, line, error) in unknown {
+            parsed.tasks.remove(&id);
+            parsed.refuse(line, bad("function", error.reason(), error.message()));
         }
         Ok(())
     }

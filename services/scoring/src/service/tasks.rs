@@ -49,6 +49,16 @@ pub(super) fn present(row: Option<TaskRow>, name: &str) -> Result<TaskRow> {
     row.filter(|row| !row.removed).ok_or_else(|| Error::not_found("TASK_NOT_FOUND", name))
 }
 
+/// Refuses a function that the tenant does not have: with a typing error in it a task would be out of reach of the holds
+/// and of the signals of the function that was meant.
+pub(super) fn known_function(rules: &Rules, function: &str) -> Result<()> {
+    if function.is_empty() || rules.function(function).0.is_some() {
+        return Ok(());
+    }
+    let text = format!("{function} is not known: correct the id, or make it with UpdateFunction and allow_missing");
+    Err(Error::new(Kind::NotFound, "FUNCTION_NOT_FOUND", text))
+}
+
 /// A row for a normalized task. A decision on the same content stays in force.
 pub(super) fn row(
     id: &str,
@@ -208,6 +218,7 @@ impl Service {
                     return Err(Error::new(Kind::AlreadyExists, "TASK_EXISTS", format!("{name} exists already")));
                 }
                 let rules = self.rules.at(m.tx(), &cx.tenant, head).await?;
+                known_function(&rules, &given.function)?;
                 let (mut task, now) = (given, m.now());
                 // Who deletes a task and makes it again has not washed anything off it.
                 let former = former.as_ref();
@@ -305,6 +316,9 @@ impl Service {
                 task::normalize(&mut task, m.now());
                 if task == before.task {
                     return Ok(message(&before, &rules));
+                }
+                if task.function != before.task.function {
+                    known_function(&rules, &task.function)?;
                 }
                 self.check_held(&cx.tenant, &before.task, &task)?;
                 let after = row(&name.task, task, Some(&before), &rules, head.revision, m.now())?;

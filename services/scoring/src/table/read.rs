@@ -7,7 +7,7 @@ use remit_api::scoring::v1 as api;
 use remit_api::types::{RowError, Stakes};
 use remit_api::wire::Word;
 use remit_core::{Error, Result, name, subject};
-use remit_sheet::{Format, Mark, Sheet, Unread, agreed, number, without_mark};
+use remit_sheet::{Format, Mark, Sheet, Unread, agreed, number_of_programs, without_mark};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +44,8 @@ struct Columns<'a> {
     ours: Vec<String>,
     /// The places of those without a name, which must hold nothing.
     unnamed: Vec<usize>,
-    /// What stands before decimals in the whole file, if that is known.
-    mark: Option<Mark>,
+    /// What stands before decimals in the whole file, if that is known, and what programs would have written.
+    marks: (Option<Mark>, Option<Mark>),
 }
 
 /// One row under the names of our columns.
@@ -53,7 +53,7 @@ struct Fields<'a> {
     columns: &'a [String],
     record: &'a StringRecord,
     defaults: &'a BTreeMap<String, String>,
-    mark: Option<Mark>,
+    marks: (Option<Mark>, Option<Mark>),
 }
 
 impl<'a> Fields<'a> {
@@ -73,8 +73,8 @@ impl<'a> Fields<'a> {
     /// The number in a column, and whether it is a percentage. Defaults are written as programs write them.
     fn value(&self, column: &str) -> Result<(f64, bool), Bad> {
         let text = self.get(column);
-        let mark = if self.own(column).is_empty() { Some(Mark::Point) } else { self.mark };
-        number(text, mark).map_err(|why| match why {
+        let (mark, programs) = if self.own(column).is_empty() { (Some(Mark::Point), None) } else { self.marks };
+        number_of_programs(text, mark, programs).map_err(|why| match why {
             Unread::No => bad(column, "NUMBER_INVALID", format!("must be a number such as 12.5, not '{text}'")),
             Unread::Ambiguous => {
                 let text = format!(
@@ -173,7 +173,7 @@ impl Parsed {
             Some(mark) => Some(mark),
             None => decimal_mark(&sheet, &columns.ours)?,
         };
-        columns.mark = written.or_else(|| sheet.mark_of_programs());
+        columns.marks = (written, sheet.mark_of_programs());
         let given = columns.ours.iter().chain(config.defaults.keys()).filter(|column| !column.is_empty());
         let mut parsed = Self {
             rows: 0,
@@ -230,7 +230,7 @@ impl Parsed {
             let text = format!("stands in a column without a name: map '{place}' to a column, or to '-'");
             return self.refuse(line, bad(&place, "COLUMN_UNNAMED", text));
         }
-        let fields = Fields { columns: &columns.ours, record, defaults: &config.defaults, mark: columns.mark };
+        let fields = Fields { columns: &columns.ours, record, defaults: &config.defaults, marks: columns.marks };
         let id = fields.get("id");
         if !name::is_id(id) {
             let text = "must be 1 to 100 of letters, digits, '.', '_' and '-'";
@@ -273,7 +273,8 @@ fn decimal_mark(sheet: &Sheet<'_>, ours: &[String]) -> Result<Option<Mark>> {
 /// Our column for each column of the file.
 fn columns<'a>(headers: &'a [String], config: &api::ImportTasksConfig) -> Result<Columns<'a>> {
     let mut seen = BTreeMap::new();
-    let mut columns = Columns { headers, ours: Vec::with_capacity(headers.len()), unnamed: Vec::new(), mark: None };
+    let mut columns =
+        Columns { headers, ours: Vec::with_capacity(headers.len()), unnamed: Vec::new(), marks: (None, None) };
     for (at, header) in headers.iter().enumerate() {
         let place = format!("#{}", at + 1);
         let mapped = config.columns.get(&place).or_else(|| config.columns.get(header)).map(String::as_str);
