@@ -124,7 +124,7 @@ pub(crate) fn client(service: &Service, settings: &Settings) -> Result<reqwest::
         // A proxy would resolve names itself, and nobody would look at what it connects to.
         .no_proxy()
         .dns_resolver(Arc::new(Checked(service.rules.clone())))
-        .timeout(settings.timeout.get().min(LONGEST))
+        .timeout(settings.timeout.get())
         .user_agent("Remit")
         .build()
         .map_err(|error| Error::internal("webhooks cannot be sent").with_source(error))

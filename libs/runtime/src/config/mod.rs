@@ -348,9 +348,6 @@ impl Config {
         let patience = self.council.source_patience.get().as_secs();
         need((1..=600).contains(&patience), "council.source_patience", "must be 1s to 10m")?;
         need((1..=120).contains(&self.council.restated_months), "council.restated_months", "must be 1 to 120")?;
-        let timeout = self.notify.timeout.get().as_millis();
-        need((100..=30_000).contains(&timeout), "notify.timeout", "must be 100ms to 30s")?;
-        need((1..=1_000).contains(&self.notify.max_concurrent), "notify.max_concurrent", "must be 1 to 1000")?;
         need(self.council.verify_whole_log_up_to >= 0, "council.verify_whole_log_up_to", "must be at least 0")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;

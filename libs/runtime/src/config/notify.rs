@@ -51,6 +51,12 @@ pub enum SmtpTls {
 impl Notify {
     /// Checks what types alone cannot say.
     pub(super) fn check(&self) -> Result<()> {
+        if !(100..=30_000).contains(&self.timeout.get().as_millis()) {
+            return Err(invalid("notify.timeout", "must be 100ms to 30s"));
+        }
+        if !(1..=1_000).contains(&self.max_concurrent) {
+            return Err(invalid("notify.max_concurrent", "must be 1 to 1000"));
+        }
         let url = reqwest::Url::parse(&self.public_url).ok();
         let fits = url.is_some_and(|url| {
             // Links hold what unsubscribes somebody.
