@@ -50,7 +50,6 @@ pub(crate) fn render(
 fn entry(tenant: &Tenant, deadline: &Deadline, language: &str, organizer: &str) -> Result<Event> {
     let notice = language::notice(deadline.notice.clone(), language);
     let created = notice.create_time.as_ref().map(remit_api::wire::time::of).unwrap_or_default();
-    let start = utc(deadline.due)?;
     let sequence = u32::try_from(deadline.sequence).unwrap_or(u32::MAX);
     let mut event = Event::new();
     event
@@ -59,8 +58,8 @@ fn entry(tenant: &Tenant, deadline: &Deadline, language: &str, organizer: &str) 
         .summary(&language::clean(&notice.text, 500))
         .description(&format!("{}: {}", language::say(language, "otherwise-label", &[]), notice.otherwise))
         .add_property("DTSTAMP", utc(created)?)
-        .add_property("DTSTART", start.clone())
-        .add_property("DTEND", start)
+        // Without an end it is a moment (RFC 5545, section 3.6.1): an end must be later.
+        .add_property("DTSTART", utc(deadline.due)?)
         // Nobody is busy because something is due.
         .add_property("TRANSP", "TRANSPARENT")
         .status(if deadline.cancelled { EventStatus::Cancelled } else { EventStatus::Confirmed });
