@@ -125,7 +125,8 @@ pub(crate) async fn later(
         return Ok(());
     }
     let tenant = m.tenant().clone();
-    Sql::new("update messages set next_at = ")
+    Sql::new("update messages")
+        .push(" set next_at = ")
         .bind(at)
         .push(", attempts = attempts + ")
         .bind(attempts)
