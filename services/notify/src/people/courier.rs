@@ -19,13 +19,15 @@ use remit_store::{Mutation, Records as _, tenants};
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often to look for what another process or a timer has left.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long whoever takes messages has them for itself.
 const LEASE: Duration = Duration::from_secs(600);
+/// How long whoever took messages begins with more of them; what is left is taken again when the lease is over.
+const BUDGET: Duration = Duration::from_secs(300);
 /// The most messages of one person that are taken together: what one digest holds.
 const TAKEN: i64 = 50;
 /// How many people are sent to at once.
@@ -137,8 +139,11 @@ impl Courier {
             let key = (message.channel.clone(), message.kind.clone(), message.slot, alone);
             groups.entry(key).or_default().push(message);
         }
-        let mut tried = Vec::new();
+        let (mut tried, started) = (Vec::new(), Instant::now());
         for group in groups.values() {
+            if started.elapsed() > BUDGET {
+                break;
+            }
             tried.extend(self.try_once(tenant, &taken, group).await?);
         }
         let settle = async |m: &mut Mutation| self.settle(m, name, &tried).await;
