@@ -198,6 +198,8 @@ names! {
     DeliveryName("subscriptions" / subscription, "deliveries" / delivery);
     /// What is wanted of people.
     NoticeName("notices" / notice);
+    /// Where notices reach somebody.
+    SettingsName("notificationSettings" / settings);
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Parts {
     pub routes: tonic::service::Routes,
     /// Plain HTTP routes on the same port, if it has any.
     pub http: Option<axum::Router>,
+    /// Plain HTTP routes for whoever has no token: what they carry must prove itself. On the same port, if it has any.
+    pub open: Option<axum::Router>,
     /// Background work; each future returns soon after shutdown is cancelled.
     pub tasks: Vec<BoxFuture<'static, ()>>,
     /// What happens when one of its timers is due.

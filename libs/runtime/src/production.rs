@@ -152,6 +152,10 @@ fn problems(config: &Config) -> Problems {
         found.key_set(&format!("auth.issuers[{at}].jwks"), &issuer.jwks);
     }
     keys(config, &mut found);
+    let mail = &config.notify.smtp;
+    if config.services().contains(&"notify") && !mail.password_file.as_os_str().is_empty() {
+        found.check("notify.smtp.password_file", private::check(&mail.password_file));
+    }
     found.check("data.dir", private::check_directory(&config.data.dir));
     if !auth.issuer_dir.as_os_str().is_empty() {
         found.check("auth.issuer_dir", private::check_directory(&auth.issuer_dir));

@@ -82,3 +82,80 @@ create table notice_reads (
     constraint notice_reads_pk primary key (tenant_id, notice, subject),
     constraint notice_reads_notice foreign key (tenant_id, notice) references notices (tenant_id, name)
 );
+
+-- Where notices reach somebody, beside her inbox. The name of a person's is worked out from her subject.
+create table notification_settings (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    owner $KEY not null,
+    body $BYTES not null,
+    constraint notification_settings_pk primary key (tenant_id, name)
+);
+
+-- As what somebody is addressed; of a person as her token said it when she last came.
+create table settings_audiences (
+    tenant_id $KEY not null,
+    audience $KEY not null,
+    settings $KEY not null,
+    until_time bigint not null,
+    constraint settings_audiences_pk primary key (tenant_id, audience, settings),
+    constraint settings_audiences_settings foreign key (tenant_id, settings)
+        references notification_settings (tenant_id, name)
+);
+create index settings_audiences_by_settings on settings_audiences (tenant_id, settings);
+
+-- The code that confirms an address: its digest, until when it is good, how often it may be guessed, and how many codes were
+-- sent since when.
+create table settings_codes (
+    tenant_id $KEY not null,
+    settings $KEY not null,
+    code $KEY not null,
+    expire_time bigint not null,
+    tries bigint not null,
+    sent bigint not null,
+    since_time bigint not null,
+    constraint settings_codes_pk primary key (tenant_id, settings),
+    constraint settings_codes_settings foreign key (tenant_id, settings)
+        references notification_settings (tenant_id, name)
+);
+
+-- What is to be sent to people. What has been sent is deleted; what belongs to the same slot is sent together.
+create table messages (
+    tenant_id $KEY not null,
+    settings $KEY not null,
+    name $KEY not null,
+    channel $KEY not null,
+    kind $KEY not null,
+    notice $KEY not null,
+    slot bigint not null,
+    next_at bigint not null,
+    start_time bigint not null,
+    attempts bigint not null,
+    body $BYTES not null,
+    constraint messages_pk primary key (tenant_id, settings, name),
+    constraint messages_settings foreign key (tenant_id, settings)
+        references notification_settings (tenant_id, name)
+);
+create index messages_by_next on messages (tenant_id, next_at);
+
+-- Deadlines as entries of calendars: the sequence grows with every change.
+create table deadlines (
+    tenant_id $KEY not null,
+    duty $KEY not null,
+    resource $KEY not null,
+    sequence bigint not null,
+    due_time bigint not null,
+    cancelled bigint not null,
+    notice $KEY not null,
+    constraint deadlines_pk primary key (tenant_id, duty, resource)
+);
+create index deadlines_by_notice on deadlines (tenant_id, notice);
+
+-- What a tenant's links to unsubscribe are signed with.
+create table link_keys (
+    tenant_id $KEY not null,
+    secret $BYTES not null,
+    constraint link_keys_pk primary key (tenant_id)
+);

@@ -3,9 +3,10 @@
 mod clocks;
 
 use crate::filter::Seen;
+use crate::language;
 use remit_core::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// When an event is a cause, beside its action.
@@ -106,7 +107,7 @@ const ACCEPTED_LEAD: &[&str] =
     &["handoff.routings.accept", "handoff.routings.reassign", "handoff.routings.breach", "handoff.routings.review"];
 
 /// Every kind of duty.
-fn all() -> impl Iterator<Item = &'static Duty> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Duty> {
     DUTIES.iter().chain(clocks::DUTIES)
 }
 
@@ -380,7 +381,7 @@ const DUTIES: &[Duty] = &[
     },
     Duty {
         kind: "delivery_stuck",
-        actions: &["notify.subscriptions.break"],
+        actions: &["notify.subscriptions.break", "notify.settings.break"],
         to: &[To::Named("owner"), To::Role("admin")],
         text: "{resource} sends nothing any more: {state_reason}. Please put that right and resume it.",
         otherwise: "Events are no longer kept for it.",
@@ -402,6 +403,8 @@ const DUTIES: &[Duty] = &[
 pub(crate) struct Told {
     pub(crate) kind: &'static str,
     pub(crate) text: String,
+    /// What the text was filled with.
+    pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) otherwise: &'static str,
     pub(crate) statutory: bool,
     pub(crate) audiences: BTreeSet<String>,
@@ -418,6 +421,16 @@ pub(crate) fn told(event: &Seen, at: Timestamp) -> Vec<Told> {
         return Vec::new();
     }
     all().filter_map(|duty| duty.told(event, at)).collect()
+}
+
+/// Whether there is such a kind of duty.
+pub(crate) fn is_known(kind: &str) -> bool {
+    all().any(|duty| duty.kind == kind)
+}
+
+/// Whether the law or the constitution puts a clock on a kind of duty.
+pub(crate) fn is_statutory(kind: &str) -> bool {
+    all().any(|duty| duty.kind == kind && duty.statutory)
 }
 
 /// The reminders that an event ends: the kind of duty, about what, and how many it may have. Whatever is a cause anew ends
@@ -443,6 +456,16 @@ fn text(event: &Seen, field: &str) -> String {
 }
 
 impl Duty {
+    /// What she reads, with the names of what fills it in braces.
+    pub(crate) fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// What happens if nothing is done.
+    pub(crate) fn otherwise(&self) -> &'static str {
+        self.otherwise
+    }
+
     fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
         if !self.actions.contains(&event.action.as_str()) {
             return None;
@@ -465,6 +488,7 @@ impl Duty {
         Some(Told {
             kind: self.kind,
             text: filled(self.text, event),
+            parameters: parameters(self.text, event),
             otherwise: self.otherwise,
             statutory: self.statutory,
             audiences,
@@ -512,20 +536,30 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Puts names into a sentence; whatever they hold, they stay one short piece of text in it.
+/// What fills a sentence, by name; whatever it holds, it is one short piece of text.
+fn parameters(sentence: &str, event: &Seen) -> BTreeMap<String, String> {
+    let names = sentence.split('{').skip(1).filter_map(|part| Some(part.split_once('}')?.0));
+    let value = |name: &str| match name {
+        "resource" => event.resource.clone(),
+        "action" => event.action.clone(),
+        field => event.details.get(field).map(shown).unwrap_or_default(),
+    };
+    let plain = |name: &str| {
+        let plain = language::clean(&value(name), 200);
+        if plain.is_empty() { "(unknown)".to_owned() } else { plain }
+    };
+    names.map(|name| (name.to_owned(), plain(name))).collect()
+}
+
+/// Puts names into a sentence.
 fn filled(sentence: &str, event: &Seen) -> String {
+    let parameters = parameters(sentence, event);
     let mut text = String::new();
     let mut rest = sentence;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
-        let value = match name {
-            "resource" => event.resource.clone(),
-            "action" => event.action.clone(),
-            field => event.details.get(field).map(shown).unwrap_or_default(),
-        };
-        let plain: String = value.chars().filter(|c| !c.is_control()).take(200).collect();
         text += before;
-        text += if plain.is_empty() { "(unknown)" } else { &plain };
+        text += parameters.get(name).map_or("", String::as_str);
         rest = after;
     }
     text + rest

@@ -15,8 +15,19 @@ const DEPTH: usize = 20;
 const FIELDS: [&str; 6] = ["action", "resource", "outcome", "service", "actor", "actor_kind"];
 
 /// Details that say something about a person, or in free words: nobody selects by them.
-const CLOSED: [&str; 10] =
-    ["subject", "email_digest", "token_id", "text", "message", "address", "asker", "owner", "claimed_by", "called"];
+const CLOSED: [&str; 11] = [
+    "subject",
+    "audience",
+    "email_digest",
+    "token_id",
+    "text",
+    "message",
+    "address",
+    "asker",
+    "owner",
+    "claimed_by",
+    "called",
+];
 
 /// An event as filters and duties see it.
 #[derive(Debug, Clone)]
@@ -241,6 +252,7 @@ mod tests {
         let wrong = [
             "details.subject = \"ann\"",
             "details.email_digest = \"x\"",
+            "details.audience = \"subject:ann\"",
             "details.nothing = 1",
             "personal = \"x\"",
             "reason = \"x\"",

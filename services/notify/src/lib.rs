@@ -1,11 +1,13 @@
 //! Whoever must act hears of it: events of the audit log, sent to those who subscribed, and notices for people.
 //!
-//! The service owns subscriptions, their secrets and deliveries, and notices. It promises:
+//! The service owns subscriptions, their secrets and deliveries, notices, and where those reach people. It promises:
 //!
 //! - One delivery record an event and subscription, whatever is killed: the position in the log moves in its transaction.
 //! - On the wire at least once, with the same id and the same bytes; of one resource in the order of the log.
 //! - Nobody is connected to whose address was not looked at; an endpoint that is slow or broken delays no other.
 //! - What is sent names resources; it carries no personal data, no reasons and no details.
+//! - What the law or the constitution puts a clock on can neither be switched off nor wait beyond half of that clock.
+//! - An address gets nothing but a code until whoever reads it has said that; it is gone when its subject is erased.
 //! - Nothing here holds up the audit log, which is read like any other reader reads it.
 
 #![warn(unreachable_pub)]
@@ -15,9 +17,11 @@ mod backoff;
 mod duties;
 mod filter;
 mod grpc;
+mod language;
 mod metrics;
 mod owners;
 mod payload;
+mod people;
 mod sender;
 mod service;
 mod signing;
@@ -47,16 +51,20 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 /// Builds the service from what the process provides.
 ///
 /// # Errors
-/// `InvalidArgument` (`CONFIG_INVALID`) for a network in `notify.allow_addresses` that is none.
+/// `InvalidArgument` (`CONFIG_INVALID`) for a network in `notify.allow_addresses` that is none, and what is wrong with
+/// `notify.smtp` and `notify.language`.
 async fn build(deps: Deps) -> Result<Parts> {
     let service = Service::new(&deps)?;
     let lag = Lag::default();
     let sender = sender::Sender::new(service.clone(), &deps.config.notify)?;
+    let courier = people::courier::Courier::new(service.clone(), &deps.config.notify)?;
     Ok(Parts {
+        open: Some(people::unsubscribe::router(service.clone())),
         routes: grpc::routes(service.clone()),
         tasks: vec![
             Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, lag.clone(), deps.shutdown.clone())),
-            Box::pin(sender.run(deps.shutdown)),
+            Box::pin(sender.run(deps.shutdown.clone())),
+            Box::pin(courier.run(deps.shutdown)),
         ],
         lag: Some(lag),
         timers: Some(Arc::new(service)),

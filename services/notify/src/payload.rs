@@ -3,7 +3,7 @@
 use crate::filter::Seen;
 use remit_api::notify::v1::Format;
 use remit_core::{Tenant, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The type of a test.
 pub(crate) const TEST: &str = "test";
@@ -25,20 +25,10 @@ impl Sent<'_> {
     pub(crate) fn body(&self, format: Format) -> String {
         let seen = self.seen;
         let body = match format {
-            Format::Slack => json!({"text": escaped(&self.line()), "mrkdwn": false, "unfurl_links": false}),
-            Format::Teams => json!({
-                "type": "message",
-                "attachments": [{
-                    "contentType": "application/vnd.microsoft.card.adaptive",
-                    "content": {
-                        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-                        "type": "AdaptiveCard",
-                        "version": "1.4",
-                        // A run of text shows no markdown, so that a name cannot become a link.
-                        "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": self.line()}]}],
-                    },
-                }],
-            }),
+            Format::Slack => slack(&self.line()),
+            Format::Teams => teams(&self.line()),
+            // Of an e-mail the line is all.
+            Format::Email => return self.line(),
             _ => json!({
                 "specversion": "1.0",
                 "id": self.id,
@@ -69,6 +59,28 @@ impl Sent<'_> {
     }
 }
 
+/// A text as a message for an incoming webhook of Slack.
+pub(crate) fn slack(text: &str) -> Value {
+    json!({"text": escaped(text), "mrkdwn": false, "unfurl_links": false})
+}
+
+/// A text as a message for an incoming webhook of Microsoft Teams.
+pub(crate) fn teams(text: &str) -> Value {
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                // A run of text shows no markdown, so that a name cannot become a link.
+                "body": [{"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}],
+            },
+        }],
+    })
+}
+
 /// The type of an event without what is around it; actions of programs of other issuers are in a space of their own.
 fn kind(action: &str) -> String {
     if action == TEST {
@@ -89,7 +101,6 @@ fn escaped(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::Value;
 
     fn sent(format: Format, action: &str, resource: &str) -> Value {
         let seen = Seen {

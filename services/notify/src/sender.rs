@@ -3,17 +3,20 @@
 use crate::address::{Checked, Forbidden};
 use crate::backoff;
 use crate::metrics::Metrics;
-use crate::service::{Service, stop};
+use crate::people::letter::{Letter, Words};
+use crate::people::smtp::Handed;
+use crate::service::{Service, mailed_to, stop};
 use crate::signing;
 use crate::store::subscriptions::Subscriptions;
 use crate::store::{at, deliveries, queues, secrets};
 use futures::StreamExt as _;
-use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Subscription, SubscriptionState};
+use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Format, Subscription, SubscriptionState};
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::config::Notify as Settings;
 use remit_store::{Mutation, Records as _, tenants};
 use reqwest::{StatusCode, Url, redirect};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,21 +75,31 @@ fn cut(text: &str) -> String {
 
 /// What is under way: at most one task a subscription.
 #[derive(Debug, Default)]
-struct UnderWay {
+pub(crate) struct UnderWay {
     tasks: JoinSet<()>,
     busy: HashMap<(Tenant, String), Id>,
 }
 
 impl UnderWay {
     /// Starts the task of a subscription that has none.
-    fn spawn(&mut self, key: (Tenant, String), task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&mut self, key: (Tenant, String), task: impl Future<Output = ()> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
         self.busy.insert(key, id);
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.busy.len()
+    }
+
+    /// Whether there is one of this key.
+    pub(crate) fn has(&self, key: &(Tenant, String)) -> bool {
+        self.busy.contains_key(key)
+    }
+
     /// Waits until a task has ended, in whatever way, and frees its subscription; false if there is none. To give up
     /// waiting loses nothing.
-    async fn ended(&mut self) -> bool {
+    pub(crate) async fn ended(&mut self) -> bool {
         let Some(done) = self.tasks.join_next_with_id().await else { return false };
         let id = match done {
             Ok((id, ())) => id,
@@ -99,6 +112,22 @@ impl UnderWay {
         self.busy.retain(|_, task| *task != id);
         true
     }
+}
+
+/// What sends by HTTP: it connects to nothing that the rules do not permit, and follows nobody.
+///
+/// # Errors
+/// `Internal` if there are no certificates to trust.
+pub(crate) fn client(service: &Service, settings: &Settings) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(redirect::Policy::none())
+        // A proxy would resolve names itself, and nobody would look at what it connects to.
+        .no_proxy()
+        .dns_resolver(Arc::new(Checked(service.rules.clone())))
+        .timeout(settings.timeout.get())
+        .user_agent("Remit")
+        .build()
+        .map_err(|error| Error::internal("webhooks cannot be sent").with_source(error))
 }
 
 /// Sends deliveries of all tenants.
@@ -117,15 +146,7 @@ impl Sender {
     /// # Errors
     /// `Internal` if there are no certificates to trust.
     pub(crate) fn new(service: Service, settings: &Settings) -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            // A proxy would resolve names itself, and nobody would look at what it connects to.
-            .no_proxy()
-            .dns_resolver(Arc::new(Checked(service.rules.clone())))
-            .timeout(settings.timeout.get())
-            .user_agent("Remit")
-            .build()
-            .map_err(|error| Error::internal("webhooks cannot be sent").with_source(error))?;
+        let client = client(&service, settings)?;
         // Whoever is killed leaves what it had taken for no longer than this.
         let lease = BUDGET + settings.timeout.get() + MARGIN;
         let slots = Arc::new(Semaphore::new(settings.max_concurrent));
@@ -207,7 +228,7 @@ impl Sender {
                     return (delivery, None);
                 }
                 let begun = self.service.db.now();
-                let answer = self.send(subscription, secrets, &delivery, begun).await;
+                let answer = self.send(tenant, subscription, secrets, &delivery, begun).await;
                 away.fetch_or(answer.is_silence(), Ordering::Relaxed);
                 (delivery, Some((begun, answer)))
             })
@@ -219,7 +240,17 @@ impl Sender {
     }
 
     /// Sends one delivery once.
-    async fn send(&self, to: &Subscription, secrets: &[Vec<u8>], delivery: &Delivery, now: Timestamp) -> Answer {
+    async fn send(
+        &self,
+        tenant: &Tenant,
+        to: &Subscription,
+        secrets: &[Vec<u8>],
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Answer {
+        if to.format() == Format::Email {
+            return self.mail(tenant, to, delivery).await;
+        }
         let Ok(url) = Url::parse(&to.endpoint) else { return Answer::failed("ENDPOINT_INVALID", "it is no URL") };
         if !self.service.rules.permits_host(url.host_str().unwrap_or_default()) {
             return Answer::failed("ADDRESS_FORBIDDEN", &Forbidden.to_string());
@@ -228,7 +259,7 @@ impl Sender {
         let signed = signing::header(to.signing(), secrets, &delivery.webhook_id, seconds, &delivery.payload);
         let Ok(signature) = signed else { return Answer::failed("SECRET_UNREADABLE", "rotate the secret") };
         let kind = match to.format() {
-            remit_api::notify::v1::Format::Slack | remit_api::notify::v1::Format::Teams => "application/json",
+            Format::Slack | Format::Teams => "application/json",
             _ => "application/cloudevents+json; charset=utf-8",
         };
         let request = self
@@ -242,6 +273,28 @@ impl Sender {
         match request.send().await {
             Ok(response) => read(response).await,
             Err(error) => refused(&error),
+        }
+    }
+
+    /// Sends one delivery once by e-mail.
+    async fn mail(&self, tenant: &Tenant, to: &Subscription, delivery: &Delivery) -> Answer {
+        let (Some(smtp), Some(address)) = (&self.service.smtp, mailed_to(&to.endpoint)) else {
+            return Answer::failed("EMAIL_OFF", "this suite sends no e-mail");
+        };
+        let letter = Letter {
+            to: address.to_owned(),
+            words: Words::line(&delivery.payload),
+            id: hex::encode(Sha256::digest(format!("{tenant}\0{}", delivery.webhook_id))),
+            thread: String::new(),
+            calendar: None,
+            at: at(&delivery.create_time),
+        };
+        match smtp.send(&letter).await {
+            Handed::Taken(answer) => Answer { status: 250, answer, error: "", wait: None },
+            Handed::Refused { status, why } => {
+                Answer { status, answer: cut(&why), error: "RECIPIENT_REFUSED", wait: None }
+            }
+            Handed::Failed { status, error, why } => Answer { status, answer: cut(&why), error, wait: None },
         }
     }
 
@@ -276,6 +329,10 @@ impl Sender {
                 ("", _) => (DeliveryState::Delivered, now),
                 ("GONE", _) => {
                     broken = Some("its endpoint answered 410: it is gone");
+                    (DeliveryState::Dead, now)
+                }
+                ("RECIPIENT_REFUSED", _) => {
+                    broken = Some("its mail server refuses the address");
                     (DeliveryState::Dead, now)
                 }
                 (_, Some(next)) => {

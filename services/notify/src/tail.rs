@@ -5,10 +5,11 @@ use crate::duties;
 use crate::filter::{Filter, Seen};
 use crate::owners;
 use crate::payload::Sent;
+use crate::people;
 use crate::service::{Service, stop};
 use crate::store::deliveries::{self, Deliveries};
+use crate::store::queues;
 use crate::store::subscriptions::{self, Subscriptions, Version};
-use crate::store::{notices, queues};
 use prost::Message as _;
 use remit_api::audit::v1::Entry;
 use remit_api::notify::v1::{Delivery, DeliveryState, Notice, SubscriptionState};
@@ -87,6 +88,7 @@ impl Service {
             for (entry, seen) in &events {
                 tell(m, entry, seen).await?;
                 owners::follow(self, m, seen, recorded(entry)).await?;
+                self.follow_people(m, seen).await?;
             }
             let keeping = subscriptions::keeping(m.tx(), tenant).await?;
             renew(m.tx(), tenant, &keeping, filters).await?;
@@ -95,7 +97,12 @@ impl Service {
             }
             Ok(true)
         };
-        self.db.own(tenant, "notify.deliveries.keep", take).await
+        let taken = self.db.own(tenant, "notify.deliveries.keep", take).await?;
+        if taken {
+            self.wake.notify_one();
+            self.post.notify_one();
+        }
+        Ok(taken)
     }
 }
 
@@ -171,13 +178,18 @@ fn recorded(entry: &Entry) -> Timestamp {
 async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let tenant = m.tenant().clone();
     let timer = |kind: &str, about: &str, number: usize| format!("{kind}:{about}:{number}");
+    let recorded = recorded(entry);
+    let told = duties::told(seen, recorded);
     for (kind, about, reminders) in duties::ended(seen) {
         for number in 0..reminders {
             timers::cancel(m.tx(), &tenant, &timer(kind, &about, number)).await?;
         }
+        // What is a cause anew has another time, and is not over.
+        if told.iter().all(|told| told.kind != kind) {
+            people::end(m, kind, &about).await?;
+        }
     }
-    let recorded = recorded(entry);
-    for told in duties::told(seen, recorded) {
+    for told in told {
         let mut notice = Notice {
             name: NoticeName::new(format!("{}-{}", entry.index, told.kind)).to_string(),
             duty: told.kind.to_owned(),
@@ -189,11 +201,13 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             statutory: told.statutory,
             create_time: Some(stamp(recorded)),
             due_time: told.due.map(stamp),
+            parameters: told.parameters.into_iter().collect(),
+            reminder: false,
         };
         for (number, at) in told.reminders {
             let name = NoticeName::new(format!("{}-{}-{}", entry.index, told.kind, number + 1)).to_string();
             let text = if told.later { notice.text.clone() } else { format!("Not done yet: {}", notice.text) };
-            let reminder = Notice { name, text, ..notice.clone() };
+            let reminder = Notice { name, text, reminder: !told.later, ..notice.clone() };
             timers::schedule(
                 m.tx(),
                 &tenant,
@@ -205,7 +219,7 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             .await?;
         }
         if !told.later {
-            notices::write(m, &mut notice).await?;
+            people::tell(m, &mut notice).await?;
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ mod kpi;
 mod limits;
 mod mandates;
 mod notify;
+mod notify_mail;
 mod registry;
 mod scoring;
 mod witnessed;
@@ -95,6 +96,7 @@ const ALL: &[&[Case]] = &[
     mandates::CASES,
     notify::CASES,
     duties::CASES,
+    notify_mail::CASES,
     handoff::gates::CASES,
     handoff::creative::CASES,
     handoff::deadlines::CASES,

@@ -163,6 +163,12 @@ pub(crate) const VALID: &[(&str, &str)] = &[
         r#"{"subscription": {"name": "subscriptions/c", "endpoint": "https://receiver.example/d",
             "filter": "action = \"nothing\"", "format": "FORMAT_SLACK", "description": "D"}}"#,
     ),
+    (
+        "UpdateNotificationSettings",
+        r#"{"notificationSettings": {"name": "notificationSettings/me", "chatEndpoint": "https://chat.example/c",
+            "chatFormat": "FORMAT_TEAMS", "language": "de", "timeZone": "Europe/Berlin", "digest": true, "digestHour": 9,
+            "quietStartMinute": 1320, "quietEndMinute": 450, "rules": [{"duty": "alert_resolved", "noEmail": true}]}}"#,
+    ),
     ("ListDeliveries", r#"{"parent": "subscriptions/c"}"#),
     ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
     (
@@ -242,6 +248,7 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetSubscription", "subscriptions/none"),
     ("GetDelivery", "subscriptions/none/deliveries/1"),
     ("GetNotice", "notices/none"),
+    ("GetNotificationSettings", "notificationSettings/none"),
     ("GetBody", "bodies/none"),
     ("GetReview", "reviews/steering-group-2009-05"),
 ];

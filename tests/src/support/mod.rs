@@ -3,6 +3,7 @@
 mod authority;
 mod cluster;
 mod council;
+mod mail;
 mod mandates;
 mod recorder;
 mod site;
@@ -11,6 +12,7 @@ mod suite;
 pub use authority::Authority;
 pub use cluster::{Process, binary, free_port};
 pub use council::{founding, new_seat};
+pub use mail::Mail;
 pub use recorder::{Link, is_read, permission};
 pub use site::Site;
 pub use suite::{Suite, Topology, witness, witnesses};

@@ -1,6 +1,7 @@
 //! A running suite in one of three topologies, and what every test asks of it.
 
 use super::cluster::{Process, free_port};
+use super::mail::MailServer;
 use super::recorder::{Link, Recorder, method, permission};
 use super::{Bearer, Caller, eventually};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
@@ -41,6 +42,7 @@ struct Inner {
     services: Arc<Keyring>,
     tenant: Tenant,
     home: Arc<Home>,
+    mail: MailServer,
 }
 
 /// What lives as long as the suite.
@@ -84,6 +86,7 @@ impl Suite {
     /// The same with more configuration.
     pub async fn start_with(topology: Topology, start: &str, more: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let mail = MailServer::start(dir.path()).await;
         let database = match topology {
             Topology::Sqlite => None,
             Topology::Postgres | Topology::SixProcesses => {
@@ -92,8 +95,9 @@ impl Suite {
             }
         };
         let mut toml = format!(
-            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[scoring]\naudit_denied = 40\n[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n[audit]\nwitnesses = [{}]\n{more}",
+            "[data]\ndir = \"{}\"\n[clock]\nallow_manual = true\nmanual = true\nstart = \"{start}\"\n[telemetry]\nlog = \"warn\"\n[scoring]\naudit_denied = 40\n[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\npublic_url = \"https://remit.example\"\n{}[audit]\nwitnesses = [{}]\n{more}",
             dir.path().join("data").display(),
+            mail.toml,
             witnesses().iter().map(|witness| format!("\"{}\"", witness.verifier())).collect::<Vec<_>>().join(", ")
         );
         if let Some(database) = &database {
@@ -125,6 +129,7 @@ impl Suite {
             services: Arc::new(services),
             tenant: Tenant::new("t0").expect("a valid tenant"),
             home: Arc::new(home),
+            mail,
         }));
         suite.wait_until_ready().await;
         Some(suite)
@@ -141,7 +146,13 @@ impl Suite {
             services: inner.services.clone(),
             tenant: Tenant::new(id).expect("a valid tenant"),
             home: inner.home.clone(),
+            mail: inner.mail.clone(),
         }))
+    }
+
+    /// The mail server that the suite hands its e-mail to.
+    pub fn mail(&self) -> &MailServer {
+        &self.0.mail
     }
 
     /// The id of this tenant.

@@ -38,4 +38,22 @@ super::details! {
         /// What it was about.
         resource: String,
     }
+
+    /// Where notices reach somebody has changed. The log keeps no address.
+    SettingsChanged for [
+        "notify.settings.update", "notify.settings.confirm", "notify.settings.unsubscribe", "notify.settings.break"
+    ] {
+        /// Whose settings: `subject:…`, `role:…` or `group:…`.
+        audience: String,
+        /// Who set them last.
+        owner: String,
+        /// Whether e-mail goes to a confirmed address.
+        email: bool,
+        /// Whether there is a chat.
+        chat: bool,
+        /// The kinds of duty that are not sent by e-mail, or not by chat.
+        switched_off: Vec<String>,
+        /// Why nothing is sent any more, without an address; empty if all is well.
+        state_reason: String,
+    }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod issuers;
 mod layers;
+mod notify;
 mod reference;
 mod shown;
 mod span;
@@ -12,6 +13,7 @@ pub use issuers::{
     EmailClaims, Grants, GroupClaims, Issuer, KindRule, KindRules, Preset, SubjectClaims, TenantClaim, WordClaims,
     Worth,
 };
+pub use notify::{Notify, Smtp, SmtpTls};
 pub use reference::reference_markdown;
 pub use shown::in_force;
 pub use span::Span;
@@ -251,17 +253,6 @@ pub struct Council {
     pub restated_months: usize,
 }
 
-/// The section `[notify]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Notify {
-    pub allow_http: bool,
-    pub allow_addresses: Vec<String>,
-    pub timeout: Span,
-    pub max_concurrent: usize,
-}
-
 /// The section `[scoring]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -357,13 +348,11 @@ impl Config {
         let patience = self.council.source_patience.get().as_secs();
         need((1..=600).contains(&patience), "council.source_patience", "must be 1s to 10m")?;
         need((1..=120).contains(&self.council.restated_months), "council.restated_months", "must be 1 to 120")?;
-        let timeout = self.notify.timeout.get().as_millis();
-        need((100..=30_000).contains(&timeout), "notify.timeout", "must be 100ms to 30s")?;
-        need((1..=1_000).contains(&self.notify.max_concurrent), "notify.max_concurrent", "must be 1 to 1000")?;
         need(self.council.verify_whole_log_up_to >= 0, "council.verify_whole_log_up_to", "must be at least 0")?;
         need(self.server.max_calls >= 1, "server.max_calls", "must be at least 1")?;
         need(self.server.max_streams >= 1, "server.max_streams", "must be at least 1")?;
         self.check_bounds()?;
+        self.notify.check()?;
         let both = self.server.tls_certificate.as_os_str().is_empty() == self.server.tls_key.as_os_str().is_empty();
         need(both, "server.tls_key", "must be set exactly if server.tls_certificate is")?;
         let served =

@@ -153,12 +153,16 @@ impl Suite {
         }
         base = base.add_service(SystemServiceServer::new(system));
         let mut http = axum::Router::new();
+        let mut open = axum::Router::new();
         let mut routes: HashMap<String, Routes> = HashMap::new();
         let tasks = TaskTracker::new();
         for (name, part) in parts {
             routes.insert(name.to_owned(), part.routes);
             if let Some(pages) = part.http {
                 http = http.merge(pages);
+            }
+            if let Some(pages) = part.open {
+                open = open.merge(pages);
             }
             for task in part.tasks {
                 tasks.spawn(task);
@@ -189,6 +193,7 @@ impl Suite {
         let refusals = Refusals::new(databases.clone(), tasks.clone(), security);
         let gate = Gate { door: door.clone(), methods: methods.clone(), refusals: refusals.clone() };
         let http = http.layer(axum::middleware::from_fn_with_state(gate, http_auth::verify));
+        let http = http.merge(open);
         let http = http.merge(if apart { ops.alive() } else { ops.http(config.operations.metrics) });
         let looks = match operations {
             Some(bound) => {

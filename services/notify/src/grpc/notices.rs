@@ -3,7 +3,8 @@
 use super::Api;
 use remit_api::notify::v1::notice_service_server::NoticeService;
 use remit_api::notify::v1::{
-    AcknowledgeNoticeRequest, GetNoticeRequest, ListNoticesRequest, ListNoticesResponse, Notice,
+    AcknowledgeNoticeRequest, GetNoticeRequest, ListNoticesRequest, ListNoticesResponse, Notice, RenderCalendarRequest,
+    RenderCalendarResponse,
 };
 use remit_runtime::unary;
 use tonic::{Request, Response, Status};
@@ -23,5 +24,12 @@ impl NoticeService for Api {
 
     async fn acknowledge_notice(&self, request: Request<AcknowledgeNoticeRequest>) -> Result<Response<Notice>, Status> {
         unary(request, async |cx, m| self.0.acknowledge_notice(cx, m).await).await
+    }
+
+    async fn render_calendar(
+        &self,
+        request: Request<RenderCalendarRequest>,
+    ) -> Result<Response<RenderCalendarResponse>, Status> {
+        unary(request, async |cx, m| self.0.render_calendar(cx, m).await).await
     }
 }

@@ -2,12 +2,18 @@
 
 mod deliveries;
 mod notices;
+mod settings;
 mod subscriptions;
 mod timers;
 
-pub(crate) use subscriptions::stop;
+pub(crate) use settings::name_of;
+pub(crate) use subscriptions::{mailed_to, stop};
 
 use crate::address::Rules;
+use crate::language::LANGUAGES;
+use crate::people::guests::Guests;
+use crate::people::smtp::Smtp;
+use crate::people::unsubscribe::Keys;
 use remit_api::wire::Repeatable;
 use remit_core::{Error, Ids, Result, Tenant};
 use remit_runtime::auth::grants;
@@ -28,6 +34,18 @@ pub(crate) struct Service {
     pub(crate) rules: Rules,
     /// Told when there may be something to send.
     pub(crate) wake: Arc<Notify>,
+    /// Told when there may be something to send to people.
+    pub(crate) post: Arc<Notify>,
+    /// The way to the mail server, if there is one.
+    pub(crate) smtp: Option<Arc<Smtp>>,
+    /// Where people reach this suite; empty if nobody has said so.
+    pub(crate) public_url: String,
+    /// Where they see a resource, with a place for its name; empty likewise.
+    pub(crate) links: String,
+    /// The language of those who have set none.
+    pub(crate) language: String,
+    pub(crate) guests: Guests,
+    pub(crate) keys: Keys,
     allow_http: bool,
     roles: Arc<BTreeMap<String, Vec<String>>>,
     seeded: Seeded,
@@ -44,6 +62,13 @@ impl Service {
             ids: deps.ids.clone(),
             rules: Rules::new(&deps.config.notify.allow_addresses)?,
             wake: Arc::default(),
+            post: Arc::default(),
+            smtp: Smtp::open(&deps.config.notify.smtp)?.map(Arc::new),
+            public_url: deps.config.notify.public_url.clone(),
+            links: deps.config.notify.link.clone(),
+            language: language(&deps.config.notify.language)?,
+            guests: Guests::default(),
+            keys: Keys::default(),
             allow_http: deps.config.notify.allow_http,
             roles: Arc::new(deps.config.roles.clone()),
             seeded: Seeded::default(),
@@ -65,12 +90,19 @@ impl Service {
         self.ready(&cx.tenant).await?;
         let answer = self.db.mutate(&cx.call(request), work).await;
         self.wake.notify_one();
+        self.post.notify_one();
         answer
     }
 
     /// Whether one of the roles lets read what a subscription shows its owner.
     pub(crate) fn roles_read(&self, roles: &[String]) -> bool {
         roles.iter().any(|role| self.roles.get(role).is_some_and(|patterns| grants(patterns, READS)))
+    }
+
+    /// Whether a role of the caller grants a permission.
+    fn may(&self, cx: &Cx, permission: &str) -> bool {
+        let granted = |role: &String| self.roles.get(role).is_some_and(|patterns| grants(patterns, permission));
+        cx.actor.roles.iter().any(granted)
     }
 
     /// Holds that the caller may read what a subscription shows its owner.
@@ -94,9 +126,25 @@ impl Service {
             db,
             rules: Rules::new(&allowed)?,
             wake: Arc::default(),
+            post: Arc::default(),
+            smtp: None,
+            public_url: String::new(),
+            links: String::new(),
+            language: language("en")?,
+            guests: Guests::default(),
+            keys: Keys::default(),
             allow_http: true,
             roles: Arc::default(),
             seeded: Seeded::default(),
         })
     }
+}
+
+/// The language that is configured.
+fn language(configured: &str) -> Result<String> {
+    if LANGUAGES.contains(&configured) {
+        return Ok(configured.to_owned());
+    }
+    let why = format!("must be one of {}", LANGUAGES.join(", "));
+    Err(Error::invalid("CONFIG_INVALID", "notify.language", why))
 }

@@ -1,15 +1,25 @@
 //! Inboxes.
 
-use super::Service;
+use super::{Service, name_of};
+use crate::language;
+use crate::people::calendar::{self, Method};
+use crate::store::deadlines;
 use crate::store::notices::{self as store, Notices, Reader};
+use crate::store::settings::Settings;
 use remit_api::notify::v1::{
-    AcknowledgeNoticeRequest, GetNoticeRequest, ListNoticesRequest, ListNoticesResponse, Notice,
+    AcknowledgeNoticeRequest, GetNoticeRequest, ListNoticesRequest, ListNoticesResponse, Notice, RenderCalendarRequest,
+    RenderCalendarResponse,
 };
 use remit_core::details::{Details as _, NoticeAcknowledged};
 use remit_core::name::NoticeName;
 use remit_core::{Error, Result};
 use remit_runtime::Cx;
 use remit_store::Records as _;
+use std::time::Duration;
+
+/// How long what is over stays in a calendar, and the most entries of one.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+const MOST_ENTRIES: i64 = 1_000;
 
 /// The caller as those who are told: herself, by her role groups, by her roles.
 fn reader(cx: &Cx) -> Reader<'_> {
@@ -25,13 +35,17 @@ impl Service {
         NoticeName::parse(&request.name, "name")?;
         self.ready(&cx.tenant).await?;
         let found = reader(cx).find(&mut self.db.read().await?, &request.name).await?;
-        found.ok_or_else(|| Error::not_found(Notices::NOT_FOUND, &request.name))
+        let found = found.ok_or_else(|| Error::not_found(Notices::NOT_FOUND, &request.name))?;
+        Ok(language::notice(found, &self.language_of(cx).await?))
     }
 
     pub(crate) async fn list_notices(&self, cx: &Cx, request: ListNoticesRequest) -> Result<ListNoticesResponse> {
         self.ready(&cx.tenant).await?;
+        self.came(cx).await?;
         let page = (request.page_size, request.page_token.as_str());
         let (notices, next_page_token) = reader(cx).list(&self.db, cx.method, request.show_acknowledged, page).await?;
+        let spoken = self.language_of(cx).await?;
+        let notices = notices.into_iter().map(|notice| language::notice(notice, &spoken)).collect();
         Ok(ListNoticesResponse { notices, next_page_token })
     }
 
@@ -47,5 +61,23 @@ impl Service {
             Ok(notice)
         })
         .await
+    }
+
+    /// The language of the caller's settings, or else the usual one.
+    async fn language_of(&self, cx: &Cx) -> Result<String> {
+        let name = name_of(&cx.actor.subject);
+        let settings = Settings::find(&mut self.db.read().await?, &cx.tenant, &name).await?;
+        let set = settings.map(|settings| settings.language).unwrap_or_default();
+        Ok(language::of(&set, &self.language).to_owned())
+    }
+
+    pub(crate) async fn render_calendar(&self, cx: &Cx, _: RenderCalendarRequest) -> Result<RenderCalendarResponse> {
+        self.ready(&cx.tenant).await?;
+        let spoken = self.language_of(cx).await?;
+        let since = self.db.now().minus(KEPT);
+        let deadlines = deadlines::of(&mut self.db.read().await?, &reader(cx), since, MOST_ENTRIES).await?;
+        let organizer = self.smtp.as_ref().map(|smtp| smtp.from.email.to_string()).unwrap_or_default();
+        let calendar = calendar::render(&cx.tenant, &deadlines, Method::Publish, &spoken, &organizer)?;
+        Ok(RenderCalendarResponse { calendar })
     }
 }

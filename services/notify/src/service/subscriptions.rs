@@ -7,7 +7,7 @@ use crate::signing::{SECRET_BYTES, shown};
 use crate::store::subscriptions::{self as store, Subscriptions};
 use crate::store::{deliveries::Deliveries, queues, secrets};
 use remit_api::notify::v1::{
-    CreateSubscriptionRequest, DeleteSubscriptionRequest, DeleteSubscriptionResponse, Delivery, DeliveryState,
+    CreateSubscriptionRequest, DeleteSubscriptionRequest, DeleteSubscriptionResponse, Delivery, DeliveryState, Format,
     GetSubscriptionRequest, ListSubscriptionsRequest, ListSubscriptionsResponse, PauseSubscriptionRequest,
     ResumeSubscriptionRequest, RotateSecretRequest, RotateSecretResponse, Signing, Subscription, SubscriptionState,
     TestSubscriptionRequest, UpdateSubscriptionRequest,
@@ -15,7 +15,7 @@ use remit_api::notify::v1::{
 use remit_api::wire::{self, Word as _, mask, required, time::stamp};
 use remit_core::details::{Details as _, SubscriptionChanged};
 use remit_core::name::{self, DeliveryName, SubscriptionName};
-use remit_core::{Error, Kind, Result, etag};
+use remit_core::{Error, Kind, Result, email, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
 use reqwest::Url;
@@ -63,12 +63,33 @@ pub(crate) async fn stop(m: &mut Mutation, before: &Subscription, why: &str) -> 
     Ok(())
 }
 
+/// The address of a subscription by e-mail; nothing if it is none.
+pub(crate) fn mailed_to(endpoint: &str) -> Option<&str> {
+    // A query could add a subject or further recipients.
+    endpoint.strip_prefix("mailto:").filter(|address| !address.contains(['?', '%', ',']))
+}
+
 impl Service {
-    /// What may be sent to, and by whom.
-    fn check(&self, cx: &Cx, subscription: &Subscription) -> Result<()> {
-        Filter::parse(&subscription.filter).map_err(|error| error.within("subscription"))?;
+    /// Where e-mail of a subscription may go.
+    fn check_mail(&self, endpoint: &str) -> Result<()> {
         let wrong = |why: &str| Error::invalid("ENDPOINT_INVALID", "subscription.endpoint", why);
-        let url = Url::parse(&subscription.endpoint).map_err(|_| wrong("must be a URL"))?;
+        let Some(address) = mailed_to(endpoint) else {
+            return Err(wrong("must be mailto: and one address, as the format is FORMAT_EMAIL"));
+        };
+        let Some(smtp) = &self.smtp else {
+            let why = "this suite sends no e-mail: notify.smtp.host is not set";
+            return Err(Error::precondition("EMAIL_OFF", why));
+        };
+        if email::canonical(address).is_err() || !smtp.permits(address) {
+            return Err(wrong("must be mailto: and one address, in one of notify.smtp.domains if that has any"));
+        }
+        Ok(())
+    }
+
+    /// Where may be sent to by HTTP.
+    pub(super) fn check_endpoint(&self, endpoint: &str, field: &str) -> Result<()> {
+        let wrong = |why: &str| Error::invalid("ENDPOINT_INVALID", field, why);
+        let url = Url::parse(endpoint).map_err(|_| wrong("must be a URL"))?;
         if !(url.scheme() == "https" || self.allow_http && url.scheme() == "http") {
             return Err(wrong("must be an https URL"));
         }
@@ -78,6 +99,17 @@ impl Service {
         let host = url.host_str().unwrap_or_default();
         if host.is_empty() || !self.rules.permits_host(host) {
             return Err(wrong("must lead to an address of the open Internet, or one in notify.allow_addresses"));
+        }
+        Ok(())
+    }
+
+    /// What may be sent to, and by whom.
+    fn check(&self, cx: &Cx, subscription: &Subscription) -> Result<()> {
+        Filter::parse(&subscription.filter).map_err(|error| error.within("subscription"))?;
+        if subscription.format() == Format::Email {
+            self.check_mail(&subscription.endpoint)?;
+        } else {
+            self.check_endpoint(&subscription.endpoint, "subscription.endpoint")?;
         }
         self.may_read(cx)
     }
@@ -190,7 +222,8 @@ impl Service {
         self.mutate(cx, &request, async |m| {
             let before = Subscriptions::claim(m, &request.name).await?;
             let now = m.now();
-            if secrets::signing(m, &before.name, now).await?.is_empty() {
+            // E-mail is not signed by us.
+            if before.format() != Format::Email && secrets::signing(m, &before.name, now).await?.is_empty() {
                 let why = format!("{} has no secret to sign with: rotate its secret first", before.name);
                 return Err(Error::precondition("SECRET_MISSING", why));
             }

@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::owners;
-use crate::store::notices;
+use crate::people;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use remit_api::notify::v1::Notice;
@@ -18,7 +18,7 @@ impl TimerHandler for Service {
             }
             let mut notice: Notice = decode(&timer.payload)?;
             notice.create_time = Some(stamp(timer.due_at));
-            notices::write(m, &mut notice).await
+            people::tell(m, &mut notice).await
         }
         .boxed()
     }

@@ -1,9 +1,14 @@
 //! All SQL of the service.
 
+pub(crate) mod codes;
+pub(crate) mod deadlines;
 pub(crate) mod deliveries;
+pub(crate) mod link_keys;
+pub(crate) mod messages;
 pub(crate) mod notices;
 pub(crate) mod queues;
 pub(crate) mod secrets;
+pub(crate) mod settings;
 pub(crate) mod subscriptions;
 
 use prost_types::Timestamp as ProtoTime;

@@ -1,6 +1,7 @@
 //! Notices, to whom they are addressed, and who has read them.
 
 use super::at;
+use prost::Message as _;
 use remit_api::notify::v1::Notice;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{Db, Mutation, Order, Records, Row, Sql, Tx, Value, page, query};
@@ -21,10 +22,10 @@ impl Records for Notices {
     }
 }
 
-/// Writes a notice and to whom it is addressed, unless it is there.
-pub(crate) async fn write(m: &mut Mutation, notice: &mut Notice) -> Result<()> {
+/// Writes a notice and to whom it is addressed, unless it is there; whether it did.
+pub(crate) async fn write(m: &mut Mutation, notice: &mut Notice) -> Result<bool> {
     if !Notices::try_insert(m, notice).await? {
-        return Ok(());
+        return Ok(false);
     }
     let tenant = m.tenant().clone();
     for audience in &notice.audiences {
@@ -38,7 +39,7 @@ pub(crate) async fn write(m: &mut Mutation, notice: &mut Notice) -> Result<()> {
         .execute(m.tx())
         .await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whose inbox is looked at: who she is, and as what she is addressed.
@@ -114,4 +115,42 @@ pub(crate) async fn read(m: &mut Mutation, notice: &str, subject: &str) -> Resul
     .execute(m.tx())
     .await?;
     Ok(noted == 1)
+}
+
+/// Forgets a subject: whom notices were addressed to, who has read them, and where they name her.
+pub(crate) async fn forget(m: &mut Mutation, subject: &str) -> Result<()> {
+    let (tenant, audience) = (m.tenant().clone(), format!("subject:{subject}"));
+    let rows = query(
+        "select revision, body from notices where tenant_id = $1 and name in (
+             select notice from notice_audiences where tenant_id = $1 and audience = $2)",
+    )
+    .bind(&tenant)
+    .bind(&audience)
+    .fetch_all(m.tx())
+    .await?;
+    for row in &rows {
+        let mut notice = Notices::read(row)?;
+        notice.audiences.retain(|told| *told != audience);
+        if notice.parameters.values().any(|value| value == subject) {
+            notice.parameters.retain(|_, value| value != subject);
+            notice.text = notice.text.replace(subject, "(erased)");
+        }
+        query("update notices set revision = revision + 1, body = $3 where tenant_id = $1 and name = $2")
+            .bind(&tenant)
+            .bind(&notice.name)
+            .bind(notice.encode_to_vec())
+            .execute(m.tx())
+            .await?;
+    }
+    query("delete from notice_audiences where tenant_id = $1 and audience = $2")
+        .bind(&tenant)
+        .bind(&audience)
+        .execute(m.tx())
+        .await?;
+    query("delete from notice_reads where tenant_id = $1 and subject = $2")
+        .bind(&tenant)
+        .bind(subject)
+        .execute(m.tx())
+        .await?;
+    Ok(())
 }

@@ -51,7 +51,7 @@ async fn follow(service: Service, log: Arc<Vec<Entry>>, mut dice: u64) {
         let Some(part) = log.get(at..log.len().min(at + 7)).filter(|part| !part.is_empty()) else { return };
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let to = next + i64::try_from(part.len()).unwrap();
-        let took = cut_off(service.take(&tenant, part, next, to, &mut filters), (dice >> 33) % 120 + 1).await;
+        let took = cut_off(service.take(&tenant, part, next, to, &mut filters), (dice >> 33) % 160 + 1).await;
         // Busy is an answer too: the follower comes again.
         if !matches!(took, Some(Ok(true))) {
             filters = Filters::default();

@@ -10,10 +10,11 @@ use remit_api::audit::v1::{Entry, Event, Outcome};
 use remit_api::notify::v1::{Signing, Subscription, SubscriptionState};
 use remit_api::wire::time::stamp;
 use remit_core::{Result, Tenant, Timestamp};
-use remit_runtime::config::{Notify as Settings, Span};
+use remit_runtime::config::{Notify as Settings, Smtp, SmtpTls, Span};
 use remit_store::testing::{check_migrations, check_statements};
 use remit_store::{Db, Mutation, Records as _};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,7 +38,26 @@ pub(crate) fn acme() -> Tenant {
 /// Settings with a time that a test can wait for.
 pub(crate) fn settings() -> Settings {
     let timeout = Span(Duration::from_millis(300));
-    Settings { allow_http: true, allow_addresses: Vec::new(), timeout, max_concurrent: 8 }
+    let smtp = Smtp {
+        host: String::new(),
+        port: 587,
+        tls: SmtpTls::Starttls,
+        ca_file: PathBuf::new(),
+        user: String::new(),
+        password_file: PathBuf::new(),
+        from: String::new(),
+        domains: Vec::new(),
+    };
+    Settings {
+        allow_http: true,
+        allow_addresses: Vec::new(),
+        timeout,
+        max_concurrent: 8,
+        public_url: String::new(),
+        link: String::new(),
+        language: "en".to_owned(),
+        smtp,
+    }
 }
 
 /// An entry of the log about a resource.

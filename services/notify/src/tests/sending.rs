@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::SCHEMA;
-use crate::tests::{Receiver, read as request, settings};
+use crate::tests::{Receiver, acme, read as request, settings};
 use remit_store::testing::TestDb;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -92,7 +92,7 @@ async fn sent(sender: &Sender, endpoint: &str, webhook_id: &str) -> Answer {
         payload: "{\"subject\":\"x\\r\\nBcc: all@example.com\"}".to_owned(),
         ..Delivery::default()
     };
-    sender.send(&to, &[vec![7; 32]], &delivery, Timestamp(0)).await
+    sender.send(&acme(), &to, &[vec![7; 32]], &delivery, Timestamp(0)).await
 }
 
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];

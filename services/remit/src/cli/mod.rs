@@ -22,6 +22,7 @@ mod kpi_data;
 mod list;
 mod model;
 mod notify;
+mod notify_settings;
 mod output;
 mod page;
 mod plan;

@@ -3,6 +3,7 @@
 use super::Group;
 use super::connect::{Connection, Session, answer};
 use super::list::{ListArgs, Page};
+use super::notify_settings;
 use super::output::{Column, json};
 use super::values::named;
 use clap::{Args, Subcommand, ValueEnum};
@@ -24,6 +25,11 @@ pub(crate) enum Command {
     /// List deliveries and send them once more.
     #[command(subcommand)]
     Delivery(DeliveryCommand),
+    /// Show and change where notices reach somebody: by e-mail or chat, at once or once a day.
+    #[command(subcommand)]
+    Settings(notify_settings::Command),
+    /// Print the deadlines of the caller's notices as a calendar (RFC 5545).
+    Calendar,
 }
 
 /// What to do with subscriptions.
@@ -90,6 +96,8 @@ pub(crate) enum FormatName {
     Slack,
     /// A message for an incoming webhook of Microsoft Teams.
     Teams,
+    /// An e-mail, to an endpoint such as mailto:ops@example.com.
+    Email,
 }
 
 /// What to do with deliveries.
@@ -169,6 +177,8 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
     match group.command {
         Command::Subscription(command) => subscription(&session, command).await,
         Command::Delivery(command) => delivery(&session, command).await,
+        Command::Settings(command) => notify_settings::run(&session, command).await,
+        Command::Calendar => notify_settings::calendar(&session).await,
     }
 }
 
@@ -182,6 +192,7 @@ async fn subscription(session: &Session, command: SubscriptionCommand) -> Result
                 FormatName::CloudEvents => Format::CloudEvents,
                 FormatName::Slack => Format::Slack,
                 FormatName::Teams => Format::Teams,
+                FormatName::Email => Format::Email,
             };
             let signing = if ed25519 { Signing::Ed25519 } else { Signing::Hmac };
             let subscription = Subscription {

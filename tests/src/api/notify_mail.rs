@@ -1,0 +1,354 @@
+//! Notices by e-mail, through a real mail server with STARTTLS and a password: to whom, when, in which language, and how
+//! they stop.
+
+use super::cases;
+use crate::support::{Caller, Connection, Mail, Suite, eventually, reason, stamp};
+use remit_api::audit::v1::EraseSubjectRequest;
+use remit_api::audit::v1::audit_service_client::AuditServiceClient;
+use remit_api::council::v1::access_service_client::AccessServiceClient;
+use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
+use remit_api::council::v1::{
+    ActionItem, CreateActionItemRequest, CreateRoleAssignmentRequest, DeleteRoleAssignmentRequest, RoleAssignment,
+    UpdateRoleAssignmentRequest,
+};
+use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
+use remit_api::notify::v1::settings_service_client::SettingsServiceClient;
+use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
+use remit_api::notify::v1::*;
+use remit_runtime::auth::DEVELOPMENT_ISSUER;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+cases! {
+    an_address_is_a_claim_until_its_code_is_said: UpdateNotificationSettings, ConfirmEmail;
+    one_click_ends_what_may_end_and_nothing_else;
+    a_refused_address_is_broken_and_an_erased_person_has_none;
+    a_digest_waits_for_its_hour_and_a_deadline_is_an_entry_of_a_calendar;
+    a_subscription_goes_to_an_address;
+}
+
+const ME: &str = "notificationSettings/me";
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn client(caller: &Caller) -> SettingsServiceClient<Connection> {
+    SettingsServiceClient::new(caller.to("notify"))
+}
+
+/// An address that no other tenant has.
+fn address(suite: &Suite, who: &str) -> String {
+    format!("{who}@{}.example", suite.tenant_id())
+}
+
+fn change(settings: NotificationSettings, paths: &[&str]) -> UpdateNotificationSettingsRequest {
+    let paths = paths.iter().map(|&path| path.to_owned()).collect();
+    let update_mask = Some(prost_types::FieldMask { paths });
+    let name = if settings.name.is_empty() { ME.to_owned() } else { settings.name.clone() };
+    let notification_settings = Some(NotificationSettings { name, ..settings });
+    UpdateNotificationSettingsRequest { notification_settings, update_mask, ..Default::default() }
+}
+
+async fn set(who: &Caller, settings: NotificationSettings, paths: &[&str]) -> NotificationSettings {
+    client(who).update_notification_settings(change(settings, paths)).await.expect("it is set").into_inner()
+}
+
+async fn current(who: &Caller) -> NotificationSettings {
+    let request = GetNotificationSettingsRequest { name: ME.to_owned() };
+    client(who).get_notification_settings(request).await.expect("settings").into_inner()
+}
+
+async fn mails(suite: &Suite, to: &str, count: usize) -> Vec<Mail> {
+    eventually(&format!("{count} e-mails to {to}"), || async { suite.mail().to(to).len() >= count }).await;
+    suite.mail().to(to)
+}
+
+/// The code in an e-mail.
+fn code(mail: &Mail) -> String {
+    // Not of its headers, which have digits too.
+    let text = mail.text();
+    let text = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let digits = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 8);
+    digits.unwrap_or_else(|| panic!("no code: {text}")).to_owned()
+}
+
+async fn confirm(who: &Caller, code: &str) -> Result<NotificationSettings, String> {
+    let request = ConfirmEmailRequest { name: ME.to_owned(), code: code.to_owned(), ..Default::default() };
+    client(who).confirm_email(request).await.map(tonic::Response::into_inner).map_err(|status| reason(&status))
+}
+
+/// Somebody whose address is confirmed; the code is her first e-mail.
+async fn reached(suite: &Suite, who: &Caller, name: &str) -> String {
+    let address = address(suite, name);
+    set(who, NotificationSettings { email: address.clone(), ..Default::default() }, &["email"]).await;
+    let sent = mails(suite, &address, 1).await;
+    assert!(confirm(who, &code(&sent[0])).await.expect("the code is right").email_confirmed);
+    address
+}
+
+async fn item(suite: &Suite, id: &str) {
+    let item = ActionItem {
+        title: "Retrain".to_owned(),
+        owner: "dan".to_owned(),
+        due_time: Some(stamp(suite.now().await.plus(HOUR * 900))),
+        ..ActionItem::default()
+    };
+    let request =
+        CreateActionItemRequest { action_item_id: id.to_owned(), action_item: Some(item), ..Default::default() };
+    let mut items = ActionItemServiceClient::new(suite.human("olga", &["operator"], &[]).to("council"));
+    items.create_action_item(request).await.expect("an action item");
+}
+
+async fn inbox(who: &Caller) -> Vec<Notice> {
+    let mut client = NoticeServiceClient::new(who.to("notify"));
+    client.list_notices(ListNoticesRequest::default()).await.expect("an inbox").into_inner().notices
+}
+
+async fn an_address_is_a_claim_until_its_code_is_said(suite: Suite) {
+    let mia = suite.human("mia", &["member"], &[]);
+    let address = address(&suite, "mia");
+    assert_eq!((current(&mia).await.etag.as_str(), current(&mia).await.email.as_str()), ("r0", ""));
+    let wanted = NotificationSettings {
+        email: address.to_uppercase(),
+        language: "de".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        ..Default::default()
+    };
+    let made = set(&mia, wanted, &["email", "language", "time_zone"]).await;
+    assert_eq!((made.email.as_str(), made.email_confirmed, made.audience.as_str()), (&*address, false, "subject:mia"));
+    let first = mails(&suite, &address, 1).await.remove(0);
+    assert!(first.text().contains("Der Code, der diese Adresse bestätigt"), "{}", first.raw);
+    // Until then nothing else is sent to it.
+    item(&suite, "early").await;
+    eventually("it is in her inbox", || async { inbox(&mia).await.len() == 1 }).await;
+    let code = code(&first);
+    let other = if code == "00000000" { "00000001" } else { "00000000" };
+    assert_eq!(confirm(&mia, other).await, Err("CODE_WRONG".to_owned()));
+    assert!(confirm(&mia, &code).await.expect("the code is right").email_confirmed);
+    assert_eq!(confirm(&mia, &code).await, Err("CODE_WRONG".to_owned()), "it is good once");
+
+    // A server that is busy is asked again, with the same letter.
+    suite.mail().put_off(&address, 1);
+    item(&suite, "i").await;
+    eventually("it is put off", || async { suite.mail().turned_away(&address) == 1 }).await;
+    eventually("it arrives", || async {
+        suite.advance(Duration::from_secs(10)).await;
+        suite.mail().to(&address).len() >= 2
+    })
+    .await;
+    let mail = suite.mail().to(&address).remove(1);
+    let text = mail.text();
+    assert!(text.contains("actionItems/i ist zu tun.") && !text.contains("early"), "{text}");
+    assert!(text.contains("Wenn nichts geschieht") && text.contains("role:member"));
+    assert!(!mail.header("Message-ID").is_empty() && !mail.header("References").is_empty());
+    assert!(mail.header("Subject").starts_with("actionItems/i ist zu tun"), "{}", mail.raw);
+    assert!(inbox(&mia).await.iter().any(|notice| notice.text.starts_with("actionItems/i ist zu tun.")));
+
+    // Guesses are counted, and codes too.
+    for number in 0..4 {
+        let email = format!("new{number}@{}.example", suite.tenant_id());
+        set(&mia, NotificationSettings { email, ..Default::default() }, &["email"]).await;
+    }
+    let last = format!("new3@{}.example", suite.tenant_id());
+    let right = self::code(&mails(&suite, &last, 1).await[0]);
+    for _ in 0..5 {
+        assert_eq!(confirm(&mia, "nothing").await, Err("CODE_WRONG".to_owned()));
+    }
+    assert_eq!(confirm(&mia, &right).await, Err("CODE_WRONG".to_owned()), "it was guessed five times");
+    let more = change(NotificationSettings { email: address, ..Default::default() }, &["email"]);
+    let refused = client(&mia).update_notification_settings(more).await.expect_err("five codes are enough");
+    assert_eq!(reason(&refused), "CODES_EXHAUSTED");
+    for entry in suite.entries("action = \"notify.settings.*\"").await {
+        let event = entry.event.expect("an event");
+        assert!(!event.details_json.contains("@"), "{}", event.details_json);
+    }
+}
+
+/// Asks for a page without a token, and returns its status and text.
+async fn page(suite: &Suite, method: &str, path: &str) -> (u16, String) {
+    let host = suite.urls()["notify"].strip_prefix("http://").expect("a URL").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&host).await.expect("a connection");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer)
+}
+
+async fn one_click_ends_what_may_end_and_nothing_else(suite: Suite) {
+    let mia = suite.human("mia", &["member"], &[]);
+    let address = reached(&suite, &mia, "click").await;
+    item(&suite, "one").await;
+    let mail = mails(&suite, &address, 2).await.remove(1);
+    assert_eq!(mail.header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
+    let link = mail.header("List-Unsubscribe").replace(['<', '>'], "");
+    let path = link.strip_prefix("https://remit.example").expect("the public URL").to_owned();
+    // Programs that look at links change nothing.
+    let (status, text) = page(&suite, "GET", &path).await;
+    assert!(status == 200 && text.contains("<form method=\"post\">"), "{text}");
+    assert!(current(&mia).await.rules.is_empty());
+    let other = path.replace("duty=action_item_open", "duty=waiver_expired");
+    for wrong in [&*other, &path[..path.len() - 1], "/notify/unsubscribe", "/notify/unsubscribe?tenant=x&settings=y"] {
+        for method in ["GET", "POST"] {
+            assert_eq!(page(&suite, method, wrong).await.0, 400, "{method} {wrong}");
+        }
+    }
+    assert_eq!(page(&suite, "POST", &path).await.0, 200);
+    assert_eq!(page(&suite, "POST", &path).await.0, 200, "again is the same");
+    let rules = current(&mia).await.rules;
+    assert!(rules.len() == 1 && rules[0].duty == "action_item_open" && rules[0].no_email, "{rules:?}");
+    let ended = suite.entries("action = \"notify.settings.unsubscribe\"").await;
+    assert_eq!(ended.len(), 1);
+    item(&suite, "two").await;
+    eventually("it is in her inbox", || async { inbox(&mia).await.len() == 2 }).await;
+
+    let rule = |duty: &str| vec![DutyRule { duty: duty.to_owned(), no_email: true, ..DutyRule::default() }];
+    let named = |name: &str| NotificationSettings { name: name.to_owned(), ..Default::default() };
+    let zone = NotificationSettings { time_zone: "Mars/Olympus".to_owned(), ..Default::default() };
+    let refusals = [
+        (NotificationSettings { rules: rule("vote_wanted"), ..Default::default() }, "rules", "DUTY_STATUTORY"),
+        (NotificationSettings { rules: rule("gardening"), ..Default::default() }, "rules", "DUTY_UNKNOWN"),
+        (NotificationSettings { language: "tlh".to_owned(), ..Default::default() }, "language", "LANGUAGE_UNKNOWN"),
+        (zone, "time_zone", "TIME_ZONE_UNKNOWN"),
+        (NotificationSettings { email: "a\r\nb@x.example".to_owned(), ..Default::default() }, "email", "EMAIL_INVALID"),
+        (NotificationSettings { email: "nobody".to_owned(), ..Default::default() }, "email", "EMAIL_INVALID"),
+        (
+            NotificationSettings { chat_endpoint: "https://169.254.169.254/".to_owned(), ..Default::default() },
+            "chat_endpoint",
+            "ENDPOINT_INVALID",
+        ),
+        (named("notificationSettings/role.member"), "language", "SETTINGS_SHARED"),
+        (named("notificationSettings/subject.0123456789"), "language", "SETTINGS_NOT_FOUND"),
+    ];
+    for (wanted, path, expected) in refusals {
+        let refused = client(&mia).update_notification_settings(change(wanted, &[path])).await.expect_err(expected);
+        assert_eq!(reason(&refused), expected);
+    }
+    assert_eq!(suite.mail().to(&address).len(), 2, "nothing more was sent");
+}
+
+async fn a_refused_address_is_broken_and_an_erased_person_has_none(suite: Suite) {
+    let ben = suite.human("ben", &["member"], &[]);
+    let address = reached(&suite, &ben, "ben").await;
+    suite.mail().forget(&address, true);
+    item(&suite, "r").await;
+    eventually("it is broken", || async { current(&ben).await.email_problem.contains("550") }).await;
+    assert!(!current(&ben).await.email_problem.contains(&address), "nor does the reason say the address");
+    eventually("he hears of it", || async { inbox(&ben).await.iter().any(|notice| notice.duty == "delivery_stuck") })
+        .await;
+    let broken = suite.entries("action = \"notify.settings.break\"").await;
+    let event = broken[0].event.clone().expect("an event");
+    assert!(broken.len() == 1 && event.details_json.contains("550") && !event.details_json.contains('@'), "{event:?}");
+    item(&suite, "s").await;
+    eventually("it is in his inbox", || async { inbox(&ben).await.len() == 3 }).await;
+    assert_eq!(suite.mail().turned_away(&address), 1, "nothing more is tried");
+
+    let mut audit = AuditServiceClient::new(suite.human("pia", &["privacy"], &[]).to("audit"));
+    let erase = EraseSubjectRequest { subject: "ben".to_owned(), reason: "asked".to_owned(), ..Default::default() };
+    audit.erase_subject(erase).await.expect("he is erased");
+    eventually("he has no address", || async {
+        let now = current(&ben).await;
+        now.email.is_empty() && now.etag == "r0"
+    })
+    .await;
+}
+
+/// The lines of the calendar in an e-mail or an answer, unfolded.
+fn line(calendar: &str, name: &str) -> String {
+    let text = calendar.replace("\r\n ", "");
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
+}
+
+async fn a_digest_waits_for_its_hour_and_a_deadline_is_an_entry_of_a_calendar(suite: Suite) {
+    let admin = suite.admin();
+    let address = reached(&suite, &admin, "admin").await;
+    let mut access = AccessServiceClient::new(admin.to("council"));
+    let end = suite.now().await.plus(HOUR * 24 * 10);
+    let assignment = RoleAssignment {
+        subject: "gina".to_owned(),
+        issuer: DEVELOPMENT_ISSUER.to_owned(),
+        roles: vec!["viewer".to_owned()],
+        reason: "a project".to_owned(),
+        expire_time: Some(stamp(end)),
+        ..RoleAssignment::default()
+    };
+    let request = CreateRoleAssignmentRequest {
+        role_assignment_id: "gina".to_owned(),
+        role_assignment: Some(assignment.clone()),
+        ..Default::default()
+    };
+    let made = access.create_role_assignment(request).await.expect("roles").into_inner();
+    let first = mails(&suite, &address, 2).await.remove(1).text();
+    assert_eq!((line(&first, "METHOD"), line(&first, "SEQUENCE")), ("PUBLISH".to_owned(), "0".to_owned()));
+    let later = RoleAssignment { name: made.name.clone(), expire_time: Some(stamp(end.plus(HOUR))), ..assignment };
+    let mask = Some(prost_types::FieldMask { paths: vec!["expire_time".to_owned()] });
+    let request = UpdateRoleAssignmentRequest { role_assignment: Some(later), update_mask: mask, ..Default::default() };
+    access.update_role_assignment(request).await.expect("another time");
+    let second = mails(&suite, &address, 3).await.remove(2);
+    assert_eq!(line(&second.text(), "UID"), line(&first, "UID"));
+    assert_eq!(line(&second.text(), "SEQUENCE"), "1");
+    let request = DeleteRoleAssignmentRequest { name: made.name, ..Default::default() };
+    access.delete_role_assignment(request).await.expect("they are taken back");
+    let third = mails(&suite, &address, 4).await.remove(3);
+    let gone = third.text();
+    assert_eq!((line(&gone, "METHOD"), line(&gone, "UID")), ("CANCEL".to_owned(), line(&first, "UID")));
+    assert_eq!((line(&gone, "SEQUENCE"), line(&gone, "STATUS")), ("2".to_owned(), "CANCELLED".to_owned()));
+    assert_eq!(third.header("References"), second.header("References"), "one thing is one thread");
+    assert_ne!(third.header("Message-ID"), second.header("Message-ID"));
+    let calendar = NoticeServiceClient::new(admin.to("notify")).render_calendar(RenderCalendarRequest {}).await;
+    let calendar = calendar.expect("a calendar").into_inner().calendar;
+    assert_eq!((line(&calendar, "UID"), line(&calendar, "STATUS")), (line(&first, "UID"), "CANCELLED".to_owned()));
+
+    let mia = suite.human("mia", &["member"], &[]);
+    let address = reached(&suite, &mia, "digest").await;
+    let hour = suite.now().await.0.div_euclid(3_600_000_000) % 24;
+    let digest_hour = i32::try_from((hour + 2) % 24).expect("an hour");
+    let digest = NotificationSettings { digest: true, digest_hour, ..Default::default() };
+    set(&mia, digest, &["digest", "digest_hour"]).await;
+    for id in ["p", "q"] {
+        item(&suite, id).await;
+    }
+    eventually("both are in her inbox", || async { inbox(&mia).await.len() == 2 }).await;
+    assert_eq!(suite.mail().to(&address).len(), 1, "only the code was sent");
+    suite.advance(HOUR * 2).await;
+    let digest = mails(&suite, &address, 2).await.remove(1);
+    assert_eq!(digest.header("Subject"), "Remit: 2 notices");
+    assert!(digest.text().contains("actionItems/p is to be done") && digest.text().contains("actionItems/q"));
+    assert!(digest.header("List-Unsubscribe").is_empty(), "it is of several kinds");
+}
+
+async fn a_subscription_goes_to_an_address(suite: Suite) {
+    let mut client = SubscriptionServiceClient::new(suite.admin().to("notify"));
+    let team = address(&suite, "team");
+    let asked = |endpoint: &str| CreateSubscriptionRequest {
+        subscription_id: "mail".to_owned(),
+        subscription: Some(Subscription {
+            endpoint: endpoint.to_owned(),
+            filter: "action = \"council.actionItems.create\"".to_owned(),
+            format: Format::Email.into(),
+            ..Subscription::default()
+        }),
+        ..Default::default()
+    };
+    for wrong in
+        ["https://a.example/", "mailto:a@b.example?bcc=c@d.example", "mailto:a@b.example,c@d.example", "mailto:a"]
+    {
+        let refused = client.create_subscription(asked(wrong)).await.expect_err(wrong);
+        assert_eq!(reason(&refused), "ENDPOINT_INVALID", "{wrong}");
+    }
+    let made = client.create_subscription(asked(&format!("mailto:{team}"))).await.expect("it is made").into_inner();
+    let resume = ResumeSubscriptionRequest { name: made.name.clone(), ..Default::default() };
+    client.resume_subscription(resume).await.expect("it needs no secret");
+    item(&suite, "m").await;
+    let mail = mails(&suite, &team, 1).await.remove(0);
+    assert!(mail.header("Subject").starts_with("Remit: council.actionItems.create of actionItems/m"), "{}", mail.raw);
+    suite.mail().forget(&team, true);
+    item(&suite, "n").await;
+    eventually("it is broken", || async {
+        let request = GetSubscriptionRequest { name: made.name.clone() };
+        let found = client.clone().get_subscription(request).await.expect("it is there").into_inner();
+        found.state() == SubscriptionState::Broken && found.state_reason.contains("refuses the address")
+    })
+    .await;
+}
