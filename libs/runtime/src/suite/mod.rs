@@ -134,7 +134,7 @@ impl Suite {
         let unrecorded = parts.iter().filter_map(|(name, part)| Some((*name, part.unrecorded.clone()?))).collect();
         let system =
             System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
-        let ops = Ops::new(&names, system.clone(), ended.clone()).await;
+        let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone()).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
         let mut base = ops.health();
@@ -162,7 +162,8 @@ impl Suite {
             }
             let Some(db) = databases.get(name).cloned() else { continue };
             if let Some(handler) = part.timers {
-                tasks.spawn(timers::run(db.clone(), clock.clone(), handler, config.timers.clone(), drain.clone()));
+                let (by_hand, timing) = (config.clock.manual, config.timers.clone());
+                tasks.spawn(timers::run(db.clone(), clock.clone(), by_hand, handler, timing, drain.clone()));
             }
             // A clock moved by hand ages in leaps: what was answered a moment ago would count as old.
             if !config.clock.manual {

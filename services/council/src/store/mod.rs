@@ -21,7 +21,7 @@ pub(crate) use controls::Attestations;
 pub(crate) use heard::{hear, heard_until, keep_from, keep_until_now};
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
-pub(crate) use proposals::Proposals;
+pub(crate) use proposals::{Proposals, waiting};
 pub(crate) use reviews::{Reviews, evidence, put_evidence, seal_seed};
 pub(crate) use revocations::{ACCESS, Revocations, revocations};
 pub(crate) use role_assignments::{RoleAssignments, role_assignments};

@@ -3,14 +3,27 @@
 use super::{BY_TIME, CREATE_TIME};
 use crate::proposal::kind_of;
 use crate::time::at;
-use remit_api::council::v1::{ChangeClass, Proposal, ProposalState};
+use remit_api::council::v1::{ChangeClass, Proposal, ProposalState, ReviewState};
 use remit_api::wire::Word as _;
-use remit_core::Timestamp;
+use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Order, Records, Value};
+use remit_store::{Db, Order, Records, Value, query, tenants};
 
 pub(crate) struct Proposals;
+
+/// The tenants for whom the council has to do something by itself: execute what was decided, or collect evidence.
+pub(crate) async fn waiting(db: &Db) -> Result<Vec<Tenant>> {
+    let question = query(
+        "select t.tenant_id from remit_tenants t
+         where exists (select 1 from proposals p where p.tenant_id = t.tenant_id and p.state in ($1, $2))
+             or exists (select 1 from reviews r where r.tenant_id = t.tenant_id and r.state = $3)",
+    )
+    .bind(ProposalState::Approved.word())
+    .bind(ProposalState::Executing.word())
+    .bind(ReviewState::Pending.word());
+    tenants::found(db, question).await
+}
 
 impl Records for Proposals {
     type Message = Proposal;
