@@ -137,6 +137,11 @@ fn by_code(error: sqlx::Error) -> Error {
         (None, code) if code.starts_with("28") => {
             unavailable("DATABASE_REFUSED", "the database refused the user or password", error)
         }
+        (None, "53300") => {
+            let text = "the database has given all of its connections: raise its max_connections, or lower \
+                        database.connections of the processes that share it";
+            unavailable("DATABASE_CONNECTIONS", text, error)
+        }
         (None, code)
             if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") || code == "25006" =>
         {

@@ -12,7 +12,6 @@ use crate::review::{self, Evidence, cited, drift, gather};
 use crate::store::{self, Reviews, seats};
 use crate::time::{self, Month};
 use remit_api::council::v1::{Body, ChangeClass, DriftResult, DriftVerdict, Finding, Review, ReviewState};
-use remit_api::wire::Word as _;
 use remit_api::wire::time::stamp;
 use remit_core::details::{Details as _, EvidenceFrozen, ReviewRestated};
 use remit_core::name::{self, ReviewName};
