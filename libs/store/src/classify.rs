@@ -7,6 +7,7 @@
 //! | check, not null | `Internal` | `INTERNAL`: input is validated before it gets here |
 //! | busy, locked, serialisation, deadlock, lock timeout | `Conflict` | `WRITE_CONFLICT` |
 //! | no connection free in time | `Unavailable` | `DATABASE_BUSY` |
+//! | the server has no connection left to give | `Unavailable` | `DATABASE_CONNECTIONS` |
 //! | connection refused or lost, server starting or stopping | `Unavailable` | `DATABASE_UNAVAILABLE` |
 //! | wrong user or password, unknown database, missing grant | `Unavailable` | `DATABASE_REFUSED` |
 //! | disk full | `Unavailable` | `STORAGE_FULL` |
