@@ -6,6 +6,7 @@ use remit_api::registry::v1::{CreateModelRequest, ListModelsRequest, Model};
 use remit_core::{Actor, ActorKind, Tenant};
 use remit_runtime::Config;
 use remit_runtime::auth::Signer;
+use remit_store::testing::TestDb;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,8 +57,11 @@ impl Drill {
 
     async fn serve(&self, data: &str) -> Process {
         let data = self.path(data);
-        let args = ["serve", "--data-dir", text(&data), "--listen", &self.address];
-        let mut process = Process::start(self.dir.path(), "server", &args);
+        self.serve_with(&["--data-dir", text(&data), "--listen", &self.address]).await
+    }
+
+    async fn serve_with(&self, args: &[&str]) -> Process {
+        let mut process = Process::start(self.dir.path(), "server", &[&["serve"], args].concat());
         eventually("the suite is served", || {
             assert!(process.is_running(), "it ended: {}", process.printed());
             let mut models = self.models();
@@ -161,4 +165,64 @@ async fn a_backup_of_a_working_suite_is_restored_whole_or_not_at_all() {
     drill.remit(&["backup", text(&apart), "--data-dir", text(&data), "--without-keys"], 0, &["keep them apart"]);
     assert!(!files(&apart).iter().any(|file| text(file).contains("key") || text(file).ends_with(".pem")));
     drill.remit(&["restore", text(&apart), "--data-dir", text(&again)], 3, &["KEY_FILE_MISSING", "not verified"]);
+}
+
+/// Runs a program of PostgreSQL; false if it is not installed.
+fn tool(name: &str, args: &[&str]) -> bool {
+    let ended = match std::process::Command::new(name).args(args).output() {
+        Ok(ended) => ended,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
+        Err(error) => panic!("{name}: {error}"),
+    };
+    assert!(ended.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    true
+}
+
+/// The procedure for PostgreSQL in docs/operations.md: the directories, the dump, and back into another database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_of_postgresql_is_restored_and_verified() {
+    let server = "the test server can be used";
+    let Some(database) = TestDb::postgres().await.expect(server) else {
+        return eprintln!("no PostgreSQL: not tested here");
+    };
+    if !tool("pg_dump", &["--version"]) {
+        return eprintln!("no pg_dump: not tested here");
+    }
+    let drill = Drill::new();
+    let toml = |name: &str, data: &str, url: &str| {
+        let path = drill.path(name);
+        let data = drill.path(data);
+        let toml = format!(
+            "[data]\ndir = {data:?}\n[database]\nurl = {url:?}\nconnections = 4\n[server]\nlisten = \"{}\"\n",
+            drill.address
+        );
+        std::fs::write(&path, toml).expect("a file can be written");
+        path
+    };
+    let before = toml("before.toml", "data", database.url());
+    let server = drill.serve_with(&["--config", text(&before)]).await;
+    let model = Model { display_name: "A model".into(), owner: "dara".into(), ..Default::default() };
+    let create = CreateModelRequest { model_id: "kept".into(), model: Some(model), ..Default::default() };
+    drill.models().create_model(create).await.expect("a model");
+    let (dump, data) = (drill.path("remit.dump"), drill.path("restored"));
+    std::fs::create_dir(&data).expect("a directory can be made");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&data, mode).expect("its mode can be set");
+    assert!(
+        std::process::Command::new("cp")
+            .args(["-r", &format!("{}/.", text(&drill.path("data"))), text(&data)])
+            .status()
+            .is_ok_and(|ended| ended.success())
+    );
+    tool("pg_dump", &["--format=custom", "--file", text(&dump), database.url()]);
+    drop(server);
+
+    let other = TestDb::postgres().await.expect("the test server can be used").expect("it was there before");
+    tool("pg_restore", &["--exit-on-error", "--dbname", other.url(), text(&dump)]);
+    let after = toml("after.toml", "restored", other.url());
+    drill.remit(&["audit", "fsck", "--local", "--config", text(&after)], 0, &["acme"]);
+    let _server = drill.serve_with(&["--config", text(&after)]).await;
+    let listed = drill.models().list_models(ListModelsRequest::default()).await.expect("a list").into_inner();
+    assert_eq!(listed.models.len(), 1);
+    drill.remit(&["backup", text(&drill.path("none")), "--config", text(&after)], 3, &["BACKUP_NOT_EMBEDDED"]);
 }

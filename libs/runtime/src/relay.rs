@@ -110,7 +110,7 @@ impl Relay {
     pub async fn pass(&self) -> Result<u64> {
         let mut delivered = 0;
         let mut failure = None;
-        for tenant in tenants::refresh(&self.db).await? {
+        for tenant in outbox::waiting(&self.db).await? {
             match self.drain(&tenant).await {
                 Ok(count) => delivered += count,
                 Err(error) => failure = failure.or(Some(error)),
@@ -217,7 +217,7 @@ impl Relay {
     /// The first failure that is not about an event.
     pub async fn retry_parked(&self) -> Result<u64> {
         let mut taken = 0;
-        for tenant in tenants::refresh(&self.db).await? {
+        for tenant in outbox::with_parked(&self.db).await? {
             let parked = outbox::parked(&mut self.db.read().await?, &tenant, MAX_RETRIED).await?;
             if parked.is_empty() || !self.hold_lease(&tenant).await? {
                 continue;

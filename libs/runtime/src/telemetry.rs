@@ -153,6 +153,18 @@ pub(crate) fn refused(reason: &'static str) {
     REFUSALS.add(1, &[KeyValue::new("reason", reason)]);
 }
 
+/// Counts a check by its verdict and the reason that decided it, which are words of the sources, so that they are few.
+pub fn checked(verdict: &'static str, reason: &'static str) {
+    static CHECKS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+        metrics();
+        opentelemetry::global::meter("remit")
+            .u64_counter("remit.checks")
+            .with_description("The checks that were answered, by verdict and the reason that decided it.")
+            .build()
+    });
+    CHECKS.add(1, &[KeyValue::new("verdict", verdict), KeyValue::new("reason", reason)]);
+}
+
 /// The span of one call that begins or continues a trace, and its place in the trace: where spans are exported, the one
 /// that is exported, so that the id which the caller, the log and the records have finds it.
 pub(crate) fn call_span(method: &str, parent: Option<Trace>) -> (Span, Trace) {

@@ -7,6 +7,7 @@
 //! | check, not null | `Internal` | `INTERNAL`: input is validated before it gets here |
 //! | busy, locked, serialisation, deadlock, lock timeout | `Conflict` | `WRITE_CONFLICT` |
 //! | no connection free in time | `Unavailable` | `DATABASE_BUSY` |
+//! | the server has no connection left to give | `Unavailable` | `DATABASE_CONNECTIONS` |
 //! | connection refused or lost, server starting or stopping | `Unavailable` | `DATABASE_UNAVAILABLE` |
 //! | wrong user or password, unknown database, missing grant | `Unavailable` | `DATABASE_REFUSED` |
 //! | disk full | `Unavailable` | `STORAGE_FULL` |
@@ -136,6 +137,11 @@ fn by_code(error: sqlx::Error) -> Error {
         }
         (None, code) if code.starts_with("28") => {
             unavailable("DATABASE_REFUSED", "the database refused the user or password", error)
+        }
+        (None, "53300") => {
+            let text = "the database has given all of its connections: raise its max_connections, or lower \
+                        database.connections of the processes that share it";
+            unavailable("DATABASE_CONNECTIONS", text, error)
         }
         (None, code)
             if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") || code == "25006" =>

@@ -3,7 +3,7 @@
 use crate::shared::{Engine, Pools, Shared, Signal};
 use crate::tx::{Conn, Tx};
 use remit_core::{Ids, Result, Timestamp};
-use sqlx::{Database, Pool, SqlSafeStr as _, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Database, Pool, SqlSafeStr as _, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ async fn begin<D: Database>(
     let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
+
+/// How long it may take to learn why no connection became free.
+const CAUSE: Duration = Duration::from_secs(1);
 
 /// One service's database. Cheap to clone.
 #[derive(Clone)]
@@ -59,7 +62,7 @@ impl Db {
             Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::SqliteRead),
             Pools::Postgres(pool) => pool.acquire().await.map(Conn::PostgresRead),
         };
-        self.tx(start, conn)
+        self.tx(start, conn).await
     }
 
     /// Several reads of one consistent state.
@@ -74,7 +77,7 @@ impl Db {
                 begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
             }
         };
-        self.tx(start, conn)
+        self.tx(start, conn).await
     }
 
     /// A write transaction. Claim first: let its first statement be the write that locks the row,
@@ -89,16 +92,24 @@ impl Db {
             Pools::Sqlite { writer, .. } => begin(writer, "BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
             Pools::Postgres(pool) => begin(pool, BEGIN_POSTGRES).await.map(Conn::PostgresTx),
         };
-        self.tx(start, conn)
+        self.tx(start, conn).await
     }
 
-    fn tx(&self, start: Instant, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
+    async fn tx(&self, start: Instant, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {
         let shared = &self.shared;
         let waited = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         shared.waited_micros.fetch_add(waited, Ordering::Relaxed);
         let counter = if matches!(conn, Err(sqlx::Error::PoolTimedOut)) { &shared.timed_out } else { &shared.taken };
         counter.fetch_add(1, Ordering::Relaxed);
-        conn.map(|conn| Tx::new(conn, shared.clone())).map_err(|error| shared.names().classify(error))
+        match conn {
+            Ok(conn) => Ok(Tx::new(conn, shared.clone())),
+            // The pool goes on trying while the server is away, and says in the end that it waited.
+            Err(error @ sqlx::Error::PoolTimedOut) => match tokio::time::timeout(CAUSE, self.try_connection()).await {
+                Ok(Err(cause)) => Err(cause),
+                Ok(Ok(())) | Err(_) => Err(shared.names().classify(error)),
+            },
+            Err(error) => Err(shared.names().classify(error)),
+        }
     }
 
     /// Which engine is open, for the few places where both texts must stand side by side.
@@ -131,6 +142,40 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         let mut tx = self.read().await?;
         crate::query("select 1 as one").fetch_one(&mut tx).await.map(|_| ())
+    }
+
+    /// Whether the server takes one more connection, where the pool has none to spare and may have more: it says only that
+    /// nothing became free, and not why.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says; `Unavailable` (`DATABASE_CONNECTIONS`) if the server has given all of its connections.
+    pub async fn can_grow(&self) -> Result<()> {
+        let stats = self.pool_stats();
+        if stats.idle == 0 && stats.open < stats.max { self.try_connection().await } else { Ok(()) }
+    }
+
+    async fn try_connection(&self) -> Result<()> {
+        match &self.shared.pools {
+            Pools::Postgres(pool) => {
+                let _one = self.shared.beside.lock().await;
+                let made = pool.connect_options().connect().await;
+                let connection = made.map_err(|error| self.shared.names().classify(error))?;
+                connection.close().await.map_err(|error| self.shared.names().classify(error))
+            }
+            Pools::Sqlite { .. } => Ok(()),
+        }
+    }
+
+    /// The connections that the server gives to everybody together; nothing for SQLite.
+    ///
+    /// # Errors
+    /// As [`crate::classify`] says.
+    pub async fn server_connections(&self) -> Result<Option<i64>> {
+        if self.engine() == Engine::Sqlite {
+            return Ok(None);
+        }
+        let asked = crate::query("select cast(current_setting('max_connections') as bigint) as most");
+        asked.fetch_one(&mut self.read().await?).await?.get("most").map(Some)
     }
 
     /// How busy the pool is, for metrics. On SQLite, the readers.

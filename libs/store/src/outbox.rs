@@ -7,10 +7,11 @@
 //! service refuses for good is [parked](park), visibly, so that the events behind it go on.
 
 use crate::bulk::BulkInsert;
-use crate::query;
+use crate::db::Db;
 use crate::shared::Signal;
 use crate::tx::Tx;
 use crate::value::Row;
+use crate::{query, tenants};
 use remit_core::{AuditEvent, Error, Kind, Result, Tenant, Timestamp};
 use std::time::Duration;
 
@@ -108,6 +109,23 @@ pub async fn ack(tx: &mut Tx, tenant: &Tenant, seq: i64) -> Result<()> {
         .await?;
     query("delete from remit_outbox where tenant_id = $1 and seq <= $2").bind(tenant).bind(seq).execute(tx).await?;
     Ok(())
+}
+
+/// The tenants with events that wait.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn waiting(db: &Db) -> Result<Vec<Tenant>> {
+    tenants::found(db, query("select tenant_id from remit_outbox_heads where acked_seq < last_seq order by tenant_id"))
+        .await
+}
+
+/// The tenants with parked events.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn with_parked(db: &Db) -> Result<Vec<Tenant>> {
+    tenants::found(db, query("select distinct tenant_id from remit_outbox_parked order by tenant_id")).await
 }
 
 /// How many events wait, and since when.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How to open a database. The defaults suit both engines.
 #[derive(Debug, Clone)]
@@ -83,6 +83,9 @@ pub(crate) struct Shared {
     pub(crate) taken: AtomicU64,
     pub(crate) waited_micros: AtomicU64,
     pub(crate) timed_out: AtomicU64,
+    /// Held by whoever opens a connection beside the pool: a server that is short of them gets one such more, not one for
+    /// each caller that waits.
+    pub(crate) beside: Mutex<()>,
     outbox: watch::Sender<u64>,
     feeds: watch::Sender<u64>,
     timers: watch::Sender<u64>,
@@ -102,6 +105,7 @@ impl Shared {
             taken: AtomicU64::new(0),
             waited_micros: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
+            beside: Mutex::default(),
             outbox: watch::Sender::new(0),
             feeds: watch::Sender::new(0),
             timers: watch::Sender::new(0),

@@ -1,9 +1,10 @@
 //! The tenants that this database has seen, for the work that nobody asks for: delivery, timers, tails.
 //!
-//! This list is the only thing in a service's database that spans tenants.
+//! This list is the only thing in a service's database that spans tenants, and so are the questions which of them have
+//! something to do: one statement a look, however many have nothing.
 
 use crate::db::Db;
-use crate::query;
+use crate::query::{Query, query};
 use crate::shared::Signal;
 use remit_core::{Result, Tenant};
 use std::sync::PoisonError;
@@ -21,6 +22,15 @@ pub(crate) async fn load(db: &Db) -> Result<()> {
 pub async fn list(db: &Db) -> Result<Vec<Tenant>> {
     let mut tx = db.read().await?;
     let rows = query("select tenant_id from remit_tenants order by tenant_id").fetch_all(&mut tx).await?;
+    rows.iter().map(|row| Tenant::new(row.get::<String>("tenant_id")?)).collect()
+}
+
+/// The tenants in the column `tenant_id` of what a question finds: those that have something to do.
+///
+/// # Errors
+/// As [`crate::classify`] says.
+pub async fn found(db: &Db, question: Query) -> Result<Vec<Tenant>> {
+    let rows = question.fetch_all(&mut db.read().await?).await?;
     rows.iter().map(|row| Tenant::new(row.get::<String>("tenant_id")?)).collect()
 }
 

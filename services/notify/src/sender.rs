@@ -14,7 +14,7 @@ use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Format, Su
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::config::Notify as Settings;
-use remit_store::{Mutation, Records as _, tenants};
+use remit_store::{Mutation, Records as _};
 use reqwest::{StatusCode, Url, redirect};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -163,7 +163,12 @@ impl Sender {
                     tracing::warn!(reason = error.reason(), "what is stuck is unknown: {error}");
                 }
             }
-            for tenant in tenants::known(&self.service.db) {
+            let waiting = queues::waiting(&self.service.db, self.service.db.now()).await;
+            let waiting = waiting.unwrap_or_else(|error| {
+                tracing::warn!(reason = error.reason(), "what is due is unknown: {error}");
+                Vec::new()
+            });
+            for tenant in waiting {
                 let due = self.due(&tenant, &under_way).await.unwrap_or_else(|error| {
                     tracing::warn!(
                         tenant = tenant.as_str(),

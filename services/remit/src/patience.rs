@@ -1,7 +1,7 @@
 //! A connection that does not wait for ever: a server that accepts and says nothing must not hold whoever checks it.
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use prost::bytes::Bytes;
 use std::error::Error;
@@ -55,6 +55,18 @@ fn limit_of(path: &str, limit: Duration) -> Option<Duration> {
     }
 }
 
+/// What the server is told of a limit, which else gives a call its own, shorter one. A stream is not bound by it: it may
+/// go on for as long as its parts come in time.
+fn deadline_of(path: &str, limit: Duration) -> Option<HeaderValue> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let method = remit_api::pool().get_service_by_name(service)?.methods().find(|known| known.name() == method)?;
+    if method.is_client_streaming() || method.is_server_streaming() {
+        return None;
+    }
+    // At most eight digits.
+    HeaderValue::try_from(format!("{}m", limit.as_millis().min(99_999_999))).ok()
+}
+
 fn silent(limit: Duration) -> Status {
     Status::unavailable(format!("{SILENT} {} seconds: --timeout gives it longer", limit.as_secs()))
 }
@@ -68,8 +80,12 @@ impl Service<Request<Body>> for Patient {
         self.channel.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let limit = limit_of(request.uri().path(), self.limit);
+        let told = limit.and_then(|limit| deadline_of(request.uri().path(), limit));
+        if let Some(told) = told {
+            request.headers_mut().entry("grpc-timeout").or_insert(told);
+        }
         let answer = self.channel.call(request);
         Box::pin(async move {
             let Some(limit) = limit else { return answer.await.map_err(Into::into) };
@@ -125,6 +141,16 @@ mod tests {
         assert_eq!(limit("Export"), Some(Duration::from_secs(6)));
         assert_eq!(limit("VerifyLog"), Some(Duration::from_secs(60)));
         assert_eq!(limit("Tail"), None);
+    }
+
+    #[test]
+    fn the_server_is_told_how_long_a_single_answer_is_waited_for() {
+        let told = |method: &str| {
+            let told = deadline_of(&format!("/remit.audit.v1.AuditService/{method}"), Duration::from_secs(600));
+            told.map(|value| value.to_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(told("Search").as_deref(), Some("600000m"), "longer than the server's own minute");
+        assert_eq!([told("Export"), told("Tail"), told("VerifyLog"), told("Nothing")], [const { None }; 4]);
     }
 
     #[tokio::test]

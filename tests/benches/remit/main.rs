@@ -5,7 +5,7 @@
 //! greatest value. Numbers of different runs, or of a busy machine, do not compare; ratios nearly do.
 //!
 //! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `read`, `notify`,
-//! `review`, `overload`); `--entries N`
+//! `review`, `overload`, `idle`); `--entries N`
 //! (default 1,000,000) and `--decisions N` (default 1,000,000) for the size of what is read; `--seconds N` a turn (default 2).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
@@ -14,6 +14,7 @@ mod append;
 mod batch;
 mod check;
 mod echo;
+mod idle;
 mod load;
 mod memory;
 mod notify;
@@ -91,6 +92,9 @@ fn main() {
             }
             if settings.wants("overload") {
                 overload::run_group(engine, &settings).await;
+            }
+            if settings.wants("idle") {
+                idle::run_group(engine, &settings).await;
             }
         }
     });

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod cluster;
 mod keys;
 mod mandates;
 mod notify;

@@ -20,6 +20,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
@@ -218,6 +221,23 @@ impl Peers {
             Target::Local(_) | Target::Remote(_) | Target::Unknown(_) => None,
         };
         self.channels.iter().filter_map(|(service, channel)| Some((service.as_str(), health(channel)?))).collect()
+    }
+
+    /// Asks every peer for its health: `ok`, or why it did not answer within `patience`.
+    pub async fn look(&self, patience: Duration) -> BTreeMap<String, String> {
+        let elsewhere = self.channels.iter().filter(|(_, channel)| matches!(channel.0, Target::Replicas(_)));
+        let answers = elsewhere.map(|(service, channel)| async move {
+            let mut health = HealthClient::new(channel.clone());
+            let asked = tokio::time::timeout(patience, health.check(HealthCheckRequest::default()));
+            let found = match asked.await {
+                Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => "ok".to_owned(),
+                Ok(Ok(answer)) => answer.get_ref().status().as_str_name().to_owned(),
+                Ok(Err(status)) => format!("{:?}: {}", status.code(), status.message()),
+                Err(_) => "no answer".to_owned(),
+            };
+            (service.clone(), found)
+        });
+        futures::future::join_all(answers).await.into_iter().collect()
     }
 
     /// Wraps a message in a request of the service `us` on behalf of `tenant`: with a service token, with

@@ -18,7 +18,7 @@ use crate::{
     Channel, Config, Deps, Mandates, Parts, Peers, ServiceDef, Tenants, production, telemetry, timers, upkeep,
 };
 use futures::future::BoxFuture;
-use ops::Ops;
+use ops::{Ops, Told};
 use rand::Rng as _;
 use remit_api::system::v1::system_service_server::SystemServiceServer;
 use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
@@ -144,7 +144,7 @@ impl Suite {
             System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
         let lags = parts.iter().filter_map(|(name, part)| Some((*name, part.lag.clone()?))).collect();
         let conditions = parts.iter().filter_map(|(name, part)| Some((*name, part.conditions.clone()?))).collect();
-        let ops = Ops::new(&names, system.clone(), ended.clone(), lags, conditions).await;
+        let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone(), Told { lags, conditions }).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
         let mut base = ops.health();
@@ -169,7 +169,8 @@ impl Suite {
             }
             let Some(db) = databases.get(name).cloned() else { continue };
             if let Some(handler) = part.timers {
-                tasks.spawn(timers::run(db.clone(), clock.clone(), handler, config.timers.clone(), drain.clone()));
+                let (by_hand, timing) = (config.clock.manual, config.timers.clone());
+                tasks.spawn(timers::run(db.clone(), clock.clone(), by_hand, handler, timing, drain.clone()));
             }
             // A clock moved by hand ages in leaps: what was answered a moment ago would count as old.
             if !config.clock.manual {

@@ -1,5 +1,6 @@
 //! What operators look at: health, readiness, reflection, metrics.
 
+use crate::Peers;
 use crate::lag::{self, Lag};
 use crate::layers::Ended;
 use crate::parts::{Condition, Conditions};
@@ -12,10 +13,10 @@ use http::{StatusCode, header};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
 use remit_core::{Clock as _, Error, Result, SystemClock};
-use remit_store::{Db, outbox, tenants};
+use remit_store::{Db, outbox, tenants, timers};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -30,9 +31,50 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const STALE: Duration = Duration::from_secs(30);
 /// What is said of a database that answers.
 const WELL: &str = "ok";
+/// Of how many looks one asks the peers too.
+const PEERS_EVERY: u32 = 3;
+/// What waits longer is told.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What was found by service, and when.
 type Seen = BTreeMap<&'static str, (&'static str, Instant)>;
+
+/// What else is to be known of a process. None of it takes the process away from its callers: what a service cannot do
+/// while another is away it says itself, and a second replica could not either.
+#[derive(Debug, Clone, Default)]
+struct Waiting {
+    /// By service: events that wait for the log, since when, and those that it refused for good.
+    outbox: BTreeMap<&'static str, (i64, Duration, i64)>,
+    /// By service: how long the oldest timer is overdue.
+    timers: BTreeMap<&'static str, Duration>,
+    /// By peer: `ok`, or why it could not be asked for its health.
+    peers: BTreeMap<String, String>,
+}
+
+impl Waiting {
+    /// What somebody should look at.
+    fn warnings(&self) -> Vec<String> {
+        let peers = self.peers.iter().filter(|(_, found)| *found != WELL);
+        let peers = peers.map(|(peer, found)| format!("peer {peer}: {found}"));
+        let outbox = self.outbox.iter().filter(|(_, (_, age, parked))| *age > LATE || *parked > 0);
+        let outbox = outbox.map(|(service, (events, age, parked))| {
+            let age = age.as_secs();
+            format!("outbox of {service}: {events} events wait, the oldest for {age} s, {parked} were refused for good")
+        });
+        let timers = self.timers.iter().filter(|(_, late)| **late > LATE);
+        let timers = timers.map(|(service, late)| format!("timers of {service}: one is due for {} s", late.as_secs()));
+        peers.chain(outbox).chain(timers).collect()
+    }
+}
+
+/// What services say of themselves, by service.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// How far they are behind the audit log.
+    pub(crate) lags: BTreeMap<&'static str, Lag>,
+    /// What they find wrong.
+    pub(crate) conditions: BTreeMap<&'static str, Conditions>,
+}
 
 /// Watches the process.
 #[derive(Clone)]
@@ -44,6 +86,8 @@ pub(crate) struct Ops {
     seen: Arc<Mutex<Seen>>,
     /// What services find wrong with themselves.
     conditions: Arc<BTreeMap<&'static str, Conditions>>,
+    waiting: Arc<Mutex<Waiting>>,
+    peers: Peers,
     ended: Ended,
     outbox_events: Gauge<i64>,
     outbox_age: Gauge<f64>,
@@ -51,6 +95,7 @@ pub(crate) struct Ops {
     lags: Arc<BTreeMap<&'static str, Lag>>,
     behind: Gauge<i64>,
     stuck: Gauge<f64>,
+    timers_overdue: Gauge<f64>,
     connections: Gauge<i64>,
     condition: Gauge<i64>,
 }
@@ -63,13 +108,7 @@ fn services_of(name: &str) -> Vec<String> {
 }
 
 impl Ops {
-    pub(crate) async fn new(
-        names: &[&'static str],
-        system: System,
-        ended: Ended,
-        lags: BTreeMap<&'static str, Lag>,
-        conditions: BTreeMap<&'static str, Conditions>,
-    ) -> Self {
+    pub(crate) async fn new(names: &[&'static str], system: System, peers: Peers, ended: Ended, told: Told) -> Self {
         let meter = opentelemetry::global::meter("remit");
         super::process::observe(&meter, names);
         let gauge = |name: &'static str, text: &'static str| meter.i64_gauge(name).with_description(text).build();
@@ -79,8 +118,15 @@ impl Ops {
             draining: Arc::default(),
             // They have just been opened.
             seen: Arc::new(Mutex::new(names.iter().map(|name| (*name, (WELL, Instant::now()))).collect())),
-            conditions: Arc::new(conditions),
+            conditions: Arc::new(told.conditions),
+            waiting: Arc::default(),
+            peers,
             ended,
+            timers_overdue: meter
+                .f64_gauge("remit.timers.overdue")
+                .with_unit("s")
+                .with_description("How long the oldest timer is due that has not fired.")
+                .build(),
             outbox_events: gauge("remit.outbox.events", "The audit events that wait for delivery, all tenants."),
             outbox_age: meter
                 .f64_gauge("remit.outbox.age")
@@ -91,7 +137,7 @@ impl Ops {
                 "remit.outbox.parked",
                 "The audit events that the audit service refused for good, all tenants.",
             ),
-            lags: Arc::new(lags),
+            lags: Arc::new(told.lags),
             behind: gauge(
                 "remit.log.behind",
                 "The audit entries that a follower of the log has not taken, worst tenant.",
@@ -103,8 +149,11 @@ impl Ops {
                     "For how long a follower of the log has taken nothing of what there is, worst tenant.",
                 )
                 .build(),
-            connections: gauge("remit.db.connections", "The open database connections, by state."),
             condition: gauge("remit.conditions", "What a service finds wrong with itself, by reason."),
+            connections: gauge(
+                "remit.db.connections",
+                "The database connections: idle, used, and the most there may be.",
+            ),
         };
         ops.report(names, ServingStatus::Serving).await;
         ops
@@ -155,7 +204,13 @@ impl Ops {
     /// Keeps health and gauges true; says NOT_SERVING as soon as the end begins.
     pub(crate) async fn run(self, stop: CancellationToken, drain: CancellationToken) {
         let names: Vec<&str> = self.system.databases.keys().copied().collect();
+        let mut looks = 0_u32;
         loop {
+            if looks.is_multiple_of(PEERS_EVERY) {
+                let peers = self.peers.look(PATIENCE).await;
+                self.waiting().peers = peers;
+            }
+            looks = looks.wrapping_add(1);
             for (name, db) in self.system.databases.iter() {
                 let look = self.look(name, db).await;
                 self.saw(name, look.as_ref().map_or_else(|error| error.reason(), |()| WELL));
@@ -190,6 +245,10 @@ impl Ops {
         looked.into_iter().filter(|found| found.count > 0).collect()
     }
 
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn saw(&self, name: &'static str, found: &'static str) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.insert(name, (found, Instant::now()));
@@ -202,21 +261,33 @@ impl Ops {
         }
         ping(db).await?;
         let stats = db.pool_stats();
+        self.connections.record(i64::from(stats.max), &label("max"));
         self.connections.record(i64::from(stats.idle), &label("idle"));
         self.connections.record(i64::from(stats.open.saturating_sub(stats.idle)), &label("used"));
+        in_time(db.can_grow()).await?;
+        tenants::refresh(db).await?;
         let (mut events, mut parked, mut oldest) = (0, 0, None);
-        let mut tx = db.read().await?;
-        for tenant in tenants::known(db) {
-            let depth = outbox::depth(&mut tx, &tenant).await?;
+        for tenant in outbox::waiting(db).await? {
+            let depth = outbox::depth(&mut db.read().await?, &tenant).await?;
             events += depth.events;
-            parked += outbox::count_parked(&mut tx, &tenant).await?;
             oldest = [oldest, depth.oldest].into_iter().flatten().min();
         }
+        for tenant in outbox::with_parked(db).await? {
+            parked += outbox::count_parked(&mut db.read().await?, &tenant).await?;
+        }
+        let first = timers::next(db).await?.into_iter().next();
         let service = [KeyValue::new("service", name)];
         self.outbox_events.record(events, &service);
         self.outbox_parked.record(parked, &service);
         let now = if self.system.manual.is_some() { self.system.clock.now() } else { SystemClock.now() };
-        self.outbox_age.record(oldest.map_or(0.0, |at| now.since(at).as_secs_f64()), &service);
+        let age = oldest.map_or(Duration::ZERO, |at| now.since(at));
+        let overdue = first.map_or(Duration::ZERO, |(_, due)| now.since(due));
+        self.outbox_age.record(age.as_secs_f64(), &service);
+        self.timers_overdue.record(overdue.as_secs_f64(), &service);
+        let mut waiting = self.waiting();
+        waiting.outbox.insert(name, (events, age, parked));
+        waiting.timers.insert(name, overdue);
+        drop(waiting);
         self.follows(name)
     }
 
@@ -236,13 +307,17 @@ impl Ops {
 }
 
 async fn ping(db: &Db) -> Result<()> {
+    in_time(db.ping()).await
+}
+
+async fn in_time(asked: impl Future<Output = Result<()>>) -> Result<()> {
     let slow = |_| Error::new(remit_core::Kind::Unavailable, "DATABASE_SLOW", "the database does not answer in time");
-    tokio::time::timeout(PATIENCE, db.ping()).await.map_err(slow)?
+    tokio::time::timeout(PATIENCE, asked).await.map_err(slow)?
 }
 
 /// 200 if every database answered when it was asked last, whoever follows the audit log goes forward, no service found
-/// that it cannot work, and the process is not draining, else 503; the body says what is wrong, also where it is ready.
-/// Nobody who asks makes the databases work.
+/// that it cannot work, and the process is not draining, else 503; the body says what is wrong, and under `warnings` what
+/// somebody should look at although the process serves. Nobody who asks makes the databases work.
 async fn ready(State(ops): State<Ops>) -> Response {
     let draining = ops.draining.load(Ordering::SeqCst);
     let seen = ops.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -257,9 +332,25 @@ async fn ready(State(ops): State<Ops>) -> Response {
     let wrong: BTreeMap<_, _> = found.filter(|(_, wrong)| !wrong.is_empty()).collect();
     let able = !wrong.values().flatten().any(|wrong| wrong.fatal);
     let well = !draining && able && databases.values().all(|found| *found == WELL);
+    let waiting = ops.waiting().clone();
+    let outbox: BTreeMap<_, _> = waiting
+        .outbox
+        .iter()
+        .map(|(service, (events, age, parked))| {
+            (*service, serde_json::json!({"events": events, "oldest_s": age.as_secs(), "parked": parked}))
+        })
+        .collect();
+    let timers: BTreeMap<_, _> = waiting.timers.iter().map(|(service, late)| (*service, late.as_secs())).collect();
+    let replicas: BTreeMap<_, _> = ops
+        .peers
+        .replicas()
+        .into_iter()
+        .map(|(peer, (well, of))| (peer, serde_json::json!({"well": well, "of": of})))
+        .collect();
     let body = serde_json::json!({
         "ready": well, "draining": draining, "databases": databases, "behind": behind, "conditions": wrong,
-        "manual_clock": ops.system.manual.is_some(),
+        "manual_clock": ops.system.manual.is_some(), "warnings": waiting.warnings(), "peers": waiting.peers,
+        "replicas": replicas, "outbox": outbox, "timers_overdue_s": timers,
     });
     let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
@@ -269,5 +360,29 @@ async fn metrics() -> Response {
     match telemetry::prometheus_text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => crate::layers::http_auth::problem(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_too_long_is_told_and_what_is_well_is_not() {
+        let second = Duration::from_secs(1);
+        let mut waiting = Waiting::default();
+        waiting.outbox.insert("kpi", (7, second, 0));
+        waiting.timers.insert("kpi", second);
+        waiting.peers.insert("audit".to_owned(), WELL.to_owned());
+        assert_eq!(waiting.warnings(), Vec::<String>::new());
+        waiting.outbox.insert("kpi", (7, second * 90, 0));
+        waiting.timers.insert("kpi", second * 61);
+        waiting.peers.insert("audit".to_owned(), "UNAVAILABLE".to_owned());
+        let told = waiting.warnings().join("\n");
+        for part in ["peer audit: UNAVAILABLE", "7 events wait, the oldest for 90 s", "one is due for 61 s"] {
+            assert!(told.contains(part), "{told}");
+        }
+        waiting.outbox.insert("kpi", (0, Duration::ZERO, 1));
+        assert!(waiting.warnings().join("\n").contains("1 were refused for good"), "a refusal is told at once");
     }
 }

@@ -12,7 +12,7 @@ use super::waivers::grant_waiver;
 use super::{Service, save};
 use crate::proposal::{act, kind_of, moved};
 use crate::steps::{cut, steps};
-use crate::store::{Bodies, Proposals};
+use crate::store::{self, Bodies, Proposals};
 use remit_api::council::v1 as api;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{ActionItem, ChangeClass, Execution, Proposal, ProposalState};
@@ -241,7 +241,11 @@ impl Service {
                 () = self.shutdown.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
             }
-            for tenant in remit_store::tenants::known(&self.db) {
+            let waiting = store::to_execute(&self.db).await.unwrap_or_else(|error| {
+                tracing::warn!(reason = error.reason(), "background work is put off: {error}");
+                Vec::new()
+            });
+            for tenant in waiting {
                 if let Err(error) = self.work_for(&tenant, &mut pauses).await {
                     tracing::warn!(%tenant, reason = error.reason(), "background work is put off: {error}");
                 }

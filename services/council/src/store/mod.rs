@@ -21,8 +21,10 @@ pub(crate) use controls::Attestations;
 pub(crate) use heard::{hear, heard_until, keep_from, keep_until_now};
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
-pub(crate) use proposals::Proposals;
-pub(crate) use reviews::{Reviews, drop_collection, evidence, put_collection, put_evidence, review, seal_seed};
+pub(crate) use proposals::{Proposals, to_execute};
+pub(crate) use reviews::{
+    Reviews, drop_collection, evidence, put_collection, put_evidence, review, seal_seed, to_collect,
+};
 pub(crate) use revocations::{ACCESS, Revocations, revocations};
 pub(crate) use role_assignments::{RoleAssignments, role_assignments};
 pub(crate) use waivers::Waivers;

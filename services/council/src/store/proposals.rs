@@ -5,12 +5,25 @@ use crate::proposal::kind_of;
 use crate::time::at;
 use remit_api::council::v1::{ChangeClass, Proposal, ProposalState};
 use remit_api::wire::Word as _;
-use remit_core::Timestamp;
+use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Order, Records, Value};
+use remit_store::{Db, Order, Records, Value, query, tenants};
 
 pub(crate) struct Proposals;
+
+/// The tenants with decided proposals that are not executed yet.
+///
+/// # Errors
+/// As [`remit_store::classify`] says.
+pub(crate) async fn to_execute(db: &Db) -> Result<Vec<Tenant>> {
+    let question = query(
+        "select t.tenant_id from remit_tenants t where exists (
+             select 1 from proposals p where p.tenant_id = t.tenant_id and p.state in ($1, $2))",
+    );
+    let question = question.bind(ProposalState::Approved.word()).bind(ProposalState::Executing.word());
+    tenants::found(db, question).await
+}
 
 impl Records for Proposals {
     type Message = Proposal;

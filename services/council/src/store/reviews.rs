@@ -7,7 +7,7 @@ use remit_api::wire::Word as _;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Order, Records, Tx, Value, query};
+use remit_store::{Db, Order, Records, Tx, Value, query, tenants};
 
 pub(crate) struct Reviews;
 
@@ -40,6 +40,18 @@ impl Records for Reviews {
     fn set_etag(review: &mut Review, etag: String) {
         review.etag = etag;
     }
+}
+
+/// The tenants with reviews whose evidence is to be collected.
+///
+/// # Errors
+/// As [`remit_store::classify`] says.
+pub(crate) async fn to_collect(db: &Db) -> Result<Vec<Tenant>> {
+    let question = query(
+        "select t.tenant_id from remit_tenants t where exists (
+             select 1 from reviews r where r.tenant_id = t.tenant_id and r.state = $1)",
+    );
+    tenants::found(db, question.bind(ReviewState::Collecting.word())).await
 }
 
 /// Returns a review; of one whose evidence is being collected, with how far that is.

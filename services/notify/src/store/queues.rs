@@ -1,7 +1,12 @@
 //! When which subscription has something to send.
 
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::{Mutation, Tx, query};
+use remit_store::{Db, Mutation, Tx, query, tenants};
+
+/// The tenants that have something to send at `now`.
+pub(crate) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Tenant>> {
+    tenants::found(db, query("select distinct tenant_id from queues where due_at <= $1").bind(now)).await
+}
 
 /// The active subscriptions that have something to send at `now`, the longest due first.
 pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64) -> Result<Vec<String>> {

@@ -11,11 +11,14 @@ use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Clock as _, Error, Kind, Result, SystemClock};
 use remit_runtime::auth::Authenticator;
 use remit_runtime::config::Mode;
-use remit_runtime::{Config, Mandates, production};
+use remit_runtime::{Config, Mandates, Peers, production};
 use remit_store::private;
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
 use tonic::transport::Channel;
+
+/// The connections that a server keeps for its administrators.
+const RESERVED: i64 = 3;
 
 /// How long a running suite may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,6 +105,7 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     }
     look_at_keys(config, findings).await;
     look_at_port(config, findings);
+    let mut servers = Vec::new();
     for service in databases::named(config) {
         let what = format!("database of {}", service.name);
         if let Some(path) = config.database_url(service.name).expose_secret().strip_prefix("sqlite:")
@@ -114,11 +118,62 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
         match databases::open(config, &service, false).await {
             Ok(db) => {
                 findings.good(&format!("{what}: reachable, migrations up to date"));
+                match db.server_connections().await {
+                    Ok(most) => servers.extend(most),
+                    Err(error) => findings.bad(&what, &error),
+                }
                 db.close().await;
             }
             Err(error) => findings.bad(&what, &error),
         }
     }
+    look_at_budget(config.database.connections, &servers, findings);
+    for (peer, found) in look_at_peers(config).await {
+        match found {
+            Ok(()) => findings.good(&format!("peer {peer}: its health is SERVING")),
+            Err(error) => findings.bad(&format!("peer {peer}"), &error),
+        }
+    }
+}
+
+/// Holds the connections that this process may take against those that each server gives to everybody; `servers` has one
+/// number for each service on a server.
+fn look_at_budget(each: u32, servers: &[i64], findings: &mut Findings) {
+    let Some(least) = servers.iter().min() else { return };
+    let wanted = i64::from(each).saturating_mul(i64::try_from(servers.len()).unwrap_or(i64::MAX));
+    let alike = least.saturating_sub(RESERVED) / wanted.max(1);
+    let text = format!("this process takes up to {wanted} of the server's {least} connections");
+    if alike == 0 {
+        let remedy = "lower database.connections, or raise max_connections";
+        findings.bad("connections", &Error::precondition("DATABASE_CONNECTIONS", format!("{text}: {remedy}")));
+    } else {
+        findings.good(&format!("connections: {text}, which is enough for {alike} like it"));
+    }
+}
+
+/// Asks each peer for its health, by the certificates that the process would show.
+async fn look_at_peers(config: &Config) -> Vec<(String, Result<()>)> {
+    let run = config.services();
+    let elsewhere: std::collections::BTreeMap<_, _> = config
+        .peers
+        .iter()
+        .filter(|(peer, _)| !run.contains(&peer.as_str()))
+        .map(|(peer, addresses)| (peer.clone(), addresses.clone()))
+        .collect();
+    let asked = Peers::new(&[], &elsewhere, &config.peer_tls, std::sync::Arc::default(), PATIENCE);
+    let peers = match asked {
+        Ok(peers) => peers,
+        Err(error) => return vec![("settings".to_owned(), Err(error))],
+    };
+    let found = peers.look(PATIENCE).await.into_iter();
+    found
+        .map(|(peer, found)| {
+            let remedy = "start it, or correct peers and peer_tls; a process that starts first waits for it";
+            let error = || Error::new(Kind::Unavailable, "PEER_FAILED", format!("{found}: {remedy}"));
+            let well = if found == "ok" { Ok(()) } else { Err(error()) };
+            (peer, well)
+        })
+        .collect()
 }
 
 /// Tries every key set, also those behind URLs, without which a start only warns.
@@ -261,6 +316,18 @@ fn people(constitution: &Constitution) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn connections_are_held_against_what_the_server_gives() {
+        let bad = |each: u32, servers: &[i64]| {
+            let mut findings = Findings::default();
+            look_at_budget(each, servers, &mut findings);
+            findings.bad
+        };
+        assert_eq!(bad(16, &[]), 0, "SQLite has no server");
+        assert_eq!(bad(16, &[100; 6]), 0);
+        assert_eq!(bad(16, &[100; 7]), 1, "112 of 97");
+    }
 
     #[tokio::test]
     async fn key_sets_are_tried_one_by_one_and_nothing_is_made() {

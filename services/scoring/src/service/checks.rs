@@ -94,6 +94,7 @@ impl Service {
             settings: &self.settings,
         };
         let found = assess(&facts);
+        remit_runtime::telemetry::checked(if found.denied { "DENY" } else { "PERMIT" }, found.lead);
         let key = key(&facts, &found);
         let full = request.view() == api::CheckView::Full;
         let obligations = obligations(tenant, &facts, &found, full);

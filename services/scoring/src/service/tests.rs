@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::SERVICE;
+use crate::counter::Recorded;
 use remit_api::scoring::v1 as api;
 use remit_core::Actor;
 use remit_runtime::auth::Keyring;
@@ -28,9 +29,7 @@ async fn home(database: &TestDb) -> Home {
     let wait = Duration::from_millis(10);
     let settings = Settings { stale_after: second, deny_after: second, first_state_wait: wait };
     let caches = Caches::new(db.clone(), rules.clone(), peers, settings, CancellationToken::new());
-    let counter =
-        Counter::open(db.clone(), &dir.path().join("checks"), crate::counter::Recorded { every: 10, whole: 1_000 })
-            .unwrap();
+    let counter = Counter::open(db.clone(), &dir.path().join("checks"), Recorded { every: 10, whole: 1_000 }).unwrap();
     let mandates = Mandates::open(&config, false).await.unwrap();
     let cx = Cx {
         tenant: Tenant::new("acme").unwrap(),

@@ -48,7 +48,11 @@ impl Service {
                 () = self.opened.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
-            for tenant in remit_store::tenants::known(&self.db) {
+            let waiting = store::to_collect(&self.db).await.unwrap_or_else(|error| {
+                tracing::warn!(reason = error.reason(), "reviews are collected later: {error}");
+                Vec::new()
+            });
+            for tenant in waiting {
                 if busy.insert(tenant.clone()) {
                     let service = self.clone();
                     tasks.spawn(async move {
