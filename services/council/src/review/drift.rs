@@ -355,19 +355,21 @@ pub(crate) fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> 
     results
 }
 
-/// Takes back what chance explains among so many detectors: a verdict of drift stays only where its p value, adjusted for
-/// all of the review, is at most the level (Benjamini and Hochberg 1995).
+/// Takes back what chance explains among many signals: a verdict of drift stays only where its p value, adjusted for all
+/// signals of its detector, is at most its level (Benjamini and Hochberg 1995). Detectors are apart: else whoever adds
+/// signals of one, where nothing happens, would hide what another found.
 fn adjust(results: &mut [DriftResult]) {
-    let p_values: Vec<f64> = results.iter().filter_map(|result| result.p_value).collect();
-    let mut adjusted = benjamini_hochberg(&p_values).into_iter();
-    for result in results.iter_mut().filter(|result| result.p_value.is_some()) {
-        let adjusted = adjusted.next().unwrap_or(1.0);
-        result.adjusted_p_value = Some(adjusted);
-        let level = result.level;
-        if adjusted > level && matches!(result.verdict(), DriftVerdict::Moderate | DriftVerdict::Significant) {
-            result.set_verdict(DriftVerdict::None);
-            let tests = p_values.len();
-            result.note += &format!("; not beyond chance among {tests} tests: p {adjusted:.4} at level {level}");
+    for family in results.chunk_by_mut(|a, b| a.detector == b.detector) {
+        let p_values: Vec<f64> = family.iter().filter_map(|result| result.p_value).collect();
+        let mut adjusted = benjamini_hochberg(&p_values).into_iter();
+        for result in family.iter_mut().filter(|result| result.p_value.is_some()) {
+            let (adjusted, level) = (adjusted.next().unwrap_or(1.0), result.level);
+            result.adjusted_p_value = Some(adjusted);
+            if adjusted > level && matches!(result.verdict(), DriftVerdict::Moderate | DriftVerdict::Significant) {
+                result.set_verdict(DriftVerdict::None);
+                let tests = p_values.len();
+                result.note += &format!("; not beyond chance among {tests} tests: p {adjusted:.4} at level {level}");
+            }
         }
     }
 }
@@ -397,6 +399,10 @@ mod tests {
         let mut results = vec![of(Some(0.009)), of(Some(0.9))];
         adjust(&mut results);
         assert!(results[0].note.contains("among 2 tests"), "{}", results[0].note);
+        let others = DriftResult { detector: DriftDetector::ReviewerBehaviour.into(), ..of(Some(0.009)) };
+        let mut apart = [vec![of(Some(0.9)); 20], vec![others]].concat();
+        adjust(&mut apart);
+        assert_eq!(apart[20].verdict(), DriftVerdict::Significant, "signals of one detector hide nothing of another");
     }
 
     #[test]
