@@ -77,8 +77,10 @@ impl Rules {
         // A row is found by its name, and says it again in its body.
         let rows = query("select name from legal_holds where tenant_id = $1").bind(tenant).fetch_all(tx).await?;
         let rows: BTreeSet<String> = rows.iter().map(|row| row.get("name")).collect::<Result<_>>()?;
-        let (bodiless, nameless) =
-            (rows.iter().filter(|name| !stored.contains_key(*name)), stored.keys().filter(|name| !rows.contains(*name)));
+        let (bodiless, nameless) = (
+            rows.iter().filter(|name| !stored.contains_key(*name)),
+            stored.keys().filter(|name| !rows.contains(*name)),
+        );
         for name in bodiless.chain(nameless) {
             findings.add(FindingKind::Rule, name, "the name of its row and that of its record differ");
         }
