@@ -171,7 +171,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             "review_open",
-            "council.reviews.open",
+            "council.reviews.collect",
             EvidenceFrozen::default().json(),
             "x/y is open. Please read the pack and sign it.",
             "role:member",
@@ -179,7 +179,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             "review_unsigned",
-            "council.reviews.open",
+            "council.reviews.collect",
             EvidenceFrozen::default().json(),
             "x/y is still unsigned. Please read",
             "role:member",
@@ -196,7 +196,7 @@ fn cases() -> Vec<Case> {
         ("review_sealed", "council.reviews.seal", sealed, "x/y is sealed. Nothing is to be done.", "role:member", &[]),
         (
             "drift_significant",
-            "council.reviews.open",
+            "council.reviews.collect",
             frozen.json(),
             "x/y finds significant drift in models/m/versions/v. Please decide",
             "role:operator",

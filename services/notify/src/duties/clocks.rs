@@ -13,7 +13,7 @@ const SHARES: &[Remind] = &[Remind::Share(50), Remind::Share(80)];
 pub(super) const DUTIES: &[Duty] = &[
     Duty {
         kind: "review_unsigned",
-        actions: &["council.reviews.open", "council.reviews.schedule"],
+        actions: &["council.reviews.collect"],
         to: COUNCIL,
         text: "{resource} is still unsigned. Please read the pack and sign it.",
         otherwise: "The month stays without a review, which the next one shows as a finding.",
@@ -37,7 +37,7 @@ pub(super) const DUTIES: &[Duty] = &[
     },
     Duty {
         kind: "drift_significant",
-        actions: &["council.reviews.open", "council.reviews.refresh", "council.reviews.collect"],
+        actions: &["council.reviews.collect"],
         when: When::Has("drifted"),
         to: &[To::Role("member"), To::Role("operator")],
         text: "{resource} finds significant drift in {drifted}. Please decide whether it may go on.",
