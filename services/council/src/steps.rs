@@ -40,7 +40,7 @@ pub(crate) enum Step {
     ApproveArtifact(ApproveArtifactVersionRequest),
     ActivateGate(ActivateGateVersionRequest),
     UpdateFunction(UpdateFunctionRequest),
-    UpdateKpi(UpdateKpiRequest),
+    UpdateKpi(Box<UpdateKpiRequest>),
     RetireKpi(RetireKpiRequest),
     UpdateAlertRule(UpdateAlertRuleRequest),
     DeleteAlertRule(DeleteAlertRuleRequest),
@@ -134,7 +134,7 @@ fn loosening(a: &LoosenRules, reason: &str) -> Option<Step> {
         Change::Function(function) => {
             Step::UpdateFunction(UpdateFunctionRequest { function: Some(function), ..Default::default() })
         }
-        Change::Kpi(kpi) => Step::UpdateKpi(UpdateKpiRequest { kpi: Some(kpi), ..Default::default() }),
+        Change::Kpi(kpi) => Step::UpdateKpi(Box::new(UpdateKpiRequest { kpi: Some(kpi), ..Default::default() })),
         Change::RetireKpi(name) => {
             let reason = cut(reason, 500);
             Step::RetireKpi(RetireKpiRequest { name, reason, ..Default::default() })
@@ -295,7 +295,7 @@ impl Step {
             Self::UpdateKpi(mut request) => {
                 (request.mandate, request.request_id) = (token, id);
                 let mut client = KpiServiceClient::new(ask.channel("kpi"));
-                client.update_kpi(ask.of(request)).await.map(drop)
+                client.update_kpi(ask.of(*request)).await.map(drop)
             }
             Self::RetireKpi(mut request) => {
                 (request.mandate, request.request_id) = (token, id);

@@ -55,8 +55,12 @@ fn limit_of(path: &str, limit: Duration) -> Option<Duration> {
     }
 }
 
+/// How much longer than we wait the server may work.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// What the server is told of a limit, which else gives a call its own, shorter one. A stream is not bound by it: it may
-/// go on for as long as its parts come in time.
+/// go on for as long as its parts come in time. The channel keeps to what the server is told too, so that is a moment
+/// longer: whoever waited in vain reads what she can do.
 fn deadline_of(path: &str, limit: Duration) -> Option<HeaderValue> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     let method = remit_api::pool().get_service_by_name(service)?.methods().find(|known| known.name() == method)?;
@@ -64,7 +68,8 @@ fn deadline_of(path: &str, limit: Duration) -> Option<HeaderValue> {
         return None;
     }
     // At most eight digits.
-    HeaderValue::try_from(format!("{}m", limit.as_millis().min(99_999_999))).ok()
+    let told = limit.saturating_add(MOMENT).as_millis().min(99_999_999);
+    HeaderValue::try_from(format!("{told}m")).ok()
 }
 
 fn silent(limit: Duration) -> Status {
@@ -149,7 +154,7 @@ mod tests {
             let told = deadline_of(&format!("/remit.audit.v1.AuditService/{method}"), Duration::from_secs(600));
             told.map(|value| value.to_str().unwrap_or_default().to_owned())
         };
-        assert_eq!(told("Search").as_deref(), Some("600000m"), "longer than the server's own minute");
+        assert_eq!(told("Search").as_deref(), Some("601000m"), "longer than the server's own minute");
         assert_eq!([told("Export"), told("Tail"), told("VerifyLog"), told("Nothing")], [const { None }; 4]);
     }
 

@@ -74,15 +74,15 @@ impl Rules {
                 }
             }
         }
-        // A row is found by its name, and says it again in its body.
-        let rows = query("select name from legal_holds where tenant_id = $1").bind(tenant).fetch_all(tx).await?;
-        let rows: BTreeSet<String> = rows.iter().map(|row| row.get("name")).collect::<Result<_>>()?;
-        let (bodiless, nameless) = (
-            rows.iter().filter(|name| !stored.contains_key(*name)),
-            stored.keys().filter(|name| !rows.contains(*name)),
-        );
-        for name in bodiless.chain(nameless) {
-            findings.add(FindingKind::Rule, name, "the name of its row and that of its record differ");
+        // A row is found by its columns, and its record says the same again.
+        let rows = query("select name, create_time from legal_holds where tenant_id = $1").bind(tenant);
+        let rows = rows.fetch_all(tx).await?;
+        let rows: BTreeMap<String, i64> =
+            rows.iter().map(|row| Ok((row.get("name")?, row.get("create_time")?))).collect::<Result<_>>()?;
+        let told = |name: &String| stored.get(name).and_then(|(_, hold)| micros(hold.create_time.as_ref()));
+        let strange = rows.iter().filter(|(name, at)| told(name) != Some(**at)).map(|(name, _)| name);
+        for name in strange.chain(stored.keys().filter(|name| !rows.contains_key(*name))) {
+            findings.add(FindingKind::Rule, name, "its row and its record differ");
         }
         for (name, (index, leaf)) in &self.engaged {
             let Some((active, hold)) = stored.get(name) else {

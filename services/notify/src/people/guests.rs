@@ -13,9 +13,12 @@ const FRESH: Duration = Duration::from_secs(3_600);
 /// Who came: of which tenant, and her subject.
 type Who = (Tenant, String);
 
+/// As what she came, and when.
+type Came = (BTreeSet<String>, Timestamp);
+
 /// As what people came, and when.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Guests(Arc<Mutex<HashMap<Who, (BTreeSet<String>, Timestamp)>>>);
+pub(crate) struct Guests(Arc<Mutex<HashMap<Who, Came>>>);
 
 impl Guests {
     /// Whether it is to be noted that somebody came as this.

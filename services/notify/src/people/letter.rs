@@ -53,7 +53,7 @@ impl Words {
         let item = |notice: &Notice| {
             let notice = said(notice.clone(), language);
             let text = clean(&notice.text, 2_000);
-            let due = notice.due_time.as_ref().map(|due| remit_api::wire::time::of(due));
+            let due = notice.due_time.as_ref().map(remit_api::wire::time::of);
             let due = due.and_then(|due| jiff::Timestamp::from_microsecond(due.0).ok());
             let due = due.map(|due| due.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string());
             Item {
