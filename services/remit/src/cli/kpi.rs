@@ -68,7 +68,7 @@ impl Query {
         let by = match self.by {
             Some(by) => by,
             None => {
-                let request = GetKpiRequest { name: kpi.clone(), ..Default::default() };
+                let request = GetKpiRequest { name: kpi.clone() };
                 Bucket::of(answer(client.get_kpi(request).await)?.cadence())
             }
         };
