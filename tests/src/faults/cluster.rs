@@ -53,7 +53,6 @@ async fn work(
             model_id: id.clone(),
             model: Some(model),
             request_id: format!("request-{id}"),
-            ..Default::default()
         };
         loop {
             let mut call = tonic::Request::new(request.clone());
