@@ -49,11 +49,8 @@ async fn work(
     for number in 0.. {
         let id = format!("w{worker}-{number}");
         let model = Model { display_name: "A model".into(), owner: "dara".into(), ..Default::default() };
-        let request = CreateModelRequest {
-            model_id: id.clone(),
-            model: Some(model),
-            request_id: format!("request-{id}"),
-        };
+        let request =
+            CreateModelRequest { model_id: id.clone(), model: Some(model), request_id: format!("request-{id}") };
         loop {
             let mut call = tonic::Request::new(request.clone());
             call.set_timeout(Duration::from_secs(10));
