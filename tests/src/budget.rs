@@ -20,7 +20,6 @@ const END: &str = "<!-- /budget -->";
 const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("GetEntry", 2, "of an entry that is not there, the size of the log tells whether it was pruned"),
     ("GetPersonalData", 2, "the same"),
-    ("VerifyLog", 19, "each call is on record before it is answered"),
     (
         "GetCheckpoint",
         6,
@@ -41,7 +40,6 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("UpdateRoleAssignment", 9, "that the caller was heard of is noted"),
     ("CreateDelegation", 7, "the same"),
     ("CreateRoleAssignment", 8, "what is over is forgotten, and what is in force counted"),
-    ("UpdateNotificationSettings", 9, "as what its holder is addressed is noted too"),
     ("CreateTask", 7, "one read before a transaction of six"),
     ("GetInfo", 28, "outbox, feeds and timers of every service in the process are counted"),
 ];

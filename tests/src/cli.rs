@@ -129,7 +129,7 @@ rater: ada
 ";
     let mapping = write(dir, "mapping.yaml", mapping);
     let (code, printed) = call(&["task", "import", text(&inventory)]);
-    assert_eq!((code, printed.contains("column 'Key' is not known")), (2, true), "{printed}");
+    assert_eq!((code, printed.contains("'Key', is not known; map it to one of")), (2, true), "{printed}");
     let (code, printed) =
         call(&["task", "import", text(&inventory), "--mapping", text(&write(dir, "bad.yaml", FOREIGN))]);
     assert_eq!((code, printed.contains("MAPPING_INVALID")), (2, true), "{printed}");

@@ -98,8 +98,9 @@ async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
     // Whoever hears of the later has heard of the earlier.
     items.create_action_item(item("later")).await.expect("it is made");
     told(&dan, "action_item_open", "actionItems/later", 1).await;
-    suite.advance(HOUR * 36).await;
+    suite.advance(HOUR * 21).await;
     told(&petra, "incident_gdpr_clock", "incidents/open", 2).await;
+    suite.advance(HOUR * 15).await;
     told(&suite.admin(), "incident_clock_over", "incidents/open", 1).await;
     told(&dan, "action_item_due", "actionItems/retrain", 2).await;
     told(&petra, "incident_gdpr_clock", "incidents/reported", 1).await;

@@ -51,7 +51,6 @@ const OF_ONE: &[(&str, &str)] = &[
     ("ListVariants", "the iterations of one handoff, in their order"),
     ("ListAliasHistory", "the steps of one model, in their order"),
     ("ListArtifactLabelHistory", "the steps of one artifact, in their order"),
-    ("ListModelVersionTransitions", "the steps of one version, in their order"),
 ];
 
 /// What is wrong with the answer to a list inside a parent of this collection that is not there.

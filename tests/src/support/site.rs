@@ -9,6 +9,7 @@ use remit_api::system::v1::system_service_client::SystemServiceClient;
 use remit_core::{Actor, ActorKind, SERVICES, Tenant};
 use remit_runtime::Config;
 use remit_runtime::auth::{Keyring, Signer};
+use remit_store::testing::ids;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,6 +101,9 @@ impl Site {
         }
         for (name, service) in processes {
             site.write(name, service, &peers);
+            if ["audit", "all"].contains(service) {
+                site.share_keys(name);
+            }
         }
         site
     }
@@ -124,6 +128,19 @@ impl Site {
             toml += &format!("{peer} = \"{url}\"\n");
         }
         std::fs::write(self.path(name), toml).expect("the configuration can be written");
+    }
+
+    /// Gives a process the keys of the log, which all of its replicas sign and seal with.
+    fn share_keys(&self, name: &str) {
+        let data = self.dir.path().join(format!("data-{name}"));
+        remit_store::private::directory(&data).expect("a directory can be made");
+        let (signing, master) = (self.dir.path().join("audit-signing.pem"), self.dir.path().join("audit-master.keys"));
+        remit_audit::keys::signing_key(&signing, true, &ids()).expect("a signing key");
+        remit_audit::keys::master_keys(&master, true, &ids()).expect("a master key");
+        for key in [signing, master] {
+            let copy = data.join(key.file_name().expect("a file has a name"));
+            std::fs::copy(&key, copy).expect("a key can be copied");
+        }
     }
 
     /// Starts a process and waits until it answers.

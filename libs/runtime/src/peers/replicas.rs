@@ -322,7 +322,7 @@ mod tests {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("{wanted:?} never answered alone");
+        unreachable!("{wanted:?} never answered alone");
     }
 
     #[tokio::test]
