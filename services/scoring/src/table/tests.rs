@@ -70,8 +70,11 @@ proptest! {
     }
 }
 
-/// Files as the programs of others export them, with what the importer says of their columns.
-const EXPORTS: [(&str, &[u8], &[(&str, &str)]); 8] = [
+/// A file, what it holds, and what the importer says of its columns.
+type Exported = (&'static str, &'static [u8], &'static [(&'static str, &'static str)]);
+
+/// Files as the programs of others export them.
+const EXPORTS: [Exported; 8] = [
     ("Excel in Germany", include_bytes!("../../tests/exports/excel-germany.csv"), &GERMAN),
     ("Excel, CSV UTF-8", include_bytes!("../../tests/exports/excel-utf8.csv"), &[]),
     ("Excel, Unicode text", include_bytes!("../../tests/exports/excel-unicode.txt"), &[]),

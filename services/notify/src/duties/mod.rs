@@ -566,5 +566,4 @@ fn filled(sentence: &str, event: &Seen) -> String {
 }
 
 #[cfg(test)]
-#[path = "duties_tests.rs"]
 mod tests;
