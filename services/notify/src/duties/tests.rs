@@ -97,6 +97,9 @@ struct Case {
     hours: &'static [i64],
 }
 
+/// What a case is made of, in the order of its fields.
+type Row = (&'static str, &'static str, Value, &'static str, &'static str, &'static [i64]);
+
 /// The cause of each duty about `x/y`, at the beginning of time, with the details as the type of the event writes them.
 fn cases() -> Vec<Case> {
     use remit_core::quorum::Seat;
@@ -144,7 +147,7 @@ fn cases() -> Vec<Case> {
     let carried = ActionItemCarried { review: "reviews/r".into(), times_carried: 2 };
     let sealed = ReviewSealed::default().json();
     let parked = EventParked::default().json();
-    let rows: Vec<(&str, &str, Value, &str, &str, &[i64])> = vec![
+    let rows: Vec<Row> = vec![
         (
             "vote_wanted",
             "council.proposals.open",
