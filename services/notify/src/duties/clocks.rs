@@ -1,14 +1,9 @@
 //! Duties that arise when time passes: what their cause says is not yet to be done, but by then.
 
-use super::{Duty, QUIET, Remind, To, When};
+use super::{COUNCIL, Duty, MONTH_WEEK_DAY, QUIET, Remind, SHARES, To, When};
 
-const COUNCIL: &[To] = &[To::Role("member")];
-/// What expires is said 30, 7 and 1 days before.
-const MONTH_WEEK_DAY: &[Remind] = &[Remind::Before(720), Remind::Before(168), Remind::Before(24)];
 const INCIDENTS: &[&str] =
     &["council.incidents.create", "council.incidents.update", "council.submissions.record", "council.incidents.close"];
-/// The third share is when it runs out, of which the breach tells.
-const SHARES: &[Remind] = &[Remind::Share(50), Remind::Share(80)];
 
 pub(super) const DUTIES: &[Duty] = &[
     Duty {

@@ -106,6 +106,11 @@ const CLOSED_PROPOSAL: &[&str] = &[
 const ACCEPTED_LEAD: &[&str] =
     &["handoff.routings.accept", "handoff.routings.reassign", "handoff.routings.breach", "handoff.routings.review"];
 
+/// What expires is said 30, 7 and 1 days before.
+const MONTH_WEEK_DAY: &[Remind] = &[Remind::Before(720), Remind::Before(168), Remind::Before(24)];
+/// The third share is when it runs out, of which the breach tells.
+const SHARES: &[Remind] = &[Remind::Share(50), Remind::Share(80)];
+
 /// Every kind of duty.
 pub(crate) fn all() -> impl Iterator<Item = &'static Duty> {
     DUTIES.iter().chain(clocks::DUTIES)
@@ -216,7 +221,7 @@ const DUTIES: &[Duty] = &[
         otherwise: "It is escalated when its time is over; nothing is published without a review.",
         statutory: true,
         due: "due",
-        remind: &[Remind::Share(50), Remind::Share(80)],
+        remind: SHARES,
         ended_by: CLOSED_HANDOFF,
         ..QUIET
     },
@@ -263,7 +268,7 @@ const DUTIES: &[Duty] = &[
         otherwise: "Somebody else is called.",
         statutory: true,
         due: "due",
-        remind: &[Remind::Share(50), Remind::Share(80)],
+        remind: SHARES,
         ended_by: ACCEPTED_LEAD,
         ..QUIET
     },
@@ -276,7 +281,7 @@ const DUTIES: &[Duty] = &[
         otherwise: "Somebody else is called.",
         statutory: true,
         due: "due",
-        remind: &[Remind::Share(50), Remind::Share(80)],
+        remind: SHARES,
         ended_by: ACCEPTED_LEAD,
         ..QUIET
     },
@@ -314,7 +319,7 @@ const DUTIES: &[Duty] = &[
         text: "{resource} waives {control} until {expire_time}. Please see that the cause is gone by then.",
         otherwise: "The rule is in force again at that time.",
         due: "expire_time",
-        remind: &[Remind::Before(720), Remind::Before(168), Remind::Before(24)],
+        remind: MONTH_WEEK_DAY,
         ended_by: &["council.waivers.expire", "council.waivers.revoke"],
         ..QUIET
     },
@@ -334,7 +339,7 @@ const DUTIES: &[Duty] = &[
         text: "The roles of {resource} end at {expire_time}. Please have them assigned again if they are still needed.",
         otherwise: "They end then.",
         due: "expire_time",
-        remind: &[Remind::Before(720), Remind::Before(168), Remind::Before(24)],
+        remind: MONTH_WEEK_DAY,
         ended_by: &["council.roleAssignments.delete"],
         ..QUIET
     },
