@@ -91,8 +91,8 @@ fn judge_certificates(setting: &str, path: &Path, now: Timestamp) -> Finding {
 pub(super) async fn log_keys(config: &Config, db: &Db) -> Finding {
     let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes))));
     match remit_audit::look_at_keys(config, &ids, db).await {
-        Ok(0) => Finding::Good("keys: no log is signed yet, so any keys will do".to_owned()),
-        Ok(logs) => Finding::Good(format!("keys: those of the {logs} logs, and nothing is sealed under another")),
+        Ok(0) => Finding::Good("keys: there is no log yet, so any keys will do".to_owned()),
+        Ok(logs) => Finding::Good(format!("keys: those of the log of each tenant ({logs}), and nothing is sealed under another")),
         Err(error) => Finding::Bad(error),
     }
 }
