@@ -194,7 +194,10 @@ async fn the_doctor_holds_the_keys_against_the_log() {
     suite.terminate();
     assert_eq!(suite.wait(), 0, "{}", suite.printed());
 
-    let doctor = || run(dir.path(), "doctor", &["doctor", "--data-dir", text(&data), "--listen", "127.0.0.1:0"]);
+    let path = dir.path().join("remit.toml");
+    let toml = format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", data.display());
+    std::fs::write(&path, toml).expect("the file can be written");
+    let doctor = || run(dir.path(), "doctor", &["doctor", "--config", text(&path)]);
     let (code, printed) = doctor();
     assert_eq!(code, 0, "{printed}");
     for told in ["keys: those of the log of each tenant (1)", "disk: ", "outbox of scoring: 0 events wait"] {
