@@ -137,7 +137,10 @@ fn nothing_that_people_read_cites_an_id() {
 #[test]
 fn what_people_read_is_told_from_comments() {
     let of = |text: &str| told(Path::new("x.rs"), text).into_iter().collect::<Vec<_>>();
-    assert_eq!(of("// S1 \"S2\"\nlet a = \"see S3 \\\" S4\"; let b = '\"'; let c = r#\"R5 \"quoted\" A6\"#; // S7"), ["A6", "R5", "S3", "S4"]);
+    assert_eq!(
+        of("// S1 \"S2\"\nlet a = \"see S3 \\\" S4\"; let b = '\"'; let c = r#\"R5 \"quoted\" A6\"#; // S7"),
+        ["A6", "R5", "S3", "S4"]
+    );
     assert_eq!(of("f(\"control C5\") // S8"), Vec::<String>::new());
     let yaml = told(Path::new("x.yaml"), "# S1\nreason: high risk  # S2\nname: S3\n");
     assert_eq!(yaml, BTreeSet::from(["S3".to_owned()]));

@@ -150,7 +150,8 @@ impl<'a> Document<'a> {
         for (variable, collection) in &template.variables {
             let what = if collection.is_empty() { String::new() } else { format!("The id in `{collection}`.") };
             let schema = json!({"type": "string"});
-            parameters.push(json!({"name": variable, "in": "path", "required": true, "description": what, "schema": schema}));
+            parameters
+                .push(json!({"name": variable, "in": "path", "required": true, "description": what, "schema": schema}));
         }
         let carried = |field: &FieldDescriptor| {
             body == Some("*") || body == Some(field.name()) || template.fields.iter().any(|name| name == field.name())
@@ -277,8 +278,13 @@ impl<'a> Document<'a> {
             }
         };
         let known = [
-            ("minLen", "minLength"), ("maxLen", "maxLength"), ("pattern", "pattern"), ("gte", "minimum"),
-            ("lte", "maximum"), ("gt", "exclusiveMinimum"), ("lt", "exclusiveMaximum"),
+            ("minLen", "minLength"),
+            ("maxLen", "maxLength"),
+            ("pattern", "pattern"),
+            ("gte", "minimum"),
+            ("lte", "maximum"),
+            ("gt", "exclusiveMinimum"),
+            ("lt", "exclusiveMaximum"),
         ];
         for (ours, theirs) in known {
             if let Some(value) = bound(rules, bounds, ours) {
@@ -305,7 +311,10 @@ fn the_document_says_what_the_contract_says() {
     let document = Document::of(&pool);
     let rate = &document["paths"]["/v1/tasks/{task}:rate"]["post"];
     assert_eq!(rate["operationId"], "TaskService.RateTask");
-    assert_eq!(rate["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/scoring.v1.RateTaskRequest");
+    assert_eq!(
+        rate["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+        "#/components/schemas/scoring.v1.RateTaskRequest"
+    );
     let list = document["paths"]["/v1/tasks"]["get"]["parameters"].as_array().expect("parameters");
     assert!(list.iter().any(|parameter| parameter["name"] == "pageSize" && parameter["schema"]["minimum"] == 0));
     let task = &document["components"]["schemas"]["scoring.v1.Task"];

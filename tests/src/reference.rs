@@ -173,13 +173,7 @@ fn message(page: &mut String, found: &MessageDescriptor, comments: &Comments, po
         let about = comments.cell(field.path());
         let limits = [behaviours(&field, pool), bounds(&field, pool)];
         let limits: Vec<_> = limits.into_iter().filter(|limit| !limit.is_empty()).collect();
-        let _ = writeln!(
-            page,
-            "| `{}` | {} | {about} | {} |",
-            field.name(),
-            kind(&field, package),
-            limits.join("; ")
-        );
+        let _ = writeln!(page, "| `{}` | {} | {about} | {} |", field.name(), kind(&field, package), limits.join("; "));
     }
     found.child_messages().for_each(|child| message(page, &child, comments, pool));
     found.child_enums().for_each(|child| enumeration(page, &child, comments));

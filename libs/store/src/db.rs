@@ -61,7 +61,9 @@ impl Db {
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::SqliteRead),
             Pools::Postgres(pool) if self.shared.options.transaction_pooler => {
-                begin(pool, self.beginning("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")).await.map(Conn::PostgresTx)
+                begin(pool, self.beginning("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"))
+                    .await
+                    .map(Conn::PostgresTx)
             }
             Pools::Postgres(pool) => pool.acquire().await.map(Conn::PostgresRead),
         };

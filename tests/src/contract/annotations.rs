@@ -155,10 +155,13 @@ fn names_fit_the_paths_that_carry_them() {
         let templates: Vec<_> = [&rule.template].into_iter().chain(&rule.more).collect();
         for variable in variables(&rule.template).into_iter().map(|(variable, _)| variable) {
             let asked = at(&request, &variable).filter(|name| !name.is_empty());
-            let asked = asked.or_else(|| (variable == "name").then(|| unknown.get(method.name()).copied()).flatten().map(str::to_owned));
+            let asked = asked.or_else(|| {
+                (variable == "name").then(|| unknown.get(method.name()).copied()).flatten().map(str::to_owned)
+            });
             let Some(name) = asked else { continue };
             tried += 1;
-            let pattern = |template: &&String| variables(template).into_iter().any(|(v, p)| v == variable && fits(&name, &p));
+            let pattern =
+                |template: &&String| variables(template).into_iter().any(|(v, p)| v == variable && fits(&name, &p));
             if !templates.iter().any(pattern) {
                 broken.push(format!("{}: {name} has no way through {}", method.name(), rule.template));
             }
@@ -215,7 +218,11 @@ fn what_is_required_is_what_is_refused_without() {
             // What the server sets is not looked at where it comes in.
             let refused = missed.contains(field.name());
             if is(&field, "REQUIRED") != refused {
-                let says = if refused { "is refused without, and not REQUIRED" } else { "is REQUIRED, and nothing asks for it" };
+                let says = if refused {
+                    "is refused without, and not REQUIRED"
+                } else {
+                    "is REQUIRED, and nothing asks for it"
+                };
                 broken.push(format!("{} {says}", field.full_name()));
             }
         }
@@ -309,9 +316,13 @@ async fn what_the_server_sets_is_not_taken_from_callers() {
                 continue;
             }
         };
-        for field in fields.iter().filter(|field| claimed.has_field(field) && answer.descriptor() == *field.parent_message()) {
+        for field in
+            fields.iter().filter(|field| claimed.has_field(field) && answer.descriptor() == *field.parent_message())
+        {
             tried += 1;
-            if answer.get_field(field) == claimed.get_field(field) && !matches!(field.kind(), Kind::Bool | Kind::Enum(_)) {
+            if answer.get_field(field) == claimed.get_field(field)
+                && !matches!(field.kind(), Kind::Bool | Kind::Enum(_))
+            {
                 broken.push(format!("{} is taken from the caller", field.full_name()));
             }
         }

@@ -274,7 +274,8 @@ async fn a_server_without_connections_is_named_and_is_not_ready() {
     eventually("it is ready", || async { page(&address, "/readyz").await.starts_with("HTTP/1.1 200") }).await;
     let options = Options { max_connections: 1_000, acquire_timeout: Duration::from_millis(500), ..Options::default() };
     let options = Options { schema: Some("scoring".to_owned()), migrate: false, ..options };
-    let db = Db::open(database.url(), &remit_scoring::SERVICE.schema, ids(), options).await.expect("the database opens");
+    let db =
+        Db::open(database.url(), &remit_scoring::SERVICE.schema, ids(), options).await.expect("the database opens");
     let mut held: Vec<Tx> = vec![db.read().await.expect("a connection")];
     // Its connections end, and somebody else has them all before it opens new ones.
     let ended = "select count(pg_terminate_backend(pid)) as ended from pg_stat_activity

@@ -102,10 +102,8 @@ impl Suite {
         );
         if let Some(database) = &database {
             let pooled = remit_store::testing::transaction_pooler();
-            toml += &format!(
-                "[database]\nurl = \"{}\"\nconnections = 4\ntransaction_pooler = {pooled}\n",
-                database.url()
-            );
+            toml +=
+                &format!("[database]\nurl = \"{}\"\nconnections = 4\ntransaction_pooler = {pooled}\n", database.url());
         }
         let (urls, running, processes) = match topology {
             Topology::Sqlite | Topology::Postgres => {

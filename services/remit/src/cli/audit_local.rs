@@ -336,7 +336,9 @@ pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
     let options = Options {
         schema: config.database_schema("audit"),
         transaction_pooler: config.database.transaction_pooler,
-        migrate: false, ..Options::default() };
+        migrate: false,
+        ..Options::default()
+    };
     let db = Db::open(url.expose_secret(), &remit_audit::SCHEMA, ids.clone(), options).await?;
     let keys = Arc::new(remit_audit::load_keys(&config, &ids)?);
     let log = Service::new(db, Arc::new(SystemClock), keys, Limits::default());

@@ -1,7 +1,7 @@
 //! `remit doctor`: what is wrong with a configuration, or with a running suite, and what to do about it.
 
-use super::kept::{self, Finding};
 use super::databases;
+use super::kept::{self, Finding};
 use crate::args::Doctor;
 use crate::bearer::Bearer;
 use crate::cli::{bearer, endpoint, print_raw, reach, refused};

@@ -92,7 +92,9 @@ pub(super) async fn log_keys(config: &Config, db: &Db) -> Finding {
     let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| rand::fill(bytes))));
     match remit_audit::look_at_keys(config, &ids, db).await {
         Ok(0) => Finding::Good("keys: there is no log yet, so any keys will do".to_owned()),
-        Ok(logs) => Finding::Good(format!("keys: those of the log of each tenant ({logs}), and nothing is sealed under another")),
+        Ok(logs) => Finding::Good(format!(
+            "keys: those of the log of each tenant ({logs}), and nothing is sealed under another"
+        )),
         Err(error) => Finding::Bad(error),
     }
 }
@@ -138,7 +140,9 @@ mod tests {
         assert!(matches!(judge_room(here, 1 << 20), Finding::Bad(error) if error.reason() == "DISK_FULL"));
         assert!(matches!(judge_room(here, 1 << 30), Finding::Warn(_)));
         assert!(matches!(judge_room(here, 1 << 40), Finding::Good(_)));
-        assert!(!matches!(room(Path::new("not-there/yet")), Finding::Bad(error) if error.reason() == "DATA_DIR_FAILED"));
+        assert!(
+            !matches!(room(Path::new("not-there/yet")), Finding::Bad(error) if error.reason() == "DATA_DIR_FAILED")
+        );
     }
 
     #[test]
@@ -154,7 +158,9 @@ mod tests {
         let judge = |time: &str| judge_certificates("server.tls_certificate", &path, at(time));
         assert!(matches!(judge("2026-06-01T00:00:00Z"), Finding::Good(_)));
         assert!(matches!(judge("2026-12-20T00:00:00Z"), Finding::Warn(text) if text.contains("11 days")));
-        assert!(matches!(judge("2027-01-01T00:00:00Z"), Finding::Bad(error) if error.message().contains("replace the file")));
+        assert!(
+            matches!(judge("2027-01-01T00:00:00Z"), Finding::Bad(error) if error.message().contains("replace the file"))
+        );
         // A chain ends with whichever of it ends first.
         params.not_after = date_time_ymd(2026, 6, 15);
         let other = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
@@ -162,6 +168,9 @@ mod tests {
         assert!(matches!(judge("2026-06-01T00:00:00Z"), Finding::Warn(text) if text.contains("14 days")));
         std::fs::write(&path, "nothing").unwrap();
         assert!(matches!(judge("2026-06-01T00:00:00Z"), Finding::Bad(_)));
-        assert!(matches!(judge_certificates("peer_tls.ca", Path::new("none.pem"), at("2026-06-01T00:00:00Z")), Finding::Bad(_)));
+        assert!(matches!(
+            judge_certificates("peer_tls.ca", Path::new("none.pem"), at("2026-06-01T00:00:00Z")),
+            Finding::Bad(_)
+        ));
     }
 }

@@ -221,7 +221,8 @@ impl Service {
         let (mut found, mut page_token) = (BTreeSet::new(), String::new());
         loop {
             let message = ListGatesRequest { page_size: 1_000, page_token };
-            let page = client.list_gates(peers.request("scoring", tenant, message)).await.map_err(foreign)?.into_inner();
+            let page =
+                client.list_gates(peers.request("scoring", tenant, message)).await.map_err(foreign)?.into_inner();
             found.extend(page.gates.into_iter().map(|gate| gate.name));
             page_token = page.next_page_token;
             if page_token.is_empty() {
