@@ -8,7 +8,7 @@ LIBS := $(patsubst libs/%,-p remit-%,$(wildcard libs/*))
 # What `make quick` runs: all of the libraries, and of the suite what starts neither PostgreSQL nor processes.
 QUICK := (not package(remit-tests) | test(/^(api|architecture|errors)::/)) & not test(/(postgres|six_processes)$$/)
 
-.PHONY: help demo test quick check fmt docs descriptors bench drills run
+.PHONY: help demo test quick check fmt docs descriptors bench drills fresh run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,8 +36,11 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/deploy
 	$(TOOLS)/cargo-machete
 
-drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients fuzz notify story pack cluster pgbouncer large", all of them without
+drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients gateway fuzz notify story pack cluster failover pgbouncer large", all of them without
 	.ci/drills $(ARGS)
+
+fresh: ## README's two commands in a bare Debian root, with times (root, debootstrap, an hour): ARGS="true" tries the parts before them
+	.ci/fresh $(ARGS)
 
 bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read review notify overload idle --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
@@ -54,7 +57,7 @@ fmt: ## format Rust and proto files
 
 descriptors: ## write the descriptor set that a JSON gateway reads (deploy/envoy)
 	.ci/tools buf
-	cd proto && ../$(TOOLS)/buf build --as-file-descriptor-set -o ../deploy/envoy/remit.binpb
+	cd proto && ../$(TOOLS)/buf build --as-file-descriptor-set --exclude-source-info -o ../deploy/envoy/remit.binpb
 
 docs: ## regenerate the parts of docs/ that come from the code: API, configuration, events, the statement budget
 	.ci/tools nextest

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("remit-commented.fds"), compiler.encode_file_descriptor_set())?;
 
     let mut set = compiler.file_descriptor_set();
-    set.file.retain(|file| file.package() != "buf.validate");
+    set.file.retain(|file| !matches!(file.package(), "buf.validate" | "google.api"));
     fs::write(out.join("shared.rs"), shared(&set, &pool) + &subjects::code(&pool)?)?;
     fs::write(out.join("checks.rs"), checks::code(&pool)?)?;
     let mut prost = tonic_prost_build::Config::new();

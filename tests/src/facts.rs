@@ -64,3 +64,84 @@ fn what_looks_like_an_id_and_is_none_does_not_count() {
     let rust = cited_in(Path::new("x.rs"), "MapKey::U32(key) => 1, // held by S138\n");
     assert_eq!(rust, BTreeSet::from(["S138".to_owned()]));
 }
+
+/// The texts in quotes of a Rust source, without comments.
+fn quoted(source: &str) -> Vec<&str> {
+    let (mut found, mut rest) = (Vec::new(), source);
+    while let Some(at) = rest.find(['"', '/', '\'']) {
+        let (before, here) = rest.split_at(at);
+        let is_raw = before.ends_with("r#");
+        rest = if here.starts_with("//") {
+            here.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(text) = here.strip_prefix('"') {
+            let end = if is_raw { text.find("\"#") } else { closing(text) };
+            let (text, rest) = text.split_at(end.unwrap_or(text.len()));
+            found.push(text);
+            rest.get(1..).unwrap_or_default()
+        } else if here.starts_with("'\"'") {
+            &here[3..]
+        } else {
+            &here[1..]
+        };
+    }
+    found
+}
+
+/// Where the first quote stands that no backslash escapes.
+fn closing(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+/// What a file says to people that only its authors understand.
+fn told(path: &Path, text: &str) -> BTreeSet<String> {
+    // C1 to C56 are the names of controls, which people work with.
+    let inner = |text: &str| ids(text).into_iter().filter(|id| !id.starts_with('C')).collect::<Vec<_>>();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("rs") => {
+            let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+            quoted(&text[..end]).into_iter().flat_map(inner).collect()
+        }
+        Some("yaml") => {
+            let values = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
+            values.filter(|line| !line.trim_start().starts_with('#')).flat_map(inner).collect()
+        }
+        Some("html" | "svg" | "ftl" | "txt") => inner(text).into_iter().collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn nothing_that_people_read_cites_an_id() {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join("libs"), root().join("services")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let of_tests = matches!(name, "tests" | "examples" | "tests.rs") || name.ends_with("_tests.rs");
+            if path.is_dir() && !of_tests {
+                folders.push(path);
+            } else if path.is_file() && !of_tests {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                found.extend(told(&path, &text).into_iter().map(|id| format!("{}: {id}", path.display())));
+            }
+        }
+    }
+    assert!(found.is_empty(), "say it without, and cite it in a comment: {found:#?}");
+}
+
+#[test]
+fn what_people_read_is_told_from_comments() {
+    let of = |text: &str| told(Path::new("x.rs"), text).into_iter().collect::<Vec<_>>();
+    assert_eq!(
+        of("// S1 \"S2\"\nlet a = \"see S3 \\\" S4\"; let b = '\"'; let c = r#\"R5 \"quoted\" A6\"#; // S7"),
+        ["A6", "R5", "S3", "S4"]
+    );
+    assert_eq!(of("f(\"control C5\") // S8"), Vec::<String>::new());
+    let yaml = told(Path::new("x.yaml"), "# S1\nreason: high risk  # S2\nname: S3\n");
+    assert_eq!(yaml, BTreeSet::from(["S3".to_owned()]));
+}

@@ -13,6 +13,7 @@
 //! - `facts`: the page of facts, against the citations;
 //! - `faults`: processes that are killed, ports that are taken, databases that are away;
 //! - `identity`: tokens of identity providers, at the door and explained;
+//! - `openapi`: the contract over HTTP, in OpenAPI;
 //! - `outbox`: audit events that the log would refuse;
 //! - `policies`: the page on policies, against the rules;
 //! - `restore`: a backup of a working suite, and what comes of it;
@@ -37,6 +38,7 @@ mod events;
 mod facts;
 mod faults;
 mod identity;
+mod openapi;
 mod outbox;
 mod policies;
 mod receivers;

@@ -1,4 +1,4 @@
-//! `docs/api`: a page for each package of the contract, made from its comments.
+//! `docs/api`: a page for each package of the contract, made from its comments, and an OpenAPI document of all.
 //!
 //! `REMIT_BLESS=1` writes the pages.
 
@@ -12,17 +12,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The comments of a file by the path of what they stand before.
-struct Comments(BTreeMap<Vec<i32>, String>);
+pub(crate) struct Comments(BTreeMap<Vec<i32>, String>);
 
 impl Comments {
-    fn of(file: &FileDescriptorProto) -> Self {
+    pub(crate) fn of(file: &FileDescriptorProto) -> Self {
         let places = file.source_code_info.iter().flat_map(|info| &info.location);
         let comments = places.filter_map(|place| Some((place.path.clone(), place.leading_comments.clone()?)));
         Self(comments.collect())
     }
 
     /// The paragraphs of a comment, as Markdown has them.
-    fn text(&self, path: &[i32]) -> String {
+    pub(crate) fn text(&self, path: &[i32]) -> String {
         let lines = self.0.get(path).map(String::as_str).unwrap_or_default();
         lines.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
     }
@@ -95,7 +95,7 @@ fn kind(field: &FieldDescriptor, from: &str) -> String {
 }
 
 /// An extension option as compact JSON, without its braces.
-fn option(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> Option<serde_json::Value> {
+pub(crate) fn option(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> Option<serde_json::Value> {
     let extension = pool.get_extension_by_name(name)?;
     if !options.has_extension(&extension) {
         return None;
@@ -106,10 +106,31 @@ fn option(options: &DynamicMessage, pool: &DescriptorPool, name: &str) -> Option
     }
 }
 
+/// What AIP-203 says of a field, in words.
+pub(crate) fn behaviours(field: &FieldDescriptor, pool: &DescriptorPool) -> String {
+    let Some(extension) = pool.get_extension_by_name("google.api.field_behavior") else { return String::new() };
+    let (options, Kind::Enum(words)) = (field.options(), extension.kind()) else { return String::new() };
+    let said = options.get_extension(&extension).into_owned();
+    let word = |value: &Value| Some(words.get_value(value.as_enum_number()?)?.name().to_lowercase().replace('_', " "));
+    said.as_list().unwrap_or_default().iter().filter_map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// How a method is called over HTTP: `GET /v1/{name=tasks/*}`.
+fn http(method: &MethodDescriptor, pool: &DescriptorPool) -> String {
+    let Some(rule) = option(&method.options(), pool, "google.api.http") else { return String::new() };
+    let path = |rule: &serde_json::Value| {
+        let verb = ["get", "post", "patch", "delete", "put"].into_iter().find(|verb| rule.get(verb).is_some())?;
+        Some(format!("`{} {}`", verb.to_uppercase(), rule.get(verb)?.as_str()?))
+    };
+    let more = rule.get("additionalBindings").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let paths: Vec<String> = std::iter::once(&rule).chain(more).filter_map(path).collect();
+    format!("{}\n\n", paths.join(" or "))
+}
+
 fn bounds(field: &FieldDescriptor, pool: &DescriptorPool) -> String {
     let Some(rules) = option(&field.options(), pool, "buf.validate.field") else { return String::new() };
     let text = rules.to_string().replace('"', "").replace('|', "\\|");
-    format!("`{}`", text.trim_start_matches('{').trim_end_matches('}'))
+    format!("`{}`", text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text))
 }
 
 fn method(page: &mut String, method: &MethodDescriptor, comments: &Comments, pool: &DescriptorPool) {
@@ -124,12 +145,13 @@ fn method(page: &mut String, method: &MethodDescriptor, comments: &Comments, poo
     let changes = if crate::support::is_read(method) { "reads" } else { "changes state" };
     let _ = write!(
         page,
-        "\n#### {}\n\n{}{} → {}{}\n\nNeeds `{}`; by {actors}; {changes}.\n\n{}\n",
+        "\n#### {}\n\n{}{} → {}{}\n\n{}Needs `{}`; by {actors}; {changes}.\n\n{}\n",
         method.name(),
         stream(method.is_client_streaming()),
         message_link(&method.input(), &from),
         stream(method.is_server_streaming()),
         message_link(&method.output(), &from),
+        http(method, pool),
         word("permission"),
         comments.text(method.path()),
     );
@@ -149,8 +171,9 @@ fn message(page: &mut String, found: &MessageDescriptor, comments: &Comments, po
     }
     for field in fields {
         let about = comments.cell(field.path());
-        let _ =
-            writeln!(page, "| `{}` | {} | {about} | {} |", field.name(), kind(&field, package), bounds(&field, pool));
+        let limits = [behaviours(&field, pool), bounds(&field, pool)];
+        let limits: Vec<_> = limits.into_iter().filter(|limit| !limit.is_empty()).collect();
+        let _ = writeln!(page, "| `{}` | {} | {about} | {} |", field.name(), kind(&field, package), limits.join("; "));
     }
     found.child_messages().for_each(|child| message(page, &child, comments, pool));
     found.child_enums().for_each(|child| enumeration(page, &child, comments));
@@ -199,6 +222,9 @@ fn pages() -> BTreeMap<PathBuf, String> {
         let _ = writeln!(index, "| [{package}]({name}.md) | {} |", services.join(", "));
         pages.insert(folder.join(format!("{name}.md")), render(&package, &files, &pool));
     }
+    let openapi = serde_json::to_string_pretty(&crate::openapi::Document::of(&pool)).expect("a document is JSON");
+    pages.insert(folder.join("openapi.json"), openapi + "\n");
+    index += "\nOver HTTP with JSON, as the gateway of `deploy/envoy` serves it: [openapi.json](openapi.json).\n";
     pages.insert(folder.join("README.md"), index);
     pages
 }
@@ -224,6 +250,8 @@ fn a_page_says_of_every_method_what_it_is_and_links_lead_somewhere() {
     let scoring = by_name("scoring.md").expect("scoring has a page");
     for told in [
         "#### ImportTasks",
+        "`POST /v1/{name=tasks/*}:rate`",
+        "| required; `string:{maxLen:100,minLen:1}` |",
         "Needs `scoring.tasks.import`; by human, service; changes state.",
         "| `decimal_mark` | `string` | What stands before decimals",
     ] {

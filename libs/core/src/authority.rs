@@ -140,7 +140,8 @@ pub const ACTS: &[Act] = &[
     },
     Act {
         kind: "approve_automation",
-        what: "approves an automation that crosses functions (S73)",
+        // S73
+        what: "approves an automation that crosses functions",
         body: AUTOMATION_COUNCIL,
         floor: floor(3, &["sales_ops", "legal", "product"]),
         permissions: &["registry.automations.approve"],

@@ -183,6 +183,7 @@ impl BulkInsert {
     }
 
     async fn run(self, tx: &mut Tx) -> Result<(u64, Vec<Row>)> {
+        let prepares = tx.prepares();
         let rows = self.columns.first().map_or(0, |(_, cells)| cells.len());
         if let Some((name, cells)) = self.columns.iter().find(|(_, cells)| cells.len() != rows) {
             return Err(Error::internal(format!(
@@ -210,7 +211,7 @@ impl BulkInsert {
                 );
                 let returning = self.returning.is_some();
                 let cells = self.columns.into_iter().map(|(_, cells)| cells).collect();
-                bulk_postgres(conn, sql, cells, returning).await
+                bulk_postgres(conn, sql, cells, returning, prepares).await
             }
             Handle::Sqlite(conn) => self.run_sqlite(conn, rows, &names).await,
         };
@@ -258,6 +259,7 @@ async fn bulk_postgres(
     sql: String,
     columns: Vec<Cells>,
     returning: bool,
+    prepares: bool,
 ) -> Result<(u64, Vec<Row>), sqlx::Error> {
     let mut arguments = PgArguments::default();
     for cells in columns {
@@ -269,7 +271,7 @@ async fn bulk_postgres(
         }
         .map_err(sqlx::Error::Encode)?;
     }
-    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    let statement = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(prepares);
     if returning {
         let rows = statement.fetch_all(conn).await?;
         Ok((rows.len() as u64, rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()))

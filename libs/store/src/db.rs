@@ -3,7 +3,7 @@
 use crate::shared::{Engine, Pools, Shared, Signal};
 use crate::tx::{Conn, Tx};
 use remit_core::{Ids, Result, Timestamp};
-use sqlx::{ConnectOptions as _, Connection as _, Database, Pool, SqlSafeStr as _, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Database, Pool, SqlSafeStr, SqlStr, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lo
 /// once the engine has answered, and would give back a connection with a transaction open that it knows nothing of.
 async fn begin<D: Database>(
     pool: &Pool<D>,
-    statement: &'static str,
+    statement: impl SqlSafeStr,
 ) -> std::result::Result<Transaction<'static, D>, sqlx::Error> {
     let connection = pool.acquire().await?;
     let begun = tokio::spawn(Transaction::begin(connection, Some(statement.into_sql_str())));
@@ -60,6 +60,11 @@ impl Db {
         let start = Instant::now();
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => readers.acquire().await.map(Conn::SqliteRead),
+            Pools::Postgres(pool) if self.shared.options.transaction_pooler => {
+                begin(pool, self.beginning("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"))
+                    .await
+                    .map(Conn::PostgresTx)
+            }
             Pools::Postgres(pool) => pool.acquire().await.map(Conn::PostgresRead),
         };
         self.tx(start, conn).await
@@ -74,7 +79,8 @@ impl Db {
         let conn = match &self.shared.pools {
             Pools::Sqlite { readers, .. } => begin(readers, "BEGIN").await.map(Conn::SqliteTx),
             Pools::Postgres(pool) => {
-                begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map(Conn::PostgresTx)
+                let statement = self.beginning("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+                begin(pool, statement).await.map(Conn::PostgresTx)
             }
         };
         self.tx(start, conn).await
@@ -90,9 +96,18 @@ impl Db {
         let start = Instant::now();
         let conn = match &self.shared.pools {
             Pools::Sqlite { writer, .. } => begin(writer, "BEGIN IMMEDIATE").await.map(Conn::SqliteTx),
-            Pools::Postgres(pool) => begin(pool, BEGIN_POSTGRES).await.map(Conn::PostgresTx),
+            Pools::Postgres(pool) => begin(pool, self.beginning(BEGIN_POSTGRES)).await.map(Conn::PostgresTx),
         };
         self.tx(start, conn).await
+    }
+
+    /// What begins a transaction: behind a pooler with the schema, since no connection keeps it there.
+    fn beginning(&self, statement: &'static str) -> SqlStr {
+        match self.shared.options.schema.as_deref().filter(|_| self.shared.options.transaction_pooler) {
+            // Its name needs no quoting: the database would not be open.
+            Some(schema) => AssertSqlSafe(format!("{statement}; SET LOCAL search_path TO {schema}")).into_sql_str(),
+            None => statement.into_sql_str(),
+        }
     }
 
     async fn tx(&self, start: Instant, conn: Result<Conn, sqlx::Error>) -> Result<Tx> {

@@ -131,6 +131,9 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
     // No start-up parameters beyond those that poolers pass on: floats travel in binary form.
     connect =
         connect.application_name(&format!("remit-{service}")).statement_cache_capacity(512).extra_float_digits(None);
+    if options.transaction_pooler {
+        connect = connect.statement_cache_capacity(0);
+    }
     if options.schema.as_deref().is_some_and(|schema| !is_schema_name(schema)) {
         return Err(Error::invalid(
             "DATABASE_SCHEMA_INVALID",
@@ -152,7 +155,7 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
         Ok(Err(error)) => return Err(failed(error)),
         Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
     }
-    let schema = options.schema.clone();
+    let schema = options.schema.clone().filter(|_| !options.transaction_pooler);
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .after_connect(move |conn, _| {

@@ -36,12 +36,14 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64> {
+        let prepares = tx.prepares();
         let done = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected()),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
+                .persistent(prepares)
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected()),
@@ -54,12 +56,14 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_optional(self, tx: &mut Tx) -> Result<Option<Row>> {
+        let prepares = tx.prepares();
         let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_optional(conn)
                 .await
                 .map(|row| row.map(Native::Sqlite)),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
+                .persistent(prepares)
                 .fetch_optional(conn)
                 .await
                 .map(|row| row.map(Native::Postgres)),
@@ -80,12 +84,14 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_all(self, tx: &mut Tx) -> Result<Vec<Row>> {
+        let prepares = tx.prepares();
         let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_all(conn)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row(Native::Sqlite(row))).collect()),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
+                .persistent(prepares)
                 .fetch_all(conn)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()),
@@ -102,6 +108,7 @@ impl Query {
     }
 
     fn rows(self, tx: &mut Tx) -> Result<BoxStream<'_, Result<Row>>> {
+        let prepares = tx.prepares();
         let failures = tx.failures();
         let rows = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
@@ -109,6 +116,7 @@ impl Query {
                 .map(|row| row.map(|row| Row(Native::Sqlite(row))))
                 .boxed(),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
+                .persistent(prepares)
                 .fetch(conn)
                 .map(|row| row.map(|row| Row(Native::Postgres(row))))
                 .boxed(),

@@ -13,9 +13,12 @@ use tokio::sync::{Mutex, watch};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// PostgreSQL: the schema that holds this service's tables, for services that share a database.
-    /// Every new connection sets its `search_path`, so a PgBouncer in transaction mode needs a database (or a role with
-    /// a `search_path` of its own) per service instead. SQLite has a file per service and ignores this.
+    /// Every new connection sets its `search_path`; behind a [transaction pooler](Self::transaction_pooler) every
+    /// transaction does. SQLite has a file per service and ignores this.
     pub schema: Option<String>,
+    /// PostgreSQL: whether a pooler gives each transaction any of its connections, so that a connection keeps nothing: not
+    /// the schema, not what was prepared. Then reads are transactions too, and cost two or three round trips more.
+    pub transaction_pooler: bool,
     /// PostgreSQL: connections at most. SQLite: reader connections at most; there is one writer.
     pub max_connections: u32,
     /// How long to wait for a free connection before `Unavailable` (`DATABASE_BUSY`).
@@ -34,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             schema: None,
+            transaction_pooler: false,
             max_connections: 16,
             acquire_timeout: Duration::from_secs(10),
             migrate: true,

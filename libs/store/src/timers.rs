@@ -94,18 +94,19 @@ pub async fn next_due(tx: &mut Tx, tenant: &Tenant) -> Result<Option<Timestamp>>
     row.map(|row| row.get("due_at")).transpose()
 }
 
-/// When the next timer of each tenant is due that has one, the earliest first.
+/// When the next timer of each tenant is due that has one, the earliest first, at most `most` of them.
 ///
 /// # Errors
 /// As [`crate::classify`] says.
-pub async fn next(db: &Db) -> Result<Vec<(Tenant, Timestamp)>> {
+pub async fn next(db: &Db, most: i64) -> Result<Vec<(Tenant, Timestamp)>> {
     let rows = query(
         "select w.tenant_id, w.due_at from (
              select t.tenant_id,
                  (select min(r.due_at) from remit_timers r where r.tenant_id = t.tenant_id) as due_at
              from remit_tenants t) w
-         where w.due_at is not null order by w.due_at, w.tenant_id",
+         where w.due_at is not null order by w.due_at, w.tenant_id limit $1",
     )
+    .bind(most)
     .fetch_all(&mut db.read().await?)
     .await?;
     rows.iter().map(|row| Ok((Tenant::new(row.get::<String>("tenant_id")?)?, row.get("due_at")?))).collect()

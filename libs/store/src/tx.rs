@@ -66,6 +66,11 @@ impl Tx {
         })
     }
 
+    /// Whether statements are prepared ahead and kept by their connection. Behind a pooler the next one may be another's.
+    pub(crate) fn prepares(&self) -> bool {
+        !self.shared.options.transaction_pooler
+    }
+
     fn refuse_if_failed(&self) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(Error::internal("a statement of this transaction has failed before: begin anew"));

@@ -42,9 +42,9 @@ pub mod witness;
 
 use futures::future::BoxFuture;
 use keys::Keys;
-use remit_core::{Ids, Result};
+use remit_core::{Ids, Result, SystemClock};
 use remit_runtime::{Conditions, Config, Deps, Parts, ServiceDef};
-use remit_store::{Migration, Schema, TimerHandler};
+use remit_store::{Db, Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
 use sequencer::Limits;
@@ -70,7 +70,24 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 /// `FailedPrecondition` (`KEY_FILE_MISSING`, `KEY_FILE_READABLE`, `KEY_FILE_INVALID`, `KEY_FILE_FAILED`);
 /// `InvalidArgument` (`MASTER_KEY_INVALID`, `ORIGIN_INVALID`, `WITNESS_KEY_INVALID`).
 pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
-    let create = config.auth.development;
+    keys_of(config, ids, config.auth.development)
+}
+
+/// Finds, without making or changing anything, that the keys which `config` names are those of the logs in `db`, and tells
+/// how many logs there are.
+///
+/// # Errors
+/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs.
+pub async fn look_at_keys(config: &Config, ids: &Arc<Ids>, db: &Db) -> Result<usize> {
+    let logs = remit_store::tenants::list(db).await?.len();
+    if logs > 0 {
+        let keys = Arc::new(keys_of(config, ids, false)?);
+        Service::new(db.clone(), Arc::new(SystemClock), keys, Limits::default()).check_start().await?;
+    }
+    Ok(logs)
+}
+
+fn keys_of(config: &Config, ids: &Ids, create: bool) -> Result<Keys> {
     let path = |named: &Path, default: &str| -> (PathBuf, bool) {
         let own = named.as_os_str().is_empty();
         if own { (config.data.dir.join(default), create) } else { (named.to_owned(), false) }

@@ -140,6 +140,14 @@ pub(crate) struct Sender {
     slots: Arc<Semaphore>,
 }
 
+/// What is due, nothing if it cannot be read now: the next look comes soon.
+pub(crate) fn known<T>(tenant: Option<&Tenant>, due: Result<Vec<T>>) -> Vec<T> {
+    due.unwrap_or_else(|error| {
+        tracing::warn!(tenant = tenant.map(Tenant::as_str), reason = error.reason(), "what is due is unknown: {error}");
+        Vec::new()
+    })
+}
+
 impl Sender {
     /// A sender after these settings.
     ///
@@ -163,21 +171,8 @@ impl Sender {
                     tracing::warn!(reason = error.reason(), "what is stuck is unknown: {error}");
                 }
             }
-            let waiting = queues::waiting(&self.service.db, self.service.db.now()).await;
-            let waiting = waiting.unwrap_or_else(|error| {
-                tracing::warn!(reason = error.reason(), "what is due is unknown: {error}");
-                Vec::new()
-            });
-            for tenant in waiting {
-                let due = self.due(&tenant, &under_way).await.unwrap_or_else(|error| {
-                    tracing::warn!(
-                        tenant = tenant.as_str(),
-                        reason = error.reason(),
-                        "what is due is unknown: {error}"
-                    );
-                    Vec::new()
-                });
-                for subscription in due {
+            for tenant in known(None, queues::waiting(&self.service.db, self.service.db.now()).await) {
+                for subscription in known(Some(&tenant), self.due(&tenant, &under_way).await) {
                     let Ok(slot) = self.slots.clone().try_acquire_owned() else { break };
                     let key = (tenant.clone(), subscription);
                     let ((tenant, subscription), sender) = (key.clone(), self.clone());

@@ -6,6 +6,7 @@
 
 mod access;
 mod actors;
+mod annotations;
 pub(crate) mod answers;
 mod dry_runs;
 mod fuzz;

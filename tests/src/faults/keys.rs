@@ -171,3 +171,44 @@ async fn the_development_issuer_is_announced_at_every_start() {
         assert_eq!(printed.matches("on an address that other machines reach").count(), loud, "{name}: {printed}");
     }
 }
+
+/// Whoever restores a data directory with the wrong keys hears of it before anything is served, and nothing is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_holds_the_keys_against_the_log() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (data, rows) = (dir.path().join("data"), dir.path().join("rows.csv"));
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut suite = serve(dir.path(), "suite", &["--data-dir", text(&data), "--listen", &listen]).await;
+    let ask = ["token", "--data-dir", text(&data), "--subject", "ada", "--role", "operator"];
+    let (code, token) = run(dir.path(), "token", &ask);
+    assert_eq!(code, 0, "{token}");
+    let server = format!("http://{listen}");
+    let to = ["--server", server.as_str(), "--token", token.trim()];
+    std::fs::write(&rows, "id,title\na,A\n").expect("the file can be written");
+    let (code, printed) = run(dir.path(), "import", &[&["task", "import", text(&rows)], &to[..]].concat());
+    assert_eq!(code, 0, "{printed}");
+    eventually("the change is in the log", || async {
+        run(dir.path(), "search", &[&["audit", "search"], &to[..]].concat()).1.contains("tasks/a")
+    })
+    .await;
+    suite.terminate();
+    assert_eq!(suite.wait(), 0, "{}", suite.printed());
+
+    let path = dir.path().join("remit.toml");
+    let toml = format!("[data]\ndir = \"{}\"\n[server]\nlisten = \"127.0.0.1:0\"\n", data.display());
+    std::fs::write(&path, toml).expect("the file can be written");
+    let doctor = || run(dir.path(), "doctor", &["doctor", "--config", text(&path)]);
+    let (code, printed) = doctor();
+    assert_eq!(code, 0, "{printed}");
+    for told in ["keys: those of the log of each tenant (1)", "disk: ", "outbox of scoring: 0 events wait"] {
+        assert!(printed.contains(told), "{told}: {printed}");
+    }
+    let key = data.join("audit-signing.pem");
+    std::fs::remove_file(&key).expect("the key goes");
+    let (code, printed) = doctor();
+    assert!(code == 3 && printed.contains("KEY_FILE_MISSING"), "{printed}");
+    assert!(!key.exists(), "a look makes nothing");
+    remit_audit::keys::signing_key(&key, true, &remit_store::testing::ids()).expect("another key");
+    let (code, printed) = doctor();
+    assert!(code == 3 && printed.contains("KEY_NOT_OF_LOG"), "{printed}");
+}

@@ -101,7 +101,9 @@ impl Suite {
             witnesses().iter().map(|witness| format!("\"{}\"", witness.verifier())).collect::<Vec<_>>().join(", ")
         );
         if let Some(database) = &database {
-            toml += &format!("[database]\nurl = \"{}\"\nconnections = 4\n", database.url());
+            let pooled = remit_store::testing::transaction_pooler();
+            toml +=
+                &format!("[database]\nurl = \"{}\"\nconnections = 4\ntransaction_pooler = {pooled}\n", database.url());
         }
         let (urls, running, processes) = match topology {
             Topology::Sqlite | Topology::Postgres => {

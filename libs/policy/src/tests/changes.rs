@@ -27,7 +27,7 @@ fn a_change_is_tighter_looser_both_or_neither_over_all_inputs() {
     when: brand_impacting
     at_most: HUMAN_IN_THE_LOOP
     requires: [SIGN_OFF]
-    reason: brand-impacting results need a person's sign-off (S69, S79)
+    reason: brand-impacting results need a person's sign-off  # S69, S79
 ";
     let without = change(&[(brand, "")]);
     assert_eq!((without.direction, without.tightened, without.cells), (Loosens, 0, 250));
@@ -38,7 +38,7 @@ fn a_change_is_tighter_looser_both_or_neither_over_all_inputs() {
     let redundant = "  - id: high-risk
     when: risk >= 4
     at_most: HUMAN_IN_THE_LOOP
-    reason: high risk pulls people closer (S132)
+    reason: high risk pulls people closer  # S132
 ";
     assert_eq!(change(&[(redundant, "")]).direction, Same, "lint says that it changes nothing");
     // What an input needs besides its pattern, how much is looked at, and how long it all stands.

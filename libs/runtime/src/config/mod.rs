@@ -80,6 +80,7 @@ pub struct Data {
 pub struct Database {
     pub url: SecretString,
     pub connections: u32,
+    pub transaction_pooler: bool,
     pub migrate: bool,
     pub keep_answers: Span,
     pub urls: BTreeMap<String, SecretString>,

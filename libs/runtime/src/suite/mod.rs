@@ -350,6 +350,7 @@ async fn open(config: &Config, service: &ServiceDef, ids: Arc<Ids>, clock: Arc<d
     let url = config.database_url(service.name);
     let options = Options {
         schema: config.database_schema(service.name),
+        transaction_pooler: config.database.transaction_pooler,
         max_connections: config.database.connections,
         migrate: config.database.migrate,
         outbox_limit: config.relay.max_depth,

@@ -275,7 +275,7 @@ impl Ops {
         for tenant in outbox::with_parked(db).await? {
             parked += outbox::count_parked(&mut db.read().await?, &tenant).await?;
         }
-        let first = timers::next(db).await?.into_iter().next();
+        let first = timers::next(db, 1).await?.into_iter().next();
         let service = [KeyValue::new("service", name)];
         self.outbox_events.record(events, &service);
         self.outbox_parked.record(parked, &service);

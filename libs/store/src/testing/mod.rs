@@ -22,6 +22,10 @@ pub use crate::statements::check_statements;
 
 /// Names the server on which tests create their databases.
 pub const POSTGRES_URL: &str = "REMIT_TEST_POSTGRES_URL";
+/// The `host:port` of a pooler through which tests use the databases that they have created past it.
+pub const POOLER: &str = "REMIT_TEST_POOLER";
+/// `1` where that pooler gives each transaction any of its connections.
+pub const TRANSACTION_POOLER: &str = "REMIT_TEST_TRANSACTION_POOLER";
 /// Makes the absence of a server a failure.
 pub const REQUIRE_POSTGRES: &str = "REMIT_TEST_REQUIRE_POSTGRES";
 
@@ -94,8 +98,14 @@ impl TestDb {
     /// # Errors
     /// As [`Db::open`].
     pub async fn open_with(&self, schema: &Schema, options: Options) -> Result<Db> {
-        Db::open(&self.url, schema, ids(), options).await
+        let transaction_pooler = options.transaction_pooler || transaction_pooler();
+        Db::open(&self.url, schema, ids(), Options { transaction_pooler, ..options }).await
     }
+}
+
+/// Whether the databases of tests are behind a pooler that gives each transaction any of its connections.
+pub fn transaction_pooler() -> bool {
+    std::env::var(TRANSACTION_POOLER).is_ok_and(|value| value == "1")
 }
 
 /// Ids with real randomness.
@@ -147,16 +157,32 @@ impl Database {
     }
 
     fn at(server: String, name: String, tablespace: bool) -> Self {
-        let (base, parameters) = server.split_once('?').unwrap_or((&server, ""));
+        let direct = Self::past_the_pooler(&server, &name);
+        let url = match std::env::var(POOLER) {
+            Ok(pooler) if !pooler.is_empty() => through(&direct, &pooler),
+            _ => direct,
+        };
+        Self { server, name, tablespace, url }
+    }
+
+    /// Where a database of the server is.
+    fn past_the_pooler(server: &str, name: &str) -> String {
+        let (base, parameters) = server.split_once('?').unwrap_or((server, ""));
         // The database is what follows the last slash after the authority.
         let authority = base.find("://").map_or(0, |at| at + 3);
         let end = base[authority..].find('/').map_or(base.len(), |at| authority + at);
-        let mut url = format!("{}/{name}", &base[..end]);
-        if !parameters.is_empty() {
-            url = format!("{url}?{parameters}");
-        }
-        Self { server, name, tablespace, url }
+        let url = format!("{}/{name}", &base[..end]);
+        if parameters.is_empty() { url } else { format!("{url}?{parameters}") }
     }
+}
+
+/// A URL with another host and port.
+fn through(url: &str, pooler: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(start);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let who = authority.rsplit_once('@').map(|(who, _)| format!("{who}@")).unwrap_or_default();
+    format!("{scheme}{who}{pooler}/{path}")
 }
 
 /// The test server; `None` if none is named and none is required.

@@ -63,9 +63,11 @@ async fn make(server: &str, name: &str, schemas: &[Schema]) -> Result<()> {
     let Some(database) = Database::create().await? else {
         return Err(Error::internal("the test server is gone"));
     };
+    // What a pooler keeps open could not be renamed.
+    let url = Database::past_the_pooler(server, &database.name);
     for schema in schemas {
         let options = Options { schema: Some(schema.service.to_owned()), max_connections: 1, ..Options::default() };
-        Db::open(&database.url, schema, ids(), options).await?.close().await;
+        Db::open(&url, schema, ids(), options).await?.close().await;
     }
     // Complete before it has the name; the database under the old name is no more, so that nothing drops it.
     run(server, format!("alter database {} rename to {name}", database.name)).await

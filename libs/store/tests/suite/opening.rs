@@ -123,6 +123,37 @@ async fn services_share_a_server_by_schema() -> Result<()> {
 }
 
 #[tokio::test]
+async fn behind_a_pooler_a_connection_keeps_nothing() -> Result<()> {
+    let Some(database) = TestDb::postgres().await? else { return Ok(()) };
+    let options = Options { schema: Some("one".to_owned()), max_connections: 1, ..Default::default() };
+    let pooled = Options { transaction_pooler: true, ..options.clone() };
+    let kept = async |db: &Db, thing: &str| {
+        let mut tx = db.write().await?;
+        query("insert into things (tenant_id, thing_id, count) values ('acme', $1, 1)")
+            .bind(thing)
+            .execute(&mut tx)
+            .await?;
+        tx.commit().await?;
+        query("select count(*) as n from things where tenant_id = $1")
+            .bind("acme")
+            .fetch_one(&mut db.snapshot().await?)
+            .await?;
+        let mut tx = db.read().await?;
+        let here = query("select current_schema()::text as here").fetch_one(&mut tx).await?.get::<String>("here")?;
+        assert_eq!(here, "one");
+        let prepared = "select count(*) as n from pg_prepared_statements where name <> ''";
+        query(prepared).fetch_one(&mut tx).await?.get::<i64>("n")
+    };
+    let db = Db::open(database.url(), &SCHEMA, ids(), pooled).await?;
+    assert_eq!(kept(&db, "a").await?, 0, "what is prepared is gone with the connection");
+    db.close().await;
+    let db = Db::open(database.url(), &SCHEMA, ids(), options).await?;
+    assert!(kept(&db, "b").await? > 0, "what is seen of statements that are kept");
+    db.close().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_url_that_cannot_be_opened_is_explained_without_its_password() -> Result<()> {
     let open = |url: &'static str| {
         let options = Options { acquire_timeout: std::time::Duration::from_millis(500), ..Default::default() };

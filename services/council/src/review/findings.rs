@@ -237,7 +237,8 @@ fn of_reviews(frame: &Frame<'_>) -> Option<Finding> {
         Some(_) => format!("the review of {before} was opened and not sealed"),
         None => format!("the review of {before} was missed"),
     };
-    let detail = "A review that is missed or not signed is itself a finding (R11).";
+    // R11
+    let detail = "A review that is missed or not signed is itself a finding.";
     Some(finding("REVIEW_MISSED", &format!("reviews/{before}"), Warning, "previous", title, detail))
 }
 

@@ -16,19 +16,23 @@ pub(super) fn execution() -> Vec<Seed> {
         seed(("call_seconds", "Call length", "Seconds of a sales call."), Execution, Mean, Seconds, Neutral)
             .by(&["channel", "model_version"]),
         seed(
-            ("cost_per_lead", "Cost per lead", "Spend over leads (S50)."),
+            // S50
+            ("cost_per_lead", "Cost per lead", "Spend over leads."),
             Execution, Ratio, Currency, Lower,
         ).by(&["channel", "campaign"]).guarded(&["conversion_rate"]),
         seed(
-            ("cost_per_acquisition", "Cost per acquisition", "Spend over customers won (S50)."),
+            // S50
+            ("cost_per_acquisition", "Cost per acquisition", "Spend over customers won."),
             Execution, Ratio, Currency, Lower,
         ).by(&["channel", "campaign"]).guarded(&["average_selling_price", "customer_retention_rate"]),
         seed(
-            ("creative_win_rate", "Creative win rate", "A/B tests won over A/B tests decided, by who chose the creative: ai or human (S51)."),
+            // S51
+            ("creative_win_rate", "Creative win rate", "A/B tests won over A/B tests decided, by who chose the creative: ai or human."),
             Execution, Ratio, Proportion, Higher,
         ).with(&["chosen_by"]).by(&["channel"]).guarded(&["brand_differentiation"]),
         seed(
-            ("sequence_conversion_rate", "Sequence conversion", "Conversions over recipients of a sequence, by arm; the lift over the holdout is an experiment's result (S52)."),
+            // S52
+            ("sequence_conversion_rate", "Sequence conversion", "Conversions over recipients of a sequence, by arm; the lift over the holdout is an experiment's result."),
             Execution, Ratio, Proportion, Higher,
         ).with(&["arm"]).by(&["sequence"]),
         seed(
@@ -40,7 +44,8 @@ pub(super) fn execution() -> Vec<Seed> {
             Execution, Mean, Currency, Higher,
         ).by(&["arm", "channel"]),
         seed(
-            ("experiment_discard_rate", "Experiments discarded", "Experiments whose variant was discarded over experiments concluded (S140)."),
+            // S140
+            ("experiment_discard_rate", "Experiments discarded", "Experiments whose variant was discarded over experiments concluded."),
             Execution, Ratio, Proportion, Neutral,
         ),
     ]
@@ -119,7 +124,8 @@ pub(super) fn signals() -> Vec<Seed> {
             (
                 "creative_similarity",
                 "Creative similarity",
-                "Similarity of a creative to the recent ones, in [0, 1]: sameness drift (S129).",
+                // S129
+                "Similarity of a creative to the recent ones, in [0, 1]: sameness drift.",
             ),
             Execution,
             Distribution,
@@ -132,7 +138,8 @@ pub(super) fn signals() -> Vec<Seed> {
             (
                 "strategy_divergence_rate",
                 "Strategy divergence",
-                "Reviewed outputs that departed from the strategy over outputs reviewed (S147).",
+                // S147
+                "Reviewed outputs that departed from the strategy over outputs reviewed.",
             ),
             Execution,
             Ratio,
@@ -149,7 +156,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "marketing_sourced_revenue",
                 "Marketing-sourced revenue",
-                "Revenue of deals that marketing sourced (S53).",
+                // S53
+                "Revenue of deals that marketing sourced.",
             ),
             Strategic,
             Sum,
@@ -162,7 +170,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "pipeline_cycle_time",
                 "Pipeline cycle time",
-                "Seconds from a qualified lead to a closed deal: pipeline acceleration is its fall (S53).",
+                // S53
+                "Seconds from a qualified lead to a closed deal: pipeline acceleration is its fall.",
             ),
             Strategic,
             Percentile,
@@ -175,7 +184,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "net_new_logos",
                 "Net new logos",
-                "Different new customers attributable to strategic campaigns; a lost one is retracted (S54).",
+                // S54
+                "Different new customers attributable to strategic campaigns; a lost one is retracted.",
             ),
             Strategic,
             Distinct,
@@ -188,7 +198,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "customer_retention_rate",
                 "Customer retention",
-                "Customers kept over customers due for renewal: a guard of conversion (S128).",
+                // S128
+                "Customers kept over customers due for renewal: a guard of conversion.",
             ),
             Strategic,
             Ratio,
@@ -201,7 +212,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "average_selling_price",
                 "Average selling price",
-                "Revenue over units sold: pricing power, a guard of acquisition cost (S128).",
+                // S128
+                "Revenue over units sold: pricing power, a guard of acquisition cost.",
             ),
             Strategic,
             Ratio,
@@ -214,7 +226,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "brand_consideration",
                 "Brand consideration",
-                "People who would consider the brand over people asked, sampled each quarter (S55).",
+                // S55
+                "People who would consider the brand over people asked, sampled each quarter.",
             ),
             Strategic,
             Ratio,
@@ -227,7 +240,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "brand_differentiation",
                 "Brand differentiation",
-                "People who find the brand different over people asked, sampled each quarter (S55).",
+                // S55
+                "People who find the brand different over people asked, sampled each quarter.",
             ),
             Strategic,
             Ratio,
@@ -240,7 +254,8 @@ pub(super) fn strategic() -> Vec<Seed> {
             (
                 "share_of_voice",
                 "Share of voice",
-                "Mentions of the brand over mentions in its category, sampled each quarter (S55).",
+                // S55
+                "Mentions of the brand over mentions in its category, sampled each quarter.",
             ),
             Strategic,
             Ratio,

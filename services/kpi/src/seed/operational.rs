@@ -8,7 +8,8 @@ pub(super) fn operational() -> Vec<Seed> {
             (
                 "automation_uptime",
                 "Automation uptime",
-                "Seconds an automation was available over seconds observed (S46).",
+                // S46
+                "Seconds an automation was available over seconds observed.",
             ),
             Operational,
             Ratio,
@@ -22,7 +23,8 @@ pub(super) fn operational() -> Vec<Seed> {
             (
                 "automation_error_rate",
                 "Automation error rate",
-                "Failed automation runs over all runs, as the platforms report them (S46).",
+                // S46
+                "Failed automation runs over all runs, as the platforms report them.",
             ),
             Operational,
             Ratio,
@@ -35,7 +37,8 @@ pub(super) fn operational() -> Vec<Seed> {
             (
                 "launch_throughput",
                 "Campaigns launched",
-                "Campaigns that went live; by ISO week it is the rate of A16 (S47).",
+                // A16, S47
+                "Campaigns that went live; counted by ISO week it is how often campaigns are launched.",
             ),
             Operational,
             Count,
@@ -49,7 +52,8 @@ pub(super) fn operational() -> Vec<Seed> {
             (
                 "enrichment_latency",
                 "Lead enrichment latency",
-                "Seconds from a lead's arrival to its enrichment; p50, p95, p99 (S49).",
+                // S49
+                "Seconds from a lead's arrival to its enrichment; p50, p95, p99.",
             ),
             Operational,
             Percentile,
@@ -58,7 +62,8 @@ pub(super) fn operational() -> Vec<Seed> {
         )
         .by(&["source"]),
         seed(
-            ("time_saved", "Human time saved", "Seconds of human work that automation took over, net of review (S66)."),
+            // S66
+            ("time_saved", "Human time saved", "Seconds of human work that automation took over, net of review."),
             Operational,
             Sum,
             Seconds,
@@ -67,7 +72,8 @@ pub(super) fn operational() -> Vec<Seed> {
         .by(&["function", "automation"])
         .guarded(&["human_intervention_rate"]),
         seed(
-            ("reviews_per_reviewer_day", "Review capacity", "Reviews done over reviewer days available (S102)."),
+            // S102
+            ("reviews_per_reviewer_day", "Review capacity", "Reviews done over reviewer days available."),
             Operational,
             Ratio,
             Unit::Count,
@@ -93,35 +99,43 @@ pub(super) fn operational() -> Vec<Seed> {
 pub(super) fn derived() -> Vec<Seed> {
     vec![
         seed(
-            ("human_intervention_rate", "Human intervention rate", "AI-run work that was finished and had at least one override (edit, reject, takeover, rollback) over all of it that was finished; taking over before an AI run began, correcting a person's work and planned sign-offs are no overrides (S48, A17)."),
+            // S48, A17
+            ("human_intervention_rate", "Human intervention rate", "AI-run work that was finished and had at least one override (edit, reject, takeover, rollback) over all of it that was finished; taking over before an AI run began, correcting a person's work and planned sign-offs are no overrides."),
             Operational, Ratio, Proportion, Lower,
         ).limits(0.10, 0.20, 0.30).by(&["gate"]).derived_from_log(),
         seed(
-            ("ai_run_failure_rate", "AI run failure rate", "AI runs that failed over AI runs that ended (S46)."),
+            // S46
+            ("ai_run_failure_rate", "AI run failure rate", "AI runs that failed over AI runs that ended."),
             Operational, Ratio, Proportion, Lower,
         ).limits(0.02, 0.05, 0.10).by(&["gate"]).derived_from_log(),
         seed(
-            ("handoff_cycle_time", "Handoff cycle time", "Seconds from the creation of a handoff to its publication; median in value, mean in mean (A16)."),
+            // A16
+            ("handoff_cycle_time", "Handoff cycle time", "Seconds from the creation of a handoff to its publication; median in value, mean in mean."),
             Operational, Percentile, Seconds, Lower,
         ).by(&["gate"]).derived_from_log(),
         seed(
-            ("time_to_launch", "Time to launch", "Seconds from the accepted brief, which triggers the handoff, to its publication; median in value, mean in mean (S47, A16)."),
+            // S47, A16
+            ("time_to_launch", "Time to launch", "Seconds from the accepted brief, which triggers the handoff, to its publication; median in value, mean in mean."),
             Operational, Percentile, Seconds, Lower,
         ).by(&["gate"]).guarded(&["checklist_score"]).derived_from_log(),
         seed(
-            ("routing_latency", "Lead routing latency", "Seconds from the score of a lead, as its sender says, to its routing; a score of more than a day before counts as none; p50, p95, p99 (S49)."),
+            // S49
+            ("routing_latency", "Lead routing latency", "Seconds from the score of a lead, as its sender says, to its routing; a score of more than a day before counts as none; p50, p95, p99."),
             Operational, Percentile, Seconds, Lower,
         ).by(&["gate"]).derived_from_log(),
         seed(
-            ("handoff_throughput", "Handoffs published", "Handoffs that were published (A16)."),
+            // A16
+            ("handoff_throughput", "Handoffs published", "Handoffs that were published."),
             Operational, Count, Unit::Count, Higher,
         ).by(&["gate"]).derived_from_log(),
         seed(
-            ("handoff_escalation_rate", "Handoff escalation rate", "Handoffs that were escalated over handoffs that ended (S104)."),
+            // S104
+            ("handoff_escalation_rate", "Handoff escalation rate", "Handoffs that were escalated over handoffs that ended."),
             Operational, Ratio, Proportion, Lower,
         ).limits(0.05, 0.10, 0.20).by(&["gate"]).derived_from_log(),
         seed(
-            ("review_decision_latency", "Review decision latency", "Seconds from the claim of a review to its decision (R17)."),
+            // R17
+            ("review_decision_latency", "Review decision latency", "Seconds from the claim of a review to its decision."),
             Operational, Percentile, Seconds, Neutral,
         ).by(&["gate"]).derived_from_log(),
         seed(

@@ -33,7 +33,8 @@ pub(crate) fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
     vec![
         rule(
             "cross-layer",
-            "Operational KPIs improve while strategic ones fall (S141)",
+            // S141
+            "Operational KPIs improve while strategic ones fall",
             AlertSeverity::Critical,
             Condition::CrossLayer(CrossLayerCondition {
                 granularity: Granularity::Month.into(),
@@ -42,7 +43,8 @@ pub(crate) fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
         ),
         rule(
             "conversion-guards",
-            "Conversion improves while retention or brand falls (S128)",
+            // S128
+            "Conversion improves while retention or brand falls",
             AlertSeverity::Warning,
             Condition::Guard(GuardCondition {
                 kpi: "kpis/conversion_rate".to_owned(),
@@ -52,13 +54,15 @@ pub(crate) fn alert_rules(now: Timestamp) -> Vec<AlertRule> {
         ),
         rule(
             "overtrust",
-            "People hardly ever override AI any more (S122)",
+            // S122
+            "People hardly ever override AI any more",
             AlertSeverity::Warning,
             intervention(Comparison::Below, 0.005, 200),
         ),
         rule(
             "undertrust",
-            "People override AI very often (S122)",
+            // S122
+            "People override AI very often",
             AlertSeverity::Warning,
             intervention(Comparison::Above, 0.30, 20),
         ),

@@ -5,7 +5,7 @@ use super::calendar::{self, Method};
 use super::letter::{Letter, Words};
 use super::smtp::{Handed, Smtp};
 use super::{reads_chat, reads_email, unsubscribe};
-use crate::sender::{UnderWay, client};
+use crate::sender::{UnderWay, client, known};
 use crate::service::Service;
 use crate::store::deadlines::{self, Deadline};
 use crate::store::messages::{self, CANCEL, CODE, EMAIL, Message};
@@ -15,7 +15,7 @@ use crate::{backoff, language};
 use remit_api::notify::v1::{Format, Notice, NotificationSettings};
 use remit_core::{Result, Tenant, Timestamp, name};
 use remit_runtime::config::Notify;
-use remit_store::{Mutation, Records as _, tenants};
+use remit_store::{Mutation, Records as _};
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -76,16 +76,8 @@ impl Courier {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut under_way = UnderWay::default();
         loop {
-            for tenant in tenants::known(&self.service.db) {
-                let due = self.due(&tenant, &under_way).await.unwrap_or_else(|error| {
-                    tracing::warn!(
-                        tenant = tenant.as_str(),
-                        reason = error.reason(),
-                        "what is due is unknown: {error}"
-                    );
-                    Vec::new()
-                });
-                for settings in due {
+            for tenant in known(None, messages::waiting(&self.service.db, self.service.db.now()).await) {
+                for settings in known(Some(&tenant), self.due(&tenant, &under_way).await) {
                     let key = (tenant.clone(), settings);
                     let ((tenant, settings), courier) = (key.clone(), self.clone());
                     under_way.spawn(key, async move {

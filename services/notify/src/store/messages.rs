@@ -1,7 +1,7 @@
 //! What is to be sent to people.
 
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::{Mutation, Row, Sql, Tx, query};
+use remit_store::{Db, Mutation, Row, Sql, Tx, query, tenants};
 
 /// The channel of e-mail.
 pub(crate) const EMAIL: &str = "EMAIL";
@@ -75,6 +75,11 @@ pub(crate) async fn keep(m: &mut Mutation, message: &Message) -> Result<()> {
     .execute(m.tx())
     .await?;
     Ok(())
+}
+
+/// The tenants that have something to send to people at `now`.
+pub(crate) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Tenant>> {
+    tenants::found(db, query("select distinct tenant_id from messages where next_at <= $1").bind(now)).await
 }
 
 /// The settings for which something is to be sent at `now`, in no order.

@@ -333,7 +333,12 @@ pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
     if let Some(path) = missing {
         return Err(Error::invalid("FILE_UNREADABLE", path, "does not exist"));
     }
-    let options = Options { schema: config.database_schema("audit"), migrate: false, ..Options::default() };
+    let options = Options {
+        schema: config.database_schema("audit"),
+        transaction_pooler: config.database.transaction_pooler,
+        migrate: false,
+        ..Options::default()
+    };
     let db = Db::open(url.expose_secret(), &remit_audit::SCHEMA, ids.clone(), options).await?;
     let keys = Arc::new(remit_audit::load_keys(&config, &ids)?);
     let log = Service::new(db, Arc::new(SystemClock), keys, Limits::default());

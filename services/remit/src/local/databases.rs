@@ -11,8 +11,13 @@ use std::sync::Arc;
 
 /// Opens the database of a service as a suite would, with one connection.
 pub(super) async fn open(config: &Config, service: &ServiceDef, migrate: bool) -> Result<Db> {
-    let options =
-        Options { schema: config.database_schema(service.name), max_connections: 1, migrate, ..Options::default() };
+    let options = Options {
+        schema: config.database_schema(service.name),
+        transaction_pooler: config.database.transaction_pooler,
+        max_connections: 1,
+        migrate,
+        ..Options::default()
+    };
     let ids = Arc::new(Ids::new(Box::new(|bytes: &mut [u8]| bytes.fill(0))));
     Db::open(config.database_url(service.name).expose_secret(), &service.schema, ids, options).await
 }

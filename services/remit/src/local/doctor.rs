@@ -1,6 +1,7 @@
 //! `remit doctor`: what is wrong with a configuration, or with a running suite, and what to do about it.
 
 use super::databases;
+use super::kept::{self, Finding};
 use crate::args::Doctor;
 use crate::bearer::Bearer;
 use crate::cli::{bearer, endpoint, print_raw, reach, refused};
@@ -8,7 +9,7 @@ use remit_api::council::v1::constitution_service_client::ConstitutionServiceClie
 use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
-use remit_core::{Clock as _, Error, Kind, Result, SystemClock};
+use remit_core::{Clock as _, Error, Kind, Result, SystemClock, Timestamp};
 use remit_runtime::auth::Authenticator;
 use remit_runtime::config::Mode;
 use remit_runtime::{Config, Mandates, Peers, production};
@@ -41,6 +42,14 @@ impl Findings {
     fn bad(&mut self, what: &str, error: &Error) {
         self.bad += 1;
         self.tell("FAIL", &format!("{what}: {error} ({})", error.reason()));
+    }
+
+    fn add(&mut self, what: &str, finding: Finding) {
+        match finding {
+            Finding::Good(text) => self.good(&text),
+            Finding::Warn(text) => self.warn(&text),
+            Finding::Bad(error) => self.bad(what, &error),
+        }
     }
 
     fn tell(&self, verdict: &str, what: &str) {
@@ -103,8 +112,23 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
              and say so by server.tls_terminated_by_proxy",
         );
     }
+    let now = SystemClock.now();
+    findings.add("disk", kept::room(&config.data.dir));
+    for found in kept::certificates(config, now) {
+        findings.add("certificates", found);
+    }
     look_at_keys(config, findings).await;
     look_at_port(config, findings);
+    look_at_databases(config, now, findings).await;
+    for (peer, found) in look_at_peers(config).await {
+        match found {
+            Ok(()) => findings.good(&format!("peer {peer}: its health is SERVING")),
+            Err(error) => findings.bad(&format!("peer {peer}"), &error),
+        }
+    }
+}
+
+async fn look_at_databases(config: &Config, now: Timestamp, findings: &mut Findings) {
     let mut servers = Vec::new();
     for service in databases::named(config) {
         let what = format!("database of {}", service.name);
@@ -122,18 +146,19 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
                     Ok(most) => servers.extend(most),
                     Err(error) => findings.bad(&what, &error),
                 }
+                if service.name == "audit" {
+                    findings.add("keys", kept::log_keys(config, &db).await);
+                }
+                match kept::waiting(service.name, &db, now).await {
+                    Ok(found) => findings.add("outbox", found),
+                    Err(error) => findings.bad(&what, &error),
+                }
                 db.close().await;
             }
             Err(error) => findings.bad(&what, &error),
         }
     }
     look_at_budget(config.database.connections, &servers, findings);
-    for (peer, found) in look_at_peers(config).await {
-        match found {
-            Ok(()) => findings.good(&format!("peer {peer}: its health is SERVING")),
-            Err(error) => findings.bad(&format!("peer {peer}"), &error),
-        }
-    }
 }
 
 /// Holds the connections that this process may take against those that each server gives to everybody; `servers` has one
@@ -266,10 +291,14 @@ async fn look_at_server(url: &str, args: &Doctor, findings: &mut Findings) {
                     findings.good("clock: agrees with this machine's");
                 }
             }
-            for (service, depth) in &info.outbox_depth {
-                if *depth > 1_000 {
-                    let what =
-                        format!("{depth} audit events of {service} wait: is the audit service reachable from it?");
+            for (service, oldest) in &info.outbox_oldest {
+                let waits = info.time.map_or(0, |time| time.seconds - oldest.seconds);
+                if waits > kept::WAIT {
+                    let depth = info.outbox_depth.get(service).copied().unwrap_or_default();
+                    let what = format!(
+                        "{depth} audit events of {service} wait, the oldest for {waits} s: see that audit runs, that \
+                         {service} reaches it (peers, peer_tls), and what the log of {service} says of PEER_FAILED"
+                    );
                     findings.bad("outbox", &Error::precondition("OUTBOX_GROWS", what));
                 }
             }

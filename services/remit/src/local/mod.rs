@@ -7,6 +7,7 @@ mod databases;
 mod demo;
 mod doctor;
 mod health;
+mod kept;
 mod keys;
 mod mandate;
 mod serve;

@@ -133,6 +133,11 @@ impl Caches {
         Self(Arc::new(Shared { db, rules, peers, settings, shutdown, started, tenants }))
     }
 
+    /// The ways to the other services.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
     /// The tenant's cache, begun if there is none yet.
     pub(crate) fn tenant(&self, tenant: &Tenant) -> Arc<TenantCache> {
         let now = self.0.started.elapsed().as_secs();

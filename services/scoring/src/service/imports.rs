@@ -7,12 +7,14 @@ use crate::table::{Parsed, SEEDED_AXES, bad};
 use crate::tags::{self, How};
 use crate::{rating, store, task};
 use prost_types::FieldMask;
+use remit_api::handoff::v1::ListGatesRequest;
+use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::scoring::v1 as api;
 use remit_api::scoring::v1::import_tasks_request::Part;
 use remit_api::wire::{Updatable as _, mask};
 use remit_core::name::TaskName;
 use remit_core::{Actor, Error, Kind, Result, Tenant, Timestamp};
-use remit_runtime::{Cx, received};
+use remit_runtime::{Cx, foreign, received};
 use remit_store::{Call, Skipped};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +127,7 @@ impl Service {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }
         self.refuse_unknown(&cx.tenant, &mut parsed).await?;
+        self.refuse_unknown_gates(&cx.tenant, &mut parsed).await?;
         self.hear_holds(&cx.tenant).await;
         let forbidden = self.refuse_forbidden(&cx.tenant, &mut parsed, &terms).await?;
         if !config.dry_run {
@@ -191,6 +194,41 @@ impl Service {
             parsed.refuse(line, bad("function", error.reason(), error.message()));
         }
         Ok(())
+    }
+
+    /// Refuses the rows whose gate is none of the tenant's; nobody is asked if none names one.
+    async fn refuse_unknown_gates(&self, tenant: &Tenant, parsed: &mut Parsed) -> Result<()> {
+        if parsed.tasks.values().all(|(task, _)| task.gate.is_empty()) {
+            return Ok(());
+        }
+        let known = self.gates(tenant).await?;
+        let named = parsed.tasks.iter().map(|(id, (task, line))| (id, &task.gate, *line));
+        let unknown = named.filter(|(_, gate, _)| !gate.is_empty() && !known.contains(*gate));
+        let unknown: Vec<_> = unknown
+            .map(|(id, gate, line)| (id.clone(), line, tasks::not_known(gate, known.iter().map(String::as_str))))
+            .collect();
+        for (id, line, text) in unknown {
+            parsed.tasks.remove(&id);
+            parsed.refuse(line, bad("gate", "GATE_NOT_FOUND", text));
+        }
+        Ok(())
+    }
+
+    /// The names of the tenant's gates, of the service that keeps them.
+    async fn gates(&self, tenant: &Tenant) -> Result<BTreeSet<String>> {
+        let peers = self.caches.peers();
+        let mut client = GateServiceClient::new(peers.channel("handoff"));
+        let (mut found, mut page_token) = (BTreeSet::new(), String::new());
+        loop {
+            let message = ListGatesRequest { page_size: 1_000, page_token };
+            let page =
+                client.list_gates(peers.request("scoring", tenant, message)).await.map_err(foreign)?.into_inner();
+            found.extend(page.gates.into_iter().map(|gate| gate.name));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Refuses the rows whose ratings or tags are not the importer's to give, and those that would move a task out of the

@@ -55,8 +55,23 @@ pub(super) fn known_function(rules: &Rules, function: &str) -> Result<()> {
     if function.is_empty() || rules.function(function).0.is_some() {
         return Ok(());
     }
-    let text = format!("{function} is not known: correct the id, or make it with UpdateFunction and allow_missing");
+    let known = not_known(function, rules.functions().map(|function| function.name.as_str()));
+    let text = format!("{known}; or make it with UpdateFunction and allow_missing");
     Err(Error::new(Kind::NotFound, "FUNCTION_NOT_FOUND", text))
+}
+
+/// The most names that a message lists.
+const LISTED: usize = 30;
+
+/// Says of a name that it is none of those that there are.
+pub(super) fn not_known<'a>(name: &str, there: impl Iterator<Item = &'a str>) -> String {
+    let there: Vec<&str> = there.collect();
+    let shown = there.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    match there.len() {
+        0 => format!("{name} is not known, and there is none yet"),
+        all if all > LISTED => format!("{name} is not known: correct the id; of the {all} that there are: {shown}"),
+        _ => format!("{name} is not known: correct the id; there are {shown}"),
+    }
 }
 
 /// A row for a normalized task. A decision on the same content stays in force.

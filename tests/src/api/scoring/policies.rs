@@ -181,7 +181,7 @@ async fn a_backtest_names_the_largest_moves_and_what_it_cannot_replay(suite: Sui
     when: brand_impacting
     at_most: HUMAN_IN_THE_LOOP
     requires: [SIGN_OFF]
-    reason: brand-impacting results need a person's sign-off (S69, S79)
+    reason: brand-impacting results need a person's sign-off  # S69, S79
 ";
     let source = candidate("2", &[(brand, ""), ("above: 12", "above: 13"), ("at_most: 12", "at_most: 13")]);
     let made = store(&suite, source).await.unwrap();

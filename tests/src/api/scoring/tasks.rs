@@ -143,6 +143,14 @@ async fn an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked
     assert_eq!(mapped.created, 1);
     let task = tasks(&suite).get_task(GetTaskRequest { name: "tasks/m1".into() }).await.unwrap().into_inner();
     assert_eq!((task.function.as_str(), task.state()), ("functions/software", TaskState::Unrated));
+
+    // What a typing error would leave without its gate or its signals is refused with what there is.
+    let strange = "id,title,function,gate\ng1,One,software,creative-approval\ng2,Two,software,creative-aproval\ng3,Three,sofware,\n";
+    let refused = import(&suite, strange, ImportTasksConfig::default()).await.unwrap();
+    let found: Vec<_> = refused.errors.iter().map(|e| (e.line, e.column.as_str(), e.reason.as_str())).collect();
+    assert_eq!(found, [(4, "function", "FUNCTION_NOT_FOUND"), (3, "gate", "GATE_NOT_FOUND")]);
+    assert!(refused.errors[0].message.contains("functions/software"), "{refused:?}");
+    assert!(refused.errors[1].message.contains("gates/creative-approval, gates/lead-routing"), "{refused:?}");
 }
 
 async fn an_audit_window_counts_what_was_found_in_it(suite: Suite) {

@@ -37,7 +37,8 @@ pub(crate) fn quality(sources: &Sources) -> Vec<Block> {
             ("error rate", Ratio),
         ];
         vec![
-            note("The rate of factual errors is over reviewed outputs only, never over all (A27)."),
+            // A27
+            note("The rate of factual errors is over reviewed outputs only, never over all."),
             table("Reviewed outputs by model version", &columns, rows),
         ]
     })
@@ -378,6 +379,7 @@ pub(crate) fn strategy(sources: &Sources) -> Vec<Block> {
             vec![text("Verdict", verdict), count("Outputs reviewed", result.n), text("Remark", &result.note)],
         ));
     }
-    blocks.push(note("To discuss: which results surprised us, where execution left the recorded strategy, and which hypotheses to revise (S148-S152)."));
+    // S148-S152
+    blocks.push(note("To discuss: which results surprised us, where execution left the recorded strategy, and which hypotheses to revise."));
     blocks
 }
