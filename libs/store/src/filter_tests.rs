@@ -104,17 +104,28 @@ fn what_every_row_needs_is_known_where_something_is_named() {
     let needs = |filter: &str| parse(filter, fields).unwrap().needs().to_vec();
     let is = |field: &'static str, text: &str| Atom::Is(field, text.to_owned());
     assert_eq!(needs("actor = \"Ann\""), [[is("actor", "ann")]]);
-    assert_eq!(needs("actor = ann kind = 'a b*' AND n > 3"), [
-        [is("actor", "ann")],
-        [Atom::Begins("kind", "a b".to_owned())]
-    ]);
+    assert_eq!(
+        needs("actor = ann kind = 'a b*' AND n > 3"),
+        [[is("actor", "ann")], [Atom::Begins("kind", "a b".to_owned())]]
+    );
     assert_eq!(needs("actor = ann OR kind = x"), [[is("actor", "ann"), is("kind", "x")]]);
     assert_eq!(needs("(actor = \"a*\" AND kind = y) OR kind = x"), [[is("kind", "y"), is("kind", "x")]]);
     assert_eq!(needs("outcome != SUCCESS"), [[is("outcome", "DENIED"), is("outcome", "FAILURE")]]);
     assert_eq!(needs("NOT outcome = SUCCESS"), needs("outcome != SUCCESS"));
     // What may be absent passes too, and what names nothing lets anything pass.
-    for nothing in ["state != ON", "actor != ann", "NOT actor = ann", "actor = ann OR n = 3", "kind = null", "kind:a",
-                    "kind = \"*a\"", "kind > a", "NOT (actor = ann OR kind = x)", "actor = \"*\"", ""] {
+    for nothing in [
+        "state != ON",
+        "actor != ann",
+        "NOT actor = ann",
+        "actor = ann OR n = 3",
+        "kind = null",
+        "kind:a",
+        "kind = \"*a\"",
+        "kind > a",
+        "NOT (actor = ann OR kind = x)",
+        "actor = \"*\"",
+        "",
+    ] {
         assert!(needs(nothing).is_empty(), "{nothing}: {:?}", needs(nothing));
     }
 }

@@ -13,14 +13,14 @@ use crate::sender::Sender;
 use crate::step::{Place, Receipt};
 use crate::store::entries::{self, Stored};
 use crate::store::heads::{self, signed};
-use crate::store::{damaged, prunings, tiles};
+use crate::store::{damaged, prunings, search, tiles};
 use remit_api::audit::v1 as api;
 use remit_api::wire::range;
 use remit_core::name::EntryName;
 use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
-use remit_store::{Call, Order, Skipped, Tx, Value, filter};
+use remit_store::{Call, Order, Skipped, Tx, Value};
 use remit_tlog::tile::Tile;
 
 /// The longest batch.
@@ -134,10 +134,15 @@ impl Service {
 
     async fn places(&self, tenant: &Tenant, receipt: Receipt, prove: bool) -> Result<Vec<api::AppendResponse>> {
         let mut answers = Vec::with_capacity(receipt.places.len());
-        let mut tx = if prove { Some(self.db.snapshot().await?) } else { None };
+        let mut state = None;
+        if prove {
+            let mut tx = self.db.snapshot().await?;
+            let head = heads::read(&mut tx, tenant).await?;
+            state = Some((tx, head));
+        }
         for Place { index, hash, duplicate } in receipt.places {
-            let proof = match &mut tx {
-                Some(tx) => Some(self.inclusion_at(tx, tenant, index, receipt.size).await?),
+            let proof = match &mut state {
+                Some((tx, head)) => Some(self.inclusion_at(tx, tenant, head, index, receipt.size).await?),
                 None => None,
             };
             answers.push(api::AppendResponse { index: signed(index), leaf_hash: hash.0.to_vec(), duplicate, proof });
@@ -175,7 +180,7 @@ impl Service {
     /// `InvalidArgument` (`FILTER_INVALID`, `PAGE_TOKEN_INVALID`).
     pub async fn search(&self, cx: &Cx, request: api::SearchRequest) -> Result<api::SearchResponse> {
         let tenant = &cx.tenant;
-        let filter = filter::parse(&request.filter, entries::FIELDS)?;
+        let filter = search::parse(&request.filter)?;
         let (order, word) = match request.order() {
             api::SearchOrder::OldestFirst => (Order::Ascending, "oldest"),
             api::SearchOrder::NewestFirst | api::SearchOrder::Unspecified => (Order::Descending, "newest"),
@@ -190,7 +195,7 @@ impl Service {
             None => None,
         };
         let mut tx = self.db.read().await?;
-        let found = entries::search(&mut tx, tenant, &filter, order, after, size + 1).await?;
+        let found = search::search(&mut tx, tenant, &filter, order, after, size + 1).await?;
         let (resume, found) = (found.resume, found.entries);
         let (found, mut next_page_token) = keyset.cut(found, size, |stored| vec![Value::from(signed(stored.index))]);
         if let (true, Some(resume)) = (next_page_token.is_empty(), resume) {
