@@ -1,7 +1,7 @@
 //! A connection in use: a transaction, or single statements on a reader.
 
 use crate::classify::Names;
-use crate::shared::{Shared, Signal};
+use crate::shared::{Engine, Shared, Signal};
 use remit_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
@@ -64,6 +64,14 @@ impl Tx {
             Conn::PostgresTx(tx) => Handle::Postgres(tx),
             Conn::PostgresRead(conn) => Handle::Postgres(conn),
         })
+    }
+
+    /// Which engine it is.
+    pub(crate) fn engine(&self) -> Engine {
+        match self.conn {
+            Conn::SqliteTx(_) | Conn::SqliteRead(_) => Engine::Sqlite,
+            Conn::PostgresTx(_) | Conn::PostgresRead(_) => Engine::Postgres,
+        }
     }
 
     fn refuse_if_failed(&self) -> Result<()> {

@@ -104,6 +104,11 @@ impl Memory {
         }
     }
 
+    /// Whether the log was found not to extend what this process signed.
+    pub(crate) fn is_forked(&self, tenant: &Tenant) -> bool {
+        lock(&self.known).get(tenant).is_some_and(|known| known.forked)
+    }
+
     fn condemn(&self, tenant: &Tenant) {
         lock(&self.known).entry(tenant.clone()).or_default().forked = true;
     }

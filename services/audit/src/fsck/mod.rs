@@ -9,12 +9,14 @@ mod people;
 mod pruned;
 mod rules;
 mod sequence;
+mod tile;
 mod times;
 mod tree;
 
 use crate::leaf::Leaf;
 use crate::service::Service;
-use crate::store::entries::{self, Columns, Full};
+use crate::store::columns::Columns;
+use crate::store::entries::{self, Full};
 use crate::store::heads::{self, RawHead};
 use handovers::Handovers;
 use people::People;
@@ -24,7 +26,7 @@ use remit_store::Tx;
 use remit_tlog::{Checkpoint, Frontier, Hash, empty_root, leaf_hash};
 use rules::Rules;
 use sequence::Sequences;
-use times::TileTimes;
+use tile::Tiles;
 use tree::Tree;
 
 pub use remit_api::audit::v1::FindingKind;
@@ -203,7 +205,7 @@ impl Check<'_> {
         }
         let mut pruned = Pruned::read(tx, self.tenant, &mut self.findings).await?;
         let mut people = People::new(!pruned.is_empty());
-        let mut times = TileTimes::default();
+        let mut tiles = Tiles::new(start, size);
         let mut cosigned = people::Cosigned::read(tx, self.tenant, start, size).await?;
         cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
         let mut next = start;
@@ -215,11 +217,11 @@ impl Check<'_> {
             let mut found = found.into_iter().peekable();
             for index in next..until {
                 let full = found.next_if(|full| full.stored.index == index);
-                times.push(tx, self.tenant, index, full.as_ref(), &mut self.findings).await?;
-                let hash = match full {
-                    Some(full) => self.entry(&full, &people, &pruned),
-                    None => self.absent(tx, index, &pruned).await?,
+                let (hash, columns) = match full {
+                    Some(full) => self.entry(full, &people, &pruned),
+                    None => (self.absent(tx, index, &pruned).await?, None),
                 };
+                tiles.push(tx, self.tenant, index, columns, &mut self.findings).await?;
                 let before = self.handovers.is_next().then(|| (tree.size(), tree.root()));
                 tree.push(tx, hash, &mut self.findings).await?;
                 if let Some(before) = before {
@@ -238,6 +240,7 @@ impl Check<'_> {
         self.report.tiles = tree.checked();
         self.report.root = tree.root();
         self.records(tx, &mut pruned, start).await?;
+        tiles.finish(tx, self.tenant, &mut self.findings).await?;
         times::surplus(tx, self.tenant, size, &mut self.findings).await?;
         if let Some(surplus) = entries::first_from(tx, self.tenant, size).await? {
             self.findings.add(FindingKind::SurplusEntry, at(surplus), format!("the log ends at {size}"));
@@ -262,8 +265,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Checks one entry and returns the leaf hash that its content gives.
-    fn entry(&mut self, full: &Full, people: &People, pruned: &Pruned) -> Hash {
+    /// Checks one entry and returns the leaf hash and the columns that its content gives.
+    fn entry(&mut self, full: Full, people: &People, pruned: &Pruned) -> (Hash, Option<Columns>) {
         let stored = &full.stored;
         let computed = leaf_hash(&stored.line);
         self.report.entries += 1;
@@ -279,23 +282,21 @@ impl Check<'_> {
             Err(why) => {
                 self.sequences.skip();
                 self.findings.add(FindingKind::Entry, at(stored.index), format!("the content is no leaf: {why}"));
-                return computed;
+                return (computed, Some(full.columns));
             }
         };
-        if let Ok(times) = leaf.times() {
-            let expected = Columns::of(&leaf, times);
-            if expected != full.columns {
-                let message = format!("the columns are {:?} and should be {expected:?}", full.columns);
-                self.findings.add(FindingKind::Column, at(stored.index), message);
-            }
+        let expected = leaf.times().ok().map(|times| Columns::of(&leaf, times));
+        if let Some(expected) = expected.as_ref().filter(|expected| **expected != full.columns) {
+            let message = format!("the columns are {:?} and should be {expected:?}", full.columns);
+            self.findings.add(FindingKind::Column, at(stored.index), message);
         }
         self.rules.push(stored.index, &leaf);
         self.handovers.push(&leaf);
         self.sequences.push(stored.index, &leaf, &mut self.findings);
-        if people.check(self.tenant, full, &leaf, &mut self.findings) {
+        if people.check(self.tenant, &full, &leaf, &mut self.findings) {
             self.report.erased += 1;
         }
-        computed
+        (computed, expected)
     }
 
     /// Accounts for an entry that is not there; its leaf hash is then that of the stored tile.

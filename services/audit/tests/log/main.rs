@@ -3,6 +3,7 @@
 
 mod columns;
 mod edits;
+mod entries;
 mod exports;
 mod keeping;
 mod people;
