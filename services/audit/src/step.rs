@@ -144,7 +144,9 @@ impl Step<'_> {
         let fresh: Vec<&Prepared> = jobs.iter().flatten().collect();
         let ids: HashSet<&str> = fresh.iter().map(|event| event.leaf.id.as_str()).collect();
         let plain = ids.len() == fresh.len() && fresh.iter().all(|event| event.personal.is_none());
-        if !plain || fresh.is_empty() || self.keys.memory().is_forked(self.tenant) {
+        // A head that is not the last that was seen is either behind, or was put back.
+        let newest = self.keys.memory().is_newest(self.tenant, old.size, old.root);
+        if !plain || fresh.is_empty() || !newest {
             return Ok(None);
         }
         let mut next = 0..;

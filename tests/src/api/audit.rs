@@ -121,7 +121,7 @@ async fn an_event_is_durable_provable_and_recorded_once(suite: Suite) {
     let mut client = LogVerifier::new(trust, None).expect("no state");
     client.update(&proof.checkpoint, &[]).expect("signed");
     append(&suite, 0..300).await;
-    let request = api::GetConsistencyProofRequest { old_size: 1, new_size: 0 };
+    let request = api::GetConsistencyProofRequest { old_size: 1, ..Default::default() };
     let consistency = auditor(&suite).get_consistency_proof(request).await.expect("a proof").into_inner();
     client.update(&checkpoint(&suite).await.note, &hashes(&consistency.hashes)).expect("the log only grew");
     let request = api::GetInclusionProofRequest { name: "entries/200".into(), size: 0 };

@@ -18,6 +18,7 @@ use crate::service::Service;
 use crate::store::columns::Columns;
 use crate::store::entries::{self, Full};
 use crate::store::heads::{self, RawHead};
+use crate::store::tiles;
 use handovers::Handovers;
 use people::People;
 use pruned::Pruned;
@@ -26,6 +27,7 @@ use remit_store::Tx;
 use remit_tlog::{Checkpoint, Frontier, Hash, empty_root, leaf_hash};
 use rules::Rules;
 use sequence::Sequences;
+use std::collections::BTreeSet;
 use tile::Tiles;
 use tree::Tree;
 
@@ -126,6 +128,8 @@ impl Service {
         told: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Report> {
         let since = self.since(tenant, since)?;
+        // Before the state that is checked, which then is not older.
+        let kept = self.keys.memory().kept(tenant, &self.keys);
         let mut tx = self.db.snapshot().await?;
         let mut check = Check {
             log: self,
@@ -148,6 +152,7 @@ impl Service {
             told,
         };
         check.run(&mut tx, since).await?;
+        check.remembered(&mut tx, kept).await?;
         check.report.findings = check.findings.found;
         Ok(check.report)
     }
@@ -253,6 +258,33 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Compares the log with what its process remembers outside of the database.
+    async fn remembered(&mut self, tx: &mut Tx, kept: Result<Option<(u64, Hash)>>) -> Result<()> {
+        let (size, root) = match kept {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                self.findings.add(FindingKind::Head, "head", error.message());
+                return Ok(());
+            }
+        };
+        let now = self.report.size;
+        let still = if size > now { None } else { Some(tiles::root(tx, self.tenant, size).await) };
+        let what = match still {
+            None => format!("ended at {now} of them: its tail was cut, or the database was put back"),
+            Some(Ok(found)) if found == root => return Ok(()),
+            Some(Ok(found)) => format!("had root {found} there: history was rewritten"),
+            Some(Err(error)) => format!("could not be followed to there: {error}"),
+        };
+        let message = format!(
+            "this log was last signed here with {size} entries and root {root} (audit-heads/{}.checkpoint in the data \
+             directory), and in the database it {what}",
+            self.tenant
+        );
+        self.findings.add(FindingKind::Head, "head", message);
+        Ok(())
+    }
+
     /// Compares what is stored beside the entries with what they say of it.
     async fn records(&mut self, tx: &mut Tx, pruned: &mut Pruned, start: u64) -> Result<()> {
         pruned.account(tx, self.tenant, self.report.size, &mut self.findings).await?;
@@ -287,8 +319,7 @@ impl Check<'_> {
         };
         let expected = leaf.times().ok().map(|times| Columns::of(&leaf, times));
         if let Some(expected) = expected.as_ref().filter(|expected| **expected != full.columns) {
-            let message = format!("the columns are {:?} and should be {expected:?}", full.columns);
-            self.findings.add(FindingKind::Column, at(stored.index), message);
+            self.findings.add(FindingKind::Column, at(stored.index), full.columns.differences(expected));
         }
         self.rules.push(stored.index, &leaf);
         self.handovers.push(&leaf);
@@ -359,7 +390,10 @@ impl Check<'_> {
 /// As [`Service::fsck`].
 pub async fn all(log: &Service, max_findings: usize) -> Result<Vec<(Tenant, Report)>> {
     let mut reports = Vec::new();
-    for tenant in remit_store::tenants::list(&log.db).await? {
+    // A log that is remembered and of which nothing is left in the database is looked for too.
+    let stored = remit_store::tenants::list(&log.db).await?;
+    let tenants: BTreeSet<Tenant> = stored.into_iter().chain(log.keys().memory().tenants()).collect();
+    for tenant in tenants {
         let report = log.fsck(&tenant, "", max_findings).await?;
         reports.push((tenant, report));
     }

@@ -1,7 +1,7 @@
 //! Checkpoints and proofs.
 
 use super::Service;
-use super::entries::{entry_index, entry_not_found};
+use super::entries::{entry_index, entry_not_found, handovers};
 use crate::export_verify::{CLOCKS, SINCE};
 use crate::memory;
 use crate::store::checkpoints::{self, Line};
@@ -169,12 +169,15 @@ impl Service {
         let new = at_size(request.new_size, now, 1, "new_size")?;
         let old = at_size(request.old_size, new, 1, "old_size")?;
         let tiles::Consistency { hashes, roots } = tiles::consistency(&mut tx, tenant, old, new).await?;
+        let handovers =
+            if request.with_handovers { handovers::lines(&mut tx, tenant, old, new).await? } else { Vec::new() };
         Ok(api::ConsistencyProof {
             old_size: signed(old),
             new_size: signed(new),
             hashes: hashes.iter().map(|hash| hash.0.to_vec()).collect(),
             old_root_hash: roots.0.0.to_vec(),
             new_root_hash: roots.1.0.to_vec(),
+            handovers,
         })
     }
 

@@ -4,6 +4,7 @@ use crate::leaf::Leaf;
 use remit_core::{Result, SERVICES, Timestamp};
 use remit_store::filter::Field;
 use remit_store::{BulkInsert, Row};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest text of the details that is a column, in bytes.
 const MAX_DETAIL: usize = 300;
@@ -72,6 +73,11 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// Of a text that callers write freely: what no column can hold is in the leaf alone, and stops no step.
+fn held(text: &str) -> Option<String> {
+    given(text).filter(|text| !text.contains('\0'))
+}
+
 /// The details that are columns. Only those of the suite's own services have a known meaning.
 fn details(leaf: &Leaf) -> [Option<String>; DETAILS.len()] {
     let mut found = [const { None }; DETAILS.len()];
@@ -81,7 +87,7 @@ fn details(leaf: &Leaf) -> [Option<String>; DETAILS.len()] {
     let details = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(leaf.details());
     for (column, (_, name)) in found.iter_mut().zip(DETAILS) {
         let text = details.as_ref().ok().and_then(|details| details.get(name)).and_then(serde_json::Value::as_str);
-        *column = text.filter(|text| text.len() <= MAX_DETAIL && !text.contains('\0')).and_then(given);
+        *column = text.filter(|text| text.len() <= MAX_DETAIL).and_then(held);
     }
     found
 }
@@ -108,10 +114,9 @@ impl Columns {
             request_id: given(&leaf.request_id),
             trace_id: given(&leaf.trace_id),
             subject: leaf.personal.as_ref().map(|personal| personal.subject.clone()),
-            // What no column can hold is in the leaf alone.
-            reason: given(leaf.reason()).filter(|reason| !reason.contains('\0')),
-            policy_version: given(leaf.policy_version()),
-            model_version: given(leaf.model_version()),
+            reason: held(leaf.reason()),
+            policy_version: held(leaf.policy_version()),
+            model_version: held(leaf.model_version()),
             details: details(leaf),
         }
     }
@@ -149,6 +154,23 @@ impl Columns {
         let sometimes = sometimes.into_iter().chain(details);
         let given = sometimes.filter_map(|(field, value)| Some((field, value.as_deref()?)));
         always.into_iter().map(|(field, value)| (field, value.as_str())).chain(given)
+    }
+
+    /// What is different from the `right` columns, in words.
+    pub fn differences(&self, right: &Self) -> String {
+        let all = |columns: &Self| {
+            let times = [("occurred_at", columns.occurred_at), ("recorded_at", columns.recorded_at)];
+            let times = times.map(|(name, at)| (name, Timestamp(at).to_string()));
+            let id = [("id", format!("{:?}", columns.event_id))];
+            let texts = columns.values().map(|(name, value)| (name, format!("{value:?}")));
+            texts.chain(times).chain(id).collect::<BTreeMap<_, _>>()
+        };
+        let (mine, rights) = (all(self), all(right));
+        let names: BTreeSet<_> = mine.keys().chain(rights.keys()).collect();
+        let told = |columns: &BTreeMap<_, String>, name| columns.get(name).map_or("nothing", String::as_str).to_owned();
+        let differ = names.into_iter().filter(|name| mine.get(*name) != rights.get(*name));
+        let words = differ.map(|name| format!("{name} is {} and should be {}", told(&mine, name), told(&rights, name)));
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// What the columns of a row are.
@@ -226,6 +248,10 @@ mod tests {
     use remit_api::types;
 
     fn of(service: &str, details: &str) -> [Option<String>; DETAILS.len()] {
+        columns(service, details).details
+    }
+
+    fn columns(service: &str, details: &str) -> Columns {
         let at = Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 0 });
         let actor = types::Actor { kind: types::ActorKind::Human.into(), ..Default::default() };
         let event = api::Event {
@@ -238,7 +264,22 @@ mod tests {
             ..Default::default()
         };
         let leaf = Leaf::new(&event, "event").unwrap();
-        Columns::of(&leaf, leaf.times().unwrap()).details
+        Columns::of(&leaf, leaf.times().unwrap())
+    }
+
+    #[test]
+    fn a_finding_says_what_differs_and_nothing_else() {
+        let right = columns("council", r#"{"to":"SUSPENDED"}"#);
+        let mut wrong = right.clone();
+        assert_eq!(wrong.differences(&right), "");
+        wrong.service = "crm".into();
+        wrong.details[5] = None;
+        wrong.reason = Some("a \"b\"".into());
+        wrong.recorded_at += 1;
+        let told = wrong.differences(&right);
+        assert!(told.starts_with("details.to is nothing and should be \"SUSPENDED\"; reason is \"a \\\"b\\\"\" and"), "{told}");
+        assert!(told.contains("recorded_at is 2026-01-01T00:00:00.000001Z and should be 2026-01-01T00:00:00Z"), "{told}");
+        assert!(told.ends_with("service is \"crm\" and should be \"council\""), "{told}");
     }
 
     #[test]

@@ -146,7 +146,19 @@ pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> R
     })
 }
 
-/// The same at the size of the head, whose frontier has the right edge of the tree: the tile that is still open is then
+/// The inclusion proofs of entries at one size, all of them from the same few tiles.
+pub async fn inclusions(tx: &mut Tx, tenant: &Tenant, indexes: &[u64], size: u64) -> Result<Vec<Vec<Hash>>> {
+    let mut nodes = BTreeSet::new();
+    for index in indexes {
+        nodes.extend(proof::inclusion_nodes(*index, size).map_err(broken)?);
+    }
+    let nodes: Vec<Node> = nodes.into_iter().collect();
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    let proof = |index: &u64| proof::inclusion(*index, size, |node| tiles.read(node)).map_err(broken);
+    indexes.iter().map(proof).collect()
+}
+
+/// The inclusion proof of `index` at the size of the head, whose frontier has the right edge of the tree: the tile that is still open is then
 /// not read for the entries before it. None if the tiles do not lead to the root of the head.
 pub async fn inclusion_at_head(tx: &mut Tx, tenant: &Tenant, index: u64, head: &Head) -> Result<Option<Inclusion>> {
     let size = head.size;

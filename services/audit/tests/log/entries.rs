@@ -23,7 +23,8 @@ impl Dice {
 const ACTORS: [&str; 4] = ["ann", "bob", "eve", "platform"];
 const ACTIONS: [&str; 4] =
     ["council.holds.engage", "council.holds.release", "handoff.leads.route", "registry.versions.transition"];
-const REASONS: [&str; 4] = ["", "drift", "drift again", "asked for"];
+/// One has what means something to SQL, to patterns, to names or to nobody.
+const REASONS: [&str; 5] = ["", "drift", "drift again", "asked for", "50%_of ä∂'s/.x;--"];
 const VERSIONS: [&str; 3] = ["", "models/m1/versions/1", "models/m2/versions/7"];
 const STATES: [&str; 3] = ["", "ACTIVE", "SUSPENDED"];
 const OUTCOMES: [&str; 3] = ["SUCCESS", "DENIED", "FAILURE"];
@@ -57,8 +58,9 @@ impl Facts {
             actor: dice.of(&ACTORS),
             behalf: if dice.roll(20) == 0 { dice.of(&ACTORS) } else { "" },
             action: dice.of(&ACTIONS),
-            resource: match dice.roll(3) {
+            resource: match dice.roll(4) {
                 0 => format!("leads/{n}"),
+                1 => format!("leads/ä.%_{}/x", dice.roll(3)),
                 _ => format!("models/m{}/versions/{}", dice.roll(6), dice.roll(4)),
             },
             outcome,
@@ -117,14 +119,15 @@ fn case(text: String, passes: impl Fn(&Facts) -> bool + Send + Sync + 'static) -
     (text, Box::new(passes))
 }
 
-fn comparison(dice: &mut Dice) -> (String, Passes) {
-    let (n, number) = (dice.roll(1_100), dice.roll(6));
+/// A comparison with an entry of a log of `size`.
+fn comparison(dice: &mut Dice, size: u64) -> (String, Passes) {
+    let (n, number) = (dice.roll(size), dice.roll(6));
     let (actor, action) = (dice.of(&ACTORS), dice.of(&ACTIONS));
     let at = Timestamp(super::START.0 + n as i64 * 3_600_000_000);
     let day = 86_400_000_000;
     let date = at.to_string()[..10].to_owned();
     let midnight = at.0 - at.0.rem_euclid(day);
-    match dice.roll(22) {
+    match dice.roll(28) {
         0 => case(format!("actor = \"{}\"", actor.to_uppercase()), move |f| f.actor == actor),
         1 => case(format!("actor != '{actor}'"), move |f| f.actor != actor),
         2 => case(format!("action = \"{action}\""), move |f| f.action == action),
@@ -152,20 +155,30 @@ fn comparison(dice: &mut Dice) -> (String, Passes) {
         20 => case(format!("occurred_at = {date} OR actor_kind = ai"), move |f| {
             (midnight..midnight + day).contains(&f.occurred)
         }),
+        21 => case("reason = \"50%_of ä∂'s/.x;--\"".into(), |f| f.reason.starts_with("50%")),
+        22 => case("reason = \"50%_of ä*\"".into(), |f| f.reason.starts_with("50%")),
+        23 => case("reason:\"%_of\"".into(), |f| f.reason.starts_with("50%")),
+        24 => case(format!("resource = \"leads/ä.%_{number}/*\""), move |f| {
+            f.resource.starts_with(&format!("leads/ä.%_{number}/"))
+        }),
+        25 => case("resource = \"leads/ä*\"".into(), |f| f.resource.starts_with("leads/ä")),
+        26 => case(format!("recorded_at >= \"{at}\" AND outcome = DENIED"), move |f| {
+            f.recorded >= at.0 && f.outcome == "DENIED"
+        }),
         _ => case(format!("on_behalf_of = {actor}"), move |f| f.behalf == actor),
     }
 }
 
-/// A filter of at most `depth` levels.
-pub fn filter(dice: &mut Dice, depth: u64) -> (String, Passes) {
+/// A filter of at most `depth` levels over a log of `size`.
+pub fn filter(dice: &mut Dice, depth: u64, size: u64) -> (String, Passes) {
     if depth == 0 {
-        return comparison(dice);
+        return comparison(dice, size);
     }
-    let ((one, first), (other, second)) = (filter(dice, depth - 1), filter(dice, depth - 1));
+    let ((one, first), (other, second)) = (filter(dice, depth - 1, size), filter(dice, depth - 1, size));
     match dice.roll(6) {
         0 | 1 => case(format!("(({one}) AND ({other}))"), move |f| first(f) && second(f)),
         2 | 3 => case(format!("(({one}) OR ({other}))"), move |f| first(f) || second(f)),
         4 => case(format!("NOT ({one})"), move |f| !first(f)),
-        _ => comparison(dice),
+        _ => comparison(dice, size),
     }
 }

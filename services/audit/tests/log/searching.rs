@@ -3,10 +3,10 @@
 use super::Fixture;
 use super::entries::{self, Facts};
 use remit_api::audit::v1 as api;
-use remit_core::{Clock as _, Result, Timestamp};
+use remit_core::Result;
 use remit_store::query;
 use remit_store::testing::each_engine;
-use std::time::Duration;
+use std::ops::Range;
 
 /// All that a search finds, page by page, and how many pages it took.
 async fn found(fixture: &Fixture, filter: &str, order: api::SearchOrder, page_size: i32) -> Result<(Vec<u64>, usize)> {
@@ -29,10 +29,13 @@ async fn found(fixture: &Fixture, filter: &str, order: api::SearchOrder, page_si
     }
 }
 
-async fn compare(fixture: &Fixture, left: &[(u64, Facts)], seeds: std::ops::Range<u64>) -> Result<()> {
+/// Compares what random filters find among the entries of a part of the log, which `left` has, with a look at each of them.
+async fn compare(fixture: &Fixture, left: &[(u64, Facts)], seeds: Range<u64>, part: Range<u64>) -> Result<()> {
     for seed in seeds {
-        let (text, passes) = entries::filter(&mut entries::Dice(seed), 3);
-        let mut expected: Vec<u64> = left.iter().filter(|(_, facts)| passes(facts)).map(|(index, _)| *index).collect();
+        let (text, passes) = entries::filter(&mut entries::Dice(seed), 3, part.end);
+        let text = format!("index >= {} AND index < {} AND {text}", part.start, part.end);
+        let inside = left.iter().filter(|(index, _)| part.contains(index));
+        let mut expected: Vec<u64> = inside.filter(|(_, facts)| passes(facts)).map(|(index, _)| *index).collect();
         let size = [3, 50, 400][seed as usize % 3];
         let oldest = found(fixture, &text, api::SearchOrder::OldestFirst, size).await?.0;
         assert_eq!(oldest, expected, "{text}, oldest first");
@@ -47,14 +50,27 @@ async fn compare(fixture: &Fixture, left: &[(u64, Facts)], seeds: std::ops::Rang
 async fn a_search_finds_what_a_look_at_every_entry_finds() -> Result<()> {
     each_engine(|database| async move {
         let fixture = &Fixture::new(&database).await?;
+        let other = &fixture.replica(&database).await?;
         let mut dice = entries::Dice(1);
-        let facts: Vec<Facts> = (0..1_100).map(|n| Facts::roll(&mut dice, n)).collect();
-        // Steps that end within tiles, at their ends and beyond.
-        for step in facts.chunks(173) {
-            fixture.append(step.iter().map(Facts::event).collect()).await?;
+        let facts: Vec<Facts> = (0..16_900).map(|n| Facts::roll(&mut dice, n)).collect();
+        let events = |facts: &[Facts]| facts.iter().map(Facts::event).collect::<Vec<_>>();
+        // Steps that end within tiles, at their ends and beyond, of two replicas in turn, some of them sent again.
+        let (begin, rest) = facts.split_at(1_100);
+        for (at, step) in begin.chunks(173).enumerate() {
+            let replica = [fixture, other][at % 2];
+            replica.append(events(step)).await?;
+            assert_eq!(fixture.append(events(&step[..5])).await?[0], at as u64 * 173);
         }
-        let all: Vec<(u64, Facts)> = (0..).zip(facts).collect();
-        compare(fixture, &all, 0..120).await?;
+        let all: Vec<(u64, Facts)> = (0..).zip(facts.iter().cloned()).collect();
+        compare(fixture, &all, 0..120, 0..1_100).await?;
+        assert_eq!(fixture.findings().await?, []);
+
+        // Where postings of tiles are put together, and after that.
+        for (at, step) in rest.chunks(900).enumerate() {
+            [fixture, other][at / 2 % 2].append(events(step)).await?;
+        }
+        compare(other, &all, 200..230, 16_200..16_900).await?;
+        compare(other, &all, 230..250, 7_000..7_400).await?;
         assert_eq!(fixture.findings().await?, []);
 
         // What a hold keeps under a tile that is pruned otherwise is still found, and nothing else.
@@ -68,16 +84,21 @@ async fn a_search_finds_what_a_look_at_every_entry_finds() -> Result<()> {
             api::CreateLegalHoldRequest { legal_hold_id: "h1".into(), legal_hold: Some(hold), ..Default::default() };
         fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold).await?;
         fixture.log.prune_entries(&fixture.cx("audit.entries.prune"), api::PruneEntriesRequest::default()).await?;
-        let end = fixture.clock.now().plus(Duration::from_secs(1));
+        // Two hundred days are 4,800 entries, and of these the full tiles go.
         let left: Vec<(u64, Facts)> =
-            all.into_iter().filter(|(index, facts)| *index >= 1_024 || facts.actor == "eve").collect();
-        assert!(left.len() > 250 && left.len() < 700, "{}", left.len());
-        for seed in 500..540 {
-            let (text, passes) = entries::filter(&mut entries::Dice(seed), 2);
-            let text = format!("recorded_at < \"{}\" AND {text}", Timestamp(end.0 - 300 * 86_400 * 1_000_000));
-            let expected: Vec<u64> = left.iter().filter(|(_, f)| passes(f)).map(|(index, _)| *index).collect();
-            assert_eq!(found(fixture, &text, api::SearchOrder::OldestFirst, 50).await?.0, expected, "{text}");
-        }
+            all.into_iter().filter(|(index, facts)| *index >= 4_608 || facts.actor == "eve").collect();
+        compare(fixture, &left, 500..540, 4_300..4_900).await?;
+        compare(other, &left, 540..560, 0..700).await?;
+
+        // What no column can hold stops nobody.
+        let nul = "a\0b".to_owned();
+        let event = api::Event {
+            reason: nul.clone(),
+            model_version: nul.clone(),
+            policy_version: nul,
+            ..fixture.event("nul")
+        };
+        fixture.append(vec![event]).await?;
         assert_eq!(fixture.findings().await?, []);
         Ok(())
     })

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod export;
-mod handovers;
+pub(super) mod handovers;
 mod prune;
 mod tail;
 mod verify;
