@@ -84,6 +84,11 @@ impl Bench {
 
     /// Appends the events `{prefix}{from}` to `{prefix}{to - 1}`.
     async fn append(&self, prefix: &str, numbers: std::ops::Range<usize>) {
+        self.append_of("", prefix, numbers).await;
+    }
+
+    /// The same with personal data of `subject`, if one is named.
+    async fn append_of(&self, subject: &str, prefix: &str, numbers: std::ops::Range<usize>) {
         let tenant = Tenant::new("acme").expect("a tenant");
         let token = self.services.token(&tenant, "registry", Duration::from_secs(60)).expect("a token");
         let mut client = self.client(&token);
@@ -101,6 +106,10 @@ impl Bench {
             occurred_at: at,
             recorded_at: at,
             service: "registry".into(),
+            personal: (!subject.is_empty()).then(|| api::PersonalData {
+                subject: subject.into(),
+                fields: [("email".to_owned(), "x@example.com".to_owned())].into(),
+            }),
             ..Default::default()
         };
         let events = numbers.map(event).collect();
@@ -177,6 +186,10 @@ async fn an_export_is_verified_offline() {
     let proof = bench.path("entry-7.tlog-proof");
     bench.expect(&["proof", "7", "-o", text(&proof)], 0, &["proof of entry 7"]);
     bench.expect(&["export", "-o", text(&early), "--cosigned"], 3, &["NOT_COSIGNED"]);
+    let selection = bench.path("selection");
+    let filter = ["--filter", "resource = \"models/1*\" AND recorded_at >= \"2026-01-01\""];
+    bench.expect(&[&["export", "-o", text(&selection), "--since", text(&note)], &filter[..]].concat(), 0, &["selection"]);
+    bench.expect(&["export", "-o", text(&selection), "--filter", "nothing"], 2, &["FILTER_INVALID"]);
     drop(server);
 
     // From here on there is no server.
@@ -189,6 +202,9 @@ async fn an_export_is_verified_offline() {
     let pinned = ["verify", "--json", text(&export), "--key", &key, "--earlier", text(&note), "--save", text(&saved)];
     bench.expect(&pinned, 0, &["\"keyPinned\": true", "\"extends\": 40"]);
     bench.expect(&["verify", text(&early), "--earlier", text(&saved)], 3, &["EXPORT_REFUSED"]);
+
+    let printed = bench.expect(&["verify", text(&selection), "--key", &key, "--since", text(&note)], 0, &["SELECTION"]);
+    assert!(printed.contains("each of the 11 entries") && printed.contains("models/1*"), "{printed}");
 
     let known = VerifierKey::parse(&key).expect("the printed key can be read");
     let other = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
@@ -310,6 +326,83 @@ async fn a_server_that_forgets_or_lies_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_a_server_is_led_to_its_next_signing_key() {
+    let bench = Bench::new();
+    let state = bench.path("state");
+    let server = bench.serve().await;
+    bench.append("e", 0..10).await;
+    let printed = bench.expect(&["checkpoint"], 0, &["verifier key: "]);
+    let old = printed.lines().find_map(|line| line.strip_prefix("verifier key: ")).expect("a key").to_owned();
+    let verify = ["verify", "--state", text(&state)];
+    bench.expect(&verify, 0, &["10 entries, seen for the first time"]);
+    drop(server);
+
+    let next = bench.path("next.pem");
+    remit_audit::keys::signing_key(&next, true, &ids()).expect("a key is made");
+    let config = bench.path("remit.toml");
+    let toml = std::fs::read_to_string(&config).expect("a file can be read");
+    std::fs::write(&config, format!("{toml}next_signing_key = {next:?}\n")).expect("a file can be written");
+    let _server = bench.serve().await;
+    bench.append("e", 10..20).await;
+    let printed = bench.expect(&verify, 0, &["KEY CHANGED: entry 10 of", "21 entries, extends the 10 of before"]);
+    assert!(printed.contains(&old), "{printed}");
+    let printed = bench.expect(&verify, 0, &["21 entries, as before"]);
+    assert!(!printed.contains("KEY CHANGED"), "the new key is remembered: {printed}");
+    // Who was given the old key may go on to give it, also at the first contact.
+    bench.expect(&[&verify[..], &["--key", &old]].concat(), 0, &["KEY CHANGED", "as before"]);
+    let fresh = bench.path("fresh");
+    bench.expect(&["verify", "--state", text(&fresh), "--key", &old], 0, &["KEY CHANGED", "seen for the first time"]);
+    let stranger = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
+    let known = VerifierKey::parse(&old).expect("the printed key can be read");
+    let stranger = VerifierKey::new(known.name(), Algorithm::Ed25519, stranger).expect("a key").to_string();
+    bench.expect(&[&verify[..], &["--key", &stranger]].concat(), 3, &["no signature by"]);
+    bench.expect(&verify, 0, &["as before"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_asks_what_happened_and_says_what_is_kept() {
+    let bench = Bench::new();
+    let _server = bench.serve().await;
+    bench.append("e", 0..300).await;
+    bench.append_of("leads/1", "p", 300..301).await;
+    bench.expect(&["get", "0"], 0, &["models/0", "registry.versions.suspend", "ann"]);
+    bench.expect(&["get", "999"], 3, &["ENTRY_NOT_FOUND"]);
+    let found = bench.expect(&["search", "resource = \"models/0\""], 0, &["INDEX", "models/0"]);
+    let row = found.lines().find(|line| line.contains("models/0")).expect("the entry");
+    assert!(row.starts_with("0 "), "the first entry has an index too: {found}");
+    let tailed = bench.expect(&["tail", "--start", "298"], 0, &["models/299"]);
+    assert_eq!(tailed.lines().filter(|line| line.starts_with('{')).count(), 3, "{tailed}");
+    let tailed = bench.expect(&["tail", "--action", "council."], 0, &[]);
+    assert!(!tailed.contains('{'), "{tailed}");
+    bench.expect(&["who", "models/3"], 0, &["ann", "registry.versions.suspend", "TIMES"]);
+    bench.expect(&["why", "models/3"], 0, &["ann", "SUCCESS", "models/3"]);
+    bench.expect(&["reveal", "300"], 0, &["x@example.com"]);
+    bench.expect(&["search", "action = \"audit.personal.reveal\""], 0, &["entries/300", "dpo"]);
+    bench.expect(&["reveal", "0"], 3, &["PERSONAL_DATA_ABSENT"]);
+
+    bench.expect(&["retention"], 0, &[]);
+    bench.expect(&["retention", "--keep", "30"], 2, &["184"]);
+    bench.expect(&["retention", "--keep", "200"], 0, &["17280000s"]);
+    let engage = ["hold", "engage", "m1", "--reason", "matter 7", "--resource", "models/3"];
+    bench.expect(&engage, 0, &["legalHolds/m1", "matter 7"]);
+    bench.expect(&["hold", "list"], 0, &["m1", "matter 7", "models/3", "dpo"]);
+    // Of the one full tile all but models/3 and models/30 to 39 may go.
+    bench.expect(&["prune"], 0, &["245", "11"]);
+    bench.expect(&["get", "5"], 0, &["models/5"]);
+    bench.expect(&["prune", "--remove"], 0, &["245"]);
+    bench.expect(&["get", "3"], 0, &["models/3"]);
+    bench.expect(&["get", "5"], 0, &["pruned"]);
+    bench.expect(&["hold", "release", "m1", "--reason", "settled"], 0, &["settled"]);
+    let left = bench.expect(&["hold", "list"], 0, &[]);
+    assert!(!left.contains("m1"), "{left}");
+    bench.expect(&["hold", "list", "--released"], 0, &["m1"]);
+    let export = bench.path("export");
+    bench.expect(&["export", "-o", text(&export)], 0, &[]);
+    bench.expect(&["verify", text(&export)], 0, &["REMOVED: 245 entries"]);
+    bench.expect(&["fsck"], 0, &["245 pruned"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fsck_names_the_first_bad_entry_and_tile() {
     let bench = Bench::new();
     let server = bench.serve().await;
@@ -324,16 +417,27 @@ async fn fsck_names_the_first_bad_entry_and_tile() {
     bench.expect(&local, 0, &["acme", "30"]);
 
     bench.sql("update entries set actor = 'eve' where tenant_id = 'acme' and idx = 7").await;
-    let printed = bench.expect(&local, 3, &["LOG_DAMAGED", "FINDING_KIND_COLUMN entries/7"]);
-    assert_eq!(printed.matches("FINDING_KIND_").count(), 1, "{printed}");
+    let what = "COLUMN entries/7: actor is \"eve\" and should be \"ann\"";
+    let printed = bench.expect(&local, 3, &["LOG_DAMAGED", what]);
+    assert_eq!(printed.matches("COLUMN").count(), 1, "{printed}");
     bench.sql("update entries set actor = 'ann' where tenant_id = 'acme' and idx = 7").await;
     bench.sql("update tiles set hashes = zeroblob(8192) where tenant_id = 'acme' and level = 0 and idx = 0").await;
-    bench.expect(&local, 3, &["LOG_DAMAGED", "FINDING_KIND_TILE"]);
+    bench.expect(&local, 3, &["LOG_DAMAGED", "TILE tile/0/000"]);
     let server = bench.serve().await;
     bench.expect(&["fsck"], 3, &["LOG_DAMAGED", "TILE", "tile/0/000"]);
     drop(server);
     bench.sql("delete from entries where tenant_id = 'acme' and idx = 299").await;
     bench.expect(&local, 3, &["LOG_DAMAGED", "entries/299"]);
+
+    // A database that was emptied is not one without a log.
+    let database = bench.path("data/audit.db");
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", text(&database)));
+    }
+    let url = format!("sqlite:{}", text(&database));
+    let db = Db::open(&url, &remit_audit::SCHEMA, ids(), Options::default()).await.expect("a database is made");
+    db.close().await;
+    bench.expect(&local, 3, &["LOG_DAMAGED", "acme: HEAD head: this log was last signed here with", "ended at 0"]);
 }
 
 /// A witness as others run them: it speaks HTTP, has one memory, and knows one log. Ends with the test.

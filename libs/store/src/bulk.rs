@@ -1,6 +1,7 @@
 //! Many rows in one statement: arrays and `unnest` on PostgreSQL, chunks of `values` on SQLite.
 
-use crate::query::sqlite_arguments;
+use crate::query::{Sql, postgres_arguments, sqlite_arguments};
+use crate::shared::Engine;
 use crate::tx::{Handle, Tx};
 use crate::value::{Native, Row, Value};
 use remit_core::{Error, Result};
@@ -23,6 +24,7 @@ pub struct BulkInsert {
     columns: Vec<(&'static str, Cells)>,
     conflict: Option<&'static str>,
     returning: Option<&'static str>,
+    claim: Option<Sql>,
 }
 
 /// One column's values.
@@ -99,7 +101,7 @@ const SQLITE_VALUES: usize = 32_766;
 impl BulkInsert {
     /// Starts an insert into `table`.
     pub fn into(table: &'static str) -> Self {
-        Self { table, columns: Vec::new(), conflict: None, returning: None }
+        Self { table, columns: Vec::new(), conflict: None, returning: None, claim: None }
     }
 
     /// A column of text; cells may be `Option`.
@@ -152,6 +154,13 @@ impl BulkInsert {
         self
     }
 
+    /// Inserts only if the statement `claim`, an `update` without `returning`, finds its row: in one round trip where the
+    /// engine can. Otherwise no row is inserted, which the count says.
+    pub fn claiming(mut self, claim: Sql) -> Self {
+        self.claim = Some(claim);
+        self
+    }
+
     /// Inserts the rows and returns how many were inserted or updated.
     ///
     /// # Errors
@@ -182,7 +191,7 @@ impl BulkInsert {
         tail
     }
 
-    async fn run(self, tx: &mut Tx) -> Result<(u64, Vec<Row>)> {
+    async fn run(mut self, tx: &mut Tx) -> Result<(u64, Vec<Row>)> {
         let prepares = tx.prepares();
         let rows = self.columns.first().map_or(0, |(_, cells)| cells.len());
         if let Some((name, cells)) = self.columns.iter().find(|(_, cells)| cells.len() != rows) {
@@ -198,20 +207,38 @@ impl BulkInsert {
         if rows == 0 {
             return Ok((0, Vec::new()));
         }
+        let claim = self.claim.take();
         let names = self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        if let (Engine::Sqlite, Some(claim)) = (tx.engine(), claim.clone())
+            && claim.query().execute(tx).await? == 0
+        {
+            return Ok((0, Vec::new()));
+        }
         let done = match tx.handle()? {
             Handle::Postgres(conn) => {
-                let arrays: Vec<String> =
-                    self.columns.iter().enumerate().map(|(at, (_, c))| format!("${}::{}", at + 1, c.array())).collect();
+                let claimed = claim.is_some();
+                let (claim, values) = claim.unwrap_or_default().into_parts();
+                let first = values.len() + 1;
+                let arrays: Vec<String> = self
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (_, c))| format!("${}::{}", at + first, c.array()))
+                    .collect();
+                let (claim, condition) = if claimed {
+                    (format!("with claimed as ({claim} returning 1) "), " where exists (select 1 from claimed)")
+                } else {
+                    (claim, "")
+                };
                 let sql = format!(
-                    "insert into {} ({names}) select * from unnest({}){}",
+                    "{claim}insert into {} ({names}) select * from unnest({}) as rows{condition}{}",
                     self.table,
                     arrays.join(", "),
                     self.tail()
                 );
                 let returning = self.returning.is_some();
                 let cells = self.columns.into_iter().map(|(_, cells)| cells).collect();
-                bulk_postgres(conn, sql, cells, returning, prepares).await
+                bulk_postgres(conn, sql, postgres_arguments(values)?, cells, returning, prepares).await
             }
             Handle::Sqlite(conn) => self.run_sqlite(conn, rows, &names).await,
         };
@@ -257,11 +284,11 @@ impl BulkInsert {
 async fn bulk_postgres(
     conn: &mut sqlx::PgConnection,
     sql: String,
+    mut arguments: PgArguments,
     columns: Vec<Cells>,
     returning: bool,
     prepares: bool,
 ) -> Result<(u64, Vec<Row>), sqlx::Error> {
-    let mut arguments = PgArguments::default();
     for cells in columns {
         match cells {
             Cells::Int(cells) => arguments.add(cells),

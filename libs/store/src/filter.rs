@@ -12,13 +12,15 @@
 
 use crate::value::Value;
 use aip_160::{Comparable, Comparator, Expression, StringMatch, Value as Literal};
-use remit_core::clock::instant;
-use remit_core::{Error, Result, Timestamp, subject};
-use std::borrow::Cow;
+use remit_core::{Error, Result, Timestamp};
 
-#[path = "needs.rs"]
+#[path = "filter_fields.rs"]
+mod fields;
+#[path = "filter_needs.rs"]
 mod needs;
-pub use needs::{Atom, Need, end_of_prefix};
+pub use fields::Field;
+use fields::FieldKind;
+pub use needs::{Atom, Need};
 
 /// The longest filter, in bytes.
 pub const MAX_LENGTH: usize = 2_000;
@@ -28,128 +30,6 @@ pub const MAX_TERMS: usize = 50;
 pub const MAX_SCANS: usize = 10;
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 20;
-
-/// A field that a list can be filtered by.
-#[derive(Debug, Clone, Copy)]
-pub struct Field {
-    name: &'static str,
-    column: &'static str,
-    kind: FieldKind,
-    /// Whether it holds subjects, which are stored in their canonical form.
-    subjects: bool,
-    /// Whether no row is without it.
-    always: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum FieldKind {
-    Text,
-    Key,
-    Int,
-    Double,
-    Bool,
-    Time,
-    Words(&'static [&'static str]),
-    Codes(&'static [(&'static str, i64)]),
-}
-
-impl Field {
-    /// Text, compared bytewise.
-    pub const fn text(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Text)
-    }
-
-    /// Text in a `$KEY` column itself: a prefix is a range of it, which an index can serve.
-    pub const fn key(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Key)
-    }
-
-    /// An integer.
-    pub const fn bigint(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Int)
-    }
-
-    /// A floating-point number.
-    pub const fn double(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Double)
-    }
-
-    /// A flag in a column of 0 and 1, written `true` and `false`.
-    pub const fn boolean(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Bool)
-    }
-
-    /// A time in microseconds, written as a date, midnight UTC, or as in RFC 3339: `"2026-05-01T08:30:00Z"`.
-    pub const fn timestamp(name: &'static str, column: &'static str) -> Self {
-        Self::of(name, column, FieldKind::Time)
-    }
-
-    /// One of these words, stored as text.
-    pub const fn words(name: &'static str, column: &'static str, words: &'static [&'static str]) -> Self {
-        Self::of(name, column, FieldKind::Words(words))
-    }
-
-    /// One of these words, stored as its number: the values of an enum by name.
-    pub const fn codes(name: &'static str, column: &'static str, codes: &'static [(&'static str, i64)]) -> Self {
-        Self::of(name, column, FieldKind::Codes(codes))
-    }
-
-    /// Text that names somebody: it is compared with the canonical form of what the filter says, and so finds everybody
-    /// who is meant.
-    #[must_use]
-    pub const fn subjects(self) -> Self {
-        Self { subjects: true, ..self }
-    }
-
-    /// A field that no row is without, so that what is not one of its words is another.
-    #[must_use]
-    pub const fn always(self) -> Self {
-        Self { always: true, ..self }
-    }
-
-    const fn of(name: &'static str, column: &'static str, kind: FieldKind) -> Self {
-        Self { name, column, kind, subjects: false, always: false }
-    }
-
-    /// Text of a filter as it is compared with this field.
-    fn compared<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        // What has no canonical form finds nobody.
-        if self.subjects { subject::canonical(text).unwrap_or(Cow::Borrowed(text)) } else { Cow::Borrowed(text) }
-    }
-
-    fn is_text(&self) -> bool {
-        matches!(self.kind, FieldKind::Text | FieldKind::Key)
-    }
-
-    fn value(&self, literal: &Literal) -> Result<Value> {
-        let text = literal.as_str();
-        let value = match self.kind {
-            FieldKind::Text | FieldKind::Key => Some(Value::from(&*self.compared(text))),
-            FieldKind::Int => literal.as_i64().map(Value::from),
-            FieldKind::Double => literal.as_f64().map(Value::from),
-            FieldKind::Bool => literal.as_bool().map(Value::from),
-            FieldKind::Time => instant(text).map(|at| Value::from(Timestamp::from(at))),
-            FieldKind::Words(words) => words.contains(&text).then(|| Value::from(text)),
-            FieldKind::Codes(codes) => codes.iter().find(|(word, _)| *word == text).map(|(_, code)| Value::from(*code)),
-        };
-        let value = value.ok_or_else(|| refused(format!("{} must be {}", self.name, self.expected())))?;
-        value.check().map(|()| value)
-    }
-
-    fn expected(&self) -> String {
-        match self.kind {
-            FieldKind::Text | FieldKind::Key => "text".to_owned(),
-            FieldKind::Int => "an integer".to_owned(),
-            FieldKind::Double => "a number".to_owned(),
-            FieldKind::Bool => "true or false".to_owned(),
-            FieldKind::Time => "a time such as \"2026-05-01T00:00:00Z\" or a date such as \"2026-05-01\"".to_owned(),
-            FieldKind::Words(words) => format!("one of {}", words.join(", ")),
-            FieldKind::Codes(codes) => {
-                format!("one of {}", codes.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-}
 
 /// A piece of a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,7 +46,6 @@ pub struct Fragment {
     parts: Vec<Part>,
     spans: Vec<(&'static str, Span)>,
     needs: Vec<Need>,
-    ranged: bool,
     terms: usize,
     scans: usize,
 }
@@ -211,12 +90,6 @@ impl Fragment {
         &self.parts
     }
 
-    /// Whether a text is compared by more than equality: the rows that pass then come in no order that an
-    /// index has.
-    pub fn is_ranged(&self) -> bool {
-        self.ranged
-    }
-
     /// How many comparisons it makes on a row.
     pub fn terms(&self) -> usize {
         self.terms
@@ -257,15 +130,14 @@ pub fn parse(filter: &str, fields: &[Field]) -> Result<Fragment> {
         return Err(refused(format!("must have at most {MAX_LENGTH} bytes")));
     }
     let parsed = aip_160::parse_filter_with_max_depth(filter, MAX_DEPTH).map_err(|error| refused(error.to_string()))?;
-    let mut writer =
-        Writer { fields, parts: Vec::new(), terms: 0, scans: 0, spans: Vec::new(), certain: true, ranged: false };
+    let mut writer = Writer { fields, parts: Vec::new(), terms: 0, scans: 0, spans: Vec::new(), certain: true };
     let mut needs = Vec::new();
     if let Some(expression) = &parsed.expression {
         writer.expression(expression)?;
         needs = needs::of(expression, fields);
     }
-    let Writer { parts, spans, ranged, terms, scans, .. } = writer;
-    Ok(Fragment { parts, spans, needs, ranged, terms, scans })
+    let Writer { parts, spans, terms, scans, .. } = writer;
+    Ok(Fragment { parts, spans, needs, terms, scans })
 }
 
 fn refused(why: impl Into<String>) -> Error {
@@ -280,7 +152,6 @@ struct Writer<'a> {
     spans: Vec<(&'static str, Span)>,
     /// Whether every row that passes satisfies what is being written, so not under OR and NOT.
     certain: bool,
-    ranged: bool,
 }
 
 impl Writer<'_> {
@@ -294,7 +165,6 @@ impl Writer<'_> {
 
     /// Counts a comparison that no index serves.
     fn scan(&mut self) -> Result<()> {
-        self.ranged = true;
         self.scans += 1;
         if self.scans > MAX_SCANS {
             return Err(refused(format!("must look for parts of texts at most {MAX_SCANS} times")));
@@ -411,7 +281,6 @@ impl Writer<'_> {
             return self.day(field, comparator, day);
         }
         let value = field.value(literal)?;
-        self.ranged |= field.is_text() && comparator != Comparator::Equal;
         self.compare(field, comparator, value)
     }
 
@@ -467,7 +336,6 @@ impl Writer<'_> {
     fn starts(&mut self, field: &Field, part: &str) -> Result<()> {
         Value::from(part).check()?;
         let column = field.column;
-        self.ranged = true;
         if matches!(field.kind, FieldKind::Key) {
             self.sql("(");
             self.sql(column);

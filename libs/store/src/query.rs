@@ -140,7 +140,7 @@ pub(crate) fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments> {
     Ok(arguments)
 }
 
-fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments> {
+pub(crate) fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments> {
     let mut arguments = PgArguments::default();
     for value in values {
         value.check()?;
@@ -263,6 +263,11 @@ impl Sql {
             self.text.push_str(direction);
         }
         self.push(" limit ").bind(limit)
+    }
+
+    /// The text and its values, to become part of another statement.
+    pub(crate) fn into_parts(self) -> (String, Vec<Value>) {
+        (self.text, self.values)
     }
 
     /// The statement.

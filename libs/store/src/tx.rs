@@ -1,7 +1,7 @@
 //! A connection in use: a transaction, or single statements on a reader.
 
 use crate::classify::Names;
-use crate::shared::{Shared, Signal};
+use crate::shared::{Engine, Shared, Signal};
 use remit_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
@@ -69,6 +69,14 @@ impl Tx {
     /// Whether statements are prepared ahead and kept by their connection. Behind a pooler the next one may be another's.
     pub(crate) fn prepares(&self) -> bool {
         !self.shared.options.transaction_pooler
+    }
+
+    /// Which engine it is.
+    pub(crate) fn engine(&self) -> Engine {
+        match self.conn {
+            Conn::SqliteTx(_) | Conn::SqliteRead(_) => Engine::Sqlite,
+            Conn::PostgresTx(_) | Conn::PostgresRead(_) => Engine::Postgres,
+        }
     }
 
     fn refuse_if_failed(&self) -> Result<()> {

@@ -159,9 +159,21 @@ impl LogVerifier {
     /// # Errors
     /// As [`Trust::open_uncosigned`], for the stored note.
     pub fn new(trust: Trust, state: Option<&str>) -> Result<Self> {
-        let seen = state
-            .map(|note| trust.open_uncosigned(note).map(|checkpoint| (checkpoint, note.to_owned())))
-            .transpose()?;
+        Self::after(trust, &[], state)
+    }
+
+    /// The same where the stored note may be signed by one of the keys that the log had before, which `former` are.
+    ///
+    /// # Errors
+    /// As [`LogVerifier::new`].
+    pub fn after(trust: Trust, former: &[VerifierKey], state: Option<&str>) -> Result<Self> {
+        let open = |note: &str| {
+            let before = || {
+                former.iter().find_map(|key| Trust { log: key.clone(), ..trust.clone() }.open_uncosigned(note).ok())
+            };
+            trust.open_uncosigned(note).or_else(|why| before().ok_or(why))
+        };
+        let seen = state.map(|note| open(note).map(|checkpoint| (checkpoint, note.to_owned()))).transpose()?;
         Ok(Self { trust, seen })
     }
 

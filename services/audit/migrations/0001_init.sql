@@ -13,8 +13,8 @@ create table log_heads (
     constraint log_heads_size check (size >= 0)
 );
 
--- The leaves. The columns after leaf repeat its content for searching; what is empty is null where an
--- index leaves it out.
+-- The leaves. The columns after leaf repeat its content for searching; what is empty is null. They have no
+-- index: postings say where each value is.
 create table entries (
     tenant_id $KEY not null,
     idx bigint not null,
@@ -33,19 +33,30 @@ create table entries (
     request_id $KEY,
     trace_id $KEY,
     subject $KEY,
+    reason $KEY,
+    policy_version $KEY,
+    model_version $KEY,
+    detail_proposal $KEY,
+    detail_task $KEY,
+    detail_decision $KEY,
+    detail_gate_version $KEY,
+    detail_from $KEY,
+    detail_to $KEY,
     constraint entries_pk primary key (tenant_id, idx),
     constraint entries_event unique (tenant_id, event_id),
     constraint entries_idx check (idx >= 0)
 );
-create index entries_by_actor on entries (tenant_id, actor, idx);
-create index entries_by_action on entries (tenant_id, action, idx);
-create index entries_by_resource on entries (tenant_id, resource, idx);
-create index entries_by_outcome on entries (tenant_id, outcome, idx);
-create index entries_by_occurred on entries (tenant_id, occurred_at, idx);
-create index entries_by_behalf on entries (tenant_id, on_behalf_of, idx) where on_behalf_of is not null;
-create index entries_by_request on entries (tenant_id, request_id, idx) where request_id is not null;
-create index entries_by_trace on entries (tenant_id, trace_id, idx) where trace_id is not null;
-create index entries_by_subject on entries (tenant_id, subject, idx) where subject is not null;
+
+-- Where each value of a search column is, for the entries under full tiles of level 0, packed: a row for each tile
+-- in bucket -1, which become rows for each bucket of values once a group of 64 tiles is full; tile is then the first
+-- of the group. What comes after the last full tile is looked at one by one. docs/audit.md has the form of body.
+create table postings (
+    tenant_id $KEY not null,
+    bucket bigint not null,
+    tile bigint not null,
+    body $BYTES not null,
+    constraint postings_pk primary key (tenant_id, bucket, tile)
+);
 
 -- Tiles of 256 hashes. Level 0 is stored once it is full: until then the entries hold its hashes. The
 -- levels above are stored as they grow.
@@ -67,7 +78,7 @@ create table tile_times (
     occurred_first bigint not null,
     occurred_last bigint not null,
     constraint tile_times_pk primary key (tenant_id, idx)
-);
+) $WITHIN_KEY;
 
 -- Cosignatures of witnesses, by the size of the checkpoint they are for.
 create table cosignatures (

@@ -253,6 +253,16 @@ impl Leaf {
         &self.reason
     }
 
+    /// The decision policy version that took part; empty if none.
+    pub fn policy_version(&self) -> &str {
+        &self.policy_version
+    }
+
+    /// The model version that took part; empty if none.
+    pub fn model_version(&self) -> &str {
+        &self.model_version
+    }
+
     /// The details as text; empty if none.
     pub fn details(&self) -> &str {
         self.details.as_ref().map_or("", |details| details.get())

@@ -107,12 +107,17 @@ fn keys_of(config: &Config, ids: &Ids, create: bool) -> Result<Keys> {
     if next.as_os_str().is_empty() { Ok(keys) } else { Ok(keys.handing_over(keys::signing_key(next, false, ids)?)) }
 }
 
+/// Where a process keeps what it last signed of each log.
+pub fn heads_dir(config: &Config) -> PathBuf {
+    config.data.dir.join("audit-heads")
+}
+
 /// Opens the log as `config` says, for the service and for tools that work on the store.
 ///
 /// # Errors
 /// As [`load_keys`].
 fn open(deps: &Deps) -> Result<Service> {
-    let keys = load_keys(&deps.config, &deps.ids)?.remembering(deps.config.data.dir.join("audit-heads"));
+    let keys = load_keys(&deps.config, &deps.ids)?.remembering(heads_dir(&deps.config));
     let keys = Arc::new(keys);
     let (queued_events, queued_bytes) = (deps.config.audit.max_queued_events, deps.config.audit.max_queued_bytes);
     let linger = deps.config.audit.linger.get();

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A log as it was: its size, and its root hash at that size.
-type Seen = (u64, Hash);
+pub(crate) type Seen = (u64, Hash);
 
 /// What is known of one log.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,6 +89,21 @@ impl Memory {
         Ok(*lock(&self.known).entry(tenant.clone()).or_insert(known))
     }
 
+    /// What the file says of a log.
+    pub(crate) fn kept(&self, tenant: &Tenant, keys: &Keys) -> Result<Option<Seen>> {
+        Ok(self.recall(tenant, keys)?.kept)
+    }
+
+    /// Of which logs there are files.
+    pub(crate) fn tenants(&self) -> Vec<Tenant> {
+        let files = self.dir.as_ref().and_then(|dir| std::fs::read_dir(dir).ok());
+        let named = files.into_iter().flatten().flatten().filter_map(|file| {
+            let name = file.file_name();
+            Tenant::new(name.to_str()?.strip_suffix(".checkpoint")?).ok()
+        });
+        named.collect()
+    }
+
     /// Takes note of a committed state of the log.
     pub(crate) fn saw(&self, tenant: &Tenant, size: u64, root: Hash, checkpoint: &str) {
         let mut all = lock(&self.known);
@@ -102,6 +117,12 @@ impl Memory {
             lock(&self.due).insert(tenant.clone(), checkpoint.to_owned());
             self.bell.notify_one();
         }
+    }
+
+    /// Whether nothing newer than this state was seen, and nothing was found that speaks against it: what is put on top
+    /// of it needs no other look at what this process knows.
+    pub(crate) fn is_newest(&self, tenant: &Tenant, size: u64, root: Hash) -> bool {
+        lock(&self.known).get(tenant).is_some_and(|known| !known.forked && known.seen == Some((size, root)))
     }
 
     fn condemn(&self, tenant: &Tenant) {

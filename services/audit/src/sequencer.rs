@@ -2,12 +2,14 @@
 //!
 //! While a step commits, others queue, and the next step takes them all: group commit whose batches grow with the
 //! load. Callers who were answered together come back together, a moment after each other: a step that follows one
-//! of several calls therefore waits for as many, for at most [`Limits::linger`]. Whoever is alone never waits. Any number of processes may step the same log, because a
-//! step begins with the claim of the log's head row; different tenants do not wait for each other.
+//! of several calls therefore waits for as many, for at most [`Limits::linger`]. Whoever is alone never waits. Any number
+//! of processes may step the same log, because a step claims the log's head row; different tenants do not wait for each
+//! other. A process remembers the head that it left and claims just that; if another has moved it, it begins anew.
 
 use crate::keys::Keys;
 use crate::prepare::Prepared;
 use crate::step::{self, Receipt};
+use crate::store::heads::Head;
 use remit_core::{Clock, Error, Kind, Result, Tenant};
 use remit_store::Db;
 use std::collections::{HashMap, VecDeque};
@@ -63,6 +65,8 @@ struct TenantLog {
     queue: Mutex<Queue>,
     enough: Notify,
     size: watch::Sender<u64>,
+    /// The head as the last step of this process left it.
+    last: Mutex<Option<Head>>,
 }
 
 /// Appends to the logs of all tenants. Cheap to clone.
@@ -91,8 +95,14 @@ impl Sequencer {
 
     fn log(&self, tenant: &Tenant) -> Arc<TenantLog> {
         let mut logs = lock(&self.shared.logs);
-        let new =
-            || Arc::new(TenantLog { queue: Mutex::default(), enough: Notify::new(), size: watch::Sender::new(0) });
+        let new = || {
+            Arc::new(TenantLog {
+                size: watch::Sender::new(0),
+                queue: Mutex::default(),
+                enough: Notify::new(),
+                last: Mutex::default(),
+            })
+        };
         logs.entry(tenant.clone()).or_insert_with(new).clone()
     }
 
@@ -166,7 +176,8 @@ impl Sequencer {
 
     async fn step(&self, tenant: &Tenant, log: &TenantLog, jobs: Vec<Job>) {
         let (events, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.events, job.answer)).unzip();
-        let done = step::run(&self.shared.db, &*self.shared.clock, &self.shared.keys, tenant, &events).await;
+        let Shared { db, clock, keys, .. } = &*self.shared;
+        let done = step::run(db, &**clock, keys, tenant, &events, &log.last).await;
         match done {
             Ok(outcomes) => {
                 if let Some(size) = outcomes.iter().flatten().map(|receipt| receipt.size).max() {

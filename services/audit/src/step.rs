@@ -4,15 +4,18 @@
 use crate::keys::Keys;
 use crate::memory;
 use crate::prepare::{Prepared, reused};
+use crate::store::columns::Columns;
 use crate::store::entries::{self, NewEntry, Stored};
 use crate::store::heads::{self, Head};
 use crate::store::subjects::{self, LiveKey, Sealed};
-use crate::store::tiles;
+use crate::store::times::{self, Times};
+use crate::store::{postings, tiles};
 use remit_core::{Clock, Error, Kind, Result, Tenant};
 use remit_store::{Db, Tx};
 use remit_tlog::tile::{self, WIDTH};
 use remit_tlog::{Checkpoint, Hash, leaf_hash};
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 /// Where the events of one call went.
 #[derive(Debug, Clone)]
@@ -39,20 +42,45 @@ pub struct Place {
 /// How often a step that lost against another writer is repeated before its callers are told.
 const TRIES: usize = 5;
 
+/// The answers of a step to its calls, and the head that it left.
+type Done = (Vec<Result<Receipt>>, Head);
+
 /// Runs a step for several calls; the outer error is the database's, the inner ones are the calls' own.
+///
+/// `last` is the head as the last step of this process left it. Nearly always nobody has appended since, and every event
+/// is new: then the step claims that head and writes in one statement. What speaks against it undoes that, and the step
+/// is run again from what is stored.
 pub async fn run(
     db: &Db,
     clock: &dyn Clock,
     keys: &Keys,
     tenant: &Tenant,
     jobs: &[Vec<Prepared>],
+    last: &Mutex<Option<Head>>,
 ) -> Result<Vec<Result<Receipt>>> {
+    let lock = || last.lock().unwrap_or_else(PoisonError::into_inner);
     let step = Step { clock, keys, tenant, db };
+    // Taken, so that a step whose outcome is unknown leaves none.
+    let old = lock().take();
+    if let Some(old) = old {
+        match step.forward(jobs, &old).await {
+            Ok(Some((receipts, head))) => {
+                *lock() = Some(head);
+                return Ok(receipts);
+            }
+            Ok(None) => {}
+            Err(error) if error.kind() == Kind::Conflict => {}
+            Err(error) => return Err(error),
+        }
+    }
     // Nearly always no event has been recorded before: assume so, and let the unique constraint say no.
     let mut lookup = false;
     for attempt in 1.. {
         match step.attempt(jobs, lookup).await {
-            Ok(Some(receipts)) => return Ok(receipts),
+            Ok(Some((receipts, head))) => {
+                *lock() = Some(head);
+                return Ok(receipts);
+            }
             Ok(None) => lookup = true,
             Err(error) if error.kind() == Kind::Conflict && attempt < TRIES => {}
             Err(error) => return Err(error),
@@ -110,8 +138,35 @@ enum Slot {
 }
 
 impl Step<'_> {
+    /// Goes on from a head that this process left, with events that are new. None if they are not, if somebody else has
+    /// appended since, or if there is personal data to seal.
+    async fn forward(&self, jobs: &[Vec<Prepared>], old: &Head) -> Result<Option<Done>> {
+        let fresh: Vec<&Prepared> = jobs.iter().flatten().collect();
+        let ids: HashSet<&str> = fresh.iter().map(|event| event.leaf.id.as_str()).collect();
+        let plain = ids.len() == fresh.len() && fresh.iter().all(|event| event.personal.is_none());
+        // A head that is not the last that was seen is either behind, or was put back.
+        let newest = self.keys.memory().is_newest(self.tenant, old.size, old.root);
+        if !plain || fresh.is_empty() || !newest {
+            return Ok(None);
+        }
+        let mut next = 0..;
+        let slots: Vec<_> = jobs.iter().map(|job| Ok(next.by_ref().take(job.len()).map(Slot::New).collect())).collect();
+        let new: Vec<NewEntry> = (old.size..).zip(&fresh).map(|(index, event)| plainly(index, event)).collect();
+        let mut head = old.clone();
+        self.extend(&mut head, &new)?;
+        let claim = heads::advance(self.tenant, old, &head, self.clock.now());
+        let mut tx = self.db.write().await?;
+        if entries::insert_claiming(&mut tx, self.tenant, &new, claim).await? != new.len() as u64 {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        self.fill(&mut tx, old.size, &new).await?;
+        tx.commit().await?;
+        Ok(Some(self.done(slots, &new, old.size, head)))
+    }
+
     /// None if an event id turned out to be taken although none was looked up.
-    async fn attempt(&self, jobs: &[Vec<Prepared>], lookup: bool) -> Result<Option<Vec<Result<Receipt>>>> {
+    async fn attempt(&self, jobs: &[Vec<Prepared>], lookup: bool) -> Result<Option<Done>> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         let mut head = heads::claim(&mut tx, self.tenant, now).await?;
@@ -134,6 +189,11 @@ impl Step<'_> {
             heads::update(&mut tx, self.tenant, &head).await?;
         }
         tx.commit().await?;
+        Ok(Some(self.done(slots, &new, first, head)))
+    }
+
+    /// What is answered after the commit of a step that began at `first`.
+    fn done(&self, slots: Vec<Result<Vec<Slot>>>, new: &[NewEntry], first: u64, head: Head) -> Done {
         self.keys.memory().saw(self.tenant, head.size, head.root, &head.checkpoint);
         let place = |slot: Slot| match slot {
             Slot::Old(index, hash) => Place { index, hash, duplicate: true },
@@ -145,7 +205,7 @@ impl Step<'_> {
             size: head.size,
             checkpoint: head.checkpoint.clone(),
         };
-        Ok(Some(slots.into_iter().map(|slots| slots.map(receipt)).collect()))
+        (slots.into_iter().map(|slots| slots.map(receipt)).collect(), head)
     }
 
     async fn known(&self, tx: &mut Tx, jobs: &[Vec<Prepared>]) -> Result<HashMap<String, Stored>> {
@@ -238,47 +298,64 @@ impl Step<'_> {
         let (mut new, mut all_sealed) = (Vec::with_capacity(fresh.len()), Vec::new());
         for (at, event) in fresh.iter().enumerate() {
             let index = first + at as u64;
-            let (leaf, line, hash) = match &event.personal {
-                None => (event.leaf.clone(), event.line.clone(), event.hash),
-                Some((subject, fields)) => {
-                    let LiveKey { generation, key } =
-                        keys.get(subject).ok_or_else(|| Error::internal("a subject has no key"))?;
-                    let sealed = key.seal(self.tenant, subject, &event.leaf.id, fields)?;
-                    let leaf = event.leaf.clone().commit_to(subject, &sealed);
-                    all_sealed.push(Sealed { index, subject: subject.clone(), generation: *generation, sealed });
-                    let line = leaf.encode()?;
-                    let hash = leaf_hash(&line);
-                    (leaf, line, hash)
-                }
+            let Some((subject, fields)) = &event.personal else {
+                new.push(plainly(index, event));
+                continue;
             };
-            new.push(NewEntry { index, hash, line, leaf, times: event.times });
+            let LiveKey { generation, key } =
+                keys.get(subject).ok_or_else(|| Error::internal("a subject has no key"))?;
+            let sealed = key.seal(self.tenant, subject, &event.leaf.id, fields)?;
+            let leaf = event.leaf.clone().commit_to(subject, &sealed);
+            all_sealed.push(Sealed { index, subject: subject.clone(), generation: *generation, sealed });
+            let line = leaf.encode()?;
+            let columns = Columns::of(&leaf, event.times);
+            new.push(NewEntry { index, hash: leaf_hash(&line), line, columns });
         }
         Ok((new, all_sealed))
     }
 
     /// Integrates new leaves: the frontier, the tiles that they fill, and the checkpoint.
     async fn grow(&self, tx: &mut Tx, head: &mut Head, new: &[NewEntry]) -> Result<()> {
-        let broken = |error: remit_tlog::Error| Error::internal("the log could not grow").with_source(error);
         let start = head.size;
+        self.extend(head, new)?;
+        self.fill(tx, start, new).await
+    }
+
+    /// The head after new leaves, with its checkpoint.
+    fn extend(&self, head: &mut Head, new: &[NewEntry]) -> Result<()> {
+        let broken = |error: remit_tlog::Error| Error::internal("the log could not grow").with_source(error);
         for entry in new {
             head.frontier.push(entry.hash).map_err(broken)?;
         }
         head.size = head.frontier.size();
         head.root = head.frontier.root();
-        let (mut next, full) = (start / WIDTH, head.size / WIDTH);
-        while next < full {
-            let (low, high) = (next * WIDTH, (next + 1) * WIDTH);
-            // What came before this step is read back once for 256 entries.
-            let mut hashes =
-                if low < start { tiles::leaf_hashes(tx, self.tenant, low, start).await? } else { Vec::new() };
-            hashes.extend(new.iter().filter(|entry| (low..high).contains(&entry.index)).map(|entry| entry.hash));
-            tiles::write(tx, self.tenant, 0, next, &hashes).await?;
-            self.raise(tx, next, &hashes).await?;
-            next += 1;
-        }
         let checkpoint = Checkpoint { origin: self.keys.origin(self.tenant), size: head.size, root: head.root };
         head.checkpoint = checkpoint.sign(&self.keys.signer(self.tenant)?).to_string();
         Ok(())
+    }
+
+    /// Stores what is kept of each tile that new leaves fill: its hashes, the times under it, and where its values are.
+    async fn fill(&self, tx: &mut Tx, start: u64, new: &[NewEntry]) -> Result<()> {
+        let end = start + new.len() as u64;
+        if start / WIDTH == end / WIDTH {
+            return Ok(());
+        }
+        let (mut postings, mut times) = (Vec::new(), Vec::new());
+        for tile in start / WIDTH..end / WIDTH {
+            let (low, high) = (tile * WIDTH, (tile + 1) * WIDTH);
+            // What came before this step is read back once for 256 entries.
+            let before = if low < start { entries::columns(tx, self.tenant, low, start).await? } else { Vec::new() };
+            let inside = || new.iter().filter(|entry| (low..high).contains(&entry.index));
+            let hashes: Vec<Hash> =
+                before.iter().map(|(hash, _)| *hash).chain(inside().map(|entry| entry.hash)).collect();
+            let columns = || before.iter().map(|(_, columns)| columns).chain(inside().map(|entry| &entry.columns));
+            tiles::write(tx, self.tenant, 0, tile, &hashes).await?;
+            self.raise(tx, tile, &hashes).await?;
+            postings.push((tile, postings::of((low..high).zip(columns()))));
+            times.extend(Times::of(columns().map(Columns::times)).map(|times| (tile, times)));
+        }
+        times::note(tx, self.tenant, &times).await?;
+        postings::write(tx, self.tenant, postings).await
     }
 
     /// Adds the root of the full tile `index` of level 0 to the tile above, and so on while tiles fill.
@@ -297,4 +374,10 @@ impl Step<'_> {
         }
         Ok(())
     }
+}
+
+/// The entry of an event that has nothing to seal.
+fn plainly(index: u64, event: &Prepared) -> NewEntry {
+    let columns = Columns::of(&event.leaf, event.times);
+    NewEntry { index, hash: event.hash, line: event.line.clone(), columns }
 }

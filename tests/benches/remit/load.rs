@@ -97,15 +97,21 @@ where
             let o = ours().await;
             (floor().await, o)
         };
-        ratios.push(o.rate() * weights.1 / (f.rate() * weights.0));
+        // A turn in which nothing was begun and ended says nothing of a rate.
+        if f.ops > 0 && o.ops > 0 {
+            ratios.push(o.rate() * weights.1 / (f.rate() * weights.0));
+        }
         floors.add(f);
         all.add(o);
     }
     Beside { floor: floors, ours: all, ratio: spread(ratios) }
 }
 
-/// Median, least and greatest.
+/// Median, least and greatest; no numbers of none.
 pub fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
+    if values.is_empty() {
+        return (f64::NAN, f64::NAN, f64::NAN);
+    }
     values.sort_by(f64::total_cmp);
     (values[values.len() / 2], values[0], values[values.len() - 1])
 }

@@ -120,6 +120,9 @@ async fn searches(engine: Engine, settings: &Settings, client: &Client, size: i6
         ("action = \"council.proposals.vote\" AND resource = \"models/m123/*\"".to_owned(), false),
         (format!("outcome = DENIED AND occurred_at < \"{}\"", day(middle)), false),
         ("actor = \"nobody@example.com\"".to_owned(), false),
+        ("details.to = SUSPENDED".to_owned(), false),
+        ("model_version = \"models/m123/versions/4\" AND reason = drift".to_owned(), false),
+        ("outcome != SUCCESS AND action = \"council.*\"".to_owned(), false),
     ];
     let mut floor = point;
     for (at, (filter, oldest)) in filters.into_iter().enumerate() {

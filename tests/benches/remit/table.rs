@@ -58,5 +58,8 @@ pub fn ms(micros: f64) -> String {
 
 /// A ratio with its least and greatest value.
 pub fn ratio((median, least, greatest): (f64, f64, f64)) -> String {
+    if median.is_nan() {
+        return "turns too short".into();
+    }
     format!("{median:.2} ({least:.2}–{greatest:.2})")
 }

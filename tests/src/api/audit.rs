@@ -121,7 +121,7 @@ async fn an_event_is_durable_provable_and_recorded_once(suite: Suite) {
     let mut client = LogVerifier::new(trust, None).expect("no state");
     client.update(&proof.checkpoint, &[]).expect("signed");
     append(&suite, 0..300).await;
-    let request = api::GetConsistencyProofRequest { old_size: 1, new_size: 0 };
+    let request = api::GetConsistencyProofRequest { old_size: 1, ..Default::default() };
     let consistency = auditor(&suite).get_consistency_proof(request).await.expect("a proof").into_inner();
     client.update(&checkpoint(&suite).await.note, &hashes(&consistency.hashes)).expect("the log only grew");
     let request = api::GetInclusionProofRequest { name: "entries/200".into(), size: 0 };
@@ -178,6 +178,8 @@ async fn entries_are_searched_summarised_and_tailed(suite: Suite) {
     let mut denied = event(&suite, "d").await;
     denied.outcome = api::Outcome::Denied.into();
     denied.action = "registry.aliases.set".into();
+    denied.model_version = "models/lead-scorer/versions/7".into();
+    denied.details_json = "{\"to\":\"SUSPENDED\"}".into();
     recorder(&suite).append(api::AppendRequest { event: Some(denied), prove: false }).await.expect("recorded");
 
     let search = |filter: &str, page_size, page_token: String| {
@@ -186,6 +188,10 @@ async fn entries_are_searched_summarised_and_tailed(suite: Suite) {
         async move { client.search(request).await.map(tonic::Response::into_inner) }
     };
     let found = search("outcome = DENIED AND actor = ann", 0, String::new()).await.expect("found");
+    assert_eq!(found.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), [20]);
+    let filter =
+        "model_version = 'models/lead-scorer/versions/7' AND details.to = SUSPENDED AND recorded_at > \"2000-01-01\"";
+    let found = search(filter, 0, String::new()).await.expect("found");
     assert_eq!(found.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), [20]);
     let first = search("resource = \"models/lead-scorer/versions/e1*\"", 8, String::new()).await.expect("found");
     let filter = "resource = \"models/lead-scorer/versions/e1*\"";

@@ -5,7 +5,7 @@ use futures::TryStreamExt as _;
 use remit_core::{Kind, Result, Timestamp};
 use remit_store::classify::{Broken, violation};
 use remit_store::testing::each_engine;
-use remit_store::{BulkInsert, Tx, query};
+use remit_store::{BulkInsert, Sql, Tx, query};
 
 async fn insert(tx: &mut Tx, id: &str, word: Option<&str>, count: i64) -> Result<u64> {
     query("insert into things (tenant_id, thing_id, word, count) values ($1, $2, $3, $4)")
@@ -240,6 +240,54 @@ async fn bulk_inserts_insert_once() -> Result<()> {
         drop(tx);
         let uneven = BulkInsert::into("things").text("tenant_id", ["a".to_owned()]).bigint("count", [1, 2]);
         assert_eq!(uneven.execute(&mut db.write().await?).await.unwrap_err().kind(), Kind::Internal);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn rows_that_depend_on_a_claim_are_inserted_by_whoever_has_it() -> Result<()> {
+    each_engine(|database| async move {
+        let db = database.open(&SCHEMA).await?;
+        let mut tx = db.write().await?;
+        insert(&mut tx, "head", None, 0).await?;
+        tx.commit().await?;
+        let rows = |writer: usize, from: i64| {
+            let claim = Sql::new("update things set count = ").bind(from + 2).push(" where tenant_id = ").bind(&tenant());
+            BulkInsert::into("things")
+                .text("tenant_id", vec!["acme".to_owned(); 2])
+                .text("thing_id", (from..from + 2).map(|n| format!("{n}")))
+                .text("word", (0..2).map(|n| format!("w{writer}.{from}.{n}")))
+                .bigint("count", [from, from + 1])
+                .on_conflict_do_nothing()
+                .claiming(claim.push(" and thing_id = 'head' and count = ").bind(from))
+        };
+        // All want the same place at the same time, and one has it.
+        for from in (0..20).step_by(2) {
+            let writers = (0..8).map(|writer| {
+                let (db, rows) = (db.clone(), rows(writer, from));
+                tokio::spawn(async move {
+                    let mut tx = db.write().await?;
+                    let inserted = rows.execute(&mut tx).await?;
+                    tx.commit().await?;
+                    Ok::<_, remit_core::Error>(inserted)
+                })
+            });
+            let mut all = Vec::new();
+            for writer in futures::future::join_all(writers).await {
+                all.push(writer.expect("a writer panicked")?);
+            }
+            all.sort_unstable();
+            assert_eq!(all, [0, 0, 0, 0, 0, 0, 0, 2]);
+        }
+        // One of two rows is there already: the count tells, and whoever wants both or none rolls back.
+        let mut tx = db.write().await?;
+        insert(&mut tx, "21", None, 0).await?;
+        assert_eq!(rows(0, 20).execute(&mut tx).await?, 1);
+        tx.rollback().await?;
+        let row = query("select count(*) as n, max(count) as top from things where tenant_id = $1").bind(&tenant());
+        let row = row.fetch_one(&mut db.read().await?).await?;
+        assert_eq!((row.get::<i64>("n")?, row.get::<i64>("top")?), (21, 20));
         Ok(())
     })
     .await

@@ -111,6 +111,30 @@ pub(super) fn check(text: &[u8], checkpoint: &Checkpoint) -> Result<Handover, St
     Ok(Handover { index, time, old, new })
 }
 
+/// The key to which the lines of handovers lead from `known` in a log that is as `checkpoint` says, and those that lead
+/// there. Whether that key signed the checkpoint is for the caller to find.
+///
+/// # Errors
+/// What is wrong with a line.
+pub fn followed(
+    lines: &[Vec<u8>],
+    checkpoint: &Checkpoint,
+    known: &VerifierKey,
+) -> Result<(VerifierKey, Vec<Handover>), String> {
+    let (mut key, mut taken, mut after) = (known.clone(), Vec::new(), None);
+    for line in lines {
+        let next = check(line, checkpoint)?;
+        if after.replace(next.index).is_some_and(|before| before >= next.index) {
+            return Err(format!("handover {} is doubled or out of order", next.index));
+        }
+        if next.old == key {
+            key = next.new.clone();
+            taken.push(next);
+        }
+    }
+    Ok((key, taken))
+}
+
 /// The key to which handovers lead from `known`, in their order.
 pub(super) fn follow<'a>(handovers: &'a [Handover], known: &'a VerifierKey) -> &'a VerifierKey {
     handovers.iter().fold(known, |key, handover| if handover.old == *key { &handover.new } else { key })

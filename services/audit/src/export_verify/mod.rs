@@ -2,9 +2,10 @@
 
 pub(crate) mod gaps;
 pub(crate) mod handovers;
+mod selection;
 
 pub use gaps::{Pruning, named};
-pub use handovers::Handover;
+pub use handovers::{Handover, followed};
 
 use crate::leaf::Leaf;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -20,6 +21,9 @@ use std::io::BufRead;
 
 /// The version of the export format.
 pub const FORMAT: &str = "remit-audit-export/1";
+
+/// The format of an export of those entries alone that pass a filter.
+pub const SELECTION: &str = "remit-audit-selection/1";
 
 /// The longest line of an export.
 pub const MAX_LINE: usize = 4 << 20;
@@ -52,6 +56,9 @@ pub struct Manifest {
     pub key: String,
     /// The verifier keys of the witnesses that cosigned.
     pub witnesses: Vec<String>,
+    /// Of a selection, what was asked for. Nobody signs that nothing else passes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
 }
 
 /// The form of the first line.
@@ -114,6 +121,8 @@ pub struct Verified {
     pub untimely: Vec<(String, u64)>,
     /// The size of the earlier checkpoint that the export was shown to extend.
     pub extends: Option<u64>,
+    /// Of a selection, the filter that it says its entries passed: each is in the log, and others may have been left out.
+    pub selection: Option<String>,
 }
 
 /// Why an export is refused, and where.
@@ -159,6 +168,9 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
     let mut opened = open(&first, beforehand)?;
     let handovers = handed_over(&mut lines, &opened)?;
     opened.trust(beforehand, &handovers)?;
+    if opened.manifest.format == SELECTION {
+        return selection::verify(lines, opened, handovers, beforehand);
+    }
     let Opened { manifest, checkpoint, earlier, .. } = &opened;
     let range = RangeProof { left: hashes(&manifest.left)?, right: hashes(&manifest.right)? };
     let mut frontier = range.begin(manifest.start).map_err(because(1, "the proof of the range does not begin"))?;
@@ -217,15 +229,7 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         .map_err(because(0, "the entries do not give the root hash of the checkpoint: one of them was altered together with its leaf hash, or the proof was"))?;
     let signers = opened.signers(beforehand, first)?;
     let prunings = gaps.finish().map_err(|what| refused(0, what))?;
-    if let (Some(earlier), None) = (earlier, extends) {
-        let size = earlier.size;
-        return Err(refused(
-            0,
-            format!(
-                "nothing ties this part of the log to the earlier checkpoint of {size} entries: export again with known_size {size}"
-            ),
-        ));
-    }
+    opened.is_tied(extends)?;
     Ok(Verified {
         note: opened.manifest.checkpoint.clone(),
         start: manifest.start,
@@ -240,6 +244,7 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         witnesses: signers.counted,
         untimely: signers.untimely,
         extends,
+        selection: None,
         checkpoint: opened.checkpoint,
     })
 }
@@ -360,6 +365,13 @@ impl Opened {
         Ok(())
     }
 
+    /// Finds that what was given of the log before is extended.
+    fn is_tied(&self, extends: Option<u64>) -> Result<(), Refused> {
+        let (Some(Checkpoint { size, .. }), None) = (&self.earlier, extends) else { return Ok(()) };
+        let what = "nothing ties this part of the log to the earlier checkpoint";
+        Err(refused(0, format!("{what} of {size} entries: export again with known_size {size}")))
+    }
+
     /// The trusted witnesses that cosigned, not before `first`, when the first entry was recorded that is here, and not
     /// in the future.
     fn signers(&self, beforehand: &Beforehand, first: Option<Timestamp>) -> Result<Signers, Refused> {
@@ -379,8 +391,9 @@ fn open(line: &[u8], beforehand: &Beforehand) -> Result<Opened, Refused> {
         return Err(refused(1, "the manifest is not in its one form"));
     }
     let manifest = read.manifest;
-    if manifest.format != FORMAT {
-        return Err(refused(1, format!("format {} is not known here, {FORMAT} is", manifest.format)));
+    let known = if manifest.filter.is_empty() { FORMAT } else { SELECTION };
+    if manifest.format != known {
+        return Err(refused(1, format!("format {} is not known here, {known} is", manifest.format)));
     }
     if manifest.start > manifest.end || manifest.end > manifest.size {
         return Err(refused(1, "start, end and size are out of order"));

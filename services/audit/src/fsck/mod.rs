@@ -9,13 +9,16 @@ mod people;
 mod pruned;
 mod rules;
 mod sequence;
+mod tile;
 mod times;
 mod tree;
 
 use crate::leaf::Leaf;
 use crate::service::Service;
-use crate::store::entries::{self, Columns, Full};
+use crate::store::columns::Columns;
+use crate::store::entries::{self, Full};
 use crate::store::heads::{self, RawHead};
+use crate::store::tiles;
 use handovers::Handovers;
 use people::People;
 use pruned::Pruned;
@@ -24,7 +27,8 @@ use remit_store::Tx;
 use remit_tlog::{Checkpoint, Frontier, Hash, empty_root, leaf_hash};
 use rules::Rules;
 use sequence::Sequences;
-use times::TileTimes;
+use std::collections::BTreeSet;
+use tile::Tiles;
 use tree::Tree;
 
 pub use remit_api::audit::v1::FindingKind;
@@ -124,6 +128,8 @@ impl Service {
         told: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Report> {
         let since = self.since(tenant, since)?;
+        // Before the state that is checked, which then is not older.
+        let kept = self.keys.memory().kept(tenant, &self.keys);
         let mut tx = self.db.snapshot().await?;
         let mut check = Check {
             log: self,
@@ -146,6 +152,7 @@ impl Service {
             told,
         };
         check.run(&mut tx, since).await?;
+        check.remembered(&mut tx, kept).await?;
         check.report.findings = check.findings.found;
         Ok(check.report)
     }
@@ -203,7 +210,7 @@ impl Check<'_> {
         }
         let mut pruned = Pruned::read(tx, self.tenant, &mut self.findings).await?;
         let mut people = People::new(!pruned.is_empty());
-        let mut times = TileTimes::default();
+        let mut tiles = Tiles::new(start, size);
         let mut cosigned = people::Cosigned::read(tx, self.tenant, start, size).await?;
         cosigned.check(self.log, self.tenant, &tree, &mut self.findings)?;
         let mut next = start;
@@ -215,11 +222,11 @@ impl Check<'_> {
             let mut found = found.into_iter().peekable();
             for index in next..until {
                 let full = found.next_if(|full| full.stored.index == index);
-                times.push(tx, self.tenant, index, full.as_ref(), &mut self.findings).await?;
-                let hash = match full {
-                    Some(full) => self.entry(&full, &people, &pruned),
-                    None => self.absent(tx, index, &pruned).await?,
+                let (hash, columns) = match full {
+                    Some(full) => self.entry(full, &people, &pruned),
+                    None => (self.absent(tx, index, &pruned).await?, None),
                 };
+                tiles.push(tx, self.tenant, index, columns, &mut self.findings).await?;
                 let before = self.handovers.is_next().then(|| (tree.size(), tree.root()));
                 tree.push(tx, hash, &mut self.findings).await?;
                 if let Some(before) = before {
@@ -238,6 +245,7 @@ impl Check<'_> {
         self.report.tiles = tree.checked();
         self.report.root = tree.root();
         self.records(tx, &mut pruned, start).await?;
+        tiles.finish(tx, self.tenant, &mut self.findings).await?;
         times::surplus(tx, self.tenant, size, &mut self.findings).await?;
         if let Some(surplus) = entries::first_from(tx, self.tenant, size).await? {
             self.findings.add(FindingKind::SurplusEntry, at(surplus), format!("the log ends at {size}"));
@@ -247,6 +255,33 @@ impl Check<'_> {
             None if size == 0 => {}
             None => self.findings.add(FindingKind::Head, "head", "the head row is missing"),
         }
+        Ok(())
+    }
+
+    /// Compares the log with what its process remembers outside of the database.
+    async fn remembered(&mut self, tx: &mut Tx, kept: Result<Option<(u64, Hash)>>) -> Result<()> {
+        let (size, root) = match kept {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                self.findings.add(FindingKind::Head, "head", error.message());
+                return Ok(());
+            }
+        };
+        let now = self.report.size;
+        let still = if size > now { None } else { Some(tiles::root(tx, self.tenant, size).await) };
+        let what = match still {
+            None => format!("ended at {now} of them: its tail was cut, or the database was put back"),
+            Some(Ok(found)) if found == root => return Ok(()),
+            Some(Ok(found)) => format!("had root {found} there: history was rewritten"),
+            Some(Err(error)) => format!("could not be followed to there: {error}"),
+        };
+        let message = format!(
+            "this log was last signed here with {size} entries and root {root} (audit-heads/{}.checkpoint in the data \
+             directory), and in the database it {what}",
+            self.tenant
+        );
+        self.findings.add(FindingKind::Head, "head", message);
         Ok(())
     }
 
@@ -262,8 +297,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Checks one entry and returns the leaf hash that its content gives.
-    fn entry(&mut self, full: &Full, people: &People, pruned: &Pruned) -> Hash {
+    /// Checks one entry and returns the leaf hash and the columns that its content gives.
+    fn entry(&mut self, full: Full, people: &People, pruned: &Pruned) -> (Hash, Option<Columns>) {
         let stored = &full.stored;
         let computed = leaf_hash(&stored.line);
         self.report.entries += 1;
@@ -279,23 +314,20 @@ impl Check<'_> {
             Err(why) => {
                 self.sequences.skip();
                 self.findings.add(FindingKind::Entry, at(stored.index), format!("the content is no leaf: {why}"));
-                return computed;
+                return (computed, Some(full.columns));
             }
         };
-        if let Ok(times) = leaf.times() {
-            let expected = Columns::of(&leaf, times);
-            if expected != full.columns {
-                let message = format!("the columns are {:?} and should be {expected:?}", full.columns);
-                self.findings.add(FindingKind::Column, at(stored.index), message);
-            }
+        let expected = leaf.times().ok().map(|times| Columns::of(&leaf, times));
+        if let Some(expected) = expected.as_ref().filter(|expected| **expected != full.columns) {
+            self.findings.add(FindingKind::Column, at(stored.index), full.columns.differences(expected));
         }
         self.rules.push(stored.index, &leaf);
         self.handovers.push(&leaf);
         self.sequences.push(stored.index, &leaf, &mut self.findings);
-        if people.check(self.tenant, full, &leaf, &mut self.findings) {
+        if people.check(self.tenant, &full, &leaf, &mut self.findings) {
             self.report.erased += 1;
         }
-        computed
+        (computed, expected)
     }
 
     /// Accounts for an entry that is not there; its leaf hash is then that of the stored tile.
@@ -358,7 +390,10 @@ impl Check<'_> {
 /// As [`Service::fsck`].
 pub async fn all(log: &Service, max_findings: usize) -> Result<Vec<(Tenant, Report)>> {
     let mut reports = Vec::new();
-    for tenant in remit_store::tenants::list(&log.db).await? {
+    // A log that is remembered and of which nothing is left in the database is looked for too.
+    let stored = remit_store::tenants::list(&log.db).await?;
+    let tenants: BTreeSet<Tenant> = stored.into_iter().chain(log.keys().memory().tenants()).collect();
+    for tenant in tenants {
         let report = log.fsck(&tenant, "", max_findings).await?;
         reports.push((tenant, report));
     }

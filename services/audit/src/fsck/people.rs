@@ -4,13 +4,13 @@ use super::{FindingKind, Findings, Tree, at};
 use crate::leaf::Leaf;
 use crate::seal::SubjectKey;
 use crate::service::Service;
-use crate::store::checkpoints;
 use crate::store::entries::Full;
 use crate::store::heads::{signed, unsigned};
-use crate::store::subjects;
+use crate::store::{checkpoints, search, subjects};
 use remit_core::details::SubjectErased;
 use remit_core::{Result, Tenant, Timestamp, digest};
-use remit_store::{Tx, query};
+use remit_store::filter::Atom;
+use remit_store::{Sql, Tx, query};
 use remit_tlog::{Checkpoint, Note};
 use std::collections::HashMap;
 
@@ -131,17 +131,13 @@ const ERASE: &str = "audit.subjects.erase";
 
 /// The index of the last entry that erased a subject.
 async fn erasure(tx: &mut Tx, tenant: &Tenant, subject: &str) -> Result<Option<u64>> {
-    let row = query(
-        "select max(idx) as last from entries
-         where tenant_id = $1 and resource = $2 and action = $3 and service = $4 and outcome = 'SUCCESS'",
-    )
-    .bind(tenant)
-    .bind(format!("subjects/{subject}"))
-    .bind(ERASE)
-    .bind(crate::SCHEMA.service)
-    .fetch_one(tx)
-    .await?;
-    Ok(row.get::<Option<i64>>("last")?.map(unsigned))
+    let resource = format!("subjects/{subject}");
+    let need = [Atom::Is("resource", resource.clone())];
+    let condition = |sql: Sql| {
+        let sql = sql.push(" and resource = ").bind(&resource).push(" and action = ").bind(ERASE);
+        sql.push(" and service = ").bind(crate::SCHEMA.service).push(" and outcome = 'SUCCESS'")
+    };
+    search::last(tx, tenant, vec![&need], &condition).await
 }
 
 /// The keys of subjects: each that is there opens, and each that was destroyed was destroyed by an entry, which says how

@@ -2,7 +2,7 @@
 
 use super::damaged;
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::{Row, Tx, query};
+use remit_store::{Row, Sql, Tx, query};
 use remit_tlog::{Frontier, Hash, empty_root};
 
 /// The state of a log.
@@ -85,6 +85,17 @@ pub async fn update(tx: &mut Tx, tenant: &Tenant, head: &Head) -> Result<()> {
         .execute(tx)
         .await
         .map(|_| ())
+}
+
+/// The statement that moves the head from `old` to its next state, if it is still `old` in every column.
+pub fn advance(tenant: &Tenant, old: &Head, head: &Head, now: Timestamp) -> Sql {
+    let sql = Sql::new("update log_heads").push(" set size = ").bind(signed(head.size));
+    let sql = sql.push(", root_hash = ").bind(head.root.0);
+    let sql = sql.push(", frontier = ").bind(Hash::join(head.frontier.hashes()));
+    let sql = sql.push(", checkpoint = ").bind(&head.checkpoint).push(", update_time = ").bind(now);
+    let sql = sql.push(" where tenant_id = ").bind(tenant).push(" and size = ").bind(signed(old.size));
+    let sql = sql.push(" and root_hash = ").bind(old.root.0).push(" and frontier = ");
+    sql.bind(Hash::join(old.frontier.hashes())).push(" and checkpoint = ").bind(&old.checkpoint)
 }
 
 /// The head; that of an empty log if there is none yet.

@@ -1,8 +1,10 @@
 //! Legal holds: what must not be pruned or erased.
 
+use super::search;
 use remit_api::audit::v1::LegalHold;
 use remit_api::wire::time;
 use remit_core::{Result, Tenant, Timestamp};
+use remit_store::filter::Atom;
 use remit_store::{Records, Sql, Tx, Value};
 
 /// Legal holds as records; `active` is 1 until a hold is released.
@@ -64,6 +66,7 @@ pub(crate) async fn covers_subject(tx: &mut Tx, tenant: &Tenant, hold: &LegalHol
     if !hold.subject.is_empty() && hold.resource_prefix.is_empty() && hold.actor.is_empty() {
         return Ok(true);
     }
-    let sql = Sql::new("select idx from entries where tenant_id = ").bind(tenant).push(" and subject = ").bind(subject);
-    Ok(covered(sql.push(" and "), hold).push(" limit 1").query().fetch_optional(tx).await?.is_some())
+    let need = [Atom::Is("subject", subject.to_owned())];
+    let condition = |sql: Sql| covered(sql.push(" and subject = ").bind(subject).push(" and "), hold);
+    search::any(tx, tenant, vec![&need], &condition).await
 }

@@ -1,12 +1,15 @@
 //! All SQL of this service, by noun.
 
 pub mod checkpoints;
+pub mod columns;
 pub mod entries;
 pub mod heads;
 pub mod key_handovers;
 pub mod legal_holds;
+pub mod postings;
 pub mod prunings;
 pub mod retention_policies;
+pub mod search;
 pub mod subjects;
 pub mod tiles;
 pub mod times;

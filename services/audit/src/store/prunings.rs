@@ -2,9 +2,11 @@
 
 use super::heads::{signed, unsigned};
 use super::legal_holds::covered;
+use super::postings;
 use remit_api::audit::v1::LegalHold;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{BulkInsert, Row, Sql, Tx, query};
+use remit_tlog::tile::WIDTH;
 
 /// The action of prunings.
 pub const PRUNE: &str = "audit.entries.prune";
@@ -49,8 +51,8 @@ pub async fn count_prunable(tx: &mut Tx, tenant: &Tenant, end: u64, holds: &[Leg
     Ok((free, all - free))
 }
 
-/// Deletes entries below `end` that no hold keeps, the oldest first, at most `limit`; returns their indexes
-/// in order.
+/// Deletes entries below `end` that no hold keeps, the oldest first, at most `limit`, with what leads to them; returns
+/// their indexes in order.
 pub async fn prune(tx: &mut Tx, tenant: &Tenant, end: u64, holds: &[LegalHold], limit: i64) -> Result<Vec<u64>> {
     let mut sql = Sql::new("delete from entries where tenant_id = ").bind(tenant).push(" and idx in (");
     sql = prunable(sql.push("select idx from entries where tenant_id = "), tenant, end);
@@ -60,6 +62,7 @@ pub async fn prune(tx: &mut Tx, tenant: &Tenant, end: u64, holds: &[LegalHold], 
     let rows = sql.push(" order by idx limit ").bind(limit).push(") returning idx").query().fetch_all(tx).await?;
     let mut pruned = rows.iter().map(|row| row.get::<i64>("idx").map(unsigned)).collect::<Result<Vec<_>>>()?;
     pruned.sort_unstable();
+    postings::rewrite(tx, tenant, &pruned.iter().map(|index| index / WIDTH).collect()).await?;
     if let Some(last) = pruned.last() {
         query(
             "delete from personal_data where tenant_id = $1 and idx <= $2

@@ -1,13 +1,12 @@
 //! Tiles, stored and read.
 
 use super::damaged;
-use super::heads::signed;
-use super::times;
+use super::heads::{Head, signed};
 use remit_core::{Result, Tenant};
 use remit_store::{Sql, Tx, query};
 use remit_tlog::tile::{Tile, Tiles, WIDTH};
 use remit_tlog::{Error as LogError, Hash, Node, proof};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The stored hashes of one tile, as many as there are.
 pub async fn read(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64) -> Result<Option<Vec<Hash>>> {
@@ -31,9 +30,8 @@ pub async fn write(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64, hashes: 
     .bind(signed(index))
     .bind(Hash::join(hashes))
     .execute(tx)
-    .await?;
-    // A tile of level 0 is written once, when it is full.
-    if level == 0 { times::note(tx, tenant, index).await } else { Ok(()) }
+    .await
+    .map(|_| ())
 }
 
 /// The leaf hashes of entries from `start` to `end`, which must not have been pruned.
@@ -146,6 +144,35 @@ pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> R
         hashes: proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?,
         root: root_of(&tiles, size)?,
     })
+}
+
+/// The inclusion proofs of entries at one size, all of them from the same few tiles.
+pub async fn inclusions(tx: &mut Tx, tenant: &Tenant, indexes: &[u64], size: u64) -> Result<Vec<Vec<Hash>>> {
+    let mut nodes = BTreeSet::new();
+    for index in indexes {
+        nodes.extend(proof::inclusion_nodes(*index, size).map_err(broken)?);
+    }
+    let nodes: Vec<Node> = nodes.into_iter().collect();
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    let proof = |index: &u64| proof::inclusion(*index, size, |node| tiles.read(node)).map_err(broken);
+    indexes.iter().map(proof).collect()
+}
+
+/// The inclusion proof of `index` at the size of the head, whose frontier has the right edge of the tree: the tile that is still open is then
+/// not read for the entries before it. None if the tiles do not lead to the root of the head.
+pub async fn inclusion_at_head(tx: &mut Tx, tenant: &Tenant, index: u64, head: &Head) -> Result<Option<Inclusion>> {
+    let size = head.size;
+    let edge: BTreeMap<Node, Hash> =
+        proof::nodes(0, size).into_iter().zip(head.frontier.hashes().iter().copied()).collect();
+    let leaf = Node { level: 0, index };
+    let mut nodes = proof::inclusion_nodes(index, size).map_err(broken)?;
+    nodes.push(leaf);
+    nodes.retain(|node| !edge.contains_key(node));
+    let tiles = holding(tx, tenant, &nodes, size).await?;
+    let read = |node: Node| edge.get(&node).map_or_else(|| tiles.read(node), |hash| Ok(*hash));
+    let (leaf, hashes) = (read(leaf).map_err(broken)?, proof::inclusion(index, size, read).map_err(broken)?);
+    let holds = proof::check_inclusion(index, leaf, size, head.root, &hashes).is_ok();
+    Ok(holds.then_some(Inclusion { leaf, hashes, root: head.root }))
 }
 
 /// That the log at `new` extends the log at `old`.

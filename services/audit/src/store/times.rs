@@ -7,26 +7,25 @@
 use super::heads::{self, signed, unsigned};
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::TimeSpan;
-use remit_store::{Row, Sql, Tx, query};
+use remit_store::{BulkInsert, Row, Sql, Tx, query};
 use remit_tlog::tile::WIDTH;
 
 /// Where to look for entries: from one index to before another.
 pub type Within = (u64, u64);
 
-/// Notes the times of the entries under the full tile `index` of level 0.
-pub async fn note(tx: &mut Tx, tenant: &Tenant, index: u64) -> Result<()> {
-    query(
-        "insert into tile_times (tenant_id, idx, recorded_first, recorded_last, occurred_first, occurred_last)
-         select $1, cast($2 as bigint), min(recorded_at), max(recorded_at), min(occurred_at), max(occurred_at)
-         from entries where tenant_id = $1 and idx >= $3 and idx < $4",
-    )
-    .bind(tenant)
-    .bind(signed(index))
-    .bind(signed(index * WIDTH))
-    .bind(signed((index + 1) * WIDTH))
-    .execute(tx)
-    .await
-    .map(|_| ())
+/// Notes the times of the entries under full tiles of level 0.
+pub async fn note(tx: &mut Tx, tenant: &Tenant, tiles: &[(u64, Times)]) -> Result<()> {
+    let column = |time: &dyn Fn(&Times) -> i64| tiles.iter().map(|(_, times)| time(times)).collect::<Vec<_>>();
+    BulkInsert::into("tile_times")
+        .text("tenant_id", vec![tenant.as_str().to_owned(); tiles.len()])
+        .bigint("idx", tiles.iter().map(|(tile, _)| signed(*tile)).collect::<Vec<_>>())
+        .bigint("recorded_first", column(&|times| times.recorded.0))
+        .bigint("recorded_last", column(&|times| times.recorded.1))
+        .bigint("occurred_first", column(&|times| times.occurred.0))
+        .bigint("occurred_last", column(&|times| times.occurred.1))
+        .execute(tx)
+        .await
+        .map(|_| ())
 }
 
 /// The times under one tile.
@@ -36,6 +35,17 @@ pub struct Times {
     pub recorded: (i64, i64),
     /// The first and last time of occurrence.
     pub occurred: (i64, i64),
+}
+
+impl Times {
+    /// Those of entries with these times, `occurred_at` and `recorded_at`.
+    pub fn of(times: impl IntoIterator<Item = (i64, i64)>) -> Option<Self> {
+        let widen = |(first, last): (i64, i64), at: i64| (first.min(at), last.max(at));
+        times.into_iter().fold(None, |all: Option<Self>, (occurred, recorded)| {
+            let all = all.unwrap_or(Self { recorded: (recorded, recorded), occurred: (occurred, occurred) });
+            Some(Self { recorded: widen(all.recorded, recorded), occurred: widen(all.occurred, occurred) })
+        })
+    }
 }
 
 /// What was noted of the tiles from `start` on, by index, at most `limit`.

@@ -231,6 +231,17 @@ async fn a_process_goes_on_neither_below_what_it_signed_nor_with_another_key() -
     edit(fixture, "delete from entries where idx >= 10", 0).await?;
     assert_eq!(fixture.append(vec![fixture.event("x")]).await.unwrap_err().reason(), "LOG_ROLLED_BACK");
 
+    // The same where the copy is what its last step left, and it has recorded a change of its own since.
+    let again = TestDb::sqlite()?;
+    let changed = &Fixture::new(&again).await?;
+    changed.fill(0, 10).await?;
+    edit(changed, "create table copy_heads as select * from log_heads", 0).await?;
+    changed.log.create_legal_hold(&changed.cx("audit.legalHolds.create"), hold("h1")).await?;
+    edit(changed, "delete from log_heads", 0).await?;
+    edit(changed, "insert into log_heads select * from copy_heads", 0).await?;
+    edit(changed, "delete from entries where idx >= 10", 0).await?;
+    assert_eq!(changed.append(vec![changed.event("x")]).await.unwrap_err().reason(), "LOG_ROLLED_BACK");
+
     let stranger = Keys::new(
         "remit.example",
         SigningKey::from_bytes(&[3; 32]),

@@ -357,3 +357,61 @@ async fn a_log_does_not_grow_by_being_witnessed() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+async fn a_selection_proves_each_entry_and_claims_no_more() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        pruned(fixture).await?;
+        let early = fixture.checkpoint(0).await?;
+        fixture.fill(700, 1_300).await?;
+        let request = |filter: &str| api::ExportRequest { filter: filter.into(), ..Default::default() };
+        let filter = "resource = \"models/lead-scorer/versions/e10*\"";
+        let export = fixture.export(api::ExportRequest { known_size: early.size, ..request(filter) }).await?;
+        let trusted = Beforehand { earlier: Some(early.note), ..beforehand(fixture) };
+        let verified = verify_export(export.as_slice(), &trusted).unwrap();
+        // What a hold kept among what was pruned, and what came later; of the rest nothing is said.
+        assert_eq!((verified.entries, verified.pruned), (111, 0));
+        assert_eq!((verified.selection.as_deref(), verified.extends), (Some(filter), Some(early.size as u64)));
+
+        // In several pieces, of a part of the log, with what is sealed, and resumed although the log has grown.
+        let part = api::ExportRequest { start_index: 500, end_index: 1_150, include_sealed: true, ..request("actor = ANN") };
+        let whole = fixture.export(part.clone()).await?;
+        let verified = verify_export(whole.as_slice(), &beforehand(fixture)).unwrap();
+        assert_eq!((verified.start, verified.end, verified.sealed), (500, 1_150, 1));
+        assert!(verified.entries > 600, "{}", verified.entries);
+        let mut begun = fixture.log.begin_export(&fixture.tenant, &part).await?;
+        let first = fixture.log.export_next(&mut begun).await?.unwrap();
+        fixture.fill(1_300, 1_310).await?;
+        let resumed = api::ExportRequest { resume_index: first.next_index, size: first.size, ..part };
+        assert_eq!([first.data, fixture.export(resumed).await?].concat(), whole);
+        let none = fixture.export(request("actor = nobody")).await?;
+        assert_eq!(verify_export(none.as_slice(), &beforehand(fixture)).unwrap().entries, 0);
+        assert_eq!(fixture.export(request("actor =")).await.unwrap_err().reason(), "FILTER_INVALID");
+
+        let lines: Vec<String> = String::from_utf8(export).unwrap().lines().map(str::to_owned).collect();
+        let check = |edit: &dyn Fn(&mut Vec<String>)| {
+            let mut lines = lines.clone();
+            edit(&mut lines);
+            verify_export((lines.join("\n") + "\n").as_bytes(), &beforehand(fixture))
+        };
+        assert_eq!(check(&|lines| drop(lines.remove(5))).unwrap().entries, 110, "nobody can prove that none is left out");
+        let refused: [(&dyn Fn(&mut Vec<String>), &str); 9] = [
+            (&|lines| lines[3] = lines[3].replace("\"id\":\"e", "\"id\":\"f"), "was altered"),
+            (&|lines| lines.insert(4, lines[3].clone()), "doubled"),
+            (&|lines| lines.swap(3, 4), "out of order"),
+            (&|lines| lines[3] = lines[3].replace("\"proof\":[\"", "\"proof\":[\"AAAA"), "proof"),
+            (&|lines| lines[3] = lines[3].replace("\"index\":", "\"index\":0"), "must begin with"),
+            (&|lines| lines[3] = lines[4].split("\"index\"").next().unwrap().to_owned() + &lines[3][lines[3].find("\"index\"").unwrap()..], "not in the log"),
+            (&|lines| drop(lines.pop()), "cut"),
+            (&|lines| lines[0] = lines[0].replace("selection/1", "export/1"), "format"),
+            (&|lines| lines[0] = lines[0].replace("\"left\":[]", "\"left\":[\"AAAA\"]"), "surroundings"),
+        ];
+        for (at, (edit, what)) in refused.into_iter().enumerate() {
+            let error = check(edit).unwrap_err();
+            assert!(error.what.contains(what), "{at}: {error} does not say {what}");
+        }
+        Ok(())
+    })
+    .await
+}

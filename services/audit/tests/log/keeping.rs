@@ -128,6 +128,12 @@ async fn a_pruning_that_the_log_did_not_record_itself_accounts_for_nothing() -> 
         query("delete from entries where idx = 3").execute(&mut tx).await?;
         query("insert into prunings values ('acme', 3, 4, 'by-crm', 1)").execute(&mut tx).await?;
         tx.commit().await?;
+        let found = fixture.findings().await?;
+        assert!(found.contains(&(api::FindingKind::Column, "postings/0".to_owned())), "{found:?}");
+        // Whoever knows how takes away what led to it too.
+        let mut tx = fixture.db.write().await?;
+        remit_audit::store::postings::rewrite(&mut tx, &fixture.tenant, &[0].into()).await?;
+        tx.commit().await?;
         assert_eq!(fixture.findings().await?, [(api::FindingKind::Pruning, "entries/3".to_owned())]);
         // Only the service that makes them vouches for them, and only once the retention has passed: this is what is left
         // of a real one.

@@ -3,6 +3,7 @@
 
 mod columns;
 mod edits;
+mod entries;
 mod exports;
 mod keeping;
 mod people;
@@ -164,7 +165,7 @@ impl Fixture {
     }
 
     pub async fn consistency(&self, old_size: i64, new_size: i64) -> Result<api::ConsistencyProof> {
-        let request = api::GetConsistencyProofRequest { old_size, new_size };
+        let request = api::GetConsistencyProofRequest { old_size, new_size, with_handovers: false };
         self.log.get_consistency_proof(&self.cx("audit.proofs.get"), request).await
     }
 

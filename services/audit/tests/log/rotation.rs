@@ -5,15 +5,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use remit_api::audit::v1::{self as api, FindingKind};
 use remit_audit::Service;
-use remit_audit::export_verify::{Beforehand, verify_export};
+use remit_audit::export_verify::{Beforehand, followed, verify_export};
 use remit_audit::keys::Keys;
 use remit_audit::seal::MasterKeys;
 use remit_audit::sequencer::Limits;
 use remit_core::Result;
 use remit_store::query;
 use remit_store::testing::{TestDb, each_engine};
-use remit_tlog::VerifierKey;
+use remit_tlog::client::{LogVerifier, Progress, Trust};
 use remit_tlog::note::Algorithm;
+use remit_tlog::{Checkpoint, Hash, Note, VerifierKey};
 use std::sync::Arc;
 
 /// The log as it starts again with another signing key.
@@ -91,6 +92,7 @@ async fn who_trusts_the_first_key_is_led_to_the_last_and_to_no_other() -> Result
         third.log.hand_over_all().await?;
         assert_eq!(third.checkpoint(0).await?.size, 20, "it is done once");
         assert_eq!(first.append(vec![first.event("x")]).await.unwrap_err().reason(), "KEY_NOT_OF_LOG");
+        readers_of_a_server_follow(&first, &third, &early).await?;
         let anchor = |fixture: &Fixture| Beforehand { key: Some(fixture.log_key()), ..Default::default() };
         for start_index in [0, 18] {
             let request = api::ExportRequest { start_index, known_size: 10, ..Default::default() };
@@ -126,6 +128,35 @@ async fn who_trusts_the_first_key_is_led_to_the_last_and_to_no_other() -> Result
         Ok(())
     })
     .await
+}
+
+/// What `remit audit verify --state` does with what a server tells it.
+async fn readers_of_a_server_follow(first: &Fixture, third: &Fixture, early: &str) -> Result<()> {
+    let request = api::GetConsistencyProofRequest { old_size: 1, new_size: 0, with_handovers: true };
+    let lines = third.log.get_consistency_proof(&third.cx("audit.proofs.get"), request).await?.handovers;
+    let note = third.checkpoint(0).await?.note;
+    let checkpoint = Checkpoint::parse(&Note::parse(&note).unwrap().text).unwrap();
+    let (led, taken) = followed(&lines, &checkpoint, &first.log_key()).unwrap();
+    assert_eq!((&led, taken.len()), (&third.log_key(), 2));
+    assert_eq!(followed(&lines, &checkpoint, &key(2)).unwrap().1.len(), 1);
+    assert_eq!(followed(&lines, &checkpoint, &key(9)).unwrap(), (key(9), vec![]), "a stranger's key leads nowhere");
+    assert_eq!(followed(&lines[1..], &checkpoint, &first.log_key()).unwrap().0, first.log_key(), "a link is gone");
+    let backwards: Vec<_> = lines.iter().rev().cloned().collect();
+    assert!(followed(&backwards, &checkpoint, &first.log_key()).is_err());
+    let other = Checkpoint { root: remit_tlog::leaf_hash(b"another history"), ..checkpoint.clone() };
+    assert!(followed(&lines, &other, &first.log_key()).is_err(), "the log must extend what the old key signed");
+    let request = api::GetConsistencyProofRequest { old_size: 11, new_size: 0, with_handovers: true };
+    let later = third.log.get_consistency_proof(&third.cx("audit.proofs.get"), request).await?.handovers;
+    assert_eq!(later, lines[1..]);
+
+    let trust = Trust::new("remit.example/acme", led, Vec::new(), 0).unwrap();
+    assert!(LogVerifier::new(trust.clone(), Some(early)).is_err());
+    assert!(LogVerifier::after(trust.clone(), &[key(9)], Some(early)).is_err());
+    let mut reader = LogVerifier::after(trust, &[first.log_key()], Some(early)).unwrap();
+    let proof = third.consistency(10, 0).await?.hashes;
+    let proof: Vec<Hash> = proof.iter().map(|hash| Hash::from_slice(hash).unwrap()).collect();
+    assert_eq!(reader.update(&note, &proof).unwrap(), Progress::Grew { from: 10 });
+    Ok(())
 }
 
 fn key(seed: u8) -> VerifierKey {

@@ -1,201 +1,170 @@
-//! What a search costs: the plan of each filter is read on a log that is large enough for a wrong one to show.
+//! What a search finds, held against a look at every entry, and how many pages it takes where a page is bounded.
 
-use super::{Fixture, START};
+use super::Fixture;
+use super::entries::{self, Facts};
 use remit_api::audit::v1 as api;
-use remit_api::types;
-use remit_audit::store::entries;
-use remit_core::{Result, Timestamp};
+use remit_core::Result;
+use remit_store::query;
 use remit_store::testing::each_engine;
-use remit_store::{Engine, Order, filter, query};
+use std::ops::Range;
 
-/// Entries, a page of them, and how many rows a plan may touch for that page.
-const SIZE: u64 = 24_000;
-const PAGE: i64 = 50;
-const MOST: u64 = 5_000;
-
-/// One entry a second; of every kind some that are frequent and some that are rare.
-fn event(fixture: &Fixture, n: u64) -> api::Event {
-    let at = |late: u64| Some(remit_api::wire::time::stamp(Timestamp(START.0 + (n - n.min(late)) as i64 * 1_000_000)));
-    let actor = match n {
-        n if n % 2_000 == 7 => "eve",
-        n if n % 10 == 3 => "ann",
-        _ => "platform",
-    };
-    let mut event = api::Event {
-        actor: Some(types::Actor {
-            subject: actor.into(),
-            kind: types::ActorKind::Human.into(),
-            on_behalf_of: if n % 3_000 == 11 { "bob".into() } else { String::new() },
+/// All that a search finds, page by page, and how many pages it took.
+async fn found(fixture: &Fixture, filter: &str, order: api::SearchOrder, page_size: i32) -> Result<(Vec<u64>, usize)> {
+    let (mut found, mut pages, mut page_token) = (Vec::new(), 0, String::new());
+    loop {
+        let request = api::SearchRequest {
+            filter: filter.into(),
+            order: order.into(),
+            page_size,
+            page_token,
             ..Default::default()
-        }),
-        action: if n % 1_500 == 13 { "council.holds.engage" } else { "handoff.routings.route" }.into(),
-        resource: if n % 1_000 == 17 { format!("models/rare-{n}") } else { format!("routings/{n}") },
-        outcome: if n % 2_400 == 19 { api::Outcome::Denied } else { api::Outcome::Success }.into(),
-        request_id: format!("request-{}", n / 4),
-        trace_id: format!("{:032x}", n / 3),
-        recorded_at: at(0),
-        occurred_at: at(2 + n % 5),
-        service: "handoff".into(),
-        ..fixture.event(&format!("e{n}"))
-    };
-    if n % 1_200 == 23 {
-        let fields = [("email".to_owned(), "x@example.com".to_owned())].into();
-        event.personal = Some(api::PersonalData { subject: format!("leads/{}", n % 5), fields });
-    }
-    event
-}
-
-fn time(second: u64) -> String {
-    Timestamp(START.0 + second as i64 * 1_000_000).to_string()
-}
-
-/// What a filter says, in Rust.
-type Passes = Box<dyn Fn(u64, &api::Event) -> bool>;
-
-/// The filters.
-fn searches() -> Vec<(String, Passes)> {
-    fn case(filter: impl Into<String>, passes: impl Fn(u64, &api::Event) -> bool + 'static) -> (String, Passes) {
-        (filter.into(), Box::new(passes))
-    }
-    fn actor(event: &api::Event) -> &str {
-        event.actor.as_ref().map_or("", |actor| actor.subject.as_str())
-    }
-    // Half a minute, an hour early in the log, and what no full tile holds yet.
-    let span =
-        |from: u64, until: u64| format!("recorded_at >= \"{}\" AND recorded_at < \"{}\"", time(from), time(until));
-    let (short, hour) = (span(9_000, 9_030), span(3_600, 7_200));
-    vec![
-        case("", |_, _| true),
-        case("id = \"e777\"", |_, event| event.id == "e777"),
-        case("actor = \"eve\"", |_, event| actor(event) == "eve"),
-        case("actor = \"nobody\"", |_, _| false),
-        case("actor = \"platform\"", |_, event| actor(event) == "platform"),
-        case("on_behalf_of = \"bob\"", |n, _| n % 3_000 == 11),
-        case("action = \"council.holds.engage\"", |_, event| event.action == "council.holds.engage"),
-        case("action = \"council.*\"", |_, event| event.action.starts_with("council.")),
-        case("resource = \"routings/4711\"", |n, event| n == 4_711 && event.resource == "routings/4711"),
-        case("resource = \"models/rare-*\"", |_, event| event.resource.starts_with("models/rare-")),
-        case("resource = \"routings/*\"", |_, event| event.resource.starts_with("routings/")),
-        case("outcome = DENIED", |_, event| event.outcome() == api::Outcome::Denied),
-        case("request_id = \"request-100\"", |n, _| n / 4 == 100),
-        case(format!("trace_id = \"{:032x}\"", 5_000), |n, _| n / 3 == 5_000),
-        case("subject = \"leads/3\"", |n, _| n % 1_200 == 23 && n % 5 == 3),
-        case("index >= 5000 AND index < 5030", |n, _| (5_000..5_030).contains(&n)),
-        case(short.clone(), |n, _| (9_000..9_030).contains(&n)),
-        case(hour.clone(), |n, _| (3_600..7_200).contains(&n)),
-        case(format!("recorded_at > \"{}\"", time(SIZE - 20)), |n, _| n > SIZE - 20),
-        case(format!("recorded_at < \"{}\"", time(40)), |n, _| n < 40),
-        case(format!("occurred_at >= \"{}\" AND occurred_at < \"{}\"", time(3_600), time(7_200)), |n, _| {
-            (3_600..7_200).contains(&(n - n.min(2 + n % 5)))
-        }),
-        case(format!("actor = \"eve\" AND {hour}"), |n, event| (3_600..7_200).contains(&n) && actor(event) == "eve"),
-        case(format!("actor = \"platform\" AND {hour}"), |n, event| {
-            (3_600..7_200).contains(&n) && actor(event) == "platform"
-        }),
-        case(format!("action = \"handoff.routings.route\" AND outcome = DENIED AND {hour}"), |n, event| {
-            (3_600..7_200).contains(&n)
-                && event.outcome() == api::Outcome::Denied
-                && event.action == "handoff.routings.route"
-        }),
-        case("actor = \"platform\" AND outcome = DENIED", |_, event| {
-            actor(event) == "platform" && event.outcome() == api::Outcome::Denied
-        }),
-        case("actor = \"eve\" AND action = \"handoff.*\"", |_, event| {
-            actor(event) == "eve" && event.action.starts_with("handoff.")
-        }),
-        case(format!("resource = \"models/*\" AND {hour}"), |n, event| {
-            (3_600..7_200).contains(&n) && event.resource.starts_with("models/")
-        }),
-        case("request_id = \"request-100\" AND action = \"handoff.routings.route\"", |n, event| {
-            n / 4 == 100 && event.action == "handoff.routings.route"
-        }),
-    ]
-}
-
-/// The most rows that a node of PostgreSQL's plan touched, from `actual … rows=N loops=L` and what it removed.
-fn touched(plan: &[String]) -> u64 {
-    let number = |line: &str, word: &str| -> u64 {
-        let rest = line.split(word).nth(1).unwrap_or("");
-        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
-    };
-    let mut most = 0;
-    let mut loops = 1;
-    for line in plan {
-        if let Some(actual) = line.split("(actual ").nth(1) {
-            loops = number(actual, "loops=").max(1);
-            most = most.max(number(actual, "rows=") * loops);
-        }
-        if line.contains("Rows Removed by ") {
-            most = most.max(number(line, ": ") * loops);
+        };
+        let page = fixture.log.search(&fixture.cx("audit.entries.search"), request).await?;
+        assert!(page.entries.len() <= page_size as usize, "{filter}");
+        found.extend(page.entries.iter().map(|entry| entry.index as u64));
+        (pages, page_token) = (pages + 1, page.next_page_token);
+        if page_token.is_empty() {
+            return Ok((found, pages));
         }
     }
-    most
 }
 
-/// The plans of the statements that a search runs until it has a page.
-async fn plans(fixture: &Fixture, text: &str, order: Order) -> Result<Vec<String>> {
-    let mut tx = fixture.db.read().await?;
-    let filter = filter::parse(text, entries::FIELDS)?;
-    let (begun, column) = match fixture.db.engine() {
-        Engine::Postgres => ("explain (analyze, costs off, timing off, summary off) ", "QUERY PLAN"),
-        Engine::Sqlite => ("explain query plan ", "detail"),
-    };
-    let mut plans = Vec::new();
-    for (place, last) in entries::places(&mut tx, &fixture.tenant, &filter, order, None).await? {
-        let sql = |begun| entries::search_sql(begun, &fixture.tenant, &filter, place, order, None, PAGE + 1);
-        for row in sql(begun).query().fetch_all(&mut tx).await? {
-            plans.push(row.get::<String>(column)?);
-        }
-        if last || sql("").query().fetch_all(&mut tx).await?.len() > PAGE as usize {
-            break;
-        }
+/// Compares what random filters find among the entries of a part of the log, which `left` has, with a look at each of them.
+async fn compare(fixture: &Fixture, left: &[(u64, Facts)], seeds: Range<u64>, part: Range<u64>) -> Result<()> {
+    for seed in seeds {
+        let (text, passes) = entries::filter(&mut entries::Dice(seed), 3, part.end);
+        let text = format!("index >= {} AND index < {} AND {text}", part.start, part.end);
+        let inside = left.iter().filter(|(index, _)| part.contains(index));
+        let mut expected: Vec<u64> = inside.filter(|(_, facts)| passes(facts)).map(|(index, _)| *index).collect();
+        let size = [3, 50, 400][seed as usize % 3];
+        let oldest = found(fixture, &text, api::SearchOrder::OldestFirst, size).await?.0;
+        assert_eq!(oldest, expected, "{text}, oldest first");
+        expected.reverse();
+        let newest = found(fixture, &text, api::SearchOrder::NewestFirst, size).await?.0;
+        assert_eq!(newest, expected, "{text}, newest first");
     }
-    Ok(plans)
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_search_reads_the_whole_log() -> Result<()> {
+async fn a_search_finds_what_a_look_at_every_entry_finds() -> Result<()> {
     each_engine(|database| async move {
-        let fixture = Fixture::new(&database).await?;
-        let events: Vec<api::Event> = (0..SIZE).map(|n| event(&fixture, n)).collect();
-        for batch in events.chunks(1_000) {
-            fixture.append(batch.to_vec()).await?;
+        let fixture = &Fixture::new(&database).await?;
+        let other = &fixture.replica(&database).await?;
+        let mut dice = entries::Dice(1);
+        let facts: Vec<Facts> = (0..16_900).map(|n| Facts::roll(&mut dice, n)).collect();
+        let events = |facts: &[Facts]| facts.iter().map(Facts::event).collect::<Vec<_>>();
+        // Steps that end within tiles, at their ends and beyond, of two replicas in turn, some of them sent again.
+        let (begin, rest) = facts.split_at(1_100);
+        for (at, step) in begin.chunks(173).enumerate() {
+            let replica = [fixture, other][at % 2];
+            replica.append(events(step)).await?;
+            assert_eq!(fixture.append(events(&step[..5])).await?[0], at as u64 * 173);
         }
-        let mut tx = fixture.db.write().await?;
-        query("analyze").execute(&mut tx).await?;
-        tx.commit().await?;
-        let mut wrong = Vec::new();
-        for (text, passes) in searches() {
-            let mut expected: Vec<u64> = (0..SIZE).filter(|n| passes(*n, &events[*n as usize])).collect();
-            for (order, word) in [(Order::Ascending, "oldest"), (Order::Descending, "newest")] {
-                let search_order =
-                    if word == "oldest" { api::SearchOrder::OldestFirst } else { api::SearchOrder::NewestFirst };
-                let request = api::SearchRequest {
-                    filter: text.clone(),
-                    order: search_order.into(),
-                    page_size: PAGE as i32,
-                    ..Default::default()
-                };
-                let found = fixture.log.search(&fixture.cx("audit.entries.search"), request).await?.entries;
-                let found: Vec<u64> = found.iter().map(|entry| entry.index as u64).collect();
-                assert_eq!(found, expected[..expected.len().min(PAGE as usize)], "{text} {word}");
-                expected.reverse();
+        let all: Vec<(u64, Facts)> = (0..).zip(facts.iter().cloned()).collect();
+        compare(fixture, &all, 0..120, 0..1_100).await?;
+        assert_eq!(fixture.findings().await?, []);
 
-                let plan = plans(&fixture, &text, order).await?;
-                let bad = match fixture.db.engine() {
-                    Engine::Postgres => touched(&plan) > MOST,
-                    // A prefix is sorted where it is rare, and only there.
-                    Engine::Sqlite => plan.iter().any(|line| {
-                        let sorted = line.contains("TEMP B-TREE");
-                        line.starts_with("SCAN") || sorted && (expected.len() > 100 || !text.contains('*'))
-                    }),
-                };
-                if bad {
-                    wrong.push(format!("{text:?}, {word} first:\n  {}", plan.join("\n  ")));
-                }
-            }
+        // Where postings of tiles are put together, and after that.
+        for (at, step) in rest.chunks(900).enumerate() {
+            [fixture, other][at / 2 % 2].append(events(step)).await?;
         }
-        assert!(wrong.is_empty(), "{} plans read too much:\n{}", wrong.len(), wrong.join("\n"));
+        compare(other, &all, 200..230, 16_200..16_900).await?;
+        compare(other, &all, 230..250, 7_000..7_400).await?;
+        assert_eq!(fixture.findings().await?, []);
+
+        // What a hold keeps under a tile that is pruned otherwise is still found, and nothing else.
+        fixture.tick(400 * 86_400);
+        let keep = Some(prost_types::Duration { seconds: 200 * 86_400, nanos: 0 });
+        let policy = Some(api::RetentionPolicy { keep, ..Default::default() });
+        let update = api::UpdateRetentionPolicyRequest { retention_policy: policy, ..Default::default() };
+        fixture.log.update_retention_policy(&fixture.cx("audit.retention.update"), update).await?;
+        let hold = api::LegalHold { actor: "eve".into(), reason: "matter 1".into(), ..Default::default() };
+        let hold =
+            api::CreateLegalHoldRequest { legal_hold_id: "h1".into(), legal_hold: Some(hold), ..Default::default() };
+        fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold).await?;
+        fixture.log.prune_entries(&fixture.cx("audit.entries.prune"), api::PruneEntriesRequest::default()).await?;
+        // Two hundred days are 4,800 entries, and of these the full tiles go.
+        let left: Vec<(u64, Facts)> =
+            all.into_iter().filter(|(index, facts)| *index >= 4_608 || facts.actor == "eve").collect();
+        compare(fixture, &left, 500..540, 4_300..4_900).await?;
+        compare(other, &left, 540..560, 0..700).await?;
+
+        // What no column can hold stops nobody.
+        let nul = "a\0b".to_owned();
+        let event = api::Event {
+            reason: nul.clone(),
+            model_version: nul.clone(),
+            policy_version: nul,
+            ..fixture.event("nul")
+        };
+        fixture.append(vec![event]).await?;
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_at_a_bounded_part_of_the_log() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let rare = |n: u64| n == 40;
+        for first in (0..24_000).step_by(1_000) {
+            let event = |n: u64| api::Event {
+                resource: format!("routings/{n}"),
+                details_json: if rare(n) { r#"{"to":"SUSPENDED"}"#.into() } else { String::new() },
+                ..fixture.event(&format!("e{n}"))
+            };
+            fixture.append((first..first + 1_000).map(event).collect()).await?;
+        }
+        let newest = api::SearchOrder::NewestFirst;
+        // One value leads there at once, also beside one that is everywhere; so does a page of what is frequent.
+        for text in [
+            "details.to = SUSPENDED",
+            "details.to = SUSPENDED AND outcome = SUCCESS",
+            "id = e40",
+            "resource = \"routings/40\" AND action = \"registry.*\"",
+            "details.to = \"SUS*\" AND reason = null AND resource = \"routings/40\"",
+            "index = 40",
+        ] {
+            assert_eq!(found(fixture, text, newest, 50).await?, (vec![40], 1), "{text}");
+        }
+        let request = |filter: &str| api::SearchRequest { filter: filter.into(), page_size: 50, ..Default::default() };
+        for text in ["", "resource = \"routings/*\"", "actor = ann", "NOT actor = bob", "outcome = SUCCESS"] {
+            let page = fixture.log.search(&fixture.cx("audit.entries.search"), request(text)).await?;
+            assert_eq!(page.entries.len(), 50, "{text}");
+            assert_eq!(page.entries[0].index, 23_999, "{text}");
+        }
+        // Where nothing says which entries could pass, and few do, a page ends before the log does.
+        assert_eq!(found(fixture, "details.to != null", newest, 50).await?, (vec![40], 2));
+        assert_eq!(found(fixture, "actor = nobody", newest, 50).await?, (vec![], 1));
+
+        // The same tiles, most of them in groups by now, after their entries were pruned but for what is held.
+        fixture.tick(400 * 86_400);
+        let keep = Some(prost_types::Duration { seconds: 200 * 86_400, nanos: 0 });
+        let policy = Some(api::RetentionPolicy { keep, ..Default::default() });
+        let update = api::UpdateRetentionPolicyRequest { retention_policy: policy, ..Default::default() };
+        fixture.log.update_retention_policy(&fixture.cx("audit.retention.update"), update).await?;
+        let hold =
+            api::LegalHold { resource_prefix: "routings/4".into(), reason: "matter 1".into(), ..Default::default() };
+        let hold =
+            api::CreateLegalHoldRequest { legal_hold_id: "h1".into(), legal_hold: Some(hold), ..Default::default() };
+        fixture.log.create_legal_hold(&fixture.cx("audit.legalHolds.create"), hold).await?;
+        fixture.log.prune_entries(&fixture.cx("audit.entries.prune"), api::PruneEntriesRequest::default()).await?;
+        for (text, expected) in [
+            ("details.to = SUSPENDED", vec![40]),
+            ("resource = \"routings/4711\" OR resource = \"routings/5711\"", vec![4_711]),
+            ("resource = \"routings/40*\" AND index < 500", (400..410).rev().chain([40]).collect()),
+        ] {
+            assert_eq!(found(fixture, text, newest, 50).await?.0, expected, "{text}");
+        }
+        assert_eq!(fixture.findings().await?, []);
+        let mut tx = fixture.db.write().await?;
+        let change = "update postings set body = $1 where tile = 0 and bucket = (select max(bucket) from postings where tile = 0)";
+        query(change).bind(vec![7u8; 32]).execute(&mut tx).await?;
+        tx.commit().await?;
+        assert_eq!(fixture.findings().await?, [(api::FindingKind::Column, "postings/0".to_owned())]);
         Ok(())
     })
     .await

@@ -3,6 +3,7 @@
 use super::Group;
 use super::audit_local::{self, Fsck, Verify};
 use super::audit_push::{self, Push};
+use super::audit_server;
 use super::audit_stream::{self, Form};
 use super::auditor;
 use super::connect::{Session, answer, no_answer, refused};
@@ -116,8 +117,12 @@ pub(crate) struct Export {
     cosigned: Option<i32>,
     /// Go on over entries that are missing and that no pruning accounts for. Such an export does not verify: it is for
     /// whoever investigates.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filter")]
     allow_gaps: bool,
+    /// Only the entries that pass this filter, as of search, each with its proof: a selection, which does not prove that none
+    /// was left out.
+    #[arg(long)]
+    filter: Option<String>,
 }
 
 /// Arguments of `remit audit proof`.
@@ -230,7 +235,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
             let request = VerifyLogRequest { since_checkpoint, max_findings: arguments.max_findings() };
             fsck(session, answer(client.verify_log(request).await)?).await
         }
-        Command::Verify(arguments) => audit_local::verify_server(session, arguments).await,
+        Command::Verify(arguments) => audit_server::verify_server(session, arguments).await,
         Command::Push(arguments) => Box::pin(audit_push::push(session, &arguments)).await,
         Command::Auditor(command) => Box::pin(auditor::run(session, command)).await,
     }
@@ -286,6 +291,7 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
         known_size,
         include_sealed: arguments.sealed,
         allow_gaps: arguments.allow_gaps,
+        filter: arguments.filter.clone().unwrap_or_default(),
         ..Default::default()
     };
     let mut stream = answer(client.export(request).await)?;
@@ -301,7 +307,13 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
     bar.finish_and_clear();
     let Some(path) = file.finish()? else { return Ok(()) };
     let path = path.display();
-    let text = format!("wrote entries {} to {} to {path}", arguments.start, last);
+    let what = if arguments.filter.is_some() {
+        session.out.note("a selection: it proves of each entry that it is in the log, not that none was left out");
+        "those that pass of entries"
+    } else {
+        "entries"
+    };
+    let text = format!("wrote {what} {} to {} to {path}", arguments.start, last);
     session.out.text(&text, || Ok(serde_json::json!({"path": path.to_string(), "start": arguments.start, "end": last})))
 }
 
@@ -374,7 +386,7 @@ async fn look(session: &Session, memory: &WitnessMemory, log: &VerifierKey, save
     let mut client = AuditServiceClient::new(session.wire());
     let checkpoint = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
     let remembered = memory.memory(log)?.map_or(0, |seen| seen.size);
-    let proof = audit_local::consistency(&mut client, remembered, checkpoint.size).await?;
+    let proof = audit_server::consistency(&mut client, remembered, checkpoint.size).await?;
     let now = audit_local::now();
     let cosigned = memory.cosign(log, &checkpoint.note, &proof, now)?;
     if let Some(path) = save {

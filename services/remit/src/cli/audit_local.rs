@@ -1,24 +1,19 @@
-//! `remit audit`, the checking of logs: of an export and of a database without a server, whoever checks a log
-//! should not have to ask it, and of a server by what it said before.
+//! `remit audit`, the checking of logs without a server, of an export and of a database: whoever checks a log should not
+//! have to ask it.
 
 use super::audit_proof;
-use super::connect::{Session, answer, no_answer, text, unreadable};
+use super::connect::{text, unreadable};
 use super::output::Output;
 use super::target;
-use crate::bearer::Wire;
 use crate::settings::Settings;
 use clap::Args;
-use remit_api::audit::v1::audit_service_client::AuditServiceClient;
-use remit_api::audit::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 use remit_audit::Service;
-use remit_audit::export_verify::{Beforehand, CLOCKS, Handover, Pruning, SINCE, Verified, named, verify_export};
+use remit_audit::export_verify::{Beforehand, Handover, Pruning, Verified, named, verify_export};
 use remit_audit::fsck;
 use remit_audit::sequencer::Limits;
-use remit_audit::witness::Shelf;
-use remit_core::{Clock as _, Error, Ids, Kind, Result, SystemClock};
+use remit_core::{Clock as _, Error, Ids, Result, SystemClock};
 use remit_store::{Db, Options};
-use remit_tlog::client::{LogVerifier, Progress, Trust};
-use remit_tlog::{Hash, VerifierKey};
+use remit_tlog::VerifierKey;
 use secrecy::ExposeSecret as _;
 use std::io::{BufReader, Read as _, Seek as _};
 use std::path::PathBuf;
@@ -33,11 +28,11 @@ pub(crate) struct Verify {
     /// Where this reader of a server keeps the last checkpoint that it saw. The log's key is kept there too, from
     /// the first contact on, unless --key gives it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "since"])]
-    state: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
     /// The verifier key of the log, got by a way you trust. Without it the key in the export is used, which
     /// shows that the export is whole, but not whose it is.
     #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    pub(super) key: Option<String>,
     /// A signed checkpoint from before, which the export must extend.
     #[arg(long, alias = "earlier", value_name = "FILE")]
     since: Option<PathBuf>,
@@ -78,7 +73,8 @@ impl Verify {
         self.state.is_some()
     }
 
-    fn witnesses(&self) -> Result<(Vec<VerifierKey>, usize)> {
+    /// The witnesses to rely on, and how many of them must have cosigned.
+    pub(super) fn witnesses(&self) -> Result<(Vec<VerifierKey>, usize)> {
         let witnesses = self.witnesses.iter().map(|text| key(text, "witness")).collect::<Result<Vec<_>>>()?;
         let quorum = self.quorum.unwrap_or(witnesses.len());
         Ok((witnesses, quorum))
@@ -150,11 +146,16 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
             "{witness} says that it cosigned {time} seconds after 1970, which cannot be: it does not count"
         ));
     }
-    for Handover { index, time, old, new } in &found.handovers {
-        out.note(&format!("KEY CHANGED: entry {index} of {time} leads from {old} to {new}"));
-    }
+    found.handovers.iter().for_each(|handover| out.note(&changed(handover)));
     for pruning in &found.prunings {
         out.note(&removed(pruning));
+    }
+    if let Some(filter) = &found.selection {
+        out.note(&format!(
+            "SELECTION: each of the {} entries is in the log. That they pass {filter:?}, that none was left out, and what \
+             retention removed, is nothing but the word of whoever made the export",
+            found.entries
+        ));
     }
     out.facts(&facts(&found, beforehand.witnesses.len()), || Ok(told(&found)))
 }
@@ -165,6 +166,11 @@ const PROOF: &str = "c2sp.org/tlog-proof@v1\n";
 /// The time now, in seconds since 1970.
 pub(super) fn now() -> u64 {
     u64::try_from(SystemClock.now().micros() / 1_000_000).unwrap_or(0)
+}
+
+/// A change of the signing key, for people.
+pub(super) fn changed(Handover { index, time, old, new }: &Handover) -> String {
+    format!("KEY CHANGED: entry {index} of {time} leads from {old} to {new}")
 }
 
 /// What a pruning removed, for people.
@@ -183,15 +189,17 @@ fn removed(pruning: &Pruning) -> String {
 
 fn facts(found: &Verified, witnesses: usize) -> Vec<(&'static str, String)> {
     let removed = match found.pruned {
+        _ if found.selection.is_some() => "not told, as of any selection".to_owned(),
         0 => "none".to_owned(),
         pruned => format!("{pruned}, each accounted for by one of {} prunings", found.prunings.len()),
     };
+    let selected = if found.selection.is_some() { "some from " } else { "" };
     let key =
         if found.key_pinned { "the one given, or led to by it" } else { "the export's own, which shows no owner" };
     vec![
         ("verified", "yes".to_owned()),
         ("log", found.checkpoint.origin.clone()),
-        ("entries", format!("{} up to {} of {}", found.start, found.end, found.checkpoint.size)),
+        ("entries", format!("{selected}{} up to {} of {}", found.start, found.end, found.checkpoint.size)),
         ("with content", found.entries.to_string()),
         ("removed", removed),
         ("sealed data", found.sealed.to_string()),
@@ -232,88 +240,8 @@ fn told(found: &Verified) -> serde_json::Value {
         "witnesses": found.witnesses,
         "untimely": found.untimely,
         "extends": found.extends,
+        "selection": found.selection,
     })
-}
-
-/// Checks what a server says now against what it said before: its log must have grown from the remembered
-/// checkpoint and still hold it.
-pub(super) async fn verify_server(session: &Session, arguments: Verify) -> Result<()> {
-    let mut client = AuditServiceClient::new(session.wire());
-    let (witnesses, quorum) = arguments.witnesses()?;
-    let min_cosignatures = i32::try_from(quorum).unwrap_or(i32::MAX);
-    let offered = answer(client.get_checkpoint(GetCheckpointRequest { min_cosignatures }).await)?;
-    let dir = arguments.state.unwrap_or_default();
-    let (keys, notes) = (Shelf::open(&dir, "key")?, Shelf::open(&dir, "note")?);
-    // What a server calls its log is up to the server: a log is remembered by where it was found.
-    let (servers, place) = (Shelf::open(&dir, "server")?, place(&session.server, &session.tenant));
-    let remembered = match servers.get(&place)? {
-        Some(text) => Some(key(text.trim(), "state").map_err(|error| servers.damaged(&place, error))?),
-        None => None,
-    };
-    let log = match (&arguments.key, remembered) {
-        (Some(text), _) => key(text, "key")?,
-        (None, Some(log)) if log.name() == offered.origin => log,
-        (None, Some(log)) => {
-            let what = format!("the server shows the log {}, and showed {} before", offered.origin, log.name());
-            return Err(Error::precondition("LOG_RENAMED", what));
-        }
-        (None, None) => match keys.get(&offered.origin)? {
-            Some(text) => key(text.trim(), "state").map_err(|error| keys.damaged(&offered.origin, error))?,
-            None => {
-                session.out.note("the key is the server's own, kept from now on: give --key to know whose log this is");
-                VerifierKey::parse(&offered.verifier_key).map_err(no_answer)?
-            }
-        },
-    };
-    let name = log.name().to_owned();
-    let wrong = |error: remit_tlog::Error| {
-        let reason = match &error {
-            remit_tlog::Error::Rollback { .. } => "LOG_ROLLED_BACK",
-            remit_tlog::Error::Fork { .. } => "LOG_FORKED",
-            _ => "LOG_REFUSED",
-        };
-        Error::new(Kind::FailedPrecondition, reason, format!("{name}: {error}"))
-    };
-    let trust = Trust::new(log.name(), log.clone(), witnesses, quorum)
-        .map_err(|error| Error::invalid("KEY_INVALID", "witness", error.to_string()))?
-        .within(SINCE..=now().saturating_add(CLOCKS));
-    let state = notes.get(&name)?;
-    let mut verifier = LogVerifier::new(trust, state.as_deref()).map_err(|error| notes.damaged(&name, error))?;
-    let seen = verifier.seen().map_or(0, |seen| seen.size);
-    let proof = consistency(&mut client, seen, offered.size).await?;
-    let progress = verifier.update(&offered.note, &proof).map_err(wrong)?;
-    // The key first: a note without its key could not be read again.
-    keys.put(&name, &log.to_string())?;
-    notes.put(&name, &offered.note)?;
-    servers.put(&place, &log.to_string())?;
-    // What was verified, and not what the server says beside it.
-    let size = verifier.seen().map_or(0, |seen| seen.size);
-    let text = match progress {
-        Progress::First => format!("{name}: {size} entries, seen for the first time"),
-        Progress::Unchanged => format!("{name}: {size} entries, as before"),
-        Progress::Grew { from } => format!("{name}: {size} entries, extends the {from} of before"),
-    };
-    session.out.text(&text, || {
-        let extends = (progress != Progress::First).then_some(seen);
-        Ok(serde_json::json!({"verified": true, "origin": name, "size": size, "extends": extends}))
-    })
-}
-
-/// Where a log was found: the server, in one spelling, and the tenant.
-fn place(server: &str, tenant: &str) -> String {
-    format!("{} {tenant}", server.trim_end_matches('/').to_ascii_lowercase())
-}
-
-/// The server's proof that its log of `new` entries extends that of `old`; none where none is due.
-pub(super) async fn consistency(client: &mut AuditServiceClient<Wire>, old: u64, new: i64) -> Result<Vec<Hash>> {
-    let old_size = i64::try_from(old).unwrap_or(i64::MAX);
-    if old_size == 0 || old_size >= new {
-        return Ok(Vec::new());
-    }
-    let request = GetConsistencyProofRequest { old_size, new_size: new };
-    let proof = answer(client.get_consistency_proof(request).await)?;
-    let hash = |bytes: Vec<u8>| Hash::from_slice(&bytes).map_err(no_answer);
-    proof.hashes.into_iter().map(hash).collect()
 }
 
 /// Recomputes the logs of all tenants in a database.
@@ -340,7 +268,7 @@ pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
         ..Options::default()
     };
     let db = Db::open(url.expose_secret(), &remit_audit::SCHEMA, ids.clone(), options).await?;
-    let keys = Arc::new(remit_audit::load_keys(&config, &ids)?);
+    let keys = Arc::new(remit_audit::load_keys(&config, &ids)?.remembering(remit_audit::heads_dir(&config)));
     let log = Service::new(db, Arc::new(SystemClock), keys, Limits::default());
     let most = usize::try_from(arguments.max_findings).unwrap_or(fsck::MAX_FINDINGS);
     let reports = fsck::all(&log, most).await?;
@@ -349,7 +277,9 @@ pub(super) async fn fsck(json: bool, arguments: Fsck) -> Result<()> {
     for (tenant, report) in &reports {
         findings += report.findings.len();
         for finding in &report.findings {
-            out.note(&format!("{tenant}: {} {}: {}", finding.kind.as_str_name(), finding.location, finding.message));
+            let kind = finding.kind.as_str_name();
+            let kind = kind.strip_prefix("FINDING_KIND_").unwrap_or(kind);
+            out.note(&format!("{tenant}: {kind} {}: {}", finding.location, finding.message));
         }
         values.push(serde_json::json!({
             "tenant": tenant.as_str(), "size": report.size, "entries": report.entries, "pruned": report.pruned,

@@ -2,6 +2,7 @@
 //! `tlog-witness`), and hands its cosignature to the server.
 
 use super::audit_local;
+use super::audit_server;
 use super::connect::{Session, answer, no_answer};
 use clap::Args;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
@@ -40,7 +41,7 @@ pub(super) async fn push(session: &Session, arguments: &Push) -> Result<()> {
     let mut old = 0;
     // The witness is first asked which size it knows, by a size that is too small.
     for _ in 0..3 {
-        let proof = audit_local::consistency(&mut client, old, offered.size).await?;
+        let proof = audit_server::consistency(&mut client, old, offered.size).await?;
         let body = request(old, &proof, &offered.note).map_err(no_answer)?;
         let (status, text) = way.post(body).await?;
         let named = match status {

@@ -9,6 +9,7 @@ mod audit;
 mod audit_local;
 mod audit_proof;
 mod audit_push;
+mod audit_server;
 mod audit_stream;
 mod auditor;
 mod connect;

@@ -2,14 +2,17 @@
 
 use super::{Service, accounts, handovers};
 use crate::export_verify::gaps::Span;
-use crate::export_verify::{FORMAT, Manifest, ManifestLine};
-use crate::store::heads::{self, signed};
-use crate::store::{damaged, entries, tiles};
+use crate::export_verify::{FORMAT, Manifest, ManifestLine, SELECTION};
+use crate::store::entries::{self, Stored};
+use crate::store::heads::{self, signed, unsigned};
+use crate::store::{damaged, search, subjects, tiles};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use remit_api::audit::v1 as api;
 use remit_core::{Error, Result, Tenant};
 use remit_runtime::{Answers, Cx, answers};
-use remit_store::Tx;
+use remit_store::filter::Fragment;
+use remit_store::{Order, Tx};
+use remit_tlog::proof::RangeProof;
 use remit_tlog::{Hash, Note};
 use std::collections::VecDeque;
 
@@ -24,6 +27,8 @@ pub struct Export {
     size: u64,
     sealed: bool,
     next: u64,
+    /// Which entries, if not all.
+    filter: Option<Fragment>,
     /// The manifest and the lines of prunings, in pieces, until they were sent.
     header: VecDeque<Vec<u8>>,
     /// What prunings account for, in order.
@@ -43,7 +48,7 @@ impl Service {
     /// Begins or resumes an export.
     ///
     /// # Errors
-    /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log; `FailedPrecondition`
+    /// `InvalidArgument` (`SIZE_INVALID`) for indexes and sizes out of order or beyond the log, and `FILTER_INVALID`; `FailedPrecondition`
     /// (`EXPORT_PRUNED_SINCE`) if the log of that size does not hold the prunings that account for what is missing.
     pub async fn begin_export(&self, tenant: &Tenant, request: &api::ExportRequest) -> Result<Export> {
         let mut tx = self.db.snapshot().await?;
@@ -52,26 +57,37 @@ impl Service {
         let end = if request.end_index == 0 { size } else { position(request.end_index, "end_index", 1, size)? };
         let start = position(request.start_index, "start_index", 0, end)?;
         let known = position(request.known_size, "known_size", 0, size)?;
+        let filter = if request.filter.is_empty() { None } else { Some(search::parse(&request.filter)?) };
         let mut export = Export {
             tenant: tenant.clone(),
             end,
             size,
             sealed: request.include_sealed,
             next: start,
+            filter,
             header: VecDeque::new(),
             accounted: Vec::new(),
             gaps: request.allow_gaps,
             done: false,
         };
-        let found = accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?;
-        export.accounted = found.spans();
+        // Of a selection nothing is said that is not in it.
+        let found = match export.filter {
+            None => Some(accounts::of(&mut tx, tenant, start..end, size, request.allow_gaps).await?),
+            Some(_) => None,
+        };
+        export.accounted = found.as_ref().map(|found| found.spans()).unwrap_or_default();
         if request.resume_index != 0 {
             export.next = position(request.resume_index, "resume_index", start, end)?;
             return Ok(export);
         }
-        let lines = found.lines(&mut tx, tenant, size).await?;
+        let (lines, range) = match found {
+            Some(found) => {
+                let lines = found.lines(&mut tx, tenant, size).await?;
+                (lines, tiles::range(&mut tx, tenant, start, end, size).await?)
+            }
+            None => (Vec::new(), RangeProof { left: Vec::new(), right: Vec::new() }),
+        };
         let text = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_base64()).collect::<Vec<_>>();
-        let range = tiles::range(&mut tx, tenant, start, end, size).await?;
         let (known_root, consistency) = if known == 0 {
             (String::new(), Vec::new())
         } else {
@@ -82,7 +98,7 @@ impl Service {
         let note = Note::parse(&checkpoint.note).map_err(|error| damaged(error.to_string()))?;
         let witnesses = self.keys.witnesses().iter().filter(|key| note.verify(key).is_ok()).map(ToString::to_string);
         let manifest = Manifest {
-            format: FORMAT.to_owned(),
+            format: if request.filter.is_empty() { FORMAT } else { SELECTION }.to_owned(),
             start,
             end,
             size,
@@ -94,12 +110,14 @@ impl Service {
             checkpoint: checkpoint.note,
             key: checkpoint.verifier_key,
             witnesses: witnesses.collect(),
+            filter: request.filter.clone(),
         };
         let mut line = serde_json::to_vec(&ManifestLine { manifest })
             .map_err(|error| Error::internal("a manifest could not be encoded").with_source(error))?;
         line.push(b'\n');
         export.header.push_back(line);
-        for line in handovers::lines(&mut tx, tenant, size).await?.into_iter().chain(lines) {
+        let handovers = handovers::lines(&mut tx, tenant, 0, size).await?.into_iter();
+        for line in handovers.map(|line| [line, vec![b'\n']].concat()).chain(lines) {
             match export.header.back_mut() {
                 Some(piece) if piece.len() + line.len() < PIECE => piece.extend_from_slice(&line),
                 _ => export.header.push_back(line),
@@ -134,7 +152,10 @@ impl Service {
         let until = export.end.min(export.next + CHUNK);
         if export.next < until {
             let mut tx = self.db.snapshot().await?;
-            export.next = lines(&mut tx, export, until, &mut data).await?;
+            export.next = match &export.filter {
+                None => lines(&mut tx, export, until, &mut data).await?,
+                Some(filter) => selected(&mut tx, export, filter, &mut data).await?,
+            };
         }
         if export.next == export.end {
             data.extend_from_slice(format!("{{\"end\":{}}}\n", export.end).as_bytes());
@@ -153,6 +174,43 @@ fn incomplete(index: u64) -> Error {
          again; else the log is damaged, and remit audit fsck says how far"
     );
     Error::precondition("EXPORT_INCOMPLETE", what)
+}
+
+/// Adds lines for the next entries that pass a filter, each with its proof; returns up to where it looked.
+async fn selected(tx: &mut Tx, export: &Export, filter: &Fragment, data: &mut Vec<u8>) -> Result<u64> {
+    let tenant = &export.tenant;
+    let after = export.next.checked_sub(1).map(signed);
+    let found = search::search(tx, tenant, filter, Order::Ascending, after, signed(CHUNK)).await?;
+    let next = match (found.resume, found.entries.last()) {
+        (Some(resume), _) => unsigned(resume) + 1,
+        (None, Some(last)) if found.entries.len() as u64 >= CHUNK => last.index + 1,
+        _ => export.end,
+    };
+    let found: Vec<Stored> = found.entries.into_iter().take_while(|stored| stored.index < export.end).collect();
+    let indexes: Vec<u64> = found.iter().map(|stored| stored.index).collect();
+    let proofs = tiles::inclusions(tx, tenant, &indexes, export.size).await?;
+    for (stored, proof) in found.iter().zip(proofs) {
+        let proof = proof.iter().map(|hash| format!("\"{}\"", hash.to_base64())).collect::<Vec<_>>().join(",");
+        let index = stored.index;
+        data.extend_from_slice(format!("{{\"proof\":[{proof}],\"index\":{index},\"leaf_hash\":\"").as_bytes());
+        let sealed = if export.sealed && stored.sealed { subjects::get(tx, tenant, index).await? } else { None };
+        content(data, stored, sealed.map(|sealed| sealed.sealed));
+        if data.len() >= PIECE {
+            return Ok(index + 1);
+        }
+    }
+    Ok(next.min(export.end))
+}
+
+/// Adds the rest of the line of an entry, from its leaf hash on.
+fn content(data: &mut Vec<u8>, stored: &Stored, sealed: Option<Vec<u8>>) {
+    data.extend_from_slice(hex::encode(&stored.hash).as_bytes());
+    if let Some(sealed) = sealed {
+        data.extend_from_slice(format!("\",\"sealed\":\"{}", BASE64_STANDARD.encode(sealed)).as_bytes());
+    }
+    data.extend_from_slice(b"\",\"entry\":");
+    data.extend_from_slice(&stored.line);
+    data.extend_from_slice(b"}\n");
 }
 
 /// Adds lines for the entries up to `until`, or fewer if the piece is full; returns the index after the last.
@@ -175,13 +233,7 @@ async fn lines(tx: &mut Tx, export: &Export, until: u64, data: &mut Vec<u8>) -> 
         let begin = format!("{{\"index\":{index},\"leaf_hash\":\"");
         data.extend_from_slice(begin.as_bytes());
         if let Some((stored, sealed)) = found.next_if(|(stored, _)| stored.index == index) {
-            data.extend_from_slice(hex::encode(&stored.hash).as_bytes());
-            if let Some(sealed) = sealed {
-                data.extend_from_slice(format!("\",\"sealed\":\"{}", BASE64_STANDARD.encode(sealed)).as_bytes());
-            }
-            data.extend_from_slice(b"\",\"entry\":");
-            data.extend_from_slice(&stored.line);
-            data.extend_from_slice(b"}\n");
+            content(data, &stored, sealed);
         } else {
             if !export.gaps && !accounts::covers(&export.accounted, index) {
                 return Err(incomplete(index));

@@ -5,10 +5,10 @@ use crate::store::{damaged, entries, key_handovers, tiles};
 use remit_core::{Result, Tenant};
 use remit_store::Tx;
 
-/// Their lines up to `size`, in order, each with its line feed.
-pub(super) async fn lines(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec<Vec<u8>>> {
+/// Their lines above the size `start` and up to `size`, in order, without line feeds.
+pub(crate) async fn lines(tx: &mut Tx, tenant: &Tenant, start: u64, size: u64) -> Result<Vec<Vec<u8>>> {
     let mut lines = Vec::new();
-    for (both, signature) in key_handovers::within(tx, tenant, 0, size).await? {
+    for (both, signature) in key_handovers::within(tx, tenant, start, size).await? {
         let index = both.saturating_sub(1);
         let entry = entries::get(tx, tenant, index).await?;
         let entry =
@@ -23,9 +23,7 @@ pub(super) async fn lines(tx: &mut Tx, tenant: &Tenant, size: u64) -> Result<Vec
             consistency,
             entry: &entry.line,
         };
-        let mut line = line.write();
-        line.push(b'\n');
-        lines.push(line);
+        lines.push(line.write());
     }
     Ok(lines)
 }

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod export;
-mod handovers;
+pub(super) mod handovers;
 mod prune;
 mod tail;
 mod verify;
@@ -14,14 +14,14 @@ use crate::sender::Sender;
 use crate::step::{Place, Receipt};
 use crate::store::entries::{self, Stored};
 use crate::store::heads::{self, signed};
-use crate::store::{damaged, prunings, tiles};
+use crate::store::{damaged, prunings, search, tiles};
 use remit_api::audit::v1 as api;
 use remit_api::wire::{range, time};
 use remit_core::name::EntryName;
 use remit_core::{Error, Kind, Result, Tenant};
 use remit_runtime::Cx;
 use remit_store::page;
-use remit_store::{Call, Order, Skipped, Tx, Value, filter};
+use remit_store::{Call, Order, Skipped, Tx, Value};
 use remit_tlog::tile::Tile;
 
 /// The longest batch.
@@ -183,7 +183,7 @@ impl Service {
     /// `InvalidArgument` (`FILTER_INVALID`, `PAGE_TOKEN_INVALID`).
     pub async fn search(&self, cx: &Cx, request: api::SearchRequest) -> Result<api::SearchResponse> {
         let tenant = &cx.tenant;
-        let filter = filter::parse(&request.filter, entries::FIELDS)?;
+        let filter = search::parse(&request.filter)?;
         let (order, word) = match request.order() {
             api::SearchOrder::OldestFirst => (Order::Ascending, "oldest"),
             api::SearchOrder::NewestFirst | api::SearchOrder::Unspecified => (Order::Descending, "newest"),
@@ -198,7 +198,7 @@ impl Service {
             None => None,
         };
         let mut tx = self.db.read().await?;
-        let found = entries::search(&mut tx, tenant, &filter, order, after, size + 1).await?;
+        let found = search::search(&mut tx, tenant, &filter, order, after, size + 1).await?;
         let (resume, found) = (found.resume, found.entries);
         let (found, mut next_page_token) = keyset.cut(found, size, |stored| vec![Value::from(signed(stored.index))]);
         if let (true, Some(resume)) = (next_page_token.is_empty(), resume) {

@@ -62,7 +62,11 @@ impl Service {
         let mut proof = Vec::new();
         if 0 < cited.size && cited.size < checkpoint.size {
             let size = |size| i64::try_from(size).unwrap_or(i64::MAX);
-            let request = GetConsistencyProofRequest { old_size: size(cited.size), new_size: size(checkpoint.size) };
+            let request = GetConsistencyProofRequest {
+                old_size: size(cited.size),
+                new_size: size(checkpoint.size),
+                with_handovers: false,
+            };
             for hash in audit.get_consistency_proof(ask.of(request)).await.map_err(foreign)?.into_inner().hashes {
                 proof.push(Hash::from_slice(&hash).map_err(|error| refused(review, error))?);
             }

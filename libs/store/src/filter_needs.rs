@@ -2,7 +2,7 @@
 //!
 //! A hint as [`super::Fragment::span`] is one: rows that have it need not pass, and the condition decides.
 
-use super::{Field, FieldKind, after_prefix};
+use super::{Field, FieldKind};
 use aip_160::{Comparator, Expression, Restriction, StringMatch};
 
 /// One thing that a row may have.
@@ -14,22 +14,8 @@ pub enum Atom {
     Begins(&'static str, String),
 }
 
-impl Atom {
-    /// The name of the field.
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::Is(field, _) | Self::Begins(field, _) => field,
-        }
-    }
-}
-
 /// A row that passes has at least one of these.
 pub type Need = Vec<Atom>;
-
-/// The first text after all that begin with `part`, bytewise; none if there is no such text.
-pub fn end_of_prefix(part: &str) -> Option<String> {
-    after_prefix(part)
-}
 
 /// What each row that passes `expression` must have: all of these.
 pub(super) fn of(expression: &Expression, fields: &[Field]) -> Vec<Need> {
