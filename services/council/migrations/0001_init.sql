@@ -140,6 +140,16 @@ create table attestations (
 );
 create index attestations_by_time on attestations (tenant_id, create_time, name);
 
+-- Who sees to a control of the library, and by when.
+create table control_assignments (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    body $BYTES not null,
+    constraint control_assignments_pk primary key (tenant_id, name)
+);
+
 create table reviews (
     tenant_id $KEY not null,
     name $KEY not null,

@@ -19,7 +19,7 @@ cases! {
     who_left_a_body_does_not_vote: ResignMember;
     a_delegate_votes_until_the_delegation_ends: CreateDelegation;
     a_revoked_delegation_ends_at_once: RevokeDelegation;
-    an_attestation_names_who_stated_it: CreateAttestation;
+    an_attestation_names_who_stated_it: CreateAttestation, AssignControl;
     an_action_item_changes_only_while_it_is_open: CreateActionItem, UpdateActionItem, CloseActionItem;
     the_law_sets_the_clocks_of_an_incident: CreateIncident, UpdateIncident;
     a_late_report_stays_late_and_closing_waits_for_it: RecordSubmission, CloseIncident;
@@ -267,6 +267,21 @@ async fn an_attestation_names_who_stated_it(suite: Suite) {
     assert_eq!(made.owner, "lea");
     assert_eq!(refusal(lea.create_attestation(attest("C4", good.clone())).await), "CONTROL_AUTOMATED");
     assert_eq!(refusal(lea.create_attestation(attest("C5", good)).await), "ATTESTATION_EXISTS");
+    let assign = |control: &str, owner: &str| AssignControlRequest {
+        name: format!("controls/{control}"),
+        owner: owner.into(),
+        due_time: Some(stamp(now.plus(days(60)))),
+        ..Default::default()
+    };
+    assert_eq!(refusal(lea.assign_control(assign("C999", "dan")).await), "CONTROL_NOT_FOUND");
+    assert_eq!(refusal(nell.assign_control(assign("C5", "nell")).await), "NOT_ELIGIBLE");
+    lea.assign_control(assign("C5", "dan")).await.expect("dan sees to it");
+    let control = lea.assign_control(assign("C5", "mia")).await.expect("mia does").into_inner();
+    assert_eq!((control.owner.as_str(), control.framework.is_empty()), ("mia", false));
+    let list = ListControlsRequest { page_size: 1_000, ..Default::default() };
+    let listed = lea.list_controls(list).await.expect("a list").into_inner().controls;
+    let owned: Vec<_> = listed.iter().filter(|one| !one.owner.is_empty()).collect();
+    assert_eq!(owned, [&control], "and nobody to the others");
     for (parent, expected) in [("controls/C5", 1), ("controls/C8", 0), ("controls/-", 1)] {
         let list = ListAttestationsRequest { parent: parent.into(), ..Default::default() };
         let listed = lea.list_attestations(list).await.expect("a list").into_inner().attestations;

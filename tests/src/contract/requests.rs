@@ -66,6 +66,7 @@ pub(crate) const MADE: &[(&str, &str)] = &[
         r#"{"parent": "bodies/automation-council", "delegationId": "c", "delegation": {"delegate": "ed",
             "expireTime": "2026-01-07T00:00:00Z"}}"#,
     ),
+    ("AssignControl", r#"{"name": "controls/C5", "owner": "ann"}"#),
     (
         "CreateAttestation",
         r#"{"parent": "controls/C5", "attestationId": "c", "attestation": {"statement": "Staff are trained."}}"#,

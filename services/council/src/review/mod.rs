@@ -46,6 +46,7 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
     let mut findings = findings::all(frame, sources, drift);
     let assurance = assurance::assess(library::controls()?, sources, frame, drift);
     findings::of_controls(&mut findings, &assurance);
+    findings.extend(findings::of_owners(frame, sources, &assurance));
     findings.sort_by(|a, b| (b.severity, &a.id).cmp(&(a.severity, &b.id)));
     findings.dedup_by(|a, b| a.id == b.id);
     let mut sections = sections::all(frame, sources, drift, &assurance);

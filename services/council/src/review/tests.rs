@@ -397,6 +397,28 @@ fn every_automatic_control_can_fail_and_an_empty_tenant_has_none_available() {
     assert!(never.is_empty(), "{never:#?}");
 }
 
+#[test]
+fn a_control_without_evidence_is_a_finding_once_its_time_is_over() {
+    let world = World::default();
+    let found = |control: &str, due: i64| {
+        let mut sources = empty();
+        let named = |name: &str| Control {
+            name: format!("controls/{name}"),
+            owner: "lea".into(),
+            due_time: day(due),
+            ..Default::default()
+        };
+        sources.own.assignments.push(named(control));
+        let assurance = assess(&sources, &world);
+        framed(&world, |frame| findings::of_owners(frame, &sources, &assurance))
+    };
+    let overdue = found("C1", 3);
+    assert_eq!(overdue.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["CONTROL_OVERDUE.controls.C1"]);
+    assert!(overdue[0].detail.starts_with("lea sees to it"), "{overdue:#?}");
+    assert_eq!(found("C1", 60), [], "there is time left");
+    assert_eq!(found("C7", 3), [], "it does not apply");
+}
+
 /// What is frozen depends on what was gathered and when, and on nothing else: no clock, no order of a map, no chance.
 #[test]
 fn the_same_month_gives_the_same_bytes() {

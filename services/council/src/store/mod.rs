@@ -17,7 +17,7 @@ mod waivers;
 pub(crate) use action_items::ActionItems;
 pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
 pub(crate) use constitutions::{CONSTITUTION, Constitutions};
-pub(crate) use controls::Attestations;
+pub(crate) use controls::{Attestations, ControlAssignments};
 pub(crate) use heard::{hear, heard_until, keep_from, keep_until_now};
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
