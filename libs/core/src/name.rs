@@ -192,6 +192,8 @@ names! {
     TaskName("tasks" / task);
     /// A waiver.
     WaiverName("waivers" / waiver);
+    /// That a person was trained.
+    TrainingName("trainings" / training);
     /// Events that are sent to somebody.
     SubscriptionName("subscriptions" / subscription);
     /// One event for one subscription.

@@ -140,6 +140,28 @@ create table attestations (
 );
 create index attestations_by_time on attestations (tenant_id, create_time, name);
 
+create table trainings (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    subject $KEY not null,
+    expire_time bigint not null,
+    body $BYTES not null,
+    constraint trainings_pk primary key (tenant_id, name)
+);
+create index trainings_by_end on trainings (tenant_id, expire_time, name);
+
+-- Who sees to a control of the library, and by when.
+create table control_assignments (
+    tenant_id $KEY not null,
+    name $KEY not null,
+    revision bigint not null,
+    create_time bigint not null,
+    body $BYTES not null,
+    constraint control_assignments_pk primary key (tenant_id, name)
+);
+
 create table reviews (
     tenant_id $KEY not null,
     name $KEY not null,

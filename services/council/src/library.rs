@@ -67,6 +67,7 @@ impl Control {
                     threshold: test.threshold.to_owned(),
                 })
                 .collect(),
+            ..api::Control::default()
         }
     }
 

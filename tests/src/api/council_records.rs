@@ -9,6 +9,8 @@ use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::control_service_client::ControlServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::proposal_service_client::ProposalServiceClient;
+use remit_api::council::v1::rollout_service_client::RolloutServiceClient;
+use remit_api::council::v1::training_service_client::TrainingServiceClient;
 use remit_api::council::v1::*;
 use remit_core::Timestamp;
 use std::time::Duration;
@@ -19,7 +21,9 @@ cases! {
     who_left_a_body_does_not_vote: ResignMember;
     a_delegate_votes_until_the_delegation_ends: CreateDelegation;
     a_revoked_delegation_ends_at_once: RevokeDelegation;
-    an_attestation_names_who_stated_it: CreateAttestation;
+    an_attestation_names_who_stated_it: CreateAttestation, AssignControl;
+    a_training_is_recorded_by_another: CreateTraining;
+    the_records_show_how_far_the_rollout_is;
     an_action_item_changes_only_while_it_is_open: CreateActionItem, UpdateActionItem, CloseActionItem;
     the_law_sets_the_clocks_of_an_incident: CreateIncident, UpdateIncident;
     a_late_report_stays_late_and_closing_waits_for_it: RecordSubmission, CloseIncident;
@@ -267,11 +271,87 @@ async fn an_attestation_names_who_stated_it(suite: Suite) {
     assert_eq!(made.owner, "lea");
     assert_eq!(refusal(lea.create_attestation(attest("C4", good.clone())).await), "CONTROL_AUTOMATED");
     assert_eq!(refusal(lea.create_attestation(attest("C5", good)).await), "ATTESTATION_EXISTS");
+    let assign = |control: &str, owner: &str| AssignControlRequest {
+        name: format!("controls/{control}"),
+        owner: owner.into(),
+        due_time: Some(stamp(now.plus(days(60)))),
+        ..Default::default()
+    };
+    assert_eq!(refusal(lea.assign_control(assign("C999", "dan")).await), "CONTROL_NOT_FOUND");
+    assert_eq!(refusal(nell.assign_control(assign("C5", "nell")).await), "NOT_ELIGIBLE");
+    lea.assign_control(assign("C5", "dan")).await.expect("dan sees to it");
+    let control = lea.assign_control(assign("C5", "mia")).await.expect("mia does").into_inner();
+    assert_eq!((control.owner.as_str(), control.framework.is_empty(), control.times_put_off), ("mia", false, 0));
+    let over = AssignControlRequest { due_time: Some(stamp(now)), ..assign("C5", "mia") };
+    assert_eq!(refusal(lea.assign_control(over).await), "TIME_OUT_OF_RANGE");
+    let endless = AssignControlRequest { due_time: None, ..assign("C5", "mia") };
+    let control = lea.assign_control(endless).await.expect("no end").into_inner();
+    assert_eq!((control.due_time, control.times_put_off), (None, 1), "an end that was taken away is counted");
+    let list = ListControlsRequest { page_size: 1_000, ..Default::default() };
+    let listed = lea.list_controls(list).await.expect("a list").into_inner().controls;
+    let owned: Vec<_> = listed.iter().filter(|one| !one.owner.is_empty()).collect();
+    assert_eq!(owned, [&control], "and nobody to the others");
     for (parent, expected) in [("controls/C5", 1), ("controls/C8", 0), ("controls/-", 1)] {
         let list = ListAttestationsRequest { parent: parent.into(), ..Default::default() };
         let listed = lea.list_attestations(list).await.expect("a list").into_inner().attestations;
         assert_eq!(listed.len(), expected, "{parent}");
     }
+}
+
+async fn a_training_is_recorded_by_another(suite: Suite) {
+    council::with_members(&suite).await;
+    let mut lea = TrainingServiceClient::new(person(&suite, "lea", "legal").to("council"));
+    let mut nell = TrainingServiceClient::new(person(&suite, "nell", "legal").to("council"));
+    let now = suite.now().await;
+    let train = |id: &str, subject: &str, complete: Timestamp| CreateTrainingRequest {
+        training_id: id.into(),
+        training: Some(Training {
+            subject: subject.into(),
+            title: "Oversight of AI".into(),
+            complete_time: Some(stamp(complete)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    assert_eq!(refusal(lea.create_training(train("a", "lea", now)).await), "OWN_TRAINING");
+    assert_eq!(refusal(nell.create_training(train("a", "dan", now)).await), "NOT_ELIGIBLE");
+    assert_eq!(refusal(lea.create_training(train("a", "dan", now.plus(days(2)))).await), "TIME_OUT_OF_RANGE");
+    let mut ended = train("a", "dan", now);
+    ended.training.as_mut().expect("a training").expire_time = Some(stamp(now));
+    assert_eq!(refusal(lea.create_training(ended).await), "TIME_OUT_OF_RANGE");
+    let made = lea.create_training(train("a", "dan", now)).await.expect("dan was trained").into_inner();
+    assert_eq!((made.name.as_str(), made.expire_time), ("trainings/a", Some(stamp(now.plus(days(365))))));
+    assert_eq!(refusal(lea.create_training(train("a", "mia", now)).await), "TRAINING_EXISTS");
+    let get = GetTrainingRequest { name: made.name.clone() };
+    assert_eq!(nell.get_training(get).await.expect("it is there").into_inner(), made);
+    let list = ListTrainingsRequest { filter: "subject = \"dan\"".into(), ..Default::default() };
+    assert_eq!(nell.list_trainings(list).await.expect("a list").into_inner().trainings, [made]);
+}
+
+async fn the_records_show_how_far_the_rollout_is(suite: Suite) {
+    council::with_members(&suite).await;
+    let mut lea = TrainingServiceClient::new(person(&suite, "lea", "legal").to("council"));
+    let training = Training {
+        subject: "dan".into(),
+        title: "Oversight of AI".into(),
+        complete_time: Some(stamp(suite.now().await)),
+        ..Default::default()
+    };
+    let request = CreateTrainingRequest { training_id: "a".into(), training: Some(training), ..Default::default() };
+    lea.create_training(request).await.expect("dan was trained");
+    let mut rollout = RolloutServiceClient::new(suite.human("vera", &["viewer"], &[]).to("council"));
+    let read = rollout.get_rollout(GetRolloutRequest {}).await.expect("a checklist").into_inner();
+    assert_eq!(read.items.len(), 10);
+    let unknown: Vec<_> = read.items.iter().filter(|one| one.state() == RolloutState::Unknown).collect();
+    assert!(unknown.is_empty(), "everybody answers: {unknown:#?}");
+    let training = read.items.iter().find(|one| one.key == "training").expect("an item");
+    assert_eq!(
+        (training.state(), training.records.as_slice()),
+        (RolloutState::UnderWay, &["trainings/a".to_owned()][..])
+    );
+    assert!(training.said.contains("; 1 of "), "{}", training.said);
+    let cadence = read.items.iter().find(|one| one.key == "cadence").expect("an item");
+    assert_eq!((cadence.state(), cadence.since_time), (RolloutState::Open, None), "no review is sealed");
 }
 
 async fn an_action_item_changes_only_while_it_is_open(suite: Suite) {

@@ -13,6 +13,7 @@ const NAMELESS: &[(&str, &str)] = &[
     ("GetConsistencyProof", "between two sizes"),
     ("GetRetentionPolicy", "a tenant has one"),
     ("GetConstitution", "a tenant has one"),
+    ("GetRollout", "it is read from other records"),
     ("GetBriefing", "every day has one: of a day that was not briefed it is worked out"),
 ];
 

@@ -66,6 +66,12 @@ pub(crate) const MADE: &[(&str, &str)] = &[
         r#"{"parent": "bodies/automation-council", "delegationId": "c", "delegation": {"delegate": "ed",
             "expireTime": "2026-01-07T00:00:00Z"}}"#,
     ),
+    ("AssignControl", r#"{"name": "controls/C5", "owner": "ann"}"#),
+    (
+        "CreateTraining",
+        r#"{"trainingId": "c", "training": {"subject": "bob", "title": "Oversight of AI",
+            "completeTime": "2026-01-04T00:00:00Z"}}"#,
+    ),
     (
         "CreateAttestation",
         r#"{"parent": "controls/C5", "attestationId": "c", "attestation": {"statement": "Staff are trained."}}"#,
@@ -240,6 +246,7 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetBriefing", "briefings/2008-05-12"),
     ("GetHold", "holds/none"),
     ("GetActionItem", "actionItems/none"),
+    ("GetTraining", "trainings/none"),
     ("GetProposal", "proposals/none"),
     ("GetIncident", "incidents/none"),
     ("GetWaiver", "waivers/none"),

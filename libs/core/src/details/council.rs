@@ -251,6 +251,24 @@ super::details! {
         times_carried: i32,
     }
 
+    /// Somebody was named who sees to a control.
+    ControlAssigned for ["council.controls.assign"] {
+        /// The person.
+        owner: String,
+        /// By when there is to be evidence of it, RFC 3339; empty if that was not said.
+        due_time: String,
+        /// How often that was moved to a later time, or taken away.
+        times_put_off: i32,
+    }
+
+    /// A training of a person was recorded.
+    TrainingRecorded for ["council.trainings.create"] {
+        /// The person.
+        subject: String,
+        /// Until when it counts, RFC 3339.
+        expire_time: String,
+    }
+
     /// The evidence of a review was collected.
     EvidenceFrozen for ["council.reviews.collect"] {
         /// The month, `YYYY-MM`.

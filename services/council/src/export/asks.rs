@@ -83,6 +83,13 @@ fn request(finding: &Finding) -> (String, &'static str) {
             format!("Name who explains it: {seen}."),
             "The machines are steered by a figure that may harm the aim behind it.",
         ),
+        "CONTROL_OVERDUE" => (
+            format!("Ask its owner for the evidence, or name another: {seen}."),
+            "The control stays without evidence, and nobody has said until when.",
+        ),
+        "ATTESTATION_EXPIRING" => {
+            (format!("Have it stated anew: {seen}."), "The control counts as not attested from then on.")
+        }
         "CONTROL_CHECK_FAILED" => {
             (format!("Name who mends it: {seen}."), "The control stays without evidence that it holds.")
         }
@@ -158,12 +165,14 @@ pub(super) fn ask(document: &Document<'_>, finding: &Finding) -> Ask {
         (true, true) => format!("remit review assign {review} {id} --owner WHO --due DATE --note 'WHY'"),
     };
     let section = document.pack.evidence.sections.iter().find(|section| section.key == finding.section);
-    let of = if critical {
-        format!("the members of the {}, by a vote or a note in the minutes", header.body_title)
-    } else {
-        format!("the {}, to name an owner", header.body_title)
+    let of = match (critical, header.rule.is_empty()) {
+        (true, true) => format!("the members of the {}, by a vote or a note in the minutes", header.body_title),
+        (true, false) => format!("the members of the {}, by {}", header.body_title, header.rule),
+        (false, _) => format!("the {}, to name an owner", header.body_title),
     };
     let concerned = finding.resource.contains('/');
+    let cited = document.pack.evidence.cited.iter().filter(|one| one.resource == finding.resource);
+    let cited: Vec<String> = cited.map(|one| super::values::number(one.index as f64)).collect();
     Ask {
         id: format!("ask-{}", finding.id),
         what,
@@ -173,6 +182,7 @@ pub(super) fn ask(document: &Document<'_>, finding: &Finding) -> Ask {
         otherwise: otherwise.to_owned(),
         command,
         evidence: section.map_or_else(Default::default, |section| (section.key.clone(), section.title.clone())),
+        cited: if concerned { super::parts::list(&cited) } else { String::new() },
         entries: if concerned {
             format!("remit audit search {}", quoted(&format!("resource = \"{}\"", finding.resource)))
         } else {

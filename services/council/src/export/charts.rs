@@ -16,6 +16,9 @@ const FLOOR: f64 = 168.0;
 const HEIGHT: f64 = 196.0;
 /// What a label of a month needs.
 const LABEL: f64 = 56.0;
+/// So many letters of a title have room, and of a name beside which a value stands.
+const TITLE: usize = 48;
+const NAME: usize = 26;
 
 /// Text inside SVG.
 fn safe(text: &str) -> String {
@@ -35,6 +38,18 @@ fn value_text(value: f64, unit: Unit) -> String {
         Unit::Ratio => format!("{} %", number((value * 10_000.0).round() / 100.0)),
         Unit::Seconds => seconds(value),
         Unit::Text | Unit::Count | Unit::Number => number(value),
+    }
+}
+
+/// A value beside the axis, where there is room for eight letters.
+fn axis_text(value: f64, unit: Unit) -> String {
+    let whole = |value: f64, unit: &str| format!("{} {unit}", number(value));
+    match unit {
+        Unit::Text | Unit::Count | Unit::Number if value.abs() >= 1e9 => whole(value / 1e9, "bn"),
+        Unit::Text | Unit::Count | Unit::Number if value.abs() >= 1e6 => whole(value / 1e6, "M"),
+        Unit::Text | Unit::Count | Unit::Number if value.abs() >= 1e4 => whole(value / 1e3, "k"),
+        Unit::Seconds if value.abs() >= 8_640_000.0 => whole((value / 86_400.0).round(), "d"),
+        _ => value_text(value, unit),
     }
 }
 
@@ -162,7 +177,7 @@ fn axis(out: &mut String, top: f64, unit: Unit) {
             WIDTH - RIGHT,
             LEFT - 6.0,
             y + 4.0,
-            safe(&value_text(top * share, unit)),
+            safe(&axis_text(top * share, unit)),
         );
     }
 }
@@ -174,7 +189,7 @@ pub(super) fn line(title: &str, line: &Line<'_>, target: Option<f64>, interval: 
     let y = |value: f64| FLOOR - height(value, top);
     let aim = target.map(|target| format!("target {}; ", value_text(target, line.unit))).unwrap_or_default();
     let mut out = open(HEIGHT, title, &format!("{aim}{}", line.described()));
-    let _ = write!(out, "<text x=\"4\" y=\"13\">{}</text>", safe(&cut(title, 52)));
+    let _ = write!(out, "<text x=\"4\" y=\"13\">{}</text>", safe(&cut(title, TITLE)));
     axis(&mut out, top, line.unit);
     if let Some(target) = target {
         let at = y(target);
@@ -222,7 +237,7 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> Option<String> {
         let _ = write!(
             out,
             "<text x=\"{left:.0}\" y=\"{y:.1}\">{}</text><text class=\"l\" x=\"{right:.0}\" y=\"{y:.1}\">{}</text><rect class=\"m\" x=\"{left:.0}\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\"/>",
-            safe(&cut(&bar.label, 30)),
+            safe(&cut(&bar.label, NAME)),
             safe(&said),
             y + 5.0,
             (x(bar.value) - left).max(1.0),
@@ -368,9 +383,90 @@ mod tests {
         assert!(drawn.contains(">50 %</text>"));
     }
 
+    /// Where the texts of a drawing begin and end, by the widest letters that a text of 12 units has on average.
+    fn boxes(drawn: &str) -> Vec<(f64, f64, f64, String)> {
+        let of = |tag: &str, name: &str| -> Option<String> {
+            let rest = tag.split_once(&format!("{name}=\""))?.1;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        let texts = drawn.split("<text ").skip(1).map(|rest| rest.split_once("</text>").unwrap().0);
+        texts
+            .map(|text| {
+                let (tag, said) = text.split_once('>').unwrap();
+                let x: f64 = of(tag, "x").unwrap().parse().unwrap();
+                let y: f64 = of(tag, "y").unwrap().parse().unwrap();
+                let said = said.replace("&amp;", "&");
+                let wide = said.chars().count() as f64 * 7.0;
+                let from = match of(tag, "class").unwrap_or_default().split(' ').next() {
+                    Some("l") => x - wide,
+                    Some("c") => x - wide / 2.0,
+                    _ => x,
+                };
+                (from, from + wide, y, said)
+            })
+            .collect()
+    }
+
+    fn drawings() -> Vec<String> {
+        let months = months_up_to("2009-06", 13);
+        let mut drawn = Vec::new();
+        for (unit, top) in [
+            (Unit::Ratio, 0.8667),
+            (Unit::Number, 0.0001),
+            (Unit::Count, 12_345_678.0),
+            (Unit::Number, 9e11),
+            (Unit::Seconds, 7_000.0),
+            (Unit::Seconds, 400_000_000.0),
+        ] {
+            let values: Vec<Option<f64>> =
+                (0..13).map(|at| (at % 4 > 0).then_some(top * f64::from(at) / 12.0)).collect();
+            let title = "Work pays: leads that became customers within ninety days of their first call";
+            drawn.push(line(title, &Line { months: &months, values: &values, unit }, Some(top), Some((0.0, top))));
+        }
+        drawn.push(histogram("H", &[0.8667, 0.1333], &[0.5, 0.5]));
+        drawn.push(histogram("H", &[0.05; 40], &[0.05; 40]));
+        for significant in [0.25, 0.1001] {
+            let points = months.iter().map(|month| Point { period: month.clone(), value: 0.5 }).collect();
+            drawn.push(trend(&Trend { title: "T".to_owned(), points, moderate: 0.1, significant }));
+        }
+        let bar = |value| Bar {
+            label: "Marketing-sourced revenue and pipeline acceleration".to_owned(),
+            value,
+            previous: Some(0.2),
+            target: Some(0.3),
+            unit: Unit::Ratio,
+            n: 1_234_567,
+        };
+        drawn.extend(bars("B", &[bar(0.8667), bar(0.0)]));
+        drawn
+    }
+
     #[test]
-    fn the_longest_label_of_the_axis_is_not_cut() {
-        let drawn = histogram("H", &[0.8667, 0.1333], &[0.5, 0.5]);
-        assert!(drawn.contains(">100 %</text>") && drawn.contains("x=\"56\""));
+    fn no_text_of_a_chart_is_outside_it_or_over_another() {
+        for drawn in drawings() {
+            let tall: f64 =
+                drawn.split_once("viewBox=\"0 0 360 ").unwrap().1.split('"').next().unwrap().parse().unwrap();
+            let boxes = boxes(&drawn);
+            assert!(!boxes.is_empty());
+            for (at, (from, to, y, said)) in boxes.iter().enumerate() {
+                assert!(
+                    *from >= 0.0 && *to <= WIDTH && *y >= 10.0 && *y <= tall - 2.0,
+                    "{said} at {from} to {to}, {y}"
+                );
+                for (other_from, other_to, other_y, other) in &boxes[at + 1..] {
+                    let apart = to <= other_from || other_to <= from || (y - other_y).abs() >= 11.0;
+                    assert!(apart, "{said} lies over {other}");
+                }
+            }
+        }
+    }
+
+    /// A phone of 400 pixels leaves 368 beside the margins, on which the drawing is 360 units wide.
+    #[test]
+    fn texts_keep_their_size_on_a_phone() {
+        let style = include_str!("../../templates/review.html");
+        let size: f64 = style.split_once("svg text{font:").unwrap().1.split_once("px").unwrap().0.parse().unwrap();
+        assert!(size * 368.0 / WIDTH >= 11.0);
+        assert!(style.contains("svg{width:100%") && style.contains("padding:0 1rem"));
     }
 }

@@ -1,13 +1,14 @@
 //! The first page: what changed, what is asked of whom by when, and what happens if nothing is decided.
 
 use super::page::{Chart, Part, Piece, Table, Value};
-use super::parts::{judged, list};
+use super::parts::{judged, list, lower};
 use super::values::{number, shown};
 use super::{Document, asks, charts, words};
 use crate::review::measures::Measure;
 use crate::review::pack::{Cell, Evidence, Finding};
+use crate::review::rollout::Step;
 use crate::review::tone::Tone;
-use remit_api::council::v1::{Disposition, DriftVerdict, FindingSeverity};
+use remit_api::council::v1::{Disposition, DriftVerdict, FindingSeverity, RolloutState};
 
 /// The layers: their word, what a person asks of them.
 const LAYERS: [(&str, &str); 3] =
@@ -213,6 +214,18 @@ fn log_size(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
 }
 
+/// How many steps of the first 90 days are left, and which is the next; `None` when none is.
+pub(super) fn rollout_left(steps: &[Step]) -> Option<String> {
+    let mut left = steps.iter().filter(|step| step.state != RolloutState::Done);
+    let next = lower(left.next()?.title.trim_end_matches('.'));
+    let n = left.count().saturating_add(1);
+    Some(format!(
+        "The records show {} of {} steps; the next that they do not show: {next}.",
+        steps.len().saturating_sub(n),
+        steps.len()
+    ))
+}
+
 fn points(document: &Document<'_>) -> Vec<(String, String)> {
     let evidence = &document.pack.evidence;
     let verdicts = |verdict| evidence.drift.iter().filter(move |one| one.verdict == verdict);
@@ -252,6 +265,9 @@ fn points(document: &Document<'_>) -> Vec<(String, String)> {
         ),
         ("Signatures".to_owned(), format!("{signed} that count; {}.", document.state.to_lowercase())),
     ];
+    if let Some(said) = rollout_left(&evidence.rollout) {
+        points.push(("First 90 days".to_owned(), said));
+    }
     if !away.is_empty() {
         points.push(("Not looked at".to_owned(), format!("{}.", list(&away))));
     }

@@ -105,6 +105,7 @@ fn write_ask(out: &mut String, ask: &Ask) -> std::fmt::Result {
     if ask.entries.is_empty() {
         writeln!(out, "- Evidence: {}", safe(&ask.evidence.1))
     } else {
-        writeln!(out, "- Evidence: {}; log entries: {}", safe(&ask.evidence.1), command(&ask.entries))
+        let cited = if ask.cited.is_empty() { String::new() } else { format!(" {}", safe(&ask.cited)) };
+        writeln!(out, "- Evidence: {}; log entries{cited}: {}", safe(&ask.evidence.1), command(&ask.entries))
     }
 }

@@ -34,6 +34,13 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<Value>>,
 }
 
+impl Table {
+    /// Whether a phone shows its rows one below the other, each value with its heading, so that none is out of sight.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.columns.len() <= 6
+    }
+}
+
 /// What is asked of people because of one finding.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ask {
@@ -53,6 +60,8 @@ pub(crate) struct Ask {
     pub(crate) command: String,
     /// Where the evidence is: the section's anchor and its title.
     pub(crate) evidence: (String, String),
+    /// The log entries that the pack proves of it, by their index; empty if there are none.
+    pub(crate) cited: String,
     /// The command that shows the log entries of what it is about; empty if it is about no one thing.
     pub(crate) entries: String,
     /// What was decided already; empty if nothing was.

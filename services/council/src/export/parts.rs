@@ -5,7 +5,7 @@ use super::values::{fact, is_number, shown};
 use super::{Document, charts, first, words};
 use crate::review::pack::{Block, Cell, Section, Unit};
 use crate::review::tone::{Tone, Toned as _};
-use remit_api::council::v1::Disposition;
+use remit_api::council::v1::{Disposition, RolloutState};
 use remit_api::wire::Word as _;
 
 /// What each section answers.
@@ -143,6 +143,42 @@ fn piece(section: &Section, at: usize, block: &Block) -> Option<Piece> {
     })
 }
 
+/// The first figures of a section in a sentence; where it has none, how long its tables are.
+fn figures(section: &Section) -> String {
+    const MOST: usize = 4;
+    let of_facts = section.blocks.iter().find_map(|block| match block {
+        Block::Facts { facts, .. } => {
+            let counted = facts.iter().filter(|one| one.unit != Unit::Text && one.value.as_number().is_some());
+            let said: Vec<String> =
+                counted.take(MOST).map(|one| format!("{} {}", lower(&one.label), fact(one))).collect();
+            (!said.is_empty()).then(|| list(&said))
+        }
+        _ => None,
+    });
+    let of_tables = || {
+        let long = section.blocks.iter().filter_map(|block| match block {
+            Block::Table { title, rows, .. } if !title.is_empty() => {
+                Some(format!("{} {}", lower(title), super::values::number(rows.len() as f64)))
+            }
+            _ => None,
+        });
+        list(&long.take(MOST).collect::<Vec<_>>())
+    };
+    let said = of_facts.unwrap_or_else(of_tables);
+    if said.is_empty() { said } else { format!("{}.", words::sentence(&said)) }
+}
+
+/// A label inside a sentence: `KPIs` stays as it is.
+pub(super) fn lower(label: &str) -> String {
+    let mut letters = label.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain([second]).chain(letters).collect()
+        }
+        _ => label.to_owned(),
+    }
+}
+
 /// What a section says, before its details.
 fn lead(document: &Document<'_>, section: &Section) -> String {
     let answers = ANSWERS.into_iter().find(|(key, _)| *key == section.key).map_or("", |(_, answers)| answers);
@@ -162,7 +198,7 @@ fn lead(document: &Document<'_>, section: &Section) -> String {
         (1, _) => "One finding in it asks for an answer.".to_owned(),
         (n, _) => format!("{} in it ask for an answer.", words::sentence(&words::some(n, "finding", "findings"))),
     };
-    format!("{answers} {asked}").trim_start().to_owned()
+    format!("{answers} {} {asked}", figures(section)).trim_start().replace("  ", " ")
 }
 
 fn part(document: &Document<'_>, section: &Section) -> Part {
@@ -261,6 +297,47 @@ fn proofs(document: &Document<'_>) -> Part {
     }
 }
 
+/// The checklist of the first 90 days; none in packs from before there was one.
+fn rollout(document: &Document<'_>) -> Option<Part> {
+    let steps = &document.pack.evidence.rollout;
+    if steps.is_empty() {
+        return None;
+    }
+    let zone = &document.pack.evidence.header.zone;
+    let all = "The records show every step of the first 90 days; nothing of it is left to do.";
+    let lead = first::rollout_left(steps).unwrap_or_else(|| all.to_owned());
+    let rows = steps.iter().map(|step| {
+        let (text, tone) = match step.state {
+            RolloutState::Done => ("done", "good"),
+            RolloutState::UnderWay => ("under way", "warn"),
+            RolloutState::Unknown => ("not known", "warn"),
+            RolloutState::Open | RolloutState::Unspecified => ("open", "mute"),
+        };
+        let since = if step.since.is_empty() { "–".to_owned() } else { words::instant(&step.since, zone) };
+        let records: Vec<String> = step.records.iter().map(|record| words::plain(record)).collect();
+        vec![
+            step.title.as_str().into(),
+            Value { text: text.to_owned(), tone },
+            since.into(),
+            words::sentence(&step.said).into(),
+            records.join("; ").into(),
+            step.facts.join(", ").into(),
+        ]
+    });
+    let columns = ["step", "state", "since", "what the records show", "records", "asked for by"];
+    Some(Part {
+        id: "rollout".to_owned(),
+        title: "Appendix C: the first 90 days".to_owned(),
+        lead,
+        pieces: vec![Piece::Table(Table {
+            title: String::new(),
+            region: "The first 90 days".to_owned(),
+            columns: columns.map(|label| (label.to_owned(), false)).to_vec(),
+            rows: rows.collect(),
+        })],
+    })
+}
+
 /// Whether a part says a term.
 fn says(part: &Part, term: &str) -> bool {
     let table = |table: &Table| {
@@ -338,7 +415,7 @@ pub(super) fn page(document: &Document<'_>) -> Page {
         lead: first::lead(evidence),
         first: all,
         parts,
-        appendices: vec![controls(document), proofs(document)],
+        appendices: [controls(document), proofs(document)].into_iter().chain(rollout(document)).collect(),
         frozen: format!(
             "Everything here is frozen as of {} (digest {short}…). {whole}",
             words::instant(&header.collect_time, &header.zone)

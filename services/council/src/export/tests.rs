@@ -1,15 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::review::cited::Cited;
 use crate::review::due::Due;
 use crate::review::measures::{Measure, Past};
 use crate::review::pack::Drift;
 use crate::review::pack::{
     Assurance, Bar, Block, Cell, Column, Evidence, Fact, Finding, Header, Point, Section, Trend, Unit,
 };
+use crate::review::rollout::Step;
 use crate::review::tone::{Assessed, Tone};
 use remit_api::council::v1::{Disposition, DriftResult, EvidenceClass, Finding as ApiFinding, ReviewState};
-use remit_api::council::v1::{DriftDetector, DriftVerdict, FindingSeverity};
+use remit_api::council::v1::{DriftDetector, DriftVerdict, FindingSeverity, RolloutState};
 use std::io::Read as _;
 
 fn evidence() -> Evidence {
@@ -55,6 +57,7 @@ fn evidence() -> Evidence {
             period: "2009-05".into(),
             body: "bodies/steering-group".into(),
             body_title: "AI steering group".into(),
+            rule: "a majority of the eligible seats, at least 1 from legal".into(),
             zone: "UTC".into(),
             start_time: "2009-05-01T00:00:00Z".into(),
             end_time: "2009-06-01T00:00:00Z".into(),
@@ -88,6 +91,7 @@ fn evidence() -> Evidence {
         past: Vec::new(),
         cited: Vec::new(),
         due: Vec::new(),
+        rollout: Vec::new(),
     }
 }
 
@@ -226,6 +230,8 @@ pub(super) fn story() -> Evidence {
         finding("A", "DRIFT_SIGNIFICANT", FindingSeverity::Critical, "suspend_model"),
         finding("B", "DOCUMENTATION_GAP", FindingSeverity::Warning, ""),
     ];
+    let cited = |index| Cited { resource: LEAD_SCORER.into(), index, entry: "{}".into(), proof: Vec::new() };
+    story.cited = vec![cited(412), cited(398)];
     let measure = |layer: &str, value: f64, target: f64, tone: Tone| Measure {
         kpi: format!("kpis/{layer}"),
         title: format!("The {layer} one"),
@@ -244,6 +250,16 @@ pub(super) fn story() -> Evidence {
     story.measures =
         vec![measure("OPERATIONAL", 0.13, 0.15, Tone::Good), measure("EXECUTION", 0.365, 0.085, Tone::Good)];
     let past = |period: &str, value| Past { period: period.into(), values: [("kpis/EXECUTION".into(), value)].into() };
+    let step = |key: &str, state, since: &str| Step {
+        key: key.into(),
+        title: "Write down why people override AI.".into(),
+        facts: vec!["S61".into()],
+        state,
+        said: "one of 2 was followed up".into(),
+        records: vec!["overrides/one".into()],
+        since: since.into(),
+    };
+    story.rollout = vec![step("a", RolloutState::Done, "2009-05-02T10:00:00Z"), step("b", RolloutState::UnderWay, "")];
     story.past = vec![past("2008-11", 0.09), past("2009-03", 0.11), past("2009-04", 0.12)];
     story
 }
@@ -268,7 +284,8 @@ fn the_first_page_says_what_is_asked_of_whom_by_when_and_what_else_happens() {
         "One decision is asked of you. One thing needs an owner.",
         "Decide whether Lead scorer v2 goes on",
         "PSI 0.51 on 715 values of this month, against 1\u{202f}431 of approval.",
-        "Asked of: the members of the AI steering group",
+        "Asked of: the members of the AI steering group, by a majority of the eligible seats, at least 1 from legal",
+        "log entries 412 and 398: `remit audit search",
         "By: 4 July 2009",
         "If nothing is decided: It goes on as it is",
         "`remit review propose 2009-05 A --rationale 'WHY'`",
@@ -290,7 +307,13 @@ fn page_and_markdown_say_the_same_and_every_form_has_the_whole_of_it() {
     let (page, text) =
         (rendered(&story, &review, ExportFormat::Html), rendered(&story, &review, ExportFormat::Markdown));
     let summary = rendered(&story, &review, ExportFormat::SummaryHtml);
-    for said in ["Decide whether Lead scorer v2 goes on", "Appendix A", "Appendix B", &review.pack_digest] {
+    for said in [
+        "Decide whether Lead scorer v2 goes on",
+        "Appendix A",
+        "Appendix B",
+        "The records show 1 of 2 steps; the next that they do not show: write down why people override AI.",
+        &review.pack_digest,
+    ] {
         assert!(page.contains(said) && text.contains(said), "{said}");
     }
     assert!(summary.contains("Decide whether Lead scorer v2 goes on") && !summary.contains("Appendix A"));

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// Collections whose names people shorten: the collection, and what is said before the id.
-const KINDS: [(&str, &str); 21] = [
+const KINDS: [(&str, &str); 25] = [
     ("models", ""),
     ("artifacts", ""),
     ("policies", "policy "),
@@ -26,6 +26,10 @@ const KINDS: [(&str, &str); 21] = [
     ("outputs", "output "),
     ("members", ""),
     ("decisions", "decision "),
+    ("trainings", "training "),
+    ("auditWindows", "audit of tasks "),
+    ("experiments", "experiment "),
+    ("overrides", "override "),
 ];
 
 fn is_name(character: char) -> bool {

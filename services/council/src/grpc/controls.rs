@@ -3,8 +3,8 @@
 use super::Api;
 use remit_api::council::v1::control_service_server::ControlService;
 use remit_api::council::v1::{
-    Attestation, CreateAttestationRequest, ListAttestationsRequest, ListAttestationsResponse, ListControlsRequest,
-    ListControlsResponse,
+    AssignControlRequest, Attestation, Control, CreateAttestationRequest, ListAttestationsRequest,
+    ListAttestationsResponse, ListControlsRequest, ListControlsResponse,
 };
 use remit_runtime::unary;
 use tonic::{Request, Response, Status};
@@ -16,6 +16,10 @@ impl ControlService for Api {
         request: Request<ListControlsRequest>,
     ) -> Result<Response<ListControlsResponse>, Status> {
         unary(request, async |cx, m| self.0.list_controls(cx, m).await).await
+    }
+
+    async fn assign_control(&self, request: Request<AssignControlRequest>) -> Result<Response<Control>, Status> {
+        unary(request, async |cx, m| self.0.assign_control(cx, m).await).await
     }
 
     async fn create_attestation(

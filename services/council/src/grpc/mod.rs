@@ -9,6 +9,8 @@ mod holds;
 mod incidents;
 mod proposals;
 mod reviews;
+mod rollouts;
+mod trainings;
 mod waivers;
 
 use crate::service::Service;
@@ -21,6 +23,8 @@ use remit_api::council::v1::hold_service_server::HoldServiceServer;
 use remit_api::council::v1::incident_service_server::IncidentServiceServer;
 use remit_api::council::v1::proposal_service_server::ProposalServiceServer;
 use remit_api::council::v1::review_service_server::ReviewServiceServer;
+use remit_api::council::v1::rollout_service_server::RolloutServiceServer;
+use remit_api::council::v1::training_service_server::TrainingServiceServer;
 use remit_api::council::v1::waiver_service_server::WaiverServiceServer;
 use tonic::service::Routes;
 
@@ -40,5 +44,7 @@ pub(crate) fn routes(service: Service) -> Routes {
         .add_service(ActionItemServiceServer::new(api.clone()))
         .add_service(ControlServiceServer::new(api.clone()))
         .add_service(AccessServiceServer::new(api.clone()))
+        .add_service(TrainingServiceServer::new(api.clone()))
+        .add_service(RolloutServiceServer::new(api.clone()))
         .add_service(ReviewServiceServer::new(api))
 }

@@ -8,6 +8,7 @@ use super::tone::Assessed;
 use crate::library::{ATTESTATION, Control};
 use crate::time::{at, days};
 use crate::waiver::end_of;
+use remit_api::council::v1 as api;
 use remit_api::council::v1::{Attestation, DriftResult, EvidenceClass, Waiver};
 use remit_api::wire::waivers::{Standing, standing};
 use remit_core::{Timestamp, name};
@@ -26,6 +27,11 @@ pub(crate) fn newest_attestation<'a>(control: &Control, sources: &'a Sources) ->
     let of_it = sources.own.attestations.iter().filter(|one| name::parent(&one.name) == control.name());
     let ending = of_it.map(|one| (end_of_attestation(one, control.freshness_days), one));
     ending.max_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)))
+}
+
+/// Who sees to a control, if somebody was named.
+pub(crate) fn assigned<'a>(control: &Control, sources: &'a Sources) -> Option<&'a api::Control> {
+    sources.own.assignments.iter().find(|one| one.name == control.name())
 }
 
 /// Whether a current attestation is on record, and which.
@@ -83,6 +89,10 @@ fn answer(control: &Control, checks: &BTreeMap<&str, Check>, sources: &Sources, 
             evidence.push(format!("{key}: {}", check.said));
             of_it.push(check.clone());
         }
+    }
+    if let Some(one) = assigned(control, sources) {
+        let due = one.due_time.map_or_else(String::new, |_| format!(", by {}", at(&one.due_time)));
+        evidence.push(format!("owner: {}{due}", one.owner));
     }
     let any = |outcome: Checked| of_it.iter().any(|check| check.outcome == outcome);
     let waiver = waived(control, sources, frame);

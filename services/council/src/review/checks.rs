@@ -13,6 +13,7 @@ use remit_api::handoff::v1::Rate;
 use remit_api::registry::v1::{ArtifactVersionState, ModelVersionState};
 use remit_api::scoring::v1::PolicyState;
 use remit_core::quorum::{Ballot, Seat};
+use std::collections::BTreeSet;
 
 /// One test, as data.
 #[derive(Debug)]
@@ -98,6 +99,8 @@ tests! {
         ["ACTION_OVERDUE"];
     "council.members": "votes and signatures of the month", "can the seats meet the rule of the body", "all seats",
         "they cannot", [];
+    "council.trainings": "people who voted, signed or reviewed in the month, once any training is on record",
+        "had she a training that counted", "all, of reviewers the 100 busiest", "one without", [];
 }
 
 /// Six months, the least that automatic logs are kept (C10).
@@ -380,6 +383,33 @@ fn of_council(key: &str, sources: &Sources, frame: &Frame<'_>) -> Found {
     }
 }
 
+/// Whether those who decided in the month were trained. What counts is what counts when it ends.
+fn of_trainings(sources: &Sources, frame: &Frame<'_>) -> Found {
+    let own = &sources.own;
+    if own.trainings.is_empty() {
+        return judged(0, 0, "people, for no training is on record", "");
+    }
+    let Ok(handoffs) = &sources.handoffs else { return away("handoff did not say who reviewed") };
+    let votes = own.proposals.iter().flat_map(|one| &one.votes).filter(|one| frame.in_month(&one.create_time));
+    let signatures =
+        frame.earlier.iter().flat_map(|one| &one.signatures).filter(|one| frame.in_month(&one.create_time));
+    let actors = votes.filter_map(|one| one.voter.as_ref()).chain(signatures.filter_map(|one| one.signer.as_ref()));
+    let reviewers = handoffs.reviewers.iter().filter(|one| one.review_count > 0).map(|one| one.subject.as_str());
+    let people: BTreeSet<&str> = actors.map(|actor| actor.subject.as_str()).chain(reviewers).collect();
+    let end = frame.month.end();
+    let trained = |who: &str| {
+        let of_her = own.trainings.iter().filter(|one| one.subject == who);
+        of_her.clone().any(|one| at(&one.complete_time) <= end && at(&one.expire_time) > end)
+    };
+    let lacking: Vec<&str> = people.iter().copied().filter(|who| !trained(who)).collect();
+    let what = "people who voted, signed or reviewed";
+    let mut found = judged(count(people.iter()), count(lacking.iter()), what, "had no training that counts");
+    if !lacking.is_empty() {
+        found.said = format!("{}: {}", found.said, lacking.join(", "));
+    }
+    found
+}
+
 fn of_body(key: &str, sources: &Sources, frame: &Frame<'_>) -> Found {
     let own = &sources.own;
     match key {
@@ -409,6 +439,7 @@ fn of_body(key: &str, sources: &Sources, frame: &Frame<'_>) -> Found {
             let overdue = open.filter(|item| at(&item.due_time) < frame.now);
             judged(count(in_month.iter()), count(overdue), "action items", "are overdue")
         }
+        "council.trainings" => of_trainings(sources, frame),
         _ => {
             let votes = own.proposals.iter().flat_map(|one| &one.votes);
             let votes = votes.filter(|vote| frame.in_month(&vote.create_time));

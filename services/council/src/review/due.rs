@@ -52,6 +52,14 @@ pub(crate) fn all(own: &Own, frame: &Frame<'_>) -> Vec<Due> {
             &statement.name,
         ));
     }
+    for control in own.assignments.iter().filter(|control| control.due_time.is_some()) {
+        let what = format!("Evidence of {}", remit_core::name::last(&control.name));
+        due.push(one(&control.due_time, what, &control.owner, &control.name));
+    }
+    for training in own.trainings.iter().filter(|one| at(&one.expire_time) > frame.now) {
+        let what = format!("Train again: {}", training.title);
+        due.push(one(&training.expire_time, what, &training.subject, &training.name));
+    }
     due.sort();
     due
 }

@@ -1,7 +1,7 @@
 //! What in the evidence needs people. A finding keeps its id when evidence is collected anew, so that
 //! what was decided about it stays with it.
 
-use super::assurance::newest_attestation;
+use super::assurance::{assigned, newest_attestation};
 use super::checks::TESTS;
 use super::pack::{Assurance, Check, Checked, Restated};
 use super::sources::{Frame, Got, Sources};
@@ -143,6 +143,28 @@ fn of_restated(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
         finding("FIGURES_RESTATED", name, Info, "previous", title, detail)
     };
     by_month.into_iter().map(found).collect()
+}
+
+/// Controls of which there is no evidence although the time by which there was to be some is over. Of a check that failed
+/// or a source that was away there is a finding already.
+pub(crate) fn of_owners(frame: &Frame<'_>, sources: &Sources, assurance: &[Assurance]) -> Vec<Finding> {
+    let controls = library::controls().unwrap_or_default();
+    let lacking =
+        assurance.iter().filter(|one| matches!(one.result, Assessed::AttestationNeeded | Assessed::NoActivity));
+    let found = |one: &Assurance| {
+        let control = controls.iter().find(|control| control.id == one.id)?;
+        let named = assigned(control, sources)?;
+        let due = named.due_time.is_some() && at(&named.due_time) < frame.now;
+        let title = format!("there was to be evidence of {} by {}", one.id, at(&named.due_time));
+        let mut detail = format!("{} sees to it: {}", named.owner, one.result.text());
+        if named.times_put_off > 0 {
+            detail.push_str(&format!("; put off {} time(s)", named.times_put_off));
+        }
+        let mut found = finding("CONTROL_OVERDUE", &named.name, Warning, "controls", title, detail);
+        found.controls = vec![one.id.clone()];
+        due.then_some(found)
+    };
+    lacking.filter_map(found).collect()
 }
 
 /// Attestations that end within 30 days, with who is to renew them.

@@ -3,6 +3,7 @@
 use super::pack::SourceState;
 use super::progress::Progress;
 use super::restated::{Answers, figures};
+use super::rollout::Asked;
 use super::sources::{Got, LARGEST, Own, Sources, Version, got, why};
 use super::{drift, positions};
 use crate::ask::Ask;
@@ -14,9 +15,11 @@ use remit_api::audit::v1::{
 use remit_api::handoff::v1::gate_service_client::GateServiceClient;
 use remit_api::handoff::v1::handoff_service_client::HandoffServiceClient;
 use remit_api::handoff::v1::lead_routing_service_client::LeadRoutingServiceClient;
-use remit_api::handoff::v1::{ListGatesRequest, SummarizeHandoffsRequest, SummarizeRoutingRequest};
-use remit_api::kpi::v1::SummarizeKpisRequest;
+use remit_api::handoff::v1::{
+    ListGateVersionsRequest, ListGatesRequest, ListOverridesRequest, SummarizeHandoffsRequest, SummarizeRoutingRequest,
+};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
+use remit_api::kpi::v1::{ListExperimentsRequest, ListKpisRequest, SummarizeKpisRequest};
 use remit_api::registry::v1::artifact_service_client::ArtifactServiceClient;
 use remit_api::registry::v1::automation_service_client::AutomationServiceClient;
 use remit_api::registry::v1::model_service_client::ModelServiceClient;
@@ -27,7 +30,10 @@ use remit_api::registry::v1::{
 };
 use remit_api::scoring::v1::decision_service_client::DecisionServiceClient;
 use remit_api::scoring::v1::policy_service_client::PolicyServiceClient;
-use remit_api::scoring::v1::{ListPolicyVersionsRequest, SummarizeDecisionsRequest};
+use remit_api::scoring::v1::task_service_client::TaskServiceClient;
+use remit_api::scoring::v1::{
+    ListAuditWindowsRequest, ListDecisionsRequest, ListPolicyVersionsRequest, SummarizeDecisionsRequest,
+};
 use remit_core::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -97,6 +103,57 @@ pub(crate) async fn figures_of(ask: Ask<'_>, month: &Month) -> Vec<super::pack::
         handoffs: &got(handoffs),
         routing: &got(routing),
     })
+}
+
+/// What the checklist of the rollout is read from: the newest of what grows, all of what does not.
+pub(crate) async fn rollout(ask: Ask<'_>) -> Asked {
+    let page_size = 1_000;
+    let scoring = async {
+        let mut tasks = TaskServiceClient::new(ask.channel("scoring")).max_decoding_message_size(LARGEST);
+        let mut client = DecisionServiceClient::new(ask.channel("scoring")).max_decoding_message_size(LARGEST);
+        let list = ListAuditWindowsRequest { page_size, ..Default::default() };
+        let windows = pages!(ask, tasks, list_audit_windows, list, audit_windows);
+        let list = ListDecisionsRequest { page_size: 10, filter: "in_force = true".to_owned(), ..Default::default() };
+        let newest = got(client.list_decisions(ask.of(list)).await).map(|page| page.decisions);
+        (windows, newest, got(client.summarize_decisions(ask.of(SummarizeDecisionsRequest::default())).await))
+    };
+    let handoff = async {
+        let mut gates = GateServiceClient::new(ask.channel("handoff")).max_decoding_message_size(LARGEST);
+        let mut client = HandoffServiceClient::new(ask.channel("handoff")).max_decoding_message_size(LARGEST);
+        let list = ListGateVersionsRequest { parent: "gates/-".to_owned(), page_size, ..Default::default() };
+        let list_overrides = ListOverridesRequest { page_size, ..Default::default() };
+        let overrides = got(client.list_overrides(ask.of(list_overrides)).await).map(|page| page.overrides);
+        (pages!(ask, gates, list_gate_versions, list, gate_versions), overrides)
+    };
+    let registry = async {
+        let mut artifacts = ArtifactServiceClient::new(ask.channel("registry")).max_decoding_message_size(LARGEST);
+        let parent = "artifacts/-".to_owned();
+        let list = ListArtifactVersionsRequest { parent, page_size, ..Default::default() };
+        (versions(ask).await, pages!(ask, artifacts, list_artifact_versions, list, artifact_versions))
+    };
+    let kpi = async {
+        let mut client = KpiServiceClient::new(ask.channel("kpi")).max_decoding_message_size(LARGEST);
+        let list = ListKpisRequest { page_size, ..Default::default() };
+        let kpis = pages!(ask, client, list_kpis, list, kpis);
+        let list = ListExperimentsRequest { page_size, ..Default::default() };
+        (kpis, pages!(ask, client, list_experiments, list, experiments))
+    };
+    let mut log = AuditServiceClient::new(ask.channel("audit"));
+    let checkpoint = log.get_checkpoint(ask.of(GetCheckpointRequest::default()));
+    let ((windows, newest, decisions), (gates, overrides), (versions, artifacts), (kpis, experiments), checkpoint) =
+        futures::join!(scoring, handoff, registry, kpi, checkpoint);
+    Asked {
+        windows,
+        decisions,
+        newest,
+        gates,
+        overrides,
+        versions,
+        artifacts,
+        checkpoint: got(checkpoint),
+        kpis,
+        experiments,
+    }
 }
 
 /// Waits until everybody has handed over what they know, then asks everybody at once.

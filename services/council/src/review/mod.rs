@@ -20,6 +20,7 @@ pub(crate) mod pack;
 mod positions;
 pub(crate) mod progress;
 pub(crate) mod restated;
+pub(crate) mod rollout;
 mod sections;
 pub(crate) mod signing;
 pub(crate) mod sources;
@@ -46,6 +47,7 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
     let mut findings = findings::all(frame, sources, drift);
     let assurance = assurance::assess(library::controls()?, sources, frame, drift);
     findings::of_controls(&mut findings, &assurance);
+    findings.extend(findings::of_owners(frame, sources, &assurance));
     findings.sort_by(|a, b| (b.severity, &a.id).cmp(&(a.severity, &b.id)));
     findings.dedup_by(|a, b| a.id == b.id);
     let mut sections = sections::all(frame, sources, drift, &assurance);
@@ -59,6 +61,7 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
             period: frame.review.period.clone(),
             body: frame.review.body.clone(),
             body_title: frame.body_title.to_owned(),
+            rule: frame.review.quorum.as_ref().map(sections::rule_text).unwrap_or_default(),
             zone: if frame.review.zone.is_empty() { "UTC".to_owned() } else { frame.review.zone.clone() },
             start_time: frame.month.start().to_string(),
             end_time: frame.month.end().to_string(),
@@ -82,6 +85,7 @@ pub(crate) fn build(frame: &Frame<'_>, sources: &Sources, drift: &[DriftResult])
         past: Vec::new(),
         cited: Vec::new(),
         due: due::all(&sources.own, frame),
+        rollout: Vec::new(),
     })
 }
 

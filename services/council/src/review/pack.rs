@@ -4,6 +4,7 @@ use super::cited::Cited;
 use super::due::Due;
 pub(crate) use super::evidence::{Check, Checked, Figure, Restated, SourceState};
 use super::measures::{Measure, Past};
+use super::rollout::Step;
 use super::tone::{Assessed, Tone, Toned};
 use crate::time;
 use remit_api::council::v1 as api;
@@ -233,6 +234,9 @@ pub(crate) struct Header {
     pub(crate) body: String,
     /// The body's name for people.
     pub(crate) body_title: String,
+    /// How it decides, in words; empty in packs from before it was said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) rule: String,
     /// The zone that the month is cut in.
     pub(crate) zone: String,
     /// The first instant of the month.
@@ -287,16 +291,16 @@ pub(crate) struct Drift {
 }
 
 /// Enums of the contract as their words; the value that means nothing as the empty text.
-mod word {
+pub(super) mod word {
     use super::Word;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<W: Word, S: Serializer>(value: &W, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<W: Word, S: Serializer>(value: &W, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(value.word())
     }
 
-    pub(super) fn deserialize<'de, W: Word, D: Deserializer<'de>>(deserializer: D) -> Result<W, D::Error> {
+    pub(crate) fn deserialize<'de, W: Word, D: Deserializer<'de>>(deserializer: D) -> Result<W, D::Error> {
         let word = String::deserialize(deserializer)?;
         let value = if word.is_empty() { Some(W::default()) } else { W::parse(&word) };
         value.ok_or_else(|| D::Error::custom(format!("{word} is no word of the contract")))
@@ -455,6 +459,9 @@ pub(crate) struct Evidence {
     /// What is to be done by when, the earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) due: Vec<Due>,
+    /// The checklist of the first 90 days, as the records had it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rollout: Vec<Step>,
 }
 
 impl Evidence {

@@ -4,14 +4,15 @@
 use super::pack::{Restated, SourceState};
 use super::restated::Answers;
 use crate::store::{
-    ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, Holds, Incidents, Members, Proposals,
-    Reviews, Waivers,
+    ActionItems, Attestations, BreakGlassUses, CONSTITUTION, Constitutions, ControlAssignments, Holds, Incidents,
+    Members, Proposals, Reviews, Trainings, Waivers,
 };
 use crate::time::{Month, at};
 use prost_types::Timestamp as Stamp;
 use remit_api::audit::v1::{Checkpoint, Outcome, RetentionPolicy, SummarizeEntriesResponse, VerifyLogResponse};
 use remit_api::council::v1::{
-    ActionItem, Attestation, BreakGlassUse, Constitution, DriftResult, Hold, Incident, Member, Proposal, Review, Waiver,
+    ActionItem, Attestation, BreakGlassUse, Constitution, Control, DriftResult, Hold, Incident, Member, Proposal,
+    Review, Training, Waiver,
 };
 use remit_api::handoff::v1::{Gate, HandoffSummary, RoutingSummary};
 use remit_api::kpi::v1::SummarizeKpisResponse;
@@ -162,6 +163,8 @@ pub(crate) struct Own {
     pub(crate) incidents: Vec<Incident>,
     pub(crate) items: Vec<ActionItem>,
     pub(crate) attestations: Vec<Attestation>,
+    pub(crate) assignments: Vec<Control>,
+    pub(crate) trainings: Vec<Training>,
     pub(crate) reviews: Vec<Review>,
 }
 
@@ -193,6 +196,8 @@ impl Own {
             incidents: Incidents::all(&mut tx, tenant, &[]).await?,
             items: ActionItems::all(&mut tx, tenant, &[]).await?,
             attestations: Attestations::all(&mut tx, tenant, &[]).await?,
+            assignments: ControlAssignments::all(&mut tx, tenant, &[]).await?,
+            trainings: Trainings::all(&mut tx, tenant, &[]).await?,
             reviews: Reviews::all(&mut tx, tenant, &of_body).await?,
         })
     }

@@ -288,6 +288,22 @@ fn cases() -> Vec<(&'static str, Spoil, Spoil)> {
             },
             |s, _| s.own.members.retain(|one| one.role_group != "legal"),
         ),
+        (
+            "council.trainings",
+            |s, _| {
+                let voter = Some(Actor { subject: "mia".into(), ..Default::default() });
+                let vote = CastVote { create_time: day(2), voter, ..Default::default() };
+                s.own.proposals.push(Proposal { votes: vec![vote], create_time: day(40), ..Default::default() });
+                let counts = |complete, expire| Training {
+                    subject: "mia".into(),
+                    complete_time: day(complete),
+                    expire_time: day(expire),
+                    ..Default::default()
+                };
+                s.own.trainings.extend([counts(-90, 3), counts(-9, 60)]);
+            },
+            |s, _| drop(s.own.trainings.pop()),
+        ),
     ]
 }
 
@@ -395,6 +411,28 @@ fn every_automatic_control_can_fail_and_an_empty_tenant_has_none_available() {
     }
     let never: Vec<_> = nothing.iter().filter(automatic).filter(|one| !failed.contains(&one.id)).collect();
     assert!(never.is_empty(), "{never:#?}");
+}
+
+#[test]
+fn a_control_without_evidence_is_a_finding_once_its_time_is_over() {
+    let world = World::default();
+    let found = |control: &str, due: i64| {
+        let mut sources = empty();
+        let named = |name: &str| Control {
+            name: format!("controls/{name}"),
+            owner: "lea".into(),
+            due_time: day(due),
+            ..Default::default()
+        };
+        sources.own.assignments.push(named(control));
+        let assurance = assess(&sources, &world);
+        framed(&world, |frame| findings::of_owners(frame, &sources, &assurance))
+    };
+    let overdue = found("C1", 3);
+    assert_eq!(overdue.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["CONTROL_OVERDUE.controls.C1"]);
+    assert!(overdue[0].detail.starts_with("lea sees to it"), "{overdue:#?}");
+    assert_eq!(found("C1", 60), [], "there is time left");
+    assert_eq!(found("C7", 3), [], "it does not apply");
 }
 
 /// What is frozen depends on what was gathered and when, and on nothing else: no clock, no order of a map, no chance.

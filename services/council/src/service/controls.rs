@@ -1,16 +1,16 @@
 //! The control library as the contract shows it, and attestations.
 
-use super::{Service, insert};
-use crate::store::{Attestations, Members};
+use super::{Service, insert, record, save};
+use crate::store::{Attestations, ControlAssignments, Members};
 use crate::time::{at, days};
 use crate::{library, seat};
 use remit_api::council::v1::{
-    Attestation, CreateAttestationRequest, ListAttestationsRequest, ListAttestationsResponse, ListControlsRequest,
-    ListControlsResponse,
+    AssignControlRequest, Attestation, Control, CreateAttestationRequest, ListAttestationsRequest,
+    ListAttestationsResponse, ListControlsRequest, ListControlsResponse,
 };
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, required};
-use remit_core::details::{AttestationGiven, Details as _};
+use remit_core::details::{AttestationGiven, ControlAssigned, Details as _};
 use remit_core::quorum::Seat;
 use remit_core::{Error, Result, Timestamp, name};
 use remit_runtime::Cx;
@@ -24,7 +24,7 @@ const DAY_MICROS: u64 = 86_400_000_000;
 ///
 /// # Errors
 /// `PermissionDenied` (`NOT_ELIGIBLE`).
-async fn check_seated(m: &mut Mutation, cx: &Cx) -> Result<()> {
+pub(super) async fn check_seated(m: &mut Mutation, cx: &Cx) -> Result<()> {
     let members = Members::all(m.tx(), &cx.tenant, &[("active", true.into())]).await?;
     let own = members.into_iter().filter(|member| member.subject == cx.actor.subject);
     let seats: Vec<Seat> = own.map(|own| Seat { subject: own.subject, role_group: own.role_group }).collect();
@@ -34,8 +34,17 @@ async fn check_seated(m: &mut Mutation, cx: &Cx) -> Result<()> {
     last.unwrap_or_else(|| seat::acting(&cx.actor, "any body", &seats, &[], m.now()).map(drop))
 }
 
+/// A control with who sees to it.
+fn assigned_to(control: &library::Control, one: &Control) -> Control {
+    let (owner, due_time, assign_time) = (one.owner.clone(), one.due_time, one.assign_time);
+    Control { owner, due_time, assign_time, times_put_off: one.times_put_off, ..control.to_api() }
+}
+
 impl Service {
-    /// Lists the library.
+    /// Lists the library, with who sees to each control.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`PAGE_TOKEN_INVALID`); else as the store says.
     pub(crate) async fn list_controls(&self, cx: &Cx, request: ListControlsRequest) -> Result<ListControlsResponse> {
         let library = library::controls()?;
         let size = remit_store::page::size(request.page_size);
@@ -45,12 +54,61 @@ impl Service {
             _ => 0,
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let controls: Vec<_> = library.iter().skip(from).take(size).map(library::Control::to_api).collect();
+        self.seed(&cx.tenant).await?;
+        let assigned = ControlAssignments::all(&mut self.db.read().await?, &cx.tenant, &[]).await?;
+        let with_owner = |control: &library::Control| {
+            let of_it = assigned.iter().find(|one| one.name == control.name());
+            of_it.map_or_else(|| control.to_api(), |one| assigned_to(control, one))
+        };
+        let controls: Vec<_> = library.iter().skip(from).take(size).map(with_owner).collect();
         let next = from.saturating_add(controls.len());
         let more = next < library.len();
         let next_page_token =
             if more { keyset.token(&[i64::try_from(next).unwrap_or(i64::MAX).into()]) } else { String::new() };
         Ok(ListControlsResponse { controls, next_page_token, library_version: library::VERSION.to_owned() })
+    }
+
+    /// Names who sees to a control, and by when. How often that was put off is counted: an end that always moves is none.
+    ///
+    /// # Errors
+    /// `NotFound` (`CONTROL_NOT_FOUND`); `InvalidArgument` (`NAME_INVALID`; `TIME_OUT_OF_RANGE` for an end that is over);
+    /// `PermissionDenied` (`NOT_ELIGIBLE`) for whoever sits in no body.
+    pub(crate) async fn assign_control(&self, cx: &Cx, request: AssignControlRequest) -> Result<Control> {
+        library::check(&request.name, "name")?;
+        let known = library::controls()?.iter().find(|control| control.name() == request.name);
+        let known = known.ok_or_else(|| Error::not_found("CONTROL_NOT_FOUND", &request.name))?;
+        let assign = async |m: &mut Mutation| {
+            check_seated(m, cx).await?;
+            if request.due_time.is_some() && at(&request.due_time) <= m.now() {
+                return Err(Error::invalid("TIME_OUT_OF_RANGE", "due_time", "must be in the future"));
+            }
+            let mut now = Control {
+                name: request.name.clone(),
+                owner: request.owner.clone(),
+                due_time: request.due_time,
+                assign_time: Some(stamp(m.now())),
+                ..Control::default()
+            };
+            let due_time = request.due_time.map(|_| at(&request.due_time).to_string()).unwrap_or_default();
+            let details = |now: &Control| ControlAssigned {
+                owner: now.owner.clone(),
+                due_time: due_time.clone(),
+                times_put_off: now.times_put_off,
+            };
+            if ControlAssignments::try_insert(m, &mut now).await? {
+                let details = details(&now).json();
+                record::<ControlAssignments>(m, None, &now, |event| event.details = details);
+            } else {
+                let before = ControlAssignments::claim(m, &request.name).await?;
+                let put_off =
+                    before.due_time.is_some() && (now.due_time.is_none() || at(&before.due_time) < at(&now.due_time));
+                now.times_put_off = before.times_put_off.saturating_add(i32::from(put_off));
+                let details = details(&now).json();
+                save::<ControlAssignments>(m, &before, &mut now, |event| event.details = details).await?;
+            }
+            Ok(assigned_to(known, &now))
+        };
+        self.mutate(cx, &request, assign).await
     }
 
     pub(crate) async fn create_attestation(&self, cx: &Cx, request: CreateAttestationRequest) -> Result<Attestation> {

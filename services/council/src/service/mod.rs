@@ -14,8 +14,10 @@ mod proposals;
 mod reviews;
 mod revocations;
 mod role_assignments;
+mod rollouts;
 mod subjects;
 mod timers;
+mod trainings;
 mod waivers;
 
 use crate::access::Tokens;

@@ -12,12 +12,13 @@ mod proposals;
 mod reviews;
 mod revocations;
 mod role_assignments;
+mod trainings;
 mod waivers;
 
 pub(crate) use action_items::ActionItems;
 pub(crate) use bodies::{Bodies, Delegations, Members, delegations, seats};
 pub(crate) use constitutions::{CONSTITUTION, Constitutions};
-pub(crate) use controls::Attestations;
+pub(crate) use controls::{Attestations, ControlAssignments};
 pub(crate) use heard::{hear, heard_until, keep_from, keep_until_now};
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
@@ -27,6 +28,7 @@ pub(crate) use reviews::{
 };
 pub(crate) use revocations::{ACCESS, Revocations, revocations};
 pub(crate) use role_assignments::{RoleAssignments, role_assignments};
+pub(crate) use trainings::Trainings;
 pub(crate) use waivers::Waivers;
 
 use remit_store::filter::Field;

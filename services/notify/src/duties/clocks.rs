@@ -108,6 +108,29 @@ pub(super) const DUTIES: &[Duty] = &[
         ..QUIET
     },
     Duty {
+        kind: "control_assigned",
+        actions: &["council.controls.assign"],
+        when: When::Has("due_time"),
+        to: &[To::Named("owner")],
+        text: "You see to {resource}: there is to be evidence of it by {due_time}. Please see that there is.",
+        otherwise: "The next review says that it is overdue, and that it is yours.",
+        due: "due_time",
+        remind: MONTH_WEEK_DAY,
+        ..QUIET
+    },
+    Duty {
+        kind: "training_ends",
+        actions: &["council.trainings.create"],
+        when: When::Has("expire_time"),
+        to: &[To::Named("subject")],
+        text: "Your training, on record as {resource}, counts until {expire_time}. Please have yourself trained again.",
+        otherwise: "From then on reviews say that you decide without a training that counts.",
+        due: "expire_time",
+        remind: MONTH_WEEK_DAY,
+        later: true,
+        ..QUIET
+    },
+    Duty {
         kind: "handoff_review_soon",
         actions: &["handoff.reviews.remind"],
         to: &[To::Named("responsible"), To::Named("claimed_by"), To::Role("reviewer")],

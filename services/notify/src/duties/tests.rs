@@ -2,9 +2,10 @@
 use super::*;
 use remit_core::details::{
     self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, ClockRanOut, ConstitutionRecovered,
-    CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken, HandoffExpired, HandoffHeld,
-    HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned, LeadRouted, ModelVersionMoved,
-    ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SubscriptionChanged, VariantsSubmitted, WaiverGranted,
+    ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken, HandoffExpired,
+    HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned, LeadRouted,
+    ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SubscriptionChanged,
+    TrainingRecorded, VariantsSubmitted, WaiverGranted,
 };
 use serde_json::json;
 
@@ -420,6 +421,22 @@ fn cases() -> Vec<Case> {
             "council.attestations.create",
             AttestationGiven { owner: "ann".into(), expire_time: day(10) }.json(),
             "x/y counts until 1970-01-11T00:00:00Z. Please look",
+            "subject:ann",
+            &[72, 216],
+        ),
+        (
+            "control_assigned",
+            "council.controls.assign",
+            ControlAssigned { owner: "ann".into(), due_time: day(10), times_put_off: 1 }.json(),
+            "You see to x/y: there is to be evidence of it by 1970-01-11T00:00:00Z.",
+            "subject:ann",
+            &[72, 216],
+        ),
+        (
+            "training_ends",
+            "council.trainings.create",
+            TrainingRecorded { subject: "ann".into(), expire_time: day(10) }.json(),
+            "Your training, on record as x/y, counts until 1970-01-11T00:00:00Z.",
             "subject:ann",
             &[72, 216],
         ),

@@ -13,6 +13,7 @@ mod audit_server;
 mod audit_stream;
 mod auditor;
 mod connect;
+mod control;
 mod council;
 mod handoff;
 mod hold;
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     Proposal(Group<proposal::Command>),
     /// Open, read, sign, seal, export and verify reviews.
     Review(Group<review::Command>),
+    /// List controls, name who sees to each, state and train; show how far the rollout is.
+    Control(Group<control::Command>),
     /// List, give and close action items.
     Action(Group<action::Command>),
     /// Report, list and close incidents.
@@ -108,6 +111,7 @@ impl Command {
             Self::Council(group) => &group.connection,
             Self::Proposal(group) => &group.connection,
             Self::Review(group) => &group.connection,
+            Self::Control(group) => &group.connection,
             Self::Action(group) => &group.connection,
             Self::Incident(group) => &group.connection,
             Self::Waiver(group) => &group.connection,
@@ -136,6 +140,7 @@ pub(crate) fn run(command: Command) -> LocalBoxFuture<'static, Result<()>> {
         Command::Council(group) => Box::pin(council::run(group)),
         Command::Proposal(group) => Box::pin(proposal::run(group)),
         Command::Review(group) => Box::pin(review::run(group)),
+        Command::Control(group) => Box::pin(control::run(group)),
         Command::Action(group) => Box::pin(action::run(group)),
         Command::Incident(group) => Box::pin(incident::run(group)),
         Command::Waiver(group) => Box::pin(waiver::run(group)),

@@ -5,12 +5,14 @@ use super::actors::{Actors, refused};
 use super::models;
 use super::names::lead_scorer;
 use remit_api::council::v1::action::Kind as ActionKind;
+use remit_api::council::v1::control_service_client::ControlServiceClient;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::scope::Target;
+use remit_api::council::v1::training_service_client::TrainingServiceClient;
 use remit_api::council::v1::{
-    CloseIncidentRequest, CreateIncidentRequest, EndDrillRequest, EngageHoldRequest, GrantWaiver, Hold, Incident,
-    IncidentCategory, Scope, Seriousness, Severity,
+    AssignControlRequest, CloseIncidentRequest, CreateIncidentRequest, CreateTrainingRequest, EndDrillRequest,
+    EngageHoldRequest, GrantWaiver, Hold, Incident, IncidentCategory, Scope, Seriousness, Severity, Training,
 };
 use remit_api::wire::time::stamp;
 use remit_core::{Result, Timestamp};
@@ -19,17 +21,62 @@ use std::time::Duration;
 /// How long the control is waived.
 const WAIVED: Duration = Duration::from_secs(60 * 86_400);
 
+/// After so many months everybody who decides is trained again, before the year is over.
+const TRAINED_EVERY: usize = 11;
+/// Who decides, and who records that she was trained.
+const TRAINED: [(&str, &str); 6] =
+    [("ada", "ben"), ("ben", "ada"), ("cleo", "ada"), ("dara", "ada"), ("carl", "ada"), ("sam", "ben")];
+
 /// What happens in the month with this number, counted from 0.
 ///
 /// # Errors
 /// Whatever the council refuses.
 pub(super) async fn month(actors: &Actors, number: usize, start: Timestamp, version: usize) -> Result<()> {
+    if number.is_multiple_of(TRAINED_EVERY) {
+        train(actors, number, start).await?;
+    }
     match number {
-        0 => drill(actors).await,
+        0 => {
+            assign(actors, start).await?;
+            drill(actors).await
+        }
         1 => waive(actors, start).await,
         2 => incident(actors, version).await,
         _ => Ok(()),
     }
+}
+
+/// Who decides is trained (C1), and somebody else says so.
+async fn train(actors: &Actors, number: usize, start: Timestamp) -> Result<()> {
+    for (subject, recorder) in TRAINED {
+        let training = Training {
+            subject: subject.into(),
+            title: "Oversight of AI, and what makes people nod".into(),
+            document_uri: "https://intranet.example.com/trainings/oversight".into(),
+            complete_time: Some(stamp(start)),
+            ..Default::default()
+        };
+        let request = CreateTrainingRequest {
+            training_id: format!("{subject}-{number}"),
+            training: Some(training),
+            request_id: format!("demo-training-{number}-{subject}"),
+        };
+        let mut client = TrainingServiceClient::new(actors.to("council", recorder)?);
+        client.create_training(request).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Somebody sees to what no record can prove.
+async fn assign(actors: &Actors, start: Timestamp) -> Result<()> {
+    let request = AssignControlRequest {
+        name: "controls/C27".into(),
+        owner: "petra".into(),
+        due_time: Some(stamp(start.plus(WAIVED))),
+        request_id: "demo-assign".into(),
+    };
+    let mut ben = ControlServiceClient::new(actors.to("council", "ben")?);
+    ben.assign_control(request).await.map_err(refused).map(drop)
 }
 
 /// The kill switch is tried before it is needed (C45).

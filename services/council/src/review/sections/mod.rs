@@ -13,6 +13,7 @@ use prost_types::{Duration, Timestamp as Stamp};
 use remit_api::council::v1::DriftResult;
 use remit_api::handoff::v1 as handoff;
 
+pub(crate) use governance::rule_text;
 pub(crate) use models::active_policy;
 pub(crate) use work::measures;
 

@@ -8,7 +8,7 @@ use crate::review::progress::Progress;
 use crate::review::restated::{self, Stated};
 use crate::review::signing::rehash;
 use crate::review::sources::{Frame, Own};
-use crate::review::{self, Evidence, cited, drift, gather};
+use crate::review::{self, Evidence, cited, drift, gather, rollout};
 use crate::store::{self, Reviews, seats};
 use crate::time::{self, Month};
 use remit_api::council::v1::{Body, ChangeClass, DriftResult, DriftVerdict, Finding, Review, ReviewState};
@@ -185,6 +185,8 @@ impl Service {
         let drift = drift::results(&frame, &sources);
         let mut evidence = review::build(&frame, &sources, &drift)?;
         evidence.past = past(&packs, month);
+        let asked = progress.during("rollout", gather::rollout(self.ask(tenant))).await;
+        evidence.rollout = rollout::steps(&asked, &sources.own, at);
         if let Ok(checkpoint) = &sources.checkpoint {
             let cited = cited::entries(self.ask(tenant), &evidence, checkpoint.size);
             evidence.cited = progress.during("audit.proofs", cited).await;
