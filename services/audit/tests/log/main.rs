@@ -123,6 +123,7 @@ impl Fixture {
             service: None,
             method,
             trace_id: String::new(),
+            email: None,
             address: None,
             deadline: None,
         }
