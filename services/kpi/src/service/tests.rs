@@ -49,6 +49,7 @@ impl Suite {
             service: None,
             method: "kpi.events.record",
             trace_id: String::new(),
+            email: None,
             address: None,
             deadline: None,
         };
