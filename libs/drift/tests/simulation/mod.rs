@@ -4,8 +4,7 @@ mod experiments;
 
 use remit_drift::{
     CalibrationLimits, Chart, Counts, Edges, Histogram, Memory, Moments, Observation, RateLimits, Sample, Scored,
-    ShareLimits, Statistic, Thresholds, Verdict, among_many, calibration, compare, prediction_limits,
-    share_limits,
+    ShareLimits, Statistic, Thresholds, Verdict, among_many, calibration, compare, prediction_limits, share_limits,
 };
 
 /// A month that is made up again and again.
