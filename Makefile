@@ -39,7 +39,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients fuzz notify story pack cluster pgbouncer large", all of them without
 	.ci/drills $(ARGS)
 
-bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read review notify overload idle --entries 10000000"; never part of CI's verdict
+bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch ingest read review notify overload idle --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
 	cargo bench --locked -p remit-tests --bench remit --no-run
 	REMIT_POSTGRES_DURABLE=1 .ci/postgres run cargo bench --locked -p remit-tests --bench remit -- $(ARGS)
