@@ -139,8 +139,8 @@ fn nothing_that_people_read_cites_an_id() {
 fn what_people_read_is_told_from_comments() {
     let of = |text: &str| told(Path::new("x.rs"), text).into_iter().collect::<Vec<_>>();
     assert_eq!(
-        of("// S1 \"S2\"\nlet a = \"see S3 \\\" S4\"; let b = '\"'; let c = r#\"R5 \"quoted\" A6\"#; // S7"),
-        ["A6", "R5", "S3", "S4"]
+        of("// S4 \"S7\"\nlet a = \"see S8 \\\" S9\"; let b = '\"'; let c = r#\"R6 \"quoted\" A6\"#; // S43"),
+        ["A6", "R6", "S8", "S9"]
     );
     assert_eq!(of("f(\"control C5\", &[\"S9\"]) // S8"), Vec::<String>::new());
     let yaml = told(Path::new("x.yaml"), "# S1\nreason: high risk  # S2\nname: S3\n");
