@@ -99,7 +99,7 @@ fn closing(text: &str) -> Option<usize> {
 
 /// What a file says to people that only its authors understand.
 fn told(path: &Path, text: &str) -> BTreeSet<String> {
-    // C1 to C56 are the names of controls, which people work with.
+    // Those with C are the names of controls, which people work with.
     let inner = |text: &str| ids(text).into_iter().filter(|id| !id.starts_with('C')).collect::<Vec<_>>();
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("rs") => {
