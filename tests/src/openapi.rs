@@ -42,8 +42,11 @@ fn template(rule: &str) -> Template {
         made.fields.push(field.to_owned());
         made.path += before;
         if pattern.is_empty() {
-            made.variables.push((field.to_owned(), String::new()));
-            made.path += &format!("{{{field}}}");
+            // One name for the id of one collection, whichever field it comes from: paths that differ by it are the same.
+            let collection = before.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            let name = singular(collection);
+            made.path += &format!("{{{name}}}");
+            made.variables.push((name, collection.to_owned()));
         }
         let mut collection = "";
         for (at, segment) in pattern.split('/').filter(|segment| !segment.is_empty()).enumerate() {
@@ -148,7 +151,7 @@ impl<'a> Document<'a> {
         let comments = Comments::of(input.parent_file_descriptor_proto());
         let mut parameters: Vec<Value> = Vec::new();
         for (variable, collection) in &template.variables {
-            let what = if collection.is_empty() { String::new() } else { format!("The id in `{collection}`.") };
+            let what = format!("The id in `{collection}`.");
             let schema = json!({"type": "string"});
             parameters
                 .push(json!({"name": variable, "in": "path", "required": true, "description": what, "schema": schema}));
@@ -301,7 +304,7 @@ fn paths_are_those_of_the_rules() {
     assert_eq!(of("/v1/{name=tasks/*}:rate"), "/v1/tasks/{task}:rate");
     assert_eq!(of("/v1/{model_version.name=models/*/versions/*}"), "/v1/models/{model}/versions/{version}");
     assert_eq!(of("/v1/{parent=policies/*}/versions"), "/v1/policies/{policy}/versions");
-    assert_eq!(of("/v1/{kpi=kpis/*}/events/{event_id}"), "/v1/kpis/{kpi}/events/{event_id}");
+    assert_eq!(of("/v1/{kpi=kpis/*}/events/{event_id}"), "/v1/kpis/{kpi}/events/{event}");
     assert_eq!(template("/v1/{task.name=tasks/*}").fields, ["task.name"]);
 }
 
