@@ -181,12 +181,41 @@ impl<'a> Document<'a> {
         });
         let schema = match body {
             None => return operation,
-            Some("*") => self.reference(&input),
-            Some(field) => input.get_field_by_name(field).map(|field| self.field(&field)).unwrap_or_default(),
+            Some("*") => self.body(&input, &template.fields),
+            // An update says by its mask what it gives.
+            Some(field) => match input.get_field_by_name(field).map(|field| field.kind()) {
+                Some(Kind::Message(resource)) if method.name().starts_with("Update") => {
+                    let mut schema = self.message(&resource);
+                    if let Some(fields) = schema.as_object_mut() {
+                        fields.remove("required");
+                    }
+                    schema
+                }
+                Some(kind) => self.value(&kind, &Value::Null),
+                None => json!({}),
+            },
         };
         let schema = if method.is_client_streaming() { json!({"type": "array", "items": schema}) } else { schema };
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
         operation
+    }
+
+    /// A request without what its path says.
+    fn body(&mut self, input: &MessageDescriptor, said: &[String]) -> Value {
+        if said.is_empty() {
+            return self.reference(input);
+        }
+        let is_said = |name: &str| {
+            input.fields().any(|field| field.json_name() == name && said.iter().any(|said| said == field.name()))
+        };
+        let mut schema = self.message(input);
+        if let Some(properties) = schema["properties"].as_object_mut() {
+            properties.retain(|name, _| !is_said(name));
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| !name.as_str().is_some_and(is_said));
+        }
+        schema
     }
 
     /// What JSON has for a message: its own form for those of Google, else a reference to its schema.
@@ -314,10 +343,15 @@ fn the_document_says_what_the_contract_says() {
     let document = Document::of(&pool);
     let rate = &document["paths"]["/v1/tasks/{task}:rate"]["post"];
     assert_eq!(rate["operationId"], "TaskService.RateTask");
-    assert_eq!(
-        rate["requestBody"]["content"]["application/json"]["schema"]["$ref"],
-        "#/components/schemas/scoring.v1.RateTaskRequest"
-    );
+    let asked = &rate["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(asked["properties"]["rating"]["$ref"], "#/components/schemas/scoring.v1.Rating");
+    assert!(asked["properties"].get("name").is_none(), "the path says it: {asked}");
+    assert_eq!(asked["required"], json!(["rating"]));
+    let made = &document["paths"]["/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(made["$ref"], "#/components/schemas/scoring.v1.Task");
+    let changed =
+        &document["paths"]["/v1/tasks/{task}"]["patch"]["requestBody"]["content"]["application/json"]["schema"];
+    assert!(changed.get("required").is_none() && changed["properties"].get("title").is_some(), "{changed}");
     let list = document["paths"]["/v1/tasks"]["get"]["parameters"].as_array().expect("parameters");
     assert!(list.iter().any(|parameter| parameter["name"] == "pageSize" && parameter["schema"]["minimum"] == 0));
     let task = &document["components"]["schemas"]["scoring.v1.Task"];
