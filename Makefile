@@ -42,7 +42,7 @@ drills: ## what is too slow or too large for CI, or needs more programs: ARGS="p
 fresh: ## README's two commands in a bare Debian root, with times (root, debootstrap, an hour): ARGS="true" tries the parts before them
 	.ci/fresh $(ARGS)
 
-bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch read review notify overload idle --entries 10000000"; never part of CI's verdict
+bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch ingest read review notify overload idle --entries 10000000"; never part of CI's verdict
 	cargo run --release --locked -p remit-store --features testing --example point_read
 	cargo bench --locked -p remit-tests --bench remit --no-run
 	REMIT_POSTGRES_DURABLE=1 .ci/postgres run cargo bench --locked -p remit-tests --bench remit -- $(ARGS)

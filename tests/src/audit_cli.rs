@@ -188,7 +188,11 @@ async fn an_export_is_verified_offline() {
     bench.expect(&["export", "-o", text(&early), "--cosigned"], 3, &["NOT_COSIGNED"]);
     let selection = bench.path("selection");
     let filter = ["--filter", "resource = \"models/1*\" AND recorded_at >= \"2026-01-01\""];
-    bench.expect(&[&["export", "-o", text(&selection), "--since", text(&note)], &filter[..]].concat(), 0, &["selection"]);
+    bench.expect(
+        &[&["export", "-o", text(&selection), "--since", text(&note)], &filter[..]].concat(),
+        0,
+        &["selection"],
+    );
     bench.expect(&["export", "-o", text(&selection), "--filter", "nothing"], 2, &["FILTER_INVALID"]);
     drop(server);
 
@@ -366,10 +370,10 @@ async fn an_auditor_asks_what_happened_and_says_what_is_kept() {
     bench.append("e", 0..300).await;
     bench.append_of("leads/1", "p", 300..301).await;
     bench.expect(&["get", "0"], 0, &["models/0", "registry.versions.suspend", "ann"]);
-    bench.expect(&["get", "999"], 3, &["ENTRY_NOT_FOUND"]);
+    bench.expect(&["get", "999"], 5, &["ENTRY_NOT_FOUND"]);
     let found = bench.expect(&["search", "resource = \"models/0\""], 0, &["INDEX", "models/0"]);
     let row = found.lines().find(|line| line.contains("models/0")).expect("the entry");
-    assert!(row.starts_with("0 "), "the first entry has an index too: {found}");
+    assert!(row.trim_start().starts_with("0 "), "the first entry has an index too: {found}");
     let tailed = bench.expect(&["tail", "--start", "298"], 0, &["models/299"]);
     assert_eq!(tailed.lines().filter(|line| line.starts_with('{')).count(), 3, "{tailed}");
     let tailed = bench.expect(&["tail", "--action", "council."], 0, &[]);
@@ -378,18 +382,18 @@ async fn an_auditor_asks_what_happened_and_says_what_is_kept() {
     bench.expect(&["why", "models/3"], 0, &["ann", "SUCCESS", "models/3"]);
     bench.expect(&["reveal", "300"], 0, &["x@example.com"]);
     bench.expect(&["search", "action = \"audit.personal.reveal\""], 0, &["entries/300", "dpo"]);
-    bench.expect(&["reveal", "0"], 3, &["PERSONAL_DATA_ABSENT"]);
+    bench.expect(&["reveal", "0"], 5, &["PERSONAL_DATA_ABSENT"]);
 
-    bench.expect(&["retention"], 0, &[]);
+    bench.expect(&["retention"], 0, &["for ever"]);
     bench.expect(&["retention", "--keep", "30"], 2, &["184"]);
-    bench.expect(&["retention", "--keep", "200"], 0, &["17280000s"]);
+    bench.expect(&["retention", "--keep", "200"], 0, &["for 200 days"]);
     let engage = ["hold", "engage", "m1", "--reason", "matter 7", "--resource", "models/3"];
     bench.expect(&engage, 0, &["legalHolds/m1", "matter 7"]);
     bench.expect(&["hold", "list"], 0, &["m1", "matter 7", "models/3", "dpo"]);
     // Of the one full tile all but models/3 and models/30 to 39 may go.
-    bench.expect(&["prune"], 0, &["245", "11"]);
+    bench.expect(&["prune"], 0, &["245 entries to be removed with --remove", "11 before entry 256 stay"]);
     bench.expect(&["get", "5"], 0, &["models/5"]);
-    bench.expect(&["prune", "--remove"], 0, &["245"]);
+    bench.expect(&["prune", "--remove"], 0, &["245 entries removed"]);
     bench.expect(&["get", "3"], 0, &["models/3"]);
     bench.expect(&["get", "5"], 0, &["pruned"]);
     bench.expect(&["hold", "release", "m1", "--reason", "settled"], 0, &["settled"]);

@@ -34,6 +34,8 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("ActivateGateVersion", 11, "two versions and their gate change, and the mandate is used up"),
     ("RouteLead", 10, "the assignment, its clock and the work queue follow"),
     ("GetBriefing", 6, "a day that was not briefed is counted"),
+    ("UpdateOrganizationSettings", 200, "each shipped definition is claimed, asked for events, and made anew"),
+    ("ListEvents", 3, "the definition, and the experiments whose arms are hidden"),
     ("GetEvent", 2, "of an event that is not there, whether its KPI is"),
     ("UpdateFunction", 12, "decisions on its tasks end, and the rules are read again"),
     ("CreateRevocation", 10, "what is over is forgotten, what is in force counted, who is kept away noted"),

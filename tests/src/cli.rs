@@ -202,6 +202,17 @@ rater: ada
         let count = |name: &str| found[name].as_i64().unwrap_or_default();
         assert_eq!((code, format!("{} {}", count("acceptedCount"), count("duplicateCount"))), (0, told), "{printed}");
     }
+    let january = "2026-01-01..2026-02-01";
+    let (code, printed) = call(&["kpi", "events", "contacts", "--range", january, "--limit", "3"]);
+    assert_eq!((code, printed.matches("email").count()), (0, 3), "{printed}");
+    let (code, printed) = call(&["kpi", "top", "contacts", "--by", "channel", "--range", january]);
+    assert_eq!((code, printed.contains("email"), printed.contains("2001")), (0, true, true), "{printed}");
+    let (code, printed) = call(&["kpi", "alert", "create", "no-contacts", "--kpi", "contacts", "--silent"]);
+    assert_eq!((code, printed.contains("contacts")), (0, true), "{printed}");
+    let (code, printed) = call(&["kpi", "alert", "rules"]);
+    assert_eq!((code, printed.contains("no-contacts")), (0, true), "{printed}");
+    let (code, printed) = call(&["kpi", "settings", "--currency", "EUR", "--week-start", "sunday"]);
+    assert_eq!((code, printed.contains("EUR"), printed.contains("contacts")), (0, true, true), "{printed}");
 }
 
 const PEOPLE: &str = "

@@ -5,6 +5,8 @@ use ed25519_dalek::SigningKey;
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::{EngageHoldRequest, Hold, ListHoldsRequest, Scope};
+use remit_api::notify::v1::settings_service_client::SettingsServiceClient;
+use remit_api::notify::v1::{NotificationSettings, UpdateNotificationSettingsRequest};
 use remit_runtime::Config;
 use remit_runtime::auth::Signer;
 use serde_json::{Value, json};
@@ -120,7 +122,8 @@ async fn tokens_of_providers_open_what_their_tables_say_and_are_explained_alike(
     let jwks = dir.path().join("keys.json");
     std::fs::write(&jwks, signer.jwks().to_string()).expect("a key set can be written");
     let toml = format!(
-        "[data]\ndir = {:?}\n[server]\nlisten = \"127.0.0.1:0\"\n[telemetry]\nlog = \"warn\"\n{}",
+        "[data]\ndir = {:?}\n[server]\nlisten = \"127.0.0.1:0\"\n[telemetry]\nlog = \"warn\"\n[notify.smtp]\nhost = \"localhost\"\nport = 1\n\
+         tls = \"none\"\nfrom = \"remit@corp.example\"\n{}",
         dir.path().join("data").display().to_string(),
         TABLES.replace("JWKS", &jwks.display().to_string())
     );
@@ -149,6 +152,25 @@ async fn tokens_of_providers_open_what_their_tables_say_and_are_explained_alike(
         assert_eq!(engage(&channel, &sign(&claims), "h2").await, wanted, "{what}");
     }
     assert_eq!(list(&channel, &[&ann]).await, "holds/h1");
+    // An address that her provider has verified needs no code; another does, and so does one that nobody has verified.
+    let claims = |verified: bool| json!({"sid": "s1", "email": "Ann@acme.example", "email_verified": verified});
+    let [verified, claimed] = [true, false].map(|it| sign(&keycloak(&["operator"], &claims(it))));
+    for (token, email, confirmed) in [
+        (&verified, "eve@acme.example", false),
+        (&claimed, "ann@acme.example", false),
+        (&verified, "ann@acme.example", true),
+    ] {
+        let name = "notificationSettings/me".to_owned();
+        let settings = NotificationSettings { name, email: email.to_owned(), ..Default::default() };
+        let request = UpdateNotificationSettingsRequest {
+            notification_settings: Some(settings),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["email".to_owned()] }),
+            ..Default::default()
+        };
+        let mut client = SettingsServiceClient::new(channel.clone());
+        let set = client.update_notification_settings(bearing(&[token], request)).await.expect("it is set");
+        assert_eq!(set.into_inner().email_confirmed, confirmed, "{email}");
+    }
     let bob = sign(&auth0(&["viewer"], &json!({})));
     assert_eq!(list(&channel, &[&bob]).await, "", "another tenant");
     assert_eq!(list(&channel, &[&ann, &bob]).await, "TOKEN_MALFORMED", "two tokens");

@@ -148,7 +148,6 @@ impl<'a> Document<'a> {
 
     fn operation(&mut self, method: &MethodDescriptor, template: &Template, body: Option<&str>) -> Value {
         let input = method.input();
-        let comments = Comments::of(input.parent_file_descriptor_proto());
         let mut parameters: Vec<Value> = Vec::new();
         for (variable, collection) in &template.variables {
             let what = format!("The id in `{collection}`.");
@@ -160,11 +159,7 @@ impl<'a> Document<'a> {
             body == Some("*") || body == Some(field.name()) || template.fields.iter().any(|name| name == field.name())
         };
         for field in input.fields().filter(|field| !carried(field)) {
-            let required = behaviours(&field, self.pool).contains("required");
-            parameters.push(json!({
-                "name": field.json_name(), "in": "query", "required": required,
-                "description": comments.text(field.path()), "schema": self.field(&field),
-            }));
+            self.query(&field, "", &mut parameters);
         }
         let answer = self.reference(&method.output());
         let streams = if method.is_server_streaming() { "One JSON object a line." } else { "The answer." };
@@ -198,6 +193,25 @@ impl<'a> Document<'a> {
         let schema = if method.is_client_streaming() { json!({"type": "array", "items": schema}) } else { schema };
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
         operation
+    }
+
+    /// The parameters for a field: of a message those of its fields, by their paths.
+    fn query(&mut self, field: &FieldDescriptor, before: &str, parameters: &mut Vec<Value>) {
+        let name = format!("{before}{}", field.json_name());
+        if let Kind::Message(inner) = field.kind()
+            && !inner.full_name().starts_with("google.protobuf.")
+        {
+            for field in inner.fields() {
+                self.query(&field, &format!("{name}."), parameters);
+            }
+            return;
+        }
+        let comments = Comments::of(field.parent_message().parent_file_descriptor_proto());
+        let required = before.is_empty() && behaviours(field, self.pool).contains("required");
+        parameters.push(json!({
+            "name": name, "in": "query", "required": required,
+            "description": comments.text(field.path()), "schema": self.field(field),
+        }));
     }
 
     /// A request without what its path says.

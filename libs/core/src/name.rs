@@ -172,6 +172,8 @@ names! {
     ModelAliasName("models" / model, "aliases" / alias);
     /// An immutable version of a model.
     ModelVersionName("models" / model, "versions" / version);
+    /// What the shipped definitions of KPIs take from the organisation.
+    OrganizationSettingsName("organizationSettings" / settings);
     /// A recorded output.
     OutputName("outputs" / output);
     /// An override of a person.

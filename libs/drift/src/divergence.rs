@@ -39,6 +39,17 @@ pub struct Divergence {
     pub mean_difference: f64,
     /// [`wasserstein_normed`].
     pub wasserstein_normed: Option<f64>,
+    /// [`one_sided`].
+    pub one_sided: OneSided,
+}
+
+/// How far a distribution has moved each way, by its distribution function.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OneSided {
+    /// The most by which the share of values above an edge has grown.
+    pub up: f64,
+    /// The most by which the share of values below an edge has grown.
+    pub down: f64,
 }
 
 /// Compares `window` with `baseline`. `None` if either is empty or their edges differ.
@@ -64,6 +75,7 @@ pub fn compare(window: &Histogram, baseline: &Histogram) -> Option<Divergence> {
         total_variation: total_variation(window, baseline)?,
         mean_difference: mean_difference(window, baseline)?,
         wasserstein_normed: wasserstein_normed(window, baseline),
+        one_sided: one_sided(window, baseline)?,
     })
 }
 
@@ -119,6 +131,20 @@ pub fn kolmogorov_smirnov(window: &Histogram, baseline: &Histogram) -> Option<Te
         statistic = statistic.max((above / n - below / m).abs());
     }
     Some(TestResult::kolmogorov_smirnov(statistic, n, m))
+}
+
+/// The two one-sided Kolmogorov-Smirnov distances (Smirnov 1948) at the edges of the bins. A mean has one direction only: one
+/// that falls may hide that the upper tail has grown, and these do not.
+///
+/// `None` if either histogram is empty or their edges differ.
+pub fn one_sided(window: &Histogram, baseline: &Histogram) -> Option<OneSided> {
+    let (n, m) = totals(window, baseline)?;
+    let (mut gap, mut found) = (0.0f64, OneSided { up: 0.0, down: 0.0 });
+    for (a, b) in pairs(window, baseline) {
+        gap += a / n as f64 - b / m as f64;
+        found = OneSided { up: found.up.max(-gap), down: found.down.max(gap) };
+    }
+    Some(found)
 }
 
 /// Up to this product of sample sizes the exact p value of Kolmogorov-Smirnov is worked out.

@@ -164,6 +164,19 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
+/// As many tests as a finding is held against, however many more there are.
+const MOST_TESTS: f64 = 20.0;
+
+/// The p values of a family of signals, adjusted for being many, in the order given: by [`benjamini_hochberg`], but by no more
+/// than what twenty tests take (Bonferroni).
+///
+/// Without that bound whoever adds signals in which nothing happens would hide what another shows. With it, what is found
+/// alone at a twentieth of the level is found among any number; and of signals that have not changed, at most that share is.
+pub fn among_many(p_values: &[f64]) -> Vec<f64> {
+    let adjusted = benjamini_hochberg(p_values).into_iter();
+    adjusted.zip(p_values).map(|(adjusted, p_value)| adjusted.min(p_value * MOST_TESTS)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -225,6 +238,18 @@ mod tests {
     }
 
     /// By SciPy 1.17 (`false_discovery_control`).
+    #[test]
+    fn no_number_of_idle_signals_hides_what_is_sure() {
+        for idle in [0, 19, 500, 5_000] {
+            let family = [vec![0.000_5, 0.000_6], vec![0.9; idle]].concat();
+            let adjusted = among_many(&family);
+            assert!(adjusted[0] <= 0.01, "{idle}: {}", adjusted[0]);
+            assert_eq!(adjusted[1] <= 0.01, idle <= 19, "{idle}: {}", adjusted[1]);
+            assert!(adjusted[2..].iter().all(|p| *p >= 0.9), "{idle}");
+        }
+        assert!(among_many(&[]).is_empty());
+    }
+
     #[test]
     fn benjamini_and_hochberg_step_up() {
         let adjusted = benjamini_hochberg(&[0.001, 0.04, 0.02, 0.5, 0.03]);

@@ -28,14 +28,17 @@ pub use control::{ControlLimits, individuals_chart, prediction_limits, share_lim
 pub use counts::Counts;
 pub use covariate::{Covaried, adjusted};
 pub use divergence::{
-    Divergence, chi_square, compare, g_test, hellinger, homogeneity, jensen_shannon_distance, kolmogorov_smirnov,
-    mean_difference, psi, psi_expected, total_variation, wasserstein, wasserstein_normed,
+    Divergence, OneSided, chi_square, compare, g_test, hellinger, homogeneity, jensen_shannon_distance,
+    kolmogorov_smirnov, mean_difference, one_sided, psi, psi_expected, total_variation, wasserstein,
+    wasserstein_normed,
 };
 pub use diversity::{distinct_n, self_similarity};
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
 pub use experiment::{Units, proportions, ratios, sample_ratio};
 pub use histogram::{Edges, EdgesError, Histogram};
-pub use inference::{Interval, Sample, TestResult, Tested, benjamini_hochberg, holm, mean_interval, welch, wilson};
+pub use inference::{
+    Interval, Sample, TestResult, Tested, among_many, benjamini_hochberg, holm, mean_interval, welch, wilson,
+};
 pub use memory::{Chart, Memory, Observation, Shift, Standing, standing};
 pub use moments::Moments;
 pub use power::{Metric, Plan};

@@ -89,7 +89,8 @@ impl Statistic {
     }
 }
 
-/// The direction of drift that is bad. It is judged by the mean.
+/// The direction of drift that is bad. It is judged by the whole distribution: a mean that falls is no comfort where the
+/// upper tail has grown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Worse {
     /// Any change.
@@ -101,12 +102,17 @@ pub enum Worse {
 }
 
 impl Worse {
-    fn is(self, mean_difference: f64) -> bool {
-        match self {
-            Self::Either => true,
-            Self::Up => mean_difference > 0.0,
-            Self::Down => mean_difference < 0.0,
-        }
+    /// Whether the change is mostly the bad way, or so far that way that it matters by itself and is beyond chance.
+    fn is(self, found: &Divergence, level: f64) -> bool {
+        let (bad, good) = match self {
+            Self::Either => return true,
+            Self::Up => (found.one_sided.up, found.one_sided.down),
+            Self::Down => (found.one_sided.down, found.one_sided.up),
+        };
+        let (n, m) = (found.n as f64, found.baseline_n as f64);
+        // The chance of a one-sided distance, asymptotically (Smirnov 1948).
+        let chance = (-2.0 * bad * bad * n * m / (n + m)).exp();
+        bad > good || (bad >= MODERATE_DISTANCE && chance < level)
     }
 }
 
@@ -174,7 +180,7 @@ impl Thresholds {
             _ => ((differs || shifted) && effect >= self.moderate, (differs || shifted) && effect >= self.significant),
         };
         // What moved the good way is no drift to tell of, however sure.
-        let worse = self.worse.is(found.mean_difference);
+        let worse = self.worse.is(found, level);
         if significant && worse {
             Verdict::Significant
         } else if moderate && worse {
@@ -300,7 +306,7 @@ impl ShareLimits {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::divergence::compare;
+    use crate::divergence::{OneSided, compare};
     use crate::histogram::{Edges, Histogram};
     use crate::inference::TestResult;
 
@@ -345,13 +351,16 @@ mod tests {
     #[test]
     fn a_drift_the_good_way_is_none_and_every_statistic_has_its_own_limits() {
         let far = found(1_000, 1_000, 9.0, SURE);
-        let judge = |worse, mean_difference| {
+        let judge = |worse, up, down| {
             let limits = Thresholds { worse, ..Thresholds::default() };
-            limits.verdict(Some(&Divergence { mean_difference, ..far }))
+            limits.verdict(Some(&Divergence { one_sided: OneSided { up, down }, ..far }))
         };
-        assert_eq!((judge(Worse::Up, 0.1), judge(Worse::Up, -0.1)), (Verdict::Significant, Verdict::None));
-        assert_eq!((judge(Worse::Down, 0.1), judge(Worse::Down, -0.1)), (Verdict::None, Verdict::Significant));
-        assert_eq!((judge(Worse::Up, 0.0), judge(Worse::Either, 0.0)), (Verdict::None, Verdict::Significant));
+        assert_eq!((judge(Worse::Up, 0.1, 0.0), judge(Worse::Up, 0.0, 0.1)), (Verdict::Significant, Verdict::None));
+        assert_eq!((judge(Worse::Down, 0.1, 0.0), judge(Worse::Down, 0.0, 0.1)), (Verdict::None, Verdict::Significant));
+        assert_eq!((judge(Worse::Up, 0.0, 0.0), judge(Worse::Either, 0.0, 0.0)), (Verdict::None, Verdict::Significant));
+        // Mostly the good way, and the bad way too: it is told of where that alone matters and is beyond chance.
+        let both = [judge(Worse::Up, 0.08, 0.3), judge(Worse::Up, 0.059, 0.3), judge(Worse::Up, 0.07, 0.3)];
+        assert_eq!(both, [Verdict::Significant, Verdict::None, Verdict::None], "0.07 is not beyond chance of .005");
         let limits =
             Thresholds { statistic: Statistic::Hellinger, moderate: 0.1, significant: 0.2, ..Thresholds::default() };
         let judge = |hellinger, psi_corrected| limits.verdict(Some(&Divergence { hellinger, psi_corrected, ..far }));
@@ -361,6 +370,24 @@ mod tests {
         );
         let unsure = Divergence { hellinger: 0.9, ..found(1_000, 1_000, 9.0, (1.0, (0.9, 1.0))) };
         assert_eq!(limits.verdict(Some(&unsure)), Verdict::None, "not beyond chance");
+    }
+
+    #[test]
+    fn a_mean_that_falls_does_not_hide_a_tail_that_grows() {
+        // Half of the values move down a little, a tenth to the very top.
+        let before = Histogram::of(Edges::unit_deciles(), (0..1_000).map(|i| 0.35 + f64::from(i % 3) / 10.0));
+        let after = Histogram::of(
+            Edges::unit_deciles(),
+            (0..1_000).map(|i| if i % 10 == 0 { 0.95 } else { 0.15 + f64::from(i % 3) / 10.0 }),
+        );
+        let found = compare(&after, &before).unwrap();
+        assert!(found.mean_difference < 0.0 && found.one_sided.up > 0.06, "{found:?}");
+        let judge = |worse| Thresholds { worse, ..Thresholds::default() }.verdict(Some(&found));
+        assert_eq!([judge(Worse::Up), judge(Worse::Down)], [Verdict::Significant; 2]);
+        let lower = Histogram::of(Edges::unit_deciles(), (0..1_000).map(|i| 0.15 + f64::from(i % 3) / 10.0));
+        let found = compare(&lower, &before).unwrap();
+        let judge = |worse| Thresholds { worse, ..Thresholds::default() }.verdict(Some(&found));
+        assert_eq!([judge(Worse::Up), judge(Worse::Down)], [Verdict::None, Verdict::Significant]);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Caller {
     pub service: Option<&'static str>,
     /// The permission of the method, which is also the action of its audit entry.
     pub method: &'static str,
+    /// The caller's e-mail address, if the issuer of the token has verified it.
+    pub email: Option<String>,
     /// From where: the other end of the connection; none if from within the process.
     pub address: Option<SocketAddr>,
     /// What puts the call on record before it is answered, for methods that only read and are recorded.
@@ -70,6 +72,8 @@ pub struct Cx {
     pub method: &'static str,
     /// The W3C trace id, 32 hexadecimal digits.
     pub trace_id: String,
+    /// The caller's e-mail address, if the issuer of the token has verified it.
+    pub email: Option<String>,
     /// From where the caller called: the other end of the connection; none if from within the process.
     pub address: Option<SocketAddr>,
     /// When the caller stops waiting.
@@ -127,6 +131,7 @@ pub fn accept<T>(request: Request<T>) -> Result<(Cx, T), Status> {
         service: caller.service,
         method: caller.method,
         trace_id: scope.map(|scope| scope.trace.id()).unwrap_or_default(),
+        email: caller.email,
         address: caller.address,
         deadline: scope.and_then(|scope| scope.deadline),
     };
@@ -214,6 +219,7 @@ mod tests {
                 actor: Actor { subject: "ann".to_owned(), kind: ActorKind::Human, ..Actor::service("kpi") },
                 service: None,
                 method: "kpi.definitions.get",
+                email: None,
                 address: "192.0.2.7:50123".parse().ok(),
                 recorder,
             });

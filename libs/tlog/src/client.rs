@@ -168,9 +168,8 @@ impl LogVerifier {
     /// As [`LogVerifier::new`].
     pub fn after(trust: Trust, former: &[VerifierKey], state: Option<&str>) -> Result<Self> {
         let open = |note: &str| {
-            let before = || {
-                former.iter().find_map(|key| Trust { log: key.clone(), ..trust.clone() }.open_uncosigned(note).ok())
-            };
+            let before =
+                || former.iter().find_map(|key| Trust { log: key.clone(), ..trust.clone() }.open_uncosigned(note).ok());
             trust.open_uncosigned(note).or_else(|why| before().ok_or(why))
         };
         let seen = state.map(|note| open(note).map(|checkpoint| (checkpoint, note.to_owned()))).transpose()?;

@@ -41,6 +41,7 @@ fn cx(who: &str) -> Cx {
         method: "council.tests.act",
         service: None,
         trace_id: String::new(),
+        email: None,
         address: None,
         deadline: None,
     }

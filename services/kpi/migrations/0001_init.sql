@@ -28,6 +28,16 @@ create table kpi_versions (
   constraint kpi_versions_kpi_fk foreign key (tenant_id, parent) references kpis (tenant_id, name)
 );
 
+-- What the shipped definitions take from the organisation; one row a tenant.
+create table organization_settings (
+  tenant_id $KEY not null,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
+  body $BYTES not null,
+  constraint organization_settings_pk primary key (tenant_id, name)
+);
+
 -- Tenants that have the definitions and rules which ship with the software.
 create table seeded_tenants (
   tenant_id $KEY not null,
@@ -44,7 +54,7 @@ create table series (
   constraint series_dimensions_uq unique (tenant_id, kpi_id, dimensions)
 );
 
--- What happened. Values and denominators in millionths, times in microseconds.
+-- What happened. Values and denominators in millionths, times in microseconds. `batch` is that of the call which stored it.
 create table events (
   tenant_id $KEY not null,
   kpi_id $KEY not null,
@@ -61,20 +71,33 @@ create table events (
   retract bigint not null,
   corrected_by $KEY,
   corrected_at bigint,
+  batch bigint not null,
   constraint events_pk primary key (tenant_id, kpi_id, event_id)
 );
 create index events_time_ix on events (tenant_id, kpi_id, occurred_at);
 
--- What it adds up to: grain 0 is the quarter hour, grain 1 the day in the zone of the KPI. Longer
--- periods are sums of these, taken when they are read.
+-- What it adds up to: the day in the zone of the KPI, and the quarter hours of that day in one value. Longer periods are
+-- sums of days, hours are sums of quarter hours, taken when they are read.
 create table rollups (
   tenant_id $KEY not null,
   kpi_id $KEY not null,
-  grain bigint not null,
   bucket bigint not null,
   series_id bigint not null,
   body $BYTES not null,
-  constraint rollups_pk primary key (tenant_id, kpi_id, grain, bucket, series_id)
+  quarters $BYTES not null,
+  constraint rollups_pk primary key (tenant_id, kpi_id, bucket, series_id)
+);
+
+-- What batches have added since: one row a batch, which is read with the rollups and folded into them once enough waits.
+-- `seq` counts what waits; first_at and last_at are the first and the last quarter hour.
+create table rollup_deltas (
+  tenant_id $KEY not null,
+  kpi_id $KEY not null,
+  seq bigint not null,
+  first_at bigint not null,
+  last_at bigint not null,
+  body $BYTES not null,
+  constraint rollup_deltas_pk primary key (tenant_id, kpi_id, seq)
 );
 
 create table interpretations (

@@ -1,4 +1,5 @@
-//! Periods: quarter hours, hours, days, ISO weeks, months, quarters and years in the zone of a KPI.
+//! Periods: quarter hours, hours, days, weeks, months, quarters and years in the zone of a KPI, whose weeks begin on its day,
+//! and whose quarters and years begin in its month.
 //!
 //! Every offset from UTC since 2000 is a whole number of quarter hours, so quarter hours are the same
 //! everywhere, and every longer period is made of whole ones.
@@ -6,6 +7,7 @@
 use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
+use remit_api::kpi::v1 as api;
 use remit_api::kpi::v1::{Cadence, Granularity};
 use remit_core::{Error, Result, Timestamp};
 use std::collections::BTreeMap;
@@ -65,6 +67,9 @@ impl From<Span> for Range<Timestamp> {
 #[derive(Debug, Clone)]
 pub(crate) struct Calendar {
     zone: TimeZone,
+    week_start: Weekday,
+    /// The month in which years begin, 1 to 12.
+    year_start: i8,
 }
 
 impl Calendar {
@@ -74,10 +79,31 @@ impl Calendar {
     /// `InvalidArgument` (`TIME_ZONE_UNKNOWN`), naming `field`, if there is no such zone.
     pub(crate) fn new(zone: &str, field: &str) -> Result<Self> {
         if zone.is_empty() || zone == "UTC" {
-            return Ok(Self { zone: TimeZone::UTC });
+            return Ok(Self::usual(TimeZone::UTC));
         }
         let unknown = || Error::invalid("TIME_ZONE_UNKNOWN", field, "must be an IANA zone such as Europe/Lisbon");
-        TimeZone::get(zone).map(|zone| Self { zone }).map_err(|error| unknown().with_source(error))
+        TimeZone::get(zone).map(Self::usual).map_err(|error| unknown().with_source(error))
+    }
+
+    /// With weeks from Monday and years from January.
+    fn usual(zone: TimeZone) -> Self {
+        Self { zone, week_start: Weekday::Monday, year_start: 1 }
+    }
+
+    /// The same zone with weeks that begin on `week_start`, and years that begin in the month `year_start`, 1 to 12; 0 is
+    /// January.
+    pub(crate) fn beginning(self, week_start: api::Weekday, year_start: i32) -> Self {
+        let week_start = match week_start {
+            api::Weekday::Unspecified | api::Weekday::Monday => Weekday::Monday,
+            api::Weekday::Tuesday => Weekday::Tuesday,
+            api::Weekday::Wednesday => Weekday::Wednesday,
+            api::Weekday::Thursday => Weekday::Thursday,
+            api::Weekday::Friday => Weekday::Friday,
+            api::Weekday::Saturday => Weekday::Saturday,
+            api::Weekday::Sunday => Weekday::Sunday,
+        };
+        let year_start = i8::try_from(year_start).ok().filter(|month| (1..=12).contains(month)).unwrap_or(1);
+        Self { week_start, year_start, ..self }
     }
 
     /// The period that contains `at`.
@@ -106,7 +132,7 @@ impl Calendar {
                 Span { start, end }
             }
             Granularity::Day | Granularity::Week | Granularity::Month | Granularity::Quarter | Granularity::Year => {
-                let first = first_day(granularity, self.date(at));
+                let first = self.first_day(granularity, self.date(at));
                 let next = after(granularity, first);
                 let end = self.midnight(next);
                 if at < end {
@@ -155,10 +181,29 @@ impl Calendar {
 
     /// The same days in this zone, if `span` is a day, week, month, quarter or year of UTC; else `span` itself.
     pub(crate) fn local(&self, span: Span) -> Span {
-        let utc = Self { zone: TimeZone::UTC };
-        match utc.exact(span) {
+        // Asked for by the calendar of everybody, or by that of the KPI.
+        let usual = Self::usual(TimeZone::UTC);
+        let own = Self { zone: TimeZone::UTC, ..self.clone() };
+        match usual.exact(span).or_else(|| own.exact(span)) {
             None | Some(Granularity::QuarterHour | Granularity::Hour) => span,
-            Some(_) => Span { start: self.midnight(utc.date(span.start)), end: self.midnight(utc.date(span.end)) },
+            Some(_) => Span { start: self.midnight(usual.date(span.start)), end: self.midnight(usual.date(span.end)) },
+        }
+    }
+
+    fn first_day(&self, granularity: Granularity, date: Date) -> Date {
+        let months_back = |every: i8| {
+            let back = i64::from((date.month() - self.year_start).rem_euclid(every));
+            date.first_of_month().saturating_sub(back.months())
+        };
+        match granularity {
+            Granularity::Week => {
+                let back = i64::from(date.weekday().since(self.week_start));
+                date.saturating_sub(back.days())
+            }
+            Granularity::Month => date.first_of_month(),
+            Granularity::Year => months_back(12),
+            Granularity::Quarter => months_back(3),
+            _ => date,
         }
     }
 
@@ -170,22 +215,6 @@ impl Calendar {
         // The first instant of the day, also where the clock jumps over midnight. Dates come from
         // instants within jiff's range, so the ends of the range are the only failures.
         date.to_zoned(self.zone.clone()).map_or(i64::MAX / 2, |zoned| zoned.timestamp().as_microsecond())
-    }
-}
-
-fn first_day(granularity: Granularity, date: Date) -> Date {
-    match granularity {
-        Granularity::Week => {
-            let back = i64::from(date.weekday().since(Weekday::Monday));
-            date.saturating_sub(back.days())
-        }
-        Granularity::Month => date.first_of_month(),
-        Granularity::Year => date.first_of_year(),
-        Granularity::Quarter => {
-            let back = i64::from((date.month() - 1) % 3);
-            date.first_of_month().saturating_sub(back.months())
-        }
-        _ => date,
     }
 }
 
@@ -288,6 +317,27 @@ mod tests {
         assert_eq!(spring, span("2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z"));
         let autumn = lisbon.period(Granularity::Day, at("2026-10-25T12:00:00Z"));
         assert_eq!(autumn, span("2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"));
+    }
+
+    #[test]
+    fn an_organisation_has_weeks_and_years_of_its_own() {
+        let own = Calendar::new("", "zone").unwrap().beginning(api::Weekday::Sunday, 4);
+        let saturday = at("2027-01-02T10:00:00Z");
+        assert_eq!(own.period(Granularity::Week, saturday), span("2026-12-27T00:00:00Z", "2027-01-03T00:00:00Z"));
+        assert_eq!(own.period(Granularity::Year, saturday), span("2026-04-01T00:00:00Z", "2027-04-01T00:00:00Z"));
+        assert_eq!(own.period(Granularity::Quarter, saturday), span("2027-01-01T00:00:00Z", "2027-04-01T00:00:00Z"));
+        let february = Calendar::new("Europe/Berlin", "zone").unwrap().beginning(api::Weekday::Unspecified, 2);
+        let quarter = february.period(Granularity::Quarter, saturday);
+        assert_eq!(quarter, span("2026-10-31T23:00:00Z", "2027-01-31T23:00:00Z"));
+        assert_eq!(
+            february.before(Granularity::Quarter, quarter),
+            span("2026-07-31T22:00:00Z", "2026-10-31T23:00:00Z")
+        );
+        // Asked for by its own quarter or by everybody's, it takes its own days.
+        let asked = span("2026-11-01T00:00:00Z", "2027-02-01T00:00:00Z");
+        assert_eq!(february.local(asked), quarter);
+        let calendar = span("2027-01-01T00:00:00Z", "2027-04-01T00:00:00Z");
+        assert_eq!(february.local(calendar), span("2026-12-31T23:00:00Z", "2027-03-31T22:00:00Z"));
     }
 
     #[test]

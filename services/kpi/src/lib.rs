@@ -14,6 +14,7 @@
 
 mod calendar;
 mod conditions;
+mod days;
 mod definition;
 #[allow(unreachable_pub, reason = "seen from this crate alone")]
 mod derive;

@@ -30,6 +30,8 @@ pub(crate) enum Shape {
     Histogram(Histogram),
     /// A quantile sketch.
     Sketch(Sketch),
+    /// The latest event: time, id, value.
+    Last(Option<(i64, String, i64)>),
 }
 
 impl Shape {
@@ -38,16 +40,25 @@ impl Shape {
         match kind {
             Kind::Distribution => Self::Histogram(Histogram::new(edges.clone())),
             Kind::Percentile => Self::Sketch(Sketch::default()),
+            Kind::Last => Self::Last(None),
             _ => Self::None,
         }
     }
 
-    fn add(&mut self, value: i64) {
-        let value = Moments::value(i128::from(value));
+    fn add(&mut self, event: &Counted) {
+        let value = || Moments::value(i128::from(event.value));
         match self {
             Self::None => {}
-            Self::Histogram(histogram) => histogram.add(value),
-            Self::Sketch(sketch) => sketch.add(value),
+            Self::Histogram(histogram) => histogram.add(value()),
+            Self::Sketch(sketch) => sketch.add(value()),
+            Self::Last(last) => {
+                let older = |(at, id, _): &(i64, String, i64)| {
+                    (*at, id.as_str()) < (event.occurred_at, event.event_id.as_str())
+                };
+                if last.as_ref().is_none_or(older) {
+                    *last = Some((event.occurred_at, event.event_id.clone(), event.value));
+                }
+            }
         }
     }
 
@@ -59,6 +70,11 @@ impl Shape {
                 debug_assert!(same);
             }
             (Self::Sketch(mine), Self::Sketch(theirs)) => mine.merge(theirs),
+            (Self::Last(mine), Self::Last(theirs)) => {
+                if theirs.as_ref().map(|(at, id, _)| (at, id)) > mine.as_ref().map(|(at, id, _)| (at, id)) {
+                    mine.clone_from(theirs);
+                }
+            }
             _ => {}
         }
     }
@@ -75,8 +91,6 @@ pub(crate) struct Summary {
     pub(crate) min: Option<i64>,
     /// The greatest value in millionths.
     pub(crate) max: Option<i64>,
-    /// The latest event: time, id, value.
-    pub(crate) last: Option<(i64, String, i64)>,
     /// The shape of the values.
     pub(crate) shape: Shape,
     /// Events recorded after the period had closed, for each of [`GRANULARITIES`].
@@ -97,7 +111,6 @@ impl Summary {
             denominator: 0,
             min: None,
             max: None,
-            last: None,
             shape,
             late: Counts::default(),
             corrected: 0,
@@ -127,14 +140,7 @@ impl Summary {
         self.denominator += i128::from(event.denominator);
         self.min = Some(self.min.map_or(event.value, |min| min.min(event.value)));
         self.max = Some(self.max.map_or(event.value, |max| max.max(event.value)));
-        let newer = self
-            .last
-            .as_ref()
-            .is_none_or(|(at, id, _)| (*at, id.as_str()) < (event.occurred_at, event.event_id.as_str()));
-        if newer {
-            self.last = Some((event.occurred_at, event.event_id.clone(), event.value));
-        }
-        self.shape.add(event.value);
+        self.shape.add(event);
         self.late.iter_mut().zip(late).for_each(|(count, late)| *count += u64::from(late));
         self.updated_at = self.updated_at.max(event.recorded_at);
     }
@@ -152,9 +158,6 @@ impl Summary {
         self.denominator += other.denominator;
         self.min = self.min.into_iter().chain(other.min).min();
         self.max = self.max.into_iter().chain(other.max).max();
-        if other.last.as_ref().map(|(at, id, _)| (at, id)) > self.last.as_ref().map(|(at, id, _)| (at, id)) {
-            self.last.clone_from(&other.last);
-        }
         self.shape.merge(&other.shape);
         for i in 0..GRANULARITIES.len() {
             self.late[i] += other.late[i];
@@ -173,19 +176,26 @@ impl Summary {
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let shape = match &self.shape {
-            Shape::None => Vec::new(),
+            Shape::None | Shape::Last(_) => Vec::new(),
             Shape::Histogram(histogram) => histogram.slots().iter().map(|count| count.cast_signed()).collect(),
             Shape::Sketch(sketch) => sketch
                 .bins()
                 .flat_map(|(sign, bin, count)| [i64::from(sign), i64::from(bin), count.cast_signed()])
                 .collect(),
         };
-        let (last_at, last_id, last_value) = self.last.clone().unwrap_or_default();
+        let last = if let Shape::Last(last) = &self.shape { last.clone() } else { None };
+        let (last_at, last_id, last_value) = last.unwrap_or_default();
+        let (sum, wide_sum) = split(self.moments.sum);
+        let (squares, wide_squares) = split(self.moments.squares);
+        let (denominator, wide_denominator) = split(self.denominator);
         Stored {
             n: self.moments.n,
-            sum: wide(self.moments.sum),
-            squares: wide(self.moments.squares),
-            denominator: wide(self.denominator),
+            sum,
+            wide_sum,
+            squares,
+            wide_squares,
+            denominator,
+            wide_denominator,
             min: self.min,
             max: self.max,
             last_at,
@@ -209,6 +219,10 @@ impl Summary {
             .map_err(|error| Error::internal("a stored rollup cannot be decoded").with_source(error))?;
         let shape = match empty {
             Shape::None => Shape::None,
+            Shape::Last(_) => {
+                let last = (stored.last_at, stored.last_id, stored.last_value);
+                Shape::Last(Some(last).filter(|(_, id, _)| !id.is_empty()))
+            }
             Shape::Histogram(histogram) => {
                 let slots = stored.shape.iter().map(|count| count.cast_unsigned()).collect();
                 let restored = Histogram::from_slots(histogram.edges().clone(), slots);
@@ -220,11 +234,14 @@ impl Summary {
             }))),
         };
         Ok(Self {
-            moments: Moments { n: stored.n, sum: narrow(&stored.sum), squares: narrow(&stored.squares) },
-            denominator: narrow(&stored.denominator),
+            moments: Moments {
+                n: stored.n,
+                sum: join(stored.sum, &stored.wide_sum),
+                squares: join(stored.squares, &stored.wide_squares),
+            },
+            denominator: join(stored.denominator, &stored.wide_denominator),
             min: stored.min,
             max: stored.max,
-            last: (!stored.last_id.is_empty()).then_some((stored.last_at, stored.last_id, stored.last_value)),
             shape,
             late: padded(&stored.late),
             corrected: stored.corrected,
@@ -234,17 +251,24 @@ impl Summary {
     }
 }
 
-/// The stored form of a summary. Integers wider than 64 bits are two limbs, low first.
+/// The stored form of a summary. Integers wider than 64 bits are two limbs, low first, in a field of their own: nearly all fit
+/// into a few bytes, and a day has a hundred of these.
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
     #[prost(uint64, tag = "1")]
     n: u64,
-    #[prost(fixed64, repeated, tag = "2")]
-    sum: Vec<u64>,
-    #[prost(fixed64, repeated, tag = "3")]
-    squares: Vec<u64>,
-    #[prost(fixed64, repeated, tag = "4")]
-    denominator: Vec<u64>,
+    #[prost(sint64, tag = "2")]
+    sum: i64,
+    #[prost(fixed64, repeated, tag = "15")]
+    wide_sum: Vec<u64>,
+    #[prost(sint64, tag = "3")]
+    squares: i64,
+    #[prost(fixed64, repeated, tag = "16")]
+    wide_squares: Vec<u64>,
+    #[prost(sint64, tag = "4")]
+    denominator: i64,
+    #[prost(fixed64, repeated, tag = "17")]
+    wide_denominator: Vec<u64>,
     #[prost(sint64, optional, tag = "5")]
     min: Option<i64>,
     #[prost(sint64, optional, tag = "6")]
@@ -267,12 +291,15 @@ struct Stored {
     updated_at: i64,
 }
 
-fn wide(x: i128) -> Vec<u64> {
+fn split(x: i128) -> (i64, Vec<u64>) {
     let bits = x.cast_unsigned();
-    if bits == 0 { Vec::new() } else { vec![bits as u64, (bits >> 64) as u64] }
+    i64::try_from(x).map_or_else(|_| (0, vec![bits as u64, (bits >> 64) as u64]), |small| (small, Vec::new()))
 }
 
-fn narrow(limbs: &[u64]) -> i128 {
+fn join(small: i64, limbs: &[u64]) -> i128 {
+    if limbs.is_empty() {
+        return i128::from(small);
+    }
     limbs.iter().take(2).enumerate().fold(0u128, |bits, (i, limb)| bits | u128::from(*limb) << (64 * i)).cast_signed()
 }
 
@@ -290,8 +317,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shapes() -> [Shape; 3] {
-        [Kind::Sum, Kind::Distribution, Kind::Percentile].map(|kind| Shape::of(kind, &Edges::unit_deciles()))
+    fn shapes() -> [Shape; 4] {
+        [Kind::Sum, Kind::Distribution, Kind::Percentile, Kind::Last]
+            .map(|kind| Shape::of(kind, &Edges::unit_deciles()))
     }
 
     fn event() -> impl Strategy<Value = (Counted, Late)> {
@@ -306,7 +334,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_order_and_any_parts_give_the_same_summary_and_survive_storage(
-            events in prop::collection::vec(event(), 0..60), cut in 0usize..60, shape in 0usize..3, seed in any::<u64>(),
+            events in prop::collection::vec(event(), 0..60), cut in 0usize..60, shape in 0usize..4, seed in any::<u64>(),
         ) {
             let shape = shapes()[shape].clone();
             let of = |events: &[(Counted, Late)]| {
@@ -335,8 +363,9 @@ mod tests {
 
     #[test]
     fn negative_sums_survive_storage() {
-        for x in [0, 1, -1, i128::MAX, i128::MIN, -(1 << 70)] {
-            assert_eq!(narrow(&wide(x)), x);
+        for x in [0, 1, -1, i128::MAX, i128::MIN, -(1 << 70), 1 << 63, i128::from(i64::MIN)] {
+            let (small, limbs) = split(x);
+            assert_eq!(join(small, &limbs), x);
         }
     }
 

@@ -18,6 +18,8 @@ create table queues (
     tenant_id $KEY not null,
     subscription $KEY not null,
     due_at bigint not null,
+    -- Before that nothing is begun, because as much was as may be in a second.
+    free_at bigint not null,
     constraint queues_pk primary key (tenant_id, subscription),
     constraint queues_subscription foreign key (tenant_id, subscription) references subscriptions (tenant_id, name)
 );
@@ -158,4 +160,12 @@ create table link_keys (
     tenant_id $KEY not null,
     secret $BYTES not null,
     constraint link_keys_pk primary key (tenant_id)
+);
+
+-- Which certificate of each setting the log knows.
+create table certificates (
+    tenant_id $KEY not null,
+    setting $KEY not null,
+    digest $KEY not null,
+    constraint certificates_pk primary key (tenant_id, setting)
 );

@@ -15,19 +15,38 @@ const DEPTH: usize = 20;
 const FIELDS: [&str; 6] = ["action", "resource", "outcome", "service", "actor", "actor_kind"];
 
 /// Details that say something about a person, or in free words: nobody selects by them.
-const CLOSED: [&str; 11] = [
-    "subject",
-    "audience",
-    "email_digest",
-    "token_id",
-    "text",
-    "message",
+pub(crate) const CLOSED: [&str; 27] = [
+    "accountable_person",
+    "acknowledgement",
     "address",
     "asker",
-    "owner",
-    "claimed_by",
+    "audience",
     "called",
+    "change_note",
+    "claimed_by",
+    "electorate",
+    "email_digest",
+    "entered_by",
+    "excluded",
+    "message",
+    "notify",
+    "owner",
+    "rater",
+    "request",
+    "responsible",
+    "seat",
+    "seats",
+    "signers",
+    "subject",
+    "tags_claimed_by",
+    "taken_from",
+    "text",
+    "token_id",
+    "wanted",
 ];
+
+/// Details that say who somebody is in the events of some actions, and a state in those of others.
+const CLOSED_IN: [(&str, &str); 2] = [("handoff.routings.reassign", "from"), ("handoff.routings.reassign", "to")];
 
 /// An event as filters and duties see it.
 #[derive(Debug, Clone)]
@@ -55,11 +74,16 @@ impl Seen {
         }
     }
 
+    /// The resource as it is shown outside: of a person only that it is one.
+    pub(crate) fn shown_resource(&self) -> &str {
+        if self.resource.starts_with("subjects/") { "subjects/-" } else { &self.resource }
+    }
+
     /// Whether a text of a field passes `test`; a field may have none or several.
     fn any(&self, field: &str, test: impl Fn(&str) -> bool) -> bool {
         let own = match field {
             "action" => Some(self.action.as_str()),
-            "resource" => Some(self.resource.as_str()),
+            "resource" => Some(self.shown_resource()),
             "outcome" => Some(self.outcome),
             "service" => Some(self.service.as_str()),
             "actor" => Some(self.actor.as_str()),
@@ -69,7 +93,11 @@ impl Seen {
         if let Some(own) = own {
             return test(own);
         }
-        match field.strip_prefix("details.").and_then(|field| self.details.get(field)) {
+        let Some(field) = field.strip_prefix("details.") else { return false };
+        if CLOSED_IN.contains(&(self.action.as_str(), field)) {
+            return false;
+        }
+        match self.details.get(field) {
             Some(Value::Array(items)) => items.iter().any(|item| is(item, &test)),
             Some(value) => is(value, test),
             None => false,
@@ -216,7 +244,7 @@ mod tests {
             service: "kpi".into(),
             actor: "remit-kpi".into(),
             actor_kind: "SERVICE",
-            details: json!({"severity": "WARNING", "n": 40, "kpi": "kpis/c", "signers": ["ann", "ben"], "drill": true}),
+            details: json!({"severity": "WARNING", "n": 40, "kpi": "kpis/c", "drifted": ["a", "b"], "drill": true}),
         }
     }
 
@@ -233,7 +261,7 @@ mod tests {
             "actor != \"ann\"",
             "details.severity = \"WARNING\" AND details.n >= 40 AND details.n < 41",
             "details.drill = true",
-            "details.signers:\"ben\"",
+            "details.drifted:\"b\"",
             "details.proposal != \"p\"",
         ];
         for filter in passing {
@@ -265,5 +293,28 @@ mod tests {
         for filter in wrong {
             assert_eq!(Filter::parse(filter).unwrap_err().reason(), "FILTER_INVALID", "{filter}");
         }
+    }
+
+    #[test]
+    fn nobody_selects_by_who_somebody_is() {
+        let of_persons =
+            ["Who ", "Whom ", "Whose ", "The person", "The subject", "This subject", "Seats ", "The seats"];
+        // Whose model it is, how the work is shared, and what is closed by its action.
+        let open = ["provider", "pattern", "from", "to"];
+        for doc in details::all() {
+            for (name, _, text) in doc.fields {
+                let said = text.join(" ");
+                if of_persons.iter().any(|begin| said.trim().starts_with(begin)) && !open.contains(name) {
+                    let filter = format!("details.{name} = \"ann\"");
+                    assert!(Filter::parse(&filter).is_err(), "{}: {name}: {said}", doc.name);
+                }
+            }
+        }
+        let to = Filter::parse("details.to = \"ann\"").unwrap();
+        let event = |action: &str| Seen { action: action.into(), details: json!({"to": "ann"}), ..event() };
+        assert!(to.passes(&event("registry.versions.transition")) && !to.passes(&event("handoff.routings.reassign")));
+        let erased = Seen { resource: "subjects/ann".into(), ..self::event() };
+        assert!(!Filter::parse("resource = \"subjects/ann\"").unwrap().passes(&erased));
+        assert!(Filter::parse("resource = \"subjects/*\"").unwrap().passes(&erased));
     }
 }

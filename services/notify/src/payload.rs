@@ -11,6 +11,8 @@ pub(crate) const TEST: &str = "test";
 /// One event as it is sent.
 #[derive(Debug)]
 pub(crate) struct Sent<'a> {
+    /// What types of events begin with.
+    pub(crate) prefix: &'a str,
     pub(crate) tenant: &'a Tenant,
     /// The position in the audit log; none for a test.
     pub(crate) index: Option<i64>,
@@ -33,14 +35,14 @@ impl Sent<'_> {
                 "specversion": "1.0",
                 "id": self.id,
                 "source": format!("/remit/tenants/{}", self.tenant),
-                "type": format!("remit.{}.v1", kind(&seen.action)),
-                "subject": seen.resource,
+                "type": format!("{}.{}.v1", self.prefix, kind(&seen.action)),
+                "subject": seen.shown_resource(),
                 "time": self.at.to_string(),
                 "datacontenttype": "application/json",
                 "data": {
                     "entryIndex": self.index,
                     "action": seen.action,
-                    "resource": seen.resource,
+                    "resource": seen.shown_resource(),
                     "outcome": seen.outcome,
                     "service": seen.service,
                     "actorKind": seen.actor_kind,
@@ -51,7 +53,8 @@ impl Sent<'_> {
     }
 
     fn line(&self) -> String {
-        let Seen { action, resource, outcome, .. } = self.seen;
+        let Seen { action, outcome, .. } = self.seen;
+        let resource = self.seen.shown_resource();
         match self.index {
             Some(index) => format!("Remit: {action} of {resource}: {outcome} (entry {index})"),
             None => format!("Remit: a test of {resource}: nothing has happened, and nothing is to be done"),
@@ -113,7 +116,15 @@ mod tests {
             details: json!({"text": "unmistakable"}),
         };
         let tenant = Tenant::new("acme").unwrap();
-        let body = Sent { tenant: &tenant, index: Some(4), id: "e1", seen: &seen, at: Timestamp(0) }.body(format);
+        let body = Sent {
+            prefix: "com.example.remit",
+            tenant: &tenant,
+            index: Some(4),
+            id: "e1",
+            seen: &seen,
+            at: Timestamp(0),
+        }
+        .body(format);
         assert!(!body.contains("ann@") && !body.contains("unmistakable"), "{body}");
         serde_json::from_str(&body).unwrap()
     }
@@ -123,10 +134,16 @@ mod tests {
         let event = sent(Format::CloudEvents, "kpi.alerts.fire", "alerts/a");
         assert_eq!(event["specversion"], "1.0");
         assert_eq!((&event["source"], &event["id"]), (&json!("/remit/tenants/acme"), &json!("e1")));
-        assert_eq!((&event["type"], &event["subject"]), (&json!("remit.kpi.alerts.fire.v1"), &json!("alerts/a")));
+        assert_eq!(
+            (&event["type"], &event["subject"]),
+            (&json!("com.example.remit.kpi.alerts.fire.v1"), &json!("alerts/a"))
+        );
         assert_eq!((&event["time"], &event["data"]["entryIndex"]), (&json!("1970-01-01T00:00:00Z"), &json!(4)));
         let other = sent(Format::CloudEvents, "crm sent\n", "x");
-        assert_eq!(other["type"], "remit.external.crm_sent_.v1");
+        assert_eq!(other["type"], "com.example.remit.external.crm_sent_.v1");
+        let person = sent(Format::CloudEvents, "audit.subjects.erase", "subjects/ben");
+        assert_eq!((&person["subject"], &person["data"]["resource"]), (&json!("subjects/-"), &json!("subjects/-")));
+        assert!(!sent(Format::Slack, "audit.subjects.erase", "subjects/ben").to_string().contains("ben"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::address::{Checked, Forbidden};
 use crate::backoff;
 use crate::metrics::Metrics;
+use crate::people::bounces::Path;
 use crate::people::letter::{Letter, Words};
 use crate::people::smtp::Handed;
 use crate::service::{Service, mailed_to, stop};
@@ -118,12 +119,12 @@ impl UnderWay {
 ///
 /// # Errors
 /// `Internal` if there are no certificates to trust.
-pub(crate) fn client(service: &Service, settings: &Settings) -> Result<reqwest::Client> {
+pub(crate) fn client(resolver: Checked, settings: &Settings) -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
         // A proxy would resolve names itself, and nobody would look at what it connects to.
         .no_proxy()
-        .dns_resolver(Arc::new(Checked(service.rules.clone())))
+        .dns_resolver(Arc::new(resolver))
         .timeout(settings.timeout.get())
         .user_agent("Remit")
         .build()
@@ -154,7 +155,7 @@ impl Sender {
     /// # Errors
     /// `Internal` if there are no certificates to trust.
     pub(crate) fn new(service: Service, settings: &Settings) -> Result<Self> {
-        let client = client(&service, settings)?;
+        let client = client(Checked::new(service.rules.clone()), settings)?;
         // Whoever is killed leaves what it had taken for no longer than this.
         let lease = BUDGET + settings.timeout.get() + MARGIN;
         let slots = Arc::new(Semaphore::new(settings.max_concurrent));
@@ -212,9 +213,18 @@ impl Sender {
                 return Ok(None);
             }
             let now = m.now();
+            let pace = i64::from(subscription.max_per_second);
+            if pace > 0 && !queues::is_free(m, name, now).await? {
+                return Ok(None);
+            }
             let secrets = secrets::signing(m, name, now).await?;
-            let taken = deliveries::take(m, name, now, now.plus(self.lease), TAKEN).await?;
-            queues::renew(m, name).await?;
+            let most = if pace > 0 { pace.min(TAKEN) } else { TAKEN };
+            let taken = deliveries::take(m, &subscription, now, now.plus(self.lease), most).await?;
+            if pace > 0 && !taken.is_empty() {
+                let share = i64::try_from(taken.len()).unwrap_or(most) * 1_000_000 / pace;
+                queues::pace(m, name, Timestamp(now.0 + share)).await?;
+            }
+            queues::renew(m, &subscription).await?;
             Ok(Some((subscription, secrets, taken)))
         };
         let taken = self.service.db.own(tenant, "notify.deliveries.take", take).await?;
@@ -271,7 +281,7 @@ impl Sender {
             .header("webhook-signature", signature)
             .body(delivery.payload.clone());
         match request.send().await {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response, now).await,
             Err(error) => refused(&error),
         }
     }
@@ -281,6 +291,10 @@ impl Sender {
         let (Some(smtp), Some(address)) = (&self.service.smtp, mailed_to(&to.endpoint)) else {
             return Answer::failed("EMAIL_OFF", "this suite sends no e-mail");
         };
+        let Ok(key) = self.service.link_key(tenant).await else {
+            return Answer::failed("KEY_UNREADABLE", "its return path cannot be signed");
+        };
+        let path = Path { tenant, resource: &to.name, address };
         let letter = Letter {
             to: address.to_owned(),
             words: Words::line(&delivery.payload),
@@ -288,6 +302,7 @@ impl Sender {
             thread: String::new(),
             calendar: None,
             at: at(&delivery.create_time),
+            returns: smtp.returns(path, &key, self.service.db.now()),
         };
         match smtp.send(&letter).await {
             Handed::Taken(answer) => Answer { status: 250, answer, error: "", wait: None },
@@ -356,14 +371,31 @@ impl Sender {
             stop(m, &subscription, why).await?;
         }
         deliveries::forget(m, name, now.minus(KEEP)).await?;
-        queues::renew(m, name).await
+        queues::renew(m, &subscription).await
     }
 }
 
+/// How long a receiver asks to wait: so many seconds, or until a time.
+fn asked(header: &str, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until: jiff::Timestamp = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
+    Some(Timestamp::from(until).since(now))
+}
+
+/// Takes out of an answer what may be a secret of the URL, should the receiver repeat it.
+fn masked(answer: &str, url: &Url) -> String {
+    let secrets = url.path_segments().into_iter().flatten().chain(url.query()).filter(|part| part.len() >= 8);
+    secrets.fold(answer.to_owned(), |answer, secret| answer.replace(secret, "…"))
+}
+
 /// Reads the beginning of an answer, and no more of it.
-async fn read(mut response: reqwest::Response) -> Answer {
+async fn read(mut response: reqwest::Response, now: Timestamp) -> Answer {
     let status = response.status();
-    let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let wait = response.headers().get("retry-after").and_then(|value| asked(value.to_str().ok()?, now));
+    let url = response.url().clone();
     let mut body = Vec::new();
     while body.len() < READ {
         match response.chunk().await {
@@ -377,8 +409,8 @@ async fn read(mut response: reqwest::Response) -> Answer {
         status if status.is_redirection() => "REDIRECTED",
         _ => "REFUSED",
     };
-    let wait = wait.map(Duration::from_secs);
-    Answer { status: status.as_u16(), answer: cut(&String::from_utf8_lossy(&body)), error, wait }
+    let answer = cut(&masked(&String::from_utf8_lossy(&body), &url));
+    Answer { status: status.as_u16(), answer, error, wait }
 }
 
 /// The failure of TLS that an error is or holds.

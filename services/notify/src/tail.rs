@@ -12,7 +12,7 @@ use crate::store::queues;
 use crate::store::subscriptions::{self, Subscriptions, Version};
 use prost::Message as _;
 use remit_api::audit::v1::Entry;
-use remit_api::notify::v1::{Delivery, DeliveryState, Notice, SubscriptionState};
+use remit_api::notify::v1::{Delivery, DeliveryState, Notice, Subscription, SubscriptionState};
 use remit_api::wire::time::{self, stamp};
 use remit_core::name::{self, DeliveryName, NoticeName};
 use remit_core::{Result, Tenant, Timestamp};
@@ -21,7 +21,7 @@ use remit_store::{Db, Mutation, Records as _, Tx, tail, timers};
 use std::collections::BTreeMap;
 
 /// The most deliveries that wait for one subscription; then it breaks.
-const BACKLOG: i64 = 100_000;
+pub(crate) const BACKLOG: i64 = 100_000;
 /// About how many deliveries are written by one transaction at most.
 const ROWS: usize = 20_000;
 /// The most subscriptions that are read by one statement.
@@ -93,7 +93,7 @@ impl Service {
             let keeping = subscriptions::keeping(m.tx(), tenant).await?;
             renew(m.tx(), tenant, &keeping, filters).await?;
             for (name, read) in &*filters {
-                keep(m, name, read, &events).await?;
+                keep(m, &self.event_prefix, (name.as_str(), read), &events).await?;
             }
             Ok(true)
         };
@@ -123,8 +123,8 @@ async fn renew(tx: &mut Tx, tenant: &Tenant, keeping: &BTreeMap<String, Version>
 /// Writes the deliveries of a subscription, of what the filter passes that was read of it.
 async fn keep(
     m: &mut Mutation,
-    name: &str,
-    (version, filter): &(Version, Filter),
+    prefix: &str,
+    (name, (version, filter)): (&str, &(Version, Filter)),
     events: &[(&Entry, Seen)],
 ) -> Result<()> {
     let passing = |filter: &Filter| events.iter().filter(|(_, seen)| filter.passes(seen)).collect::<Vec<_>>();
@@ -144,29 +144,37 @@ async fn keep(
     if deliveries::pending(m, &subscription.name, BACKLOG).await? >= BACKLOG {
         return stop(m, &subscription, "100,000 events waited for its endpoint, the most that are kept").await;
     }
-    let tenant = m.tenant().clone();
-    let (now, short) = (stamp(m.now()), name::last(&subscription.name).to_owned());
-    let delivery = |(entry, seen): &&(&Entry, Seen)| {
-        let id = entry.event.as_ref().map_or("", |event| event.id.as_str());
-        let sent = Sent { tenant: &tenant, index: Some(entry.index), id, seen, at: recorded(entry) };
-        Delivery {
-            name: DeliveryName::new(&*short, entry.index.to_string()).to_string(),
-            entry_index: entry.index,
-            webhook_id: format!("{short}.{}", entry.index),
-            action: seen.action.clone(),
-            resource: seen.resource.clone(),
-            state: DeliveryState::Pending.into(),
-            payload: sent.body(subscription.format()),
-            next_attempt_time: Some(now),
-            create_time: Some(now),
-            start_time: Some(now),
-            ..Delivery::default()
-        }
-    };
-    let mut deliveries: Vec<Delivery> = chosen.iter().map(delivery).collect();
-    Deliveries::insert_all(m, &mut deliveries).await?;
     let now = m.now();
+    let tenant = m.tenant().clone();
+    let deliveries = chosen.iter().map(|(entry, seen)| delivery((prefix, &tenant), &subscription, (*entry, seen), now));
+    let mut deliveries: Vec<Delivery> = deliveries.collect();
+    Deliveries::insert_all(m, &mut deliveries).await?;
     queues::set(m, &subscription.name, now).await
+}
+
+/// The record of an entry for a subscription, of a tenant whose events begin with `prefix`.
+pub(crate) fn delivery(
+    (prefix, tenant): (&str, &Tenant),
+    subscription: &Subscription,
+    (entry, seen): (&Entry, &Seen),
+    now: Timestamp,
+) -> Delivery {
+    let id = entry.event.as_ref().map_or("", |event| event.id.as_str());
+    let sent = Sent { prefix, tenant, index: Some(entry.index), id, seen, at: recorded(entry) };
+    let (now, short) = (stamp(now), name::last(&subscription.name));
+    Delivery {
+        name: DeliveryName::new(short, entry.index.to_string()).to_string(),
+        entry_index: entry.index,
+        webhook_id: format!("{short}.{}", entry.index),
+        action: seen.action.clone(),
+        resource: seen.shown_resource().to_owned(),
+        state: DeliveryState::Pending.into(),
+        payload: sent.body(subscription.format()),
+        next_attempt_time: Some(now),
+        create_time: Some(now),
+        start_time: Some(now),
+        ..Delivery::default()
+    }
 }
 
 /// When the event of an entry was recorded.

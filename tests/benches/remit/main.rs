@@ -4,8 +4,8 @@
 //! engine; client and server share the machine. A ratio is the median over the rounds, with its least and
 //! greatest value. Numbers of different runs, or of a busy machine, do not compare; ratios nearly do.
 //!
-//! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `read`, `notify`,
-//! `review`, `overload`, `idle`); `--entries N`
+//! Arguments: words, of which one must occur in the name of a group (`check`, `batch`, `append`, `ingest`, `read`,
+//! `notify`, `review`, `overload`, `idle`); `--entries N`
 //! (default 1,000,000) and `--decisions N` (default 1,000,000) for the size of what is read; `--seconds N` a turn (default 2).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
@@ -15,6 +15,7 @@ mod batch;
 mod check;
 mod echo;
 mod idle;
+mod ingest;
 mod load;
 mod memory;
 mod notify;
@@ -80,6 +81,9 @@ fn main() {
             }
             if settings.wants("batch") {
                 batch::run_group(engine, &settings).await;
+            }
+            if settings.wants("ingest") {
+                ingest::run_group(engine, &settings).await;
             }
             if settings.wants("read") {
                 read::run_group(engine, &settings).await;

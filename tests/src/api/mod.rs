@@ -109,6 +109,8 @@ const ALL: &[&[Case]] = &[
     handoff::suspensions::CASES,
     kpi::CASES,
     kpi::alerts::CASES,
+    kpi::events::CASES,
+    kpi::settings::CASES,
     kpi::verdicts::CASES,
     council::CASES,
     council_constitution::CASES,

@@ -10,6 +10,7 @@ use remit_api::council::v1::{EngageHoldRequest, Hold, Scope};
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
 use remit_api::notify::v1::*;
+use remit_api::types::TimeRange;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -153,14 +154,24 @@ const HOLDS: &str = "action = \"council.holds.engage\" AND outcome = SUCCESS";
 
 async fn an_event_arrives_signed_once_and_again_when_asked(suite: Suite) {
     let receiver = Receiver::start(&[]).await;
+    // One that takes connections and says nothing holds up neither the log nor anybody else.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/hook", silent.local_addr().expect("an address"));
+    subscribed(&suite, "silent", &Receiver { url, ..receiver.clone() }, HOLDS).await;
     let key = subscribed(&suite, "s", &receiver, HOLDS).await;
     drill(&suite, "h", true).await;
     let got = receiver.wait_for(1).await.remove(0);
+    for id in ["g1", "g2", "g3"] {
+        drill(&suite, id, true).await;
+    }
+    receiver.wait_for(4).await;
+    assert_eq!(suite.entries(HOLDS).await.len(), 4, "the log went on");
+    assert_eq!(deliveries(&suite, "silent", "state = PENDING").await.len(), 4, "what is not taken waits");
     verify(&key, &got);
     let event: Value = serde_json::from_str(&got.body).expect("JSON");
     assert_eq!((&event["type"], &event["subject"]), (&json!("remit.council.holds.engage.v1"), &json!("holds/h")));
     assert!(!got.body.contains("olga") && !got.body.contains("unmistakable"), "{}", got.body);
-    eventually("it is delivered", || async { deliveries(&suite, "s", "state = DELIVERED").await.len() == 1 }).await;
+    eventually("all are delivered", || async { deliveries(&suite, "s", "state = DELIVERED").await.len() == 4 }).await;
     let name = "subscriptions/s".to_owned();
     let index = event["data"]["entryIndex"].as_i64().expect("an index");
     let request =
@@ -170,18 +181,57 @@ async fn an_event_arrives_signed_once_and_again_when_asked(suite: Suite) {
     assert_eq!(reason(&admin.replay_deliveries(bad).await.expect_err("no span")), "RANGE_INVALID");
     let again = admin.replay_deliveries(request).await.expect("a replay").into_inner();
     assert_eq!(again.replayed, 1);
-    let twice = receiver.wait_for(2).await.remove(1);
+    let twice = receiver.wait_for(5).await.remove(4);
     assert_eq!((&twice.headers["webhook-id"], &twice.body), (&got.headers["webhook-id"], &got.body));
     eventually("one record", || async {
         let all = deliveries(&suite, "s", "").await;
-        all.len() == 1 && all[0].attempts == 2 && all[0].state() == DeliveryState::Delivered
+        all.len() == 4 && all[0].attempts == 2 && all[0].state() == DeliveryState::Delivered
     })
     .await;
     let test = TestSubscriptionRequest { name: name.clone(), ..Default::default() };
     admin.test_subscription(test).await.expect("a test");
-    let tested: Value = serde_json::from_str(&receiver.wait_for(3).await[2].body).expect("JSON");
+    let tested: Value = serde_json::from_str(&receiver.wait_for(6).await[5].body).expect("JSON");
     assert_eq!(tested["type"], "remit.notify.test.v1");
+    replayed_from_before_it_was(&suite, index).await;
     admin.delete_subscription(DeleteSubscriptionRequest { name, ..Default::default() }).await.expect("it ends");
+}
+
+/// A subscription that is younger than what it is sent: from any index, by time, each once.
+async fn replayed_from_before_it_was(suite: &Suite, index: i64) {
+    let receiver = Receiver::start(&[]).await;
+    subscribed(suite, "late", &receiver, HOLDS).await;
+    let mut admin = client(&suite.admin());
+    let name = "subscriptions/late".to_owned();
+    let all = ReplayDeliveriesRequest { name, end_index: i64::MAX, ..Default::default() };
+    let day = |days: i64| Some(prost_types::Timestamp { seconds: 1_767_603_600 + days * 86_400, nanos: 0 });
+    let span = |from, until| Some(TimeRange { start_time: day(from), end_time: day(until) });
+    let wrong = ReplayDeliveriesRequest { recorded: span(1, 0), ..all.clone() };
+    assert_eq!(reason(&admin.replay_deliveries(wrong).await.expect_err("backwards")), "TIME_RANGE_INVALID");
+    let mut total = 0;
+    for (recorded, dead_only, expected) in [
+        (None, true, 0),
+        (span(-9, -8), false, 0),
+        (span(-9, 3_650), true, 0),
+        (span(-9, 3_650), false, 4),
+        (None, false, 4),
+    ] {
+        let request = ReplayDeliveriesRequest { recorded, dead_only, ..all.clone() };
+        let answer = admin.replay_deliveries(request).await.expect("a replay").into_inner();
+        assert_eq!((answer.replayed, answer.next_index), (expected, 0), "{recorded:?} {dead_only}");
+        total += usize::try_from(expected).expect("few");
+        let sent = receiver.wait_for(total).await;
+        assert!(sent.iter().all(|got| got.headers["webhook-id"].starts_with("late.")));
+        eventually("they are delivered", || async {
+            let found = deliveries(suite, "late", "").await;
+            found.len() == usize::try_from(expected).expect("few")
+                && found.iter().all(|delivery| delivery.state() == DeliveryState::Delivered)
+        })
+        .await;
+    }
+    assert_eq!(receiver.got().len(), 8);
+    let part = ReplayDeliveriesRequest { start_index: index, end_index: index + 1, ..all };
+    assert_eq!(admin.replay_deliveries(part).await.expect("a replay").into_inner().replayed, 1);
+    assert_eq!(receiver.wait_for(9).await[8].headers["webhook-id"], format!("late.{index}"));
 }
 
 async fn a_receiver_that_fails_is_tried_again_and_one_that_is_gone_is_left(suite: Suite) {

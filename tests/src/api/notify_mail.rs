@@ -11,6 +11,7 @@ use remit_api::council::v1::{
     ActionItem, CreateActionItemRequest, CreateRoleAssignmentRequest, DeleteRoleAssignmentRequest, RoleAssignment,
     UpdateRoleAssignmentRequest,
 };
+use remit_api::notify::v1::bounce_service_client::BounceServiceClient;
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::settings_service_client::SettingsServiceClient;
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
@@ -26,6 +27,7 @@ cases! {
     a_refused_address_is_broken_and_an_erased_person_has_none;
     a_digest_waits_for_its_hour_and_a_deadline_is_an_entry_of_a_calendar;
     a_subscription_goes_to_an_address;
+    what_comes_back_breaks_its_address_and_nothing_else: ReportBounce;
 }
 
 const ME: &str = "notificationSettings/me";
@@ -353,4 +355,92 @@ async fn a_subscription_goes_to_an_address(suite: Suite) {
         found.state() == SubscriptionState::Broken && found.state_reason.contains("refuses the address")
     })
     .await;
+}
+
+/// A report of a mail server, come to `to`.
+fn report(to: &str, action: &str, status: &str) -> ReportBounceRequest {
+    let message = format!(
+        "From: MAILER-DAEMON@mx.example\r\nTo: <{to}>\r\nSubject: Undelivered Mail\r\nContent-Type: multipart/report;\r\n \
+         report-type=delivery-status; boundary=\"b1\"\r\n\r\n--b1\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n--b1\r\n\
+         Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\n\
+         Final-Recipient: rfc822; somebody@elsewhere.example\r\nAction: {action}\r\nStatus: {status}\r\n\r\n--b1--\r\n"
+    );
+    ReportBounceRequest { message: message.into_bytes(), ..Default::default() }
+}
+
+async fn what_comes_back_breaks_its_address_and_nothing_else(suite: Suite) {
+    let cora = suite.human("cora", &["member"], &[]);
+    let usual = |settings| change(NotificationSettings { name: "notificationSettings/tenant".into(), ..settings }, &[]);
+    let french = NotificationSettings { language: "fr".to_owned(), ..Default::default() };
+    let refused = client(&cora).update_notification_settings(usual(french.clone())).await.expect_err("a member");
+    assert_eq!(reason(&refused), "SETTINGS_SHARED");
+    let more = NotificationSettings { digest: true, ..french.clone() };
+    let refused = client(&suite.admin()).update_notification_settings(usual(more)).await.expect_err("a digest");
+    assert_eq!(reason(&refused), "FIELD_INVALID");
+    let set_usual = client(&suite.admin()).update_notification_settings(usual(french)).await.expect("it is set");
+    assert_eq!(set_usual.into_inner().audience, "tenant");
+
+    let address = reached(&suite, &cora, "cora").await;
+    item(&suite, "b").await;
+    let mail = mails(&suite, &address, 2).await.remove(1);
+    // In the language of the tenant, for she has set none.
+    assert!(mail.text().contains("Si rien n’est fait"), "{}", mail.text());
+    assert!(inbox(&cora).await[0].text.starts_with("actionItems/b est à faire"), "{:?}", inbox(&cora).await[0]);
+    let path = mail.from.clone();
+    assert!(path.starts_with("bounce+") && path.len() <= 64 + "@corp.example".len(), "{path}");
+
+    let mut postmaster = BounceServiceClient::new(suite.admin().to("notify"));
+    let forged = format!("{}{}{}", &path[..20], if &path[20..21] == "0" { "1" } else { "0" }, &path[21..]);
+    for (wrong, expected) in [
+        (report("bounce@corp.example", "failed", "5.1.1"), "BOUNCE_UNKNOWN"),
+        (report(&forged, "failed", "5.1.1"), "BOUNCE_UNKNOWN"),
+        (report(&path, "failed", "soon"), "BOUNCE_INVALID"),
+        (
+            ReportBounceRequest { message: format!("To: {path}\r\n\r\n5.1.1").into_bytes(), ..Default::default() },
+            "BOUNCE_INVALID",
+        ),
+    ] {
+        assert_eq!(reason(&postmaster.report_bounce(wrong).await.expect_err(expected)), expected);
+    }
+    for (action, status) in [("delayed", "4.4.1"), ("failed", "4.2.2")] {
+        let passing = postmaster.report_bounce(report(&path, action, status)).await.expect("it is read").into_inner();
+        assert_eq!((passing.outcome(), passing.status.as_str()), (BounceOutcome::Passing, status));
+    }
+    assert_eq!(current(&cora).await.email_problem, "", "neither what is forged nor what passes breaks anything");
+    let broken = postmaster.report_bounce(report(&path, "failed", "5.1.1")).await.expect("it is taken").into_inner();
+    assert_eq!((broken.outcome(), broken.resource), (BounceOutcome::Broken, current(&cora).await.name));
+    assert_eq!(current(&cora).await.email_problem, "mail to it came back (5.1.1)");
+    eventually("she hears of it", || async { inbox(&cora).await.iter().any(|notice| notice.duty == "delivery_stuck") })
+        .await;
+    let events = suite.entries("action = \"notify.settings.break\" OR action = \"notify.bounces.report\"").await;
+    assert_eq!(events.len(), 4);
+    for entry in events {
+        let event = entry.event.expect("an event");
+        assert!(event.details_json.contains('.') && !event.details_json.contains('@'), "{}", event.details_json);
+    }
+    // Given anew it is confirmed anew.
+    set(&cora, NotificationSettings { email: address.clone(), ..Default::default() }, &["email"]).await;
+    let again = mails(&suite, &address, 3).await.remove(2);
+    assert!(confirm(&cora, &code(&again)).await.expect("the code is right").email_problem.is_empty());
+
+    let (mut subscriptions, team) =
+        (SubscriptionServiceClient::new(suite.admin().to("notify")), self::address(&suite, "list"));
+    let subscription = Subscription {
+        endpoint: format!("mailto:{team}"),
+        filter: "action = \"council.actionItems.create\"".to_owned(),
+        format: Format::Email.into(),
+        ..Subscription::default()
+    };
+    let (subscription_id, subscription) = ("list".to_owned(), Some(subscription));
+    let made = CreateSubscriptionRequest { subscription_id, subscription, ..Default::default() };
+    let name = subscriptions.create_subscription(made).await.expect("it is made").into_inner().name;
+    let resume = ResumeSubscriptionRequest { name: name.clone(), ..Default::default() };
+    subscriptions.resume_subscription(resume).await.expect("it starts");
+    item(&suite, "c").await;
+    let path = mails(&suite, &team, 1).await.remove(0).from;
+    // The mail server says itself to whom it came; its headers say something else.
+    let hard = ReportBounceRequest { recipient: path, ..report("postmaster@corp.example", "failed", "5.4.4") };
+    assert_eq!(postmaster.report_bounce(hard).await.expect("it is taken").into_inner().resource, name);
+    let found = subscriptions.get_subscription(GetSubscriptionRequest { name }).await.expect("it is there");
+    assert_eq!(found.into_inner().state(), SubscriptionState::Broken);
 }

@@ -48,6 +48,7 @@ const PARENTS: &[(&str, &str)] = &[
 
 /// Lists of one parent that do not list across all with `-`, each with its reason.
 const OF_ONE: &[(&str, &str)] = &[
+    ("ListEvents", "the events of one KPI, by when they happened"),
     ("ListVariants", "the iterations of one handoff, in their order"),
     ("ListAliasHistory", "the steps of one model, in their order"),
     ("ListArtifactLabelHistory", "the steps of one artifact, in their order"),

@@ -175,6 +175,11 @@ pub(crate) const VALID: &[(&str, &str)] = &[
             "chatFormat": "FORMAT_TEAMS", "language": "de", "timeZone": "Europe/Berlin", "digest": true, "digestHour": 9,
             "quietStartMinute": 1320, "quietEndMinute": 450, "rules": [{"duty": "alert_resolved", "noEmail": true}]}}"#,
     ),
+    (
+        "UpdateOrganizationSettings",
+        r#"{"organizationSettings": {"name": "organizationSettings/current", "currencyCode": "EUR",
+            "timeZone": "Europe/Berlin", "weekStart": "WEEKDAY_SUNDAY", "fiscalYearStartMonth": 4}}"#,
+    ),
     ("ListDeliveries", r#"{"parent": "subscriptions/c"}"#),
     ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
     (
@@ -188,6 +193,7 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     ("ListVariants", r#"{"parent": "handoffs/c"}"#),
     ("ListKpiVersions", r#"{"parent": "kpis/c"}"#),
     ("ListInterpretations", r#"{"parent": "kpis/c"}"#),
+    ("ListEvents", r#"{"parent": "kpis/c"}"#),
     ("ListArtifactVersions", r#"{"parent": "artifacts/c"}"#),
     ("ListArtifactLabelHistory", r#"{"parent": "artifacts/c"}"#),
     ("ListModelVersions", r#"{"parent": "models/c"}"#),
@@ -256,6 +262,7 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetDelivery", "subscriptions/none/deliveries/1"),
     ("GetNotice", "notices/none"),
     ("GetNotificationSettings", "notificationSettings/none"),
+    ("GetOrganizationSettings", "organizationSettings/none"),
     ("GetBody", "bodies/none"),
     ("GetReview", "reviews/steering-group-2009-05"),
 ];

@@ -20,6 +20,8 @@ const PLAIN: &str = "AHJlbWl0AGNvcnJlY3QgaG9yc2U=";
 pub struct Mail {
     /// To whom.
     pub to: String,
+    /// Where it comes back to.
+    pub from: String,
     /// As it came.
     pub raw: String,
 }
@@ -95,7 +97,7 @@ impl MailServer {
         let port = listener.local_addr().expect("an address").port();
         let toml = format!(
             "[notify.smtp]\nhost = \"localhost\"\nport = {port}\ntls = \"starttls\"\nca_file = {ca:?}\nuser = \"remit\"\n\
-             password_file = {password:?}\nfrom = \"Remit <remit@corp.example>\"\n"
+             password_file = {password:?}\nfrom = \"Remit <remit@corp.example>\"\nbounce = \"bounce+{{token}}@corp.example\"\n"
         );
         let state = Arc::<Mutex<State>>::default();
         let all = state.clone();
@@ -159,7 +161,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<Then> {
     let mut stream = BufReader::new(stream);
     stream.write_all(greeting.as_bytes()).await.ok()?;
-    let (mut to, mut is_known) = (String::new(), false);
+    let (mut from, mut to, mut is_known) = (String::new(), String::new(), false);
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
@@ -182,7 +184,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 "235 welcome".into()
             }
             _ if !is_known => "530 who are you".into(),
-            from if from.starts_with("MAIL FROM:<remit@corp.example>") => "250 ok".into(),
+            sender if sender.starts_with("MAIL FROM:<") && sender.contains("@corp.example>") => {
+                sender[11..].split('>').next().unwrap_or_default().clone_into(&mut from);
+                "250 ok".into()
+            }
             rcpt if rcpt.starts_with("RCPT TO:<") => {
                 to = rcpt.trim_start_matches("RCPT TO:<").split('>').next().unwrap_or_default().to_owned();
                 recipient(&to, state)
@@ -190,7 +195,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "DATA" => {
                 stream.write_all(b"354 go on\r\n").await.ok()?;
                 let raw = content(&mut stream).await?;
-                state.lock().expect("a lock").taken.push(Mail { to: to.clone(), raw });
+                state.lock().expect("a lock").taken.push(Mail { to: to.clone(), from: from.clone(), raw });
                 "250 taken".into()
             }
             _ => String::from("500 what"),

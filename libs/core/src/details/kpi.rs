@@ -16,6 +16,22 @@ super::details! {
         proposal: String,
     }
 
+    /// The money or the calendar of the organisation has changed.
+    OrganizationSettled for ["kpi.settings.update"] {
+        /// The currency of the shipped KPIs in money, as in ISO 4217.
+        currency_code: String,
+        /// The time zone of their days; empty is UTC.
+        time_zone: String,
+        /// The first day of their weeks, such as `MONDAY`.
+        week_start: String,
+        /// The month in which their years begin, 1 to 12.
+        fiscal_year_start_month: i32,
+        /// The shipped KPIs that have a new version with these, `kpis/{kpi}`.
+        followed: Vec<String>,
+        /// The shipped KPIs that had events and keep theirs, `kpis/{kpi}`.
+        kept: Vec<String>,
+    }
+
     /// An alert rule was changed or deleted.
     AlertRuleChanged for ["kpi.alert_rules.update", "kpi.alert_rules.delete"] {
         /// Whether it is stricter or looser than before: `SAME`, `TIGHTENS`, `LOOSENS` or `MIXED`.

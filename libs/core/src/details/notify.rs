@@ -39,6 +39,24 @@ super::details! {
         resource: String,
     }
 
+    /// A certificate that the process of notify uses ends within a year, or was renewed.
+    CertificateWatched for ["notify.certificates.watch"] {
+        /// The setting that names its file, such as `server.tls_certificate`.
+        setting: String,
+        /// `sha256:` over the first certificate of the file that ends (DER).
+        digest: String,
+        /// When that ends (RFC 3339).
+        expire_time: String,
+    }
+
+    /// An e-mail came back.
+    BounceReported for ["notify.bounces.report"] {
+        /// The status that the mail server gave (RFC 3463), such as `5.1.1`.
+        status: String,
+        /// Whether it failed for good, so that nothing more is sent there.
+        is_final: bool,
+    }
+
     /// Where notices reach somebody has changed. The log keeps no address.
     SettingsChanged for [
         "notify.settings.update", "notify.settings.confirm", "notify.settings.unsubscribe", "notify.settings.break"

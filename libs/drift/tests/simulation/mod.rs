@@ -4,8 +4,7 @@ mod experiments;
 
 use remit_drift::{
     CalibrationLimits, Chart, Counts, Edges, Histogram, Memory, Moments, Observation, RateLimits, Sample, Scored,
-    ShareLimits, Statistic, Thresholds, Verdict, benjamini_hochberg, calibration, compare, prediction_limits,
-    share_limits,
+    ShareLimits, Statistic, Thresholds, Verdict, among_many, calibration, compare, prediction_limits, share_limits,
 };
 
 /// A month that is made up again and again.
@@ -97,9 +96,9 @@ fn drifts_by(chance: &mut Chance, statistic: Statistic, n: u32, shift: f64) -> b
     alarms(Thresholds { statistic, moderate, significant, ..Thresholds::default() }.verdict(found.as_ref()))
 }
 
-/// Twenty signals of which the first has drifted: whether any other is found, and whether it is.
-fn many(chance: &mut Chance, shift: f64) -> (bool, bool) {
-    let found: Vec<(bool, f64)> = (0..20)
+/// Signals of which the first has drifted: whether any other is found, and whether it is.
+fn many(chance: &mut Chance, signals: u32, shift: f64) -> (bool, bool) {
+    let found: Vec<(bool, f64)> = (0..signals)
         .map(|signal| {
             let shift = if signal == 0 { shift } else { 0.0 };
             let (window, baseline) = (chance.scores(300, shift), chance.scores(300, 0.0));
@@ -109,7 +108,7 @@ fn many(chance: &mut Chance, shift: f64) -> (bool, bool) {
             (alarm, found.map_or(1.0, |found| Thresholds::p_value(&found)))
         })
         .collect();
-    let adjusted = benjamini_hochberg(&found.iter().map(|(_, p)| *p).collect::<Vec<_>>());
+    let adjusted = among_many(&found.iter().map(|(_, p)| *p).collect::<Vec<_>>());
     let kept: Vec<bool> = found.iter().zip(adjusted).map(|((alarm, _), p)| *alarm && p <= 0.01).collect();
     (kept[1..].contains(&true), kept[0])
 }
@@ -315,7 +314,7 @@ pub const CASES: &[Case] = &[
         months: "any of 20 unchanged, 300 against 300",
         level: Some(0.01),
         flags: |c| {
-            let (others, first) = many(c, 0.0);
+            let (others, first) = many(c, 20, 0.0);
             others || first
         },
     },
@@ -323,7 +322,13 @@ pub const CASES: &[Case] = &[
         verdict: "20 signals (Benjamini-Hochberg)",
         months: "the one of 20 that is 0.6 standard deviations up",
         level: None,
-        flags: |c| many(c, 0.6).1,
+        flags: |c| many(c, 20, 0.6).1,
+    },
+    Case {
+        verdict: "100 signals (of which 20 count)",
+        months: "the one of 100 that is 0.6 standard deviations up",
+        level: None,
+        flags: |c| many(c, 100, 0.6).1,
     },
     Case {
         verdict: "calibration",

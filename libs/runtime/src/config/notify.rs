@@ -18,6 +18,7 @@ pub struct Notify {
     pub public_url: String,
     pub link: String,
     pub language: String,
+    pub event_prefix: String,
     pub smtp: Smtp,
 }
 
@@ -34,6 +35,7 @@ pub struct Smtp {
     pub password_file: PathBuf,
     pub from: String,
     pub domains: Vec<String>,
+    pub bounce: String,
 }
 
 /// How a connection to the mail server is encrypted.
@@ -46,6 +48,31 @@ pub enum SmtpTls {
     Starttls,
     /// Not at all, to a server on this machine.
     None,
+}
+
+/// The most characters before the @ of an address (RFC 5321, section 4.5.3.1.1), and those of a token.
+const LOCAL: usize = 64;
+const TOKEN: usize = 45;
+
+/// Whether a token makes an address of this.
+fn is_return_path(pattern: &str) -> bool {
+    let Some((local, domain)) = pattern.split_once('@') else { return false };
+    let plain =
+        |text: &str, marks: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || marks.as_bytes().contains(&b));
+    // What is beside the token must not be read as part of it.
+    let Some((before, after)) =
+        local.replace("{tenant}", "").split_once("{token}").map(|(a, b)| (a.to_owned(), b.to_owned()))
+    else {
+        return false;
+    };
+    let apart = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_hexdigit());
+    apart(before.chars().last())
+        && apart(after.chars().next())
+        && before.len() + after.len() + TOKEN <= LOCAL
+        && plain(&before, "+-_.=")
+        && plain(&after, "+-_.=")
+        && !domain.is_empty()
+        && plain(&domain.replace("{tenant}", "t"), "-.")
 }
 
 impl Notify {
@@ -72,6 +99,14 @@ impl Notify {
                 "must be an https URL with {resource} in it, such as \"https://app.example/{resource}\", or empty";
             return Err(invalid("notify.link", what));
         }
+        let label = |label: &str| {
+            let plain = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            !label.is_empty() && plain
+        };
+        if self.event_prefix.len() > 100 || !self.event_prefix.split('.').all(label) {
+            let what = "must be a domain that is yours, reversed, such as \"com.example.remit\", in small letters";
+            return Err(invalid("notify.event_prefix", what));
+        }
         let smtp = &self.smtp;
         if smtp.host.is_empty() {
             return Ok(());
@@ -84,6 +119,11 @@ impl Notify {
         }
         if smtp.from.is_empty() {
             return Err(invalid("notify.smtp.from", "must be the address that e-mail comes from"));
+        }
+        if !smtp.bounce.is_empty() && !is_return_path(&smtp.bounce) {
+            let what = "must be an address with {token} before its @, such as \"bounce+{token}@remit.example\", with at \
+                        most 19 other characters there (mail servers take 64), or empty";
+            return Err(invalid("notify.smtp.bounce", what));
         }
         if smtp.user.is_empty() != smtp.password_file.as_os_str().is_empty() {
             return Err(invalid("notify.smtp.password_file", "must be set exactly if notify.smtp.user is"));

@@ -231,6 +231,7 @@ impl Shared {
                 actor: identity.actor.clone(),
                 service: identity.service,
                 method: method.permission,
+                email: identity.email.clone(),
                 address: peer.map(|peer| peer.0),
                 recorder: if method.recorded { self.refusals.recorder(method) } else { None },
             });

@@ -253,7 +253,8 @@ async fn rows_that_depend_on_a_claim_are_inserted_by_whoever_has_it() -> Result<
         insert(&mut tx, "head", None, 0).await?;
         tx.commit().await?;
         let rows = |writer: usize, from: i64| {
-            let claim = Sql::new("update things set count = ").bind(from + 2).push(" where tenant_id = ").bind(&tenant());
+            let claim =
+                Sql::new("update things set count = ").bind(from + 2).push(" where tenant_id = ").bind(&tenant());
             BulkInsert::into("things")
                 .text("tenant_id", vec!["acme".to_owned(); 2])
                 .text("thing_id", (from..from + 2).map(|n| format!("{n}")))

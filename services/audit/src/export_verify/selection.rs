@@ -31,7 +31,10 @@ pub(super) fn verify<R: BufRead>(
         let (index, proof, read) = selected(&line).map_err(|what| refused(lines.number, what))?;
         let Some(content) = read.content else { return Err(refused(lines.number, "an entry without content")) };
         if !(next..manifest.end).contains(&index) {
-            return Err(refused(lines.number, format!("entry {index} is doubled, out of order or outside of the span")));
+            return Err(refused(
+                lines.number,
+                format!("entry {index} is doubled, out of order or outside of the span"),
+            ));
         }
         check_inclusion(index, read.hash, checkpoint.size, checkpoint.root, &proof)
             .map_err(because(lines.number, "the entry is not in the log"))?;

@@ -277,8 +277,14 @@ mod tests {
         wrong.reason = Some("a \"b\"".into());
         wrong.recorded_at += 1;
         let told = wrong.differences(&right);
-        assert!(told.starts_with("details.to is nothing and should be \"SUSPENDED\"; reason is \"a \\\"b\\\"\" and"), "{told}");
-        assert!(told.contains("recorded_at is 2026-01-01T00:00:00.000001Z and should be 2026-01-01T00:00:00Z"), "{told}");
+        assert!(
+            told.starts_with("details.to is nothing and should be \"SUSPENDED\"; reason is \"a \\\"b\\\"\" and"),
+            "{told}"
+        );
+        assert!(
+            told.contains("recorded_at is 2026-01-01T00:00:00.000001Z and should be 2026-01-01T00:00:00Z"),
+            "{told}"
+        );
         assert!(told.ends_with("service is \"crm\" and should be \"council\""), "{told}");
     }
 

@@ -375,7 +375,8 @@ async fn a_selection_proves_each_entry_and_claims_no_more() -> Result<()> {
         assert_eq!((verified.selection.as_deref(), verified.extends), (Some(filter), Some(early.size as u64)));
 
         // In several pieces, of a part of the log, with what is sealed, and resumed although the log has grown.
-        let part = api::ExportRequest { start_index: 500, end_index: 1_150, include_sealed: true, ..request("actor = ANN") };
+        let part =
+            api::ExportRequest { start_index: 500, end_index: 1_150, include_sealed: true, ..request("actor = ANN") };
         let whole = fixture.export(part.clone()).await?;
         let verified = verify_export(whole.as_slice(), &beforehand(fixture)).unwrap();
         assert_eq!((verified.start, verified.end, verified.sealed), (500, 1_150, 1));
@@ -395,14 +396,24 @@ async fn a_selection_proves_each_entry_and_claims_no_more() -> Result<()> {
             edit(&mut lines);
             verify_export((lines.join("\n") + "\n").as_bytes(), &beforehand(fixture))
         };
-        assert_eq!(check(&|lines| drop(lines.remove(5))).unwrap().entries, 110, "nobody can prove that none is left out");
+        assert_eq!(
+            check(&|lines| drop(lines.remove(5))).unwrap().entries,
+            110,
+            "nobody can prove that none is left out"
+        );
         let refused: [(&dyn Fn(&mut Vec<String>), &str); 9] = [
             (&|lines| lines[3] = lines[3].replace("\"id\":\"e", "\"id\":\"f"), "was altered"),
             (&|lines| lines.insert(4, lines[3].clone()), "doubled"),
             (&|lines| lines.swap(3, 4), "out of order"),
             (&|lines| lines[3] = lines[3].replace("\"proof\":[\"", "\"proof\":[\"AAAA"), "proof"),
             (&|lines| lines[3] = lines[3].replace("\"index\":", "\"index\":0"), "must begin with"),
-            (&|lines| lines[3] = lines[4].split("\"index\"").next().unwrap().to_owned() + &lines[3][lines[3].find("\"index\"").unwrap()..], "not in the log"),
+            (
+                &|lines| {
+                    lines[3] = lines[4].split("\"index\"").next().unwrap().to_owned()
+                        + &lines[3][lines[3].find("\"index\"").unwrap()..]
+                },
+                "not in the log",
+            ),
             (&|lines| drop(lines.pop()), "cut"),
             (&|lines| lines[0] = lines[0].replace("selection/1", "export/1"), "format"),
             (&|lines| lines[0] = lines[0].replace("\"left\":[]", "\"left\":[\"AAAA\"]"), "surroundings"),

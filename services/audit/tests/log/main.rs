@@ -124,6 +124,7 @@ impl Fixture {
             service: None,
             method,
             trace_id: String::new(),
+            email: None,
             address: None,
             deadline: None,
         }

@@ -92,12 +92,8 @@ async fn a_search_finds_what_a_look_at_every_entry_finds() -> Result<()> {
 
         // What no column can hold stops nobody.
         let nul = "a\0b".to_owned();
-        let event = api::Event {
-            reason: nul.clone(),
-            model_version: nul.clone(),
-            policy_version: nul,
-            ..fixture.event("nul")
-        };
+        let event =
+            api::Event { reason: nul.clone(), model_version: nul.clone(), policy_version: nul, ..fixture.event("nul") };
         fixture.append(vec![event]).await?;
         assert_eq!(fixture.findings().await?, []);
         Ok(())

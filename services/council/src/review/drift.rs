@@ -12,7 +12,7 @@ use remit_api::kpi::v1::drift_settings::{Statistic, Worse};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::types::TimeRange;
 use remit_api::wire::Word as _;
-use remit_drift::benjamini_hochberg;
+use remit_drift::among_many;
 use remit_runtime::Channel;
 
 /// The least number of values for a verdict about a distribution, as the KPI service applies it.
@@ -119,26 +119,26 @@ fn fill(result: &mut DriftResult, answer: &kpi::CompareDistributionsResponse) {
     } else {
         result.statistic = settings.statistic().word().to_lowercase();
     }
-    (result.p_value, result.level) = (answer.p_value, settings.level);
+    let least = if settings.min_n == 0 { MIN_N } else { settings.min_n };
+    // Of too few values no test is made, so that they do not count among those that are.
+    let made = answer.n.min(answer.baseline_n) >= least;
+    (result.p_value, result.level) = (answer.p_value.filter(|_| made), settings.level);
     result.ks = answer.kolmogorov_smirnov.as_ref().map(|test| test.statistic);
     // The divergence is the square of the distance (Lin 1991).
     result.js = answer.jensen_shannon_distance.map(|distance| distance * distance);
     result.wasserstein = answer.wasserstein;
     result.bins = shares(answer.histogram.as_ref());
     result.baseline_bins = shares(answer.baseline_histogram.as_ref());
-    let least = if settings.min_n == 0 { MIN_N } else { settings.min_n };
     if settings.significant > 0.0 {
         (result.moderate_threshold, result.significant_threshold) = (settings.moderate, settings.significant);
     }
     let verdict = said(answer.verdict());
     result.verdict = verdict.into();
     let sure = answer.p_value.is_some_and(|p| p < settings.level);
-    let good = match settings.worse() {
-        Worse::Up => answer.mean_difference.is_some_and(|by| by <= 0.0),
-        Worse::Down => answer.mean_difference.is_some_and(|by| by >= 0.0),
-        Worse::Either | Worse::Unspecified => false,
-    };
-    if verdict == DriftVerdict::None && sure && good {
+    // Far enough and beyond chance is drift, but for its direction.
+    let directed = matches!(settings.worse(), Worse::Up | Worse::Down);
+    let far = answer.effect.is_some_and(|effect| effect >= settings.moderate);
+    if verdict == DriftVerdict::None && sure && far && directed {
         "it moved, the good way".clone_into(&mut result.note);
     }
     if verdict == DriftVerdict::InsufficientData {
@@ -356,12 +356,12 @@ pub(crate) fn results(frame: &Frame<'_>, sources: &Sources) -> Vec<DriftResult> 
 }
 
 /// Takes back what chance explains among many signals: a verdict of drift stays only where its p value, adjusted for all
-/// signals of its detector, is at most its level (Benjamini and Hochberg 1995). Detectors are apart: else whoever adds
-/// signals of one, where nothing happens, would hide what another found.
+/// signals of its detector, is at most its level ([`among_many`]). Only tests that were made count, and detectors are apart:
+/// else whoever adds signals of one, where nothing happens, would hide what another found.
 fn adjust(results: &mut [DriftResult]) {
     for family in results.chunk_by_mut(|a, b| a.detector == b.detector) {
         let p_values: Vec<f64> = family.iter().filter_map(|result| result.p_value).collect();
-        let mut adjusted = benjamini_hochberg(&p_values).into_iter();
+        let mut adjusted = among_many(&p_values).into_iter();
         for result in family.iter_mut().filter(|result| result.p_value.is_some()) {
             let (adjusted, level) = (adjusted.next().unwrap_or(1.0), result.level);
             result.adjusted_p_value = Some(adjusted);
@@ -403,6 +403,37 @@ mod tests {
         let mut apart = [vec![of(Some(0.9)); 20], vec![others]].concat();
         adjust(&mut apart);
         assert_eq!(apart[20].verdict(), DriftVerdict::Significant, "signals of one detector hide nothing of another");
+    }
+
+    #[test]
+    fn idle_inputs_hide_nothing() {
+        let input = |n: i64, p_value: f64, verdict: kpi::DriftVerdict| {
+            let mut result = blank(DriftDetector::InputDistribution, "kpis/input_x", "psi", PSI);
+            let settings = Some(kpi::DriftSettings { level: LEVEL, min_n: 100, ..Default::default() });
+            let answer = kpi::CompareDistributionsResponse {
+                n,
+                baseline_n: n,
+                p_value: Some(p_value),
+                settings,
+                verdict: verdict.into(),
+                ..Default::default()
+            };
+            fill(&mut result, &answer);
+            result
+        };
+        let found = |p_value| input(1_000, p_value, kpi::DriftVerdict::Significant);
+        let judge = |p_value, idle: Vec<DriftResult>| {
+            let mut results = [vec![found(p_value)], idle].concat();
+            adjust(&mut results);
+            results[0].verdict()
+        };
+        // Of inputs without enough values no test was made, whatever a test would have said.
+        let silent = vec![input(40, 0.7, kpi::DriftVerdict::InsufficientData); 300];
+        assert_eq!(judge(0.009, silent), DriftVerdict::Significant);
+        // Inputs with values in which nothing happens are tests; but no more than twenty of them count.
+        let still = vec![input(1_000, 0.7, kpi::DriftVerdict::None); 300];
+        assert_eq!(judge(0.000_4, still.clone()), DriftVerdict::Significant);
+        assert_eq!(judge(0.000_6, still), DriftVerdict::None);
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Definition {
             kind,
             unit,
             direction,
-            calendar: Calendar::new(&kpi.time_zone, "kpi.time_zone")?,
+            calendar: Calendar::new(&kpi.time_zone, "kpi.time_zone")?
+                .beginning(kpi.week_start(), kpi.fiscal_year_start_month),
             edges,
             lateness: lateness(&kpi),
             keys: kpi.dimensions.iter().map(|dimension| dimension.key.clone()).collect(),
@@ -414,6 +415,12 @@ pub(crate) fn revise(current: &Kpi, wanted: &Kpi, mask: Option<&FieldMask>) -> R
     }
     if !named("currency_code") {
         wanted.currency_code.clone_from(&current.currency_code);
+    }
+    if !named("week_start") {
+        wanted.week_start = current.week_start;
+    }
+    if !named("fiscal_year_start_month") {
+        wanted.fiscal_year_start_month = current.fiscal_year_start_month;
     }
     let Some(next) = mask::update(current, &wanted, mask)? else { return Ok(None) };
     for before in &current.dimensions {

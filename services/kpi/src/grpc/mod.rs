@@ -49,6 +49,20 @@ impl KpiService for Api {
         unary(request, async |cx, m| self.0.retire_kpi(cx, m).await).await
     }
 
+    async fn get_organization_settings(
+        &self,
+        request: Request<GetOrganizationSettingsRequest>,
+    ) -> Result<Response<OrganizationSettings>, Status> {
+        unary(request, async |cx, m| self.0.get_organization_settings(cx, m).await).await
+    }
+
+    async fn update_organization_settings(
+        &self,
+        request: Request<UpdateOrganizationSettingsRequest>,
+    ) -> Result<Response<OrganizationSettings>, Status> {
+        unary(request, async |cx, m| self.0.update_organization_settings(cx, m).await).await
+    }
+
     async fn record_events(
         &self,
         request: Request<RecordEventsRequest>,
@@ -65,6 +79,10 @@ impl KpiService for Api {
 
     async fn get_event(&self, request: Request<GetEventRequest>) -> Result<Response<RecordedEvent>, Status> {
         unary(request, async |cx, m| self.0.get_event(cx, m).await).await
+    }
+
+    async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
+        unary(request, async |cx, m| self.0.list_events(cx, m).await).await
     }
 
     async fn query_rollups(

@@ -23,6 +23,9 @@ use Kind::{Count, Distinct, Distribution, Mean, Percentile, Ratio, Sum};
 use Layer::{Execution, Operational, Strategic};
 use Unit::{Currency, Index, Proportion, Score, Seconds};
 
+/// The currency of those in money, until the organisation says another.
+pub(crate) const CURRENCY: &str = "USD";
+
 /// One shipped definition: id, name for people, what is measured.
 type Text = (&'static str, &'static str, &'static str);
 
@@ -116,7 +119,7 @@ impl Seed {
             version: 1,
             display_name: display_name.to_owned(),
             description: description.to_owned(),
-            currency_code: if self.unit == Currency { "USD".to_owned() } else { String::new() },
+            currency_code: if self.unit == Currency { CURRENCY.to_owned() } else { String::new() },
             target: self.target,
             thresholds: (self.warning.is_some() || self.breach.is_some()).then_some(thresholds),
             guards: self.guards.iter().map(|guard| KpiName::new(*guard).to_string()).collect(),

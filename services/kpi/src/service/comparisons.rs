@@ -20,7 +20,7 @@ use remit_api::wire::{Word as _, range};
 use remit_core::{Error, Result, Tenant};
 use remit_drift::{
     Divergence, Histogram, TestResult, Tested, Thresholds, Verdict, compare, kolmogorov_smirnov, mean_difference,
-    proportions, wasserstein, wasserstein_normed, welch,
+    one_sided, proportions, wasserstein, wasserstein_normed, welch,
 };
 use remit_runtime::Cx;
 use remit_store::Tx;
@@ -118,7 +118,7 @@ async fn open_span(
         return Ok(Some((start..end).into()));
     }
     let Some((first, last)) = rollups::extent(tx, tenant, &definition.id).await? else { return Ok(None) };
-    let start = start.map_or(first, |at| at.0);
+    let start = start.map_or_else(|| definition.calendar.period(Granularity::Day, first).start, |at| at.0);
     let end = end.map_or_else(|| definition.calendar.period(Granularity::Day, last).end, |at| at.0);
     Ok((start < end).then_some(Span { start, end }))
 }
@@ -137,7 +137,7 @@ async fn shape(tx: &mut Tx, tenant: &Tenant, definition: &Definition, question: 
     let cell = query::whole(tx, tenant, definition, &question).await?;
     Ok(match cell.summary.shape {
         Shape::Histogram(histogram) => histogram,
-        Shape::Sketch(_) | Shape::None => empty,
+        Shape::Sketch(_) | Shape::None | Shape::Last(_) => empty,
     })
 }
 
@@ -173,6 +173,7 @@ fn drift(window: &Histogram, baseline: &Histogram, limits: Thresholds) -> Compar
         wasserstein: wasserstein(window, baseline).unwrap_or(found.wasserstein),
         wasserstein_normed: wasserstein_normed(window, baseline),
         mean_difference: mean_difference(window, baseline).unwrap_or(found.mean_difference),
+        one_sided: one_sided(window, baseline).unwrap_or(found.one_sided),
         ..found
     });
     let mut response = CompareDistributionsResponse {
@@ -199,6 +200,8 @@ fn drift(window: &Histogram, baseline: &Histogram, limits: Thresholds) -> Compar
         response.wasserstein = Some(found.wasserstein);
         response.wasserstein_normed = found.wasserstein_normed;
         response.mean_difference = Some(found.mean_difference);
+        response.moved_up = Some(found.one_sided.up);
+        response.moved_down = Some(found.one_sided.down);
         response.chi_square = Some(test(&found.chi_square));
         response.homogeneity = Some(test(&found.homogeneity));
         response.g_test = Some(test(&found.g_test));

@@ -259,6 +259,21 @@ pub(crate) async fn check_hidden(
     Ok(())
 }
 
+/// The dimensions whose values tell the arms of experiments over a KPI that are not over, and of which days.
+///
+/// # Errors
+/// As the database says.
+pub(crate) async fn hidden_arms(tx: &mut Tx, tenant: &Tenant, kpi: &str, now: i64) -> Result<Vec<(Span, String)>> {
+    let hidden = experiments::hidden(tx, tenant, now).await?;
+    let of_kpi = hidden.into_iter().filter(|experiment| measures(experiment, kpi));
+    of_kpi.map(|experiment| Ok((span(&experiment)?, experiment.arm_dimension))).collect()
+}
+
+fn measures(experiment: &Experiment, kpi: &str) -> bool {
+    let mut others = [&experiment.guardrails, &experiment.secondary_metrics].into_iter().flatten();
+    experiment.metric == kpi || others.any(|other| other == kpi)
+}
+
 /// Refuses to show by arm, as the result of an experiment, what another measures that was registered before and is not over:
 /// else who wants to see it early registers a second one.
 async fn check_others(tx: &mut Tx, tenant: &Tenant, asked: &Experiment, span: Span, now: i64) -> Result<()> {
@@ -275,10 +290,8 @@ async fn check_others(tx: &mut Tx, tenant: &Tenant, asked: &Experiment, span: Sp
 
 /// Refuses what an experiment that is not over measures of a KPI in a span.
 fn refuse(experiment: &Experiment, kpi: &String, asked: Span) -> Result<()> {
-    let others = [&experiment.guardrails, &experiment.secondary_metrics];
-    let measured = experiment.metric == *kpi || others.iter().any(|others| others.contains(kpi));
     let of = span(experiment)?;
-    if measured && of.start < asked.end && asked.start < of.end {
+    if measures(experiment, kpi) && of.start < asked.end && asked.start < of.end {
         let message = format!(
             "{} measures {kpi} by {} until its horizon: ask for other days, or without that dimension",
             experiment.name, experiment.arm_dimension

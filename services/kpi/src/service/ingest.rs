@@ -2,15 +2,18 @@
 //!
 //! The row of each KPI is claimed first, in the order of their names, so that batches of the same KPI
 //! take turns and no two wait for each other. Under that lock, events are compared with what is there,
-//! stored, and added to the rollups of their quarter hour and day. A bucket from which a correction takes
-//! something away is computed anew from its events, since a minimum or a latest value cannot be subtracted.
+//! stored, and summed up by quarter hour; the sums are one row beside the rollups, which every reader adds to them, and are
+//! folded into the rows of their days once enough of them wait. So a batch costs as many statements for a thousand events
+//! of ninety days as for one. A quarter hour from which a correction takes something away is computed anew from its
+//! events, since a minimum or a latest value cannot be subtracted.
 
-use crate::calendar::{Calendar, Lookup, QUARTER_HOUR, Span};
+use crate::calendar::{Calendar, Lookup, Span};
+use crate::days::{Day, Key, quarter};
 use crate::definition::{Checked, Definition, Flaw};
 use crate::dimensions;
 use crate::store::events::Recorded;
 use crate::store::kpis::{self, Kpis};
-use crate::store::rollups::{Grain, Key};
+use crate::store::rollups::Grain;
 use crate::store::{events, rollups};
 use crate::summary::Summary;
 use remit_api::kpi::v1::{Event, Layer};
@@ -21,6 +24,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The most series of one KPI.
 const MAX_SERIES: usize = 10_000;
+
+/// How much may wait to be folded into the days of a KPI: quarter hours, each once for a batch that has it. Readers sum it
+/// up, so it bounds what they pay; the more waits, the fewer times a day is written.
+const MOST_WAITING: i64 = 16_384;
+/// What a batch weighs at the least, so that readers find no more than 64 of them.
+const LEAST_WEIGHT: i64 = MOST_WAITING / 64;
 
 /// Where events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,14 +100,20 @@ pub(crate) async fn record(mutation: &mut Mutation, batch: &[Event], source: Sou
             continue;
         }
         let definition = Definition::new(kpi)?;
-        let now = mutation.now().0;
+        let (now, stored_as) = (mutation.now().0, mark(&mutation.new_id()));
         let (tx, definition) = (mutation.tx(), &definition);
-        let mut work = Work { tx, tenant: &tenant, definition, by: &by, now, outcome: &mut outcome };
+        let mut work = Work { tx, tenant: &tenant, definition, by: &by, now, batch: stored_as, outcome: &mut outcome };
         if work.record(batch, &indexes).await? {
             mutation.change(FEED, &definition.id, Some(Vec::new())).await?;
         }
     }
     Ok(outcome)
+}
+
+/// The random end of an id, as a number.
+fn mark(id: &str) -> i64 {
+    let digits = id.bytes().rev().filter_map(|digit| char::from(digit).to_digit(16)).take(15);
+    digits.fold(0, |mark, digit| mark << 4 | i64::from(digit))
 }
 
 /// The watch feed that names the KPIs whose rollups changed.
@@ -112,6 +127,8 @@ struct Work<'a> {
     /// Who records them.
     by: &'a Actor,
     now: i64,
+    /// What its events carry and those of no other batch do.
+    batch: i64,
     outcome: &'a mut Outcome,
 }
 
@@ -160,10 +177,11 @@ impl Work<'_> {
     async fn store(&mut self, fresh: Vec<(usize, Recorded)>) -> Result<Vec<Recorded>> {
         let (tenant, id) = (self.tenant, self.definition.id.as_str());
         let (indexes, fresh): (Vec<usize>, Vec<Recorded>) = fresh.into_iter().unzip();
-        let stored = events::insert(self.tx, tenant, id, &fresh).await?;
-        if stored.len() == fresh.len() {
+        if events::insert(self.tx, tenant, id, self.batch, &fresh).await? == fresh.len() as u64 {
             return Ok(fresh);
         }
+        let ids: Vec<&str> = fresh.iter().map(|e| e.event.event_id.as_str()).collect();
+        let stored = events::of_batch(self.tx, tenant, id, self.batch, &ids).await?;
         let taken: Vec<&str> =
             fresh.iter().map(|e| e.event.event_id.as_str()).filter(|event_id| !stored.contains(*event_id)).collect();
         let before = events::find(self.tx, tenant, id, &taken).await?;
@@ -204,11 +222,12 @@ impl Work<'_> {
         // Positions in `accepted`, so that a batch may correct its own events.
         let mut positions: HashMap<String, usize> = HashMap::new();
         for (index, event) in checked {
-            if let Some(before) = known.get(&event.event_id) {
+            let twin = positions.get(&event.event_id).copied();
+            let before = twin.map(|at: usize| &fresh.accepted[at].1).or_else(|| known.get(&event.event_id));
+            if let Some(before) = before {
                 if before.event == event {
                     self.outcome.duplicates += 1;
-                    let first = positions.get(&event.event_id).map(|at| fresh.accepted[*at].0);
-                    fresh.twins.extend(first.map(|first| (index, first)));
+                    fresh.twins.extend(twin.map(|at| (index, fresh.accepted[at].0)));
                 } else {
                     self.outcome.flaws.insert(index, reused(&event.event_id));
                 }
@@ -216,7 +235,8 @@ impl Work<'_> {
             }
             if let Some(target) = &event.corrects {
                 let flaw = |reason, message| Flaw::new("corrects", reason, message);
-                let Some(target) = known.get_mut(target) else {
+                let within = positions.get(target).map(|at| &fresh.accepted[*at].1);
+                let Some(target) = within.or_else(|| known.get(target)) else {
                     let message = format!("{target} is not an event of this KPI");
                     self.outcome.flaws.insert(index, flaw("CORRECTED_EVENT_UNKNOWN", message));
                     continue;
@@ -247,16 +267,22 @@ impl Work<'_> {
                     continue;
                 }
             };
-            if let Some(target) = event.corrects.as_ref().and_then(|target| known.get_mut(target)) {
+            if let Some(target) = &event.corrects {
                 let correction = (event.event_id.clone(), self.now);
-                target.corrected = Some(correction.clone());
-                fresh.touched.insert((target.series_id, target.event.occurred_at));
-                fresh.touched.insert((series_id, event.occurred_at));
-                match positions.get(&target.event.event_id) {
-                    Some(at) => fresh.accepted[*at].1.corrected = Some(correction),
-                    None => fresh.corrections.push((target.event.event_id.clone(), event.event_id.clone())),
+                let within = positions.get(target).copied();
+                let target = match within {
+                    Some(at) => Some(&mut fresh.accepted[at].1),
+                    None => known.get_mut(target),
+                };
+                if let Some(target) = target {
+                    target.corrected = Some(correction);
+                    fresh.touched.insert((target.series_id, target.event.occurred_at));
+                    fresh.touched.insert((series_id, event.occurred_at));
+                    if within.is_none() {
+                        fresh.corrections.push((target.event.event_id.clone(), event.event_id.clone()));
+                    }
+                    self.outcome.corrected += 1;
                 }
-                self.outcome.corrected += 1;
             }
             let recorded = Recorded {
                 event,
@@ -267,76 +293,62 @@ impl Work<'_> {
                 corrected: None,
             };
             positions.insert(recorded.event.event_id.clone(), fresh.accepted.len());
-            known.insert(recorded.event.event_id.clone(), recorded.clone());
             fresh.accepted.push((index, recorded));
         }
         Ok(fresh)
     }
 
-    /// Adds the accepted events to their rollups.
+    /// Adds the accepted events to their rollups: as one row beside what waits, or, once enough of it waits and where a
+    /// correction takes something away, into the days themselves.
     async fn roll_up(&mut self, accepted: &[Recorded], touched: &BTreeSet<(i64, i64)>) -> Result<()> {
-        let calendar = &self.definition.calendar;
-        let mut lookup = Lookup::new(calendar);
-        for grain in [Grain::QuarterHour, Grain::Day] {
-            let rebuilt: BTreeMap<Key, Span> = touched
-                .iter()
-                .map(|(series_id, at)| {
-                    let bucket = bucket(&mut lookup, grain, *at);
-                    ((bucket.start, *series_id), bucket)
-                })
-                .collect();
-            let mut deltas: BTreeMap<Key, Summary> = BTreeMap::new();
-            for recorded in accepted {
-                let at = recorded.event.occurred_at;
-                let bucket = bucket(&mut lookup, grain, at);
-                let key = (bucket.start, recorded.series_id);
-                if !rebuilt.contains_key(&key) {
-                    let late = lookup.late(at, recorded.recorded_at, self.definition.lateness);
-                    let summary = deltas.entry(key).or_insert_with(|| Summary::new(self.definition.shape()));
-                    summary.add(&recorded.counted(), late);
-                }
+        let mut lookup = Lookup::new(&self.definition.calendar);
+        let rebuilt: BTreeSet<Key> = touched.iter().map(|(series_id, at)| (quarter(*at).start, *series_id)).collect();
+        let mut deltas: BTreeMap<Key, Summary> = BTreeMap::new();
+        for recorded in accepted {
+            let at = recorded.event.occurred_at;
+            let key = (quarter(at).start, recorded.series_id);
+            if !rebuilt.contains(&key) {
+                let late = lookup.late(at, recorded.recorded_at, self.definition.lateness);
+                let summary = deltas.entry(key).or_insert_with(|| Summary::new(self.definition.shape()));
+                summary.add(&recorded.counted(), late);
             }
-            self.merge(grain, deltas).await?;
-            self.rebuild(grain, &rebuilt).await?;
+        }
+        let (tenant, id) = (self.tenant, self.definition.id.as_str());
+        if rollups::append(self.tx, tenant, id, &deltas, LEAST_WEIGHT).await? >= MOST_WAITING || !rebuilt.is_empty() {
+            self.fold(rebuilt).await?;
         }
         Ok(())
     }
 
-    async fn merge(&mut self, grain: Grain, mut deltas: BTreeMap<Key, Summary>) -> Result<()> {
-        let (tenant, id) = (self.tenant, self.definition.id.as_str());
-        let keys: Vec<Key> = deltas.keys().copied().collect();
-        let before = rollups::find(self.tx, tenant, id, grain, &keys, &self.definition.shape()).await?;
+    /// Folds what waits into its days, and computes the quarter hours `rebuilt` anew.
+    async fn fold(&mut self, rebuilt: BTreeSet<Key>) -> Result<()> {
+        let (tenant, id, shape) = (self.tenant, self.definition.id.as_str(), self.definition.shape());
+        let mut lookup = Lookup::new(&self.definition.calendar);
+        let mut deltas = rollups::take(self.tx, tenant, id, &shape).await?;
+        deltas.retain(|key, _| !rebuilt.contains(key));
         let mut replaced = BTreeMap::new();
-        for (key, mut summary) in before {
-            if let Some(delta) = deltas.remove(&key) {
-                summary.merge(&delta);
-                replaced.insert(key, summary);
-            }
-        }
-        rollups::update(self.tx, tenant, id, grain, &replaced).await?;
-        rollups::insert(self.tx, tenant, id, grain, &deltas).await
-    }
-
-    async fn rebuild(&mut self, grain: Grain, buckets: &BTreeMap<Key, Span>) -> Result<()> {
-        let (tenant, id) = (self.tenant, self.definition.id.as_str());
-        let mut rebuilt = BTreeMap::new();
-        for (key, span) in buckets {
-            let mut summary = Summary::new(self.definition.shape());
-            let mut lookup = Lookup::new(&self.definition.calendar);
-            events::scan(self.tx, tenant, id, *span, |recorded| {
+        for key in rebuilt {
+            let mut summary = Summary::new(shape.clone());
+            events::scan(self.tx, tenant, id, quarter(key.0), |recorded| {
                 if recorded.series_id == key.1 {
                     add(&mut summary, &recorded, &mut lookup, self.definition.lateness);
                 }
                 Ok(())
             })
             .await?;
-            rebuilt.insert(*key, summary);
+            replaced.insert(key, summary);
         }
-        let keys: Vec<Key> = buckets.keys().copied().collect();
-        let before = rollups::find(self.tx, tenant, id, grain, &keys, &self.definition.shape()).await?;
-        let (replaced, added) = rebuilt.into_iter().partition(|(key, _)| before.contains_key(key));
-        rollups::update(self.tx, tenant, id, grain, &replaced).await?;
-        rollups::insert(self.tx, tenant, id, grain, &added).await
+        let mut day = |(quarter, series_id): Key| (lookup.around(quarter).day.start, series_id);
+        let keys: BTreeSet<Key> = deltas.keys().chain(replaced.keys()).map(|key| day(*key)).collect();
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let mut days = rollups::find(self.tx, tenant, id, &keys, &shape).await?;
+        for (key, delta) in &deltas {
+            days.entry(day(*key)).or_insert_with(|| Day::new(&shape)).add(key.0, delta, &shape)?;
+        }
+        for (key, summary) in &replaced {
+            days.entry(day(*key)).or_insert_with(|| Day::new(&shape)).replace(key.0, summary);
+        }
+        rollups::put(self.tx, tenant, id, days, &shape).await
     }
 }
 
@@ -347,16 +359,6 @@ pub(crate) fn add(summary: &mut Summary, recorded: &Recorded, lookup: &mut Looku
         Some((_, corrected_at)) => summary.note_corrected(*corrected_at, lookup.late(at, *corrected_at, lateness)),
         None if recorded.event.retract => {}
         None => summary.add(&recorded.counted(), lookup.late(at, recorded.recorded_at, lateness)),
-    }
-}
-
-fn bucket(lookup: &mut Lookup<'_>, grain: Grain, at: i64) -> Span {
-    match grain {
-        Grain::QuarterHour => {
-            let start = at - at.rem_euclid(QUARTER_HOUR);
-            Span { start, end: start + QUARTER_HOUR }
-        }
-        Grain::Day => lookup.around(at).day,
     }
 }
 

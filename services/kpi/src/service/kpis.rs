@@ -92,7 +92,7 @@ impl Service {
             check_active(&current)?;
             etag::check(&wanted.etag, &current.etag, &current.name)?;
             let Some(next) = revise(&current, wanted, request.update_mask.as_ref())? else { return Ok(current) };
-            if (&next.time_zone, &next.currency_code) != (&current.time_zone, &current.currency_code) {
+            if settled_by(&next) != settled_by(&current) {
                 check_no_data(m, &current).await?;
             }
             let change = strictness::of_kpi(&current, &next);
@@ -137,6 +137,11 @@ fn check_active(kpi: &Kpi) -> Result<()> {
     Ok(())
 }
 
+/// What an organisation settles before the first event.
+fn settled_by(kpi: &Kpi) -> (&str, &str, i32, i32) {
+    (&kpi.time_zone, &kpi.currency_code, kpi.week_start, kpi.fiscal_year_start_month)
+}
+
 /// Refuses to move the days or the money of what has been counted. Under the claim no event can come in between.
 ///
 /// # Errors
@@ -147,7 +152,7 @@ async fn check_no_data(m: &mut Mutation, kpi: &Kpi) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "{} has events, whose days and money are those of its time zone and currency: create another KPI",
+        "{} has events, whose days and money are those of its calendar and currency: create another KPI",
         kpi.name
     );
     Err(Error::precondition("KPI_HAS_DATA", message))

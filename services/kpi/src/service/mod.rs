@@ -13,7 +13,9 @@ mod interpretations;
 mod kpis;
 mod plans;
 mod query;
+mod recount;
 mod rollups;
+mod settings;
 mod summaries;
 mod watchdog;
 
@@ -64,6 +66,7 @@ impl Service {
             let mut kpis = seed::kpis(m.now())?;
             store::kpis::Kpis::insert_all(m, &mut kpis).await?;
             store::kpis::keep_versions(m, &kpis).await?;
+            store::settings::Settings::insert(m, &mut settings::first(m.now())).await?;
             store::alert_rules::AlertRules::insert_all(m, &mut seed::alert_rules(m.now())).await?;
             alerts::schedule(m).await
         };

@@ -32,6 +32,8 @@ pub(crate) struct Question {
     pub(crate) group_by: Vec<String>,
     /// Which series count.
     pub(crate) filter: Filter,
+    /// The only groups that are asked for, if not all.
+    pub(crate) only: Option<BTreeSet<Dimensions>>,
 }
 
 impl Question {
@@ -42,7 +44,7 @@ impl Question {
     pub(crate) fn whole(definition: &Definition, span: Span, filter: &str, fields: (&str, &str)) -> Result<Self> {
         on_borders(span, fields.0)?;
         let filter = Filter::parse(filter, &definition.keys, fields.1)?;
-        Ok(Self { span, granularity: None, group_by: Vec::new(), filter })
+        Ok(Self { span, granularity: None, group_by: Vec::new(), filter, only: None })
     }
 
     /// Rollups by period.
@@ -65,7 +67,7 @@ impl Question {
             return Ok(Self { group_by: group_by.to_vec(), ..whole });
         }
         let filter = Filter::parse(filter, &definition.keys, "filter")?;
-        Ok(Self { span, granularity: Some(granularity), group_by: group_by.to_vec(), filter })
+        Ok(Self { span, granularity: Some(granularity), group_by: group_by.to_vec(), filter, only: None })
     }
 }
 
@@ -160,6 +162,42 @@ pub(crate) async fn cells(
     Ok(cells.into_values().collect())
 }
 
+/// The groups with the largest values over the whole span, largest first, at most `top`. Of a value with an interval the lower
+/// end counts: of two cases two are every case, which says little.
+///
+/// # Errors
+/// As [`cells`].
+pub(crate) async fn largest(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    definition: &Definition,
+    question: &Question,
+    top: usize,
+) -> Result<Vec<Dimensions>> {
+    let calendar = &definition.calendar;
+    let span = question.granularity.map_or(question.span, |granularity| Span {
+        start: calendar.period(granularity, question.span.start).start,
+        end: calendar.period(granularity, question.span.end - 1).end,
+    });
+    let whole = Question {
+        span,
+        granularity: None,
+        group_by: question.group_by.clone(),
+        filter: question.filter.clone(),
+        only: None,
+    };
+    let cells = cells(tx, tenant, definition, &whole).await?.into_iter();
+    let mut ranked: Vec<(f64, Dimensions)> = cells
+        .filter_map(|cell| {
+            let value = cell.value(definition)?;
+            Some((cell.interval(definition).map_or(value, |interval| interval.lower), cell.group))
+        })
+        .collect();
+    ranked.sort_by(|(a, first), (b, second)| b.total_cmp(a).then_with(|| first.cmp(second)));
+    ranked.truncate(top);
+    Ok(ranked.into_iter().map(|(_, group)| group).collect())
+}
+
 fn too_large() -> Error {
     Error::new(
         ErrorKind::ResourceExhausted,
@@ -191,7 +229,10 @@ async fn groups(
         let all = dimensions::parse(&text)?;
         if question.filter.passes(&all) {
             let value = |key: &String| all.get(key).cloned().unwrap_or_default();
-            groups.insert(id, question.group_by.iter().map(|key| (key.clone(), value(key))).collect());
+            let group: Dimensions = question.group_by.iter().map(|key| (key.clone(), value(key))).collect();
+            if question.only.as_ref().is_none_or(|only| only.contains(&group)) {
+                groups.insert(id, group);
+            }
         }
     }
     Ok(groups)
@@ -299,6 +340,7 @@ async fn empty_state(
                 granularity: None,
                 group_by: question.group_by.clone(),
                 filter: question.filter.clone(),
+                only: question.only.clone(),
             };
             let given = cells(tx, tenant, definition, &question).await?.into_iter();
             slot.insert(given.filter(|cell| cell.summary.n() > 0).map(|cell| cell.group).collect())
@@ -328,7 +370,10 @@ impl Cell {
             }
             Kind::Percentile => self.quantile(0.5),
             Kind::Distinct => Some(self.distinct as f64),
-            Kind::Last => self.summary.last.as_ref().map(|(_, _, value)| Moments::value(i128::from(*value))),
+            Kind::Last => match &self.summary.shape {
+                Shape::Last(Some((_, _, value))) => Some(Moments::value(i128::from(*value))),
+                _ => None,
+            },
             Kind::Mean | Kind::Distribution | Kind::Unspecified => moments.mean(),
         }
     }
@@ -342,7 +387,7 @@ impl Cell {
         match &self.summary.shape {
             Shape::Sketch(sketch) => sketch.quantile(q),
             Shape::Histogram(histogram) => histogram.quantile(q),
-            Shape::None => None,
+            Shape::None | Shape::Last(_) => None,
         }
     }
 

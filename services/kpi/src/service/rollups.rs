@@ -32,10 +32,21 @@ impl Service {
         let span = range::closed(request.range.as_ref(), "range")?.into();
         let mut tx = self.snapshot(cx).await?;
         let definition = definition(&mut tx, &cx.tenant, &request.kpi, "kpi").await?;
-        let question = Question::periods(&definition, span, request.granularity(), &request.group_by, &request.filter)?;
+        let granularity = request.granularity();
+        let mut question = Question::periods(&definition, span, granularity, &request.group_by, &request.filter)?;
         let now = self.db.now().0;
         check_hidden(&mut tx, &cx.tenant, &definition, &question, now).await?;
+        let top = usize::try_from(request.top).unwrap_or(0);
+        let mut ranks = Vec::new();
+        if top > 0 {
+            ranks = query::largest(&mut tx, &cx.tenant, &definition, &question, top).await?;
+            question.only = Some(ranks.iter().cloned().collect());
+        }
         let mut cells = query::cells(&mut tx, &cx.tenant, &definition, &question).await?;
+        if top > 0 {
+            let rank = |cell: &query::Cell| ranks.iter().position(|group| *group == cell.group);
+            cells.sort_by_key(|cell| (cell.span.start, rank(cell)));
+        }
         if request.omit_empty {
             cells.retain(|cell| cell.summary.n() > 0);
         }

@@ -4,7 +4,8 @@ use super::Service;
 use super::ingest::add;
 use super::query::{self, Cell, Question};
 use crate::calendar::{Lookup, Span};
-use crate::store::{events, kpis};
+use crate::definition::Definition;
+use crate::store::{events, kpis, rollups};
 use crate::summary::Summary;
 use proptest::prelude::*;
 use remit_api::kpi::v1::*;
@@ -49,6 +50,7 @@ impl Suite {
             service: None,
             method: "kpi.events.record",
             trace_id: String::new(),
+            email: None,
             address: None,
             deadline: None,
         };
@@ -177,6 +179,10 @@ proptest! {
                         }
                     }
                     if !events.is_empty() {
+                        // A batch that ends in the middle leaves nothing.
+                        let broken = [events.clone(), vec![event("amounts", "broken", JUNE, None, &[])]].concat();
+                        let request = RecordEventsRequest { events: broken, ..Default::default() };
+                        suite.service.record_events(&suite.cx, request).await.unwrap_err();
                         // Corrections of what is not there, or no longer counts, are refused one by one.
                         suite.record(events, true).await;
                     }
@@ -190,6 +196,60 @@ proptest! {
                 }
             }
         });
+    }
+}
+
+/// What waits to be folded into the days of a KPI is bounded, and is counted in any answer.
+#[tokio::test]
+async fn many_small_batches_are_folded_and_counted() {
+    for db in databases().await {
+        let suite = Suite::on(db).await;
+        suite.clock.advance_to(Timestamp(JUNE + 31 * DAY));
+        let kpi = create(&suite, "amounts", Kind::Last).await;
+        let shape = Definition::new(kpi.clone()).unwrap().shape();
+        let mut waited = Vec::new();
+        for batch in 0..70i64 {
+            let at = JUNE + batch * 7 * 3_600_000_000;
+            let id = format!("e{batch}");
+            suite.record(vec![event("amounts", &id, at, Some(batch as f64), &[("channel", "web")])], false).await;
+            let mut tx = suite.service.db.write().await.unwrap();
+            waited.push(rollups::take(&mut tx, &suite.cx.tenant, "amounts", &shape).await.unwrap().len());
+            tx.rollback().await.unwrap();
+        }
+        assert_eq!((waited[0], waited[62], waited[63], waited[69]), (1, 63, 0, 6), "{waited:?}");
+        for granularity in [Granularity::Hour, Granularity::Day, Granularity::Month] {
+            let (stored, expected) =
+                (as_stored(&suite, &kpi.name, granularity).await, from_scratch(&suite, &kpi.name, granularity).await);
+            assert_eq!(stored, expected, "{granularity:?}");
+        }
+        let mut tx = suite.service.db.read().await.unwrap();
+        let extent = rollups::extent(&mut tx, &suite.cx.tenant, "amounts").await.unwrap().unwrap();
+        assert!(extent.0 <= JUNE && extent.1 == JUNE + 69 * 7 * 3_600_000_000, "{extent:?}");
+    }
+}
+
+/// A batch costs as many statements for a thousand events of ninety days as for one.
+#[tokio::test]
+async fn a_batch_costs_the_same_however_far_its_events_reach() {
+    for db in databases().await {
+        let suite = Suite::on(db).await;
+        suite.clock.advance_to(Timestamp(JUNE + 91 * DAY));
+        create(&suite, "amounts", Kind::Mean).await;
+        let mut costs = Vec::new();
+        for (batch, n) in [(0, 3), (1, 1), (2, 1_000)] {
+            let events: Vec<Event> = (0..n)
+                .map(|i| {
+                    let at = JUNE + i64::from(i) * 7_776_000_000;
+                    let channel = CHANNELS[usize::try_from(i % 3).unwrap()];
+                    event("amounts", &format!("{batch}-{i}"), at, Some(f64::from(i)), &[("channel", channel)])
+                })
+                .collect();
+            let (answer, statements) = remit_store::counted(suite.record(events, false)).await;
+            assert_eq!(answer.accepted_count, n);
+            costs.push(statements);
+        }
+        assert_eq!(costs[1], costs[2], "{costs:?}");
+        assert!(costs[2] <= 12, "{costs:?}");
     }
 }
 

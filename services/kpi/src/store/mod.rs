@@ -8,6 +8,7 @@ pub(crate) mod interpretations;
 pub(crate) mod kpis;
 pub(crate) mod memory;
 pub(crate) mod rollups;
+pub(crate) mod settings;
 
 use remit_core::Result;
 use remit_store::{Mutation, query};

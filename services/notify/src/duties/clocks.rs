@@ -25,7 +25,7 @@ pub(super) const DUTIES: &[Duty] = &[
         text: "{resource} was missed: a month has passed since it was to be held. Please hold it now and say why.",
         otherwise: "It stays open, and each further review shows that.",
         statutory: true,
-        remind: &[Remind::After(720)],
+        remind: &[Remind::After(super::MONTH)],
         later: true,
         ended_by: &["council.reviews.seal"],
         ..QUIET
@@ -138,6 +138,19 @@ pub(super) const DUTIES: &[Duty] = &[
         otherwise: "The next person in the order of the gate is called.",
         statutory: true,
         due: "due",
+        ended_by: super::CLOSED_HANDOFF,
+        ..QUIET
+    },
+    Duty {
+        kind: "certificate_ends",
+        actions: &["notify.certificates.watch"],
+        when: When::Has("expire_time"),
+        to: &[To::Role("admin")],
+        text: "{resource} ends at {expire_time}. Please have the certificate renewed in its file.",
+        otherwise: "Connections that need it fail from then on.",
+        due: "expire_time",
+        remind: MONTH_WEEK_DAY,
+        later: true,
         ..QUIET
     },
     Duty {

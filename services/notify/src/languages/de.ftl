@@ -3,6 +3,10 @@ ended = Erledigt oder vorbei: { $text }
 otherwise-label = Wenn nichts geschieht
 until-label = Bis
 told-label = Das wissen auch
+told-people = { $count ->
+    [one] eine Person mit Namen
+   *[other] { $count } Personen mit Namen
+ }
 link-label = Ansehen
 inbox-hint = Es liegt im Eingang: remit inbox.
 no-right = Diese Nachricht gibt kein Recht: zum Handeln bitte anmelden.
@@ -37,7 +41,7 @@ break_glass_used = Der Notschalter wurde benutzt: { $resource } ist bis { $until
     .otherwise = Dann gilt der Halt wieder, und die offene Prüfung steht in den Monatsunterlagen.
 hold_rearmed = { $resource } gilt nach dem Notschalter wieder.
     .otherwise = Es bleibt angehalten, bis ein Quorum es aufhebt.
-constitution_recovered = Die Lenkungsgruppe wurde von { $asker } wiederhergestellt. Bitte das in { $action_item } prüfen.
+constitution_recovered = Die Lenkungsgruppe wurde von außen wiederhergestellt. Bitte das in { $action_item } prüfen.
     .otherwise = Die Sitze bleiben, wie sie jetzt sind.
 handoff_review_wanted = { $resource } wartet bis { $due } auf eine Prüfung. Bitte übernehmen und entscheiden.
     .otherwise = Es wird eskaliert, wenn die Zeit um ist; ohne Prüfung wird nichts veröffentlicht.
@@ -103,3 +107,9 @@ handoff_review_soon = Die Prüfung von { $resource } ist am { $due } fällig. Bi
     .otherwise = Die nächste Person in der Reihenfolge der Schranke wird gerufen.
 secret_ends = { $resource } hat ein neues Geheimnis; die früheren unterschreiben bis { $overlap_end_time }. Bitte den Empfänger umstellen.
     .otherwise = Danach weist der Empfänger ab, was er bekommt.
+lead_decision_wanted = { $resource } wird gehalten, bis ein Mensch entscheidet, wohin es geht, bis { $due }. Bitte entscheiden.
+    .otherwise = Die nächste Person in der Reihenfolge der Schranke wird gerufen, und es wartet.
+alert_changed = Jemand hat { $resource } zur Kenntnis genommen; es schlägt weiter an. Bitte dafür sorgen, dass die Ursache gefunden wird.
+    .otherwise = Es schlägt an, bis die Zahlen wieder in der Regel liegen; was schlimmer wird, schlägt von Neuem an.
+certificate_ends = { $resource } endet am { $expire_time }. Bitte das Zertifikat in seiner Datei erneuern lassen.
+    .otherwise = Verbindungen, die es brauchen, schlagen danach fehl.

@@ -1,9 +1,13 @@
-# What stands around notices. The sentences of the duties themselves stand in English in duties.rs.
+# What stands around notices. The sentences of the duties themselves stand in English in duties.
 reminder = Not done yet: { $text }
 ended = Done or over: { $text }
 otherwise-label = If nothing is done
 until-label = Until
 told-label = Also told
+told-people = { $count ->
+    [one] one person by name
+   *[other] { $count } people by name
+ }
 link-label = See it
 inbox-hint = It is in your inbox: remit inbox.
 no-right = This message carries no right: to act, sign in.

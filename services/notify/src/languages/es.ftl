@@ -3,6 +3,10 @@ ended = Hecho o terminado: { $text }
 otherwise-label = Si no se hace nada
 until-label = Hasta
 told-label = También avisados
+told-people = { $count ->
+    [one] una persona por su nombre
+   *[other] { $count } personas por su nombre
+ }
 link-label = Ver
 inbox-hint = Está en su bandeja de entrada: remit inbox.
 no-right = Este mensaje no da ningún derecho: para actuar, inicie sesión.
@@ -37,7 +41,7 @@ break_glass_used = Se usó el procedimiento de emergencia: { $resource } queda s
     .otherwise = Entonces la detención vuelve a valer, y la revisión abierta figura en el dosier mensual.
 hold_rearmed = { $resource } vuelve a valer después del procedimiento de emergencia.
     .otherwise = Sigue detenido hasta que un quórum lo levante.
-constitution_recovered = El grupo de dirección fue restablecido por { $asker }. Por favor, revíselo en { $action_item }.
+constitution_recovered = El grupo de dirección fue restablecido desde fuera. Por favor, revíselo en { $action_item }.
     .otherwise = Los puestos quedan como están ahora.
 handoff_review_wanted = { $resource } espera una revisión hasta { $due }. Por favor, tómela y decida.
     .otherwise = Se eleva cuando se acaba el plazo; nada se publica sin revisión.
@@ -103,3 +107,9 @@ handoff_review_soon = La revisión de { $resource } vence el { $due }. Por favor
     .otherwise = Se llama a la siguiente persona en el orden de la barrera.
 secret_ends = { $resource } tiene un secreto nuevo; los anteriores firman hasta { $overlap_end_time }. Por favor, cambie el receptor.
     .otherwise = Desde entonces el receptor rechaza lo que se le envía.
+lead_decision_wanted = { $resource } queda retenido hasta que una persona decida adónde va, antes del { $due }. Por favor, decida.
+    .otherwise = Se llama a la siguiente persona en el orden de la barrera, y espera.
+alert_changed = Alguien ha tomado nota de { $resource }, que sigue activa. Por favor, procure que se encuentre la causa.
+    .otherwise = Sigue activa hasta que las cifras cumplan la regla; lo que empeora vuelve a avisar.
+certificate_ends = { $resource } termina el { $expire_time }. Por favor, haga renovar el certificado en su archivo.
+    .otherwise = Las conexiones que lo necesitan fallan después.

@@ -3,6 +3,10 @@ ended = Fait ou terminé : { $text }
 otherwise-label = Si rien n’est fait
 until-label = Jusqu’au
 told-label = Également prévenus
+told-people = { $count ->
+    [one] une personne nommée
+   *[other] { $count } personnes nommées
+ }
 link-label = Voir
 inbox-hint = C’est dans votre boîte de réception : remit inbox.
 no-right = Ce message ne donne aucun droit : pour agir, connectez-vous.
@@ -37,7 +41,7 @@ break_glass_used = La procédure d’urgence a été utilisée : { $resource } e
     .otherwise = L’arrêt s’applique alors de nouveau, et l’examen ouvert figure au dossier mensuel.
 hold_rearmed = { $resource } s’applique de nouveau après la procédure d’urgence.
     .otherwise = Cela reste arrêté jusqu’à ce qu’un quorum le lève.
-constitution_recovered = Le comité de pilotage a été rétabli par { $asker }. Merci de l’examiner dans { $action_item }.
+constitution_recovered = Le comité de pilotage a été rétabli de l’extérieur. Merci de l’examiner dans { $action_item }.
     .otherwise = Les sièges restent comme ils sont.
 handoff_review_wanted = { $resource } attend une relecture jusqu’au { $due }. Merci de la prendre et de décider.
     .otherwise = Il est remonté quand le délai est passé ; rien n’est publié sans relecture.
@@ -103,3 +107,9 @@ handoff_review_soon = La relecture de { $resource } est due le { $due }. Merci d
     .otherwise = La personne suivante dans l’ordre de la barrière est appelée.
 secret_ends = { $resource } a un nouveau secret ; les précédents signent jusqu’au { $overlap_end_time }. Merci de changer le récepteur.
     .otherwise = Ensuite, le récepteur refuse ce qu’il reçoit.
+lead_decision_wanted = { $resource } est retenu jusqu’à ce qu’une personne décide où il va, avant le { $due }. Merci de décider.
+    .otherwise = La personne suivante dans l’ordre de la barrière est appelée, et il attend.
+alert_changed = Quelqu’un a pris note de { $resource }, qui continue de se déclencher. Merci de veiller à ce que la cause soit trouvée.
+    .otherwise = L’alerte dure jusqu’à ce que les chiffres respectent la règle ; ce qui s’aggrave se déclenche de nouveau.
+certificate_ends = { $resource } prend fin le { $expire_time }. Merci de faire renouveler le certificat dans son fichier.
+    .otherwise = Les connexions qui en ont besoin échouent ensuite.

@@ -1,16 +1,18 @@
 //! Sends what is due to people. What is for one person is one task, so that a chat that is slow or broken delays nobody
 //! else; who is sent to is looked at when it is sent, so that what she has changed meanwhile counts.
 
+use super::bounces::Path;
 use super::calendar::{self, Method};
 use super::letter::{Letter, Words};
 use super::smtp::{Handed, Smtp};
 use super::{reads_chat, reads_email, unsubscribe};
+use crate::address::Checked;
 use crate::sender::{UnderWay, client, known};
 use crate::service::Service;
 use crate::store::deadlines::{self, Deadline};
 use crate::store::messages::{self, CANCEL, CODE, EMAIL, Message};
 use crate::store::notices::Notices;
-use crate::store::settings::Settings;
+use crate::store::settings::{self, Settings};
 use crate::{backoff, language};
 use remit_api::notify::v1::{Format, Notice, NotificationSettings};
 use remit_core::{Result, Tenant, Timestamp, name};
@@ -32,6 +34,12 @@ const BUDGET: Duration = Duration::from_secs(300);
 const TAKEN: i64 = 50;
 /// How many people are sent to at once.
 const ABREAST: usize = 16;
+/// The failures of the operator's mail server, how seldom it is asked after three days, and for how long what it did not take
+/// is kept.
+const OURS: [&str; 6] =
+    ["CONNECTION_FAILED", "TIMED_OUT", "TLS_FAILED", "SIGN_IN_FAILED", "SENDER_REFUSED", "EMAIL_OFF"];
+const SELDOM: Duration = Duration::from_secs(8 * 3_600);
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long tries may go on at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -46,6 +54,13 @@ struct Tried {
     handed: Handed,
 }
 
+impl Tried {
+    /// Whether a failure is one of the operator's mail server. A code is good for an hour only, and not kept for it.
+    fn is_ours(&self, error: &str) -> bool {
+        self.channel == EMAIL && OURS.contains(&error) && !self.names.iter().any(|name| name.starts_with(CODE))
+    }
+}
+
 /// What was taken for one person.
 struct Taken {
     settings: NotificationSettings,
@@ -53,6 +68,8 @@ struct Taken {
     notices: BTreeMap<String, Notice>,
     deadlines: Vec<Deadline>,
     key: Vec<u8>,
+    /// The language in which she is written to.
+    language: String,
 }
 
 /// Sends to the people of all tenants.
@@ -68,7 +85,7 @@ impl Courier {
     /// # Errors
     /// `Internal` if there are no certificates to trust.
     pub(crate) fn new(service: Service, settings: &Notify) -> Result<Self> {
-        let client = client(&service, settings)?;
+        let client = client(Checked::new(service.rules.clone()), settings)?;
         Ok(Self { service, client })
     }
 
@@ -122,7 +139,9 @@ impl Courier {
             let deadlines = deadlines::told(m, &names).await?;
             let notices = Notices::named(m.tx(), tenant, &names).await?;
             let notices = notices.into_iter().map(|notice| (notice.name.clone(), notice)).collect();
-            Ok(Some(Taken { settings, messages, notices, deadlines, key }))
+            let usual = settings::usual_language(m.tx(), tenant).await?;
+            let language = language::of(&settings.language, language::of(&usual, &self.service.language)).to_owned();
+            Ok(Some(Taken { settings, messages, notices, deadlines, key, language }))
         };
         let Some(taken) = self.service.db.own(tenant, "notify.messages.take", take).await? else { return Ok(()) };
         let mut groups: BTreeMap<(String, String, i64, String), Vec<&Message>> = BTreeMap::new();
@@ -146,7 +165,7 @@ impl Courier {
     async fn try_once(&self, tenant: &Tenant, taken: &Taken, group: &[&Message]) -> Result<Option<Tried>> {
         let Some(first) = group.first() else { return Ok(None) };
         let settings = &taken.settings;
-        let spoken = language::of(&settings.language, &self.service.language);
+        let spoken = taken.language.as_str();
         let notices: Vec<Notice> =
             group.iter().filter_map(|message| taken.notices.get(&message.notice)).cloned().collect();
         let words = if first.kind == CODE {
@@ -189,7 +208,6 @@ impl Courier {
         smtp: &Smtp,
     ) -> Result<Letter> {
         let settings = &taken.settings;
-        let spoken = language::of(&settings.language, &self.service.language);
         let digest = |what: &str| {
             let digest = Sha256::digest(format!("{tenant}\0{}\0{what}", settings.name));
             hex::encode(&digest[..16])
@@ -209,7 +227,7 @@ impl Courier {
             None
         } else {
             let organizer = smtp.from.email.to_string();
-            Some((method, calendar::render(tenant, &deadlines, method, spoken, &organizer)?))
+            Some((method, calendar::render(tenant, &deadlines, method, &taken.language, &organizer)?))
         };
         let words = match notices {
             [one] if !one.statutory && !self.service.public_url.is_empty() => words.unsubscribed_by(unsubscribe::link(
@@ -222,7 +240,9 @@ impl Courier {
             _ => words,
         };
         let id = digest(&first.name);
-        Ok(Letter { to: settings.email.clone(), words, id, thread, calendar, at: first.start })
+        let path = Path { tenant, resource: &settings.name, address: &settings.email };
+        let returns = smtp.returns(path, &taken.key, self.service.db.now());
+        Ok(Letter { to: settings.email.clone(), words, id, thread, calendar, at: first.start, returns })
     }
 
     /// Posts to a chat.
@@ -271,6 +291,16 @@ impl Courier {
                         let (tenant, error) = (m.tenant().to_string(), *error);
                         tracing::warn!(tenant, error, "a message to {name} is tried again");
                         messages::later(m, name, &names, next, 1).await?;
+                        continue;
+                    }
+                    // That the operator's own server is away says nothing of whoever reads there: her address stays, and
+                    // what she was to be told is sent when the server is back.
+                    None if tried.is_ours(error) => {
+                        if now.since(tried.start) < KEPT {
+                            messages::later(m, name, &names, now.plus(SELDOM), 1).await?;
+                        } else {
+                            messages::forget(m, name, &names).await?;
+                        }
                         continue;
                     }
                     None => Some(format!("nothing could be delivered for three days: {why}")),

@@ -3,6 +3,8 @@
 use super::calendar::Method;
 use crate::language::{clean, notice as said, say, say_count};
 use askama::Template;
+use lettre::Address;
+use lettre::address::Envelope;
 use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 use remit_api::notify::v1::{Format, Notice};
@@ -45,6 +47,14 @@ fn link(template: &str, resource: &str) -> String {
     template.replace("{resource}", &resource.bytes().map(escaped).collect::<String>())
 }
 
+/// Who else was told: roles and groups by name, and people by their number, for a message leaves the suite.
+fn told(notice: &Notice, language: &str) -> String {
+    let (people, others): (Vec<_>, Vec<_>) =
+        notice.audiences.iter().partition(|audience| audience.starts_with("subject:"));
+    let people = (!people.is_empty()).then(|| say_count(language, "told-people", people.len()));
+    others.into_iter().cloned().chain(people).collect::<Vec<_>>().join(", ")
+}
+
 impl Words {
     /// Notices in a language, or that they ask for nothing more.
     /// Times are those of a time zone.
@@ -56,11 +66,12 @@ impl Words {
             let due = notice.due_time.as_ref().map(remit_api::wire::time::of);
             let due = due.and_then(|due| jiff::Timestamp::from_microsecond(due.0).ok());
             let due = due.map(|due| due.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string());
+            let others = clean(&told(&notice, language), 500);
             Item {
                 text: if ended { say(language, "ended", &[("text", &text)]) } else { text },
                 otherwise: if ended { String::new() } else { notice.otherwise },
                 until: due.filter(|_| !ended).unwrap_or_default(),
-                told: clean(&notice.audiences.join(", "), 500),
+                told: others,
                 link: link(links, &notice.resource),
             }
         };
@@ -186,6 +197,8 @@ pub(crate) struct Letter {
     pub(crate) thread: String,
     pub(crate) calendar: Option<(Method, String)>,
     pub(crate) at: Timestamp,
+    /// Where it comes back to if it does not arrive; none: to the sender.
+    pub(crate) returns: Option<Address>,
 }
 
 macro_rules! header {
@@ -217,17 +230,25 @@ impl Letter {
     /// # Errors
     /// `InvalidArgument` (`EMAIL_INVALID`) if its address is none; `Internal` if it cannot be written.
     pub(crate) fn write(&self, from: &Mailbox) -> Result<Message> {
-        let address = self.to.parse().map_err(|_| Error::invalid("EMAIL_INVALID", "email", "must be an address"))?;
+        let address: Address =
+            self.to.parse().map_err(|_| Error::invalid("EMAIL_INVALID", "email", "must be an address"))?;
+        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::internal("an e-mail cannot be written").with_source(error)
+        };
         let domain = from.email.domain();
         let at = Duration::from_micros(u64::try_from(self.at.0).unwrap_or_default());
         let mut builder = Message::builder()
             .from(from.clone())
-            .to(Mailbox::new(None, address))
+            .to(Mailbox::new(None, address.clone()))
             .subject(clean(&self.words.subject, SUBJECT))
             .date(SystemTime::UNIX_EPOCH + at)
             .message_id(Some(format!("<{}@{domain}>", self.id)))
             // Nobody's program answers it.
             .header(AutoSubmitted("auto-generated".to_owned()));
+        if self.returns.is_some() {
+            let envelope = Envelope::new(self.returns.clone(), vec![address]);
+            builder = builder.envelope(envelope.map_err(|error| wrong(error.into()))?);
+        }
         if !self.thread.is_empty() {
             let thread = format!("<{}@{domain}>", self.thread);
             builder = builder.in_reply_to(thread.clone()).references(thread);
@@ -237,9 +258,6 @@ impl Letter {
                 .header(ListUnsubscribe(format!("<{}>", self.words.unsubscribe)))
                 .header(ListUnsubscribePost("List-Unsubscribe=One-Click".to_owned()));
         }
-        let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::internal("an e-mail cannot be written").with_source(error)
-        };
         let read = MultiPart::alternative()
             .singlepart(SinglePart::plain(self.words.text()))
             .singlepart(SinglePart::html(self.words.html()?));
@@ -285,6 +303,7 @@ mod tests {
             thread: "thread".to_owned(),
             calendar: Some((Method::Publish, "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n".to_owned())),
             at: Timestamp(0),
+            returns: Some("bounce+ab@remit.example".parse().unwrap()),
         };
         let from: Mailbox = "Remit <remit@corp.example>".parse().unwrap();
         String::from_utf8(letter.write(&from).unwrap().formatted()).unwrap()
@@ -296,11 +315,15 @@ mod tests {
             Words::of(&[notice("proposals/p")], false, ("de", "Europe/Berlin"), "https://ui.example/{resource}");
         assert_eq!(words.subject, "proposals/p steht zur Abstimmung (a<b)");
         let (text, html) = (words.text(), words.html().unwrap());
-        for part in
-            ["steht zur Abstimmung", "Wenn nichts geschieht: Ohne Quorum", "Bis: 1970-01-01 01:00 CET", "role:member"]
-        {
+        for part in [
+            "steht zur Abstimmung",
+            "Wenn nichts geschieht: Ohne Quorum",
+            "Bis: 1970-01-01 01:00 CET",
+            "role:member, eine Person",
+        ] {
             assert!(text.contains(part) && html.contains(part), "{part}: {text}{html}");
         }
+        assert!(!text.contains("ann") && !html.contains("ann"), "{text}");
         assert!(text.contains("https://ui.example/proposals/p") && html.contains("(a&#60;b)"), "{html}");
         assert_eq!(words.chat(Format::Slack)["text"].as_str().unwrap(), text.replace('<', "&lt;"));
         assert!(words.chat(Format::Teams).to_string().contains("steht zur Abstimmung"));

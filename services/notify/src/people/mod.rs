@@ -1,5 +1,6 @@
 //! From a notice to the people it is addressed to: what is sent to whom, where and when.
 
+pub(crate) mod bounces;
 pub(crate) mod calendar;
 pub(crate) mod courier;
 pub(crate) mod guests;

@@ -1,6 +1,7 @@
 //! Hands e-mail to the mail server. Each command is sent by itself, so that it is known which of them was refused: what a
 //! server says of a recipient is hers, and all else is the operator's to put right.
 
+use super::bounces::Path;
 use super::letter::Letter;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -8,7 +9,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::{Error as SmtpError, response::Response};
-use remit_core::{Error, Result};
+use remit_core::{Error, Result, Timestamp};
 use remit_runtime::config::{Smtp as Settings, SmtpTls};
 use remit_store::private;
 use std::time::Duration;
@@ -75,6 +76,13 @@ impl Smtp {
         let Ok(parsed) = address.parse::<lettre::Address>() else { return false };
         let domains = &self.settings.domains;
         domains.is_empty() || domains.iter().any(|domain| domain.eq_ignore_ascii_case(parsed.domain()))
+    }
+
+    /// Where a letter comes back to that does not arrive, by its token; none if nobody has said so.
+    pub(crate) fn returns(&self, path: Path<'_>, key: &[u8], now: Timestamp) -> Option<lettre::Address> {
+        let pattern = Some(&self.settings.bounce).filter(|pattern| !pattern.is_empty())?;
+        let address = pattern.replace("{token}", &path.token(key, now)).replace("{tenant}", path.tenant.as_str());
+        address.parse().ok()
     }
 
     /// Hands a letter to the server.

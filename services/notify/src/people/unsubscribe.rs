@@ -5,7 +5,7 @@
 use crate::duties;
 use crate::language::{self, say};
 use crate::service::Service;
-use crate::store::link_keys;
+use crate::store::{link_keys, settings};
 use askama::Template;
 use aws_lc_rs::hmac;
 use axum::Router;
@@ -61,7 +61,7 @@ impl Service {
     }
 
     /// What signs the links of a tenant, if it is one and has one.
-    async fn known_link_key(&self, tenant: &Tenant) -> Result<Option<Vec<u8>>> {
+    pub(crate) async fn known_link_key(&self, tenant: &Tenant) -> Result<Option<Vec<u8>>> {
         if let Some(key) = self.keys.get(tenant) {
             return Ok(Some(key));
         }
@@ -137,9 +137,17 @@ async fn genuine(service: &Service, link: &Link) -> Result<Option<Tenant>> {
 }
 
 async fn ask(State(service): State<Service>, link: Result<Query<Link>, QueryRejection>) -> Response {
-    let language = service.language.clone();
+    let mut language = service.language.clone();
     let Ok(Query(link)) = link else { return page(StatusCode::BAD_REQUEST, &language, "unsubscribe-wrong", "") };
-    match genuine(&service, &link).await {
+    let found = async {
+        let tenant = genuine(&service, &link).await?;
+        if let Some(tenant) = &tenant {
+            let usual = settings::usual_language(&mut service.db.read().await?, tenant).await?;
+            language = language::of(&usual, &service.language).to_owned();
+        }
+        Ok(tenant)
+    };
+    match found.await {
         Ok(Some(_)) if duties::is_statutory(&link.duty) => page(StatusCode::OK, &language, "unsubscribe-clock", ""),
         Ok(Some(_)) => page(StatusCode::OK, &language, "unsubscribe-question", "unsubscribe-yes"),
         Ok(None) => page(StatusCode::BAD_REQUEST, &language, "unsubscribe-wrong", ""),

@@ -1,12 +1,14 @@
 //! The use cases, one file for each noun.
 
+mod bounces;
 mod deliveries;
 mod notices;
+mod people;
 mod settings;
 mod subscriptions;
 mod timers;
 
-pub(crate) use settings::name_of;
+pub(crate) use settings::{TENANT, name_of};
 pub(crate) use subscriptions::{mailed_to, stop};
 
 use crate::address::Rules;
@@ -17,6 +19,7 @@ use crate::people::unsubscribe::Keys;
 use remit_api::wire::Repeatable;
 use remit_core::{Error, Ids, Result, Tenant};
 use remit_runtime::auth::grants;
+use remit_runtime::peers::Peers;
 use remit_runtime::{Cx, Deps, Seeded};
 use remit_store::{Db, Mutation, tenants};
 use std::collections::BTreeMap;
@@ -46,6 +49,10 @@ pub(crate) struct Service {
     pub(crate) language: String,
     pub(crate) guests: Guests,
     pub(crate) keys: Keys,
+    /// What types of events begin with.
+    pub(crate) event_prefix: String,
+    /// The way to the audit log; none in a test.
+    peers: Option<Peers>,
     allow_http: bool,
     roles: Arc<BTreeMap<String, Vec<String>>>,
     seeded: Seeded,
@@ -69,6 +76,8 @@ impl Service {
             language: language(&deps.config.notify.language)?,
             guests: Guests::default(),
             keys: Keys::default(),
+            event_prefix: deps.config.notify.event_prefix.clone(),
+            peers: Some(deps.peers.clone()),
             allow_http: deps.config.notify.allow_http,
             roles: Arc::new(deps.config.roles.clone()),
             seeded: Seeded::default(),
@@ -133,6 +142,8 @@ impl Service {
             language: language("en")?,
             guests: Guests::default(),
             keys: Keys::default(),
+            event_prefix: "remit".to_owned(),
+            peers: None,
             allow_http: true,
             roles: Arc::default(),
             seeded: Seeded::default(),

@@ -1,6 +1,6 @@
 //! Inboxes.
 
-use super::{Service, name_of};
+use super::{Service, TENANT, name_of};
 use crate::language;
 use crate::people::calendar::{self, Method};
 use crate::store::deadlines;
@@ -63,12 +63,12 @@ impl Service {
         .await
     }
 
-    /// The language of the caller's settings, or else the usual one.
+    /// The language of the caller's settings, or else that of the tenant, or else of the configuration.
     async fn language_of(&self, cx: &Cx) -> Result<String> {
-        let name = name_of(&cx.actor.subject);
-        let settings = Settings::find(&mut self.db.read().await?, &cx.tenant, &name).await?;
-        let set = settings.map(|settings| settings.language).unwrap_or_default();
-        Ok(language::of(&set, &self.language).to_owned())
+        let own = name_of(&cx.actor.subject);
+        let found = Settings::named(&mut self.db.read().await?, &cx.tenant, &[&own, TENANT]).await?;
+        let of = |name: &str| found.iter().find(|one| one.name == name).map_or("", |one| one.language.as_str());
+        Ok(language::of(of(&own), language::of(of(TENANT), &self.language)).to_owned())
     }
 
     pub(crate) async fn render_calendar(&self, cx: &Cx, _: RenderCalendarRequest) -> Result<RenderCalendarResponse> {

@@ -1,12 +1,10 @@
 //! Where notices reach people.
 
 use super::Service;
-use crate::filter::Seen;
 use crate::store::codes::{self, Code};
 use crate::store::messages::{self, CODE, EMAIL, Message};
-use crate::store::notices;
 use crate::store::settings::{self as store, Settings};
-use crate::{duties, language};
+use crate::{duties, language, people};
 use jiff::tz::TimeZone;
 use remit_api::notify::v1::{
     ConfirmEmailRequest, DutyRule, Format, GetNotificationSettingsRequest, NotificationSettings,
@@ -23,12 +21,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What lets somebody look after the settings of a role or a group.
-const SHARED: &str = "notify.subscriptions.update";
+pub(super) const SHARED: &str = "notify.subscriptions.update";
 /// How long a code is good, how often it may be guessed, and how many are sent in which time.
 const CODE_LIFE: Duration = Duration::from_secs(3_600);
 const CODE_TRIES: i64 = 5;
 const CODES: i64 = 5;
 const CODES_IN: Duration = Duration::from_secs(86_400);
+/// The name of what holds for everybody of the tenant who has not set it, and as what that is addressed: nobody.
+pub(crate) const TENANT: &str = "notificationSettings/tenant";
+const EVERYBODY: &str = "tenant";
 /// How long somebody counts as what her token said she is.
 const ADDRESSED: Duration = Duration::from_secs(90 * 86_400);
 
@@ -44,7 +45,7 @@ pub(crate) fn name_of(subject: &str) -> String {
 }
 
 /// As what the caller is addressed, each until when.
-fn audiences(cx: &Cx, now: Timestamp) -> Vec<(String, Timestamp)> {
+pub(super) fn audiences(cx: &Cx, now: Timestamp) -> Vec<(String, Timestamp)> {
     let until = now.plus(ADDRESSED);
     let groups = cx.actor.role_groups.iter().map(|group| (format!("group:{group}"), until));
     let roles = cx.actor.roles.iter().map(|role| (format!("role:{role}"), until));
@@ -68,6 +69,11 @@ fn details(settings: &NotificationSettings, why: &str) -> serde_json::Value {
         state_reason: why.to_owned(),
     }
     .json()
+}
+
+/// Whether the issuer of the caller's token says that this is her address: she need not say a code then.
+fn verified(cx: &Cx, address: &str) -> bool {
+    cx.email.as_deref().is_some_and(|email| email::canonical(email).is_ok_and(|email| email == address))
 }
 
 /// Records a change under the action of the call.
@@ -105,12 +111,15 @@ impl Service {
             (own, format!("subject:{}", cx.actor.subject))
         } else {
             let shared = id.split_once('.').filter(|(sort, of)| ["role", "group"].contains(sort) && !of.is_empty());
-            let Some((sort, of)) = shared else { return Err(Error::not_found(Settings::NOT_FOUND, name)) };
+            let (sort, audience) = match shared {
+                Some((sort, of)) => (sort, format!("{sort}:{of}")),
+                None if id == EVERYBODY => (EVERYBODY, EVERYBODY.to_owned()),
+                None => return Err(Error::not_found(Settings::NOT_FOUND, name)),
+            };
             if !self.may(cx, SHARED) {
                 let why = format!("the settings of a {sort} are for those who may change subscriptions ({SHARED})");
                 return Err(Error::denied("SETTINGS_SHARED", why));
             }
-            let audience = format!("{sort}:{of}");
             (id, audience)
         };
         let etag = etag::of(0);
@@ -139,17 +148,26 @@ impl Service {
             let found = Settings::try_claim(m, &unset.name).await?;
             let (is_new, before) = (found.is_none(), found.unwrap_or_else(|| unset.clone()));
             etag::check(&given.etag, &before.etag, &before.name)?;
-            let Some(mut settings) = mask::update(&before, given, request.update_mask.as_ref())? else {
-                return Ok(before);
+            let named = |field: &str| {
+                request.update_mask.as_ref().is_some_and(|mask| mask.paths.iter().any(|path| path == field))
             };
+            let wanted = mask::update(&before, given, request.update_mask.as_ref())?;
+            // Whoever gives anew what does not work, or was not confirmed, wants it tried again.
+            let given_email = email::canonical(&given.email).is_ok_and(|email| email == before.email);
+            let email_again = named("email") && given_email && !people::reads_email(&before);
+            let chat_again = named("chat_endpoint")
+                && given.chat_endpoint == before.chat_endpoint
+                && !before.chat_problem.is_empty();
+            let again = (email_again || chat_again).then(|| before.clone());
+            let Some(mut settings) = wanted.or(again) else { return Ok(before) };
             self.check_settings(&mut settings)?;
             let now = m.now();
-            let moved = settings.email != before.email;
+            let moved = email_again || settings.email != before.email;
             if moved {
-                settings.email_confirmed = false;
+                settings.email_confirmed = unset.name == name_of(&cx.actor.subject) && verified(cx, &settings.email);
                 settings.email_problem.clear();
             }
-            if settings.chat_endpoint != before.chat_endpoint {
+            if chat_again || settings.chat_endpoint != before.chat_endpoint {
                 settings.chat_problem.clear();
             }
             settings.owner.clone_from(&cx.actor.subject);
@@ -166,7 +184,7 @@ impl Service {
             self.address(m, cx, &settings).await?;
             if moved {
                 messages::forget_channel(m, &settings.name, EMAIL).await?;
-                if !settings.email.is_empty() {
+                if !settings.email.is_empty() && !settings.email_confirmed {
                     self.send_code(m, &settings.name).await?;
                 }
             }
@@ -196,6 +214,20 @@ impl Service {
             if !smtp.permits(&settings.email) {
                 return Err(wrong("must be an address in one of notify.smtp.domains"));
             }
+        }
+        let only_language = NotificationSettings {
+            name: settings.name.clone(),
+            audience: settings.audience.clone(),
+            language: settings.language.clone(),
+            etag: settings.etag.clone(),
+            owner: settings.owner.clone(),
+            create_time: settings.create_time,
+            update_time: settings.update_time,
+            ..NotificationSettings::default()
+        };
+        if settings.audience == EVERYBODY && *settings != only_language {
+            let why = "the settings of the tenant say its language and nothing else";
+            return Err(Error::invalid("FIELD_INVALID", "notification_settings", why));
         }
         if !settings.chat_endpoint.is_empty() {
             self.check_endpoint(&settings.chat_endpoint, "notification_settings.chat_endpoint")?;
@@ -290,7 +322,10 @@ impl Service {
         let name = SettingsName::new(id).to_string();
         let work = async |m: &mut Mutation| {
             let Some(mut settings) = Settings::try_claim(m, &name).await? else { return Ok(String::new()) };
-            let language = settings.language.clone();
+            let language = match settings.language.as_str() {
+                "" => store::usual_language(m.tx(), tenant).await?,
+                own => own.to_owned(),
+            };
             match settings.rules.iter_mut().find(|rule| rule.duty == duty) {
                 Some(rule) if rule.no_email => return Ok(language),
                 Some(rule) => rule.no_email = true,
@@ -331,78 +366,13 @@ impl Service {
         Settings::save(m, settings).await?;
         messages::forget_channel(m, &settings.name, channel).await?;
         let said = if is_mail { "its e-mail address" } else { "its chat" };
-        let code: String = why.chars().filter(char::is_ascii_digit).take(3).collect();
+        let code = why.split_once('(').and_then(|(_, after)| Some(after.split_once(')')?.0));
+        let code = code.filter(|code| code.chars().all(|c| c.is_ascii_digit() || c == '.'));
         let reason =
-            if code.is_empty() { format!("{said} cannot be reached") } else { format!("{said} refuses it ({code})") };
+            code.map_or_else(|| format!("{said} cannot be reached"), |code| format!("{said} refuses it ({code})"));
         let mut event = m.event("notify.settings.break", &settings.name);
         event.details = details(settings, &reason);
         m.record_event(event);
         Ok(())
-    }
-
-    /// Keeps up with what the log says of people: who is erased has no address here, and whose roles are other ones or
-    /// whose tokens are revoked is told by her name alone until she comes again.
-    pub(crate) async fn follow_people(&self, m: &mut Mutation, seen: &Seen) -> Result<()> {
-        if seen.outcome != "SUCCESS" {
-            return Ok(());
-        }
-        let changed = |m: &Mutation, subject: &str| self.guests.forget(&(m.tenant().clone(), subject.to_owned()));
-        let said = |field: &str| seen.details.get(field).and_then(|value| value.as_str()).unwrap_or_default();
-        match seen.action.as_str() {
-            "audit.subjects.erase" => {
-                let subject = seen.resource.strip_prefix("subjects/").unwrap_or_default();
-                self.erase(m, subject).await
-            }
-            "council.revocations.create" if !said("subject").is_empty() && said("token_id").is_empty() => {
-                let subject = said("subject");
-                let blocked = seen.details.get("block").and_then(serde_json::Value::as_bool).unwrap_or_default();
-                changed(m, subject);
-                let audience = if blocked { String::new() } else { format!("subject:{subject}") };
-                store::address_only(m, &name_of(subject), &audience).await
-            }
-            "council.roleAssignments.update" | "council.roleAssignments.delete" if !said("subject").is_empty() => {
-                let subject = said("subject");
-                changed(m, subject);
-                store::address_only(m, &name_of(subject), &format!("subject:{subject}")).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn erase(&self, m: &mut Mutation, subject: &str) -> Result<()> {
-        let own = name_of(subject);
-        if Settings::try_claim(m, &own).await?.is_some() {
-            store::clear(m, &own).await?;
-            Settings::delete(m, &own).await?;
-        }
-        notices::forget(m, subject).await?;
-        for shared in store::owned(m, subject).await? {
-            if let Some(mut settings) = Settings::try_claim(m, &shared).await? {
-                settings.owner.clear();
-                Settings::save(m, &mut settings).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes that the caller came, and as what: at most once a day, unless she comes as something else.
-    pub(crate) async fn came(&self, cx: &Cx) -> Result<()> {
-        let now = self.db.now();
-        let audiences = audiences(cx, now);
-        let who = (cx.tenant.clone(), cx.actor.subject.clone());
-        let words: BTreeSet<String> = audiences.iter().map(|(audience, _)| audience.clone()).collect();
-        if !self.guests.is_new(&who, &words, now) {
-            return Ok(());
-        }
-        let name = name_of(&cx.actor.subject);
-        // What notes that somebody came is not what her call costs.
-        let note = async |m: &mut Mutation| {
-            if Settings::try_claim(m, &name).await?.is_some() {
-                store::address(m, &name, &audiences).await?;
-            }
-            Ok(())
-        };
-        let noted = remit_store::counted(self.db.own(&cx.tenant, "notify.settings.note", note));
-        Box::pin(noted).await.0
     }
 }

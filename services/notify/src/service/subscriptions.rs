@@ -1,6 +1,7 @@
 //! Subscriptions.
 
 use super::Service;
+use super::settings::SHARED;
 use crate::filter::{Filter, Seen};
 use crate::payload::{Sent, TEST};
 use crate::signing::{SECRET_BYTES, shown};
@@ -103,6 +104,21 @@ impl Service {
         Ok(())
     }
 
+    /// A subscription as the caller may see it: whoever has the URL of a chat can write there, so that those who may change
+    /// nothing see its host alone.
+    fn shown(&self, cx: &Cx, mut subscription: Subscription) -> Subscription {
+        if !self.may(cx, SHARED) {
+            let host = match mailed_to(&subscription.endpoint) {
+                Some(address) => address.rsplit_once('@').map(|(_, domain)| format!("mailto:…@{domain}")),
+                None => Url::parse(&subscription.endpoint)
+                    .ok()
+                    .map(|url| format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or_default())),
+            };
+            subscription.endpoint = host.unwrap_or_default();
+        }
+        subscription
+    }
+
     /// What may be sent to, and by whom.
     fn check(&self, cx: &Cx, subscription: &Subscription) -> Result<()> {
         Filter::parse(&subscription.filter).map_err(|error| error.within("subscription"))?;
@@ -150,7 +166,8 @@ impl Service {
     pub(crate) async fn get_subscription(&self, cx: &Cx, request: GetSubscriptionRequest) -> Result<Subscription> {
         SubscriptionName::parse(&request.name, "name")?;
         self.ready(&cx.tenant).await?;
-        Subscriptions::get(&mut self.db.read().await?, &cx.tenant, &request.name).await
+        let found = Subscriptions::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
+        Ok(self.shown(cx, found))
     }
 
     pub(crate) async fn list_subscriptions(
@@ -159,7 +176,8 @@ impl Service {
         request: ListSubscriptionsRequest,
     ) -> Result<ListSubscriptionsResponse> {
         self.ready(&cx.tenant).await?;
-        let (subscriptions, next_page_token) = Subscriptions::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        let (found, next_page_token) = Subscriptions::list(&self.db, &cx.tenant, cx.page(&request)).await?;
+        let subscriptions = found.into_iter().map(|subscription| self.shown(cx, subscription)).collect();
         Ok(ListSubscriptionsResponse { subscriptions, next_page_token })
     }
 
@@ -178,6 +196,9 @@ impl Service {
             };
             self.check(cx, &subscription)?;
             subscription.owner.clone_from(&cx.actor.subject);
+            if subscription.unordered != before.unordered {
+                queues::renew(m, &subscription).await?;
+            }
             change(m, &before, subscription).await
         })
         .await
@@ -231,7 +252,7 @@ impl Service {
             if before.state() == SubscriptionState::Active && before.owner == cx.actor.subject {
                 return Ok(before);
             }
-            queues::renew(m, &before.name).await?;
+            queues::renew(m, &before).await?;
             let subscription = Subscription {
                 state: SubscriptionState::Active.into(),
                 state_reason: String::new(),
@@ -279,7 +300,8 @@ impl Service {
                 actor_kind: "SERVICE",
                 details: serde_json::Value::Null,
             };
-            let sent = Sent { tenant: &cx.tenant, index: None, id: &id, seen: &seen, at: now };
+            let sent =
+                Sent { prefix: &self.event_prefix, tenant: &cx.tenant, index: None, id: &id, seen: &seen, at: now };
             let short = name::last(&subscription.name);
             let mut delivery = Delivery {
                 name: DeliveryName::new(short, &*id).to_string(),
@@ -310,4 +332,63 @@ async fn change(m: &mut Mutation, before: &Subscription, mut after: Subscription
     Subscriptions::save(m, &mut after).await?;
     record(m, Some(before), Some(&after));
     Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::SCHEMA;
+    use crate::tests::acme;
+    use remit_core::{Actor, ActorKind};
+    use remit_store::testing::TestDb;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_subscription_shows_no_more_than_its_owner_may_see() {
+        let database = TestDb::sqlite().unwrap();
+        let mut service = Service::on(database.open(&SCHEMA).await.unwrap(), &[]).unwrap();
+        let role = |name: &str, grants: &[&str]| (name.to_owned(), grants.iter().map(|&it| it.to_owned()).collect());
+        service.roles =
+            Arc::new(BTreeMap::from([role("integrator", &["notify.*"]), role("reader", &["audit.entries.search"])]));
+        let cx = |method: &'static str, roles: &[&str]| Cx {
+            tenant: acme(),
+            actor: Actor {
+                subject: "ann".into(),
+                kind: ActorKind::Human,
+                roles: roles.iter().map(|&role| role.to_owned()).collect(),
+                role_groups: Vec::new(),
+                on_behalf_of: None,
+            },
+            service: None,
+            method,
+            trace_id: String::new(),
+            email: None,
+            address: None,
+            deadline: None,
+        };
+        let endpoint = "https://hooks.example/services/secret".to_owned();
+        let create = CreateSubscriptionRequest {
+            subscription_id: "s".to_owned(),
+            subscription: Some(Subscription { endpoint: endpoint.clone(), ..Subscription::default() }),
+            ..CreateSubscriptionRequest::default()
+        };
+        let alone = cx("notify.subscriptions.create", &["integrator"]);
+        let refused = service.create_subscription(&alone, create.clone()).await.unwrap_err();
+        assert_eq!(refused.reason(), "OWNER_MAY_NOT_READ");
+        let both = cx("notify.subscriptions.create", &["integrator", "reader"]);
+        let name = service.create_subscription(&both, create).await.unwrap().name;
+        let rotate = RotateSecretRequest { name: name.clone(), ..RotateSecretRequest::default() };
+        service.rotate_secret(&cx("notify.subscriptions.rotate", &["integrator"]), rotate).await.unwrap();
+        let resume = ResumeSubscriptionRequest { name: name.clone(), ..ResumeSubscriptionRequest::default() };
+        let resumed = service.resume_subscription(&cx("notify.subscriptions.resume", &["integrator"]), resume).await;
+        assert_eq!(resumed.unwrap_err().reason(), "OWNER_MAY_NOT_READ");
+        // Whoever may change nothing does not see what else is in the URL.
+        let get = GetSubscriptionRequest { name };
+        let seen = service.get_subscription(&cx("notify.subscriptions.get", &["reader"]), get.clone()).await.unwrap();
+        assert_eq!(seen.endpoint, "https://hooks.example/…");
+        let seen = service.get_subscription(&cx("notify.subscriptions.get", &["integrator"]), get).await.unwrap();
+        assert_eq!(seen.endpoint, endpoint);
+    }
 }

@@ -2,12 +2,14 @@
 
 use super::at;
 use prost::Message as _;
-use remit_api::notify::v1::{Delivery, DeliveryState};
+use remit_api::notify::v1::{Delivery, DeliveryState, Subscription};
 use remit_api::wire::Word as _;
 use remit_core::{Result, Timestamp, name};
 use remit_store::filter::Field;
 use remit_store::record::Key;
 use remit_store::{Mutation, Records, Sql, Value, query};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Deliveries, in the order of the log.
 pub(crate) struct Deliveries;
@@ -41,11 +43,11 @@ impl Records for Deliveries {
     }
 }
 
-/// The deliveries of a claimed subscription that are to be sent at `now`, of each resource the first alone, and nobody
-/// else's until `lease`: whoever takes them and is killed leaves them to be taken again then.
+/// The deliveries of a claimed subscription that are to be sent at `now`, of each resource the first alone unless it asks
+/// for no order, and nobody else's until `lease`: whoever takes them and is killed leaves them to be taken again then.
 pub(crate) async fn take(
     m: &mut Mutation,
-    subscription: &str,
+    subscription: &Subscription,
     now: Timestamp,
     lease: Timestamp,
     most: i64,
@@ -53,15 +55,16 @@ pub(crate) async fn take(
     let tenant = m.tenant().clone();
     let rows = query(
         "select d.name, d.revision, d.body from deliveries d
-         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and d.next_at <= $3 and not exists (
+         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and d.next_at <= $3 and ($4 = 1 or not exists (
              select 1 from deliveries e
              where e.tenant_id = $1 and e.parent = $2 and e.resource = d.resource
-                 and e.entry_index < d.entry_index and e.state = 'PENDING')
-         order by d.next_at, d.entry_index limit $4",
+                 and e.entry_index < d.entry_index and e.state = 'PENDING'))
+         order by d.next_at, d.entry_index limit $5",
     )
     .bind(&tenant)
-    .bind(subscription)
+    .bind(&subscription.name)
     .bind(now)
+    .bind(i64::from(subscription.unordered))
     .bind(most)
     .fetch_all(m.tx())
     .await?;
@@ -131,7 +134,7 @@ pub(crate) async fn forget(m: &mut Mutation, subscription: &str, before: Timesta
 pub(crate) async fn sent(
     m: &mut Mutation,
     subscription: &str,
-    indexes: std::ops::Range<i64>,
+    indexes: Range<i64>,
     dead_only: bool,
     most: i64,
 ) -> Result<Vec<Delivery>> {
@@ -151,6 +154,22 @@ pub(crate) async fn sent(
     .fetch_all(m.tx())
     .await?;
     rows.iter().map(Deliveries::read).collect()
+}
+
+/// The indexes of these for which a claimed subscription has a record.
+pub(crate) async fn recorded(m: &mut Mutation, subscription: &str, indexes: &Range<i64>) -> Result<BTreeSet<i64>> {
+    let tenant = m.tenant().clone();
+    let rows = query(
+        "select entry_index from deliveries
+         where tenant_id = $1 and parent = $2 and entry_index >= $3 and entry_index < $4",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(indexes.start)
+    .bind(indexes.end)
+    .fetch_all(m.tx())
+    .await?;
+    rows.iter().map(|row| row.get("entry_index")).collect()
 }
 
 /// Writes how far a delivery is, if it is still there.

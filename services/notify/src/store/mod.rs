@@ -1,5 +1,7 @@
 //! All SQL of the service.
 
+pub(crate) mod bounces;
+pub(crate) mod certificates;
 pub(crate) mod codes;
 pub(crate) mod deadlines;
 pub(crate) mod deliveries;

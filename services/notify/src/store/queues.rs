@@ -1,5 +1,6 @@
 //! When which subscription has something to send.
 
+use remit_api::notify::v1::Subscription;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{Db, Mutation, Tx, query, tenants};
 
@@ -50,8 +51,9 @@ pub(crate) async fn stuck(tx: &mut Tx, tenant: &Tenant) -> Result<Stuck> {
 pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> Result<()> {
     let tenant = m.tenant().clone();
     query(
-        "insert into queues (tenant_id, subscription, due_at) values ($1, $2, $3)
-         on conflict (tenant_id, subscription) do update set due_at = excluded.due_at",
+        "insert into queues (tenant_id, subscription, due_at, free_at) values ($1, $2, $3, 0)
+         on conflict (tenant_id, subscription) do update set due_at =
+             case when queues.free_at > excluded.due_at then queues.free_at else excluded.due_at end",
     )
     .bind(&tenant)
     .bind(subscription)
@@ -61,29 +63,64 @@ pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> 
     Ok(())
 }
 
-/// Works out when a claimed subscription has something to send next. A delivery waits for the one before it that is about
-/// the same resource.
-pub(crate) async fn renew(m: &mut Mutation, subscription: &str) -> Result<()> {
+/// Whether a claimed subscription may begin something at `now`.
+pub(crate) async fn is_free(m: &mut Mutation, subscription: &str, now: Timestamp) -> Result<bool> {
     let tenant = m.tenant().clone();
+    let busy = query("select 1 as one from queues where tenant_id = $1 and subscription = $2 and free_at > $3")
+        .bind(&tenant)
+        .bind(subscription)
+        .bind(now)
+        .fetch_optional(m.tx())
+        .await?;
+    Ok(busy.is_none())
+}
+
+/// Lets a claimed subscription begin nothing before `until`.
+pub(crate) async fn pace(m: &mut Mutation, subscription: &str, until: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query("update queues set free_at = $3 where tenant_id = $1 and subscription = $2")
+        .bind(&tenant)
+        .bind(subscription)
+        .bind(until)
+        .execute(m.tx())
+        .await?;
+    Ok(())
+}
+
+/// Works out when a claimed subscription has something to send next. A delivery waits for the one before it that is about
+/// the same resource, unless the subscription asks for no order.
+pub(crate) async fn renew(m: &mut Mutation, subscription: &Subscription) -> Result<()> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
     let next = query(
         "select d.next_at from deliveries d
-         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and not exists (
+         where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and ($3 = 1 or not exists (
              select 1 from deliveries e
              where e.tenant_id = $1 and e.parent = $2 and e.resource = d.resource
-                 and e.entry_index < d.entry_index and e.state = 'PENDING')
+                 and e.entry_index < d.entry_index and e.state = 'PENDING'))
          order by d.next_at limit 1",
     )
     .bind(&tenant)
-    .bind(subscription)
+    .bind(&subscription.name)
+    .bind(i64::from(subscription.unordered))
     .fetch_optional(m.tx())
     .await?;
     if let Some(row) = next {
-        return set(m, subscription, Timestamp(row.get("next_at")?)).await;
+        return set(m, &subscription.name, Timestamp(row.get("next_at")?)).await;
     }
-    query("delete from queues where tenant_id = $1 and subscription = $2")
+    query("delete from queues where tenant_id = $1 and subscription = $2 and free_at <= $3")
         .bind(&tenant)
-        .bind(subscription)
+        .bind(&subscription.name)
+        .bind(now)
         .execute(m.tx())
         .await?;
+    if subscription.max_per_second > 0 {
+        // What was begun still counts when something new is to be sent.
+        query("update queues set due_at = $3 where tenant_id = $1 and subscription = $2")
+            .bind(&tenant)
+            .bind(&subscription.name)
+            .bind(Timestamp(i64::MAX))
+            .execute(m.tx())
+            .await?;
+    }
     Ok(())
 }

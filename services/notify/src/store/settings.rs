@@ -1,9 +1,10 @@
 //! Where notices reach somebody, and as what she is addressed.
 
 use super::at;
+use crate::service::TENANT;
 use remit_api::notify::v1::NotificationSettings;
-use remit_core::{Result, Timestamp};
-use remit_store::{BulkInsert, Mutation, Records, Sql, Value, query};
+use remit_core::{Result, Tenant, Timestamp};
+use remit_store::{BulkInsert, Mutation, Records, Sql, Tx, Value, query};
 
 /// Settings, by name.
 pub(crate) struct Settings;
@@ -25,6 +26,11 @@ impl Records for Settings {
     fn set_etag(settings: &mut NotificationSettings, etag: String) {
         settings.etag = etag;
     }
+}
+
+/// The language of those of the tenant who have set none; empty if nobody has said so.
+pub(crate) async fn usual_language(tx: &mut Tx, tenant: &Tenant) -> Result<String> {
+    Ok(Settings::find(tx, tenant, TENANT).await?.map(|settings| settings.language).unwrap_or_default())
 }
 
 /// The settings of those who are addressed so now.

@@ -74,6 +74,14 @@ pub(crate) async fn owned(m: &mut Mutation, owner: &str) -> Result<Vec<String>> 
     rows.iter().map(|row| row.get("name")).collect()
 }
 
+/// The names of all of an owner.
+pub(crate) async fn of(m: &mut Mutation, owner: &str) -> Result<Vec<String>> {
+    let tenant = m.tenant().clone();
+    let rows = query("select name from subscriptions where tenant_id = $1 and owner = $2 order by name");
+    let rows = rows.bind(&tenant).bind(owner).fetch_all(m.tx()).await?;
+    rows.iter().map(|row| row.get("name")).collect()
+}
+
 /// How many there are.
 pub(crate) async fn count(m: &mut Mutation) -> Result<i64> {
     let tenant = m.tenant().clone();

@@ -253,3 +253,80 @@ async fn of_an_endpoint_that_is_away_little_is_asked() {
     drain(&sender, &db).await;
     assert!(attempts(&db).await > first, "it is tried again when it is time");
 }
+
+/// Changes the subscription as an update does.
+async fn change(db: &Db, with: impl Fn(&mut Subscription) + Sync) {
+    let work = async |m: &mut remit_store::Mutation| {
+        let mut subscription = Subscriptions::claim(m, "subscriptions/s").await?;
+        with(&mut subscription);
+        Subscriptions::save(m, &mut subscription).await?;
+        crate::store::queues::renew(m, &subscription).await
+    };
+    db.own(&acme(), "notify.test", work).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_and_pace_are_as_the_subscription_asks() {
+    let (_database, db, clock) = on_a_clock(DAY).await;
+    let receiver = Receiver::start().await;
+    subscribe(&db, &receiver.url, &[("s".to_owned(), String::new())]).await;
+    let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
+    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    receiver.failing.store(true, Ordering::SeqCst);
+    let log: Vec<Entry> = (0..7).map(|index| entry(index, &format!("alerts/a{}", index % 2))).collect();
+    assert!(service.take(&acme(), &log, 0, 7, &mut Filters::default()).await.unwrap());
+    drain(&sender, &db).await;
+    assert_eq!(attempts(&db).await, 2, "of each resource the first, which holds up the others");
+    change(&db, |subscription| subscription.unordered = true).await;
+    drain(&sender, &db).await;
+    assert_eq!(attempts(&db).await, 7, "nothing waits for another");
+    receiver.failing.store(false, Ordering::SeqCst);
+    change(&db, |subscription| subscription.max_per_second = 3).await;
+    clock.advance_to(Timestamp(2 * DAY));
+    let taken = || receiver.taken.lock().unwrap().len();
+    for (second, expected) in [(0, 3), (0, 3), (1, 6), (2, 7), (2, 7)] {
+        clock.advance_to(Timestamp(2 * DAY + second * 1_000_000));
+        drain(&sender, &db).await;
+        assert_eq!(taken(), expected, "after {second} s");
+    }
+    // What comes at once after it waits for its share of the second too.
+    assert!(service.take(&acme(), &[entry(7, "alerts/b")], 7, 8, &mut Filters::default()).await.unwrap());
+    drain(&sender, &db).await;
+    assert_eq!(taken(), 7);
+    clock.advance_to(Timestamp(2 * DAY + 3_000_000));
+    drain(&sender, &db).await;
+    assert_eq!(taken(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_person_is_in_no_reminder_and_owns_nothing() {
+    let (_database, db, _clock) = on_a_clock(DAY).await;
+    let service = Service::on(db.clone(), &[]).unwrap();
+    subscribe(&db, "https://receiver.example/", &[("s".to_owned(), String::new())]).await;
+    let item = |index: i64, action: &str, resource: &str, details: &str| {
+        let mut entry = entry(index, resource);
+        let event = entry.event.as_mut().unwrap();
+        (event.action, event.details_json) = (action.to_owned(), details.to_owned());
+        event.recorded_at = Some(remit_api::wire::time::stamp(Timestamp(DAY)));
+        entry
+    };
+    let due = r#"{"origin":"","kind":"","owner":"ann","due_time":"1970-03-01T00:00:00Z"}"#;
+    let log = [
+        item(0, "council.actionItems.create", "actionItems/a", due),
+        item(1, "audit.subjects.erase", "subjects/ann", "{}"),
+    ];
+    assert!(service.take(&acme(), &log[..1], 0, 1, &mut Filters::default()).await.unwrap());
+    let planned = async || {
+        let all = remit_store::timers::due(&mut db.read().await.unwrap(), &acme(), Timestamp(i64::MAX), None, 9).await;
+        all.unwrap().into_iter().map(|timer| String::from_utf8_lossy(&timer.payload).into_owned()).collect::<Vec<_>>()
+    };
+    assert!(planned().await.len() == 3 && planned().await.iter().all(|payload| payload.contains("subject:ann")));
+    assert!(service.take(&acme(), &log[1..], 1, 2, &mut Filters::default()).await.unwrap());
+    let left = planned().await;
+    assert!(left.len() == 3 && left.iter().all(|it| !it.contains("ann") && it.contains("role:member")), "{left:?}");
+    let subscription = subscription(&db).await;
+    assert_eq!((subscription.state(), subscription.owner.as_str()), (SubscriptionState::Broken, ""));
+    // The delivery of the erasure itself says that it is of a person, and not of whom.
+    let erased = deliveries(&db, "subscriptions/s").await;
+    assert!(erased.iter().all(|delivery| !format!("{delivery:?}").contains("ann")), "{erased:?}");
+}

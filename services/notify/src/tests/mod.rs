@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod guarantees;
+mod mail;
 
 use crate::SCHEMA;
 use crate::store::secrets;
@@ -47,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         password_file: PathBuf::new(),
         from: String::new(),
         domains: Vec::new(),
+        bounce: String::new(),
     };
     Settings {
         allow_http: true,
@@ -56,6 +58,7 @@ pub(crate) fn settings() -> Settings {
         public_url: String::new(),
         link: String::new(),
         language: "en".to_owned(),
+        event_prefix: "remit".to_owned(),
         smtp,
     }
 }
@@ -111,7 +114,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1").await
+    }
+
+    /// At an address of this machine.
+    pub(crate) async fn at(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let receiver = Self { url, ..Self::default() };
         let all = receiver.clone();

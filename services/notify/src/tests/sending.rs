@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::SCHEMA;
+use crate::address::Rules;
 use crate::tests::{Receiver, acme, read as request, settings};
 use remit_store::testing::TestDb;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -157,4 +159,51 @@ async fn nobody_reaches_an_address_inside_under_whatever_name_or_after_a_redirec
     assert_eq!(inside.calls.load(Ordering::SeqCst), 0, "a redirect is not followed, wherever it leads");
     let answer = sent(&open, &inside.url, "s.1\r\nx-injected: yes").await;
     assert!(!answer.error.is_empty() && inside.calls.load(Ordering::SeqCst) == 0, "no header is made of an id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_means_something_else_later_gains_nothing() {
+    let (outside, inside) = (Receiver::at("127.0.0.2").await, Receiver::at("127.0.0.1").await);
+    let port = |receiver: &Receiver| Url::parse(&receiver.url).unwrap().port().unwrap();
+    let rules = Rules::new(&["127.0.0.2/32".to_owned()]).unwrap();
+    let answers: [&[&str]; 5] =
+        [&["127.0.0.2"], &["127.0.0.1"], &["127.0.0.2", "127.0.0.1"], &["::ffff:127.0.0.1"], &["169.254.169.254"]];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    // Each connection asks again, and gets the next answer.
+    let lookup = move || {
+        let at = count.fetch_add(1, Ordering::SeqCst);
+        answers[at.min(4)].iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect::<Vec<_>>()
+    };
+    let (_database, mut sender) = sender(&["127.0.0.2/32"]).await;
+    sender.client = client(Checked::by(rules, lookup), &settings()).unwrap();
+    let first = sent(&sender, &format!("http://rebinding.example:{}/hook", port(&outside)), "s.1").await;
+    assert_eq!((first.status, first.error), (204, ""), "{}", first.answer);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "what was looked at is what is connected to");
+    for number in 2..=5 {
+        let answer = sent(&sender, &format!("http://rebinding.example:{}/hook", port(&inside)), "s.2").await;
+        assert_eq!((answer.status, answer.error), (0, "ADDRESS_FORBIDDEN"), "{number}: {}", answer.answer);
+        assert_eq!(asked.load(Ordering::SeqCst), number);
+    }
+    assert_eq!((outside.calls.load(Ordering::SeqCst), inside.calls.load(Ordering::SeqCst)), (1, 0));
+}
+
+#[test]
+fn a_receiver_may_ask_for_a_time_and_its_answer_keeps_no_secret() {
+    let now = Timestamp(1_767_603_600_000_000);
+    for (header, seconds) in [
+        ("120", Some(120)),
+        (" 7 ", Some(7)),
+        ("Mon, 05 Jan 2026 09:01:00 GMT", Some(60)),
+        ("Mon, 05 Jan 2026 08:00:00 GMT", Some(0)),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+    ] {
+        assert_eq!(asked(header, now).map(|wait| wait.as_secs()), seconds, "{header}");
+    }
+    let url = Url::parse("https://hooks.example/services/T0000/secret-of-the-hook?token=0123456789").unwrap();
+    let said = masked("no_service at /services/T0000/secret-of-the-hook?token=0123456789", &url);
+    assert!(!said.contains("secret-of-the-hook") && !said.contains("0123456789"), "{said}");
+    assert!(said.starts_with("no_service at /"), "{said}");
 }

@@ -26,6 +26,7 @@ fn cx(kind: ActorKind, subject: &str) -> Cx {
         service: None,
         method: "registry.test.run",
         trace_id: String::new(),
+        email: None,
         address: None,
         deadline: None,
     }

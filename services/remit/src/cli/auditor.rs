@@ -8,8 +8,8 @@ use prost_types::{Duration, FieldMask, Timestamp};
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
 use remit_api::audit::v1::{
     CreateLegalHoldRequest, Entry, EntryView, GetEntryRequest, GetPersonalDataRequest, GetRetentionPolicyRequest,
-    LegalHold, ListLegalHoldsRequest, PruneEntriesRequest, ReleaseLegalHoldRequest, RetentionPolicy, SearchOrder,
-    SearchRequest, TailRequest, UpdateRetentionPolicyRequest,
+    LegalHold, ListLegalHoldsRequest, PruneEntriesRequest, PruneEntriesResponse, ReleaseLegalHoldRequest,
+    RetentionPolicy, SearchOrder, SearchRequest, TailRequest, UpdateRetentionPolicyRequest,
 };
 use remit_core::{Error, Result};
 use serde_json::{Value, json as object};
@@ -175,7 +175,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
         Command::Retention { keep, for_ever } => {
             let policy = answer(client.get_retention_policy(GetRetentionPolicyRequest::default()).await)?;
             if keep.is_none() && !for_ever {
-                return session.out.show(&policy);
+                return kept(session, &policy);
             }
             let keep = keep.map(|days| Duration { seconds: days * DAY, nanos: 0 });
             let request = UpdateRetentionPolicyRequest {
@@ -184,14 +184,33 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
                 update_mask: Some(FieldMask { paths: vec!["keep".to_owned()] }),
                 request_id: session.request_id(),
             };
-            session.show(client.update_retention_policy(request).await)
+            kept(session, &answer(client.update_retention_policy(request).await)?)
         }
         Command::Prune { remove } => {
             let request = PruneEntriesRequest { validate_only: !remove, request_id: session.request_id() };
-            session.show(client.prune_entries(request).await)
+            pruned(session, &answer(client.prune_entries(request).await)?, remove)
         }
         Command::Hold(command) => hold(session, command).await,
     }
+}
+
+/// How long entries are kept.
+fn kept(session: &Session, policy: &RetentionPolicy) -> Result<()> {
+    let text = match &policy.keep {
+        None => "entries are kept for ever".to_owned(),
+        Some(keep) => format!("entries are kept for {} days, and longer under a legal hold", keep.seconds / DAY),
+    };
+    session.out.text(&text, || json(policy))
+}
+
+/// What was removed, or would be.
+fn pruned(session: &Session, done: &PruneEntriesResponse, removed: bool) -> Result<()> {
+    let PruneEntriesResponse { pruned_count, held_count, end_index, more } = done;
+    let what = if removed { "removed" } else { "to be removed with --remove, for good" };
+    let rest = if *more { "; there are more, so ask again" } else { "" };
+    let text =
+        format!("{pruned_count} entries {what}; {held_count} before entry {end_index} stay under legal holds{rest}");
+    session.out.text(&text, || json(done))
 }
 
 async fn hold(session: &Session, command: Hold) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use super::Group;
 use super::connect::{Session, answer};
-use super::kpi_data::{self, Alerts, Experiments, Import, Record};
+use super::kpi_alert::{self, Alerts};
+use super::kpi_data::{self, Events, Experiments, Import, Record};
+use super::kpi_settings;
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, print_raw};
 use super::values::{named, span};
@@ -24,6 +26,10 @@ pub(crate) enum Command {
     Query(Query),
     /// Write the values of a KPI over time as CSV, each with its n and interval.
     Export(Query),
+    /// Show the groups with the largest values, such as the campaigns with the most leads.
+    Top(Top),
+    /// List the events behind a number, newest first.
+    Events(Events),
     /// Record one event.
     Record(Record),
     /// Record the rows of a CSV file.
@@ -31,13 +37,15 @@ pub(crate) enum Command {
     /// Look at experiments.
     #[command(subcommand)]
     Experiment(Experiments),
-    /// Look at alerts.
+    /// Look at alerts, and make the rules that raise them.
     #[command(subcommand)]
     Alert(Alerts),
     /// Compare the distribution of a window with that of a baseline.
     Drift(Drift),
     /// Hold the scores of each model version against their outcomes.
     Calibration(Calibration),
+    /// Show the currency and the calendar of the shipped KPIs, or change them.
+    Settings(kpi_settings::Settings),
 }
 
 /// Arguments of `remit kpi query` and `remit kpi export`.
@@ -79,8 +87,28 @@ impl Query {
             group_by: self.group_by,
             filter: self.filter,
             omit_empty: self.omit_empty,
+            top: 0,
         })
     }
+}
+
+/// Arguments of `remit kpi top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The KPI.
+    kpi: String,
+    /// The span, such as 2026-05-01..2026-06-01.
+    #[arg(long, alias = "window", value_name = "FROM..TO")]
+    range: String,
+    /// The dimension whose values are ranked; several are ranked together.
+    #[arg(long, value_delimiter = ',', required = true)]
+    by: Vec<String>,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: i32,
+    /// Such as 'channel = "phone"', over the KPI's dimensions.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    filter: String,
 }
 
 /// Arguments of `remit kpi drift`.
@@ -149,7 +177,8 @@ impl Bucket {
         }
     }
 
-    fn granularity(self) -> Granularity {
+    /// As the contract has it.
+    pub(super) fn granularity(self) -> Granularity {
         match self {
             Self::QuarterHour => Granularity::QuarterHour,
             Self::Hour => Granularity::Hour,
@@ -196,6 +225,15 @@ const ROLLUP_COLUMNS: &[Column] = &[
     ("RESTATED", "restated", ""),
 ];
 
+const TOP_COLUMNS: &[Column] = &[
+    ("GROUP", "group", ""),
+    ("VALUE", "value", ""),
+    ("N", "n", ""),
+    ("FROM", "interval.lower", ""),
+    ("TO", "interval.upper", ""),
+    ("TARGET", "targetState", "TARGET_STATE_"),
+];
+
 /// Runs the command.
 pub(super) async fn run(group: Group<Command>) -> Result<()> {
     let session = Session::open(&group.connection).await?;
@@ -226,11 +264,28 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
             let request = query.request(&mut client).await?;
             kpi_data::export(&answer(client.query_rollups(request).await)?.rollups)
         }
+        Command::Top(top) => {
+            let request = QueryRollupsRequest {
+                kpi: named("kpis", &top.kpi),
+                range: Some(span(&top.range, "range")?),
+                group_by: top.by,
+                filter: top.filter,
+                top: top.limit,
+                ..Default::default()
+            };
+            let found = answer(client.query_rollups(request).await)?;
+            if session.out.json {
+                return session.out.show(&found);
+            }
+            session.out.list(&found.rollups, TOP_COLUMNS)
+        }
+        Command::Events(given) => kpi_data::list(&session, given).await,
         Command::Record(given) => kpi_data::record(&session, given).await,
         Command::Import(given) => kpi_data::import(&session, given).await,
         Command::Experiment(command) => kpi_data::experiment(&session, command).await,
-        Command::Alert(command) => kpi_data::alert(&session, command).await,
+        Command::Alert(command) => kpi_alert::run(&session, command).await,
         Command::Drift(arguments) => drift(&session, arguments).await,
+        Command::Settings(given) => kpi_settings::run(&session, given).await,
         Command::Calibration(arguments) => {
             let request = AssessCalibrationRequest {
                 kpi: named("kpis", &arguments.kpi),

@@ -1,14 +1,14 @@
-//! `remit kpi record|import|export|experiment|alert`: events in, numbers out.
+//! `remit kpi record|import|export|events|experiment`: events in, numbers out.
 
 use super::connect::{Session, answer, bytes};
 use super::import::Written;
 use super::list::{ListArgs, Page};
 use super::output::{Column, print_raw};
-use super::values::{named, pair, time};
+use super::values::{named, pair, span, time};
 use clap::{Args, Subcommand};
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::{
-    CompareExperimentRequest, DataState, Event, ListAlertsRequest, ListExperimentsRequest, PlanExperimentRequest,
+    CompareExperimentRequest, DataState, Event, ListEventsRequest, ListExperimentsRequest, PlanExperimentRequest,
     RecordEventsRequest, RecordEventsResponse, Rollup, plan_experiment_request,
 };
 use remit_core::{Error, Result};
@@ -65,6 +65,21 @@ pub(crate) struct Import {
     written: Written,
 }
 
+/// Arguments of `remit kpi events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The KPI.
+    kpi: String,
+    /// When they happened, such as 2026-05-01..2026-06-01; always if absent.
+    #[arg(long, value_name = "FROM..TO", default_value = "", hide_default_value = true)]
+    range: String,
+    /// Those too that were replaced or taken out, and so do not count.
+    #[arg(long)]
+    corrected: bool,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
 /// What to do with experiments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Experiments {
@@ -109,19 +124,22 @@ pub(crate) struct Plan {
     n: i64,
 }
 
-/// What to do with alerts.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Alerts {
-    /// List alerts, such as those with 'state = "FIRING"'.
-    List(ListArgs),
-}
-
 const ERROR_COLUMNS: &[Column] = &[
     ("ROW", "index", ""),
     ("EVENT", "eventId", ""),
     ("FIELD", "field", ""),
     ("REASON", "reason", ""),
     ("MESSAGE", "message", ""),
+];
+const EVENT_COLUMNS: &[Column] = &[
+    ("AT", "event.occurredAt", ""),
+    ("EVENT", "event.eventId", ""),
+    ("VALUE", "event.value", ""),
+    ("OF", "event.denominator", ""),
+    ("DIMENSIONS", "event.dimensions", ""),
+    ("CORRECTS", "event.corrects", ""),
+    ("REPLACED BY", "correctedBy", ""),
+    ("RECORDED", "recordedAt", ""),
 ];
 const EXPERIMENT_COLUMNS: &[Column] = &[
     ("EXPERIMENT", "name", "experiments/"),
@@ -142,14 +160,6 @@ const ARM_COLUMNS: &[Column] = &[
     ("P", "adjustedPValue", ""),
     ("VERDICT", "verdict", "CHANGE_VERDICT_"),
 ];
-const ALERT_COLUMNS: &[Column] = &[
-    ("ALERT", "name", "alerts/"),
-    ("SEVERITY", "severity", "ALERT_SEVERITY_"),
-    ("STATE", "state", "ALERT_STATE_"),
-    ("KPI", "kpi", "kpis/"),
-    ("MESSAGE", "message", ""),
-];
-
 /// Records one event.
 pub(super) async fn record(session: &Session, given: Record) -> Result<()> {
     let event = Event {
@@ -366,15 +376,22 @@ pub(super) async fn experiment(session: &Session, command: Experiments) -> Resul
     }
 }
 
-/// Runs `remit kpi alert`.
-pub(super) async fn alert(session: &Session, command: Alerts) -> Result<()> {
+/// Lists the events behind a number.
+pub(super) async fn list(session: &Session, given: Events) -> Result<()> {
     let mut client = KpiServiceClient::new(session.wire());
-    let Alerts::List(list) = command;
+    let range = if given.range.is_empty() { None } else { Some(span(&given.range, "range")?) };
     session
-        .list(list, ALERT_COLUMNS, async |page: Page| {
-            let request = ListAlertsRequest { page_size: page.size, page_token: page.token, filter: page.filter };
-            let page = client.list_alerts(request).await?.into_inner();
-            Ok((page.alerts, page.next_page_token))
+        .list(given.list, EVENT_COLUMNS, async |page: Page| {
+            let request = ListEventsRequest {
+                parent: named("kpis", &given.kpi),
+                range,
+                filter: page.filter,
+                show_corrected: given.corrected,
+                page_size: page.size,
+                page_token: page.token,
+            };
+            let page = client.list_events(request).await?.into_inner();
+            Ok((page.events, page.next_page_token))
         })
         .await
 }

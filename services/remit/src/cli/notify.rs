@@ -5,16 +5,19 @@ use super::connect::{Connection, Session, answer};
 use super::list::{ListArgs, Page};
 use super::notify_settings;
 use super::output::{Column, json};
-use super::values::named;
+use super::values::{named, time};
 use clap::{Args, Subcommand, ValueEnum};
+use prost_types::FieldMask;
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
 use remit_api::notify::v1::{
-    AcknowledgeNoticeRequest, CreateSubscriptionRequest, DeleteSubscriptionRequest, Format, ListDeliveriesRequest,
-    ListNoticesRequest, ListSubscriptionsRequest, PauseSubscriptionRequest, ReplayDeliveriesRequest,
-    ResumeSubscriptionRequest, RotateSecretRequest, Signing, Subscription, TestSubscriptionRequest,
+    AcknowledgeNoticeRequest, CreateSubscriptionRequest, DeleteSubscriptionRequest, Format, GetDeliveryRequest,
+    GetSubscriptionRequest, ListDeliveriesRequest, ListNoticesRequest, ListSubscriptionsRequest,
+    PauseSubscriptionRequest, ReplayDeliveriesRequest, ReplayDeliveriesResponse, ResumeSubscriptionRequest,
+    RotateSecretRequest, Signing, Subscription, TestSubscriptionRequest, UpdateSubscriptionRequest,
 };
-use remit_core::Result;
+use remit_api::types::TimeRange;
+use remit_core::{Error, Result};
 
 /// What to do with what is sent.
 #[derive(Debug, Subcommand)]
@@ -30,6 +33,13 @@ pub(crate) enum Command {
     Settings(notify_settings::Command),
     /// Print the deadlines of the caller's notices as a calendar (RFC 5545).
     Calendar,
+    /// Take an e-mail that came back from standard input, as the pipe of a mail server gives it: what failed for good is
+    /// sent nothing more. Exit code 6: not reachable, keep the message and try again.
+    Bounce {
+        /// To whom it came, as the mail server knows it; what its headers say of that if absent.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        recipient: String,
+    },
 }
 
 /// What to do with subscriptions.
@@ -54,6 +64,19 @@ pub(crate) enum SubscriptionCommand {
         /// What it is for.
         #[arg(long, default_value = "", hide_default_value = true)]
         description: String,
+        /// Let no delivery wait for those before it about the same resource.
+        #[arg(long)]
+        unordered: bool,
+        /// The most deliveries begun in a second, 1 to 1,000; 0: no bound.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        max_per_second: i32,
+    },
+    /// Change a subscription. What is not named stays as it is; whoever changes it owns it from then on.
+    Set(Set),
+    /// Show a subscription.
+    Show {
+        /// The subscription.
+        name: String,
     },
     /// List subscriptions, such as those with 'state = "BROKEN"'.
     List(ListArgs),
@@ -87,6 +110,73 @@ pub(crate) enum SubscriptionCommand {
     },
 }
 
+/// What to change of a subscription.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The subscription.
+    name: String,
+    /// Where to.
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Which events; empty for all.
+    #[arg(long)]
+    filter: Option<String>,
+    /// How a payload is formatted.
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// What it is for.
+    #[arg(long)]
+    description: Option<String>,
+    /// Whether no delivery waits for those before it about the same resource.
+    #[arg(long)]
+    unordered: Option<bool>,
+    /// The most deliveries begun in a second, 1 to 1,000; 0: no bound.
+    #[arg(long, value_name = "N")]
+    max_per_second: Option<i32>,
+}
+
+impl Set {
+    /// The subscription that is asked for, and which of its fields.
+    fn asked(self) -> (Subscription, Vec<String>) {
+        let mut asked = Subscription { name: named("subscriptions", &self.name), ..Subscription::default() };
+        let mut paths = Vec::new();
+        for (path, given, place) in [
+            ("endpoint", self.endpoint, &mut asked.endpoint),
+            ("filter", self.filter, &mut asked.filter),
+            ("description", self.description, &mut asked.description),
+        ] {
+            if let Some(given) = given {
+                *place = given;
+                paths.push(path.to_owned());
+            }
+        }
+        if let Some(format) = self.format {
+            asked.format = Format::from(format).into();
+            paths.push("format".to_owned());
+        }
+        if let Some(unordered) = self.unordered {
+            asked.unordered = unordered;
+            paths.push("unordered".to_owned());
+        }
+        if let Some(max_per_second) = self.max_per_second {
+            asked.max_per_second = max_per_second;
+            paths.push("max_per_second".to_owned());
+        }
+        (asked, paths)
+    }
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::CloudEvents => Self::CloudEvents,
+            FormatName::Slack => Self::Slack,
+            FormatName::Teams => Self::Teams,
+            FormatName::Email => Self::Email,
+        }
+    }
+}
+
 /// How a payload is formatted.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum FormatName {
@@ -111,16 +201,27 @@ pub(crate) enum DeliveryCommand {
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Send deliveries of a span of the audit log once more.
+    /// Show a delivery with what was sent and answered.
+    Show {
+        /// The delivery, such as `subscriptions/crm/deliveries/100`.
+        name: String,
+    },
+    /// Send deliveries of a span of the audit log once more, also what was recorded before the subscription was made.
     Replay {
         /// The subscription.
         subscription: String,
         /// The first index of the log.
-        #[arg(long, value_name = "INDEX")]
-        from: i64,
-        /// The index after the last one; that of the first alone if absent.
+        #[arg(long, value_name = "INDEX", required_unless_present = "since")]
+        from: Option<i64>,
+        /// The index after the last one; that of the first alone if absent, and all if times are said.
         #[arg(long, value_name = "INDEX")]
         until: Option<i64>,
+        /// Only what was recorded from this time on, RFC 3339 or a date.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only what was recorded before this time, RFC 3339 or a date.
+        #[arg(long, value_name = "TIME", requires = "since")]
+        before: Option<String>,
         /// Only those that were given up.
         #[arg(long)]
         dead: bool,
@@ -179,6 +280,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         Command::Delivery(command) => delivery(&session, command).await,
         Command::Settings(command) => notify_settings::run(&session, command).await,
         Command::Calendar => notify_settings::calendar(&session).await,
+        Command::Bounce { recipient } => notify_settings::bounce(&session, recipient).await,
     }
 }
 
@@ -187,25 +289,46 @@ async fn subscription(session: &Session, command: SubscriptionCommand) -> Result
     let request_id = session.request_id();
     let full = |name: &str| named("subscriptions", name);
     match command {
-        SubscriptionCommand::Create { id, endpoint, filter, format, ed25519, description } => {
-            let format = match format {
-                FormatName::CloudEvents => Format::CloudEvents,
-                FormatName::Slack => Format::Slack,
-                FormatName::Teams => Format::Teams,
-                FormatName::Email => Format::Email,
-            };
+        SubscriptionCommand::Create {
+            id,
+            endpoint,
+            filter,
+            format,
+            ed25519,
+            description,
+            unordered,
+            max_per_second,
+        } => {
             let signing = if ed25519 { Signing::Ed25519 } else { Signing::Hmac };
             let subscription = Subscription {
                 endpoint,
                 filter,
-                format: format.into(),
+                format: Format::from(format).into(),
                 signing: signing.into(),
                 description,
+                unordered,
+                max_per_second,
                 ..Subscription::default()
             };
             let request =
                 CreateSubscriptionRequest { subscription_id: id, subscription: Some(subscription), request_id };
             session.row(client.create_subscription(request).await, SUBSCRIPTIONS)
+        }
+        SubscriptionCommand::Set(set) => {
+            let (subscription, paths) = set.asked();
+            if paths.is_empty() {
+                return Err(Error::invalid("FIELD_INVALID", "set", "names nothing to change: give one of its options"));
+            }
+            let request = UpdateSubscriptionRequest {
+                subscription: Some(subscription),
+                update_mask: Some(FieldMask { paths }),
+                request_id,
+            };
+            session.row(client.update_subscription(request).await, SUBSCRIPTIONS)
+        }
+        SubscriptionCommand::Show { name } => {
+            let request = GetSubscriptionRequest { name: full(&name) };
+            session.show(client.get_subscription(request).await)
         }
         SubscriptionCommand::List(list) => {
             session
@@ -262,16 +385,34 @@ async fn delivery(session: &Session, command: DeliveryCommand) -> Result<()> {
                 })
                 .await
         }
-        DeliveryCommand::Replay { subscription, from, until, dead } => {
-            let request = ReplayDeliveriesRequest {
+        DeliveryCommand::Show { name } => {
+            let request = GetDeliveryRequest { name };
+            session.show(client.get_delivery(request).await)
+        }
+        DeliveryCommand::Replay { subscription, from, until, since, before, dead } => {
+            let at = |text: Option<String>, field| text.map(|text| time(&text, field)).transpose();
+            let recorded = TimeRange { start_time: at(since, "since")?, end_time: at(before, "before")? };
+            let recorded = recorded.start_time.is_some().then_some(recorded);
+            let start = from.unwrap_or_default();
+            let alone = if recorded.is_some() { i64::MAX } else { start.saturating_add(1) };
+            let mut request = ReplayDeliveriesRequest {
                 name: named("subscriptions", &subscription),
-                start_index: from,
-                end_index: until.unwrap_or_else(|| from.saturating_add(1)),
+                start_index: start,
+                end_index: until.unwrap_or(alone),
                 dead_only: dead,
+                recorded,
                 request_id: session.request_id(),
             };
-            let replayed = answer(client.replay_deliveries(request).await)?;
-            session.out.text(&format!("{} are sent once more", replayed.replayed), || json(&replayed))
+            let mut all = ReplayDeliveriesResponse::default();
+            loop {
+                let part = answer(client.replay_deliveries(request.clone()).await)?;
+                all.replayed += part.replayed;
+                if part.next_index == 0 {
+                    return session.out.text(&format!("{} are sent once more", all.replayed), || json(&all));
+                }
+                request.start_index = part.next_index;
+                request.request_id = format!("{}.{}", session.request_id(), part.next_index);
+            }
         }
     }
 }

@@ -5,20 +5,22 @@ use super::output::{Column, json, print_raw, safe};
 use super::values::named;
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::FieldMask;
+use remit_api::notify::v1::bounce_service_client::BounceServiceClient;
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::settings_service_client::SettingsServiceClient;
 use remit_api::notify::v1::{
     ConfirmEmailRequest, DutyRule, Format, GetNotificationSettingsRequest, NotificationSettings, Pace,
-    RenderCalendarRequest, UpdateNotificationSettingsRequest,
+    RenderCalendarRequest, ReportBounceRequest, UpdateNotificationSettingsRequest,
 };
 use remit_core::{Error, Result};
+use std::io::Read as _;
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show where notices go.
     Show {
-        /// Whose: `me`, `role.<role>` or `group.<role group>`.
+        /// Whose: `me`, `role.<role>`, `group.<role group>` or `tenant`.
         #[arg(default_value = "me")]
         of: String,
     },
@@ -28,7 +30,7 @@ pub(crate) enum Command {
     Confirm {
         /// The code.
         code: String,
-        /// Whose: `me`, `role.<role>` or `group.<role group>`.
+        /// Whose: `me`, `role.<role>`, `group.<role group>` or `tenant`.
         #[arg(long, default_value = "me")]
         of: String,
     },
@@ -37,7 +39,7 @@ pub(crate) enum Command {
 /// What to change.
 #[derive(Debug, Args)]
 pub(crate) struct Set {
-    /// Whose: `me`, `role.<role>` or `group.<role group>`.
+    /// Whose: `me`, `role.<role>`, `group.<role group>` or `tenant`.
     #[arg(long, default_value = "me")]
     of: String,
     /// Where e-mail goes; empty for nowhere. The address gets a code, which `confirm` takes.
@@ -88,6 +90,9 @@ const SETTINGS: &[Column] = &[
     ("DIGEST", "digest", ""),
     ("ETAG", "etag", ""),
 ];
+
+const BOUNCES: &[Column] =
+    &[("OUTCOME", "outcome", "BOUNCE_OUTCOME_"), ("STATUS", "status", ""), ("OF", "resource", "")];
 
 fn wrong(field: &str, why: impl Into<String>) -> Error {
     Error::invalid("FIELD_INVALID", field, why)
@@ -216,6 +221,21 @@ pub(super) async fn calendar(session: &Session) -> Result<()> {
     }
     // With the ends of lines that the format asks for.
     print_raw(made.calendar.lines().map(|line| format!("{}\r\n", safe(line))).collect::<String>().as_bytes())
+}
+
+/// The most of a message that is read: what comes after is the original, of which nothing is needed.
+const MOST: u64 = 262_144;
+
+/// Runs `remit notify bounce`.
+pub(super) async fn bounce(session: &Session, recipient: String) -> Result<()> {
+    let (mut message, mut rest) = (Vec::new(), std::io::stdin().take(MOST));
+    let read = rest.read_to_end(&mut message);
+    // The mail server is not to find the pipe broken.
+    let read = read.and_then(|_| std::io::copy(&mut rest.into_inner(), &mut std::io::sink()));
+    read.map_err(|error| wrong("message", "cannot be read").with_source(error))?;
+    let mut client = BounceServiceClient::new(session.wire());
+    let request = ReportBounceRequest { message, recipient, request_id: session.request_id() };
+    session.row(client.report_bounce(request).await, BOUNCES)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ async fn home(database: &TestDb) -> Home {
         service: None,
         method: "scoring.tasks.test",
         trace_id: String::new(),
+        email: None,
         address: None,
         deadline: None,
     };

@@ -1,6 +1,8 @@
-//! The cases of the service `kpi`: definitions, events, rollups; [`alerts`] has the rest.
+//! The cases of the service `kpi`: definitions, recording, rollups; its modules have the rest.
 
 pub mod alerts;
+pub mod events;
+pub mod settings;
 pub mod verdicts;
 
 use super::cases;

@@ -12,6 +12,7 @@ cases! {
     a_model_that_is_upside_down_is_found;
     an_experiment_is_looked_at_as_it_was_registered;
     a_refused_event_leaves_nothing_behind;
+    an_alert_waits_for_what_may_come_and_ends_with_its_rule;
 }
 
 /// Moves the clock to a noon, and returns the midnight before it.
@@ -423,4 +424,40 @@ async fn a_refused_event_leaves_nothing_behind(suite: Suite) {
     assert_eq!(whole(&mut admin, "cost_per_lead", quarter, quarter + HOUR / 4).await.value, Some(60.0));
     let fine = RecordEventsRequest { events: vec![spend("c", 4e-7, 1.0)], ..Default::default() };
     assert_eq!(reason(&admin.record_events(fine).await.unwrap_err()), "VALUE_TOO_FINE");
+}
+
+async fn an_alert_waits_for_what_may_come_and_ends_with_its_rule(suite: Suite) {
+    let mut admin = client(&suite.admin());
+    let day = noon(&suite).await;
+    sums(&mut admin, "sales", |_| {}).await;
+    let condition = ThresholdCondition {
+        kpi: "kpis/sales".to_owned(),
+        comparison: Comparison::Below.into(),
+        limit: 100.0,
+        granularity: Granularity::Day.into(),
+        ..Default::default()
+    };
+    let made = rule(&mut admin, "sales", Condition::Threshold(condition)).await.unwrap();
+    let sale = |id: &str, when: i64, value: f64| event("sales", id, when, Some(value), &[]);
+    record(&mut admin, vec![sale("a", day, 30.0)]).await;
+    suite.advance(Duration::from_secs(12 * 3_600 + 300)).await;
+    assert!(firing(&mut admin, "sales").await.is_empty(), "the rest may come until one");
+    record(&mut admin, vec![sale("b", day + HOUR, 90.0), sale("c", day + DAY, 30.0)]).await;
+    suite.advance(Duration::from_secs(2 * 3_600)).await;
+    assert!(firing(&mut admin, "sales").await.is_empty(), "it has come");
+    suite.advance(Duration::from_secs(86_400)).await;
+    let first = firing(&mut admin, "sales").await;
+    assert_eq!((first.len(), first[0].value), (1, Some(30.0)));
+    // It goes on firing, in the words of the day that was judged last.
+    record(&mut admin, vec![sale("d", day + 2 * DAY, 20.0)]).await;
+    suite.advance(Duration::from_secs(86_400)).await;
+    let second = firing(&mut admin, "sales").await;
+    assert_eq!((second[0].name.as_str(), second[0].value), (first[0].name.as_str(), Some(20.0)));
+    assert!(second[0].range != first[0].range && second[0].message != first[0].message, "{second:?}");
+    // Nobody looks any more.
+    let delete = DeleteAlertRuleRequest { name: made.name, etag: made.etag, ..Default::default() };
+    let delete = suite.mandated("loosen_rules", "kpi.alert_rules.delete", delete);
+    admin.delete_alert_rule(delete).await.unwrap();
+    let request = GetAlertRequest { name: first[0].name.clone() };
+    assert_eq!(admin.get_alert(request).await.unwrap().into_inner().state(), AlertState::Resolved);
 }
