@@ -73,3 +73,14 @@ fn the_configuration_for_kubernetes_can_be_read_and_names_every_service() {
         assert!(own.contains(&format!("remit-{service}-key")), "{service}");
     }
 }
+
+#[test]
+fn the_gateway_knows_every_service() {
+    let gateway = text("deploy/envoy/envoy.yaml");
+    let services = remit_api::pool().services().filter(|service| service.full_name().starts_with("remit."));
+    let missing: Vec<_> = services
+        .map(|service| service.full_name().to_owned())
+        .filter(|name| !gateway.contains(&format!("- {name}\n")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

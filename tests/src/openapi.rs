@@ -42,8 +42,11 @@ fn template(rule: &str) -> Template {
         made.fields.push(field.to_owned());
         made.path += before;
         if pattern.is_empty() {
-            made.variables.push((field.to_owned(), String::new()));
-            made.path += &format!("{{{field}}}");
+            // One name for the id of one collection, whichever field it comes from: paths that differ by it are the same.
+            let collection = before.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            let name = singular(collection);
+            made.path += &format!("{{{name}}}");
+            made.variables.push((name, collection.to_owned()));
         }
         let mut collection = "";
         for (at, segment) in pattern.split('/').filter(|segment| !segment.is_empty()).enumerate() {
@@ -145,10 +148,9 @@ impl<'a> Document<'a> {
 
     fn operation(&mut self, method: &MethodDescriptor, template: &Template, body: Option<&str>) -> Value {
         let input = method.input();
-        let comments = Comments::of(input.parent_file_descriptor_proto());
         let mut parameters: Vec<Value> = Vec::new();
         for (variable, collection) in &template.variables {
-            let what = if collection.is_empty() { String::new() } else { format!("The id in `{collection}`.") };
+            let what = format!("The id in `{collection}`.");
             let schema = json!({"type": "string"});
             parameters
                 .push(json!({"name": variable, "in": "path", "required": true, "description": what, "schema": schema}));
@@ -157,11 +159,7 @@ impl<'a> Document<'a> {
             body == Some("*") || body == Some(field.name()) || template.fields.iter().any(|name| name == field.name())
         };
         for field in input.fields().filter(|field| !carried(field)) {
-            let required = behaviours(&field, self.pool).contains("required");
-            parameters.push(json!({
-                "name": field.json_name(), "in": "query", "required": required,
-                "description": comments.text(field.path()), "schema": self.field(&field),
-            }));
+            self.query(&field, "", &mut parameters);
         }
         let answer = self.reference(&method.output());
         let streams = if method.is_server_streaming() { "One JSON object a line." } else { "The answer." };
@@ -178,12 +176,60 @@ impl<'a> Document<'a> {
         });
         let schema = match body {
             None => return operation,
-            Some("*") => self.reference(&input),
-            Some(field) => input.get_field_by_name(field).map(|field| self.field(&field)).unwrap_or_default(),
+            Some("*") => self.body(&input, &template.fields),
+            // An update says by its mask what it gives.
+            Some(field) => match input.get_field_by_name(field).map(|field| field.kind()) {
+                Some(Kind::Message(resource)) if method.name().starts_with("Update") => {
+                    let mut schema = self.message(&resource);
+                    if let Some(fields) = schema.as_object_mut() {
+                        fields.remove("required");
+                    }
+                    schema
+                }
+                Some(kind) => self.value(&kind, &Value::Null),
+                None => json!({}),
+            },
         };
         let schema = if method.is_client_streaming() { json!({"type": "array", "items": schema}) } else { schema };
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
         operation
+    }
+
+    /// The parameters for a field: of a message those of its fields, by their paths.
+    fn query(&mut self, field: &FieldDescriptor, before: &str, parameters: &mut Vec<Value>) {
+        let name = format!("{before}{}", field.json_name());
+        if let Kind::Message(inner) = field.kind()
+            && !inner.full_name().starts_with("google.protobuf.")
+        {
+            for field in inner.fields() {
+                self.query(&field, &format!("{name}."), parameters);
+            }
+            return;
+        }
+        let comments = Comments::of(field.parent_message().parent_file_descriptor_proto());
+        let required = before.is_empty() && behaviours(field, self.pool).contains("required");
+        parameters.push(json!({
+            "name": name, "in": "query", "required": required,
+            "description": comments.text(field.path()), "schema": self.field(field),
+        }));
+    }
+
+    /// A request without what its path says.
+    fn body(&mut self, input: &MessageDescriptor, said: &[String]) -> Value {
+        if said.is_empty() {
+            return self.reference(input);
+        }
+        let is_said = |name: &str| {
+            input.fields().any(|field| field.json_name() == name && said.iter().any(|said| said == field.name()))
+        };
+        let mut schema = self.message(input);
+        if let Some(properties) = schema["properties"].as_object_mut() {
+            properties.retain(|name, _| !is_said(name));
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| !name.as_str().is_some_and(is_said));
+        }
+        schema
     }
 
     /// What JSON has for a message: its own form for those of Google, else a reference to its schema.
@@ -301,7 +347,7 @@ fn paths_are_those_of_the_rules() {
     assert_eq!(of("/v1/{name=tasks/*}:rate"), "/v1/tasks/{task}:rate");
     assert_eq!(of("/v1/{model_version.name=models/*/versions/*}"), "/v1/models/{model}/versions/{version}");
     assert_eq!(of("/v1/{parent=policies/*}/versions"), "/v1/policies/{policy}/versions");
-    assert_eq!(of("/v1/{kpi=kpis/*}/events/{event_id}"), "/v1/kpis/{kpi}/events/{event_id}");
+    assert_eq!(of("/v1/{kpi=kpis/*}/events/{event_id}"), "/v1/kpis/{kpi}/events/{event}");
     assert_eq!(template("/v1/{task.name=tasks/*}").fields, ["task.name"]);
 }
 
@@ -311,10 +357,15 @@ fn the_document_says_what_the_contract_says() {
     let document = Document::of(&pool);
     let rate = &document["paths"]["/v1/tasks/{task}:rate"]["post"];
     assert_eq!(rate["operationId"], "TaskService.RateTask");
-    assert_eq!(
-        rate["requestBody"]["content"]["application/json"]["schema"]["$ref"],
-        "#/components/schemas/scoring.v1.RateTaskRequest"
-    );
+    let asked = &rate["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(asked["properties"]["rating"]["$ref"], "#/components/schemas/scoring.v1.Rating");
+    assert!(asked["properties"].get("name").is_none(), "the path says it: {asked}");
+    assert_eq!(asked["required"], json!(["rating"]));
+    let made = &document["paths"]["/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(made["$ref"], "#/components/schemas/scoring.v1.Task");
+    let changed =
+        &document["paths"]["/v1/tasks/{task}"]["patch"]["requestBody"]["content"]["application/json"]["schema"];
+    assert!(changed.get("required").is_none() && changed["properties"].get("title").is_some(), "{changed}");
     let list = document["paths"]["/v1/tasks"]["get"]["parameters"].as_array().expect("parameters");
     assert!(list.iter().any(|parameter| parameter["name"] == "pageSize" && parameter["schema"]["minimum"] == 0));
     let task = &document["components"]["schemas"]["scoring.v1.Task"];

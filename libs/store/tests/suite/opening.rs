@@ -104,7 +104,8 @@ async fn replicas_that_start_together_migrate_once() -> Result<()> {
 async fn services_share_a_server_by_schema() -> Result<()> {
     let Some(database) = TestDb::postgres().await? else { return Ok(()) };
     let open = |schema: &str| {
-        let options = Options { schema: Some(schema.to_owned()), ..Default::default() };
+        let transaction_pooler = remit_store::testing::transaction_pooler();
+        let options = Options { schema: Some(schema.to_owned()), transaction_pooler, ..Default::default() };
         Db::open(database.url(), &SCHEMA, ids(), options)
     };
     let (one, two) = (open("one").await?, open("two").await?);
