@@ -105,6 +105,7 @@ const NOBODY: &[(&str, &str)] = &[
     ("remit.kpi.v1.WatchRollupsRequest.group_by", "names of dimensions"),
     ("remit.council.v1.UnseatMember.member", "the name of a resource"),
     ("remit.council.v1.Submission.recipient", "an authority outside"),
+    ("remit.notify.v1.ReportBounceRequest.recipient", "an address that mail came back to"),
 ];
 
 /// Whether a field of this name names somebody by the subject of a token.

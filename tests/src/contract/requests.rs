@@ -106,6 +106,7 @@ pub(crate) const MADE: &[(&str, &str)] = &[
 
 /// Requests that are answered once that is made. Those of Update change every field that they give.
 pub(crate) const VALID: &[(&str, &str)] = &[
+    ("ReplayDeliveries", r#"{"name": "subscriptions/c", "endIndex": "1"}"#),
     ("UpdateRetentionPolicy", r#"{"retentionPolicy": {"keep": "34560000s"}}"#),
     ("UpdateModel", r#"{"model": {"name": "models/c", "displayName": "D", "owner": "ben", "description": "D"}}"#),
     ("UpdateModelVersion", r#"{"modelVersion": {"name": "models/c/versions/1", "knownIssues": ["slow"]}}"#),
