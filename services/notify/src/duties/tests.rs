@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use remit_core::details::{
-    ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, CertificateWatched, ClockRanOut, ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken, HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned, LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SubscriptionChanged, TrainingRecorded, VariantsSubmitted, WaiverGranted, self,
+    self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, CertificateWatched, ClockRanOut,
+    ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken,
+    HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned,
+    LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SubscriptionChanged,
+    TrainingRecorded, VariantsSubmitted, WaiverGranted,
 };
 use serde_json::json;
 
