@@ -351,7 +351,8 @@ async fn the_records_show_how_far_the_rollout_is(suite: Suite) {
     );
     assert!(training.said.contains("; 1 of "), "{}", training.said);
     let cadence = read.items.iter().find(|one| one.key == "cadence").expect("an item");
-    assert_eq!((cadence.state(), cadence.since_time), (RolloutState::Open, None), "no review is sealed");
+    assert_ne!(cadence.state(), RolloutState::Done, "no review is sealed");
+    assert_eq!(cadence.since_time, None);
 }
 
 async fn an_action_item_changes_only_while_it_is_open(suite: Suite) {

@@ -22,12 +22,44 @@ fn undecided(evidence: &Evidence, severity: FindingSeverity) -> Vec<&Finding> {
     evidence.findings.iter().filter(open).collect()
 }
 
+/// What asked for an answer and has one.
+fn decided(evidence: &Evidence) -> Vec<&Finding> {
+    let grave = |finding: &&Finding| {
+        finding.disposition != Disposition::Unspecified && finding.severity != FindingSeverity::Info
+    };
+    evidence.findings.iter().filter(grave).collect()
+}
+
+/// What was decided, shortly; those beyond what a first page holds are counted.
+fn told(document: &Document<'_>) -> Option<Part> {
+    let decided = decided(&document.pack.evidence);
+    let asks = decided.iter().take(MOST).map(|finding| asks::ask(document, finding));
+    let points: Vec<(String, String)> =
+        asks.map(|ask| (ask.what.trim_end_matches('.').to_owned(), words::sentence(&ask.decided))).collect();
+    let mut pieces = vec![Piece::Points(points)];
+    if let Some(more) = decided.len().checked_sub(MOST).filter(|more| *more > 0) {
+        pieces.push(Piece::Note(format!("{} more: see All findings.", number(more as f64))));
+    }
+    (!decided.is_empty()).then(|| Part {
+        id: "decided".to_owned(),
+        title: "Decided".to_owned(),
+        lead: "What the body has answered already.".to_owned(),
+        pieces,
+    })
+}
+
 /// All in one sentence.
 pub(super) fn lead(evidence: &Evidence) -> String {
     let decisions = undecided(evidence, FindingSeverity::Critical).len();
     let owners = undecided(evidence, FindingSeverity::Warning).len();
     let away = evidence.unavailable();
     let said = match (decisions, owners) {
+        (0, 0) if away.is_empty() && !decided(evidence).is_empty() => {
+            let n = decided(evidence).len();
+            let verb = if n == 1 { "was" } else { "were" };
+            let what = words::sentence(&words::some(n, "thing", "things"));
+            format!("Nothing is asked of you any more. {what} that asked for an answer {verb} decided.")
+        }
         (0, 0) if away.is_empty() => "Nothing is asked of you: what was looked at needs no decision.".to_owned(),
         (0, 0) => "Nothing of what could be looked at needs a decision.".to_owned(),
         (0, _) => format!("{} an owner.", need(owners)),
@@ -75,6 +107,7 @@ pub(super) fn parts(document: &Document<'_>) -> Vec<Part> {
             parts.push(Part { id: id.to_owned(), title: title.to_owned(), lead: what.to_owned(), pieces });
         }
     }
+    parts.extend(told(document));
     let mut pieces = vec![Piece::Table(layers(evidence))];
     pieces.extend(trends(evidence));
     pieces.push(Piece::Points(points(document)));

@@ -70,8 +70,14 @@ fn class(tone: Tone) -> &'static str {
 pub(super) fn judged(cell: &Cell, unit: Unit) -> Value {
     match cell {
         Cell::Judged { word, tone } => Value { text: word.replace('_', " ").to_lowercase(), tone: class(*tone) },
+        Cell::Text(word) if words::is_word(word) => word.to_lowercase().into(),
         other => words::plain(&shown(other, unit)).into(),
     }
+}
+
+/// The heading of a column.
+fn heading(label: &str) -> String {
+    if words::is_word(label) { label.to_lowercase() } else { label.to_owned() }
 }
 
 fn piece(section: &Section, at: usize, block: &Block) -> Option<Piece> {
@@ -84,7 +90,7 @@ fn piece(section: &Section, at: usize, block: &Block) -> Option<Piece> {
         Block::Table { title, columns, rows } => Piece::Table(Table {
             title: title.clone(),
             region,
-            columns: columns.iter().map(|column| (column.label.clone(), is_number(column.unit))).collect(),
+            columns: columns.iter().map(|column| (heading(&column.label), is_number(column.unit))).collect(),
             rows: rows
                 .iter()
                 .map(|row| columns.iter().zip(row).map(|(column, cell)| judged(cell, column.unit)).collect())

@@ -1,5 +1,6 @@
 //! Names, times and codes as people use them: `Lead scorer v2` and not `models/lead-scorer/versions/2`.
 
+use super::values::number;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -38,7 +39,9 @@ fn is_name(character: char) -> bool {
 
 /// An id in words: `lead-scorer` as `Lead scorer`.
 pub(crate) fn id(text: &str) -> String {
-    sentence(&text.replace(['-', '_'], " "))
+    const LETTERS: [&str; 8] = ["ai", "crm", "gdpr", "kpi", "seo", "sla", "slo", "utm"];
+    let said = |word: &str| if LETTERS.contains(&word) { word.to_uppercase() } else { word.to_owned() };
+    sentence(&text.split(['-', '_']).map(said).collect::<Vec<_>>().join(" "))
 }
 
 /// One resource name in words; `None` if it is none that is known.
@@ -81,6 +84,7 @@ pub(crate) fn plain(text: &str) -> String {
             (Some(said), _) => out.push_str(&said),
             (None, Ok(time)) => out.push_str(&time.strftime("%-d %B %Y, %H:%M UTC").to_string()),
             (None, Err(_)) if is_code(word) => out.push_str(&word.replace('_', " ").to_lowercase()),
+            (None, Err(_)) if is_long(word) => out.push_str(&word.parse().map_or_else(|_| word.to_owned(), number)),
             (None, Err(_)) => out.push_str(word),
         }
         out.push_str(tail);
@@ -95,6 +99,18 @@ fn is_code(word: &str) -> bool {
     word.contains('_')
         && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
         && !word.starts_with('_')
+}
+
+/// Whether a text is one word of the contract, such as `PRESENT`, and not `GDPR` or `C10`.
+pub(crate) fn is_word(text: &str) -> bool {
+    text.len() > 4 && text.chars().all(|c| c.is_ascii_uppercase())
+}
+
+/// `0.3333333333333333`: nobody means so many decimals.
+fn is_long(word: &str) -> bool {
+    let Some((whole, decimals)) = word.trim_start_matches('-').split_once('.') else { return false };
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    digits(whole) && digits(decimals) && decimals.len() > 4
 }
 
 /// Text with a capital letter first.
@@ -149,6 +165,9 @@ mod tests {
             ("due 2009-07-04T00:00:00Z", "due 4 July 2009, 00:00 UTC"),
             ("C10 KPI models/", "C10 KPI models/"),
             ("naïve – models/x_y", "naïve – X y"),
+            ("kpis/ai_run_failure_rate", "AI run failure rate"),
+            ("value 0.3333333333333333, n 3", "value 0.3333, n 3"),
+            ("ann_smith@example.com, 1.25", "ann_smith@example.com, 1.25"),
         ] {
             assert_eq!(plain(given), said);
         }

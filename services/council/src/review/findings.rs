@@ -352,8 +352,8 @@ fn of_models(frame: &Frame<'_>, sources: &Sources) -> Vec<Finding> {
         }
         if !version.version.documentation_gaps.is_empty() {
             let title = format!("{name} is not fully documented");
-            let gaps = version.version.documentation_gaps.join(", ");
-            findings.push(finding("DOCUMENTATION_GAP", name, Info, "models", title, format!("empty: {gaps}")));
+            let gaps = version.version.documentation_gaps.join(", ").replace('_', " ");
+            findings.push(finding("DOCUMENTATION_GAP", name, Info, "models", title, format!("not said yet: {gaps}")));
         }
     }
     for policy in sources.policies.iter().flatten().filter(|policy| policy.state() == PolicyState::Active) {
@@ -442,7 +442,7 @@ pub(crate) fn of_controls(findings: &mut Vec<Finding>, assurance: &[Assurance]) 
         }
         if !said {
             let title = check.said.clone();
-            let detail = format!("{}: {}? Fails from {} on.", check.population, check.test, check.threshold);
+            let detail = format!("Asked of {}: {}? It fails at {}.", check.population, check.test, check.threshold);
             let mut found = finding("CONTROL_CHECK_FAILED", key, Warning, "controls", title, detail);
             found.resource.clear();
             found.controls = controls;

@@ -29,12 +29,12 @@ fn month() -> Month {
 }
 
 /// So many days after the month began.
-fn day(n: i64) -> Option<prost_types::Timestamp> {
+pub(super) fn day(n: i64) -> Option<prost_types::Timestamp> {
     Some(stamp(Timestamp(month().start().0 + n * 86_400_000_000)))
 }
 
 /// A month of a tenant in which nothing happened.
-fn empty() -> Sources {
+pub(super) fn empty() -> Sources {
     Sources {
         verify: Ok(remit_api::audit::v1::VerifyLogResponse { ok: true, ..Default::default() }),
         checkpoint: Ok(Default::default()),
@@ -64,12 +64,12 @@ fn seat(who: &str, group: &str) -> Member {
 
 /// What is not among the sources: earlier reviews and drift.
 #[derive(Default)]
-struct World {
-    earlier: Vec<Review>,
-    drift: Vec<DriftResult>,
+pub(super) struct World {
+    pub(super) earlier: Vec<Review>,
+    pub(super) drift: Vec<DriftResult>,
 }
 
-fn framed<T>(world: &World, work: impl FnOnce(&Frame<'_>) -> T) -> T {
+pub(super) fn framed<T>(world: &World, work: impl FnOnce(&Frame<'_>) -> T) -> T {
     let quorum = QuorumRule { group_minimums: [("legal".to_owned(), 1)].into(), ..Default::default() };
     let review = Review { period: "2026-05".into(), quorum: Some(quorum), ..Default::default() };
     let month = month();
@@ -96,7 +96,7 @@ fn ran() -> Version {
     Version { version, transitions: vec![change] }
 }
 
-fn rate(count: i64, total: i64) -> Option<Rate> {
+pub(super) fn rate(count: i64, total: i64) -> Option<Rate> {
     Some(Rate { count, total, ratio: Some(count as f64 / total as f64), ..Default::default() })
 }
 

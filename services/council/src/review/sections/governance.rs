@@ -72,7 +72,8 @@ pub(crate) fn rule_text(rule: &QuorumRule) -> String {
 
 pub(crate) fn attendance(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
     let members = sources.own.members.iter().filter(|member| member.active);
-    let rows = members.map(|member| vec![Cell::from(&member.subject), (&member.role_group).into()]).collect();
+    let rows =
+        members.map(|member| vec![Cell::from(&member.subject), member.role_group.replace('_', " ").into()]).collect();
     let rule = frame.review.quorum.as_ref().map(rule_text).unwrap_or_default();
     vec![
         facts("", vec![text("Rule for signatures", rule)]),

@@ -3,6 +3,7 @@
 
 mod governance;
 mod models;
+mod rules;
 mod work;
 
 use super::pack::Unit::{Count, Ratio, Text};
@@ -29,7 +30,7 @@ pub(crate) fn all(
         ("attendance", "Attendance, quorum and conflicts", governance::attendance(frame, sources)),
         ("previous", "Previous reviews and actions", governance::previous(frame, sources)),
         ("inventory", "Inventory changes", models::inventory(frame, sources)),
-        ("decisions", "Decisions", models::decisions(sources)),
+        ("decisions", "Decisions", decisions(frame, sources)),
         ("drift", "Drift", models::drift(drift)),
         ("quality", "Hallucinations and quality", work::quality(sources)),
         ("privacy", "Data privacy", governance::privacy(frame, sources)),
@@ -39,7 +40,7 @@ pub(crate) fn all(
         ("models", "Model registry", models::registry(frame, sources)),
         ("incidents", "Incidents", governance::incidents(frame, sources)),
         ("waivers", "Waivers", governance::waivers(frame, sources)),
-        ("policy", "Policy changes", models::policies(frame, sources)),
+        ("policy", "Policy changes", policy(frame, sources)),
         ("disclosure", "Disclosure", models::disclosure(sources)),
         ("controls", "Control evidence", governance::controls(assurance)),
         ("audit", "Audit log", governance::audit(sources)),
@@ -50,6 +51,18 @@ pub(crate) fn all(
         .zip(contents)
         .map(|(number, (key, title, blocks))| Section { number, key: key.to_owned(), title: title.to_owned(), blocks })
         .collect()
+}
+
+fn decisions(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    let mut blocks = models::decisions(sources);
+    blocks.push(rules::decision_quality(frame, sources));
+    blocks
+}
+
+fn policy(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
+    let mut blocks = models::policies(frame, sources);
+    blocks.extend(rules::stale(sources));
+    blocks
 }
 
 fn time(stamp: &Option<Stamp>) -> Cell {

@@ -199,7 +199,7 @@ pub(crate) fn registry(frame: &Frame<'_>, sources: &Sources) -> Vec<Block> {
                     (&version.owner).into(),
                     due,
                     version.evaluations.iter().filter(|evaluation| evaluation.passed).count().into(),
-                    version.documentation_gaps.join(", ").into(),
+                    version.documentation_gaps.join(", ").replace('_', " ").into(),
                 ]
             })
             .collect();
