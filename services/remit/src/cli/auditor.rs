@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Show how long entries are kept, or change it.
     Retention {
         /// Keep entries for this many days.
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_600))]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(184..=36_600))]
         keep: Option<i64>,
         /// Keep entries for ever.
         #[arg(long, conflicts_with = "keep")]
