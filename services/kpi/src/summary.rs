@@ -70,10 +70,10 @@ impl Shape {
                 debug_assert!(same);
             }
             (Self::Sketch(mine), Self::Sketch(theirs)) => mine.merge(theirs),
-            (Self::Last(mine), Self::Last(theirs)) => {
-                if theirs.as_ref().map(|(at, id, _)| (at, id)) > mine.as_ref().map(|(at, id, _)| (at, id)) {
-                    mine.clone_from(theirs);
-                }
+            (Self::Last(mine), Self::Last(theirs))
+                if theirs.as_ref().map(|(at, id, _)| (at, id)) > mine.as_ref().map(|(at, id, _)| (at, id)) =>
+            {
+                mine.clone_from(theirs);
             }
             _ => {}
         }

@@ -83,6 +83,7 @@ async fn a_record_is_in_one_pack_and_what_is_late_is_restated(suite: Suite) {
     contact(&suite, "one").await;
     let mut lea = IncidentServiceClient::new(seat(&suite, "lea").to("council"));
     lea.create_incident(report("i", incident("the newsletter"))).await.expect("an incident");
+    suite.settle().await;
     let december = open_review(&suite, "2025-12").await;
     let said = evidence(&suite, &december).await;
     assert_eq!(new_incidents(&said), 0, "it was recorded in January");

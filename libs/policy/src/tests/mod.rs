@@ -8,7 +8,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const INVERTED_DIGEST: &str = "sha256:6668405268dd1669dc959e3e4356d8d5f7b2128e616a147053c91be9d37da520";
+const INVERTED_DIGEST: &str = "sha256:988e754cbe976ee87b75e34924235af924de8f09984b54165ce68872a83809dc";
 const LITERAL_DIGEST: &str = "sha256:5d821742ca671517e4dfe1179575b19b4eaa905360995ac5e7e87899721e5e54";
 
 fn inverted() -> Policy {

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::cases;
 
 cases! {
-    the_events_behind_a_number_are_listed: ListEvents;
+    the_events_behind_a_number_are_listed;
     a_list_of_events_tells_no_arm_before_the_horizon;
     the_largest_groups_are_not_those_of_few_cases;
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::cases;
 
 cases! {
-    shipped_definitions_follow_the_organisation: UpdateOrganizationSettings, GetOrganizationSettings;
+    shipped_definitions_follow_the_organisation: UpdateOrganizationSettings;
     a_month_is_summed_by_the_days_of_its_kpi;
 }
 
