@@ -78,8 +78,8 @@ fn quoted(source: &str) -> Vec<&str> {
             let (text, rest) = text.split_at(end.unwrap_or(text.len()));
             found.push(text);
             rest.get(1..).unwrap_or_default()
-        } else if here.starts_with("'\"'") {
-            &here[3..]
+        } else if let Some(rest) = here.strip_prefix("'\"'") {
+            rest
         } else {
             &here[1..]
         };

@@ -401,7 +401,8 @@ async fn a_selection_proves_each_entry_and_claims_no_more() -> Result<()> {
             110,
             "nobody can prove that none is left out"
         );
-        let refused: [(&dyn Fn(&mut Vec<String>), &str); 9] = [
+        type Change<'a> = &'a dyn Fn(&mut Vec<String>);
+        let refused: [(Change<'_>, &str); 9] = [
             (&|lines| lines[3] = lines[3].replace("\"id\":\"e", "\"id\":\"f"), "was altered"),
             (&|lines| lines.insert(4, lines[3].clone()), "doubled"),
             (&|lines| lines.swap(3, 4), "out of order"),

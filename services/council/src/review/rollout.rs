@@ -503,7 +503,8 @@ mod tests {
 
     #[test]
     fn what_lacks_one_thing_is_not_done_and_who_does_not_answer_is_not_known() {
-        let spoil: [(&str, RolloutState, fn(&mut Asked, &mut Own)); 14] = [
+        type Spoil = fn(&mut Asked, &mut Own);
+        let spoil: [(&str, RolloutState, Spoil); 14] = [
             ("task_audit", UnderWay, |asked, _| asked.windows.as_mut().unwrap()[0].tagged = 3),
             ("task_audit", UnderWay, |asked, _| asked.windows.as_mut().unwrap()[0].end_time = day(-7)),
             ("matrix", UnderWay, |asked, _| asked.decisions.as_mut().unwrap().tasks_decided = 3),
