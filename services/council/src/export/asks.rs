@@ -24,12 +24,29 @@ fn drift_of<'a>(document: &'a Document<'_>, finding: &Finding) -> Option<&'a Dri
     of.max_by_key(|one| (finding.title.starts_with(one.statistic.as_str()), one.verdict))
 }
 
+/// A statistic as people call it.
+pub(super) fn statistic(name: &str) -> String {
+    match name {
+        "psi" => "PSI".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// Whether a statistic, or a title that begins with one, compares scores with what happened rather than with earlier scores.
+fn of_outcomes(statistic: &str) -> bool {
+    ["calibration error", "mean of outcome minus score"].iter().any(|one| statistic.starts_with(one))
+}
+
 /// What is asked, and what follows if nobody acts.
 fn request(finding: &Finding) -> (String, &'static str) {
     let about = words::plain(&finding.resource);
     let seen = words::sentence(&words::plain(&finding.title));
     let resource = finding.resource.as_str();
     match finding.code.as_str() {
+        "DRIFT_SIGNIFICANT" if resource.starts_with("models/") && of_outcomes(&finding.title) => (
+            format!("Decide whether {about} goes on: what it predicts and what happens are clearly apart."),
+            "It goes on predicting what does not happen, and what rests on its scores goes wrong unseen.",
+        ),
         "DRIFT_SIGNIFICANT" if resource.starts_with("models/") => (
             format!("Decide whether {about} goes on: what it works on has shifted clearly."),
             "It goes on as it is, on something it was not approved for; each of its decisions is one that nobody looked at.",
@@ -107,10 +124,7 @@ fn reason(document: &Document<'_>, finding: &Finding) -> String {
         let missing = if finding.detail.is_empty() { &finding.title } else { &finding.detail };
         return if detail.is_empty() { words::sentence(&words::plain(missing)) } else { detail };
     };
-    let statistic = match drift.statistic.as_str() {
-        "psi" => "PSI".to_owned(),
-        other => other.replace('_', " "),
-    };
+    let statistic = statistic(&drift.statistic);
     let mut said = format!(
         "{statistic} {} on {} values of this month, against {} of {}. From {} on a shift is moderate, from {} on clear.",
         drift.corrected_value.map_or_else(|| "without a value".to_owned(), super::values::number),

@@ -167,30 +167,56 @@ fn height(value: f64, top: f64) -> f64 {
     (value / top).clamp(0.0, 1.0) * (FLOOR - TOP)
 }
 
-/// The axis of values from 0 to the top, with numbers at both ends and in the middle.
-fn axis(out: &mut String, top: f64, unit: Unit) {
-    for share in [0.0, 0.5, 1.0] {
-        let y = FLOOR - share * (FLOOR - TOP);
-        let _ = write!(
-            out,
-            "<line class=\"g\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            y + 4.0,
-            safe(&axis_text(top * share, unit)),
-        );
+/// What an axis reaches from and to.
+struct Scale {
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    /// Round ends that hold all values and zero; where they lie on both sides of it, zero is in the middle.
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = values.fold((0.0, 0.0), |(low, high), value| (f64::min(low, value), f64::max(high, value)));
+        match (low < 0.0, high > 0.0) {
+            (false, _) => Self { low: 0.0, high: round_up(high) },
+            (true, false) => Self { low: -round_up(-low), high: 0.0 },
+            (true, true) => {
+                let end = round_up(high.max(-low));
+                Self { low: -end, high: end }
+            }
+        }
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        FLOOR - height(value - self.low, self.high - self.low)
+    }
+
+    /// The axis, with numbers at both ends and in the middle.
+    fn draw(&self, out: &mut String, unit: Unit) {
+        for share in [0.0, 0.5, 1.0] {
+            let value = self.low + share * (self.high - self.low);
+            let y = self.y(value);
+            let _ = write!(
+                out,
+                "<line class=\"g\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"l\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
+                WIDTH - RIGHT,
+                LEFT - 6.0,
+                y + 4.0,
+                safe(&axis_text(value, unit)),
+            );
+        }
     }
 }
 
 /// A value over months on its own axis, with its target and the interval of the last month.
 pub(super) fn line(title: &str, line: &Line<'_>, target: Option<f64>, interval: Option<(f64, f64)>) -> String {
-    let highest = line.values.iter().flatten().copied().chain(target).chain(interval.map(|(_, high)| high));
-    let top = round_up(highest.fold(0.0, f64::max));
-    let y = |value: f64| FLOOR - height(value, top);
+    let ends = interval.into_iter().flat_map(|(low, high)| [low, high]);
+    let scale = Scale::of(line.values.iter().flatten().copied().chain(target).chain(ends));
+    let y = |value: f64| scale.y(value);
     let aim = target.map(|target| format!("target {}; ", value_text(target, line.unit))).unwrap_or_default();
     let mut out = open(HEIGHT, title, &format!("{aim}{}", line.described()));
     let _ = write!(out, "<text x=\"4\" y=\"13\">{}</text>", safe(&cut(title, TITLE)));
-    axis(&mut out, top, line.unit);
+    scale.draw(&mut out, line.unit);
     if let Some(target) = target {
         let at = y(target);
         let _ =
@@ -278,7 +304,7 @@ pub(super) fn histogram(title: &str, month: &[f64], baseline: &[f64]) -> String 
         })
         .collect();
     let mut out = open(HEIGHT, title, &described.join("; "));
-    axis(&mut out, top, Unit::Ratio);
+    Scale { low: 0.0, high: top }.draw(&mut out, Unit::Ratio);
     // A label of two digits needs 20 units.
     let every = (20.0 / step).ceil().max(1.0);
     for (at, (now, before)) in month.iter().zip(baseline).enumerate() {
@@ -316,11 +342,11 @@ pub(super) fn trend(trend: &Trend) -> String {
     let value = |month: &String| trend.points.iter().find(|point| point.period == *month).map(|point| point.value);
     let values: Vec<Option<f64>> = months.iter().map(value).collect();
     let line = Line { months: &months, values: &values, unit: Unit::Number };
-    let top = round_up(values.iter().flatten().copied().fold(trend.significant * 1.1, f64::max));
-    let y = |value: f64| FLOOR - height(value, top);
+    let scale = Scale::of(values.iter().flatten().copied().chain([trend.significant * 1.1]));
+    let y = |value: f64| scale.y(value);
     let thresholds = format!("moderate from {}, clear from {}; ", number(trend.moderate), number(trend.significant));
     let mut out = open(HEIGHT, &trend.title, &format!("{thresholds}{}", line.described()));
-    axis(&mut out, top, Unit::Number);
+    scale.draw(&mut out, Unit::Number);
     let apart = y(trend.moderate) - y(trend.significant) >= 14.0;
     // Where the lines are too near for two labels above them, the lower one's stands below it.
     let below = if apart { -4.0 } else { 13.0 };
@@ -357,6 +383,26 @@ mod tests {
         for (value, top) in [(0.51, 1.0), (0.2, 0.2), (0.21, 0.5), (3.0, 5.0), (0.0, 1.0), (6_000.0, 10_000.0)] {
             assert!((round_up(value) - top).abs() < top * 1e-9, "{value}");
         }
+    }
+
+    #[test]
+    fn what_is_below_zero_stands_below_zero() {
+        let months = months_up_to("2024-02", 2);
+        let drawn = |values: [f64; 2]| {
+            let values = values.map(Some);
+            line(
+                "Calibration",
+                &Line { months: &months, values: &values, unit: Unit::Number },
+                None,
+                Some((-0.6, -0.5)),
+            )
+        };
+        let below = drawn([-0.4, -0.576]);
+        // The axis reaches from -1 to 0, a length of 146: 58.4 and 84.1 below its top.
+        assert!(below.contains("cy=\"80.4\"") && below.contains("cy=\"106.1\""), "{below}");
+        assert!(below.contains(">-1</text>") && below.contains(">0</text>"), "{below}");
+        let both = drawn([1.0, -0.5]);
+        assert!(both.contains("cy=\"22.0\"") && both.contains("cy=\"131.5\""), "{both}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::parts::{judged, list, lower};
 use super::values::{number, shown};
 use super::{Document, asks, charts, words};
 use crate::review::measures::Measure;
-use crate::review::pack::{Cell, Evidence, Finding};
+use crate::review::pack::{Cell, Drift, Evidence, Finding};
 use crate::review::rollout::Step;
 use crate::review::tone::Tone;
 use remit_api::council::v1::{Disposition, DriftVerdict, FindingSeverity, RolloutState};
@@ -262,7 +262,8 @@ pub(super) fn rollout_left(steps: &[Step]) -> Option<String> {
 fn points(document: &Document<'_>) -> Vec<(String, String)> {
     let evidence = &document.pack.evidence;
     let verdicts = |verdict| evidence.drift.iter().filter(move |one| one.verdict == verdict);
-    let clear: Vec<String> = verdicts(DriftVerdict::Significant).map(|one| words::plain(&one.subject)).collect();
+    let named = |one: &Drift| format!("{} by {}", words::plain(&one.subject), asks::statistic(&one.statistic));
+    let clear: Vec<String> = verdicts(DriftVerdict::Significant).map(named).collect();
     let unknown = verdicts(DriftVerdict::InsufficientData).count();
     let shifted = if clear.is_empty() { String::new() } else { format!(" ({})", clear.join(", ")) };
     let drift = format!(

@@ -145,6 +145,8 @@ impl Service {
         };
         let tasks: Vec<(String, api::Task)> = parsed.tasks.into_iter().map(|(id, (task, _))| (id, task)).collect();
         answer.errors = parsed.errors;
+        // Who mends the file goes through it from the top.
+        answer.errors.sort_by_key(|error| error.line);
         for (number, group) in tasks.chunks(GROUP).enumerate() {
             let part = if answer.committed {
                 let id = Some(&config.request_id).filter(|id| !id.is_empty());
