@@ -60,11 +60,11 @@ pub fn event(n: u64) -> api::Event {
 const ACTIONS: [&str; 7] = [
     "registry.versions.transition",
     "registry.outputs.record",
-    "handoff.handoffs.publish",
-    "handoff.leads.route",
-    "scoring.decisions.create",
-    "scoring.tasks.check",
-    "council.proposals.vote",
+    "registry.artifacts.create",
+    "registry.models.create",
+    "registry.aliases.set",
+    "registry.automations.approve",
+    "registry.labels.set",
 ];
 
 /// The floor's database: the tables of the audit service, whose entries have two indexes, and nothing that uses them.

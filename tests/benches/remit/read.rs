@@ -109,7 +109,7 @@ async fn searches(engine: Engine, settings: &Settings, client: &Client, size: i6
         (format!("index >= {middle} AND index < {}", middle + 50), false),
         (String::new(), false),
         ("actor = \"person-0042@example.com\"".to_owned(), false),
-        ("action = \"council.proposals.vote\"".to_owned(), false),
+        ("action = \"registry.labels.set\"".to_owned(), false),
         ("resource = \"models/m123/*\"".to_owned(), false),
         ("outcome = DENIED".to_owned(), true),
         (format!("request_id = \"req-{middle:012}\""), false),
@@ -117,12 +117,12 @@ async fn searches(engine: Engine, settings: &Settings, client: &Client, size: i6
         (format!("occurred_at >= \"{}\" AND occurred_at < \"{}\"", day(middle), day(middle + 10_000)), false),
         (format!("recorded_at >= \"{}\"", day(size - 5_000)), true),
         ("actor = \"person-0042@example.com\" AND outcome = DENIED".to_owned(), false),
-        ("action = \"council.proposals.vote\" AND resource = \"models/m123/*\"".to_owned(), false),
+        ("action = \"registry.labels.set\" AND resource = \"models/m123/*\"".to_owned(), false),
         (format!("outcome = DENIED AND occurred_at < \"{}\"", day(middle)), false),
         ("actor = \"nobody@example.com\"".to_owned(), false),
         ("details.to = SUSPENDED".to_owned(), false),
         ("model_version = \"models/m123/versions/4\" AND reason = drift".to_owned(), false),
-        ("outcome != SUCCESS AND action = \"council.*\"".to_owned(), false),
+        ("outcome != SUCCESS AND action = \"registry.labels.*\"".to_owned(), false),
     ];
     let mut floor = point;
     for (at, (filter, oldest)) in filters.into_iter().enumerate() {

@@ -124,7 +124,7 @@ fn reason(document: &Document<'_>, finding: &Finding) -> String {
         let missing = if finding.detail.is_empty() { &finding.title } else { &finding.detail };
         return if detail.is_empty() { words::sentence(&words::plain(missing)) } else { detail };
     };
-    let statistic = statistic(&drift.statistic);
+    let statistic = words::sentence(&statistic(&drift.statistic));
     let mut said = format!(
         "{statistic} {} on {} values of this month, against {} of {}. From {} on a shift is moderate, from {} on clear.",
         drift.corrected_value.map_or_else(|| "without a value".to_owned(), super::values::number),
