@@ -148,9 +148,9 @@ async fn an_import_reports_every_bad_row_and_imports_the_good_ones_only_if_asked
     let strange = "id,title,function,gate\ng1,One,software,creative-approval\ng2,Two,software,creative-aproval\ng3,Three,sofware,\n";
     let refused = import(&suite, strange, ImportTasksConfig::default()).await.unwrap();
     let found: Vec<_> = refused.errors.iter().map(|e| (e.line, e.column.as_str(), e.reason.as_str())).collect();
-    assert_eq!(found, [(4, "function", "FUNCTION_NOT_FOUND"), (3, "gate", "GATE_NOT_FOUND")]);
-    assert!(refused.errors[0].message.contains("functions/software"), "{refused:?}");
-    assert!(refused.errors[1].message.contains("gates/creative-approval, gates/lead-routing"), "{refused:?}");
+    assert_eq!(found, [(3, "gate", "GATE_NOT_FOUND"), (4, "function", "FUNCTION_NOT_FOUND")]);
+    assert!(refused.errors[0].message.contains("gates/creative-approval, gates/lead-routing"), "{refused:?}");
+    assert!(refused.errors[1].message.contains("functions/software"), "{refused:?}");
 }
 
 async fn an_audit_window_counts_what_was_found_in_it(suite: Suite) {
