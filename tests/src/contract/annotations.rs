@@ -39,20 +39,9 @@ fn http(method: &MethodDescriptor) -> Option<Http> {
 }
 
 /// The variables of a template with the patterns of their values: `{name=tasks/*}` as `name` and `tasks/*`.
-fn variables(template: &str) -> Vec<(String, String)> {
+fn variables(template: &str) -> Vec<(&str, &str)> {
     let inner = template.split('{').skip(1).filter_map(|part| part.split_once('}'));
-    let pair = |(variable, _): (&str, &str)| variable.split_once('=').unwrap_or((variable, "*")).to_owned_pair();
-    inner.map(pair).collect()
-}
-
-trait Pair {
-    fn to_owned_pair(self) -> (String, String);
-}
-
-impl Pair for (&str, &str) {
-    fn to_owned_pair(self) -> (String, String) {
-        (self.0.to_owned(), self.1.to_owned())
-    }
+    inner.map(|(variable, _)| variable.split_once('=').unwrap_or((variable, "*"))).collect()
 }
 
 /// What a template says without the names of its variables: two methods that share it cannot be told apart.
@@ -109,7 +98,7 @@ fn misdescribed(method: &MethodDescriptor, rule: &Http) -> Option<String> {
         {
             return Some(format!("{variable} is no text of the request"));
         }
-        carried.insert(variable);
+        carried.insert(variable.to_owned());
     }
     match rule.body.as_str() {
         "*" => return None,
@@ -157,14 +146,14 @@ fn names_fit_the_paths_that_carry_them() {
         let request = valid(&method);
         let templates: Vec<_> = [&rule.template].into_iter().chain(&rule.more).collect();
         for variable in variables(&rule.template).into_iter().map(|(variable, _)| variable) {
-            let asked = at(&request, &variable).filter(|name| !name.is_empty());
+            let asked = at(&request, variable).filter(|name| !name.is_empty());
             let asked = asked.or_else(|| {
                 (variable == "name").then(|| unknown.get(method.name()).copied()).flatten().map(str::to_owned)
             });
             let Some(name) = asked else { continue };
             tried += 1;
             let pattern =
-                |template: &&String| variables(template).into_iter().any(|(v, p)| v == variable && fits(&name, &p));
+                |template: &&String| variables(template).into_iter().any(|(v, p)| v == variable && fits(&name, p));
             if !templates.iter().any(pattern) {
                 broken.push(format!("{}: {name} has no way through {}", method.name(), rule.template));
             }

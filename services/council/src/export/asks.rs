@@ -2,6 +2,7 @@
 
 use super::page::Ask;
 use super::{Document, words};
+use crate::review::drift::OF_OUTCOMES;
 use crate::review::pack::{Drift, Finding};
 use remit_api::council::v1::{Disposition, FindingSeverity};
 use remit_core::name;
@@ -32,21 +33,20 @@ pub(super) fn statistic(name: &str) -> String {
     }
 }
 
-/// Whether a statistic, or a title that begins with one, compares scores with what happened rather than with earlier scores.
-fn of_outcomes(statistic: &str) -> bool {
-    ["calibration error", "mean of outcome minus score"].iter().any(|one| statistic.starts_with(one))
-}
-
 /// What is asked, and what follows if nobody acts.
 fn request(finding: &Finding) -> (String, &'static str) {
     let about = words::plain(&finding.resource);
     let seen = words::sentence(&words::plain(&finding.title));
     let resource = finding.resource.as_str();
     match finding.code.as_str() {
-        "DRIFT_SIGNIFICANT" if resource.starts_with("models/") && of_outcomes(&finding.title) => (
-            format!("Decide whether {about} goes on: what it predicts and what happens are clearly apart."),
-            "It goes on predicting what does not happen, and what rests on its scores goes wrong unseen.",
-        ),
+        "DRIFT_SIGNIFICANT"
+            if resource.starts_with("models/") && OF_OUTCOMES.iter().any(|one| finding.title.starts_with(one)) =>
+        {
+            (
+                format!("Decide whether {about} goes on: what it predicts and what happens are clearly apart."),
+                "It goes on predicting what does not happen, and what rests on its scores goes wrong unseen.",
+            )
+        }
         "DRIFT_SIGNIFICANT" if resource.starts_with("models/") => (
             format!("Decide whether {about} goes on: what it works on has shifted clearly."),
             "It goes on as it is, on something it was not approved for; each of its decisions is one that nobody looked at.",

@@ -32,6 +32,10 @@ const CALIBRATION: (f64, f64) = (0.05, 0.10);
 const ERROR: (f64, f64) = (0.05, 0.10);
 /// What the calibration of a version is called.
 const CALIBRATED: &str = "calibration error";
+/// What that of a KPI is called.
+const DIFFERENCE: &str = "mean of outcome minus score";
+/// The statistics that compare scores with what happened, and not with earlier scores.
+pub(crate) const OF_OUTCOMES: [&str; 2] = [CALIBRATED, DIFFERENCE];
 
 pub(super) fn blank(
     detector: DriftDetector,
@@ -258,7 +262,7 @@ impl Asker<'_> {
     /// The mean of outcome minus score of each version.
     async fn mean_errors(&self) -> Vec<DriftResult> {
         const NAME: &str = "kpis/lead_score_calibration";
-        let none = || blank(DriftDetector::LeadScore, NAME, "mean of outcome minus score", CALIBRATION);
+        let none = || blank(DriftDetector::LeadScore, NAME, DIFFERENCE, CALIBRATION);
         let request = kpi::QueryRollupsRequest {
             kpi: NAME.to_owned(),
             range: Some(self.month.range()),

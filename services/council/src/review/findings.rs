@@ -3,6 +3,7 @@
 
 use super::assurance::{assigned, newest_attestation};
 use super::checks::TESTS;
+use super::drift::OF_OUTCOMES;
 use super::pack::{Assurance, Check, Checked, Restated};
 use super::sources::{Frame, Got, Sources};
 use super::tone::Assessed;
@@ -235,9 +236,10 @@ fn of_drift(result: &DriftResult) -> Option<Finding> {
         result.note,
     );
     // A version may have drifted and be wrong: two findings.
-    let key = match result.statistic.as_str() {
-        "calibration error" | "mean of outcome minus score" => format!("{}/calibration", result.subject),
-        _ => result.subject.clone(),
+    let key = if OF_OUTCOMES.contains(&result.statistic.as_str()) {
+        format!("{}/calibration", result.subject)
+    } else {
+        result.subject.clone()
     };
     let mut found = finding(code, &key, severity, "drift", title, detail);
     found.resource.clone_from(&result.subject);
