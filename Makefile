@@ -19,7 +19,7 @@ demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed o
 test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
 	.ci/tools nextest webhooks
 	cargo build --workspace --locked --bins --tests
-	.ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
+	TMPDIR=$$(.ci/scratch) .ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
 
 quick: ## the libraries' tests and every API case on SQLite; no PostgreSQL, no binary; ARGS="a_part_of_a_name" picks
 	.ci/tools nextest
