@@ -8,7 +8,7 @@ LIBS := $(patsubst libs/%,-p remit-%,$(wildcard libs/*))
 # What `make quick` runs: all of the libraries, and of the suite what starts neither PostgreSQL nor processes.
 QUICK := (not package(remit-tests) | test(/^(api|architecture|errors)::/)) & not test(/(postgres|six_processes)$$/)
 
-.PHONY: help demo test quick check fmt docs descriptors bench drills fresh run
+.PHONY: help demo test quick check fmt docs descriptors bench drills fresh release run
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench: ## benchmarks beside their floors, as ratios; ARGS="check append batch in
 
 run: ## serve everything on SQLite in ./remit-data
 	cargo run --profile demo --locked --bin remit -- serve --data-dir remit-data
+
+release: ## the binary, a Debian package and a bill of materials (CycloneDX) in target/dist; ARGS="dev" takes what that profile built
+	.ci/release $(ARGS)
 
 fmt: ## format Rust and proto files
 	cargo fmt --all

@@ -82,6 +82,22 @@ impl Drill {
     }
 }
 
+impl Drill {
+    /// Serves a data directory, changes something, and checks the log; how many models were there before.
+    async fn goes_on(&self, data: &str) -> usize {
+        let server = self.serve(data).await;
+        let mut models = self.models();
+        let listed = models.list_models(ListModelsRequest { page_size: 500, ..Default::default() }).await;
+        let listed = listed.expect("a list").into_inner().models.len();
+        let model = Model { display_name: "Another".into(), owner: "dara".into(), ..Default::default() };
+        let create = CreateModelRequest { model_id: "after".into(), model: Some(model), ..Default::default() };
+        models.create_model(create).await.expect("the suite goes on");
+        drop(server);
+        self.remit(&["audit", "fsck", "--local", "--data-dir", text(&self.path(data))], 0, &["acme"]);
+        listed
+    }
+}
+
 /// Every file of a directory and of those in it.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
@@ -135,16 +151,8 @@ async fn a_backup_of_a_working_suite_is_restored_whole_or_not_at_all() {
     drill.remit(&["audit", "fsck", "--local", "--data-dir", text(&restored)], 0, &["acme"]);
 
     // It goes on: what was acknowledged before the backup is there, and what comes is recorded under numbers of its own.
-    let server = drill.serve("restored").await;
-    let mut models = drill.models();
-    let model = Model { display_name: "Another".into(), owner: "dara".into(), ..Default::default() };
-    let create = CreateModelRequest { model_id: "after".into(), model: Some(model), ..Default::default() };
-    models.create_model(create).await.expect("the suite goes on");
-    let listed = models.list_models(ListModelsRequest { page_size: 500, ..Default::default() }).await;
-    let listed = listed.expect("a list").into_inner().models;
-    assert!(listed.len() + 4 > before, "{} of {before}", listed.len());
-    drop(server);
-    drill.remit(&["audit", "fsck", "--local", "--data-dir", text(&restored)], 0, &["acme"]);
+    let listed = drill.goes_on("restored").await;
+    assert!(listed + 5 > before, "{listed} of {before}");
 
     // What is not what it was is found out, and leaves nothing.
     let again = drill.path("again");
@@ -165,6 +173,35 @@ async fn a_backup_of_a_working_suite_is_restored_whole_or_not_at_all() {
     drill.remit(&["backup", text(&apart), "--data-dir", text(&data), "--without-keys"], 0, &["keep them apart"]);
     assert!(!files(&apart).iter().any(|file| text(file).contains("key") || text(file).ends_with(".pem")));
     drill.remit(&["restore", text(&apart), "--data-dir", text(&again)], 3, &["KEY_FILE_MISSING", "not verified"]);
+}
+
+/// From 0.1 on a later version opens what an earlier one left. `make release` makes the archives; `.ci/breaking` asks for that of
+/// each tag.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_release_left_opens() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("releases");
+    let archives = std::fs::read_dir(kept).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    for archive in archives.filter(|path| path.extension().is_some_and(|ending| ending == "gz")) {
+        let mut drill = Drill::new();
+        let unpacked =
+            std::process::Command::new("tar").arg("-xzf").arg(&archive).current_dir(drill.dir.path()).status();
+        assert!(unpacked.is_ok_and(|status| status.success()), "{}", archive.display());
+        let restored = drill.path("restored");
+        let backup = drill.path("backup");
+        drill.remit(&["restore", text(&backup), "--data-dir", text(&restored)], 0, &["verified: every log computes"]);
+        let mut token = Process::start(
+            drill.dir.path(),
+            "cli",
+            &["token", "--data-dir", text(&restored), "--subject", "ada", "--role", "admin", "--tenant", "acme"],
+        );
+        assert_eq!(token.wait(), 0, "{}", token.printed());
+        drill.token = token.printed().trim().to_owned();
+        let server = drill.serve("restored").await;
+        let way = ["--server", &format!("http://{}", drill.address), "--token", &drill.token];
+        drill.remit(&[&["task", "list"], &way[..]].concat(), 0, &["variants", "HUMAN_ON_THE_LOOP"]);
+        drop(server);
+        drill.goes_on("restored").await;
+    }
 }
 
 /// Runs a program of PostgreSQL; false if it is not installed.

@@ -13,6 +13,7 @@ pub mod cx;
 mod lag;
 pub mod layers;
 pub mod mandates;
+pub mod meters;
 pub mod parts;
 pub mod peers;
 pub mod production;

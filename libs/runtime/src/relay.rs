@@ -72,6 +72,7 @@ impl Relay {
                 Ok(()) => backoff = Duration::ZERO,
                 Err(error) => {
                     backoff = (backoff * 2).max(self.config.retry_min.get()).min(self.config.retry_max.get());
+                    crate::meters::relay_failed(self.service, error.reason());
                     tracing::warn!(
                         service = self.service,
                         reason = error.reason(),

@@ -22,8 +22,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+/// The target of the spans of statements, which the store makes.
+const STATEMENTS: &str = "remit::sql";
+
 /// Whether spans go to a collector; else they need no OpenTelemetry context.
 static EXPORTING: AtomicBool = AtomicBool::new(false);
+
+/// What collects metrics, once something has asked for it.
+static METERS: OnceLock<SdkMeterProvider> = OnceLock::new();
 
 static REGISTRY: LazyLock<prometheus::Registry> = LazyLock::new(prometheus::Registry::new);
 
@@ -53,6 +59,7 @@ impl Told {
 #[derive(Debug)]
 pub struct Guard {
     tracer: Option<SdkTracerProvider>,
+    exporting: bool,
 }
 
 impl Guard {
@@ -63,18 +70,28 @@ impl Guard {
         {
             tracing::warn!(%error, "the last spans could not be exported");
         }
+        if self.exporting
+            && let Some(Err(error)) = METERS.get().map(SdkMeterProvider::shutdown)
+        {
+            tracing::warn!(%error, "the last metrics could not be exported");
+        }
     }
 }
 
-/// Starts logging to standard error, and exporting traces where configured. Call it once, in `main`.
+/// Starts logging to standard error, and exporting traces and metrics where configured. Call it once, in `main`, before
+/// anything is counted.
 ///
 /// # Errors
 /// `InvalidArgument` (`CONFIG_INVALID`) for directives or an endpoint that cannot be read.
 pub fn init(config: &Telemetry) -> Result<Guard> {
-    metrics();
+    let exporting = !config.otlp_endpoint.is_empty();
+    collect(exporting.then_some(config.otlp_endpoint.as_str()))?;
     let invalid =
         |field: &str, error: &dyn std::fmt::Display| Error::invalid("CONFIG_INVALID", field, error.to_string());
     let filter = EnvFilter::try_new(&config.log).map_err(|error| invalid("telemetry.log", &error))?;
+    // Spans of statements cost nothing where nobody takes them.
+    let statements = format!("{STATEMENTS}={}", if exporting { "info" } else { "off" });
+    let filter = filter.add_directive(statements.parse().map_err(|error| invalid("telemetry.log", &error))?);
     let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     let lines = if config.format == "json" {
         text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
@@ -82,7 +99,7 @@ pub fn init(config: &Telemetry) -> Result<Guard> {
         use std::io::IsTerminal as _;
         text.with_ansi(std::io::stderr().is_terminal()).boxed()
     };
-    let tracer = if config.otlp_endpoint.is_empty() { None } else { Some(exporter(config)?) };
+    let tracer = if exporting { Some(exporter(config)?) } else { None };
     let spans = tracer.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("remit")));
     tracing_subscriber::registry()
         .with(spans)
@@ -90,8 +107,8 @@ pub fn init(config: &Telemetry) -> Result<Guard> {
         .with(filter)
         .try_init()
         .map_err(|error| Error::internal("logging was started twice").with_source(error))?;
-    EXPORTING.store(tracer.is_some(), Ordering::Relaxed);
-    Ok(Guard { tracer })
+    EXPORTING.store(exporting, Ordering::Relaxed);
+    Ok(Guard { tracer, exporting })
 }
 
 fn exporter(config: &Telemetry) -> Result<SdkTracerProvider> {
@@ -119,14 +136,30 @@ fn resource() -> opentelemetry_sdk::Resource {
 
 /// Starts collecting metrics for [`prometheus_text`]; harmless to repeat.
 pub fn metrics() {
-    static PROVIDER: OnceLock<()> = OnceLock::new();
-    PROVIDER.get_or_init(|| match opentelemetry_prometheus::exporter().with_registry(REGISTRY.clone()).build() {
-        Ok(exporter) => {
-            let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource()).build();
-            opentelemetry::global::set_meter_provider(provider);
-        }
-        Err(error) => tracing::error!(%error, "metrics are not collected"),
-    });
+    if let Err(error) = collect(None) {
+        tracing::error!(%error, "metrics are not collected");
+    }
+}
+
+/// Collects metrics for [`prometheus_text`] and for a collector; only the first time counts.
+fn collect(otlp: Option<&str>) -> Result<()> {
+    if METERS.get().is_some() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| Error::internal(format!("metrics cannot be collected: {error}"));
+    let pages = opentelemetry_prometheus::exporter().with_registry(REGISTRY.clone()).build();
+    let mut provider =
+        SdkMeterProvider::builder().with_reader(pages.map_err(|error| failed(&error))?).with_resource(resource());
+    if let Some(endpoint) = otlp {
+        let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
+        let invalid = |error: &dyn std::fmt::Display| {
+            Error::invalid("CONFIG_INVALID", "telemetry.otlp_endpoint", error.to_string())
+        };
+        // How often is said by OTEL_METRIC_EXPORT_INTERVAL.
+        provider = provider.with_periodic_exporter(exporter.map_err(|error| invalid(&error))?);
+    }
+    opentelemetry::global::set_meter_provider(METERS.get_or_init(|| provider.build()).clone());
+    Ok(())
 }
 
 /// All metrics in the Prometheus text format.
@@ -213,6 +246,27 @@ fn place(context: &opentelemetry::Context) -> Option<Trace> {
     })
 }
 
+/// The span of a call to a peer, which the peer's own continues; none where spans are not exported, and for the questions
+/// after health, which nobody has asked for.
+pub(crate) fn outgoing_span(request: &mut http::Request<tonic::body::Body>) -> Span {
+    let method = request.uri().path().trim_start_matches('/').to_owned();
+    if !EXPORTING.load(Ordering::Relaxed) || method.starts_with("grpc.health.") {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = method,
+        otel.kind = "client",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+    );
+    if let Some(header) = place(&span.context()).and_then(|trace| trace.to_string().parse().ok()) {
+        request.headers_mut().insert("traceparent", header);
+    }
+    span
+}
+
 /// The place in the trace that an outgoing call continues: the exported span where there is one.
 pub(crate) fn outgoing(trace: Trace) -> Trace {
     if !EXPORTING.load(Ordering::Relaxed) {
@@ -223,6 +277,7 @@ pub(crate) fn outgoing(trace: Trace) -> Trace {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -237,9 +292,56 @@ mod tests {
             assert_eq!(place(&span.context()), Some(continued));
             assert_eq!(continued.trace_id, trace.trace_id);
             assert_ne!(continued.span_id, trace.span_id);
+            let mut request = http::Request::new(tonic::body::Body::empty());
+            *request.uri_mut() = "http://audit/remit.audit.v1.AuditService/Append".parse().unwrap();
+            request.headers_mut().insert("traceparent", continued.to_string().parse().unwrap());
+            let called = span.in_scope(|| outgoing_span(&mut request));
+            let told = request.headers().get("traceparent").unwrap().to_str().unwrap().to_owned();
+            assert_eq!(Some(told), place(&called.context()).map(|place| place.to_string()), "the peer continues it");
+            let place = place(&called.context()).unwrap();
+            assert_eq!(place.trace_id, trace.trace_id);
+            assert!(place.span_id != continued.span_id, "a call to a peer has a span of its own");
+            *request.uri_mut() = "http://audit/grpc.health.v1.Health/Watch".parse().unwrap();
+            assert!(outgoing_span(&mut request).is_none());
         });
         EXPORTING.store(false, Ordering::Relaxed);
         let (_, alone) = call_span("remit.test.v1.Test/Alone", None);
         assert_ne!(alone.trace_id, 0);
+    }
+
+    /// Takes down the fields of each span of a statement.
+    struct Taken(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Taken {
+        fn on_new_span(
+            &self,
+            attributes: &tracing::span::Attributes<'_>,
+            _: &tracing::span::Id,
+            _: tracing_subscriber::layer::Context<'_, S>,
+        ) {
+            if attributes.metadata().target() == STATEMENTS {
+                self.0.lock().unwrap().push(format!("{:?}", attributes.values()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_has_a_span_with_its_text_and_without_its_values() {
+        const TABLE: &str = "create table a (tenant_id $KEY not null, constraint a_pk primary key (tenant_id))";
+        const SCHEMA: remit_store::Schema =
+            remit_store::Schema { service: "test", migrations: &[remit_store::Migration::new(1, "init", TABLE)] };
+        let taken = std::sync::Arc::default();
+        let layer = Taken(std::sync::Arc::clone(&taken)).with_filter(EnvFilter::new(format!("{STATEMENTS}=info")));
+        let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let dir = tempfile::tempdir().unwrap();
+        let ids = std::sync::Arc::new(remit_core::Ids::new(Box::new(|bytes: &mut [u8]| bytes.fill(0))));
+        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let db = remit_store::Db::open(&url, &SCHEMA, ids, remit_store::Options::default()).await.unwrap();
+        let asked = remit_store::query("select tenant_id from a where tenant_id = $1").bind("hidden");
+        asked.fetch_all(&mut db.read().await.unwrap()).await.unwrap();
+        let taken = taken.lock().unwrap();
+        let last = taken.last().unwrap();
+        assert!(last.contains("where tenant_id = $1") && last.contains("sqlite") && last.contains("test"), "{last}");
+        assert!(!last.contains("hidden"), "{last}");
     }
 }

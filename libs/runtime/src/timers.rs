@@ -82,6 +82,7 @@ async fn look(db: &Db, clock: &dyn Clock, handler: &dyn TimerHandler, failures: 
         }
         let report = timers::fire_due(db, handler, &tenant, clock.now()).await?;
         fired += report.fired;
+        crate::meters::fired(db.service(), report.fired);
         for (timer, error) in report.failed {
             let times = failures.get(&(tenant.clone(), timer.clone())).copied().unwrap_or(0) + 1;
             // It is tried again and again; the log need not say so each time.

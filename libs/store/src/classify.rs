@@ -170,6 +170,11 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
+/// Whether the server has no connection left to give.
+pub(crate) fn lacks_connections(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53300")
+}
+
 /// An error without a connection at hand to name constraints.
 pub(crate) fn plain(error: sqlx::Error) -> Error {
     Names::default().classify(error)

@@ -9,6 +9,8 @@ use remit_core::{Error, Ids, Kind, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
+use sqlx::PgConnection;
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::collections::HashMap;
@@ -16,6 +18,11 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often a pooler is given the chance to show that connections share what they should have alone.
+const LOOKS: usize = 3;
+/// How long that may take: a pooler that gives each client its own may have none left to give.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A connection idle for longer than this is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
@@ -27,8 +34,9 @@ impl Db {
     /// # Errors
     /// `InvalidArgument` (`DATABASE_URL_INVALID`) for a URL of neither form; `Unavailable` if the
     /// database cannot be reached; `FailedPrecondition` if its tables were written by a newer
-    /// version (`SCHEMA_NEWER`), differ from what their migration says (`SCHEMA_CHANGED`), or lack
-    /// migrations that may not be applied here (`SCHEMA_OUTDATED`), or are those of another service (`SCHEMA_FOREIGN`).
+    /// version (`SCHEMA_NEWER`), differ from what their migration says (`SCHEMA_CHANGED`), lack
+    /// migrations that may not be applied here (`SCHEMA_OUTDATED`), are those of another service
+    /// (`SCHEMA_FOREIGN`), or are behind a pooler that the options do not name (`DATABASE_POOLED`).
     pub async fn open(url: &str, schema: &Schema, ids: Arc<Ids>, options: Options) -> Result<Self> {
         let pools = if let Some(path) = url.strip_prefix("sqlite:") {
             sqlite(path.strip_prefix("//").unwrap_or(path), schema.service, &options).await?
@@ -150,10 +158,21 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
     };
     // The pool tries again until its patience ends and then says only that it waited; one plain attempt
     // tells at once what is wrong.
-    match tokio::time::timeout(options.acquire_timeout, connect.connect()).await {
-        Ok(Ok(connection)) => connection.close().await.map_err(&failed)?,
+    let first = match tokio::time::timeout(options.acquire_timeout, connect.connect()).await {
+        Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Err(failed(error)),
         Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
+    };
+    // Before anything is set on a connection that may be another's next.
+    if options.transaction_pooler {
+        first.close().await.map_err(&failed)?;
+    } else if shares_servers(&connect, first).await.map_err(&failed)? {
+        let text = format!(
+            "what stands before the database of {service} at {host}:{port} is a pooler that gives each transaction any of its \
+             connections: set database.transaction_pooler = true, or have it give each client its own (PgBouncer: \
+             pool_mode = session)"
+        );
+        return Err(Error::precondition("DATABASE_POOLED", text));
     }
     let schema = options.schema.clone().filter(|_| !options.transaction_pooler);
     let pool = PgPoolOptions::new()
@@ -185,9 +204,66 @@ async fn postgres(url: &str, service: &str, options: &Options) -> Result<Pools> 
     Ok(Pools::Postgres(pool))
 }
 
+/// Whether two open connections are served by one process of the server, or one of them by several in turn: then a pooler
+/// stands between that keeps neither prepared statements nor a schema for its clients. Where there is only one to be had,
+/// nothing can be seen.
+async fn shares_servers(connect: &PgConnectOptions, first: PgConnection) -> std::result::Result<bool, sqlx::Error> {
+    let look = async move {
+        let mut both = [first, connect.connect().await?];
+        let mut served = [None; 2];
+        let mut shared = false;
+        for _ in 0..LOOKS {
+            for (at, connection) in both.iter_mut().enumerate() {
+                shared |= is_shared(&mut served, at, served_by(connection).await?);
+            }
+        }
+        for connection in both {
+            connection.close().await?;
+        }
+        Ok(shared)
+    };
+    match tokio::time::timeout(LOOK, look).await {
+        Ok(Err(error)) if classify::lacks_connections(&error) => Ok(false),
+        Ok(seen) => seen,
+        Err(_) => Ok(false),
+    }
+}
+
+/// Notes that the connection `at` was served by `process`; whether that cannot be if each has one of its own.
+fn is_shared(served: &mut [Option<i32>; 2], at: usize, process: i32) -> bool {
+    let own = served.get(at).copied().flatten();
+    let others = served.iter().enumerate().any(|(other, known)| other != at && *known == Some(process));
+    if let Some(place) = served.get_mut(at) {
+        *place = Some(process);
+    }
+    others || own.is_some_and(|own| own != process)
+}
+
+/// The process of the server behind a connection; asked without a prepared statement, which such a pooler may lose.
+async fn served_by(connection: &mut PgConnection) -> std::result::Result<i32, sqlx::Error> {
+    sqlx::raw_sql("select pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+}
+
 /// Whether `name` needs no quoting as a PostgreSQL identifier.
 fn is_schema_name(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_shared;
+
+    #[test]
+    fn connections_that_share_a_process_of_the_server_are_noticed() {
+        let seen = |asked: &[(usize, i32)]| {
+            let mut served = [None; 2];
+            asked.iter().any(|(at, process)| is_shared(&mut served, *at, *process))
+        };
+        assert!(!seen(&[(0, 7), (1, 8), (0, 7), (1, 8)]), "each has its own");
+        assert!(seen(&[(0, 7), (1, 7)]), "the one that was used last is given to the next");
+        assert!(seen(&[(0, 7), (1, 8), (0, 9)]), "they are given in turn");
+        assert!(seen(&[(0, 7), (1, 8), (0, 7), (1, 9)]), "others take some of them meanwhile");
+    }
 }

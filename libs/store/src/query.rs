@@ -1,6 +1,7 @@
 //! One statement and its values, for whichever engine is open.
 
 use crate::filter::Fragment;
+use crate::shared::Engine;
 use crate::tx::{Handle, Tx};
 use crate::value::{Native, Row, Value};
 use futures::StreamExt as _;
@@ -9,6 +10,7 @@ use remit_core::{Error, Result};
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use tracing::{Instrument as _, Span};
 
 /// Starts a statement with `$1`, `$2`, … for its values. The text is the same on both engines; see
 /// the crate's documentation for what is portable.
@@ -31,20 +33,36 @@ impl Query {
         self
     }
 
+    /// What a trace shows of the statement: its text, in which no value stands.
+    fn span(&self, tx: &Tx) -> Span {
+        let (engine, service) = (tx.engine(), tx.service());
+        let system = if engine == Engine::Sqlite { "sqlite" } else { "postgresql" };
+        tracing::info_span!(
+            target: "remit::sql",
+            "sql",
+            otel.kind = "client",
+            db.system.name = system,
+            db.namespace = service,
+            db.query.text = self.sql.as_str(),
+        )
+    }
+
     /// Runs the statement and returns how many rows it changed.
     ///
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64> {
-        let prepares = tx.prepares();
+        let (prepares, span) = (tx.prepares(), self.span(tx));
         let done = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .execute(conn)
+                .instrument(span)
                 .await
                 .map(|done| done.rows_affected()),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
                 .persistent(prepares)
                 .execute(conn)
+                .instrument(span)
                 .await
                 .map(|done| done.rows_affected()),
         };
@@ -56,15 +74,17 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_optional(self, tx: &mut Tx) -> Result<Option<Row>> {
-        let prepares = tx.prepares();
+        let (prepares, span) = (tx.prepares(), self.span(tx));
         let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_optional(conn)
+                .instrument(span)
                 .await
                 .map(|row| row.map(Native::Sqlite)),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
                 .persistent(prepares)
                 .fetch_optional(conn)
+                .instrument(span)
                 .await
                 .map(|row| row.map(Native::Postgres)),
         };
@@ -84,15 +104,17 @@ impl Query {
     /// # Errors
     /// As [`crate::classify`] says.
     pub async fn fetch_all(self, tx: &mut Tx) -> Result<Vec<Row>> {
-        let prepares = tx.prepares();
+        let (prepares, span) = (tx.prepares(), self.span(tx));
         let found = match tx.handle()? {
             Handle::Sqlite(conn) => sqlx::query_with(self.sql, sqlite_arguments(self.values)?)
                 .fetch_all(conn)
+                .instrument(span)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row(Native::Sqlite(row))).collect()),
             Handle::Postgres(conn) => sqlx::query_with(self.sql, postgres_arguments(self.values)?)
                 .persistent(prepares)
                 .fetch_all(conn)
+                .instrument(span)
                 .await
                 .map(|rows| rows.into_iter().map(|row| Row(Native::Postgres(row))).collect()),
         };

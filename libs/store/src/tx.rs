@@ -79,6 +79,11 @@ impl Tx {
         }
     }
 
+    /// The service whose database it is.
+    pub(crate) fn service(&self) -> &'static str {
+        self.shared.service
+    }
+
     fn refuse_if_failed(&self) -> Result<()> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(Error::internal("a statement of this transaction has failed before: begin anew"));

@@ -11,10 +11,11 @@ use crate::prepare::Prepared;
 use crate::step::{self, Receipt};
 use crate::store::heads::Head;
 use remit_core::{Clock, Error, Kind, Result, Tenant};
+use remit_runtime::meters;
 use remit_store::Db;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Bounds of the queue of one tenant in one process, and of one step.
@@ -177,9 +178,11 @@ impl Sequencer {
     async fn step(&self, tenant: &Tenant, log: &TenantLog, jobs: Vec<Job>) {
         let (events, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.events, job.answer)).unzip();
         let Shared { db, clock, keys, .. } = &*self.shared;
+        let (count, begun) = (events.iter().map(Vec::len).sum(), Instant::now());
         let done = step::run(db, &**clock, keys, tenant, &events, &log.last).await;
         match done {
             Ok(outcomes) => {
+                meters::appended(count, begun.elapsed());
                 if let Some(size) = outcomes.iter().flatten().map(|receipt| receipt.size).max() {
                     announce(&log.size, size);
                 }

@@ -38,15 +38,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Watches what a configuration names.
     pub(crate) fn new(service: Service, config: &Config) -> Self {
-        let all = [
-            ("server.tls_certificate", &config.server.tls_certificate),
-            ("server.tls_client_ca", &config.server.tls_client_ca),
-            ("peer_tls.ca", &config.peer_tls.ca),
-            ("peer_tls.certificate", &config.peer_tls.certificate),
-            ("notify.smtp.ca_file", &config.notify.smtp.ca_file),
-        ];
-        let named = all.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
-        Self { service, files: named.map(|(setting, path)| (setting, path.clone())).collect() }
+        Self { service, files: config.certificates().map(|(setting, path)| (setting, path.to_owned())).collect() }
     }
 
     /// Looks until `shutdown`.

@@ -88,8 +88,8 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         services: bool,
         /// Write it to this file instead, in one step.
-        #[arg(long, value_name = "FILE")]
-        write: Option<PathBuf>,
+        #[arg(long, short, alias = "write", value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Put the key that comes next into a key set beside those that are there.
     Rotate {
@@ -333,9 +333,99 @@ pub(crate) enum ConfigCommand {
     /// Print the default configuration file.
     Default,
     /// Print the settings that are in force here, each with where it comes from; secrets are masked.
-    Show {
-        /// The configuration file (TOML).
-        #[arg(long, value_name = "FILE", env = "REMIT_CONFIG")]
-        config: Option<PathBuf>,
-    },
+    Show(Settings),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Cli;
+    use clap::Parser as _;
+    use clap::error::ErrorKind;
+    use std::path::{Path, PathBuf};
+
+    /// The words of the command that `text` begins with, as a shell splits them, to its end.
+    fn words(text: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for sign in text.chars() {
+            match (quote, sign) {
+                (Some(open), _) if open == sign => quote = None,
+                (None, '"' | '\'') => {
+                    quote = Some(sign);
+                    word.get_or_insert_default();
+                }
+                (None, '#') if word.is_none() => break,
+                (None, '>' | '<' | '|' | ';' | '&' | ')') => break,
+                (None, ' ') => words.extend(word.take()),
+                _ => word.get_or_insert_default().push(sign),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    /// The commands in the blocks of shell of a page, and those in its running text, which may leave out what is needed.
+    fn commands(page: &str) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
+        let (mut whole, mut parts) = (Vec::new(), Vec::new());
+        let mut inside = None;
+        for line in page.replace("\\\n", "").lines() {
+            match (line.strip_prefix("```"), inside) {
+                (Some(language), None) => inside = Some(language == "sh"),
+                (Some(_), Some(_)) => inside = None,
+                (None, Some(true)) if !line.contains("${") => {
+                    let starts = line.match_indices("remit ").map(|(at, _)| line.split_at(at));
+                    let is_command = |before: &str| {
+                        let before = before.trim_end();
+                        ["", "$(", ";", "do", "then", "if", "until"].iter().any(|word| match *word {
+                            "" => before.is_empty(),
+                            word => before.ends_with(word),
+                        })
+                    };
+                    whole.extend(starts.filter(|(before, _)| is_command(before)).map(|(_, rest)| words(rest)));
+                }
+                (None, None) => {
+                    let quoted = line.split('`').skip(1).step_by(2);
+                    // Names of formats and purposes look alike, and end with their version.
+                    let named = quoted.filter(|text| text.starts_with("remit ") && !text.ends_with(" v1"));
+                    parts.extend(named.map(|text| words(&text.replace(" …", ""))));
+                }
+                _ => {}
+            }
+        }
+        (whole, parts)
+    }
+
+    #[test]
+    fn every_command_that_the_pages_show_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages: Vec<PathBuf> = docs
+            .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+            .chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root.join(name)))
+            .collect();
+        let (mut tried, mut wrong) = (0, Vec::new());
+        for page in pages {
+            let (whole, parts) = commands(&std::fs::read_to_string(&page).unwrap());
+            for (words, is_part) in
+                whole.into_iter().map(|words| (words, false)).chain(parts.into_iter().map(|w| (w, true)))
+            {
+                tried += 1;
+                let Err(error) = Cli::try_parse_from(&words) else { continue };
+                let lacks = matches!(
+                    error.kind(),
+                    ErrorKind::MissingRequiredArgument
+                        | ErrorKind::MissingSubcommand
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                        | ErrorKind::DisplayHelp
+                        | ErrorKind::DisplayVersion
+                ) || error.to_string().contains("none was supplied");
+                if !(is_part && lacks) {
+                    wrong.push(format!("{}: {}: {error}", page.display(), words.join(" ")));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(tried > 150, "{tried} commands found");
+        assert!(Cli::try_parse_from(words("remit task lst # a comment")).is_err());
+    }
 }

@@ -28,6 +28,23 @@ pub fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// Says that the command line cannot be understood, or the help that was asked for, and returns its code.
+pub fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if json && error.use_stderr() {
+        return report(&misused(&error.to_string()), json);
+    }
+    // There is nobody left to tell that it cannot be told.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What is wrong with a command line, of a text that also shows how it is used.
+fn misused(text: &str) -> Error {
+    let what = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more").next().unwrap_or(text);
+    let words = what.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    Error::new(Kind::InvalidArgument, "USAGE_INVALID", format!("{words}; see --help"))
+}
+
 fn causes(error: &Error) -> Vec<String> {
     let first = std::error::Error::source(error);
     std::iter::successors(first, |cause| cause.source()).map(ToString::to_string).collect()
@@ -53,7 +70,9 @@ fn value(error: &Error) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use clap::CommandFactory as _;
 
     #[test]
     fn an_error_says_the_same_to_people_and_to_programs() {
@@ -64,6 +83,18 @@ mod tests {
         assert_eq!((&value["reason"], &value["exitCode"]), (&json!("TIME_INVALID"), &json!(2)));
         assert_eq!(value["fields"][0]["field"], "range");
         assert_eq!(value["causes"], json!(["no number"]));
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_an_error_like_others_for_a_program() {
+        let wrong = crate::args::Cli::command().try_get_matches_from(["remit", "task", "lst", "--json"]).unwrap_err();
+        let error = misused(&wrong.to_string());
+        assert_eq!((code(&error), error.reason()), (2, "USAGE_INVALID"));
+        assert!(
+            error.message().contains("unrecognized subcommand 'lst'") && error.message().contains("'list'"),
+            "{error}"
+        );
+        assert!(!error.message().contains("Usage"), "{error}");
     }
 
     #[test]

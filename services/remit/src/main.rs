@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return remit::exit::usage(&error, std::env::args_os().any(|arg| arg == "--json")),
+    };
     let json = cli.wants_json();
     match remit::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,

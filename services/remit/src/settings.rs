@@ -3,6 +3,7 @@
 use clap::Args;
 use remit_core::Result;
 use remit_runtime::Config;
+use remit_runtime::config::in_force;
 use secrecy::SecretString;
 use std::path::PathBuf;
 
@@ -32,5 +33,35 @@ impl Settings {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// The settings that [`Self::load`] reads, for people, each with where it comes from.
+    pub(crate) fn shown(&self) -> Result<String> {
+        let dir = self.data_dir.as_ref().map(|dir| ("--data-dir", ["data", "dir"], dir.display().to_string()));
+        let url = self.database_url.clone().map(|url| ("--database-url", ["database", "url"], url));
+        in_force(self.config.as_deref(), &dir.into_iter().chain(url).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_the_command_line_says_is_shown_as_it_is_in_force() {
+        let settings = Settings {
+            config: None,
+            data_dir: Some("elsewhere".into()),
+            database_url: Some("postgres://remit:hunter2@db/remit".to_owned()),
+        };
+        let shown = settings.shown().unwrap();
+        for line in
+            ["data.dir = \"elsewhere\"  # --data-dir", "database.url = \"postgres://***@db/remit\"  # --database-url"]
+        {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert_eq!(settings.load().unwrap().data.dir, PathBuf::from("elsewhere"));
     }
 }

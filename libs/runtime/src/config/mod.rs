@@ -471,6 +471,18 @@ impl Config {
     pub fn database_schema(&self, service: &str) -> Option<String> {
         (!self.database.urls.contains_key(service)).then(|| service.to_owned())
     }
+
+    /// The files of certificates that the process shows or believes, each with the setting that names it.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [
+            ("server.tls_certificate", &self.server.tls_certificate),
+            ("server.tls_client_ca", &self.server.tls_client_ca),
+            ("peer_tls.certificate", &self.peer_tls.certificate),
+            ("peer_tls.ca", &self.peer_tls.ca),
+            ("notify.smtp.ca_file", &self.notify.smtp.ca_file),
+        ];
+        all.into_iter().filter(|(_, path)| !path.as_os_str().is_empty()).map(|(setting, path)| (setting, path.as_path()))
+    }
 }
 
 fn invalid(field: impl Into<String>, what: impl Into<String>) -> Error {

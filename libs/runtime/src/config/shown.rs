@@ -10,14 +10,19 @@ use toml::{Table, Value};
 /// What stands in place of a secret.
 const MASK: &str = "***";
 
-/// Every setting that the file and the environment give, one a line as TOML with dotted keys, in the order of their names,
-/// and where it comes from. Secrets are masked: of a database URL the user, the password and the options.
+/// Every setting that the file, the environment and the command line give, one a line as TOML with dotted keys, in the order
+/// of their names, and where it comes from. Secrets are masked: of a database URL the user, the password and the options.
+/// `flags` are what the command line gave: each with the section, the key and the text that it sets.
 ///
 /// # Errors
 /// As [`Config::load`].
-pub fn in_force(file: Option<&Path>) -> Result<String> {
+pub fn in_force(file: Option<&Path>, flags: &[(&str, [&str; 2], String)]) -> Result<String> {
     let given = file.map(layers::file).into_iter().chain(std::env::vars().filter_map(layers::variable));
-    show(given.collect::<Result<Vec<_>>>()?)
+    let flags = flags.iter().map(|(flag, [section, key], text)| {
+        let section_of = |value| Table::from_iter([((*section).to_owned(), Value::Table(value))]);
+        Ok(((*flag).to_owned(), section_of(Table::from_iter([((*key).to_owned(), Value::String(text.clone()))]))))
+    });
+    show(given.chain(flags).collect::<Result<Vec<_>>>()?)
 }
 
 fn show(given: Vec<(String, Table)>) -> Result<String> {

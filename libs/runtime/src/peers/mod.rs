@@ -5,7 +5,7 @@ mod tls;
 
 use crate::auth::Keyring;
 use crate::config::{Addresses, PeerTls};
-use crate::context;
+use crate::{context, telemetry};
 use futures::future::BoxFuture;
 use remit_core::{Error, Kind, Result, Tenant};
 use replicas::{Replicas, Way};
@@ -16,15 +16,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
+use tracing::{Instrument as _, Span};
 
 /// A service of this process with the whole layer stack around it.
 pub type Local = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
@@ -87,12 +88,19 @@ fn with_habits(endpoint: Endpoint) -> Endpoint {
 async fn send(
     channel: tonic::transport::Channel,
     request: http::Request<Body>,
+    span: Span,
 ) -> std::result::Result<http::Response<Body>, tonic::transport::Error> {
-    match channel.oneshot(request).await {
+    let answer = match channel.oneshot(request).instrument(span.clone()).await {
         // tonic's own timer would be told as CANCELLED.
         Err(error) if is_timeout(&error) => Ok(crate::to_status(crate::layers::deadline_exceeded()).into_http()),
         answer => answer,
-    }
+    };
+    // What ends in trailers is known only when its message was read.
+    let refused = answer.as_ref().map_or(Some(Code::Unavailable), |answer| {
+        Status::from_header_map(answer.headers()).map(|status| status.code())
+    });
+    telemetry::ended(&span, refused.unwrap_or(Code::Ok));
+    answer
 }
 
 impl Service<http::Request<Body>> for Channel {
@@ -107,15 +115,19 @@ impl Service<http::Request<Body>> for Channel {
         }
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         match &mut self.0 {
             Target::Remote(channel) => {
                 // The connection that is ready, and not another that would wait again.
                 let ready = std::mem::replace(channel, channel.clone());
-                Box::pin(send(ready, request))
+                let span = telemetry::outgoing_span(&mut request);
+                Box::pin(send(ready, request, span))
             }
             Target::Replicas(replicas) => match replicas.next() {
-                Some(channel) => Box::pin(send(channel, request)),
+                Some(channel) => {
+                    let span = telemetry::outgoing_span(&mut request);
+                    Box::pin(send(channel, request, span))
+                }
                 None => Box::pin(async { Ok(Status::unavailable("no replica is known").into_http()) }),
             },
             Target::Local(slot) => match slot.get().cloned() {

@@ -83,6 +83,7 @@ impl Service {
             Ok(response(events, outcome))
         })
         .await
+        .inspect(|_| remit_runtime::meters::ingested(events.len()))
     }
 
     /// Returns an event as recorded.

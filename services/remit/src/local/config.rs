@@ -3,7 +3,7 @@
 use crate::args::ConfigCommand;
 use crate::cli::print_raw;
 use remit_core::{Error, Kind, Result};
-use remit_runtime::config::{DEFAULT, in_force, reference_markdown};
+use remit_runtime::config::{DEFAULT, reference_markdown};
 use std::path::Path;
 
 const BEGIN: &str = "<!-- configuration reference: begin -->";
@@ -13,7 +13,7 @@ pub(super) fn run(command: ConfigCommand) -> Result<()> {
     match command {
         ConfigCommand::Reference { write: None } => print_raw(format!("{}\n", reference_markdown()).as_bytes()),
         ConfigCommand::Reference { write: Some(path) } => write(&path),
-        ConfigCommand::Show { config } => print_raw(in_force(config.as_deref())?.as_bytes()),
+        ConfigCommand::Show(settings) => print_raw(settings.shown()?.as_bytes()),
         ConfigCommand::Default => print_raw(DEFAULT.as_bytes()),
     }
 }

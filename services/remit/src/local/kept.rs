@@ -3,7 +3,7 @@
 use remit_core::{Error, Ids, Kind, Result, Timestamp};
 use remit_runtime::Config;
 use remit_store::{Db, outbox};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use x509_parser::pem::Pem;
 
@@ -51,14 +51,7 @@ fn judge_room(directory: &Path, free: u64) -> Finding {
 
 /// When the certificates end that the process shows, and those that it believes.
 pub(super) fn certificates(config: &Config, now: Timestamp) -> Vec<Finding> {
-    let files: [(&str, &PathBuf); 4] = [
-        ("server.tls_certificate", &config.server.tls_certificate),
-        ("server.tls_client_ca", &config.server.tls_client_ca),
-        ("peer_tls.certificate", &config.peer_tls.certificate),
-        ("peer_tls.ca", &config.peer_tls.ca),
-    ];
-    let named = files.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
-    named.map(|(setting, path)| judge_certificates(setting, path, now)).collect()
+    config.certificates().map(|(setting, path)| judge_certificates(setting, path, now)).collect()
 }
 
 fn judge_certificates(setting: &str, path: &Path, now: Timestamp) -> Finding {

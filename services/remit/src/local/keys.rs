@@ -16,10 +16,10 @@ pub(super) fn run(command: &KeysCommand) -> Result<()> {
             let key = keyfile::make(file)?.verifying_key();
             format!("made {}, key {}\n", file.display(), keyfile::kid(&key))
         }
-        KeysCommand::Jwks { files, services, write } => {
+        KeysCommand::Jwks { files, services, output } => {
             let keys = files.iter().map(|file| public(file, if *services { Some(service_of(file)?) } else { None }));
             let set = pretty(&json!({ "keys": keys.collect::<Result<Vec<_>>>()? }));
-            match write {
+            match output {
                 None => set,
                 Some(path) => {
                     private::publish(path, &set)?;
@@ -201,7 +201,7 @@ mod tests {
         let jwks = |files: &[&str]| KeysCommand::Jwks {
             files: files.iter().map(|file| path(file)).collect(),
             services: true,
-            write: Some(path("set.json")),
+            output: Some(path("set.json")),
         };
         run(&jwks(&["kpi.key", "audit.key"])).unwrap();
         run(&KeysCommand::New { file: path("crm.key") }).unwrap();
