@@ -252,6 +252,13 @@ async fn of_an_endpoint_that_is_away_little_is_asked() {
     clock.advance_to(Timestamp(DAY + 10_000_000));
     drain(&sender, &db).await;
     assert!(attempts(&db).await > first, "it is tried again when it is time");
+    // And whoever is sent to at all goes before it, however long it is due.
+    subscribe(&db, "http://127.0.0.1:2/", &[("young".to_owned(), String::new())]).await;
+    clock.advance_to(Timestamp(DAY + 600_000_000));
+    assert!(service.take(&acme(), &[entry(40, "alerts/b")], 40, 41, &mut Filters::default()).await.unwrap());
+    let due = crate::store::queues::due(&mut db.read().await.unwrap(), &acme(), db.now(), 9).await.unwrap();
+    let due: Vec<(&str, bool)> = due.iter().map(|due| (due.name.as_str(), due.is_silent)).collect();
+    assert_eq!(due, [("subscriptions/young", false), ("subscriptions/s", true)]);
 }
 
 /// Changes the subscription as an update does.
