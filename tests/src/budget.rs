@@ -29,7 +29,11 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("Bootstrap", 24, "two bodies with all their first members"),
     ("GetConstitution", 4, "how it began, the bodies, and the members"),
     ("GetRollout", 3, "members, trainings and reviews; the rest it asks of the other services"),
-    ("CreateProposal", 10, "it opens at once: rule and electorate are pinned, who is asked is noted and a timer is set"),
+    (
+        "CreateProposal",
+        10,
+        "it opens at once: rule and electorate are pinned, who is asked is noted and a timer is set",
+    ),
     ("Vote", 22, "seats and delegations are counted, and the vote that decides is followed by the execution"),
     ("OpenReview", 9, "it takes a seat, which is looked for in the same transaction; the evidence is collected behind"),
     ("ActivateGateVersion", 11, "two versions and their gate change, and the mandate is used up"),

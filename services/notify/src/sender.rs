@@ -8,8 +8,8 @@ use crate::people::letter::{Letter, Words};
 use crate::people::smtp::Handed;
 use crate::service::{Service, mailed_to, stop};
 use crate::signing;
-use crate::store::subscriptions::Subscriptions;
 use crate::store::queues::Due;
+use crate::store::subscriptions::Subscriptions;
 use crate::store::{at, deliveries, queues, secrets};
 use futures::StreamExt as _;
 use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Format, Subscription, SubscriptionState};
@@ -391,7 +391,8 @@ impl Sender {
         }
         let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
         deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
-        queues::heard(m, name, tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.is_silence()))).await?;
+        queues::heard(m, name, tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.is_silence())))
+            .await?;
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
         }

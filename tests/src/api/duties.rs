@@ -4,8 +4,8 @@ use super::cases;
 use super::council::{STEERING, approve, propose, resolution};
 use crate::support::{Caller, Suite, eventually, reason, stamp};
 use remit_api::council::v1::access_service_client::AccessServiceClient;
-use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
+use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::{
     ActionItem, ClockKind, CreateActionItemRequest, CreateDelegationRequest, CreateIncidentRequest,

@@ -419,7 +419,8 @@ async fn what_comes_back_breaks_its_address_and_nothing_else(suite: Suite) {
     assert_eq!(current(&cora).await.email_problem, "", "neither what is forged nor what passes breaks anything");
     // Whoever has seen one e-mail with its headers can put its address in doubt, and no more, however often.
     for _ in 0..2 {
-        let doubted = postmaster.report_bounce(report(&path, "failed", "5.1.1")).await.expect("it is taken").into_inner();
+        let doubted =
+            postmaster.report_bounce(report(&path, "failed", "5.1.1")).await.expect("it is taken").into_inner();
         assert_eq!((doubted.outcome(), doubted.resource), (BounceOutcome::Doubted, current(&cora).await.name));
     }
     let told = mails(&suite, &address, 3).await.remove(2);

@@ -6,12 +6,12 @@
 
 use crate::support::{Suite, Topology, eventually, free_port};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::{HeaderMap, HeaderName};
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::{EngageHoldRequest, Hold, Scope};
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
 use remit_api::notify::v1::*;
-use http::{HeaderMap, HeaderName};
 use standardwebhooks::Webhook;
 use std::collections::BTreeSet;
 use std::fs;

@@ -100,13 +100,10 @@ pub(super) async fn remind_voters(m: &mut Mutation, name: &str) -> Result<()> {
     if proposal.state() != ProposalState::Open {
         return Ok(());
     }
-    // After an outage it may be over already.
-    if end <= now {
-        return expire_proposal(m, name).await;
-    }
     let delegations = delegations(m.tx(), &tenant, &proposal.body).await?;
     let asked = asked(&proposal, &delegations, now);
-    if asked != Asked::default() {
+    // After an outage it may be over already.
+    if end > now && asked != Asked::default() {
         let mut event = m.event("council.proposals.remind", name);
         event.details = reminded(&proposal, asked).json();
         m.record_event(event);

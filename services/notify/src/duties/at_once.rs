@@ -50,8 +50,8 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "delegation_made",
         actions: &["council.delegations.create"],
         to: &[To::Named("delegate")],
-        text: "You stand in for a member of {body} from {start_time} until {expire_time}. Please vote on that seat meanwhile. \
-               Open votes that wait for it now: {open_votes}.",
+        text: "By {resource} you stand in for a member of {body} from {start_time} until {expire_time}. Please vote on that \
+               seat meanwhile. Open votes that wait for it now: {open_votes}.",
         otherwise: "What is decided meanwhile is decided without a vote of that seat.",
         statutory: true,
         ..QUIET

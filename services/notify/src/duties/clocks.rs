@@ -134,7 +134,8 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "delegation_begins",
         actions: &["council.delegations.create"],
         to: &[To::Named("delegate")],
-        text: "You stand in for a member of {body} from now on, until {expire_time}. Please look which votes are open there.",
+        text: "By {resource} you stand in for a member of {body} from now on, until {expire_time}. Please look which \
+               votes are open there.",
         otherwise: "What is decided meanwhile is decided without a vote of that seat.",
         statutory: true,
         due: "start_time",

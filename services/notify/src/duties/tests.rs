@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use remit_core::details::{
-    self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, BounceReported, CertificateWatched, ClockRanOut,
-    ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken,
-    HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned,
-    LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SeatDelegated, SubscriptionChanged,
-    TrainingRecorded, VariantsSubmitted, VoteCast, WaiverGranted,
+    self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, BounceReported, CertificateWatched,
+    ClockRanOut, ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen,
+    GlassBroken, HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate,
+    LeadReassigned, LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned,
+    SeatDelegated, SubscriptionChanged, TrainingRecorded, VariantsSubmitted, VoteCast, WaiverGranted,
 };
 use serde_json::json;
 
@@ -60,7 +60,10 @@ fn those_who_may_vote_are_asked_for_their_vote() {
     assert_eq!((vote.kind, vote.statutory, vote.again), ("vote_wanted", true, false));
     assert_eq!(vote.audiences, BTreeSet::from(["subject:ann".to_owned(), "subject:ben".to_owned()]));
     assert_eq!(vote.text, "proposals/p is open for a vote (suspend_model). Please read it and vote.");
-    assert_eq!((other.kind, &other.audiences), ("vote_wanted_for_another", &BTreeSet::from(["subject:dan".to_owned()])));
+    assert_eq!(
+        (other.kind, &other.audiences),
+        ("vote_wanted_for_another", &BTreeSet::from(["subject:dan".to_owned()]))
+    );
     assert!(other.text.contains("you stand in for a member of bodies/b"), "{}", other.text);
     let reminded = super::told(&event("council.proposals.remind", "proposals/p", details), Timestamp(0));
     assert!(reminded.len() == 2 && reminded.iter().all(|told| told.again && told.reminders.is_empty()), "{reminded:?}");
@@ -209,7 +212,7 @@ fn cases() -> Vec<Case> {
             "delegation_made",
             "council.delegations.create",
             delegated.json(),
-            "You stand in for a member of bodies/b from 1970-01-03T00:00:00Z until 1970-01-10T00:00:00Z. Please vote on that \
+            "By x/y you stand in for a member of bodies/b from 1970-01-03T00:00:00Z until 1970-01-10T00:00:00Z. Please vote on that \
              seat meanwhile. Open votes that wait for it now: 3.",
             "subject:ann",
             &[],
@@ -218,7 +221,7 @@ fn cases() -> Vec<Case> {
             "delegation_begins",
             "council.delegations.create",
             delegated.json(),
-            "You stand in for a member of bodies/b from now on, until 1970-01-10T00:00:00Z. Please look",
+            "By x/y you stand in for a member of bodies/b from now on, until 1970-01-10T00:00:00Z. Please look",
             "subject:ann",
             &[48],
         ),

@@ -306,6 +306,69 @@ async fn order_and_pace_are_as_the_subscription_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_arrives_as_it_was_written_whatever_changes_meanwhile() {
+    let (_database, db, clock) = on_a_clock(DAY).await;
+    let (first, second) = (Receiver::start().await, Receiver::start().await);
+    subscribe(&db, &first.url, &[("s".to_owned(), String::new())]).await;
+    let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
+    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    first.failing.store(true, Ordering::SeqCst);
+    let log: Vec<Entry> = (0..6).map(|index| entry(index, &format!("alerts/a{}", index % 2))).collect();
+    let mut filters = Filters::default();
+    assert!(service.take(&acme(), &log[..4], 0, 4, &mut filters).await.unwrap());
+    drain(&sender, &db).await;
+    let bodies: BTreeMap<String, String> =
+        deliveries(&db, "subscriptions/s").await.into_iter().map(|one| (one.webhook_id, one.payload)).collect();
+    let rotate = async |m: &mut remit_store::Mutation| {
+        crate::store::secrets::add(m, "subscriptions/s", &[8; 32], Timestamp(2 * DAY)).await
+    };
+    db.own(&acme(), "notify.test", rotate).await.unwrap();
+    // It selects nothing any more, leads elsewhere and is paused; what has a record is still owed.
+    change(&db, |subscription| {
+        subscription.filter = "service = council".to_owned();
+        subscription.endpoint.clone_from(&second.url);
+        subscription.state = SubscriptionState::Paused.into();
+    })
+    .await;
+    clock.advance_to(Timestamp(DAY + DAY / 2));
+    assert!(service.take(&acme(), &log[4..], 4, 6, &mut filters).await.unwrap());
+    drain(&sender, &db).await;
+    assert_eq!(
+        (attempts(&db).await, second.calls.load(Ordering::SeqCst)),
+        (2, 0),
+        "while it is paused nothing is tried"
+    );
+    change(&db, |subscription| {
+        subscription.state = SubscriptionState::Active.into();
+        subscription.resume_time = Some(remit_api::wire::time::stamp(Timestamp(DAY + DAY / 2)));
+    })
+    .await;
+    drain(&sender, &db).await;
+    let all = deliveries(&db, "subscriptions/s").await;
+    assert!(all.iter().all(|one| one.state() == DeliveryState::Delivered && bodies[&one.webhook_id] == one.payload));
+    let taken = second.taken.lock().unwrap().clone();
+    let of = |rest: &[&str]| taken.iter().filter(|id| rest.contains(&id.as_str())).cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (of(&["s.0", "s.2"]), of(&["s.1", "s.3"])),
+        (vec!["s.0".into(), "s.2".into()], vec!["s.1".into(), "s.3".into()])
+    );
+    assert!(all.len() == 4 && taken.len() == 4 && first.taken.lock().unwrap().is_empty());
+    // Both secrets sign until the older one ends, and of many the newest four.
+    let signing = async |at: i64, more: u8| {
+        let work = async |m: &mut remit_store::Mutation| {
+            for number in 0..more {
+                crate::store::secrets::add(m, "subscriptions/s", &[9 + number; 32], Timestamp(3 * DAY)).await?;
+            }
+            crate::store::secrets::signing(m, "subscriptions/s", Timestamp(at)).await
+        };
+        db.own(&acme(), "notify.test", work).await.unwrap()
+    };
+    assert_eq!(signing(2 * DAY - 1, 0).await, [vec![8; 32], vec![7; 32]]);
+    assert_eq!(signing(2 * DAY, 0).await, [vec![8; 32]]);
+    assert_eq!(signing(2 * DAY, 5).await.iter().map(|secret| secret[0]).collect::<Vec<_>>(), [13, 12, 11, 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erased_person_is_in_no_reminder_and_owns_nothing() {
     let (_database, db, _clock) = on_a_clock(DAY).await;
     let service = Service::on(db.clone(), &[]).unwrap();
