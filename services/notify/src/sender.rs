@@ -269,7 +269,7 @@ impl Sender {
             .buffer_unordered(ABREAST)
             .collect::<Vec<_>>()
             .await;
-        let settle = async |m: &mut Mutation| self.settle(m, name, &tried).await;
+        let settle = async |m: &mut Mutation| self.settle(m, subscription, &tried).await;
         self.service.db.own(tenant, "notify.deliveries.settle", settle).await
     }
 
@@ -338,9 +338,16 @@ impl Sender {
     }
 
     /// Writes what came of it.
-    async fn settle(&self, m: &mut Mutation, name: &str, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
+    async fn settle(&self, m: &mut Mutation, of: &Subscription, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
+        let name = of.name.as_str();
         let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
+        // One that was made anew under this name has nothing to do with what was sent for the other.
+        if subscription.uid != of.uid {
+            return Ok(());
+        }
         let now = m.now();
+        let mut settled = Vec::with_capacity(tried.len());
+        let has_arrived = tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.error.is_empty()));
         let mut broken = None;
         let mut again = None;
         for (delivery, tried) in tried {
@@ -379,7 +386,7 @@ impl Sender {
                     (DeliveryState::Pending, next)
                 }
                 (_, None) => {
-                    if !deliveries::arrived(m, name, start).await? {
+                    if !has_arrived && !deliveries::arrived(m, name, start).await? {
                         broken = broken.or(Some("nothing could be delivered for three days"));
                     }
                     (DeliveryState::Dead, now)
@@ -387,8 +394,9 @@ impl Sender {
             };
             delivery.state = state.into();
             delivery.next_attempt_time = Some(stamp(next));
-            deliveries::settle(m, &delivery).await?;
+            settled.push(delivery);
         }
+        deliveries::settle(m, &settled).await?;
         let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
         deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
         queues::heard(m, name, tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.is_silence())))

@@ -175,7 +175,7 @@ async fn a_replay_and_a_resumption_begin_with_short_waits_and_three_days_of_thei
         delivery.state = DeliveryState::Pending.into();
         delivery.next_attempt_time = Some(remit_api::wire::time::stamp(now));
         delivery.failures = 0;
-        crate::store::deliveries::settle(m, &delivery).await?;
+        crate::store::deliveries::settle(m, &[delivery]).await?;
         let mut resumed = Subscriptions::claim(m, "subscriptions/s").await?;
         resumed.state = SubscriptionState::Active.into();
         resumed.resume_time = Some(remit_api::wire::time::stamp(now));
