@@ -141,6 +141,15 @@ pub struct Ballot {
     pub votes: Vec<Vote>,
 }
 
+/// Who is asked for a vote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Members who may vote on their own seats and have not.
+    pub members: BTreeSet<String>,
+    /// Who may vote on the seat of such a member, and has not voted.
+    pub stand_ins: BTreeSet<String>,
+}
+
 /// What the votes amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -184,6 +193,24 @@ impl Ballot {
     /// The seats that count.
     pub fn eligible(&self) -> impl Iterator<Item = &Seat> {
         self.seats.iter().filter(|seat| self.is_eligible(&seat.subject))
+    }
+
+    /// Who can still vote at `now`, as far as [`Self::admit`] can say without a token: a member whose seat counts and has no
+    /// vote, and who stands in for her. Nobody votes twice, on whosever seat.
+    pub fn asked(&self, delegations: &[Delegation], now: Timestamp) -> Asked {
+        let has_voted = |who: &str| self.votes.iter().any(|vote| vote.voter == who);
+        let is_party = |who: &str| who == self.proposer || who == self.beneficiary || self.recused.contains(who);
+        let is_open = |seat: &&Seat| !self.votes.iter().any(|vote| vote.seat == seat.subject);
+        let mut asked = Asked::default();
+        for seat in self.eligible().filter(is_open) {
+            if !has_voted(&seat.subject) {
+                asked.members.insert(seat.subject.clone());
+            }
+            let theirs = delegations.iter().filter(|one| one.delegator == seat.subject && one.in_force(now));
+            let able = theirs.filter(|one| !is_party(&one.delegate) && !has_voted(&one.delegate));
+            asked.stand_ins.extend(able.map(|one| one.delegate.clone()));
+        }
+        asked
     }
 
     /// How the ballot stands and what that amounts to. The order of votes does not matter.

@@ -277,3 +277,43 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Whoever is asked may vote, and whoever may vote is asked: for any seats, parties, votes and delegations.
+    #[test]
+    fn asked_is_who_may_vote(
+        proposer in 0..6usize, beneficiary in 0..6usize, recused in 0..6usize, departed in 0..6usize,
+        votes in proptest::collection::vec((0..3usize, 0..5usize), 0..3),
+        delegations in proptest::collection::vec((0..3usize, 0..5usize, 0..3i64), 0..4),
+    ) {
+        // The first three have seats; beyond the five there is nobody.
+        let who = |at: usize| ["mia", "lea", "dan", "ed", "eve"].get(at).map_or(String::new(), |who| (*who).to_owned());
+        let some = |at: usize| Some(who(at)).filter(|who| !who.is_empty()).into_iter().collect();
+        let mut ballot = steering();
+        (ballot.proposer, ballot.beneficiary) = (who(proposer), who(beneficiary));
+        (ballot.recused, ballot.departed) = (some(recused), some(departed));
+        let cast = |(seat, voter): &(usize, usize)| Vote { voter: who(*voter), ..vote(&who(*seat), Choice::Abstain) };
+        ballot.votes = votes.iter().map(cast).collect();
+        let delegations: Vec<Delegation> = delegations
+            .iter()
+            .filter(|(delegator, delegate, _)| delegator != delegate)
+            .map(|(delegator, delegate, from)| Delegation {
+                delegator: who(*delegator),
+                delegate: who(*delegate),
+                from: Timestamp(NOW.0 + from - 1),
+                until: Timestamp(NOW.0 + 9),
+            })
+            .collect();
+        let asked = ballot.asked(&delegations, NOW);
+        for at in 0..5 {
+            let me = who(at);
+            let groups = ["marketing_lead", "legal", "data"].map(str::to_owned).to_vec();
+            let actor = Actor { role_groups: groups, ..person(&me, "") };
+            let may = |seat: &str| ballot.admit(&actor, Some(seat), Choice::Abstain, &delegations, NOW).is_ok();
+            let seats = || ballot.seats.iter().map(|seat| seat.subject.as_str());
+            prop_assert_eq!(asked.members.contains(&me), may(&me), "{} {:?}", me, ballot);
+            let may_for_another = seats().any(|seat| seat != me && may(seat));
+            prop_assert_eq!(asked.stand_ins.contains(&me), may_for_another, "{} {:?}", me, ballot);
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 mod address;
 pub mod auth;
+pub mod certificates;
 pub mod clock;
 pub mod config;
 pub mod context;

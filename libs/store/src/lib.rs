@@ -33,6 +33,7 @@
 mod bulk;
 #[cfg(feature = "testing")]
 mod catalog;
+pub mod certificates;
 pub mod classify;
 mod counter;
 mod datadir;

@@ -1,7 +1,7 @@
 //! Rules of proposals: what they do, who may vote when, and what the votes amount to.
 
 use crate::body;
-use crate::time::at;
+use crate::time::{at, text};
 use jiff::tz::TimeZone;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
@@ -10,12 +10,12 @@ use remit_api::council::v1::{
 use remit_api::registry::v1::ApprovalTerms;
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _};
-use remit_core::details::ProposalMoved;
+use remit_core::details::{ProposalMoved, VoteReminded};
 use remit_core::name::{
     ArtifactVersionName, AutomationName, BodyName, GateVersionName, HoldName, MemberName, ModelVersionName,
     PolicyVersionName,
 };
-use remit_core::quorum::{self, Ballot, Choice, Outcome, Standing};
+use remit_core::quorum::{self, Asked, Ballot, Choice, Outcome, Standing};
 use remit_core::{Actor, Error, Result, Timestamp, canonical, digest};
 
 /// The longest action, in bytes of canonical JSON, that an audit entry repeats in full.
@@ -168,12 +168,28 @@ fn concerned(proposal: &Proposal) -> String {
 /// # Errors
 /// `PermissionDenied` (`BENEFICIARY_CANNOT_VOTE`).
 pub(crate) fn check_voter(proposal: &Proposal, voter: &Actor) -> Result<()> {
-    let Some(Act::AmendBody(a)) = act(proposal) else { return Ok(()) };
-    let here = a.body.as_ref().is_some_and(|body| body.name == proposal.body);
-    if here && a.seats.iter().any(|seat| seat.subject == voter.subject) {
+    if is_seated_by(proposal, &voter.subject) {
         return Err(Error::denied("BENEFICIARY_CANNOT_VOTE", format!("{} would get a seat by this", voter.subject)));
     }
     Ok(())
+}
+
+/// Whether somebody would get a seat by a proposal in the body that decides it.
+fn is_seated_by(proposal: &Proposal, subject: &str) -> bool {
+    let Some(Act::AmendBody(a)) = act(proposal) else { return false };
+    let here = a.body.as_ref().is_some_and(|body| body.name == proposal.body);
+    here && a.seats.iter().any(|seat| seat.subject == subject)
+}
+
+/// Who is asked for a vote on a proposal at `now`: nobody, unless it is open.
+pub(crate) fn asked(proposal: &Proposal, delegations: &[quorum::Delegation], now: Timestamp) -> Asked {
+    if proposal.state() != ProposalState::Open {
+        return Asked::default();
+    }
+    let mut asked = ballot(proposal).asked(delegations, now);
+    asked.members.retain(|subject| !is_seated_by(proposal, subject));
+    asked.stand_ins.retain(|subject| !is_seated_by(proposal, subject));
+    asked
 }
 
 /// The votes that count.
@@ -312,7 +328,27 @@ pub(crate) fn moved(proposal: &Proposal) -> ProposalMoved {
         excluded: excluded.collect(),
         rule: ballot.rule.clone(),
         electorate: ballot.seats.clone(),
-        expire_time: proposal.expire_time.as_ref().map(|_| at(&proposal.expire_time).to_string()).unwrap_or_default(),
+        expire_time: text(&proposal.expire_time),
+        ..ProposalMoved::default()
+    }
+}
+
+/// The same of what asks for votes.
+pub(crate) fn asking(proposal: &Proposal, asked: Asked) -> ProposalMoved {
+    let (wanted, standing_in) = (asked.members.into_iter().collect(), asked.stand_ins.into_iter().collect());
+    ProposalMoved { wanted, standing_in, ..moved(proposal) }
+}
+
+/// That votes are missing, and whose.
+pub(crate) fn reminded(proposal: &Proposal, asked: Asked) -> VoteReminded {
+    let (wanted, standing_in) = (asked.members.into_iter().collect(), asked.stand_ins.into_iter().collect());
+    VoteReminded {
+        kind: kind_of(proposal).to_owned(),
+        body: proposal.body.clone(),
+        state: proposal.state().word().to_owned(),
+        expire_time: text(&proposal.expire_time),
+        wanted,
+        standing_in,
     }
 }
 

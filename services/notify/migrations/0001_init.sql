@@ -20,6 +20,8 @@ create table queues (
     due_at bigint not null,
     -- Before that nothing is begun, because as much was as may be in a second.
     free_at bigint not null,
+    -- 1: nobody answered there last, so that others go first.
+    silent bigint not null,
     constraint queues_pk primary key (tenant_id, subscription),
     constraint queues_subscription foreign key (tenant_id, subscription) references subscriptions (tenant_id, name)
 );
@@ -61,10 +63,13 @@ create table notices (
     name $KEY not null,
     revision bigint not null,
     create_time bigint not null,
+    duty $KEY not null,
+    resource $KEY not null,
     body $BYTES not null,
     constraint notices_pk primary key (tenant_id, name)
 );
 create index notices_by_time on notices (tenant_id, create_time, name);
+create index notices_by_resource on notices (tenant_id, resource, duty);
 
 create table notice_audiences (
     tenant_id $KEY not null,
@@ -142,6 +147,14 @@ create table messages (
 );
 create index messages_by_next on messages (tenant_id, next_at);
 
+-- Since when an address is in doubt, by the name of what says it: mail to it came back once.
+create table bounces (
+    tenant_id $KEY not null,
+    resource $KEY not null,
+    since_time bigint not null,
+    constraint bounces_pk primary key (tenant_id, resource)
+);
+
 -- Deadlines as entries of calendars: the sequence grows with every change.
 create table deadlines (
     tenant_id $KEY not null,
@@ -160,12 +173,4 @@ create table link_keys (
     tenant_id $KEY not null,
     secret $BYTES not null,
     constraint link_keys_pk primary key (tenant_id)
-);
-
--- Which certificate of each setting the log knows.
-create table certificates (
-    tenant_id $KEY not null,
-    setting $KEY not null,
-    digest $KEY not null,
-    constraint certificates_pk primary key (tenant_id, setting)
 );

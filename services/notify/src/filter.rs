@@ -15,7 +15,7 @@ const DEPTH: usize = 20;
 const FIELDS: [&str; 6] = ["action", "resource", "outcome", "service", "actor", "actor_kind"];
 
 /// Details that say something about a person, or in free words: nobody selects by them.
-pub(crate) const CLOSED: [&str; 27] = [
+pub(crate) const CLOSED: [&str; 30] = [
     "accountable_person",
     "acknowledgement",
     "address",
@@ -24,6 +24,8 @@ pub(crate) const CLOSED: [&str; 27] = [
     "called",
     "change_note",
     "claimed_by",
+    "delegate",
+    "delegator",
     "electorate",
     "email_digest",
     "entered_by",
@@ -37,6 +39,7 @@ pub(crate) const CLOSED: [&str; 27] = [
     "seat",
     "seats",
     "signers",
+    "standing_in",
     "subject",
     "tags_claimed_by",
     "taken_from",

@@ -14,7 +14,6 @@
 
 mod address;
 mod backoff;
-mod certificates;
 mod duties;
 mod filter;
 mod grpc;
@@ -59,15 +58,13 @@ async fn build(deps: Deps) -> Result<Parts> {
     let lag = Lag::default();
     let sender = sender::Sender::new(service.clone(), &deps.config.notify)?;
     let courier = people::courier::Courier::new(service.clone(), &deps.config.notify)?;
-    let watcher = certificates::Watcher::new(service.clone(), &deps.config);
     Ok(Parts {
         open: Some(people::unsubscribe::router(service.clone())),
         routes: grpc::routes(service.clone()),
         tasks: vec![
             Box::pin(remit_runtime::tail::run(service.clone(), deps.peers, lag.clone(), deps.shutdown.clone())),
             Box::pin(sender.run(deps.shutdown.clone())),
-            Box::pin(courier.run(deps.shutdown.clone())),
-            Box::pin(watcher.run(deps.shutdown)),
+            Box::pin(courier.run(deps.shutdown)),
         ],
         lag: Some(lag),
         timers: Some(Arc::new(service)),

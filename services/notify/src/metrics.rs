@@ -1,10 +1,10 @@
 //! What operators watch: tries by outcome, and what is stuck.
 
-use crate::store::queues::{self, Stuck};
+use crate::store::queues;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 use remit_core::Result;
-use remit_store::{Db, tenants};
+use remit_store::Db;
 
 /// The metrics of the service.
 #[derive(Debug, Clone)]
@@ -40,13 +40,7 @@ impl Metrics {
     /// # Errors
     /// As [`remit_store::classify`] says.
     pub(crate) async fn look(&self, db: &Db) -> Result<()> {
-        let (mut all, mut tx) = (Stuck::default(), db.read().await?);
-        for tenant in tenants::known(db) {
-            let of_tenant = queues::stuck(&mut tx, &tenant).await?;
-            all.dead += of_tenant.dead;
-            all.broken += of_tenant.broken;
-            all.due = [all.due, of_tenant.due].into_iter().flatten().min();
-        }
+        let all = queues::stuck(&mut db.read().await?).await?;
         self.dead.record(all.dead, &[]);
         self.broken.record(all.broken, &[]);
         self.oldest.record(all.due.map_or(0.0, |due| db.now().since(due).as_secs_f64()), &[]);

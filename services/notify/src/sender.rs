@@ -8,6 +8,7 @@ use crate::people::letter::{Letter, Words};
 use crate::people::smtp::Handed;
 use crate::service::{Service, mailed_to, stop};
 use crate::signing;
+use crate::store::queues::Due;
 use crate::store::subscriptions::Subscriptions;
 use crate::store::{at, deliveries, queues, secrets};
 use futures::StreamExt as _;
@@ -18,7 +19,7 @@ use remit_runtime::config::Notify as Settings;
 use remit_store::{Mutation, Records as _};
 use reqwest::{StatusCode, Url, redirect};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ const BUDGET: Duration = Duration::from_secs(20);
 /// The most bytes of an answer that are read, and characters that are kept.
 const READ: usize = 4_096;
 const KEPT: usize = 500;
+/// How long the rest of an answer is waited for.
+const LISTEN: Duration = Duration::from_secs(2);
 /// How many tries are kept.
 const TRIES: usize = 10;
 /// How long deliveries that arrived are kept.
@@ -79,6 +82,8 @@ fn cut(text: &str) -> String {
 pub(crate) struct UnderWay {
     tasks: JoinSet<()>,
     busy: HashMap<(Tenant, String), Id>,
+    /// Those of them at whose endpoints nobody answered last.
+    silent: HashSet<(Tenant, String)>,
 }
 
 impl UnderWay {
@@ -86,6 +91,11 @@ impl UnderWay {
     pub(crate) fn spawn(&mut self, key: (Tenant, String), task: impl Future<Output = ()> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
         self.busy.insert(key, id);
+    }
+
+    /// How many there are of a tenant.
+    fn of(&self, tenant: &Tenant) -> usize {
+        self.busy.keys().filter(|(of, _)| of == tenant).count()
     }
 
     /// How many there are.
@@ -111,6 +121,7 @@ impl UnderWay {
             }
         };
         self.busy.retain(|_, task| *task != id);
+        self.silent.retain(|key| self.busy.contains_key(key));
         true
     }
 }
@@ -139,6 +150,8 @@ pub(crate) struct Sender {
     metrics: Metrics,
     lease: Duration,
     slots: Arc<Semaphore>,
+    /// To how many endpoints is sent at once at which nobody answered last, so that they hold up nobody else.
+    most_silent: usize,
 }
 
 /// What is due, nothing if it cannot be read now: the next look comes soon.
@@ -159,7 +172,8 @@ impl Sender {
         // Whoever is killed leaves what it had taken for no longer than this.
         let lease = BUDGET + settings.timeout.get() + MARGIN;
         let slots = Arc::new(Semaphore::new(settings.max_concurrent));
-        Ok(Self { service, client, metrics: Metrics::new(), lease, slots })
+        let most_silent = (settings.max_concurrent / 2).max(1);
+        Ok(Self { service, client, metrics: Metrics::new(), lease, slots, most_silent })
     }
 
     /// Sends until `shutdown`.
@@ -172,10 +186,20 @@ impl Sender {
                     tracing::warn!(reason = error.reason(), "what is stuck is unknown: {error}");
                 }
             }
-            for tenant in known(None, queues::waiting(&self.service.db, self.service.db.now()).await) {
-                for subscription in known(Some(&tenant), self.due(&tenant, &under_way).await) {
+            let mut waiting = known(None, queues::waiting(&self.service.db, self.service.db.now()).await);
+            // Nobody waits behind a tenant that has much under way.
+            waiting.sort_by_cached_key(|tenant| under_way.of(tenant));
+            for tenant in waiting {
+                for due in known(Some(&tenant), self.due(&tenant, &under_way).await) {
+                    // Those at which nobody answered come last.
+                    if due.is_silent && under_way.silent.len() >= self.most_silent {
+                        break;
+                    }
                     let Ok(slot) = self.slots.clone().try_acquire_owned() else { break };
-                    let key = (tenant.clone(), subscription);
+                    let key = (tenant.clone(), due.name);
+                    if due.is_silent {
+                        under_way.silent.insert(key.clone());
+                    }
                     let ((tenant, subscription), sender) = (key.clone(), self.clone());
                     under_way.spawn(key, async move {
                         if let Err(error) = sender.drain(&tenant, &subscription).await {
@@ -197,12 +221,12 @@ impl Sender {
         let _ = tokio::time::timeout(GRACE, async { while under_way.ended().await {} }).await;
     }
 
-    async fn due(&self, tenant: &Tenant, under_way: &UnderWay) -> Result<Vec<String>> {
+    async fn due(&self, tenant: &Tenant, under_way: &UnderWay) -> Result<Vec<Due>> {
         let busy = &under_way.busy;
         let room = i64::try_from(self.slots.available_permits() + busy.len()).unwrap_or(i64::MAX);
         let now = self.service.db.now();
         let due = queues::due(&mut self.service.db.read().await?, tenant, now, room).await?;
-        Ok(due.into_iter().filter(|name| !busy.contains_key(&(tenant.clone(), name.clone()))).collect())
+        Ok(due.into_iter().filter(|due| !busy.contains_key(&(tenant.clone(), due.name.clone()))).collect())
     }
 
     /// Sends what is due for one subscription.
@@ -245,7 +269,7 @@ impl Sender {
             .buffer_unordered(ABREAST)
             .collect::<Vec<_>>()
             .await;
-        let settle = async |m: &mut Mutation| self.settle(m, name, &tried).await;
+        let settle = async |m: &mut Mutation| self.settle(m, subscription, &tried).await;
         self.service.db.own(tenant, "notify.deliveries.settle", settle).await
     }
 
@@ -314,9 +338,16 @@ impl Sender {
     }
 
     /// Writes what came of it.
-    async fn settle(&self, m: &mut Mutation, name: &str, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
+    async fn settle(&self, m: &mut Mutation, of: &Subscription, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
+        let name = of.name.as_str();
         let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
+        // One that was made anew under this name has nothing to do with what was sent for the other.
+        if subscription.uid != of.uid {
+            return Ok(());
+        }
         let now = m.now();
+        let mut settled = Vec::with_capacity(tried.len());
+        let has_arrived = tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.error.is_empty()));
         let mut broken = None;
         let mut again = None;
         for (delivery, tried) in tried {
@@ -355,7 +386,7 @@ impl Sender {
                     (DeliveryState::Pending, next)
                 }
                 (_, None) => {
-                    if !deliveries::arrived(m, name, start).await? {
+                    if !has_arrived && !deliveries::arrived(m, name, start).await? {
                         broken = broken.or(Some("nothing could be delivered for three days"));
                     }
                     (DeliveryState::Dead, now)
@@ -363,10 +394,13 @@ impl Sender {
             };
             delivery.state = state.into();
             delivery.next_attempt_time = Some(stamp(next));
-            deliveries::settle(m, &delivery).await?;
+            settled.push(delivery);
         }
+        deliveries::settle(m, &settled).await?;
         let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
         deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
+        queues::heard(m, name, tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.is_silence())))
+            .await?;
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
         }
@@ -397,12 +431,16 @@ async fn read(mut response: reqwest::Response, now: Timestamp) -> Answer {
     let wait = response.headers().get("retry-after").and_then(|value| asked(value.to_str().ok()?, now));
     let url = response.url().clone();
     let mut body = Vec::new();
-    while body.len() < READ {
-        match response.chunk().await {
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(READ - body.len())]),
-            Ok(None) | Err(_) => break,
+    let listen = async {
+        while body.len() < READ {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(READ - body.len())]),
+                Ok(None) | Err(_) => break,
+            }
         }
-    }
+    };
+    // Its status is all that counts: whoever says it at once and the rest slowly has no place for long.
+    let _ = tokio::time::timeout(LISTEN, listen).await;
     let error = match status {
         StatusCode::GONE => "GONE",
         status if status.is_success() => "",

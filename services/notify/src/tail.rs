@@ -182,6 +182,11 @@ fn recorded(entry: &Entry) -> Timestamp {
     entry.event.as_ref().and_then(|event| event.recorded_at.as_ref()).map(time::of).unwrap_or_default()
 }
 
+/// What is said of a duty once more.
+fn again(text: &str) -> String {
+    format!("Not done yet: {text}")
+}
+
 /// Writes the notices that follow from an entry, and plans or ends reminders.
 async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let tenant = m.tenant().clone();
@@ -197,6 +202,11 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             people::end(m, kind, &about).await?;
         }
     }
+    for (kind, subjects) in duties::done(seen) {
+        for subject in subjects {
+            people::done(m, kind, &seen.resource, &subject).await?;
+        }
+    }
     for told in told {
         let mut notice = Notice {
             name: NoticeName::new(format!("{}-{}", entry.index, told.kind)).to_string(),
@@ -210,11 +220,14 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             create_time: Some(stamp(recorded)),
             due_time: told.due.map(stamp),
             parameters: told.parameters.into_iter().collect(),
-            reminder: false,
+            reminder: told.again,
         };
+        if told.again {
+            notice.text = again(&notice.text);
+        }
         for (number, at) in told.reminders {
             let name = NoticeName::new(format!("{}-{}-{}", entry.index, told.kind, number + 1)).to_string();
-            let text = if told.later { notice.text.clone() } else { format!("Not done yet: {}", notice.text) };
+            let text = if told.later { notice.text.clone() } else { again(&notice.text) };
             let reminder = Notice { name, text, reminder: !told.later, ..notice.clone() };
             timers::schedule(
                 m.tx(),

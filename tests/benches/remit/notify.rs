@@ -13,6 +13,7 @@ use remit_api::notify::v1::{
     RotateSecretRequest, Subscription,
 };
 use remit_api::types;
+use remit_core::Tenant;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ const WAITING: u64 = 4_000;
 const ABREAST: usize = 4;
 const SETTINGS: &str = "[notify]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n[limits]\nrate_per_tenant = 0\nrate_per_subject = 0\n";
 const SAMPLES: usize = 60;
+/// How long what new subscriptions and tenants set in motion may take.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A receiver that takes everything.
 #[derive(Clone, Default)]
@@ -134,7 +137,7 @@ pub async fn run_group(engine: Engine, _settings: &Settings) {
     let bench = Bench::start_with(engine, SETTINGS).await;
     let (admin, registry) = (bench.admin().await, bench.service("registry").await);
     throughput(engine, &admin, &registry).await;
-    arrival(engine, &admin, &registry).await;
+    arrival(engine, &bench, &admin, &registry).await;
     bench.stop().await;
 }
 
@@ -183,25 +186,32 @@ async fn prepare(admin: &Connection, registry: &Connection, round: u64) {
     }
 }
 
-async fn arrival(engine: Engine, admin: &Connection, registry: &Connection) {
+async fn arrival(engine: Engine, bench: &Bench, admin: &Connection, registry: &Connection) {
     let table = Table::new(
         &format!("From the append of an event to its arrival when nothing else happens, {}", engine.name()),
         "One event at a time. Idle is the processor time of the whole process a second, in thousandths of one core, over \
-         five seconds in which nothing happens.",
-        &["subscriptions", "p50 ms", "p99 ms", "idle ‰"],
+         ten seconds in which nothing happens.",
+        &["subscriptions", "tenants", "p50 ms", "p99 ms", "idle ‰"],
         14,
     );
     let (to, receiver) = Receiver::start(true).await;
     subscribe(admin, "one", to, "action = \"registry.versions.retire\"").await;
     let mut made = 0;
-    for subscriptions in [1, 1_000] {
+    for (subscriptions, tenants) in [(1, 1), (1_000, 1), (1_000, 200)] {
+        // The other tenants are followed too, and nothing happens in them.
+        for service in ["audit", "notify"] {
+            let db = bench.running.db(service).unwrap();
+            for at in 1..tenants {
+                remit_store::tenants::see(db, &Tenant::new(format!("other{at}")).unwrap()).await.unwrap();
+            }
+        }
         while made + 1 < subscriptions {
             subscribe(admin, &format!("s{made}"), to, &format!("resource = \"models/none-{made}\"")).await;
             made += 1;
         }
         let mut micros = Vec::new();
         for number in 0..SAMPLES {
-            let id = format!("a{subscriptions}-{number}");
+            let id = format!("a{subscriptions}-{tenants}-{number}");
             let request = audit::AppendBatchRequest { events: vec![event(id.clone(), "retire")], prove: false };
             let begun = Instant::now();
             AuditServiceClient::new(registry.clone()).append_batch(request).await.unwrap();
@@ -215,10 +225,18 @@ async fn arrival(engine: Engine, admin: &Connection, registry: &Connection) {
         }
         micros.sort_by(f64::total_cmp);
         let percentile = |share: f64| ms(micros[((micros.len() - 1) as f64 * share).round() as usize]);
-        let (before, span) = (processor(), Duration::from_secs(5));
+        // What was just made is not idle.
+        tokio::time::sleep(SETTLE).await;
+        let (before, span) = (processor(), Duration::from_secs(10));
         tokio::time::sleep(span).await;
         let idle = (processor() - before) / span.as_secs_f64() * 1_000.0;
-        table.row(vec![count(f64::from(subscriptions)), percentile(0.5), percentile(0.99), format!("{idle:.0}")]);
+        table.row(vec![
+            count(f64::from(subscriptions)),
+            count(f64::from(tenants)),
+            percentile(0.5),
+            percentile(0.99),
+            format!("{idle:.0}"),
+        ]);
     }
 }
 

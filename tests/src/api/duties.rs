@@ -1,14 +1,16 @@
 //! From a cause to what a person reads when time has passed, and what a subscription sees when its owner may see less.
 
 use super::cases;
+use super::council::{STEERING, approve, propose, resolution};
 use crate::support::{Caller, Suite, eventually, reason, stamp};
 use remit_api::council::v1::access_service_client::AccessServiceClient;
 use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
+use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::{
-    ActionItem, ClockKind, CreateActionItemRequest, CreateIncidentRequest, CreateRoleAssignmentRequest,
-    DeleteRoleAssignmentRequest, Incident, IncidentCategory, RecordSubmissionRequest, RoleAssignment, Severity,
-    Submission,
+    ActionItem, ClockKind, CreateActionItemRequest, CreateDelegationRequest, CreateIncidentRequest,
+    CreateRoleAssignmentRequest, Delegation, DeleteRoleAssignmentRequest, Incident, IncidentCategory,
+    RecordSubmissionRequest, RevokeDelegationRequest, RoleAssignment, Severity, Submission,
 };
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
@@ -19,6 +21,7 @@ use std::time::Duration;
 cases! {
     clocks_remind_those_whom_they_concern_until_it_is_done;
     a_subscription_ends_with_what_its_owner_may_read;
+    whoever_may_vote_is_asked_until_she_has_voted;
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -170,4 +173,58 @@ async fn a_subscription_ends_with_what_its_owner_may_read(suite: Suite) {
         async move { hers.get_subscription(get).await.is_ok() }
     })
     .await;
+}
+
+async fn whoever_may_vote_is_asked_until_she_has_voted(suite: Suite) {
+    suite.bootstrap().await;
+    let [mia, lea, dan] = ["mia", "lea", "dan"].map(|who| suite.member(who));
+    let (ed, now) = (suite.human("ed", &["admin"], &["legal"]), suite.now().await);
+    let first = propose(&suite, "p", resolution()).await;
+    for who in [&mia, &lea, &dan] {
+        told(who, "vote_wanted", "proposals/p", 1).await;
+    }
+    // Who stands in for a member hears of it, and of what was opened before.
+    let mut bodies = BodyServiceClient::new(lea.to("council"));
+    let delegation =
+        Delegation { delegate: "ed".into(), expire_time: Some(stamp(now.plus(HOUR * 24 * 60))), ..Default::default() };
+    let request = CreateDelegationRequest {
+        parent: STEERING.into(),
+        delegation_id: "d".into(),
+        delegation: Some(delegation),
+        ..Default::default()
+    };
+    let made = bodies.create_delegation(request).await.expect("a delegation").into_inner();
+    let hers = told(&ed, "delegation_made", &made.name, 1).await.remove(0);
+    assert!(hers.text.ends_with("Open votes that wait for it now: 1."), "{}", hers.text);
+    propose(&suite, "q", resolution()).await;
+    let asked = told(&ed, "vote_wanted_for_another", "proposals/q", 1).await.remove(0);
+    assert!(asked.statutory && asked.text.contains("you stand in for a member of bodies/steering-group"), "{asked:?}");
+
+    // Whoever has voted is asked no more, and reminded of nothing.
+    approve(&mia, &first).await.expect("a vote");
+    told(&mia, "vote_wanted", "proposals/p", 0).await;
+    told(&mia, "vote_wanted", "proposals/q", 1).await;
+    suite.advance(HOUR * 24 * 13).await;
+    for (who, duty) in [(&lea, "vote_wanted"), (&dan, "vote_wanted"), (&ed, "vote_wanted_for_another")] {
+        let again = told(who, duty, "proposals/q", 2).await;
+        assert!(again[0].reminder && again[0].text.starts_with("Not done yet: proposals/q is open"), "{again:?}");
+    }
+    told(&ed, "vote_wanted_for_another", "proposals/p", 1).await;
+    told(&mia, "vote_wanted", "proposals/q", 2).await;
+    told(&mia, "vote_wanted", "proposals/p", 0).await;
+
+    // A vote of who stands in for her is hers, and she hears of it.
+    approve(&ed, &first).await.expect("on the seat of lea");
+    told(&lea, "vote_cast_for_you", "proposals/p", 1).await;
+    told(&lea, "vote_wanted", "proposals/p", 0).await;
+    told(&ed, "vote_wanted_for_another", "proposals/p", 0).await;
+    told(&dan, "vote_wanted", "proposals/p", 2).await;
+    let revoke = RevokeDelegationRequest { name: made.name.clone(), ..Default::default() };
+    bodies.revoke_delegation(revoke).await.expect("it is revoked");
+    for who in [&lea, &ed] {
+        told(who, "delegation_ended", &made.name, 1).await;
+    }
+    propose(&suite, "r", resolution()).await;
+    told(&lea, "vote_wanted", "proposals/r", 1).await;
+    told(&ed, "vote_wanted_for_another", "proposals/r", 0).await;
 }

@@ -315,9 +315,19 @@ async fn a_digest_waits_for_its_hour_and_a_deadline_is_an_entry_of_a_calendar(su
     }
     eventually("both are in her inbox", || async { inbox(&mia).await.len() == 2 }).await;
     assert_eq!(suite.mail().to(&address).len(), 1, "only the code was sent");
+    // What waits of a kind that she wants no more is not sent.
+    let nils = suite.human("nils", &["member"], &[]);
+    let other = reached(&suite, &nils, "other").await;
+    let digest = NotificationSettings { digest: true, digest_hour, ..Default::default() };
+    set(&nils, digest, &["digest", "digest_hour"]).await;
+    item(&suite, "o").await;
+    eventually("it is in his inbox", || async { inbox(&nils).await.len() == 3 }).await;
+    let rules = vec![DutyRule { duty: "action_item_open".to_owned(), no_email: true, ..DutyRule::default() }];
+    set(&nils, NotificationSettings { rules, ..Default::default() }, &["rules"]).await;
     suite.advance(HOUR * 2).await;
     let digest = mails(&suite, &address, 2).await.remove(1);
-    assert_eq!(digest.header("Subject"), "Remit: 2 notices");
+    assert_eq!(digest.header("Subject"), "Remit: 3 notices");
+    assert_eq!(suite.mail().to(&other).len(), 1, "only the code was sent");
     assert!(digest.text().contains("actionItems/p is to be done") && digest.text().contains("actionItems/q"));
     assert!(digest.header("List-Unsubscribe").is_empty(), "it is of several kinds");
 }
@@ -407,20 +417,31 @@ async fn what_comes_back_breaks_its_address_and_nothing_else(suite: Suite) {
         assert_eq!((passing.outcome(), passing.status.as_str()), (BounceOutcome::Passing, status));
     }
     assert_eq!(current(&cora).await.email_problem, "", "neither what is forged nor what passes breaks anything");
+    // Whoever has seen one e-mail with its headers can put its address in doubt, and no more, however often.
+    for _ in 0..2 {
+        let doubted =
+            postmaster.report_bounce(report(&path, "failed", "5.1.1")).await.expect("it is taken").into_inner();
+        assert_eq!((doubted.outcome(), doubted.resource), (BounceOutcome::Doubted, current(&cora).await.name));
+    }
+    let told = mails(&suite, &address, 3).await.remove(2);
+    assert!(told.text().contains("(5.1.1)") && current(&cora).await.email_problem.is_empty(), "{}", told.text());
+    suite.advance(Duration::from_secs(2)).await;
+    item(&suite, "d").await;
+    let path = mails(&suite, &address, 4).await.remove(3).from;
     let broken = postmaster.report_bounce(report(&path, "failed", "5.1.1")).await.expect("it is taken").into_inner();
     assert_eq!((broken.outcome(), broken.resource), (BounceOutcome::Broken, current(&cora).await.name));
     assert_eq!(current(&cora).await.email_problem, "mail to it came back (5.1.1)");
     eventually("she hears of it", || async { inbox(&cora).await.iter().any(|notice| notice.duty == "delivery_stuck") })
         .await;
     let events = suite.entries("action = \"notify.settings.break\" OR action = \"notify.bounces.report\"").await;
-    assert_eq!(events.len(), 4);
+    assert_eq!(events.len(), 6);
     for entry in events {
         let event = entry.event.expect("an event");
         assert!(event.details_json.contains('.') && !event.details_json.contains('@'), "{}", event.details_json);
     }
     // Given anew it is confirmed anew.
     set(&cora, NotificationSettings { email: address.clone(), ..Default::default() }, &["email"]).await;
-    let again = mails(&suite, &address, 3).await.remove(2);
+    let again = mails(&suite, &address, 5).await.remove(4);
     assert!(confirm(&cora, &code(&again)).await.expect("the code is right").email_problem.is_empty());
 
     let (mut subscriptions, team) =
@@ -437,10 +458,15 @@ async fn what_comes_back_breaks_its_address_and_nothing_else(suite: Suite) {
     let resume = ResumeSubscriptionRequest { name: name.clone(), ..Default::default() };
     subscriptions.resume_subscription(resume).await.expect("it starts");
     item(&suite, "c").await;
-    let path = mails(&suite, &team, 1).await.remove(0).from;
-    // The mail server says itself to whom it came; its headers say something else.
-    let hard = ReportBounceRequest { recipient: path, ..report("postmaster@corp.example", "failed", "5.4.4") };
-    assert_eq!(postmaster.report_bounce(hard).await.expect("it is taken").into_inner().resource, name);
+    for (number, expected) in [BounceOutcome::Doubted, BounceOutcome::Broken].into_iter().enumerate() {
+        let path = mails(&suite, &team, number + 1).await.remove(number).from;
+        // The mail server says itself to whom it came; its headers say something else.
+        let hard = ReportBounceRequest { recipient: path, ..report("postmaster@corp.example", "failed", "5.4.4") };
+        let found = postmaster.report_bounce(hard).await.expect("it is taken").into_inner();
+        assert_eq!((found.resource.as_str(), found.outcome()), (name.as_str(), expected));
+        suite.advance(Duration::from_secs(2)).await;
+        item(&suite, &format!("e{number}")).await;
+    }
     let found = subscriptions.get_subscription(GetSubscriptionRequest { name }).await.expect("it is there");
     assert_eq!(found.into_inner().state(), SubscriptionState::Broken);
 }

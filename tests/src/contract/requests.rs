@@ -168,7 +168,7 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     (
         "UpdateSubscription",
         r#"{"subscription": {"name": "subscriptions/c", "endpoint": "https://receiver.example/d",
-            "filter": "action = \"nothing\"", "format": "FORMAT_SLACK", "description": "D"}}"#,
+            "filter": "action = \"nothing\"", "description": "D"}}"#,
     ),
     (
         "UpdateNotificationSettings",

@@ -1,20 +1,24 @@
 //! The receivers of `docs/notify.md`, run as they stand there: they take what is signed, once, and refuse what is not.
 //!
 //! `.ci/tools webhooks` installs the `standardwebhooks` packages of PyPI and npm, which then verify. Where it could not, the
-//! stand-ins beside this file do, which know nothing of Remit; each says which.
+//! stand-ins beside this file do, which know nothing of Remit; each says which. Beside them one in Rust takes the same, by
+//! the crate `standardwebhooks`.
 
 use crate::support::{Suite, Topology, eventually, free_port};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::{HeaderMap, HeaderName};
 use remit_api::council::v1::hold_service_client::HoldServiceClient;
 use remit_api::council::v1::scope::Target;
 use remit_api::council::v1::{EngageHoldRequest, Hold, Scope};
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
 use remit_api::notify::v1::*;
+use standardwebhooks::Webhook;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -29,14 +33,15 @@ fn program(language: &str, port: u16) -> String {
     program.replace("8080", &port.to_string())
 }
 
-struct Running(Child, PathBuf);
+/// A receiver, and what it prints: a program, or a task of this test.
+struct Running(Option<Child>, PathBuf);
 
 impl Running {
     fn start(command: &mut Command, dir: &Path) -> Self {
         let log = dir.join("printed");
         let file = fs::File::create(&log).expect("a file can be written");
         command.stdin(Stdio::null()).stderr(file.try_clone().expect("a file can be shared")).stdout(file);
-        Self(command.spawn().expect("the program starts"), log)
+        Self(Some(command.spawn().expect("the program starts")), log)
     }
 
     fn printed(&self) -> String {
@@ -46,13 +51,60 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
+}
+
+/// A receiver in Rust.
+fn in_rust(secret: &str, port: u16, dir: &Path) -> Running {
+    let (webhook, log) = (Webhook::new(secret).expect("a secret"), dir.join("printed"));
+    let printed = log.clone();
+    tokio::spawn(async move {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+        let mut seen = BTreeSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            // Whoever only looks whether somebody listens says nothing.
+            let _ = take(&webhook, &mut seen, stream, &printed).await;
+        }
+    });
+    Running(None, log)
+}
+
+/// Takes one request, and prints what is new and signed.
+async fn take(webhook: &Webhook, seen: &mut BTreeSet<String>, stream: TcpStream, printed: &Path) -> Option<()> {
+    let (mut stream, mut headers) = (BufReader::new(stream), HeaderMap::new());
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.trim().split_once(": ") {
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value.parse().ok()?);
+        }
+    }
+    let mut body = vec![0; headers.get("content-length")?.to_str().ok()?.parse().ok()?];
+    stream.read_exact(&mut body).await.ok()?;
+    let is_signed = webhook.verify(&body, &headers).is_ok();
+    if is_signed && seen.insert(headers.get("webhook-id")?.to_str().ok()?.to_owned()) {
+        let event: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        let text = format!("{} {}\n", event["type"].as_str()?, event["subject"].as_str()?);
+        let before = fs::read_to_string(printed).unwrap_or_default();
+        fs::write(printed, before + &text).ok()?;
+    }
+    let status = if is_signed { "204 Taken" } else { "401 Forged" };
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.ok()
 }
 
 /// Runs the program of a language; `None` if this machine cannot.
 fn start(language: &str, secret: &str, port: u16, dir: &Path) -> Option<Running> {
+    if language == "rust" {
+        return Some(in_rust(secret, port, dir));
+    }
     let (installed, beside) = (root().join(".tools/webhooks"), root().join("tests/src/receivers"));
     let text = program(language, port);
     let which = |packages: &Path| eprintln!("{language}: verified by {}", packages.display());
@@ -132,7 +184,7 @@ async fn the_receivers_of_the_page_take_what_is_signed_once_and_nothing_else() {
     let suite = Suite::start_at(Topology::Sqlite, &now).await.expect("SQLite needs nothing");
     let mut client = SubscriptionServiceClient::new(suite.admin().to("notify"));
     let mut receivers = Vec::new();
-    for language in ["python", "typescript"] {
+    for language in ["python", "typescript", "rust"] {
         let (port, dir) = (free_port(), tempfile::tempdir().expect("a temporary directory"));
         let subscription = Subscription {
             endpoint: format!("http://127.0.0.1:{port}/"),

@@ -34,6 +34,42 @@ super::details! {
         excluded: Vec<String>,
         /// When the voting ends (RFC 3339); empty for a draft.
         expire_time: String,
+        /// Who is asked for a vote by this: members whose seats count and have no vote, or whose vote it took back.
+        wanted: Vec<String>,
+        /// Who is asked in place of such members, by delegations in force.
+        standing_in: Vec<String>,
+    }
+
+    /// A vote ends within a day, or half of a shorter time is over, and votes are missing.
+    VoteReminded for ["council.proposals.remind"] {
+        /// What it does, such as `suspend_model`.
+        kind: String,
+        /// The body that decides, `bodies/{body}`.
+        body: String,
+        /// Where it stands, as a word of `ProposalState`.
+        state: String,
+        /// When the voting ends (RFC 3339).
+        expire_time: String,
+        /// The members whose seats count and have no vote.
+        wanted: Vec<String>,
+        /// Who may vote in place of such members, by delegations in force.
+        standing_in: Vec<String>,
+    }
+
+    /// Somebody may vote on the seat of somebody else for a time, or no more.
+    SeatDelegated for ["council.delegations.create", "council.delegations.revoke"] {
+        /// The body that the seat is in, `bodies/{body}`.
+        body: String,
+        /// The member whose seat it is.
+        delegator: String,
+        /// Who may vote on it instead.
+        delegate: String,
+        /// From when (RFC 3339).
+        start_time: String,
+        /// Until when (RFC 3339): as it was made, or when it was revoked.
+        expire_time: String,
+        /// How many open votes of the body wait for that seat; 0 after a revocation.
+        open_votes: i64,
     }
 
     /// Somebody has voted.

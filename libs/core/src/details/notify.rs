@@ -39,22 +39,14 @@ super::details! {
         resource: String,
     }
 
-    /// A certificate that the process of notify uses ends within a year, or was renewed.
-    CertificateWatched for ["notify.certificates.watch"] {
-        /// The setting that names its file, such as `server.tls_certificate`.
-        setting: String,
-        /// `sha256:` over the first certificate of the file that ends (DER).
-        digest: String,
-        /// When that ends (RFC 3339).
-        expire_time: String,
-    }
-
     /// An e-mail came back.
     BounceReported for ["notify.bounces.report"] {
         /// The status that the mail server gave (RFC 3463), such as `5.1.1`.
         status: String,
-        /// Whether it failed for good, so that nothing more is sent there.
+        /// Whether it failed for good.
         is_final: bool,
+        /// Who is to hear that the address is in doubt: who said it; empty if it was before, or is not.
+        owner: String,
     }
 
     /// Where notices reach somebody has changed. The log keeps no address.

@@ -1,5 +1,5 @@
-//! Details of the events of refusals, which stand under the action of the method that was refused, and of reads that
-//! are on record.
+//! Details of the events of refusals, which stand under the action of the method that was refused, of reads that are on
+//! record, and of what every process sees of itself.
 
 super::details! {
     /// Of any action with the outcome `DENIED`, instead of what stands beside a success: a rule refused the caller, the
@@ -34,6 +34,16 @@ super::details! {
         /// How many refusals of any sort in this log came since the last of their entries that one process made,
         /// without an entry of their own.
         unrecorded_in_all: u64,
+    }
+
+    /// A certificate that a process shows or believes ends within a year, or was renewed.
+    CertificateWatched for ["system.certificates.watch"] {
+        /// The setting that names its file, such as `server.tls_certificate`.
+        setting: String,
+        /// `sha256:` over the first certificate of the file that ends (DER).
+        digest: String,
+        /// When that ends (RFC 3339).
+        expire_time: String,
     }
 
     /// What was read is on record: personal data was opened, records were exported, or the log was verified. It was

@@ -6,6 +6,7 @@ mod process;
 mod tests;
 
 use crate::auth::{Access, Authenticator, Entrance, Keyring, Methods, Signer, Signers};
+use crate::certificates::Watcher;
 use crate::clock::{KeptClock, LATEST};
 use crate::config::{Server, Span};
 use crate::layers::http_auth::{self, Gate};
@@ -212,6 +213,7 @@ impl Suite {
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));
+        tasks.spawn(Watcher::new(&config, databases.clone()).run(drain.clone()));
         tasks.spawn(ops.clone().run(stop.clone(), drain.clone()));
 
         let addr = bound.as_ref().map(Bound::addr);

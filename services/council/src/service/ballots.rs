@@ -15,7 +15,7 @@ use remit_store::{Mutation, Records as _, timers};
 /// Within how many days somebody is to see to an escalated proposal.
 const ESCALATION_DAYS: u64 = 7;
 
-/// The timer that ends the vote on a proposal.
+/// The timer of the vote on a proposal: it reminds, and then ends it.
 pub(super) fn timer_id(proposal: &str) -> String {
     format!("proposal.expire:{proposal}")
 }

@@ -2,19 +2,20 @@
 
 use super::ballots::settle_departed;
 use super::{Service, insert, save};
-use crate::store::{Bodies, Delegations, Members, delegations, seats};
+use crate::proposal::asked;
+use crate::store::{Bodies, Delegations, Members, Proposals, delegations, seats};
 use crate::time::{Month, at, days};
 use crate::{body, seat};
 use remit_api::council::v1::{
     Body, CreateDelegationRequest, Delegation, GetBodyRequest, ListBodiesRequest, ListBodiesResponse,
-    ListDelegationsRequest, ListDelegationsResponse, ListMembersRequest, ListMembersResponse, Member,
-    ResignMemberRequest, RevokeDelegationRequest,
+    ListDelegationsRequest, ListDelegationsResponse, ListMembersRequest, ListMembersResponse, Member, Proposal,
+    ProposalState, ResignMemberRequest, RevokeDelegationRequest,
 };
 use remit_api::types::TimeRange;
 use remit_api::wire::time::{parse, stamp};
-use remit_api::wire::{self, range, required};
+use remit_api::wire::{self, Word as _, range, required};
 use remit_core::authority::STEERING_GROUP;
-use remit_core::details::{Details as _, SeatChanged};
+use remit_core::details::{Details as _, SeatChanged, SeatDelegated};
 use remit_core::name::{BodyName, DelegationName, MemberName};
 use remit_core::{Error, Result, Tenant, name};
 use remit_runtime::Cx;
@@ -131,7 +132,9 @@ impl Service {
                 creator: Some(wire::actor(&cx.actor)),
                 ..given
             };
-            insert::<Delegations>(m, &mut delegation, |_| {}).await?;
+            let open_votes = waiting(m, &delegation).await?;
+            let details = delegated(&delegation, open_votes).json();
+            insert::<Delegations>(m, &mut delegation, |event| event.details = details).await?;
             Ok(delegation)
         };
         self.mutate(cx, &request, create).await
@@ -159,10 +162,34 @@ impl Service {
             }
             let revoke_time = before.revoke_time.or_else(|| Some(stamp(m.now())));
             let mut delegation = Delegation { revoke_time, ..before.clone() };
-            save::<Delegations>(m, &before, &mut delegation, |_| {}).await?;
+            let details = delegated(&delegation, 0).json();
+            save::<Delegations>(m, &before, &mut delegation, |event| event.details = details).await?;
             Ok(delegation)
         };
         self.mutate(cx, &request, revoke).await
+    }
+}
+
+/// How many open votes of its body wait for the seat of a new delegation, which has not begun to count for others.
+async fn waiting(m: &mut Mutation, delegation: &Delegation) -> Result<i64> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let parent = name::parent(&delegation.name);
+    let open = Proposals::in_states(m.tx(), &tenant, &[ProposalState::Open.word()]).await?;
+    let wanted = |one: &&Proposal| one.body == parent && asked(one, &[], now).members.contains(&delegation.delegator);
+    Ok(i64::try_from(open.iter().filter(wanted).count()).unwrap_or(i64::MAX))
+}
+
+/// What an audit entry says of a delegation.
+fn delegated(delegation: &Delegation, open_votes: i64) -> SeatDelegated {
+    let until = at(&delegation.expire_time);
+    let until = delegation.revoke_time.map_or(until, |_| at(&delegation.revoke_time).min(until));
+    SeatDelegated {
+        body: name::parent(&delegation.name).to_owned(),
+        delegator: delegation.delegator.clone(),
+        delegate: delegation.delegate.clone(),
+        start_time: at(&delegation.start_time).to_string(),
+        expire_time: until.to_string(),
+        open_votes,
     }
 }
 

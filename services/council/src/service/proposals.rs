@@ -6,11 +6,13 @@ use super::holds::check_liftable;
 use super::{Service, insert, save};
 use crate::body::{class_rule, raised};
 use crate::proposal::{
-    self, ballot, check_open, check_state, content_digest, decide, kind_of, moved, settle, tally, void,
+    self, asked, asking, ballot, check_open, check_state, content_digest, decide, kind_of, moved, reminded, settle,
+    tally, void,
 };
 use crate::seat;
 use crate::steps::steps;
 use crate::store::{Bodies, CONSTITUTION, Constitutions, Holds, Proposals, delegations, seats};
+use crate::time::at;
 use remit_api::council::v1::action::Kind as Act;
 use remit_api::council::v1::{
     Body, CancelProposalRequest, CastVote, ChangeClass, CreateProposalRequest, FieldChange, GetProposalRequest,
@@ -21,9 +23,18 @@ use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Word as _, mask, required};
 use remit_core::details::{Details as _, ProposalMoved, VoteCast};
 use remit_core::name::{BodyName, ProposalName};
+use remit_core::quorum::Asked;
 use remit_core::{Error, Result, canonical, etag, name, quorum};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _, timers};
+use serde_json::Value;
+use std::time::Duration;
+
+/// What the timer of a vote does: it reminds whose votes are missing so long before the end, or after half of a shorter
+/// time, and ends it.
+pub(super) const REMIND: &str = "proposal.remind";
+pub(super) const EXPIRE: &str = "proposal.expire";
+const LAST_CALL: Duration = Duration::from_secs(86_400);
 
 /// Refuses what its body may not decide, and what cannot be executed whatever the vote.
 async fn check_action(m: &mut Mutation, proposal: &Proposal, body: &Body) -> Result<()> {
@@ -70,8 +81,34 @@ async fn open(m: &mut Mutation, proposal: &mut Proposal, body: &Body) -> Result<
     proposal.update_time = proposal.open_time;
     proposal.expire_time = Some(stamp(end));
     (proposal.decide_time, proposal.decide_reason) = (None, String::new());
-    let id = timer_id(&proposal.name);
-    timers::schedule(m.tx(), &tenant, &id, "proposal.expire", end, proposal.name.as_bytes()).await
+    // One timer: whoever is to be reminded is, and then it is set to the end.
+    let last_call = end.minus(LAST_CALL.min(period / 2));
+    timers::schedule(m.tx(), &tenant, &timer_id(&proposal.name), REMIND, last_call, proposal.name.as_bytes()).await
+}
+
+/// What is said of a proposal that was opened: whom it asks.
+async fn opened(m: &mut Mutation, proposal: &Proposal) -> Result<Value> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let delegations = delegations(m.tx(), &tenant, &proposal.body).await?;
+    Ok(asking(proposal, asked(proposal, &delegations, now)).json())
+}
+
+/// Says whose votes are missing on a proposal that ends soon, and sets its timer to the end.
+pub(super) async fn remind_voters(m: &mut Mutation, name: &str) -> Result<()> {
+    let proposal = Proposals::claim(m, name).await?;
+    let (tenant, now, end) = (m.tenant().clone(), m.now(), at(&proposal.expire_time));
+    if proposal.state() != ProposalState::Open {
+        return Ok(());
+    }
+    let delegations = delegations(m.tx(), &tenant, &proposal.body).await?;
+    let asked = asked(&proposal, &delegations, now);
+    // After an outage it may be over already.
+    if end > now && asked != Asked::default() {
+        let mut event = m.event("council.proposals.remind", name);
+        event.details = reminded(&proposal, asked).json();
+        m.record_event(event);
+    }
+    timers::schedule(m.tx(), &tenant, &timer_id(name), EXPIRE, end, name.as_bytes()).await
 }
 
 /// Ends a vote whose time is over.
@@ -151,10 +188,12 @@ impl Service {
             };
             check_action(m, &proposal, &body).await?;
             proposal.content_digest = content_digest(&proposal);
-            if request.open {
+            let details = if request.open {
                 open(m, &mut proposal, &body).await?;
-            }
-            let details = moved(&proposal).json();
+                opened(m, &proposal).await?
+            } else {
+                moved(&proposal).json()
+            };
             insert::<Proposals>(m, &mut proposal, |event| event.details = details).await?;
             Ok(proposal)
         };
@@ -204,7 +243,9 @@ impl Service {
                 close(m, &before, &proposal).await?;
             }
             proposal.update_time = Some(stamp(m.now()));
-            let details = moved(&proposal).json();
+            // What they have read, and voted on, is another by now.
+            let is_open = proposal.state() == ProposalState::Open && proposal.content_digest != before.content_digest;
+            let details = if is_open { opened(m, &proposal).await? } else { moved(&proposal).json() };
             save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
             Ok(proposal)
         };
@@ -227,7 +268,7 @@ impl Service {
             check_action(m, &before, &body).await?;
             let mut proposal = before.clone();
             open(m, &mut proposal, &body).await?;
-            let details = moved(&proposal).json();
+            let details = opened(m, &proposal).await?;
             save::<Proposals>(m, &before, &mut proposal, |event| event.details = details).await?;
             Ok(proposal)
         };
@@ -329,12 +370,24 @@ impl Service {
                 vote.void_reason.is_empty()
                     && (&vote.seat == me || vote.voter.as_ref().is_some_and(|voter| &voter.subject == me))
             };
+            let mut is_open_again = false;
             for vote in proposal.votes.iter_mut().filter(theirs) {
+                is_open_again |= &vote.seat != me;
                 "RECUSED".clone_into(&mut vote.void_reason);
             }
             settle(&mut proposal, now);
             close(m, &before, &proposal).await?;
-            let details = moved(&proposal).json();
+            // Of the seat that the recused voted on for somebody else a vote is wanted again.
+            let details = if is_open_again {
+                let delegations = delegations(m.tx(), &cx.tenant, &before.body).await?;
+                let had = asked(&before, &delegations, now);
+                let mut anew = asked(&proposal, &delegations, now);
+                anew.members.retain(|subject| !had.members.contains(subject));
+                anew.stand_ins.retain(|subject| !had.stand_ins.contains(subject));
+                asking(&proposal, anew).json()
+            } else {
+                moved(&proposal).json()
+            };
             save::<Proposals>(m, &before, &mut proposal, |event| {
                 event.reason.clone_from(&request.reason);
                 event.details = details;

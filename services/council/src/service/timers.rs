@@ -4,7 +4,7 @@ use super::Service;
 use super::bodies::schedule_review;
 use super::holds::rearm_hold;
 use super::incidents::sound_clock;
-use super::proposals::expire_proposal;
+use super::proposals::{EXPIRE, REMIND, expire_proposal, remind_voters};
 use super::reviews::open_pending;
 use super::waivers::{expire_waiver, forget_waiver};
 use crate::store::Bodies;
@@ -20,7 +20,8 @@ impl TimerHandler for Service {
             let payload = std::str::from_utf8(&timer.payload)
                 .map_err(|error| Error::internal("the payload of a timer is not text").with_source(error))?;
             match timer.kind.as_str() {
-                "proposal.expire" => expire_proposal(mutation, payload).await,
+                EXPIRE => expire_proposal(mutation, payload).await,
+                REMIND => remind_voters(mutation, payload).await,
                 "waiver.expire" => expire_waiver(mutation, payload).await,
                 "waiver.forget" => forget_waiver(mutation, payload).await,
                 "hold.rearm" => rearm_hold(mutation, payload).await,

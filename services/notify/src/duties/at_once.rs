@@ -1,23 +1,67 @@
 //! Duties that ask for something at once; `clocks` has those that ask for it when time passes.
 
 use super::{
-    ACCEPTED_LEAD, CLOSED_HANDOFF, CLOSED_PROPOSAL, COUNCIL, DECIDED_LEAD, Duty, MONTH, MONTH_WEEK_DAY, QUIET, Remind,
-    SHARES, STOPPED, To, WATCHERS, When,
+    ACCEPTED_LEAD, ASKS_FOR_VOTES, CLOSED_HANDOFF, CLOSED_PROPOSAL, COUNCIL, DECIDED_LEAD, Duty, MONTH, MONTH_WEEK_DAY,
+    QUIET, SHARES, STOPPED, To, WATCHERS, When,
 };
 
 pub(super) const DUTIES: &[Duty] = &[
     Duty {
         kind: "vote_wanted",
-        actions: &["council.proposals.create", "council.proposals.open"],
+        actions: ASKS_FOR_VOTES,
         when: When::Is("state", "OPEN"),
-        to: &[To::Named("electorate")],
+        to: &[To::Named("wanted")],
         text: "{resource} is open for a vote ({kind}). Please read it and vote.",
         otherwise: "Without a quorum it expires; time never approves.",
         statutory: true,
         due: "expire_time",
-        remind: &[Remind::Before(24)],
         ended_by: CLOSED_PROPOSAL,
         unless: Some(("state", "OPEN")),
+        again: &["council.proposals.remind"],
+        done_by: Some(("council.proposals.vote", "seat")),
+        ..QUIET
+    },
+    Duty {
+        kind: "vote_wanted_for_another",
+        actions: ASKS_FOR_VOTES,
+        when: When::Is("state", "OPEN"),
+        to: &[To::Named("standing_in")],
+        text: "{resource} is open for a vote ({kind}), and you stand in for a member of {body}. Please read it and vote on \
+               that seat.",
+        otherwise: "Without a quorum it expires; time never approves.",
+        statutory: true,
+        due: "expire_time",
+        ended_by: CLOSED_PROPOSAL,
+        unless: Some(("state", "OPEN")),
+        again: &["council.proposals.remind"],
+        done_by: Some(("council.proposals.vote", "seat")),
+        ..QUIET
+    },
+    Duty {
+        kind: "vote_cast_for_you",
+        actions: &["council.proposals.vote"],
+        when: When::OfAnother("seat"),
+        to: &[To::Named("seat")],
+        text: "Whoever stands in for you has voted on {resource}, on your seat. Nothing is to be done.",
+        otherwise: "The vote counts as that of your seat.",
+        ..QUIET
+    },
+    Duty {
+        kind: "delegation_made",
+        actions: &["council.delegations.create"],
+        to: &[To::Named("delegate")],
+        text: "By {resource} you stand in for a member of {body} from {start_time} until {expire_time}. Please vote on that \
+               seat meanwhile. Open votes that wait for it now: {open_votes}.",
+        otherwise: "What is decided meanwhile is decided without a vote of that seat.",
+        statutory: true,
+        ..QUIET
+    },
+    Duty {
+        kind: "delegation_ended",
+        actions: &["council.delegations.revoke"],
+        to: &[To::Named("delegator"), To::Named("delegate")],
+        text: "{resource} is over: votes on that seat are its member's alone again. Nothing is to be done.",
+        otherwise: "Nothing happens.",
         ..QUIET
     },
     Duty {
@@ -303,6 +347,15 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Named("owner"), To::Role("admin")],
         text: "{resource} sends nothing any more: {state_reason}. Please put that right and resume it.",
         otherwise: "Events are no longer kept for it.",
+        ..QUIET
+    },
+    Duty {
+        kind: "email_in_doubt",
+        actions: &["notify.bounces.report"],
+        when: When::Has("owner"),
+        to: &[To::Named("owner")],
+        text: "Mail to the address of {resource} came back ({status}). Please see that the address is right, or give it anew.",
+        otherwise: "If this message arrives by e-mail, nothing happens; if the next comes back too, nothing more is sent there.",
         ..QUIET
     },
     Duty {

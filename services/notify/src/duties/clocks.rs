@@ -131,6 +131,20 @@ pub(super) const DUTIES: &[Duty] = &[
         ..QUIET
     },
     Duty {
+        kind: "delegation_begins",
+        actions: &["council.delegations.create"],
+        to: &[To::Named("delegate")],
+        text: "By {resource} you stand in for a member of {body} from now on, until {expire_time}. Please look which \
+               votes are open there.",
+        otherwise: "What is decided meanwhile is decided without a vote of that seat.",
+        statutory: true,
+        due: "start_time",
+        remind: &[Remind::Before(0)],
+        later: true,
+        ended_by: &["council.delegations.revoke"],
+        ..QUIET
+    },
+    Duty {
         kind: "handoff_review_soon",
         actions: &["handoff.reviews.remind"],
         to: &[To::Named("responsible"), To::Named("claimed_by"), To::Role("reviewer")],
@@ -143,7 +157,7 @@ pub(super) const DUTIES: &[Duty] = &[
     },
     Duty {
         kind: "certificate_ends",
-        actions: &["notify.certificates.watch"],
+        actions: &["system.certificates.watch"],
         when: When::Has("expire_time"),
         to: &[To::Role("admin")],
         text: "{resource} ends at {expire_time}. Please have the certificate renewed in its file.",

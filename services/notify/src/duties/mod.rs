@@ -20,6 +20,8 @@ enum When {
     Has(&'static str),
     /// The first is not empty, and the second is.
     HasWithout(&'static str, &'static str),
+    /// It names somebody else than who did it.
+    OfAnother(&'static str),
 }
 
 /// Who is told.
@@ -69,6 +71,11 @@ pub(crate) struct Duty {
     ended_by: &'static [&'static str],
     /// Unless a text of the details has this value: it goes on.
     unless: Option<(&'static str, &'static str)>,
+    /// The causes that say it once more.
+    again: &'static [&'static str],
+    /// What somebody does on the same thing so that it is not wanted of her any more, and who else's it is then done by: the
+    /// action, and a field of its details.
+    done_by: Option<(&'static str, &'static str)>,
 }
 
 const QUIET: Duty = Duty {
@@ -86,6 +93,8 @@ const QUIET: Duty = Duty {
     later: false,
     ended_by: &[],
     unless: None,
+    again: &[],
+    done_by: None,
 };
 
 /// Ends what is open about another thing than its own: the action, and the field of its details that names that.
@@ -102,6 +111,14 @@ const CLOSED_HANDOFF: &[&str] = &[
     "handoff.variants.submit",
 ];
 
+/// What asks for votes: of all, or of those whose votes it took back.
+const ASKS_FOR_VOTES: &[&str] = &[
+    "council.proposals.create",
+    "council.proposals.open",
+    "council.proposals.update",
+    "council.proposals.recuse",
+    "council.proposals.remind",
+];
 const CLOSED_PROPOSAL: &[&str] = &[
     "council.proposals.vote",
     "council.proposals.settle",
@@ -139,6 +156,8 @@ pub(crate) struct Told {
     pub(crate) due: Option<Timestamp>,
     /// Whether she is told nothing but the reminders.
     pub(crate) later: bool,
+    /// Whether it was said before.
+    pub(crate) again: bool,
     /// When she is reminded, each with a number.
     pub(crate) reminders: Vec<(usize, Timestamp)>,
 }
@@ -173,10 +192,25 @@ pub(crate) fn ended(event: &Seen) -> Vec<(&'static str, String, usize)> {
     let ends = all().filter(|duty| {
         let goes_on = duty.unless.is_some_and(|(field, value)| text(event, field) == value);
         let over = duty.ended_by.contains(&action) && !goes_on;
+        // What goes on and asks nobody anew is as it was.
+        let anew = duty.actions.contains(&action) && (!goes_on || duty.audiences(event).is_some());
         let has_time = !duty.remind.is_empty() || !duty.due.is_empty() || duty.within > 0;
-        has_time && (over || duty.actions.contains(&action))
+        has_time && (over || anew)
     });
     ends.map(|duty| (duty.kind, about.clone(), duty.remind.len())).collect()
+}
+
+/// The kinds of duty of which an event is what was asked, and the subjects who have done it.
+pub(crate) fn done(event: &Seen) -> Vec<(&'static str, BTreeSet<String>)> {
+    if event.outcome != "SUCCESS" {
+        return Vec::new();
+    }
+    let done = all().filter_map(|duty| {
+        let (_, field) = duty.done_by.filter(|(action, _)| *action == event.action)?;
+        let who = [event.actor.clone(), text(event, field)];
+        Some((duty.kind, who.into_iter().filter(|subject| !subject.is_empty()).collect()))
+    });
+    done.collect()
 }
 
 /// A field of the details as text; empty if it is not there.
@@ -195,24 +229,23 @@ impl Duty {
         self.otherwise
     }
 
-    fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
-        if !self.actions.contains(&event.action.as_str()) {
-            return None;
-        }
+    /// Who is told of an event; nothing if it is no cause, or names nobody.
+    fn audiences(&self, event: &Seen) -> Option<BTreeSet<String>> {
         let field = |name: &str| text(event, name);
         let holds = match self.when {
             When::Always => true,
             When::Is(name, value) => field(name) == value,
             When::Has(name) => !field(name).is_empty(),
             When::HasWithout(name, other) => !field(name).is_empty() && field(other).is_empty(),
+            When::OfAnother(name) => !field(name).is_empty() && field(name) != event.actor,
         };
-        if !holds {
-            return None;
-        }
-        let audiences: BTreeSet<String> = self.to.iter().flat_map(|to| to.audiences(&event.details)).collect();
-        if audiences.is_empty() {
-            return None;
-        }
+        let told = || self.to.iter().flat_map(|to| to.audiences(&event.details)).collect::<BTreeSet<String>>();
+        (holds && self.actions.contains(&event.action.as_str())).then(told).filter(|told| !told.is_empty())
+    }
+
+    fn told(&self, event: &Seen, at: Timestamp) -> Option<Told> {
+        let audiences = self.audiences(event)?;
+        let field = |name: &str| text(event, name);
         let time = |name: &str| field(name).parse::<jiff::Timestamp>().ok().map(Timestamp::from);
         let within = (self.within > 0).then(|| at.plus(Duration::from_secs(self.within * 3_600)));
         let (due, since) = (time(self.due).or(within), time(self.since).unwrap_or(at));
@@ -228,6 +261,7 @@ impl Duty {
             audiences,
             due,
             later: self.later && !now_or_never,
+            again: self.again.contains(&event.action.as_str()),
             reminders,
         })
     }

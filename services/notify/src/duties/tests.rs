@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use remit_core::details::{
-    self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, CertificateWatched, ClockRanOut,
-    ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen, GlassBroken,
-    HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate, LeadReassigned,
-    LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned, SubscriptionChanged,
-    TrainingRecorded, VariantsSubmitted, WaiverGranted,
+    self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, BounceReported, CertificateWatched,
+    ClockRanOut, ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen,
+    GlassBroken, HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate,
+    LeadReassigned, LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned,
+    SeatDelegated, SubscriptionChanged, TrainingRecorded, VariantsSubmitted, VoteCast, WaiverGranted,
 };
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn every_duty_has_a_cause_readers_and_sentences_that_can_be_filled() {
         // Any field that a sentence or a rule speaks of is one of the event catalogue.
         let named = duty.to.iter().filter_map(|to| if let To::Named(field) = to { Some(*field) } else { None });
         let asked = match duty.when {
-            When::Is(field, _) | When::Has(field) | When::HasWithout(field, _) => Some(field),
+            When::Is(field, _) | When::Has(field) | When::HasWithout(field, _) | When::OfAnother(field) => Some(field),
             When::Always => None,
         };
         let placed = duty.text.split('{').skip(1).filter_map(|part| part.split('}').next());
@@ -52,15 +52,39 @@ fn every_duty_has_a_cause_readers_and_sentences_that_can_be_filled() {
 
 #[test]
 fn those_who_may_vote_are_asked_for_their_vote() {
-    let seats = json!([{"subject": "ann", "role_group": "legal"}, {"subject": "ben", "role_group": "data"}]);
-    let details = json!({"state": "OPEN", "kind": "suspend_model", "electorate": seats});
-    let told = told(&event("council.proposals.open", "proposals/p", details), Timestamp(0));
-    let [vote] = &told[..] else { unreachable!("{told:?}") };
-    assert_eq!((vote.kind, vote.statutory), ("vote_wanted", true));
+    let seats = json!([{"subject": "ann", "role_group": "legal"}, {"subject": "cy", "role_group": "data"}]);
+    let details = json!({"state": "OPEN", "kind": "suspend_model", "body": "bodies/b", "expire_time": day(7),
+        "electorate": seats, "excluded": ["cy"], "wanted": ["ann", "ben"], "standing_in": ["dan"]});
+    let told = told(&event("council.proposals.open", "proposals/p", details.clone()), Timestamp(0));
+    let [vote, other] = &told[..] else { unreachable!("{told:?}") };
+    assert_eq!((vote.kind, vote.statutory, vote.again), ("vote_wanted", true, false));
     assert_eq!(vote.audiences, BTreeSet::from(["subject:ann".to_owned(), "subject:ben".to_owned()]));
     assert_eq!(vote.text, "proposals/p is open for a vote (suspend_model). Please read it and vote.");
+    assert_eq!(
+        (other.kind, &other.audiences),
+        ("vote_wanted_for_another", &BTreeSet::from(["subject:dan".to_owned()]))
+    );
+    assert!(other.text.contains("you stand in for a member of bodies/b"), "{}", other.text);
+    let reminded = super::told(&event("council.proposals.remind", "proposals/p", details), Timestamp(0));
+    assert!(reminded.len() == 2 && reminded.iter().all(|told| told.again && told.reminders.is_empty()), "{reminded:?}");
+    // A recusal that takes back nobody's vote asks nobody, and leaves the time as it is.
+    let recused = event("council.proposals.recuse", "proposals/p", json!({"state": "OPEN"}));
+    assert!(super::told(&recused, Timestamp(0)).is_empty() && ended(&recused).is_empty());
+    let escalated = event("council.proposals.recuse", "proposals/p", json!({"state": "ESCALATED"}));
+    assert!(ended(&escalated).iter().any(|(kind, ..)| *kind == "vote_wanted"));
     let draft = event("council.proposals.create", "proposals/p", json!({"state": "DRAFT"}));
     assert!(super::told(&draft, Timestamp(0)).is_empty());
+}
+
+#[test]
+fn a_vote_is_done_by_who_casts_it_and_whose_seat_it_is() {
+    let vote = |seat: &str| event("council.proposals.vote", "proposals/p", json!({"state": "OPEN", "seat": seat}));
+    let both = BTreeSet::from(["ann".to_owned(), "lea".to_owned()]);
+    assert_eq!(done(&vote("lea")), [("vote_wanted", both.clone()), ("vote_wanted_for_another", both)]);
+    assert_eq!(done(&vote("ann"))[0].1, BTreeSet::from(["ann".to_owned()]));
+    let kinds = |event: &Seen| told(event, Timestamp(0)).iter().map(|told| told.kind).collect::<Vec<_>>();
+    assert_eq!((kinds(&vote("lea")), kinds(&vote("ann"))), (vec!["vote_cast_for_you"], Vec::new()));
+    assert!(done(&Seen { outcome: "DENIED", ..vote("lea") }).is_empty());
 }
 
 #[test]
@@ -104,10 +128,19 @@ type Row = (&'static str, &'static str, Value, &'static str, &'static str, &'sta
 
 /// The cause of each duty about `x/y`, at the beginning of time, with the details as the type of the event writes them.
 fn cases() -> Vec<Case> {
-    use remit_core::quorum::Seat;
-    let seats = vec![Seat { subject: "ann".into(), role_group: "legal".into() }];
     let moved = |state: &str| ProposalMoved { kind: "suspend_model".into(), state: state.into(), ..Default::default() };
-    let open = ProposalMoved { electorate: seats, expire_time: day(7), ..moved("OPEN") };
+    let (wanted, standing_in) = (vec!["ann".into()], vec!["ben".into()]);
+    let body = "bodies/b".to_owned();
+    let open = ProposalMoved { body: body.clone(), wanted, standing_in, expire_time: day(7), ..moved("OPEN") };
+    let voted = VoteCast { seat: "lea".into(), ..Default::default() };
+    let delegated = SeatDelegated {
+        body,
+        delegator: "lea".into(),
+        delegate: "ann".into(),
+        start_time: day(2),
+        expire_time: day(9),
+        open_votes: 3,
+    };
     let fired = CouncilTimerFired { timer: "t".into(), due_time: day(0), detect_time: day(0) };
     let late = ClockRanOut { clock: "review".into(), called: Some("ann".into()), ..Default::default() };
     let incident = IncidentReported {
@@ -157,7 +190,48 @@ fn cases() -> Vec<Case> {
             open.json(),
             "x/y is open for a vote (suspend_model). Please read it and vote.",
             "subject:ann",
-            &[144],
+            &[],
+        ),
+        (
+            "vote_wanted_for_another",
+            "council.proposals.update",
+            open.json(),
+            "x/y is open for a vote (suspend_model), and you stand in for a member of bodies/b. Please read it and vote on that",
+            "subject:ben",
+            &[],
+        ),
+        (
+            "vote_cast_for_you",
+            "council.proposals.vote",
+            voted.json(),
+            "Whoever stands in for you has voted on x/y, on your seat.",
+            "subject:lea",
+            &[],
+        ),
+        (
+            "delegation_made",
+            "council.delegations.create",
+            delegated.json(),
+            "By x/y you stand in for a member of bodies/b from 1970-01-03T00:00:00Z until 1970-01-10T00:00:00Z. Please vote on that \
+             seat meanwhile. Open votes that wait for it now: 3.",
+            "subject:ann",
+            &[],
+        ),
+        (
+            "delegation_begins",
+            "council.delegations.create",
+            delegated.json(),
+            "By x/y you stand in for a member of bodies/b from now on, until 1970-01-10T00:00:00Z. Please look",
+            "subject:ann",
+            &[48],
+        ),
+        (
+            "delegation_ended",
+            "council.delegations.revoke",
+            delegated.json(),
+            "x/y is over: votes on that seat are its member's alone again.",
+            "subject:lea",
+            &[],
         ),
         (
             "proposal_escalated",
@@ -468,7 +542,7 @@ fn cases() -> Vec<Case> {
         ),
         (
             "certificate_ends",
-            "notify.certificates.watch",
+            "system.certificates.watch",
             CertificateWatched { setting: "server.tls_certificate".into(), expire_time: day(40), ..Default::default() }
                 .json(),
             "x/y ends at 1970-02-10T00:00:00Z. Please have the certificate renewed",
@@ -482,6 +556,14 @@ fn cases() -> Vec<Case> {
             "x/y has a new secret; the ones before sign until 1970-01-02T00:00:00Z.",
             "subject:ann",
             &[19],
+        ),
+        (
+            "email_in_doubt",
+            "notify.bounces.report",
+            BounceReported { status: "5.1.1".into(), is_final: true, owner: "ann".into() }.json(),
+            "Mail to the address of x/y came back (5.1.1). Please see that the address is right",
+            "subject:ann",
+            &[],
         ),
         ("event_parked", "relay.events.park", parked, "An event of x/y could not be recorded", "role:auditor", &[]),
     ];

@@ -1,18 +1,22 @@
 //! Mail that says that mail did not arrive (RFC 3464), and the return paths that it comes back to. A return path has a token
-//! that the tenant's key made for one address and one day: what comes back to no such path says nothing, and a path that
-//! somebody has read in an old e-mail says nothing any more.
+//! that the tenant's key made for one address and one second: what comes back to no such path says nothing, and a path that
+//! somebody has read in an old e-mail says nothing any more. One that somebody has read in a new one says too little: an
+//! address breaks by two e-mails, the second of which was sent after the first came back.
 
 use aws_lc_rs::hmac;
 use remit_core::{Tenant, Timestamp};
 use std::borrow::Cow;
+use std::time::Duration;
 
-/// How many days a return path is good: mail servers give up before.
-const GOOD: i64 = 7;
-/// The digits of the day, and of the signature, in a token.
-const DAY: usize = 5;
-const SIGNED: usize = 40;
+/// How long a return path is good: mail servers give up before.
+pub(crate) const GOOD: Duration = Duration::from_secs(7 * 86_400);
+/// How far the clock of the process that made it may be ahead.
+const AHEAD: Duration = Duration::from_secs(60);
+/// The digits of the second, and of the signature, in a token.
+const SECOND: usize = 8;
+const SIGNED: usize = 37;
 /// How many characters a token has.
-pub(crate) const TOKEN: usize = DAY + SIGNED;
+pub(crate) const TOKEN: usize = SECOND + SIGNED;
 /// The most parts, and groups of fields, that are looked at.
 const MOST: usize = 100;
 /// Where a message says to whom it came.
@@ -26,28 +30,30 @@ pub(crate) struct Path<'a> {
     pub(crate) address: &'a str,
 }
 
-fn day(now: Timestamp) -> i64 {
-    now.0.div_euclid(86_400_000_000)
+fn second(now: Timestamp) -> i64 {
+    now.0.div_euclid(1_000_000)
 }
 
 impl Path<'_> {
     /// The token of the return path of what is sent now.
     pub(crate) fn token(&self, key: &[u8], now: Timestamp) -> String {
-        self.of_day(key, day(now))
+        self.of_second(key, second(now))
     }
 
-    fn of_day(&self, key: &[u8], day: i64) -> String {
+    fn of_second(&self, key: &[u8], second: i64) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let said = format!("remit bounce\0{}\0{}\0{}\0{day}", self.tenant, self.resource, self.address);
-        format!("{day:05x}{}", &hex::encode(hmac::sign(&key, said.as_bytes()))[..SIGNED])
+        let said = format!("remit bounce\0{}\0{}\0{}\0{second}", self.tenant, self.resource, self.address);
+        format!("{second:08x}{}", &hex::encode(hmac::sign(&key, said.as_bytes()))[..SIGNED])
     }
 
-    /// Whether this is the token that the key made for this, not longer ago than it is good.
-    pub(crate) fn made(&self, token: &str, key: &[u8], now: Timestamp) -> bool {
-        let Some(of) = token.get(..DAY).and_then(|digits| i64::from_str_radix(digits, 16).ok()) else { return false };
-        let age = day(now) - of;
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(self.of_day(key, of).as_bytes(), token.as_bytes());
-        (-1..=GOOD).contains(&age) && same.is_ok()
+    /// When the key made this token for this, if it did and not longer ago than it is good.
+    pub(crate) fn made(&self, token: &str, key: &[u8], now: Timestamp) -> Option<Timestamp> {
+        let of = token.get(..SECOND).and_then(|digits| i64::from_str_radix(digits, 16).ok())?;
+        let same =
+            aws_lc_rs::constant_time::verify_slices_are_equal(self.of_second(key, of).as_bytes(), token.as_bytes());
+        let made = Timestamp(of * 1_000_000);
+        let is_good = made <= now.plus(AHEAD) && now <= made.plus(GOOD);
+        (is_good && same.is_ok()).then_some(made)
     }
 }
 
@@ -213,25 +219,26 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_one_address_and_a_week() {
+    fn a_token_is_good_for_one_address_and_a_week_and_says_when_it_was_made() {
         let (acme, other) = (Tenant::new("acme").unwrap(), Tenant::new("other").unwrap());
         let path = Path { tenant: &acme, resource: "notificationSettings/subject.a", address: "ann@example.com" };
         let token = path.token(&[1; 32], NOW);
         assert_eq!((token.len(), tokens(&format!("b+{token}@x"))), (TOKEN, vec![token.clone()]));
         let days = |days: i64| Timestamp(NOW.0 + days * 86_400_000_000);
-        assert!(path.made(&token, &[1; 32], NOW) && path.made(&token, &[1; 32], days(7)));
-        assert!(!path.made(&token, &[1; 32], days(8)) && !path.made(&token, &[1; 32], days(-2)));
-        assert!(!path.made(&token, &[2; 32], NOW));
+        assert_eq!([NOW, days(7)].map(|now| path.made(&token, &[1; 32], now)), [Some(NOW); 2]);
+        assert_eq!([days(8), days(-1)].map(|now| path.made(&token, &[1; 32], now)), [None; 2]);
+        assert_eq!(path.made(&token, &[2; 32], NOW), None);
         for wrong in [
             Path { tenant: &other, ..path },
             Path { resource: "notificationSettings/subject.b", ..path },
             Path { address: "eve@example.com", ..path },
         ] {
-            assert!(!wrong.made(&token, &[1; 32], NOW), "{wrong:?}");
+            assert_eq!(wrong.made(&token, &[1; 32], NOW), None, "{wrong:?}");
         }
         // Nobody makes an old one young.
-        let younger = format!("{:05x}{}", day(NOW) + 1, &token[DAY..]);
-        assert!(!path.made(&younger, &[1; 32], NOW) && !path.made("", &[1; 32], NOW));
-        assert!(!path.made(&format!("é{token}"), &[1; 32], NOW));
+        let younger = format!("{:08x}{}", second(NOW) + 1, &token[SECOND..]);
+        for wrong in [younger, String::new(), format!("é{token}"), "f".repeat(TOKEN), format!("{:0>45}", "-1")] {
+            assert_eq!(path.made(&wrong, &[1; 32], NOW), None, "{wrong}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::bounces::Path;
 use super::calendar::{self, Method};
 use super::letter::{Letter, Words};
 use super::smtp::{Handed, Smtp};
-use super::{reads_chat, reads_email, unsubscribe};
+use super::{by_chat, by_email, unsubscribe};
 use crate::address::Checked;
 use crate::sender::{UnderWay, client, known};
 use crate::service::Service;
@@ -166,8 +166,13 @@ impl Courier {
         let Some(first) = group.first() else { return Ok(None) };
         let settings = &taken.settings;
         let spoken = taken.language.as_str();
-        let notices: Vec<Notice> =
-            group.iter().filter_map(|message| taken.notices.get(&message.notice)).cloned().collect();
+        // What she has said meanwhile counts: of a kind that she wants no more nothing is sent, together with others neither.
+        let wanted = |notice: &&Notice| match first.channel.as_str() {
+            EMAIL => by_email(settings, notice),
+            _ => by_chat(settings, notice),
+        };
+        let all = group.iter().filter_map(|message| taken.notices.get(&message.notice));
+        let notices: Vec<Notice> = all.filter(wanted).cloned().collect();
         let words = if first.kind == CODE {
             Words::code(&first.text, spoken)
         } else {
@@ -175,8 +180,7 @@ impl Courier {
         };
         let nothing = notices.is_empty() && first.kind != CODE;
         let (to, handed) = if first.channel == EMAIL {
-            let unwanted =
-                nothing || if first.kind == CODE { settings.email.is_empty() } else { !reads_email(settings) };
+            let unwanted = nothing || settings.email.is_empty();
             let handed = match &self.service.smtp {
                 _ if unwanted => Handed::Taken(String::new()),
                 None => Handed::Failed { status: 0, error: "EMAIL_OFF", why: "this suite sends no e-mail".to_owned() },
@@ -184,8 +188,7 @@ impl Courier {
             };
             (settings.email.clone(), handed)
         } else {
-            let unwanted = nothing || !reads_chat(settings);
-            let sent = if unwanted { Handed::Taken(String::new()) } else { self.chat(settings, &words).await };
+            let sent = if nothing { Handed::Taken(String::new()) } else { self.chat(settings, &words).await };
             (settings.chat_endpoint.clone(), sent)
         };
         Ok(Some(Tried {

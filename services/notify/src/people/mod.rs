@@ -10,12 +10,13 @@ pub(crate) mod smtp;
 pub(crate) mod unsubscribe;
 
 use crate::people::pace::When;
+use crate::service::name_of;
 use crate::store::messages::{self, CANCEL, CHAT, EMAIL, Message, NOTICE};
 use crate::store::{deadlines, notices, settings};
 use remit_api::notify::v1::{DutyRule, Notice, NotificationSettings};
 use remit_api::wire::time;
 use remit_core::{Result, name};
-use remit_store::Mutation;
+use remit_store::{Mutation, Records as _};
 
 /// The rule of the settings for a kind of duty, if they have one.
 pub(crate) fn rule<'a>(settings: &'a NotificationSettings, duty: &str) -> Option<&'a DutyRule> {
@@ -72,6 +73,17 @@ pub(crate) async fn tell(m: &mut Mutation, notice: &mut Notice) -> Result<()> {
                 messages::keep(m, &message).await?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Somebody has done what a kind of duty asked of her about something: the notices leave her inbox, and what was to be sent
+/// to her of them is not.
+pub(crate) async fn done(m: &mut Mutation, duty: &str, resource: &str, subject: &str) -> Result<()> {
+    notices::done(m, duty, resource, subject).await?;
+    let own = name_of(subject);
+    if settings::Settings::try_claim(m, &own).await?.is_some() {
+        messages::forget_done(m, &own, duty, resource).await?;
     }
     Ok(())
 }

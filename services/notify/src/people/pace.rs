@@ -16,8 +16,9 @@ pub(crate) struct When {
     pub(crate) slot: i64,
 }
 
-/// When a notice is sent by these settings. What the law or the constitution puts a clock on waits only if more than
-/// half of the time is left then; if nobody has said how much time there is, it does not wait.
+/// When a notice is sent by these settings. Nothing waits beyond its time: it would come too late to do anything. What the
+/// law or the constitution puts a clock on waits only if more than half of the time is left then; if nobody has said how
+/// much time there is, it does not wait.
 pub(crate) fn when(settings: &NotificationSettings, notice: &Notice, now: Timestamp) -> When {
     let pace = rule(settings, &notice.duty).map_or(Pace::Unspecified, DutyRule::pace);
     let together = match pace {
@@ -28,11 +29,13 @@ pub(crate) fn when(settings: &NotificationSettings, notice: &Notice, now: Timest
     let zone = zone(&settings.time_zone);
     let at_once = When { at: now, slot: 0 };
     let wished = wished(settings, &zone, now, together).unwrap_or(at_once);
-    if !notice.statutory {
-        return wished;
-    }
     let due = notice.due_time.as_ref().map(time::of);
-    let in_time = due.is_some_and(|due| due > now && wished.at.since(now) <= due.since(now) / 2);
+    let in_time = match due {
+        _ if notice.statutory => due.is_some_and(|due| due > now && wished.at.since(now) <= due.since(now) / 2),
+        // What is over already is no more over in the morning.
+        Some(due) => due <= now || wished.at < due,
+        None => true,
+    };
     if in_time { wished } else { at_once }
 }
 
@@ -139,5 +142,10 @@ mod tests {
         assert_eq!(sent(&digest, &notice("2026-01-06T19:59:00Z"), now), now);
         assert_eq!(sent(&digest, &notice("2026-01-05T10:00:00Z"), now), now, "it is over");
         assert_eq!(sent(&digest, &Notice { statutory: true, ..Notice::default() }, now), now, "nobody knows its time");
+        // What no law puts a clock on waits longer, and not beyond its time either.
+        let other = |due: &str| Notice { statutory: false, ..notice(due) };
+        assert_eq!(sent(&digest, &other("2026-01-06T08:01:00Z"), now), "2026-01-06T08:00:00Z");
+        assert_eq!(sent(&digest, &other("2026-01-06T08:00:00Z"), now), now, "it would come when it is due");
+        assert_eq!(sent(&digest, &other("2026-01-05T10:00:00Z"), now), "2026-01-06T08:00:00Z", "it is over");
     }
 }

@@ -91,13 +91,13 @@ impl Service {
                 sent.retain(|delivery| indexes.contains(&delivery.entry_index));
             }
             let made = if request.dead_only { 0 } else { self.make_up(m, &subscription, &read, &span).await? };
-            for mut delivery in sent.iter().cloned() {
+            for delivery in &mut sent {
                 delivery.state = DeliveryState::Pending.into();
                 delivery.next_attempt_time = Some(stamp(now));
                 delivery.start_time = Some(stamp(now));
                 delivery.failures = 0;
-                store::settle(m, &delivery).await?;
             }
+            store::settle(m, &sent).await?;
             let replayed = i64::try_from(sent.len() + made).unwrap_or(i64::MAX);
             if replayed > 0 {
                 queues::set(m, &subscription.name, now).await?;

@@ -1,6 +1,7 @@
 //! Where notices reach people.
 
 use super::Service;
+use crate::store::bounces;
 use crate::store::codes::{self, Code};
 use crate::store::messages::{self, CODE, EMAIL, Message};
 use crate::store::settings::{self as store, Settings};
@@ -184,6 +185,7 @@ impl Service {
             self.address(m, cx, &settings).await?;
             if moved {
                 messages::forget_channel(m, &settings.name, EMAIL).await?;
+                bounces::trust(m, &settings.name).await?;
                 if !settings.email.is_empty() && !settings.email_confirmed {
                     self.send_code(m, &settings.name).await?;
                 }
@@ -308,6 +310,7 @@ impl Service {
             codes::set(m, &name, &Code { expire_time: now, ..code }).await?;
             settings.email_confirmed = true;
             settings.email_problem.clear();
+            bounces::trust(m, &name).await?;
             settings.update_time = Some(stamp(now));
             Settings::save(m, &mut settings).await?;
             self.address(m, cx, &settings).await?;

@@ -6,7 +6,7 @@ use crate::filter::{Filter, Seen};
 use crate::payload::{Sent, TEST};
 use crate::signing::{SECRET_BYTES, shown};
 use crate::store::subscriptions::{self as store, Subscriptions};
-use crate::store::{deliveries::Deliveries, queues, secrets};
+use crate::store::{bounces, deliveries::Deliveries, queues, secrets};
 use remit_api::notify::v1::{
     CreateSubscriptionRequest, DeleteSubscriptionRequest, DeleteSubscriptionResponse, Delivery, DeliveryState, Format,
     GetSubscriptionRequest, ListSubscriptionsRequest, ListSubscriptionsResponse, PauseSubscriptionRequest,
@@ -253,6 +253,9 @@ impl Service {
                 return Ok(before);
             }
             queues::renew(m, &before).await?;
+            if mailed_to(&before.endpoint).is_some() {
+                bounces::trust(m, &before.name).await?;
+            }
             let subscription = Subscription {
                 state: SubscriptionState::Active.into(),
                 state_reason: String::new(),

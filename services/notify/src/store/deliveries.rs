@@ -1,13 +1,13 @@
 //! Deliveries: one row an event and subscription.
 
 use super::at;
-use prost::Message as _;
+use prost::Message;
 use remit_api::notify::v1::{Delivery, DeliveryState, Subscription};
 use remit_api::wire::Word as _;
 use remit_core::{Result, Timestamp, name};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Mutation, Records, Sql, Value, query};
+use remit_store::{BulkInsert, Mutation, Records, Sql, Value, query};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -172,19 +172,26 @@ pub(crate) async fn recorded(m: &mut Mutation, subscription: &str, indexes: &Ran
     rows.iter().map(|row| row.get("entry_index")).collect()
 }
 
-/// Writes how far a delivery is, if it is still there.
-pub(crate) async fn settle(m: &mut Mutation, delivery: &Delivery) -> Result<()> {
+/// Writes how far deliveries of a claimed subscription are that were read of it: all at once, for there are many.
+pub(crate) async fn settle(m: &mut Mutation, deliveries: &[Delivery]) -> Result<()> {
     let tenant = m.tenant().clone();
-    query(
-        "update deliveries set revision = revision + 1, state = $3, next_at = $4, body = $5
-         where tenant_id = $1 and name = $2",
-    )
-    .bind(&tenant)
-    .bind(&delivery.name)
-    .bind(delivery.state().word())
-    .bind(at(&delivery.next_attempt_time))
-    .bind(delivery.encode_to_vec())
-    .execute(m.tx())
-    .await?;
+    let column = |of: fn(&Delivery) -> Value| deliveries.iter().map(of).collect::<Vec<Value>>();
+    BulkInsert::into("deliveries")
+        .text("tenant_id", vec![tenant.as_str().to_owned(); deliveries.len()])
+        .text("name", deliveries.iter().map(|delivery| delivery.name.clone()))
+        .bigint("revision", vec![1; deliveries.len()])
+        .values("create_time", column(|delivery| at(&delivery.create_time).into()))
+        .values("parent", column(|delivery| name::parent(&delivery.name).into()))
+        .values("state", column(|delivery| delivery.state().word().into()))
+        .values("entry_index", column(|delivery| delivery.entry_index.into()))
+        .values("resource", column(|delivery| (&delivery.resource).into()))
+        .values("next_at", column(|delivery| at(&delivery.next_attempt_time).into()))
+        .bytes("body", deliveries.iter().map(Message::encode_to_vec))
+        .on_conflict(
+            "(tenant_id, name) do update set revision = deliveries.revision + 1, state = excluded.state,
+             next_at = excluded.next_at, body = excluded.body",
+        )
+        .execute(m.tx())
+        .await?;
     Ok(())
 }

@@ -165,6 +165,23 @@ pub(crate) async fn forget(m: &mut Mutation, settings: &str, names: &[&str]) -> 
     Ok(())
 }
 
+/// Forgets what waits to be sent to somebody of the notices of a kind about something.
+pub(crate) async fn forget_done(m: &mut Mutation, settings: &str, duty: &str, resource: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query(
+        "delete from messages where tenant_id = $1 and settings = $2 and kind = $3 and notice in (
+             select name from notices where tenant_id = $1 and resource = $4 and duty = $5)",
+    )
+    .bind(&tenant)
+    .bind(settings)
+    .bind(NOTICE)
+    .bind(resource)
+    .bind(duty)
+    .execute(m.tx())
+    .await?;
+    Ok(())
+}
+
 /// Forgets all messages of claimed settings on one channel.
 pub(crate) async fn forget_channel(m: &mut Mutation, settings: &str, channel: &str) -> Result<()> {
     let tenant = m.tenant().clone();

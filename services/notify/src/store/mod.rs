@@ -1,7 +1,6 @@
 //! All SQL of the service.
 
 pub(crate) mod bounces;
-pub(crate) mod certificates;
 pub(crate) mod codes;
 pub(crate) mod deadlines;
 pub(crate) mod deliveries;

@@ -20,6 +20,9 @@ impl Records for Notices {
     fn create_time(notice: &Notice) -> Timestamp {
         at(&notice.create_time)
     }
+    fn columns(notice: &Notice) -> Vec<(&'static str, Value)> {
+        vec![("duty", (&notice.duty).into()), ("resource", (&notice.resource).into())]
+    }
 }
 
 /// Writes a notice and to whom it is addressed, unless it is there; whether it did.
@@ -115,6 +118,25 @@ pub(crate) async fn read(m: &mut Mutation, notice: &str, subject: &str) -> Resul
     .execute(m.tx())
     .await?;
     Ok(noted == 1)
+}
+
+/// Notes that somebody has done what notices of a kind about something asked of her.
+pub(crate) async fn done(m: &mut Mutation, duty: &str, resource: &str, subject: &str) -> Result<()> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    query(
+        "insert into notice_reads (tenant_id, notice, subject, read_time)
+         select tenant_id, name, cast($4 as text), cast($5 as bigint) from notices
+         where tenant_id = $1 and resource = $2 and duty = $3
+         on conflict (tenant_id, notice, subject) do nothing",
+    )
+    .bind(&tenant)
+    .bind(resource)
+    .bind(duty)
+    .bind(subject)
+    .bind(now)
+    .execute(m.tx())
+    .await?;
+    Ok(())
 }
 
 /// Forgets a subject: whom notices were addressed to, who has read them, and where they name her.

@@ -2,46 +2,68 @@
 
 use remit_api::notify::v1::Subscription;
 use remit_core::{Result, Tenant, Timestamp};
-use remit_store::{Db, Mutation, Tx, query, tenants};
+use remit_store::{Db, Mutation, Row, Tx, query, tenants};
 
 /// The tenants that have something to send at `now`.
 pub(crate) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Tenant>> {
     tenants::found(db, query("select distinct tenant_id from queues where due_at <= $1").bind(now)).await
 }
 
-/// The active subscriptions that have something to send at `now`, the longest due first.
-pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64) -> Result<Vec<String>> {
+/// A subscription that has something to send.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) name: String,
+    /// Whether nobody answered there last.
+    pub(crate) is_silent: bool,
+}
+
+/// The active subscriptions that have something to send at `now`: those first that somebody answers at, and of them the
+/// longest due.
+pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64) -> Result<Vec<Due>> {
     let rows = query(
-        "select q.subscription from queues q
+        "select q.subscription, q.silent from queues q
          join subscriptions s on s.tenant_id = q.tenant_id and s.name = q.subscription
-         where q.tenant_id = $1 and q.due_at <= $2 and s.state = 'ACTIVE' order by q.due_at, q.subscription limit $3",
+         where q.tenant_id = $1 and q.due_at <= $2 and s.state = 'ACTIVE'
+         order by q.silent, q.due_at, q.subscription limit $3",
     )
     .bind(tenant)
     .bind(now)
     .bind(most)
     .fetch_all(tx)
     .await?;
-    rows.iter().map(|row| row.get("subscription")).collect()
+    let due = |row: &Row| Ok(Due { name: row.get("subscription")?, is_silent: row.get::<i64>("silent")? != 0 });
+    rows.iter().map(due).collect()
 }
 
-/// What a tenant has that goes on by itself no more, and since when what is due waits.
-#[derive(Debug, Default)]
+/// Notes whether somebody answers at the endpoint of a claimed subscription.
+pub(crate) async fn heard(m: &mut Mutation, subscription: &str, is_silent: bool) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query("update queues set silent = $3 where tenant_id = $1 and subscription = $2 and silent <> $3")
+        .bind(&tenant)
+        .bind(subscription)
+        .bind(i64::from(is_silent))
+        .execute(m.tx())
+        .await?;
+    Ok(())
+}
+
+/// What all tenants have that goes on by itself no more, and since when what is due waits.
+#[derive(Debug)]
 pub(crate) struct Stuck {
     pub(crate) dead: i64,
     pub(crate) broken: i64,
     pub(crate) due: Option<Timestamp>,
 }
 
-/// Looks at what is stuck.
-pub(crate) async fn stuck(tx: &mut Tx, tenant: &Tenant) -> Result<Stuck> {
+/// Looks at what is stuck, of all tenants at once: who has many asks no more than who has one.
+pub(crate) async fn stuck(tx: &mut Tx) -> Result<Stuck> {
     let row = query(
-        "select (select count(*) from deliveries where tenant_id = $1 and state = 'DEAD') as dead,
-             (select count(*) from subscriptions where tenant_id = $1 and state = 'BROKEN') as broken,
+        "select (select count(*) from deliveries where state = 'DEAD') as dead,
+             (select count(*) from subscriptions where state = 'BROKEN') as broken,
              (select min(q.due_at) from queues q
               join subscriptions s on s.tenant_id = q.tenant_id and s.name = q.subscription
-              where q.tenant_id = $1 and s.state = 'ACTIVE') as due",
+              where s.state = 'ACTIVE') as due",
     )
-    .bind(tenant)
     .fetch_one(tx)
     .await?;
     Ok(Stuck { dead: row.get("dead")?, broken: row.get("broken")?, due: row.get("due")? })
@@ -51,7 +73,7 @@ pub(crate) async fn stuck(tx: &mut Tx, tenant: &Tenant) -> Result<Stuck> {
 pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> Result<()> {
     let tenant = m.tenant().clone();
     query(
-        "insert into queues (tenant_id, subscription, due_at, free_at) values ($1, $2, $3, 0)
+        "insert into queues (tenant_id, subscription, due_at, free_at, silent) values ($1, $2, $3, 0, 0)
          on conflict (tenant_id, subscription) do update set due_at =
              case when queues.free_at > excluded.due_at then queues.free_at else excluded.due_at end",
     )

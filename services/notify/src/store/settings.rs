@@ -107,6 +107,7 @@ pub(crate) async fn clear(m: &mut Mutation, name: &str) -> Result<()> {
         "delete from settings_audiences where tenant_id = $1 and settings = $2",
         "delete from settings_codes where tenant_id = $1 and settings = $2",
         "delete from messages where tenant_id = $1 and settings = $2",
+        "delete from bounces where tenant_id = $1 and resource = $2",
     ] {
         query(statement).bind(&tenant).bind(name).execute(m.tx()).await?;
     }

@@ -96,6 +96,7 @@ pub(crate) async fn clear(m: &mut Mutation, name: &str) -> Result<()> {
         "delete from subscription_secrets where tenant_id = $1 and subscription = $2",
         "delete from deliveries where tenant_id = $1 and parent = $2",
         "delete from queues where tenant_id = $1 and subscription = $2",
+        "delete from bounces where tenant_id = $1 and resource = $2",
     ] {
         query(statement).bind(&tenant).bind(name).execute(m.tx()).await?;
     }

@@ -175,7 +175,7 @@ async fn a_replay_and_a_resumption_begin_with_short_waits_and_three_days_of_thei
         delivery.state = DeliveryState::Pending.into();
         delivery.next_attempt_time = Some(remit_api::wire::time::stamp(now));
         delivery.failures = 0;
-        crate::store::deliveries::settle(m, &delivery).await?;
+        crate::store::deliveries::settle(m, &[delivery]).await?;
         let mut resumed = Subscriptions::claim(m, "subscriptions/s").await?;
         resumed.state = SubscriptionState::Active.into();
         resumed.resume_time = Some(remit_api::wire::time::stamp(now));
@@ -252,6 +252,13 @@ async fn of_an_endpoint_that_is_away_little_is_asked() {
     clock.advance_to(Timestamp(DAY + 10_000_000));
     drain(&sender, &db).await;
     assert!(attempts(&db).await > first, "it is tried again when it is time");
+    // And whoever is sent to at all goes before it, however long it is due.
+    subscribe(&db, "http://127.0.0.1:2/", &[("young".to_owned(), String::new())]).await;
+    clock.advance_to(Timestamp(DAY + 600_000_000));
+    assert!(service.take(&acme(), &[entry(40, "alerts/b")], 40, 41, &mut Filters::default()).await.unwrap());
+    let due = crate::store::queues::due(&mut db.read().await.unwrap(), &acme(), db.now(), 9).await.unwrap();
+    let due: Vec<(&str, bool)> = due.iter().map(|due| (due.name.as_str(), due.is_silent)).collect();
+    assert_eq!(due, [("subscriptions/young", false), ("subscriptions/s", true)]);
 }
 
 /// Changes the subscription as an update does.
@@ -296,6 +303,69 @@ async fn order_and_pace_are_as_the_subscription_asks() {
     clock.advance_to(Timestamp(2 * DAY + 3_000_000));
     drain(&sender, &db).await;
     assert_eq!(taken(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_arrives_as_it_was_written_whatever_changes_meanwhile() {
+    let (_database, db, clock) = on_a_clock(DAY).await;
+    let (first, second) = (Receiver::start().await, Receiver::start().await);
+    subscribe(&db, &first.url, &[("s".to_owned(), String::new())]).await;
+    let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
+    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    first.failing.store(true, Ordering::SeqCst);
+    let log: Vec<Entry> = (0..6).map(|index| entry(index, &format!("alerts/a{}", index % 2))).collect();
+    let mut filters = Filters::default();
+    assert!(service.take(&acme(), &log[..4], 0, 4, &mut filters).await.unwrap());
+    drain(&sender, &db).await;
+    let bodies: BTreeMap<String, String> =
+        deliveries(&db, "subscriptions/s").await.into_iter().map(|one| (one.webhook_id, one.payload)).collect();
+    let rotate = async |m: &mut remit_store::Mutation| {
+        crate::store::secrets::add(m, "subscriptions/s", &[8; 32], Timestamp(2 * DAY)).await
+    };
+    db.own(&acme(), "notify.test", rotate).await.unwrap();
+    // It selects nothing any more, leads elsewhere and is paused; what has a record is still owed.
+    change(&db, |subscription| {
+        subscription.filter = "service = council".to_owned();
+        subscription.endpoint.clone_from(&second.url);
+        subscription.state = SubscriptionState::Paused.into();
+    })
+    .await;
+    clock.advance_to(Timestamp(DAY + DAY / 2));
+    assert!(service.take(&acme(), &log[4..], 4, 6, &mut filters).await.unwrap());
+    drain(&sender, &db).await;
+    assert_eq!(
+        (attempts(&db).await, second.calls.load(Ordering::SeqCst)),
+        (2, 0),
+        "while it is paused nothing is tried"
+    );
+    change(&db, |subscription| {
+        subscription.state = SubscriptionState::Active.into();
+        subscription.resume_time = Some(remit_api::wire::time::stamp(Timestamp(DAY + DAY / 2)));
+    })
+    .await;
+    drain(&sender, &db).await;
+    let all = deliveries(&db, "subscriptions/s").await;
+    assert!(all.iter().all(|one| one.state() == DeliveryState::Delivered && bodies[&one.webhook_id] == one.payload));
+    let taken = second.taken.lock().unwrap().clone();
+    let of = |rest: &[&str]| taken.iter().filter(|id| rest.contains(&id.as_str())).cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (of(&["s.0", "s.2"]), of(&["s.1", "s.3"])),
+        (vec!["s.0".into(), "s.2".into()], vec!["s.1".into(), "s.3".into()])
+    );
+    assert!(all.len() == 4 && taken.len() == 4 && first.taken.lock().unwrap().is_empty());
+    // Both secrets sign until the older one ends, and of many the newest four.
+    let signing = async |at: i64, more: u8| {
+        let work = async |m: &mut remit_store::Mutation| {
+            for number in 0..more {
+                crate::store::secrets::add(m, "subscriptions/s", &[9 + number; 32], Timestamp(3 * DAY)).await?;
+            }
+            crate::store::secrets::signing(m, "subscriptions/s", Timestamp(at)).await
+        };
+        db.own(&acme(), "notify.test", work).await.unwrap()
+    };
+    assert_eq!(signing(2 * DAY - 1, 0).await, [vec![8; 32], vec![7; 32]]);
+    assert_eq!(signing(2 * DAY, 0).await, [vec![8; 32]]);
+    assert_eq!(signing(2 * DAY, 5).await.iter().map(|secret| secret[0]).collect::<Vec<_>>(), [13, 12, 11, 10]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,9 +121,6 @@ pub(crate) struct Set {
     /// Which events; empty for all.
     #[arg(long)]
     filter: Option<String>,
-    /// How a payload is formatted.
-    #[arg(long, value_enum)]
-    format: Option<FormatName>,
     /// What it is for.
     #[arg(long)]
     description: Option<String>,
@@ -149,10 +146,6 @@ impl Set {
                 *place = given;
                 paths.push(path.to_owned());
             }
-        }
-        if let Some(format) = self.format {
-            asked.format = Format::from(format).into();
-            paths.push("format".to_owned());
         }
         if let Some(unordered) = self.unordered {
             asked.unordered = unordered;

@@ -2,10 +2,10 @@
 
 use remit_core::{Error, Ids, Kind, Result, Timestamp};
 use remit_runtime::Config;
+use remit_runtime::certificates::first_to_end;
 use remit_store::{Db, outbox};
 use std::path::Path;
 use std::sync::Arc;
-use x509_parser::pem::Pem;
 
 /// Below this a database may not get through the day.
 const LITTLE_ROOM: u64 = 2 << 30;
@@ -59,17 +59,16 @@ fn judge_certificates(setting: &str, path: &Path, now: Timestamp) -> Finding {
         let what = format!("{setting}: {}: {why}; name a PEM file of certificates", path.display());
         Finding::Bad(Error::precondition("CERTIFICATE_INVALID", what))
     };
-    let Ok(text) = std::fs::read(path) else { return invalid("cannot be read") };
-    let mut first: Option<i64> = None;
-    for block in Pem::iter_from_buffer(&text) {
-        let Ok(block) = block else { return invalid("is not PEM") };
-        let Ok(certificate) = block.parse_x509() else { return invalid("holds what is no certificate") };
-        let end = certificate.validity().not_after.timestamp();
-        first = Some(first.map_or(end, |first| first.min(end)));
-    }
-    let Some(end) = first else { return invalid("holds no certificate") };
-    let left = end - now.0 / 1_000_000;
-    let remedy = "replace the file: it is read again within 3 s, without a restart";
+    let end = match first_to_end(path) {
+        Ok(ending) => ending.end,
+        Err(why) => return invalid(why),
+    };
+    let left = (end.0 - now.0).div_euclid(1_000_000);
+    let remedy = if setting.starts_with("notify.") {
+        "replace the file, and restart the process: it is read when notify starts"
+    } else {
+        "replace the file: it is read again within 3 s, without a restart"
+    };
     match left {
         i64::MIN..0 => {
             let what = format!("{setting}: {} has ended: {remedy}", path.display());
