@@ -40,6 +40,7 @@ const EXCEPTIONS: &[(&str, u64, &str)] = &[
     ("RouteLead", 10, "the assignment, its clock and the work queue follow"),
     ("GetBriefing", 6, "a day that was not briefed is counted"),
     ("UpdateOrganizationSettings", 200, "each shipped definition is claimed, asked for events, and made anew"),
+    ("CreatePilot", 9, "others are looked for under the lock of the settings, its KPIs are read, and a timer is set"),
     ("ListEvents", 3, "the definition, and the experiments whose arms are hidden"),
     ("GetEvent", 2, "of an event that is not there, whether its KPI is"),
     ("UpdateFunction", 12, "decisions on its tasks end, and the rules are read again"),

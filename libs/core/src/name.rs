@@ -144,6 +144,8 @@ names! {
     DecisionName("decisions" / decision);
     /// An entry of the audit log.
     EntryName("entries" / index);
+    /// A change tried in one domain.
+    PilotName("pilots" / pilot);
     /// A pre-registered experiment.
     ExperimentName("experiments" / experiment);
     /// A marketing function.

@@ -2,7 +2,7 @@
 //! whatever was randomised.
 
 use crate::inference::{Interval, Sample, TestResult, Tested, is_chance};
-use crate::special::{chi_square_upper, normal_quantile, normal_two_sided};
+use crate::special::{chi_square_upper, normal_quantile, normal_two_sided, student_critical};
 
 /// Up to this many trials in both samples together, and up to ten times as many where an outcome is rare, Fisher's exact
 /// test is used: its chance of a false finding is at most alpha at every n, that of the z test only nearly.
@@ -87,6 +87,21 @@ pub fn ratios(a: &Units, b: &Units, alpha: f64) -> Option<Tested> {
     }
     let method = if a.are_single() && b.are_single() { "Welch t" } else { "delta-method ratio t" };
     Some(Tested::welch(method, difference, (of_a, a.n), (of_b, b.n), alpha))
+}
+
+/// Student's interval of a ratio over independent units, on the variance of the delta method.
+///
+/// `None` where [`ratios`] would give none.
+pub fn ratio_interval(units: &Units, level: f64) -> Option<Interval> {
+    if !is_chance(level) {
+        return None;
+    }
+    let (ratio, error) = (units.ratio()?, units.variance()?.sqrt());
+    if !(error > 0.0 && error.is_finite()) {
+        return None;
+    }
+    let half = student_critical(1.0 - level, (units.n - 1) as f64) * error;
+    Some(Interval { lower: ratio - half, upper: ratio + half, level })
 }
 
 /// The test of two proportions of independent trials, with an interval that holds 0 exactly if the test finds nothing.
@@ -203,7 +218,7 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> Option<f64> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Moments, welch};
+    use crate::{Moments, mean_interval, welch};
     use proptest::prelude::*;
 
     fn sample(successes: u32, trials: u32) -> Sample {
@@ -267,6 +282,10 @@ mod tests {
         assert_eq!(found.test.method, "Welch t");
         close(found.test.p_value, expected.test.p_value);
         close(found.interval.lower, expected.interval.lower);
+        let (of_mean, of_ratio) = (mean_interval(&moments(&a), 0.95), ratio_interval(&of(&a), 0.95));
+        close(of_ratio.unwrap().lower, of_mean.unwrap().lower);
+        close(of_ratio.unwrap().upper, of_mean.unwrap().upper);
+        assert_eq!((ratio_interval(&of(&[5, 5]), 0.95), ratio_interval(&of(&[5]), 0.95)), (None, None));
         assert_eq!(ratios(&of(&[5, 5]), &of(&[6, 6]), 0.05), None, "nothing is known of how much units vary");
         assert_eq!(of(&[0, 1, 1]).trials(), Some(sample(2, 3)));
         assert_eq!((of(&[0, 2]).trials(), units(&[(1, 2)]).trials()), (None, None));

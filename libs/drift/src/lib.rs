@@ -34,7 +34,7 @@ pub use divergence::{
 };
 pub use diversity::{distinct_n, self_similarity};
 pub use exact::{kolmogorov_smirnov_exact, wasserstein_exact};
-pub use experiment::{Units, proportions, ratios, sample_ratio};
+pub use experiment::{Units, proportions, ratio_interval, ratios, sample_ratio};
 pub use histogram::{Edges, EdgesError, Histogram};
 pub use inference::{
     Interval, Sample, TestResult, Tested, among_many, benjamini_hochberg, holm, mean_interval, welch, wilson,

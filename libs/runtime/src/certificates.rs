@@ -153,7 +153,7 @@ mod tests {
             }
         }
         let config: Config = toml.try_into().unwrap();
-        let mut listed: Vec<&str> = named(&config).into_iter().map(|(setting, _)| setting).collect();
+        let mut listed: Vec<&str> = config.certificates().map(|(setting, _)| setting).collect();
         listed.sort_unstable();
         found.sort();
         assert_eq!(listed, found);

@@ -127,6 +127,19 @@ create table experiments (
 );
 create index experiments_hidden_ix on experiments (tenant_id, hidden_until);
 
+create table pilots (
+  tenant_id $KEY not null,
+  name $KEY not null,
+  revision bigint not null,
+  create_time bigint not null,
+  -- 1 until a person has concluded.
+  active bigint not null,
+  body $BYTES not null,
+  -- What was measured and judged so far.
+  result $BYTES,
+  constraint pilots_pk primary key (tenant_id, name)
+);
+
 create table alert_rules (
   tenant_id $KEY not null,
   name $KEY not null,

@@ -110,6 +110,7 @@ const ALL: &[&[Case]] = &[
     kpi::CASES,
     kpi::alerts::CASES,
     kpi::events::CASES,
+    kpi::pilots::CASES,
     kpi::settings::CASES,
     kpi::verdicts::CASES,
     council::CASES,

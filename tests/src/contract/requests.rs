@@ -56,6 +56,13 @@ pub(crate) const MADE: &[(&str, &str)] = &[
             "endTime": "2026-01-20T00:00:00Z"}}"#,
     ),
     (
+        "CreatePilot",
+        r#"{"pilotId": "c", "pilot": {"domain": "C", "description": "C.", "kpis": ["kpis/call_seconds"], "days": 42,
+            "baseline": {"startTime": "2025-11-20T00:00:00Z", "endTime": "2026-01-01T00:00:00Z"},
+            "startTime": "2026-01-06T00:00:00Z", "exitCriteria": [{"kpi": "kpis/call_seconds",
+            "comparison": "COMPARISON_AT_MOST", "limit": 200}]}}"#,
+    ),
+    (
         "CreateAlertRule",
         r#"{"alertRuleId": "c", "alertRule": {"displayName": "C", "severity": "ALERT_SEVERITY_WARNING",
             "threshold": {"kpi": "kpis/call_seconds", "comparison": "COMPARISON_ABOVE", "limit": 300,
@@ -179,7 +186,7 @@ pub(crate) const VALID: &[(&str, &str)] = &[
     (
         "UpdateOrganizationSettings",
         r#"{"organizationSettings": {"name": "organizationSettings/current", "currencyCode": "EUR",
-            "timeZone": "Europe/Berlin", "weekStart": "WEEKDAY_SUNDAY", "fiscalYearStartMonth": 4}}"#,
+            "timeZone": "Europe/Berlin", "weekStart": "WEEKDAY_SUNDAY", "fiscalYearStartMonth": 4, "maxActivePilots": 2, "eventRetentionDays": 500}}"#,
     ),
     ("ListDeliveries", r#"{"parent": "subscriptions/c"}"#),
     ("ListMembers", r#"{"parent": "bodies/automation-council"}"#),
@@ -232,6 +239,7 @@ pub(crate) const UNKNOWN: &[(&str, &str)] = &[
     ("GetKpi", "kpis/none"),
     ("GetExperiment", "experiments/none"),
     ("GetAlertRule", "alertRules/none"),
+    ("GetPilot", "pilots/none"),
     ("GetAlert", "alerts/none"),
     ("GetArtifact", "artifacts/none"),
     ("GetArtifactVersion", "artifacts/none/versions/1"),

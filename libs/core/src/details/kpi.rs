@@ -26,6 +26,10 @@ super::details! {
         week_start: String,
         /// The month in which their years begin, 1 to 12.
         fiscal_year_start_month: i32,
+        /// How many pilots may be active at once, at least 1.
+        max_active_pilots: i32,
+        /// For how many days events are kept; 0 is for ever.
+        event_retention_days: i32,
         /// The shipped KPIs that have a new version with these, `kpis/{kpi}`.
         followed: Vec<String>,
         /// The shipped KPIs that had events and keep theirs, `kpis/{kpi}`.
@@ -56,6 +60,20 @@ super::details! {
         refused: u64,
     }
 
+    /// Events were deleted whose time is over; what they add up to stays.
+    EventsPruned for ["kpi.events.prune"] {
+        /// How many, at least 1.
+        deleted: u64,
+        /// The border, as RFC 3339: all that were deleted happened before.
+        before: String,
+        /// The timer that began it.
+        timer: Option<String>,
+        /// When that was due, as RFC 3339.
+        due_time: Option<String>,
+        /// When that was noticed, as RFC 3339.
+        detect_time: Option<String>,
+    }
+
     /// An experiment has been registered.
     ExperimentRegistered for ["kpi.experiments.create"] {
         /// The metric, `kpis/{kpi}`.
@@ -66,6 +84,34 @@ super::details! {
         min_n_per_arm: i64,
         /// Whether it was registered after its start.
         retrospective: bool,
+    }
+
+    /// A pilot was written down.
+    PilotRegistered for ["kpi.pilots.create"] {
+        /// Its domain.
+        domain: String,
+        /// What it measures, `kpis/{kpi}`, at least one.
+        kpis: Vec<String>,
+        /// Earlier pilots of one of these, `pilots/{pilot}`.
+        preceded_by: Vec<String>,
+    }
+
+    /// The baseline of a pilot was measured, or the pilot was judged.
+    PilotMeasured for ["kpi.pilots.measure", "kpi.pilots.judge"] {
+        /// The digest of what was frozen.
+        result_digest: String,
+        /// The timer that began it.
+        timer: Option<String>,
+        /// When that was due, as RFC 3339.
+        due_time: Option<String>,
+        /// When that was noticed, as RFC 3339.
+        detect_time: Option<String>,
+    }
+
+    /// A person concluded a pilot, or gave it up.
+    PilotConcluded for ["kpi.pilots.conclude"] {
+        /// The digest of its result; empty if it was given up before it was judged.
+        result_digest: String,
     }
 
     /// Somebody had the alert rules evaluated.

@@ -4,7 +4,8 @@ mod experiments;
 
 use remit_drift::{
     CalibrationLimits, Chart, Counts, Edges, Histogram, Memory, Moments, Observation, RateLimits, Sample, Scored,
-    ShareLimits, Statistic, Thresholds, Verdict, among_many, calibration, compare, prediction_limits, share_limits,
+    ShareLimits, Statistic, Thresholds, Units, Verdict, among_many, calibration, compare, prediction_limits, ratios,
+    share_limits,
 };
 
 /// A month that is made up again and again.
@@ -85,6 +86,25 @@ fn share(chance: &mut Chance, trials: u32, p: f64) -> bool {
     let baseline: Vec<Sample> = (0..20).map(|i| day(if i % 7 < 5 { 500 } else { 50 }, 0.05)).collect();
     let now = day(trials, p);
     share_limits(&baseline, now.trials, 3.0).is_some_and(|limits| limits.signals(now.successes / now.trials))
+}
+
+/// Weeks of a rate whose days differ, also by the day of the week, before and during a pilot that multiplies it by `by`.
+fn pilot(chance: &mut Chance, (before, during): (u32, u32), by: f64) -> bool {
+    let mut weeks = |weeks: u32, by: f64| {
+        let mut units = Units::default();
+        for _ in 0..weeks {
+            let (mut won, mut trials) = (0, 0);
+            for day in 0..7 {
+                let of = if day < 5 { 360 } else { 100 };
+                let rate = (if day < 5 { 0.21 } else { 0.11 } + 0.01 * chance.normal()) * by;
+                (won, trials) = (won + chance.successes(of, rate), trials + u64::from(of));
+            }
+            units.add(i128::from(won) * 1_000_000, i128::from(trials) * 1_000_000);
+        }
+        units
+    };
+    let (before, during) = (weeks(before, 1.0), weeks(during, by));
+    ratios(&during, &before, 0.05).is_some_and(|found| found.test.p_value < 0.05)
 }
 
 /// Drift of one signal as another statistic sees it.
@@ -308,6 +328,24 @@ pub const CASES: &[Case] = &[
         months: "0.6 standard deviations up, 300 against 300",
         level: None,
         flags: |c| drifts_by(c, Statistic::WassersteinNormed, 300, 0.6),
+    },
+    Case {
+        verdict: "pilot, change",
+        months: "unchanged, six weeks before and six during",
+        level: Some(0.05),
+        flags: |c| pilot(c, (6, 6), 1.0),
+    },
+    Case {
+        verdict: "pilot, change",
+        months: "unchanged, eight weeks before and six during",
+        level: Some(0.05),
+        flags: |c| pilot(c, (8, 6), 1.0),
+    },
+    Case {
+        verdict: "pilot, change",
+        months: "10% more, six weeks of about 2,000 trials at 0.20",
+        level: None,
+        flags: |c| pilot(c, (6, 6), 1.1),
     },
     Case {
         verdict: "20 signals (Benjamini-Hochberg)",

@@ -166,6 +166,29 @@ impl KpiService for Api {
         unary(request, async |cx, m| self.0.compare_experiment(cx, m).await).await
     }
 
+    async fn create_pilot(&self, request: Request<CreatePilotRequest>) -> Result<Response<Pilot>, Status> {
+        unary(request, async |cx, m| self.0.create_pilot(cx, m).await).await
+    }
+
+    async fn get_pilot(&self, request: Request<GetPilotRequest>) -> Result<Response<Pilot>, Status> {
+        unary(request, async |cx, m| self.0.get_pilot(cx, m).await).await
+    }
+
+    async fn list_pilots(&self, request: Request<ListPilotsRequest>) -> Result<Response<ListPilotsResponse>, Status> {
+        unary(request, async |cx, m| self.0.list_pilots(cx, m).await).await
+    }
+
+    async fn conclude_pilot(&self, request: Request<ConcludePilotRequest>) -> Result<Response<Pilot>, Status> {
+        unary(request, async |cx, m| self.0.conclude_pilot(cx, m).await).await
+    }
+
+    async fn report_pilot(
+        &self,
+        request: Request<ReportPilotRequest>,
+    ) -> Result<Response<ReportPilotResponse>, Status> {
+        unary(request, async |cx, m| self.0.report_pilot(cx, m).await).await
+    }
+
     async fn create_interpretation(
         &self,
         request: Request<CreateInterpretationRequest>,

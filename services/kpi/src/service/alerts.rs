@@ -1,6 +1,6 @@
 //! Alerts: rules that were found to hold.
 
-use super::Service;
+use super::{Service, pilots, retention};
 use super::watchdog::{self, Finding, Found};
 use crate::store::alert_rules;
 use crate::store::alerts::Alerts;
@@ -38,11 +38,15 @@ pub(super) async fn schedule(m: &mut Mutation) -> Result<()> {
 impl TimerHandler for Service {
     fn fire<'a>(&'a self, mutation: &'a mut Mutation, timer: &'a Timer) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if timer.kind == TIMER {
-                evaluate(mutation).await?;
-                schedule(mutation).await?;
+            match timer.kind.as_str() {
+                TIMER => {
+                    evaluate(mutation).await?;
+                    schedule(mutation).await
+                }
+                pilots::TIMER => pilots::fire(mutation, &timer.id).await,
+                retention::TIMER => retention::fire(mutation, &timer.payload).await,
+                _ => Ok(()),
             }
-            Ok(())
         })
     }
 }

@@ -269,7 +269,18 @@ pub(crate) async fn hidden_arms(tx: &mut Tx, tenant: &Tenant, kpi: &str, now: i6
     of_kpi.map(|experiment| Ok((span(&experiment)?, experiment.arm_dimension))).collect()
 }
 
-fn measures(experiment: &Experiment, kpi: &str) -> bool {
+/// The span of the events that an experiment is read from.
+///
+/// # Errors
+/// `InvalidArgument` (`TIME_RANGE_INVALID`), which nothing that was registered has.
+pub(crate) fn measured_span(experiment: &Experiment) -> Result<Span> {
+    let span = span(experiment)?;
+    let start = experiment.covariate_start_time.as_ref().map_or(span.start, |at| time::of(at).0.min(span.start));
+    Ok(Span { start, ..span })
+}
+
+/// Whether an experiment measures a KPI.
+pub(crate) fn measures(experiment: &Experiment, kpi: &str) -> bool {
     let mut others = [&experiment.guardrails, &experiment.secondary_metrics].into_iter().flatten();
     experiment.metric == kpi || others.any(|other| other == kpi)
 }
@@ -289,7 +300,10 @@ async fn check_others(tx: &mut Tx, tenant: &Tenant, asked: &Experiment, span: Sp
 }
 
 /// Refuses what an experiment that is not over measures of a KPI in a span.
-fn refuse(experiment: &Experiment, kpi: &String, asked: Span) -> Result<()> {
+///
+/// # Errors
+/// `FailedPrecondition` (`EXPERIMENT_RUNNING`).
+pub(crate) fn refuse(experiment: &Experiment, kpi: &str, asked: Span) -> Result<()> {
     let of = span(experiment)?;
     if measures(experiment, kpi) && of.start < asked.end && asked.start < of.end {
         let message = format!(

@@ -7,6 +7,7 @@
 //! of ninety days as for one. A quarter hour from which a correction takes something away is computed anew from its
 //! events, since a minimum or a latest value cannot be subtracted.
 
+use super::retention;
 use crate::calendar::{Calendar, Lookup, Span};
 use crate::days::{Day, Key, quarter};
 use crate::definition::{Checked, Definition, Flaw};
@@ -18,7 +19,7 @@ use crate::store::{events, rollups};
 use crate::summary::Summary;
 use remit_api::kpi::v1::{Event, Layer};
 use remit_core::name::KpiName;
-use remit_core::{Actor, ActorKind, Error, Result, Tenant};
+use remit_core::{Actor, ActorKind, Error, Result, Tenant, Timestamp};
 use remit_store::{Mutation, Records as _, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -102,7 +103,8 @@ pub(crate) async fn record(mutation: &mut Mutation, batch: &[Event], source: Sou
         let definition = Definition::new(kpi)?;
         let (now, stored_as) = (mutation.now().0, mark(&mutation.new_id()));
         let (tx, definition) = (mutation.tx(), &definition);
-        let mut work = Work { tx, tenant: &tenant, definition, by: &by, now, batch: stored_as, outcome: &mut outcome };
+        let outcome = &mut outcome;
+        let mut work = Work { tx, tenant: &tenant, definition, by: &by, now, batch: stored_as, source, outcome };
         if work.record(batch, &indexes).await? {
             mutation.change(FEED, &definition.id, Some(Vec::new())).await?;
         }
@@ -129,6 +131,7 @@ struct Work<'a> {
     now: i64,
     /// What its events carry and those of no other batch do.
     batch: i64,
+    source: Source,
     outcome: &'a mut Outcome,
 }
 
@@ -146,6 +149,7 @@ impl Work<'_> {
             }
         }
         let known = self.known(&checked).await?;
+        let checked = self.kept(checked, &known).await?;
         let mut fresh = self.sift(checked, known).await?;
         let accepted = std::mem::take(&mut fresh.accepted);
         let accepted = self.store(accepted).await?;
@@ -199,6 +203,35 @@ impl Work<'_> {
         Ok(accepted)
     }
 
+    /// Refuses events of a time whose events are deleted, and corrections of such: one that is gone would count twice, and a
+    /// quarter hour of which some are gone cannot be computed anew. What the audit log says is taken whenever it was: it comes
+    /// once.
+    async fn kept(
+        &mut self,
+        checked: Vec<(usize, Checked)>,
+        known: &HashMap<String, Recorded>,
+    ) -> Result<Vec<(usize, Checked)>> {
+        let target =
+            |event: &Checked| event.corrects.as_ref().and_then(|id| known.get(id)).map(|at| at.event.occurred_at);
+        let first = |event: &Checked| target(event).unwrap_or(event.occurred_at).min(event.occurred_at);
+        let now = self.now;
+        let old = checked.iter().any(|(_, event)| retention::may_be_gone(first(event), now));
+        if !old || self.source == Source::Audit {
+            return Ok(checked);
+        }
+        let border = retention::kept_from(self.tx, self.tenant).await?;
+        let (kept, gone): (Vec<_>, Vec<_>) = checked.into_iter().partition(|(_, event)| first(event) >= border);
+        for (index, event) in gone {
+            let field = if event.occurred_at < border { "occurred_at" } else { "corrects" };
+            let message = format!(
+                "is before {}: events of then are no longer kept, nor taken; see event_retention_days of the organisation",
+                Timestamp(border)
+            );
+            self.outcome.flaws.insert(index, Flaw::new(field, "EVENT_TOO_OLD", message));
+        }
+        Ok(kept)
+    }
+
     /// What is stored of corrections and of what they correct.
     async fn known(&mut self, checked: &[(usize, Checked)]) -> Result<HashMap<String, Recorded>> {
         let ids: BTreeSet<&str> = checked
@@ -217,7 +250,8 @@ impl Work<'_> {
 
     /// Tells new events from duplicates and flawed ones, in the order of the batch.
     async fn sift(&mut self, checked: Vec<(usize, Checked)>, mut known: HashMap<String, Recorded>) -> Result<Fresh> {
-        let mut series = Series::load(self.tx, self.tenant, self.definition).await?;
+        let named: BTreeSet<&str> = checked.iter().map(|(_, event)| event.dimensions.as_str()).collect();
+        let mut series = Series::load(self.tx, self.tenant, self.definition, &named).await?;
         let mut fresh = Fresh::default();
         // Positions in `accepted`, so that a batch may correct its own events.
         let mut positions: HashMap<String, usize> = HashMap::new();
@@ -397,14 +431,17 @@ struct Fresh {
 struct Series<'a> {
     tenant: &'a Tenant,
     definition: &'a Definition,
+    /// Those that a batch names, or all once one is added.
     ids: HashMap<String, i64>,
     /// The values of each dimension, known once a series is added.
     values: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl<'a> Series<'a> {
-    async fn load(tx: &mut Tx, tenant: &'a Tenant, definition: &'a Definition) -> Result<Self> {
-        let known = kpis::series(tx, tenant, &definition.id).await?;
+    /// The series that a batch names: of ten thousand it has few, and reading all would cost each batch more than its events.
+    async fn load(tx: &mut Tx, tenant: &'a Tenant, definition: &'a Definition, named: &BTreeSet<&str>) -> Result<Self> {
+        let named: Vec<&str> = named.iter().copied().collect();
+        let known = kpis::series_named(tx, tenant, &definition.id, &named).await?;
         let ids = known.into_iter().map(|(id, dimensions)| (dimensions, id)).collect();
         Ok(Self { tenant, definition, ids, values: None })
     }
@@ -415,6 +452,8 @@ impl<'a> Series<'a> {
             return Ok(Ok(*id));
         }
         if self.values.is_none() {
+            let all = kpis::series(tx, self.tenant, &self.definition.id).await?;
+            self.ids = all.into_iter().map(|(id, dimensions)| (dimensions, id)).collect();
             let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for known in self.ids.keys() {
                 for (key, value) in dimensions::parse(known)? {

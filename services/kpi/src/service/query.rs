@@ -262,7 +262,7 @@ pub(crate) async fn wholes(tx: &mut Tx, tenant: &Tenant, asked: &[(&Definition, 
     }
     for ((grain, span), places) in parts {
         let ids: Vec<&str> = places.keys().copied().collect();
-        rollups::scan_all(tx, tenant, &ids, grain, span, |kpi_id, body| {
+        rollups::scan_all(tx, tenant, &ids, grain, span, |kpi_id, _, body| {
             for at in places.get(kpi_id).into_iter().flatten() {
                 if let (Some((definition, _)), Some(cell)) = (asked.get(*at), cells.get_mut(*at)) {
                     cell.summary.merge(&Summary::decode(body, &definition.shape())?);

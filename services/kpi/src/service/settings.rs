@@ -2,6 +2,7 @@
 
 use super::Service;
 use super::recount::recount;
+use super::retention;
 use crate::calendar::Calendar;
 use crate::definition::Definition;
 use crate::seed;
@@ -19,13 +20,18 @@ use remit_core::{Result, Timestamp, etag};
 use remit_runtime::Cx;
 use remit_store::{Mutation, Records as _};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Their name.
+pub(crate) const NAME: &str = "organizationSettings/current";
 
 /// The settings as nobody has changed them.
 pub(crate) fn first(now: Timestamp) -> OrganizationSettings {
     let mut settings = OrganizationSettings {
-        name: OrganizationSettingsName::new("current").to_string(),
+        name: NAME.to_owned(),
         currency_code: seed::CURRENCY.to_owned(),
         fiscal_year_start_month: 1,
+        max_active_pilots: 1,
         create_time: Some(stamp(now)),
         update_time: Some(stamp(now)),
         ..OrganizationSettings::default()
@@ -84,8 +90,13 @@ impl Service {
                 next.set_week_start(Weekday::Monday);
             }
             next.fiscal_year_start_month = next.fiscal_year_start_month.max(1);
+            next.max_active_pilots = next.max_active_pilots.max(1);
+            retention::check(next.event_retention_days)?;
             if next == current {
                 return Ok(current);
+            }
+            if next.event_retention_days != 0 && next.event_retention_days != current.event_retention_days {
+                retention::schedule(m, Duration::ZERO, "").await?;
             }
             next.update_time = Some(stamp(m.now()));
             let (followed, kept) = follow(m, &next).await?;
@@ -99,6 +110,8 @@ impl Service {
                     time_zone: next.time_zone.clone(),
                     week_start: next.week_start().word().to_owned(),
                     fiscal_year_start_month: next.fiscal_year_start_month,
+                    max_active_pilots: next.max_active_pilots,
+                    event_retention_days: next.event_retention_days,
                     followed,
                     kept,
                 }
@@ -125,7 +138,9 @@ async fn follow(m: &mut Mutation, settings: &OrganizationSettings) -> Result<(Ve
         }
         // What is derived from the audit log has events from the first minute on. They are no money, and are counted anew.
         let keeps = rollups::extent(m.tx(), &tenant, last(&name)).await?.is_some()
-            && !(current.derived && recount(m, &Definition::new(next.clone())?).await?);
+            && !(current.derived
+                && settings.events_from_time.is_none()
+                && recount(m, &Definition::new(next.clone())?).await?);
         if keeps {
             kept.push(name);
             continue;

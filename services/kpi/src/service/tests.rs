@@ -359,3 +359,5 @@ async fn a_month_of_leads_is_recorded_and_compares() {
         assert_eq!((drift.verdict(), drift.baseline_n, drift.psi), (DriftVerdict::InsufficientData, 0, None));
     }
 }
+
+mod retention;

@@ -231,3 +231,19 @@ pub(crate) async fn count(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, limit: i64
     .await?;
     row.get("n")
 }
+
+/// Deletes events of a claimed KPI that happened in a span, the oldest first, at most `most`, and returns how many.
+pub(crate) async fn delete(tx: &mut Tx, tenant: &Tenant, kpi_id: &str, span: Span, most: u64) -> Result<u64> {
+    query(
+        "delete from events where tenant_id = $1 and kpi_id = $2 and event_id in (
+           select event_id from events where tenant_id = $1 and kpi_id = $2 and occurred_at >= $3 and occurred_at < $4
+           order by occurred_at limit $5)",
+    )
+    .bind(tenant)
+    .bind(kpi_id)
+    .bind(span.start)
+    .bind(span.end)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .execute(tx)
+    .await
+}

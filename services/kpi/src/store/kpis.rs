@@ -1,5 +1,6 @@
 //! Definitions in force, their versions, and the series of their events.
 
+use super::chunks;
 use crate::definition::Definition;
 use remit_api::kpi::v1::{Kind, Kpi, KpiState, Layer};
 use remit_api::wire::{Word as _, time};
@@ -7,7 +8,7 @@ use remit_core::name::{KpiName, KpiVersionName, last};
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::Field;
 use remit_store::record::Key;
-use remit_store::{Mutation, Order, Records, Tx, Value, query};
+use remit_store::{Mutation, Order, Records, Sql, Tx, Value, query};
 
 /// Definitions in force. Claiming one locks its series and rollups too: batches of events of a KPI take turns,
 /// and its revision stays.
@@ -119,6 +120,43 @@ pub(crate) async fn series(tx: &mut Tx, tenant: &Tenant, kpi_id: &str) -> Result
             .fetch_all(tx)
             .await?;
     rows.iter().map(|row| Ok((row.get("series_id")?, row.get("dimensions")?))).collect()
+}
+
+/// The series of a KPI with these canonical dimensions, as far as there are any; all of them where very many are named.
+pub(crate) async fn series_named(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    kpi_id: &str,
+    named: &[&str],
+) -> Result<Vec<(i64, String)>> {
+    let mut chunks = chunks(named).into_iter();
+    let (first, more) = (chunks.next(), chunks.next());
+    let Some(chunk) = first.filter(|_| more.is_none()) else {
+        return if named.is_empty() { Ok(Vec::new()) } else { series(tx, tenant, kpi_id).await };
+    };
+    let sql = Sql::new("select series_id, dimensions from series where tenant_id = ")
+        .bind(tenant)
+        .push(" and kpi_id = ")
+        .bind(kpi_id)
+        .push(" and dimensions in ")
+        .bind_list(chunk);
+    let rows = sql.query().fetch_all(tx).await?;
+    rows.iter().map(|row| Ok((row.get("series_id")?, row.get("dimensions")?))).collect()
+}
+
+/// The series of several KPIs: the id of the KPI, that of the series, and its canonical dimensions.
+pub(crate) async fn series_of(tx: &mut Tx, tenant: &Tenant, kpi_ids: &[&str]) -> Result<Vec<(String, i64, String)>> {
+    let mut series = Vec::new();
+    for chunk in chunks(kpi_ids) {
+        let sql = Sql::new("select kpi_id, series_id, dimensions from series where tenant_id = ")
+            .bind(tenant)
+            .push(" and kpi_id in ")
+            .bind_list(chunk);
+        for row in &sql.query().fetch_all(tx).await? {
+            series.push((row.get("kpi_id")?, row.get("series_id")?, row.get("dimensions")?));
+        }
+    }
+    Ok(series)
 }
 
 /// Adds a series to a claimed KPI.

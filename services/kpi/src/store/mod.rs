@@ -7,6 +7,7 @@ pub(crate) mod experiments;
 pub(crate) mod interpretations;
 pub(crate) mod kpis;
 pub(crate) mod memory;
+pub(crate) mod pilots;
 pub(crate) mod rollups;
 pub(crate) mod settings;
 

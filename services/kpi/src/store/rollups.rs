@@ -88,7 +88,7 @@ pub(crate) async fn scan_all(
     kpi_ids: &[&str],
     grain: Grain,
     span: Span,
-    mut each: impl FnMut(&str, &[u8]) -> Result<()>,
+    mut each: impl FnMut(&str, Key, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let (text, from) = match grain {
         Grain::Day => ("select kpi_id, bucket, series_id, body from rollups where tenant_id = ", span.start),
@@ -118,7 +118,7 @@ pub(crate) async fn scan_all(
             .stream(tx);
         while let Some(row) = rows.try_next().await? {
             let kpi_id: String = row.get("kpi_id")?;
-            read(&row, grain, span, |_, body| each(&kpi_id, body))?;
+            read(&row, grain, span, |key, body| each(&kpi_id, key, body))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::Group;
 use super::connect::{Session, answer};
 use super::kpi_alert::{self, Alerts};
 use super::kpi_data::{self, Events, Experiments, Import, Record};
+use super::kpi_pilot::{self, Pilots};
 use super::kpi_settings;
 use super::list::{ListArgs, Page};
 use super::output::{Column, json, print_raw};
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Look at experiments.
     #[command(subcommand)]
     Experiment(Experiments),
+    /// Try a change in one domain first: write a pilot down, look at it, conclude it.
+    #[command(subcommand)]
+    Pilot(Pilots),
     /// Look at alerts, and make the rules that raise them.
     #[command(subcommand)]
     Alert(Alerts),
@@ -44,7 +48,7 @@ pub(crate) enum Command {
     Drift(Drift),
     /// Hold the scores of each model version against their outcomes.
     Calibration(Calibration),
-    /// Show the currency and the calendar of the shipped KPIs, or change them.
+    /// Show the currency and the calendar of the shipped KPIs, the number of pilots and the retention of events, or change them.
     Settings(kpi_settings::Settings),
 }
 
@@ -283,6 +287,7 @@ pub(super) async fn run(group: Group<Command>) -> Result<()> {
         Command::Record(given) => kpi_data::record(&session, given).await,
         Command::Import(given) => kpi_data::import(&session, given).await,
         Command::Experiment(command) => kpi_data::experiment(&session, command).await,
+        Command::Pilot(command) => kpi_pilot::run(&session, command).await,
         Command::Alert(command) => kpi_alert::run(&session, command).await,
         Command::Drift(arguments) => drift(&session, arguments).await,
         Command::Settings(given) => kpi_settings::run(&session, given).await,

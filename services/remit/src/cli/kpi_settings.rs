@@ -1,4 +1,4 @@
-//! `remit kpi settings`: the money and the calendar of the organisation.
+//! `remit kpi settings`: the money and the calendar of the organisation, its pilots, and how long it keeps events.
 
 use super::connect::{Session, answer};
 use clap::{Args, ValueEnum};
@@ -24,6 +24,12 @@ pub(crate) struct Settings {
     /// The month in which their years and quarters begin, 1 to 12.
     #[arg(long, value_name = "MONTH", value_parser = clap::value_parser!(i32).range(1..=12))]
     fiscal_year_start: Option<i32>,
+    /// How many pilots may be active at once, 1 to 20.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=20))]
+    max_active_pilots: Option<i32>,
+    /// For how many days events are kept, 400 at least; 0 is for ever. What is deleted does not come back.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(0..=36_500))]
+    event_retention_days: Option<i32>,
 }
 
 /// A day of the week.
@@ -73,6 +79,14 @@ impl Settings {
             settings.fiscal_year_start_month = month;
             paths.push("fiscal_year_start_month".to_owned());
         }
+        if let Some(most) = self.max_active_pilots {
+            settings.max_active_pilots = most;
+            paths.push("max_active_pilots".to_owned());
+        }
+        if let Some(days) = self.event_retention_days {
+            settings.event_retention_days = days;
+            paths.push("event_retention_days".to_owned());
+        }
         (settings, paths)
     }
 }
@@ -119,6 +133,9 @@ mod tests {
         let (settings, paths) = wanted(&["--week-start", "sunday", "--fiscal-year-start", "4"]).unwrap();
         assert_eq!((settings.week_start(), settings.fiscal_year_start_month), (Weekday::Sunday, 4));
         assert_eq!(paths, ["week_start", "fiscal_year_start_month"]);
+        let (settings, paths) = wanted(&["--event-retention-days", "0", "--max-active-pilots", "2"]).unwrap();
+        assert_eq!((settings.event_retention_days, settings.max_active_pilots), (0, 2));
+        assert_eq!(paths, ["max_active_pilots", "event_retention_days"]);
         assert!(wanted(&[]).unwrap().1.is_empty() && wanted(&["--fiscal-year-start", "13"]).is_err());
     }
 }

@@ -22,6 +22,7 @@ mod incident;
 mod kpi;
 mod kpi_alert;
 mod kpi_data;
+mod kpi_pilot;
 mod kpi_settings;
 mod list;
 mod model;

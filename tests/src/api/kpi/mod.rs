@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod events;
+pub mod pilots;
 pub mod settings;
 pub mod verdicts;
 
