@@ -137,7 +137,7 @@ impl Refusals {
 fn call(identity: &Identity, method: &Method, peer: Option<Peer>) -> Call {
     Call {
         tenant: identity.tenant.clone(),
-        actor: identity.actor.clone(),
+        actor: Actor::clone(&identity.actor),
         method: method.permission,
         resource: String::new(),
         request_id: String::new(),
