@@ -24,7 +24,7 @@ use remit_api::system::v1::system_service_server::SystemServiceServer;
 use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
 use remit_store::{DataDir, Db, Options, private};
 use secrecy::ExposeSecret as _;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use crate::Peers;
 use crate::lag::{self, Lag};
-use crate::layers::Ended;
+use crate::layers::{Ended, Routes};
 use crate::parts::{Condition, Conditions};
 use crate::system::System;
 use crate::telemetry;
