@@ -11,6 +11,7 @@ use remit_core::{Actor, Error, Result, Tenant};
 use remit_store::{Call, Db, Page};
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,7 +23,7 @@ pub struct Caller {
     /// The tenant that the token names.
     pub tenant: Tenant,
     /// Who acts.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// Which of the suite's own services acts, by its own key; none for everybody else.
     pub service: Option<&'static str>,
     /// The permission of the method, which is also the action of its audit entry.
@@ -64,7 +65,7 @@ pub struct Cx {
     /// The tenant that the token names.
     pub tenant: Tenant,
     /// Who acts.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// Which of the suite's own services acts, by its own key; none for everybody else. What only the suite may do or
     /// say asks for this, and never for a role or a kind of actor.
     pub service: Option<&'static str>,
@@ -92,7 +93,7 @@ impl Cx {
     pub fn call_as<M: Message>(&self, request_id: &str, body: &M) -> Call {
         Call {
             tenant: self.tenant.clone(),
-            actor: self.actor.clone(),
+            actor: Actor::clone(&self.actor),
             method: self.method,
             resource: String::new(),
             request_id: request_id.to_owned(),
@@ -198,7 +199,6 @@ mod tests {
     use remit_api::kpi::v1::GetKpiRequest;
     use remit_core::{ActorKind, Ids, Outcome};
     use remit_store::{Options, Schema, outbox};
-    use std::sync::Arc;
 
     async fn secret(_: &Cx, _: GetKpiRequest) -> Result<&'static str> {
         Ok("secret")
@@ -216,7 +216,7 @@ mod tests {
             let mut request = Request::new(GetKpiRequest { name: "kpis/k".to_owned() });
             request.extensions_mut().insert(Caller {
                 tenant: tenant.clone(),
-                actor: Actor { subject: "ann".to_owned(), kind: ActorKind::Human, ..Actor::service("kpi") },
+                actor: Actor { subject: "ann".to_owned(), kind: ActorKind::Human, ..Actor::service("kpi") }.into(),
                 service: None,
                 method: "kpi.definitions.get",
                 email: None,

@@ -37,6 +37,7 @@ pub use config::Config;
 pub use context::trace_id;
 pub use cx::{Answers, Caller, Cx, accept, answers, produce, unary};
 pub use lag::Lag;
+pub use layers::Routes;
 pub use mandates::Mandates;
 pub use parts::{Build, Condition, Conditions, Deps, Parts, ServiceDef, Tenants, Unrecorded};
 pub use peers::{Channel, Peers};

@@ -35,7 +35,7 @@ pub struct Deps {
 #[derive(Default)]
 pub struct Parts {
     /// Its gRPC services, all of the package `remit.<service>.v1`.
-    pub routes: tonic::service::Routes,
+    pub routes: crate::Routes,
     /// Plain HTTP routes on the same port, if it has any.
     pub http: Option<axum::Router>,
     /// Plain HTTP routes for whoever has no token: what they carry must prove itself. On the same port, if it has any.

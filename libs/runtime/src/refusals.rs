@@ -7,7 +7,7 @@ use crate::context::{self, Peer};
 use crate::cx::Recorder;
 use crate::sampling::{Sampler, Sort};
 use remit_core::details::{Details as _, TokenRefused};
-use remit_core::{Error, Kind, Outcome, Result, Tenant};
+use remit_core::{Actor, Error, Kind, Outcome, Result, Tenant};
 use remit_store::{Call, Db, Skipped};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -137,7 +137,7 @@ impl Refusals {
 fn call(identity: &Identity, method: &Method, peer: Option<Peer>) -> Call {
     Call {
         tenant: identity.tenant.clone(),
-        actor: identity.actor.clone(),
+        actor: Actor::clone(&identity.actor),
         method: method.permission,
         resource: String::new(),
         request_id: String::new(),

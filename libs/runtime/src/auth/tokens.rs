@@ -24,7 +24,7 @@ pub struct Identity {
     /// The tenant.
     pub tenant: Tenant,
     /// The caller.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// Which of the suite's own services the caller is; none for everybody else, programs of other issuers included.
     pub service: Option<&'static str>,
     /// The caller's e-mail address, if the issuer has verified it.

@@ -19,7 +19,7 @@ pub struct HttpCaller {
     /// The tenant that the token names.
     pub tenant: Tenant,
     /// Who acts.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     verified: Arc<(u64, Identity)>,
     peer: Option<Peer>,
     gate: Gate,

@@ -207,7 +207,7 @@ async fn searches_of_a_tenant_take_turns_and_leave_room_for_others() {
     let limits = Limits::new(&config, &opentelemetry::global::meter("test"));
     let identity = |tenant: &str| Identity {
         tenant: Tenant::new(tenant).unwrap(),
-        actor: Actor { subject: "ann".to_owned(), ..Actor::service("x") },
+        actor: Actor { subject: "ann".to_owned(), ..Actor::service("x") }.into(),
         service: None,
         email: None,
         issuer: String::new(),

@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod metrics;
 mod rate;
 mod request;
+mod routes;
 #[cfg(test)]
 mod socket_tests;
 mod strangers;
@@ -38,8 +39,8 @@ use metrics::CallMetrics;
 use remit_core::authority::is_of_authority;
 use remit_core::{Error, Kind, Result};
 use request::Asked;
+pub use routes::Routes;
 use std::any::Any;
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -48,7 +49,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument as _;
@@ -87,9 +87,7 @@ struct Shared {
     door: Arc<Door>,
     ended: Ended,
     refusals: Refusals,
-    /// By the service's short name, `audit` for every path under `/remit.audit.`.
-    routes: HashMap<String, Routes>,
-    base: Routes,
+    routes: Routes,
 }
 
 /// The services of this process behind their layers.
@@ -97,16 +95,14 @@ struct Shared {
 pub struct Stack(Arc<Shared>);
 
 impl Stack {
-    /// Puts the layers behind `door` around `routes` (by service name) and `base` (health, reflection, system); `refusals` records
-    /// whom they refuse.
+    /// Puts the layers behind `door` around `routes`; `refusals` records whom they refuse.
     pub(crate) fn new(
         config: &Config,
         methods: Arc<Methods>,
         door: Arc<Door>,
         ended: Ended,
         refusals: Refusals,
-        routes: HashMap<String, Routes>,
-        base: Routes,
+        routes: Routes,
     ) -> Self {
         Self(Arc::new(Shared {
             methods,
@@ -116,8 +112,7 @@ impl Stack {
             door,
             ended,
             refusals,
-            routes: routes.into_iter().map(|(name, routes)| (name, routes.prepare())).collect(),
-            base: base.prepare(),
+            routes,
         }))
     }
 }
@@ -167,7 +162,9 @@ impl Shared {
                 status.into_http::<Body>()
             })
             .into_parts();
-        if let Ok(id) = HeaderValue::from_str(&trace.id()) {
+        if let Ok(mut id) = HeaderValue::from_str(&trace.id()) {
+            // Another one in every answer: not for the table of headers that both ends keep.
+            id.set_sensitive(true);
             parts.headers.insert("x-trace-id", id);
         }
         if parts.headers.contains_key("grpc-status") {
@@ -241,14 +238,12 @@ impl Shared {
             return Ok(answer);
         }
         let request = Request::from_parts(parts, Body::new(asked));
-        let name = request.uri().path().strip_prefix("/remit.").and_then(|rest| rest.split('.').next());
-        let mut routes = name.and_then(|name| self.routes.get(name)).unwrap_or(&self.base).clone();
         let streaming = method.is_none_or(|method| method.streaming);
         let work = async {
-            let (answer, noted) = remit_store::noting(routes.call(request)).await;
+            let (answer, noted) = remit_store::noting(self.routes.call(request)).await;
             // What a service refuses in a mutation it records with the rest. Of acts of authority this is for what it
             // refuses before; what else it refuses before, it may have its reasons to leave out of the log.
-            if let (Ok(answer), Some((verified, method, peer)), false) = (&answer, &caller, noted)
+            if let (Some((verified, method, peer)), false) = (&caller, noted)
                 && let Some(error) = attempt(answer.headers())
             {
                 self.refusals.note(&verified.1, method, *peer, &error);
@@ -274,8 +269,7 @@ impl Shared {
             // An answer that is ready beats a deadline that has just passed.
             biased;
             done = work => match done {
-                Ok(Ok(response)) => Ok(response.map(Body::new)),
-                Ok(Err(never)) => match never {},
+                Ok(response) => Ok(response),
                 Err(panic) => Err(panicked(finish.method, panic.as_ref())),
             },
             error = over => Err(error),

@@ -119,13 +119,12 @@ pub(super) async fn fixture(more: &str) -> Fixture {
     let config = Config::from_toml(&text).unwrap();
     let (auth, signers) = Authenticator::open(&config).await.unwrap();
     let methods = Arc::new(Methods::new(remit_api::pool(), &config.roles).unwrap());
-    let routes = HashMap::from([("audit".to_owned(), Routes::new(OddTail))]);
+    let routes = Routes::new(OddTail).add_service(SystemServiceServer::new(Odd));
     let ended = Ended::default();
-    let base = Routes::new(SystemServiceServer::new(Odd));
     let refusals = Refusals::new(Arc::default(), tokio_util::task::TaskTracker::new(), Tenant::new("remit").unwrap());
     let entrance = Entrance::new(auth, Access::none());
     let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
-    let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes, base);
+    let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes);
     let signer = signers.development.unwrap();
     Fixture { stack, ended, signer, config, _dir: dir }
 }

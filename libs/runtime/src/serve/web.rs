@@ -40,17 +40,12 @@ impl Dispatch {
         Self { way: Some((Peer(peer), standing)), ..self.clone() }
     }
 
-    async fn handle(mut self, mut request: Request<Incoming>) -> Response<Body> {
-        if let Some((peer, standing)) = self.way {
-            standing.called();
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(standing);
-        }
-        let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    async fn handle(mut self, request: Request<Incoming>) -> Response<Body> {
+        let kind = kind(&request);
         let origin = request.headers().get(header::ORIGIN).filter(|origin| self.origins.contains(origin)).cloned();
-        let answer = if kind.starts_with(b"application/grpc-web") {
+        let answer = if kind == Kind::GrpcWeb {
             infallible(self.web.call(request).await)
-        } else if kind.starts_with(b"application/grpc") {
+        } else if kind == Kind::Grpc {
             infallible(self.grpc.call(request.map(Body::new)).await)
         } else if request.method() == Method::OPTIONS && origin.is_some() {
             preflight()
@@ -70,9 +65,37 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some((peer, standing)) = &self.way {
+            standing.called();
+            request.extensions_mut().insert(*peer);
+            request.extensions_mut().insert(standing.clone());
+        }
+        // What nearly every call is passes nothing that is for browsers.
+        if kind(&request) == Kind::Grpc && !request.headers().contains_key(header::ORIGIN) {
+            return self.grpc.clone().call(request.map(Body::new));
+        }
         let this = self.clone();
         Box::pin(async move { Ok(this.handle(request).await) })
+    }
+}
+
+/// What a request is by its content type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Grpc,
+    GrpcWeb,
+    Http,
+}
+
+fn kind<B>(request: &Request<B>) -> Kind {
+    let kind = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if kind.starts_with(b"application/grpc-web") {
+        Kind::GrpcWeb
+    } else if kind.starts_with(b"application/grpc") {
+        Kind::Grpc
+    } else {
+        Kind::Http
     }
 }
 

@@ -25,12 +25,11 @@ use remit_api::system::v1::system_service_server::SystemServiceServer;
 use remit_core::{Clock, Error, Ids, Result, SystemClock, Tenant, Timestamp};
 use remit_store::{DataDir, Db, Options, private};
 use secrecy::ExposeSecret as _;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 use tower::util::BoxCloneSyncService;
 
 /// The service that receives the audit events of all others.
@@ -148,17 +147,16 @@ impl Suite {
         let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone(), Told { lags, conditions }).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
-        let mut base = ops.health();
+        let mut routes = ops.health();
         if config.server.reflection && !apart {
-            base = ops.reflection(base, &names)?;
+            routes = ops.reflection(routes, &names)?;
         }
-        base = base.add_service(SystemServiceServer::new(system));
+        routes = routes.add_service(SystemServiceServer::new(system));
         let mut http = axum::Router::new();
         let mut open = axum::Router::new();
-        let mut routes: HashMap<String, Routes> = HashMap::new();
         let tasks = TaskTracker::new();
         for (name, part) in parts {
-            routes.insert(name.to_owned(), part.routes);
+            routes = routes.and(part.routes);
             if let Some(pages) = part.http {
                 http = http.merge(pages);
             }
@@ -199,17 +197,17 @@ impl Suite {
         let http = http.merge(if apart { ops.alive() } else { ops.http(config.operations.metrics) });
         let looks = match operations {
             Some(bound) => {
-                let mut base = ops.health();
+                let mut routes = ops.health();
                 if config.server.reflection {
-                    base = ops.reflection(base, &names)?;
+                    routes = ops.reflection(routes, &names)?;
                 }
                 let (door, refusals, ended) = (door.clone(), refusals.clone(), Ended::default());
-                let stack = Stack::new(&config, methods.clone(), door, ended, refusals, HashMap::new(), base);
+                let stack = Stack::new(&config, methods.clone(), door, ended, refusals, routes);
                 Some((bound, stack, ops.http(config.operations.metrics)))
             }
             None => None,
         };
-        let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes, base);
+        let stack = Stack::new(&config, methods, door, ended.clone(), refusals, routes);
         peers.open(BoxCloneSyncService::new(stack.clone()))?;
         tasks.spawn(auth.keep_fresh(drain.clone()));
         tasks.spawn(mandates.keep_fresh(drain.clone()));

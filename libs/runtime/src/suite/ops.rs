@@ -2,7 +2,7 @@
 
 use crate::Peers;
 use crate::lag::{self, Lag};
-use crate::layers::Ended;
+use crate::layers::{Ended, Routes};
 use crate::parts::{Condition, Conditions};
 use crate::system::System;
 use crate::telemetry;
@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};

@@ -3,8 +3,7 @@
 use crate::service::Service;
 use remit_api::audit::v1 as api;
 use remit_api::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
-use remit_runtime::{Answers, unary};
-use tonic::service::Routes;
+use remit_runtime::{Answers, Routes, unary};
 use tonic::{Request, Response, Status};
 
 struct Api(Service);

@@ -120,7 +120,7 @@ impl Fixture {
                 roles: vec!["auditor".into()],
                 role_groups: vec![],
                 on_behalf_of: None,
-            },
+            }.into(),
             service: None,
             method,
             trace_id: String::new(),

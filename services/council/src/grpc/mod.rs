@@ -26,7 +26,7 @@ use remit_api::council::v1::review_service_server::ReviewServiceServer;
 use remit_api::council::v1::rollout_service_server::RolloutServiceServer;
 use remit_api::council::v1::training_service_server::TrainingServiceServer;
 use remit_api::council::v1::waiver_service_server::WaiverServiceServer;
-use tonic::service::Routes;
+use remit_runtime::Routes;
 
 /// The council behind all its gRPC services.
 #[derive(Clone)]

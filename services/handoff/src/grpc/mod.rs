@@ -10,7 +10,7 @@ use remit_api::handoff::v1::calendar_service_server::CalendarServiceServer;
 use remit_api::handoff::v1::gate_service_server::GateServiceServer;
 use remit_api::handoff::v1::handoff_service_server::HandoffServiceServer;
 use remit_api::handoff::v1::lead_routing_service_server::LeadRoutingServiceServer;
-use tonic::service::Routes;
+use remit_runtime::Routes;
 
 /// The service over gRPC.
 #[derive(Clone)]

@@ -4,8 +4,7 @@
 use crate::service::Service;
 use remit_api::kpi::v1::kpi_service_server::{KpiService, KpiServiceServer};
 use remit_api::kpi::v1::*;
-use remit_runtime::{Answers, unary};
-use tonic::service::Routes;
+use remit_runtime::{Answers, Routes, unary};
 use tonic::{Request, Response, Status, Streaming};
 
 /// The largest request: a batch of 5,000 events with long dimensions.

@@ -46,7 +46,7 @@ impl Suite {
         };
         let cx = Cx {
             tenant: Tenant::new("acme").unwrap(),
-            actor: Actor::service("platform"),
+            actor: Actor::service("platform").into(),
             service: None,
             method: "kpi.events.record",
             trace_id: String::new(),

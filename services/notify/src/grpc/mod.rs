@@ -10,7 +10,7 @@ use remit_api::notify::v1::bounce_service_server::BounceServiceServer;
 use remit_api::notify::v1::notice_service_server::NoticeServiceServer;
 use remit_api::notify::v1::settings_service_server::SettingsServiceServer;
 use remit_api::notify::v1::subscription_service_server::SubscriptionServiceServer;
-use tonic::service::Routes;
+use remit_runtime::Routes;
 
 /// The service behind its gRPC services.
 #[derive(Clone)]

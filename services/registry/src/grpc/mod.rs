@@ -10,7 +10,7 @@ use remit_api::registry::v1::artifact_service_server::ArtifactServiceServer;
 use remit_api::registry::v1::automation_service_server::AutomationServiceServer;
 use remit_api::registry::v1::model_service_server::ModelServiceServer;
 use remit_api::registry::v1::output_service_server::OutputServiceServer;
-use tonic::service::Routes;
+use remit_runtime::Routes;
 
 /// Answers for the registry.
 #[derive(Debug, Clone)]

@@ -277,7 +277,10 @@ async fn what_its_maker_says_of_a_version_is_kept_and_does_not_count() -> Result
         };
         let pipeline_for = |person: &str| {
             let caller = cx(ActorKind::Service, "pipeline");
-            Cx { actor: Actor { on_behalf_of: Some(person.into()), ..caller.actor }, ..caller }
+            {
+                let actor = Actor { on_behalf_of: Some(person.into()), ..Actor::clone(&caller.actor) };
+                Cx { actor: actor.into(), ..caller }
+            }
         };
         let own = [
             ("herself", human()),

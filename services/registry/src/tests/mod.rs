@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn cx(kind: ActorKind, subject: &str) -> Cx {
     Cx {
         tenant: Tenant::new("acme").unwrap(),
-        actor: Actor { subject: subject.into(), kind, roles: vec![], role_groups: vec![], on_behalf_of: None },
+        actor: Actor { subject: subject.into(), kind, roles: vec![], role_groups: vec![], on_behalf_of: None }.into(),
         service: None,
         method: "registry.test.run",
         trace_id: String::new(),

@@ -10,7 +10,7 @@ use remit_api::scoring::v1::decision_service_server::DecisionServiceServer;
 use remit_api::scoring::v1::function_service_server::FunctionServiceServer;
 use remit_api::scoring::v1::policy_service_server::PolicyServiceServer;
 use remit_api::scoring::v1::task_service_server::TaskServiceServer;
-use tonic::service::Routes;
+use remit_runtime::Routes;
 
 #[derive(Clone)]
 struct Api(Service);

@@ -122,7 +122,7 @@ impl Service {
         call.request_digest = Sha256::new().chain_update(call.request_digest).chain_update(&file).finalize().into();
         let rater = if config.rater.is_empty() { &cx.actor.subject } else { &config.rater };
         let mut parsed = Parsed::read(&file, &config, rater)?;
-        let terms = Terms::of(cx.actor.clone(), config.existing(), &parsed.given);
+        let terms = Terms::of(Actor::clone(&cx.actor), config.existing(), &parsed.given);
         if terms.existing == api::ExistingTask::Refuse {
             self.refuse_existing(&cx.tenant, &mut parsed).await?;
         }

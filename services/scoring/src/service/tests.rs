@@ -33,7 +33,7 @@ async fn home(database: &TestDb) -> Home {
     let mandates = Mandates::open(&config, false).await.unwrap();
     let cx = Cx {
         tenant: Tenant::new("acme").unwrap(),
-        actor: Actor::service("test"),
+        actor: Actor::service("test").into(),
         service: None,
         method: "scoring.tasks.test",
         trace_id: String::new(),

@@ -281,7 +281,7 @@ impl Followed {
             return Ok(token.clone());
         }
         let mut raised = identity.clone();
-        roles.give(&mut raised.actor);
+        roles.give(Arc::make_mut(&mut raised.actor));
         Ok(Arc::new((token.0, raised)))
     }
 }

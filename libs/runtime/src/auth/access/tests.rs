@@ -23,7 +23,7 @@ fn token(subject: &str) -> Identity {
             roles: vec!["viewer".to_owned()],
             role_groups: Vec::new(),
             on_behalf_of: None,
-        },
+        }.into(),
         service: None,
         issuer: ISSUER.to_owned(),
         email: Some(format!("{subject}@example.com")),
@@ -120,7 +120,7 @@ fn by_email(email: &str, by: &str) -> RoleAssignment {
 fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
     let roles = |assignment: RoleAssignment, token: &Identity| {
         let assigned = known([Item::Assignment(assignment)]).assigned(token, at(ISSUED), &Grants::new());
-        let mut actor = token.actor.clone();
+        let mut actor = Actor::clone(&token.actor);
         assigned.give(&mut actor);
         actor.roles.join(" ")
     };
@@ -147,7 +147,7 @@ fn roles_are_added_for_whom_they_are_assigned_to_and_never_by_oneself() {
     ] {
         assert_eq!(roles(assignment.clone(), token), wanted, "{assignment:?}");
     }
-    let mut actor = ann.actor.clone();
+    let mut actor = Actor::clone(&ann.actor);
     known([Item::Assignment(assignment("ann", &[], "root"))])
         .assigned(&ann, at(ISSUED), &Grants::new())
         .give(&mut actor);
