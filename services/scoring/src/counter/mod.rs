@@ -47,7 +47,7 @@ const LANES: usize = 8;
 pub(crate) struct Counted {
     pub key: CheckKey,
     pub at: Timestamp,
-    pub actor: Arc<Actor>,
+    pub actor: Actor,
     pub trace_id: String,
     pub run_id: String,
     pub policy: String,

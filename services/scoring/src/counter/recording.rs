@@ -9,7 +9,7 @@ use super::{Counted, Counter};
 use crate::store::checks::{self, CheckKey, Count, Group};
 use futures::future::BoxFuture;
 use remit_core::details::{Details as _, TaskChecked};
-use remit_core::{Actor, Error, Outcome, Result, Timestamp};
+use remit_core::{Error, Outcome, Result, Timestamp};
 use remit_store::{Mutation, Timer, TimerHandler, timers};
 use std::collections::BTreeMap;
 
@@ -126,7 +126,7 @@ fn one_by_one(m: &mut Mutation, count: &mut Count, new: i64, whole: i64, mut see
 
 fn one(m: &mut Mutation, counted: &Counted, number: i64, every: i64) {
     m.record(&counted.key.task, |event| {
-        event.actor = Actor::clone(&counted.actor);
+        event.actor = counted.actor.clone();
         event.occurred_at = counted.at;
         event.trace_id.clone_from(&counted.trace_id);
         event.outcome = if counted.key.denied { Outcome::Denied } else { Outcome::Success };

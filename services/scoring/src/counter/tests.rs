@@ -29,7 +29,7 @@ fn check(task: &str, at: i64) -> Counted {
             roles: vec!["platform".into()],
             role_groups: Vec::new(),
             on_behalf_of: None,
-        }.into(),
+        },
         trace_id: String::new(),
         run_id: "run-1".into(),
         policy: "policies/p/versions/1".into(),

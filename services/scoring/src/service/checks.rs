@@ -11,7 +11,7 @@ use remit_api::registry::v1 as registry;
 use remit_api::scoring::v1 as api;
 use remit_api::wire::{Word as _, time};
 use remit_core::name::{GateName, ModelVersionName, TaskName};
-use remit_core::{Result, Tenant, Timestamp};
+use remit_core::{Actor, Result, Tenant, Timestamp};
 use remit_policy::{Pattern, sampling};
 use remit_runtime::Cx;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Service {
         let counted = Counted {
             key,
             at: now,
-            actor: cx.actor.clone(),
+            actor: Actor::clone(&cx.actor),
             trace_id: cx.trace_id.clone(),
             run_id: request.run_id,
             policy: answer.policy.clone(),
