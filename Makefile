@@ -17,7 +17,7 @@ demo: ## build Remit and run the main job; ARGS="--data DIR --keep" are handed o
 	cargo run --profile demo --locked --bin remit -- demo $(ARGS)
 
 test: ## every test, on SQLite and PostgreSQL; finds or installs what it needs
-	.ci/tools nextest webhooks
+	.ci/tools nextest openssl webhooks
 	cargo build --workspace --locked --bins --tests
 	TMPDIR=$$(.ci/scratch) .ci/postgres run env REMIT_TEST_REQUIRE_POSTGRES=1 REMIT_TEST_SKIP_FULL_DISK=$$(.ci/disk) $(TOOLS)/cargo-nextest nextest run --workspace --locked $(ARGS)
 

@@ -1,6 +1,9 @@
 //! `remit audit` through the real binary: what it verifies, what it refuses and by which name, and its exit codes
 //! (0 done, 2 wrong input, 3 refused, 6 not reachable).
 
+mod liars;
+mod stamps;
+
 use crate::support::{Bearer, Process, eventually, free_port};
 use remit_api::audit::v1 as api;
 use remit_api::audit::v1::audit_service_client::AuditServiceClient;
@@ -385,6 +388,25 @@ async fn an_auditor_asks_what_happened_and_how_long_it_is_kept() {
     bench.expect(&["reveal", "0"], 5, &["PERSONAL_DATA_ABSENT"]);
 
     bench.expect(&["retention"], 0, &["for ever"]);
+    bench.expect(&["retention", "--keep", "30"], 2, &["184"]);
+    bench.expect(&["retention", "--keep", "200"], 0, &["for 200 days"]);
+    let engage = ["hold", "engage", "m1", "--reason", "matter 7", "--resource", "models/3"];
+    bench.expect(&engage, 0, &["legalHolds/m1", "matter 7"]);
+    bench.expect(&["hold", "list"], 0, &["m1", "matter 7", "models/3", "dpo"]);
+    // Of the one full tile all but models/3 and models/30 to 39 may go.
+    bench.expect(&["prune"], 0, &["245 entries to be removed with --remove", "11 before entry 256 stay"]);
+    bench.expect(&["get", "5"], 0, &["models/5"]);
+    bench.expect(&["prune", "--remove"], 0, &["245 entries removed"]);
+    bench.expect(&["get", "3"], 0, &["models/3"]);
+    bench.expect(&["get", "5"], 0, &["pruned"]);
+    bench.expect(&["hold", "release", "m1", "--reason", "settled"], 0, &["settled"]);
+    let left = bench.expect(&["hold", "list"], 0, &[]);
+    assert!(!left.contains("m1"), "{left}");
+    bench.expect(&["hold", "list", "--released"], 0, &["m1"]);
+    let export = bench.path("export");
+    bench.expect(&["export", "-o", text(&export)], 0, &[]);
+    bench.expect(&["verify", text(&export)], 0, &["REMOVED: 245 entries"]);
+    bench.expect(&["fsck"], 0, &["245 pruned"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

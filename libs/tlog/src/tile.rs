@@ -132,6 +132,40 @@ pub fn root(hashes: &[Hash]) -> Option<Hash> {
     if hashes.len() as u64 == WIDTH { subtree(hashes) } else { None }
 }
 
+/// A full tile with all nodes that it spans, so that none is computed twice.
+#[derive(Debug, Clone)]
+pub struct Grown(Vec<Hash>);
+
+impl Grown {
+    /// The nodes over 256 hashes; none if there are not so many.
+    pub fn new(hashes: &[Hash]) -> Option<Self> {
+        if hashes.len() as u64 != WIDTH {
+            return None;
+        }
+        let mut all = hashes.to_vec();
+        let mut level = 0;
+        while level + 1 < all.len() {
+            let above: Vec<Hash> = all[level..].chunks_exact(2).map(|pair| node_hash(pair[0], pair[1])).collect();
+            level = all.len();
+            all.extend(above);
+        }
+        Some(Self(all))
+    }
+
+    /// The node `below` levels above the tile's hashes whose first hash is at `offset`.
+    pub fn node(&self, below: u8, offset: usize) -> Option<Hash> {
+        let width = usize::try_from(WIDTH).ok()?.checked_shr(below.into())?;
+        let place = offset.checked_shr(below.into()).filter(|place| *place < width)?;
+        // The levels stand one behind the other, each half as long as the one before.
+        self.0.get(self.0.len() + 1 - 2 * width + place).copied()
+    }
+
+    /// The root, which is a hash of the level above.
+    pub fn root(&self) -> Option<Hash> {
+        self.0.last().copied()
+    }
+}
+
 /// Tiles of a tree of one size, fetched to answer for its nodes.
 #[derive(Debug, Clone)]
 pub struct Tiles {
@@ -166,6 +200,11 @@ impl Tiles {
         Ok(())
     }
 
+    /// The tiles that were added.
+    pub fn all(&self) -> impl Iterator<Item = (&Tile, &[Hash])> {
+        self.tiles.iter().map(|(tile, hashes)| (tile, hashes.as_slice()))
+    }
+
     /// The hash of `node`.
     ///
     /// # Errors
@@ -174,5 +213,31 @@ impl Tiles {
         let (tile, offset) = Tile::holding(node, self.size)?;
         let hashes = self.tiles.get(&tile).and_then(|hashes| hashes.get(offset..offset + (1 << (node.level % HEIGHT))));
         hashes.and_then(subtree).ok_or_else(|| Error::Missing { what: tile.path() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::hash::leaf_hash;
+
+    #[test]
+    fn a_grown_tile_has_the_nodes_that_its_hashes_give() {
+        let hashes: Vec<Hash> = (0..256u32).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+        let grown = Grown::new(&hashes).unwrap();
+        let full = Tile { level: 0, index: 0, width: 256 };
+        let mut tiles = Tiles::new(256);
+        tiles.insert(full, hashes.clone()).unwrap();
+        for level in 0..HEIGHT {
+            for index in 0..WIDTH >> level {
+                let node = Node { level, index };
+                let (_, offset) = Tile::holding(node, 256).unwrap();
+                assert_eq!(grown.node(level, offset), Some(tiles.read(node).unwrap()), "{level} {index}");
+            }
+        }
+        assert_eq!((grown.root(), grown.node(HEIGHT, 0)), (root(&hashes), root(&hashes)));
+        assert_eq!((grown.node(0, 256), grown.node(1, 256), grown.node(9, 0)), (None, None, None));
+        assert!(Grown::new(&hashes[1..]).is_none());
     }
 }

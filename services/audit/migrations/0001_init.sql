@@ -30,6 +30,7 @@ create table entries (
     service $KEY not null,
     occurred_at bigint not null,
     recorded_at bigint not null,
+    integrated_at bigint not null,
     request_id $KEY,
     trace_id $KEY,
     subject $KEY,
@@ -77,6 +78,8 @@ create table tile_times (
     recorded_last bigint not null,
     occurred_first bigint not null,
     occurred_last bigint not null,
+    integrated_first bigint not null,
+    integrated_last bigint not null,
     constraint tile_times_pk primary key (tenant_id, idx)
 ) $WITHIN_KEY;
 

@@ -38,11 +38,12 @@ pub mod sequencer;
 mod service;
 mod step;
 pub mod store;
+pub mod timestamp;
 pub mod witness;
 
 use futures::future::BoxFuture;
 use keys::Keys;
-use remit_core::{Ids, Result, SystemClock};
+use remit_core::{Error, Ids, Result, SystemClock};
 use remit_runtime::{Conditions, Config, Deps, Parts, ServiceDef};
 use remit_store::{Db, Migration, Schema, TimerHandler};
 use seal::MasterKeys;
@@ -51,6 +52,8 @@ use sequencer::Limits;
 pub use service::Service;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use timestamp::{Authorities, Authority};
 
 /// The tables of the audit log.
 pub const SCHEMA: Schema =
@@ -77,7 +80,8 @@ pub fn load_keys(config: &Config, ids: &Ids) -> Result<Keys> {
 /// how many logs there are.
 ///
 /// # Errors
-/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs.
+/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs;
+/// `InvalidArgument` (`CONFIG_INVALID`) if no authority can be reached as the settings say.
 pub async fn look_at_keys(config: &Config, ids: &Arc<Ids>, db: &Db) -> Result<usize> {
     let logs = remit_store::tenants::list(db).await?.len();
     if logs > 0 {
@@ -107,6 +111,27 @@ fn keys_of(config: &Config, ids: &Ids, create: bool) -> Result<Keys> {
     if next.as_os_str().is_empty() { Ok(keys) } else { Ok(keys.handing_over(keys::signing_key(next, false, ids)?)) }
 }
 
+/// How long a time-stamping authority has for its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time-stamping authority that `config` names.
+fn authority(config: &Config) -> Result<Option<Authority>> {
+    let (url, file) = (&config.audit.timestamp_url, &config.audit.timestamp_ca);
+    let wrong = |field: &str, what: String| Error::invalid("CONFIG_INVALID", format!("audit.{field}"), what);
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let trusted = if file.as_os_str().is_empty() {
+        None
+    } else {
+        let failed = |why: &dyn std::fmt::Display| wrong("timestamp_ca", format!("{}: {why}", file.display()));
+        let pem = std::fs::read(file).map_err(|error| failed(&error))?;
+        Some(Authorities::from_pem(&pem).map_err(|why| failed(&why))?)
+    };
+    let authority = Authority::new(url, PATIENCE, trusted);
+    authority.map(Some).map_err(|_| wrong("timestamp_url", format!("{url:?} must start with http:// or https://")))
+}
+
 /// Where a process keeps what it last signed of each log.
 pub fn heads_dir(config: &Config) -> PathBuf {
     config.data.dir.join("audit-heads")
@@ -130,16 +155,21 @@ fn open(deps: &Deps) -> Result<Service> {
 /// Builds the service.
 ///
 /// # Errors
-/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs.
+/// As [`load_keys`]; `FailedPrecondition` (`KEY_NOT_OF_LOG`, `MASTER_KEY_MISSING`) if these are not the keys of the logs;
+/// `InvalidArgument` (`CONFIG_INVALID`) if no authority can be asked as the settings say.
 async fn build(deps: Deps) -> Result<Parts> {
     let log = open(&deps)?.until(deps.shutdown.clone());
     log.check_start().await?;
     log.hand_over_all().await?;
     let watch = Arc::new(key_watch::KeyWatch::default());
-    let tasks: Vec<BoxFuture<'static, ()>> = vec![
+    let mut tasks: Vec<BoxFuture<'static, ()>> = vec![
         Box::pin(log.clone().watch_keys(watch.clone(), deps.shutdown.clone())),
-        Box::pin(log.clone().remember(deps.shutdown)),
+        Box::pin(log.clone().remember(deps.shutdown.clone())),
     ];
+    if let Some(authority) = authority(&deps.config)? {
+        let every = deps.config.audit.timestamp_every.get();
+        tasks.push(Box::pin(log.clone().stamp_all(authority, every, deps.shutdown)));
+    }
     let conditions: Option<Conditions> = Some(Arc::new(move || watch.conditions()));
     let routes = grpc::routes(log.clone());
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);

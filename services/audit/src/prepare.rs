@@ -14,6 +14,8 @@ pub struct Prepared {
     pub leaf: Leaf,
     /// `occurred_at` and `recorded_at`.
     pub times: (Timestamp, Timestamp),
+    /// `integrated_at`.
+    pub integrated: Timestamp,
     /// The encoding of `leaf`.
     pub line: Vec<u8>,
     /// The hash of `line`.
@@ -42,7 +44,7 @@ impl Prepared {
             let why = format!("takes {length} bytes encoded, the limit is {MAX_LEAF}");
             return Err(Error::invalid("ENTRY_TOO_LARGE", field, why));
         }
-        Ok(Self { leaf, times, hash: leaf_hash(&line), line, personal })
+        Ok(Self { leaf, times, integrated: now, hash: leaf_hash(&line), line, personal })
     }
 
     /// Whether `other`, which has the same event id, says the same.

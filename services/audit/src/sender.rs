@@ -27,7 +27,8 @@ impl Sender<'_> {
     ///
     /// # Errors
     /// `PermissionDenied` with `SERVICE_NOT_CALLER`, `ACTOR_NOT_CALLER` or `ACTION_RESERVED`, naming the field;
-    /// `InvalidArgument` (`TIME_OUT_OF_RANGE`) for what has not happened yet.
+    /// `InvalidArgument`: `TIME_OUT_OF_RANGE` for what has not happened yet, `PERSONAL_DATA_IN_CLEAR` for what could never
+    /// be erased.
     pub(crate) fn admit(&self, event: &mut api::Event, field: &str) -> Result<()> {
         match self.service {
             Some(service) => check_own(event, service, field),
@@ -58,6 +59,7 @@ impl Sender<'_> {
                 "an action is of ASCII letters, digits, `.`, `_` and `-`, and is not one of the suite's".to_owned();
             return Err(denied("ACTION_RESERVED", what, format!("{field}.action")));
         }
+        self.check_clear(event, field)?;
         time::past(event.occurred_at.as_ref(), self.now, &format!("{field}.occurred_at"))?;
         event.recorded_at = Some(time::stamp(self.now));
         event.service.clone_from(me);
@@ -67,6 +69,38 @@ impl Sender<'_> {
         event.actor = Some(own);
         Ok(())
     }
+}
+
+impl Sender<'_> {
+    /// Finds the one mark of a person that no pseudonym has, where nothing can be erased. What the suite's own services put
+    /// there is known by its type; what a program does, nobody here knows.
+    fn check_clear(&self, event: &api::Event, field: &str) -> Result<()> {
+        let subject = event.personal.as_ref().map_or("", |personal| &personal.subject);
+        let clear = [
+            ("resource", event.resource.as_str()),
+            ("reason", &event.reason),
+            ("details_json", &event.details_json),
+            ("personal.subject", subject),
+        ];
+        // Who acts is said anyway.
+        let found = clear.into_iter().find(|(_, text)| addresses(text).any(|found| found != self.actor.subject));
+        let Some((name, _)) = found else { return Ok(()) };
+        let what = "holds an e-mail address, which could never be erased here: send it in personal.fields, and name the \
+                    person by a pseudonym";
+        Err(Error::invalid("PERSONAL_DATA_IN_CLEAR", format!("{field}.{name}"), what))
+    }
+}
+
+/// What reads as an e-mail address in a text.
+fn addresses(text: &str) -> impl Iterator<Item = &str> {
+    let inside = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '@');
+    let words = text.split(move |c: char| !inside(c)).map(|word| word.trim_matches(['.', '-']));
+    words.filter(|word| {
+        let Some((local, domain)) = word.split_once('@') else { return false };
+        let Some((host, top)) = domain.rsplit_once('.') else { return false };
+        // A version after a name of a package is none.
+        !local.is_empty() && !host.is_empty() && top.chars().count() >= 2 && top.chars().all(char::is_alphabetic)
+    })
 }
 
 fn check_own(event: &api::Event, service: &str, field: &str) -> Result<()> {
@@ -176,6 +210,27 @@ mod tests {
         kept.actor_roles = vec!["made_up".to_owned()];
         crm.admit(&mut kept, "event").unwrap();
         assert_eq!((kept.service.as_str(), kept.actor_roles), ("crm", actor.roles.clone()));
+
+        // What can be erased is the fields of personal, and nothing else.
+        let mail = "eve@example.com".to_owned();
+        let clear = || event("", "crm.leads.merge", "crm");
+        let personal = |subject: &str| {
+            let fields = [("email".to_owned(), mail.clone())].into();
+            api::Event { personal: Some(api::PersonalData { subject: subject.into(), fields }), ..clear() }
+        };
+        for (said, wanted) in [
+            (api::Event { reason: format!("asked by {mail}."), ..clear() }, "PERSONAL_DATA_IN_CLEAR"),
+            (api::Event { resource: format!("leads/{mail}"), ..clear() }, "PERSONAL_DATA_IN_CLEAR"),
+            (api::Event { details_json: format!(r#"{{"a":["<{mail}>"]}}"#), ..clear() }, "PERSONAL_DATA_IN_CLEAR"),
+            (personal(&mail), "PERSONAL_DATA_IN_CLEAR"),
+            (personal("leads/1"), "OK"),
+            (api::Event { reason: "a@b, npm:x@1.2.3, @team.lead, x@y. z".into(), ..clear() }, "OK"),
+        ] {
+            assert_eq!(reason(&crm, said), wanted);
+        }
+        let posing = Actor { subject: mail.clone(), ..actor.clone() };
+        let own = api::Event { reason: format!("done by {mail}"), ..event("", "crm.leads.merge", &mail) };
+        assert_eq!(reason(&Sender { actor: &posing, service: None, now: NOW }, own), "OK");
 
         // What happened is its word; when that was recorded is the log's.
         let hour = 3_600_000_000;

@@ -308,7 +308,7 @@ impl Step<'_> {
             let leaf = event.leaf.clone().commit_to(subject, &sealed);
             all_sealed.push(Sealed { index, subject: subject.clone(), generation: *generation, sealed });
             let line = leaf.encode()?;
-            let columns = Columns::of(&leaf, event.times);
+            let columns = Columns::of(&leaf, event.times, event.integrated);
             new.push(NewEntry { index, hash: leaf_hash(&line), line, columns });
         }
         Ok((new, all_sealed))
@@ -378,6 +378,6 @@ impl Step<'_> {
 
 /// The entry of an event that has nothing to seal.
 fn plainly(index: u64, event: &Prepared) -> NewEntry {
-    let columns = Columns::of(&event.leaf, event.times);
+    let columns = Columns::of(&event.leaf, event.times, event.integrated);
     NewEntry { index, hash: event.hash, line: event.line.clone(), columns }
 }

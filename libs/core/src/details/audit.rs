@@ -9,6 +9,20 @@ super::details! {
         witnesses: Vec<String>,
     }
 
+    /// An authority stamped a checkpoint with the time (RFC 3161).
+    CheckpointTimestamped for ["audit.checkpoints.timestamp"] {
+        /// The signed note of the checkpoint, byte for byte as it was stamped.
+        checkpoint: String,
+        /// The address of the authority.
+        authority: String,
+        /// When the authority says that it saw the note, by its clock.
+        time: String,
+        /// The authority's answer (TimeStampResp), in base64.
+        answer: String,
+        /// The consistency proof from the checkpoint to the log of all entries before this one, each hash in base64.
+        consistency: Vec<String>,
+    }
+
     /// A person's keys were destroyed, or there was nothing to destroy.
     SubjectErased for ["audit.subjects.erase"] {
         /// How many keys were destroyed.

@@ -232,6 +232,9 @@ pub struct Audit {
     pub max_queued_bytes: usize,
     pub linger: Span,
     pub prune_every: Span,
+    pub timestamp_url: String,
+    pub timestamp_every: Span,
+    pub timestamp_ca: PathBuf,
     pub security_tenant: String,
 }
 
@@ -336,6 +339,7 @@ impl Config {
         need(self.audit.max_queued_bytes >= 8 << 20, "audit.max_queued_bytes", "must be at least 8388608, one batch")?;
         let pause = self.audit.prune_every.get().as_secs();
         need(pause == 0 || pause >= 60, "audit.prune_every", "must be at least 1m, or 0s for never")?;
+        need(self.audit.timestamp_every.get().as_secs() >= 1, "audit.timestamp_every", "must be at least 1s")?;
         need(
             remit_core::Tenant::new(self.audit.security_tenant.as_str()).is_ok(),
             "audit.security_tenant",

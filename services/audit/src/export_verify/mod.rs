@@ -3,11 +3,14 @@
 pub(crate) mod gaps;
 pub(crate) mod handovers;
 mod selection;
+mod stamps;
 
 pub use gaps::{Pruning, named};
 pub use handovers::{Handover, followed};
+pub use stamps::Timestamped;
 
 use crate::leaf::Leaf;
+use crate::timestamp::Authorities;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gaps::Gaps;
 use remit_core::{Timestamp, digest};
@@ -83,6 +86,9 @@ pub struct Beforehand {
     pub earlier: Option<String>,
     /// The time now, in seconds since 1970: a cosignature from beyond a day after it does not count.
     pub now: Option<u64>,
+    /// The certificates of time-stamping authorities to rely on. Without them it is told what time stamps say, and not whose
+    /// word that is.
+    pub authorities: Option<Authorities>,
 }
 
 /// 2020-01-01 in seconds since 1970: before that there was no log to cosign.
@@ -121,6 +127,8 @@ pub struct Verified {
     pub untimely: Vec<(String, u64)>,
     /// The size of the earlier checkpoint that the export was shown to extend.
     pub extends: Option<u64>,
+    /// The time stamps among the entries, each of this log. Of a selection none is looked at.
+    pub stamps: Vec<Timestamped>,
     /// Of a selection, the filter that it says its entries passed: each is in the log, and others may have been left out.
     pub selection: Option<String>,
 }
@@ -189,7 +197,8 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
     at_earlier(&frontier, 1)?;
     let mut gaps = prunings(&mut lines, &opened)?;
     let (mut entries, mut pruned, mut sealed) = (0, 0, 0);
-    let mut first = None;
+    let (mut first, mut stamps) = (None, Vec::new());
+    let keys = handovers::leading_to(&handovers, &opened.key);
     for index in manifest.start..manifest.end {
         let Some(line) = lines.next()? else {
             return Err(refused(
@@ -198,6 +207,10 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
             ));
         };
         let read = entry(&line, index).map_err(|what| refused(lines.number, what))?;
+        if let Some(content) = &read.content {
+            let found = stamps::check(&content.leaf, &frontier, &keys, beforehand.authorities.as_ref());
+            stamps.extend(found.map_err(|what| refused(lines.number, what))?);
+        }
         frontier.push(read.hash).map_err(because(lines.number, "the entry does not fit"))?;
         at_earlier(&frontier, lines.number)?;
         match &read.content {
@@ -244,6 +257,7 @@ pub fn verify_export(mut reader: impl BufRead, beforehand: &Beforehand) -> Resul
         witnesses: signers.counted,
         untimely: signers.untimely,
         extends,
+        stamps,
         selection: None,
         checkpoint: opened.checkpoint,
     })

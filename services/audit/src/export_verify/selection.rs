@@ -63,6 +63,7 @@ pub(super) fn verify<R: BufRead>(
         witnesses: signers.counted,
         untimely: signers.untimely,
         extends,
+        stamps: Vec::new(),
         selection: Some(manifest.filter.clone()),
         checkpoint: opened.checkpoint,
     })

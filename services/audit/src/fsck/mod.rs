@@ -317,7 +317,8 @@ impl Check<'_> {
                 return (computed, Some(full.columns));
             }
         };
-        let expected = leaf.times().ok().map(|times| Columns::of(&leaf, times));
+        let times = leaf.times().ok().zip(leaf.integrated_at());
+        let expected = times.map(|(times, integrated)| Columns::of(&leaf, times, integrated));
         if let Some(expected) = expected.as_ref().filter(|expected| **expected != full.columns) {
             self.findings.add(FindingKind::Column, at(stored.index), full.columns.differences(expected));
         }

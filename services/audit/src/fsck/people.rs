@@ -35,7 +35,7 @@ struct Erased {
 impl Erased {
     /// Whether it took the data of an entry.
     fn took(self, full: &Full) -> bool {
-        let (_, recorded) = full.columns.times();
+        let (_, recorded, _) = full.columns.times();
         self.by.is_some_and(|by| full.stored.index < by) || self.at.is_some_and(|at| recorded <= at.0)
     }
 }

@@ -12,7 +12,7 @@ pub(super) async fn check(
     tx: &mut Tx,
     tenant: &Tenant,
     tile: u64,
-    left: impl IntoIterator<Item = (i64, i64)>,
+    left: impl IntoIterator<Item = (i64, i64, i64)>,
     complete: bool,
     findings: &mut Findings,
 ) -> Result<()> {
@@ -27,7 +27,9 @@ pub(super) async fn check(
     let right = if complete {
         times == noted
     } else {
-        inside(noted.recorded, times.recorded) && inside(noted.occurred, times.occurred)
+        inside(noted.recorded, times.recorded)
+            && inside(noted.occurred, times.occurred)
+            && inside(noted.integrated, times.integrated)
     };
     if !right {
         findings.add(FindingKind::Column, at(tile), format!("is {noted:?} and the entries give {times:?}"));

@@ -137,12 +137,18 @@ impl Service {
         index: u64,
         size: u64,
     ) -> Result<api::InclusionProof> {
-        let newest = if size == head.size { tiles::inclusion_at_head(tx, tenant, index, head).await? } else { None };
-        let tiles::Inclusion { leaf, hashes, root } = match newest {
+        let newest = if size == head.size {
+            tiles::inclusion_at_head(tx, tenant, index, head, &self.known_tiles).await?
+        } else {
+            None
+        };
+        let found = match newest {
             Some(found) => found,
             None => tiles::inclusion(tx, tenant, index, size).await?,
         };
-        let checkpoint = self.checkpoint_of(tx, tenant, head, size, root).await?.note;
+        let checkpoint = self.checkpoint_of(tx, tenant, head, size, found.root).await?.note;
+        self.known_tiles.learn(tenant, index, &found);
+        let tiles::Inclusion { leaf, hashes, .. } = found;
         let file = ProofFile { extra: None, index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };
         Ok(api::InclusionProof {
             index: signed(index),

@@ -6,12 +6,14 @@ pub(crate) mod legal_holds;
 pub(crate) mod retention_policies;
 mod signing_keys;
 pub(crate) mod subjects;
+mod timestamps;
 
 use crate::keys::Keys;
 use crate::prepare::Prepared;
 use crate::sequencer::{Limits, Sequencer};
 use crate::step;
 use crate::store::heads::Head;
+use crate::store::known_tiles::KnownTiles;
 use futures::{Stream, stream};
 use remit_core::{AuditEvent, Clock, Error, Kind, Result};
 use remit_store::{Db, Mutation};
@@ -26,6 +28,7 @@ pub struct Service {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sequencer: Sequencer,
+    pub(crate) known_tiles: KnownTiles,
     shutdown: CancellationToken,
     prune_every: Option<Duration>,
 }
@@ -34,7 +37,8 @@ impl Service {
     /// The logs in `db`.
     pub fn new(db: Db, clock: Arc<dyn Clock>, keys: Arc<Keys>, limits: Limits) -> Self {
         let sequencer = Sequencer::new(db.clone(), clock.clone(), keys.clone(), limits);
-        Self { db, clock, keys, sequencer, shutdown: CancellationToken::new(), prune_every: None }
+        let (known_tiles, shutdown) = (KnownTiles::default(), CancellationToken::new());
+        Self { db, clock, keys, sequencer, known_tiles, shutdown, prune_every: None }
     }
 
     /// The same, pruning by itself with this pause between two runs; `None` prunes only when asked.

@@ -44,6 +44,7 @@ pub const FIELDS: &[Field] = &[
     Field::key("details.to", "e.detail_to"),
     Field::timestamp("occurred_at", "e.occurred_at"),
     Field::timestamp("recorded_at", "e.recorded_at"),
+    Field::timestamp("integrated_at", "e.integrated_at"),
     Field::bigint("index", "e.idx"),
 ];
 
@@ -60,6 +61,7 @@ pub struct Columns {
     service: String,
     occurred_at: i64,
     recorded_at: i64,
+    integrated_at: i64,
     request_id: Option<String>,
     trace_id: Option<String>,
     subject: Option<String>,
@@ -95,11 +97,11 @@ fn details(leaf: &Leaf) -> [Option<String>; DETAILS.len()] {
 impl Columns {
     /// The columns in a statement, one after the other.
     pub const NAMES: &str = "event_id, actor, actor_kind, on_behalf_of, action, resource, outcome, service, occurred_at, \
-        recorded_at, request_id, trace_id, subject, reason, policy_version, model_version, detail_proposal, detail_task, \
+        recorded_at, integrated_at, request_id, trace_id, subject, reason, policy_version, model_version, detail_proposal, detail_task, \
         detail_decision, detail_gate_version, detail_from, detail_to";
 
-    /// What the columns of a leaf are.
-    pub fn of(leaf: &Leaf, times: (Timestamp, Timestamp)) -> Self {
+    /// What the columns of a leaf are, which occurred and was recorded at these times and taken in at `integrated`.
+    pub fn of(leaf: &Leaf, times: (Timestamp, Timestamp), integrated: Timestamp) -> Self {
         Self {
             event_id: leaf.id.clone(),
             actor: leaf.actor.subject.clone(),
@@ -111,6 +113,7 @@ impl Columns {
             service: leaf.service.clone(),
             occurred_at: times.0.0,
             recorded_at: times.1.0,
+            integrated_at: integrated.0,
             request_id: given(&leaf.request_id),
             trace_id: given(&leaf.trace_id),
             subject: leaf.personal.as_ref().map(|personal| personal.subject.clone()),
@@ -126,9 +129,9 @@ impl Columns {
         self.subject.as_deref()
     }
 
-    /// `occurred_at` and `recorded_at`.
-    pub fn times(&self) -> (i64, i64) {
-        (self.occurred_at, self.recorded_at)
+    /// `occurred_at`, `recorded_at` and `integrated_at`.
+    pub fn times(&self) -> (i64, i64, i64) {
+        (self.occurred_at, self.recorded_at, self.integrated_at)
     }
 
     /// The fields that have postings, with their values.
@@ -159,7 +162,11 @@ impl Columns {
     /// What is different from the `right` columns, in words.
     pub fn differences(&self, right: &Self) -> String {
         let all = |columns: &Self| {
-            let times = [("occurred_at", columns.occurred_at), ("recorded_at", columns.recorded_at)];
+            let times = [
+                ("occurred_at", columns.occurred_at),
+                ("recorded_at", columns.recorded_at),
+                ("integrated_at", columns.integrated_at),
+            ];
             let times = times.map(|(name, at)| (name, Timestamp(at).to_string()));
             let id = [("id", format!("{:?}", columns.event_id))];
             let texts = columns.values().map(|(name, value)| (name, format!("{value:?}")));
@@ -189,6 +196,7 @@ impl Columns {
             service: row.get("service")?,
             occurred_at: row.get("occurred_at")?,
             recorded_at: row.get("recorded_at")?,
+            integrated_at: row.get("integrated_at")?,
             request_id: row.get("request_id")?,
             trace_id: row.get("trace_id")?,
             subject: row.get("subject")?,
@@ -225,6 +233,7 @@ impl Columns {
             .text("service", column!(service))
             .bigint("occurred_at", column!(occurred_at))
             .bigint("recorded_at", column!(recorded_at))
+            .bigint("integrated_at", column!(integrated_at))
             .text("request_id", column!(request_id))
             .text("trace_id", column!(trace_id))
             .text("subject", column!(subject))
@@ -264,7 +273,7 @@ mod tests {
             ..Default::default()
         };
         let leaf = Leaf::new(&event, "event").unwrap();
-        Columns::of(&leaf, leaf.times().unwrap())
+        Columns::of(&leaf, leaf.times().unwrap(), Timestamp(7))
     }
 
     #[test]

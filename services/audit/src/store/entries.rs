@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::damaged;
 use super::heads::{signed, unsigned};
-use super::times;
+use super::times::{self, Spans};
 use crate::leaf::Leaf;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::filter::TimeSpan;
@@ -113,8 +113,8 @@ pub struct Count {
 
 /// The condition that entries were recorded in a span, and where they are.
 async fn recorded(tx: &mut Tx, sql: Sql, tenant: &Tenant, span: (Option<Timestamp>, Option<Timestamp>)) -> Result<Sql> {
-    let times = TimeSpan { from: span.0, until: span.1 };
-    let sql = match times::within(tx, tenant, times, TimeSpan::default()).await? {
+    let spans = Spans { recorded: TimeSpan { from: span.0, until: span.1 }, ..Spans::default() };
+    let sql = match times::within(tx, tenant, spans).await? {
         Some((start, end)) => sql.push(" and idx >= ").bind(signed(start)).push(" and idx < ").bind(signed(end)),
         None => sql,
     };

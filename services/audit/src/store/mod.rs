@@ -5,6 +5,7 @@ pub mod columns;
 pub mod entries;
 pub mod heads;
 pub mod key_handovers;
+pub mod known_tiles;
 pub mod legal_holds;
 pub mod postings;
 pub mod prunings;

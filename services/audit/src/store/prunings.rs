@@ -26,9 +26,12 @@ pub const ROTATE: &str = "audit.keys.rotate";
 /// The action that takes the first cosignature of a witness.
 pub const COSIGN: &str = "audit.checkpoints.cosign";
 
+/// The action that keeps the time stamp of a checkpoint.
+pub const TIMESTAMP: &str = "audit.checkpoints.timestamp";
+
 /// Whose entries are never pruned: together they account for what is missing, and for what stands beside the entries, to
 /// whoever has nothing but the log.
-const KEPT: [&str; 6] = [PRUNE, HOLD, RELEASE, RETAIN, COSIGN, ROTATE];
+const KEPT: [&str; 7] = [PRUNE, HOLD, RELEASE, RETAIN, COSIGN, ROTATE, TIMESTAMP];
 
 fn prunable(sql: Sql, tenant: &Tenant, end: u64) -> Sql {
     let free = sql.bind(tenant).push(" and idx < ").bind(signed(end));

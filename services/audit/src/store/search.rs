@@ -7,7 +7,7 @@ use super::columns::FIELDS;
 use super::entries::{self, SELECT, Stored};
 use super::heads::{self, signed, unsigned};
 use super::postings::{self, Bits, GROUP, Mark, Places};
-use super::times::{self, Within};
+use super::times::{self, Spans, Within};
 use remit_core::{Result, Tenant};
 use remit_store::filter::{self, Atom, Fragment};
 use remit_store::{Order, Row, Sql, Tx};
@@ -130,7 +130,9 @@ pub async fn search(
         limit,
     };
     // In this order: what is appended meanwhile is after what was the end.
-    let within = times::within(tx, tenant, filter.span("recorded_at"), filter.span("occurred_at")).await?;
+    let (recorded, occurred) = (filter.span("recorded_at"), filter.span("occurred_at"));
+    let spans = Spans { recorded, occurred, integrated: filter.span("integrated_at") };
+    let within = times::within(tx, tenant, spans).await?;
     let span = span(filter, within, heads::size(tx, tenant).await?, order, after);
     let (rows, resume) = if is_by_id(filter) {
         (search.rows(tx, tenant, span).await?, None)

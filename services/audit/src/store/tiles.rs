@@ -2,11 +2,13 @@
 
 use super::damaged;
 use super::heads::{Head, signed};
+use super::known_tiles::KnownTiles;
 use remit_core::{Result, Tenant};
 use remit_store::{Sql, Tx, query};
-use remit_tlog::tile::{Tile, Tiles, WIDTH};
+use remit_tlog::tile::{Grown, HEIGHT, Tile, Tiles, WIDTH};
 use remit_tlog::{Error as LogError, Hash, Node, proof};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The stored hashes of one tile, as many as there are.
 pub async fn read(tx: &mut Tx, tenant: &Tenant, level: u8, index: u64) -> Result<Option<Vec<Hash>>> {
@@ -130,6 +132,8 @@ pub struct Inclusion {
     pub hashes: Vec<Hash>,
     /// The root that it leads to.
     pub root: Hash,
+    /// The full tiles that it was made of, where these are worth knowing.
+    pub tiles: Vec<(Tile, Arc<Grown>)>,
 }
 
 /// The inclusion proof of `index` at `size`, all of it from the same few tiles.
@@ -143,6 +147,7 @@ pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> R
         leaf: tiles.read(leaf).map_err(broken)?,
         hashes: proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?,
         root: root_of(&tiles, size)?,
+        tiles: Vec::new(),
     })
 }
 
@@ -158,9 +163,16 @@ pub async fn inclusions(tx: &mut Tx, tenant: &Tenant, indexes: &[u64], size: u64
     indexes.iter().map(proof).collect()
 }
 
-/// The inclusion proof of `index` at the size of the head, whose frontier has the right edge of the tree: the tile that is still open is then
-/// not read for the entries before it. None if the tiles do not lead to the root of the head.
-pub async fn inclusion_at_head(tx: &mut Tx, tenant: &Tenant, index: u64, head: &Head) -> Result<Option<Inclusion>> {
+/// The inclusion proof of `index` at the size of the head, whose frontier has the right edge of the tree: the tile that is
+/// still open is then not read for the entries before it, and those that are `known` are not read at all. None if the tiles
+/// do not lead to the root of the head.
+pub async fn inclusion_at_head(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    index: u64,
+    head: &Head,
+    known: &KnownTiles,
+) -> Result<Option<Inclusion>> {
     let size = head.size;
     let edge: BTreeMap<Node, Hash> =
         proof::nodes(0, size).into_iter().zip(head.frontier.hashes().iter().copied()).collect();
@@ -168,11 +180,24 @@ pub async fn inclusion_at_head(tx: &mut Tx, tenant: &Tenant, index: u64, head: &
     let mut nodes = proof::inclusion_nodes(index, size).map_err(broken)?;
     nodes.push(leaf);
     nodes.retain(|node| !edge.contains_key(node));
+    let needed = Tiles::needed(&nodes, size).map_err(broken)?;
+    let mut grown: BTreeMap<Tile, Arc<Grown>> =
+        needed.into_iter().filter_map(|tile| Some((tile, known.get(tenant, &tile)?))).collect();
+    nodes.retain(|node| Tile::holding(*node, size).is_ok_and(|(tile, _)| !grown.contains_key(&tile)));
     let tiles = holding(tx, tenant, &nodes, size).await?;
-    let read = |node: Node| edge.get(&node).map_or_else(|| tiles.read(node), |hash| Ok(*hash));
+    grown.extend(tiles.all().filter_map(|(tile, hashes)| Some((*tile, Arc::new(Grown::new(hashes)?)))));
+    let read = |node: Node| {
+        if let Some(hash) = edge.get(&node) {
+            return Ok(*hash);
+        }
+        let (tile, offset) = Tile::holding(node, size)?;
+        let inside = grown.get(&tile).and_then(|grown| grown.node(node.level % HEIGHT, offset));
+        inside.map_or_else(|| tiles.read(node), Ok)
+    };
     let (leaf, hashes) = (read(leaf).map_err(broken)?, proof::inclusion(index, size, read).map_err(broken)?);
     let holds = proof::check_inclusion(index, leaf, size, head.root, &hashes).is_ok();
-    Ok(holds.then_some(Inclusion { leaf, hashes, root: head.root }))
+    let tiles = grown.into_iter().collect();
+    Ok(holds.then_some(Inclusion { leaf, hashes, root: head.root, tiles }))
 }
 
 /// That the log at `new` extends the log at `old`.

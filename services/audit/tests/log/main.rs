@@ -9,6 +9,7 @@ mod keeping;
 mod people;
 mod rotation;
 mod searching;
+mod stamps;
 mod tampering;
 mod writing;
 

@@ -165,3 +165,31 @@ async fn a_page_looks_at_a_bounded_part_of_the_log() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+async fn the_clock_of_the_log_is_searched_whatever_senders_say() -> Result<()> {
+    each_engine(|database| async move {
+        let fixture = &Fixture::new(&database).await?;
+        let said = fixture.event("any").recorded_at;
+        for day in 0..3u64 {
+            let numbers = day * 200..day * 200 + 200;
+            let event = |n: u64| api::Event { recorded_at: said, occurred_at: said, ..fixture.event(&format!("e{n}")) };
+            fixture.append(numbers.map(event).collect()).await?;
+            fixture.tick(86_400);
+        }
+        let oldest = api::SearchOrder::OldestFirst;
+        for (filter, expected) in [
+            ("integrated_at = 2026-01-02", 200..400),
+            ("integrated_at >= 2026-01-02 AND integrated_at < \"2026-01-03T00:00:00Z\"", 200..400),
+            ("integrated_at > 2026-01-02 AND actor = ann", 400..600),
+            ("integrated_at > 2026-01-02 AND recorded_at > 2026-01-01", 0..0),
+            ("integrated_at < 2026-01-01 OR recorded_at = 2026-01-01", 0..600),
+        ] {
+            let expected: Vec<u64> = expected.collect();
+            assert_eq!(found(fixture, filter, oldest, 700).await?.0, expected, "{filter}");
+        }
+        assert_eq!(fixture.findings().await?, []);
+        Ok(())
+    })
+    .await
+}

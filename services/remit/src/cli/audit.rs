@@ -5,6 +5,7 @@ use super::audit_local::{self, Fsck, Verify};
 use super::audit_push::{self, Push};
 use super::audit_server;
 use super::audit_stream::{self, Form};
+use super::audit_timestamp::{self, Timestamp};
 use super::auditor;
 use super::connect::{Session, answer, no_answer, refused};
 use super::list::{ListArgs, Page};
@@ -63,7 +64,7 @@ pub(crate) enum Command {
     Export(Export),
     /// Write one entry with its proof to a file that verify checks without the server (C2SP tlog-proof).
     Proof(Proof),
-    /// Check an export or a proof file offline, without server or token; or, with --state, a server's newest checkpoint against
+    /// Check an export, a proof file or a time stamp offline, without server or token; or, with --state, a server's newest checkpoint against
     /// the last one that was seen. Exit code 3 if anything is wrong.
     Verify(Verify),
     /// Destroy the key of a person's data. Entries and proofs stay; the data cannot be read again.
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Witness(Witness),
     /// Have a witness that somebody else runs cosign the newest checkpoint (C2SP tlog-witness).
     Push(Push),
+    /// Have an authority stamp the newest checkpoint with the time (RFC 3161); verify checks its answer without the server.
+    Timestamp(Timestamp),
     /// Have the server recompute its log from its entries; with --local, do it here on the stored database.
     /// Exit code 3 if anything is wrong.
     Fsck(Fsck),
@@ -215,6 +218,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
         }
         Command::Checkpoint { save } => {
             let checkpoint = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
+            audit_server::credible(&checkpoint)?;
             if let Some(path) = save {
                 target::write(&path, checkpoint.note.as_bytes())?;
                 session.out.wrote(Some(&path));
@@ -237,6 +241,7 @@ async fn served(session: &Session, command: Command) -> Result<()> {
         }
         Command::Verify(arguments) => audit_server::verify_server(session, arguments).await,
         Command::Push(arguments) => Box::pin(audit_push::push(session, &arguments)).await,
+        Command::Timestamp(arguments) => Box::pin(audit_timestamp::stamp(session, &arguments)).await,
         Command::Auditor(command) => Box::pin(auditor::run(session, command)).await,
     }
 }
@@ -250,7 +255,7 @@ async fn fsck(session: &Session, mut answers: Streaming<VerifyLogResponse>) -> R
         let (done, of) = (report.checked_entry_count, report.size.saturating_sub(report.start_index));
         session.out.note(&format!("{done} of {of} entries"));
     }
-    Err(Error::internal("the check ended without a report"))
+    Err(no_answer("the check ended without a report"))
 }
 
 fn checked(session: &Session, report: &VerifyLogResponse) -> Result<()> {
@@ -297,14 +302,19 @@ async fn export(session: &Session, arguments: Export) -> Result<()> {
     let mut stream = answer(client.export(request).await)?;
     let mut file = Target::open(Some(&arguments.output))?;
     let bar = session.out.progress(0, "exporting");
-    let mut last = 0;
+    let (mut last, mut whole) = (0, false);
     while let Some(part) = stream.message().await.map_err(refused)? {
         let end = if arguments.end == 0 { part.size } else { arguments.end };
         moved(&bar, part.next_index - arguments.start, end - arguments.start);
         file.write(&part.data)?;
         last = part.next_index;
+        whole = part.data.ends_with(format!("{{\"end\":{end}}}\n").as_bytes());
     }
     bar.finish_and_clear();
+    // The file keeps its other name then, and is not taken for an export.
+    if !whole {
+        return Err(no_answer(format!("the export ends at entry {last}, before its end")));
+    }
     let Some(path) = file.finish()? else { return Ok(()) };
     let path = path.display();
     let what = if arguments.filter.is_some() {

@@ -2,6 +2,7 @@
 //! have to ask it.
 
 use super::audit_proof;
+use super::audit_timestamp::{self, Known};
 use super::connect::{text, unreadable};
 use super::output::Output;
 use super::target;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// Arguments of `remit audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The export or the proof file, checked without a server. Without it the server's newest checkpoint is checked against the
+    /// The export, the proof file or the answer of a time-stamping authority, checked without a server. Without it the server's newest checkpoint is checked against the
     /// one that --state remembers.
     file: Option<PathBuf>,
     /// Where this reader of a server keeps the last checkpoint that it saw. The log's key is kept there too, from
@@ -45,6 +46,12 @@ pub(crate) struct Verify {
     /// The leaf hash of the entry, for a proof file that does not hold the entry itself.
     #[arg(long, value_name = "HEX", conflicts_with = "state")]
     leaf_hash: Option<String>,
+    /// The signed checkpoint that an authority stamped, for the file of its answer.
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    checkpoint: Option<PathBuf>,
+    /// A PEM file with the certificates of time-stamping authorities, to one of which each time stamp must lead.
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    timestamp_ca: Option<PathBuf>,
     /// Write the checkpoint of the export to this file, to give with --since the next time.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -112,11 +119,12 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
     let out = Output { json };
     let (witnesses, quorum) = arguments.witnesses()?;
     let beforehand = Beforehand {
-        key: arguments.key.as_deref().map(|text| key(text, "key")).transpose()?,
+        key: audit_timestamp::given(arguments.key.as_deref())?,
         quorum,
         witnesses,
         earlier: arguments.since.as_deref().map(text).transpose()?,
         now: Some(now()),
+        authorities: audit_timestamp::authorities(arguments.timestamp_ca.as_deref())?,
     };
     let path = arguments.file.as_ref();
     let path = path.ok_or_else(|| {
@@ -128,6 +136,11 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
     read.map_err(|error| unreadable(path, error))?;
     if begin == PROOF.as_bytes() {
         return audit_proof::verify(&out, path, beforehand, arguments.leaf_hash.as_deref());
+    }
+    // DER begins so, and no text does.
+    if begin.first() == Some(&0x30) {
+        let Beforehand { key, authorities, .. } = beforehand;
+        return audit_timestamp::verify(&out, path, &Known { key, checkpoint: arguments.checkpoint, authorities });
     }
     let size = file.metadata().map_err(|error| unreadable(path, error))?.len();
     let bar = out.progress(size, "verifying");
@@ -149,6 +162,10 @@ pub(super) fn verify(json: bool, arguments: Verify) -> Result<()> {
     found.handovers.iter().for_each(|handover| out.note(&changed(handover)));
     for pruning in &found.prunings {
         out.note(&removed(pruning));
+    }
+    // The last says the most, and all are in the answer for programs.
+    if let Some(stamp) = found.stamps.last() {
+        out.note(&audit_timestamp::found(stamp));
     }
     if let Some(filter) = &found.selection {
         out.note(&format!(
@@ -235,6 +252,7 @@ fn told(found: &Verified) -> serde_json::Value {
         "handovers": found.handovers.iter().map(handover).collect::<Vec<_>>(),
         "prunings": found.prunings.iter().map(pruning).collect::<Vec<_>>(),
         "sealed": found.sealed,
+        "timestamps": found.stamps.iter().map(audit_timestamp::told).collect::<Vec<_>>(),
         "key": found.key,
         "keyPinned": found.key_pinned,
         "witnesses": found.witnesses,

@@ -37,6 +37,7 @@ pub(super) async fn push(session: &Session, arguments: &Push) -> Result<()> {
     let way = Way::new(&arguments.url, session.timeout)?;
     let mut client = AuditServiceClient::new(session.wire());
     let offered = answer(client.get_checkpoint(GetCheckpointRequest::default()).await)?;
+    audit_server::credible(&offered)?;
     let size = u64::try_from(offered.size).map_err(no_answer)?;
     let mut old = 0;
     // The witness is first asked which size it knows, by a size that is too small.

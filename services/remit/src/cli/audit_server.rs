@@ -97,6 +97,18 @@ async fn led_on(
     followed(&lines, &checkpoint, &log).map_err(no_answer)
 }
 
+/// That what a server offers is a checkpoint, and signed by the key that it names: whose that key is it does not show.
+pub(super) fn credible(offered: &Offered) -> Result<()> {
+    let key = VerifierKey::parse(&offered.verifier_key).map_err(no_answer)?;
+    let note = Note::parse(&offered.note).map_err(no_answer)?;
+    note.verify(&key).map_err(no_answer)?;
+    let Checkpoint { size, origin, .. } = Checkpoint::parse(&note.text).map_err(no_answer)?;
+    if u64::try_from(offered.size) == Ok(size) && offered.origin == origin {
+        return Ok(());
+    }
+    Err(no_answer("the checkpoint is of another log or size than it says"))
+}
+
 /// Where a log was found: the server, in one spelling, and the tenant.
 fn place(server: &str, tenant: &str) -> String {
     format!("{} {tenant}", server.trim_end_matches('/').to_ascii_lowercase())

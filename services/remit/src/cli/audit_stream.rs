@@ -63,7 +63,7 @@ pub(super) async fn stream(
         left = left.saturating_sub(page.entries.len());
         for entry in &page.entries {
             match form {
-                Form::Ndjson => print_raw(format!("{}\n", json(entry)?).as_bytes())?,
+                Form::Ndjson => print_raw(ndjson(entry)?.as_bytes())?,
                 Form::Csv => print_raw(&line(cells(entry))?)?,
             }
         }
@@ -74,6 +74,15 @@ pub(super) async fn stream(
     }
     session.out.note(&format!("more than {limit}: go on with --page-token {page_token}"));
     Ok(())
+}
+
+/// An entry as one JSON text with its line feed. Proto JSON leaves zeros out, and the first entry has an index too.
+pub(super) fn ndjson(entry: &Entry) -> Result<String> {
+    let mut value = json(entry)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.entry("index").or_insert_with(|| entry.index.to_string().into());
+    }
+    Ok(format!("{value}\n"))
 }
 
 fn cells(entry: &Entry) -> [String; 17] {
@@ -123,6 +132,15 @@ mod tests {
     use super::*;
     use remit_api::audit::v1::{Event, Outcome};
     use remit_api::types::{Actor, ActorKind};
+
+    #[test]
+    fn the_first_entry_has_an_index_too() {
+        for index in [0, 7] {
+            let line = ndjson(&Entry { index, ..Entry::default() }).unwrap();
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(value.get("index"), Some(&index.to_string().into()), "{line}");
+        }
+    }
 
     #[test]
     fn an_entry_is_one_line_that_no_spreadsheet_runs() {

@@ -1,5 +1,6 @@
 //! `remit audit`, the questions of an auditor: one entry, the story of one thing, what comes in, what is kept.
 
+use super::audit_stream::ndjson;
 use super::connect::{Session, answer, refused};
 use super::output::{Column, json, print_raw};
 use super::values::span;
@@ -254,7 +255,7 @@ async fn tail(session: &Session, start_index: i64, action_prefixes: Vec<String>,
     let mut stream = answer(AuditServiceClient::new(session.wire()).tail(request).await)?;
     while let Some(part) = stream.message().await.map_err(refused)? {
         for entry in &part.entries {
-            print_raw(format!("{}\n", json(entry)?).as_bytes())?;
+            print_raw(ndjson(entry)?.as_bytes())?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod audit_proof;
 mod audit_push;
 mod audit_server;
 mod audit_stream;
+mod audit_timestamp;
 mod auditor;
 mod connect;
 mod control;
