@@ -42,6 +42,11 @@ pub(crate) fn decode<'a>(
 
 /// The encoding of a file that says nothing of it.
 fn found(file: &[u8]) -> Result<&'static Encoding> {
+    // The beginnings of .xlsx and .xls.
+    if file.starts_with(b"PK\x03\x04") || file.starts_with(b"\xd0\xcf\x11\xe0") {
+        let text = "the file is a workbook: save the sheet as CSV in the program that made it";
+        return Err(Error::invalid("ENCODING_INVALID", "format.encoding", text));
+    }
     // A table begins with letters of ASCII in every language that writes its headers so; UTF-16 puts a zero beside each.
     match file {
         [first, 0, ..] if *first != 0 => return Ok(UTF_16LE),
@@ -93,6 +98,8 @@ mod tests {
     #[test]
     fn what_cannot_be_known_is_refused_and_may_be_named() {
         assert_eq!(decode(b"caf\x8e \x9d", None).unwrap_err().reason(), "ENCODING_INVALID");
+        let workbook = decode(b"PK\x03\x04\x14\x00\x06\x00", None).unwrap_err();
+        assert!(workbook.message().contains("save the sheet as CSV"), "{workbook}");
         let polish = named("windows-1250").unwrap();
         let (text, _) = decode(b"\xb3\xf3d\x9f", Some(polish)).unwrap();
         assert_eq!(String::from_utf8_lossy(&text), "łódź");

@@ -169,6 +169,14 @@ impl Db {
         if stats.idle == 0 && stats.open < stats.max { self.try_connection().await } else { Ok(()) }
     }
 
+    /// Whether the server takes a connection, whatever the pool has: tells why a pool waits.
+    ///
+    /// # Errors
+    /// As [`Db::can_grow`].
+    pub async fn reach(&self) -> Result<()> {
+        self.try_connection().await
+    }
+
     async fn try_connection(&self) -> Result<()> {
         match &self.shared.pools {
             Pools::Postgres(pool) => {
