@@ -99,7 +99,7 @@ async fn tokens_of_every_provider_become_who_they_speak_for() {
             "{what} of {issuer}"
         );
         assert_eq!(found.email.as_deref(), email, "{what} of {issuer}");
-        assert_eq!((found.service, actor.on_behalf_of), (None, None), "{what} of {issuer}");
+        assert_eq!((found.service, actor.on_behalf_of.as_ref()), (None, None), "{what} of {issuer}");
     }
     let found = outcome(&auth, &sign(&entra())).await.unwrap();
     assert_eq!(found.token_id, "fqiBqXLPj0eQa82S-IYFAA");
@@ -126,7 +126,7 @@ async fn an_address_is_nobody_elses_by_unicode() {
     let auth = open(&plain("https://a", "[\"acme\"]", table)).await;
     let who = async |address: &str| {
         let claims = claims("https://a", |c| (c["email"], c["email_verified"]) = (json!(address), json!(true)));
-        outcome(&auth, &sign(&claims)).await.map(|found| found.actor.subject)
+        outcome(&auth, &sign(&claims)).await.map(|found| found.actor.subject.clone())
     };
     assert_eq!(who("Kim@Acme.example").await, Ok("kim@acme.example".to_owned()));
     assert_eq!(who("\u{212a}im@acme.example").await, Err("TOKEN_CLAIMS"));
@@ -235,7 +235,7 @@ async fn no_issuer_speaks_for_what_is_anothers_or_the_suites() {
     assert_eq!(refused("https://c", |c| c["tenant"] = json!("gamma")).await, "TOKEN_AUDIENCE");
 
     // A subject belongs to one issuer, whatever the token says.
-    let alice = async |issuer: &str| outcome(&auth, &sign(&claims(issuer, |_| {}))).await.unwrap().actor.subject;
+    let alice = async |issuer: &str| outcome(&auth, &sign(&claims(issuer, |_| {}))).await.unwrap().actor.subject.clone();
     assert_eq!((alice("https://a").await, alice("https://b").await), ("alice".to_owned(), "b:alice".to_owned()));
     for posing in ["b:alice", "B:alice", " b:alice"] {
         let claims = claims("https://a", |c| c["sub"] = json!(posing));
@@ -252,7 +252,7 @@ async fn no_issuer_speaks_for_what_is_anothers_or_the_suites() {
         (0..40).map(|n| format!("role-{n}")).chain(owned(&["admin", "service", "viewer"])).collect();
     let many = claims("https://b", |c| (c["roles"], c["role_groups"]) = (json!(many), json!(["legal", "data"])));
     let actor = outcome(&auth, &sign(&many)).await.unwrap().actor;
-    assert_eq!((actor.roles, actor.role_groups), (owned(&["viewer"]), owned(&["data"])));
+    assert_eq!((&actor.roles, &actor.role_groups), (&owned(&["viewer"]), &owned(&["data"])));
     let groups: Vec<String> = (0..33).map(|n| format!("group-{n}")).collect();
     let groups = claims("https://a", |c| c["role_groups"] = json!(groups));
     assert_eq!(outcome(&auth, &sign(&groups)).await.unwrap_err(), "TOKEN_CLAIMS");
@@ -289,7 +289,7 @@ kind.rules = [{ claim = "azp", equals = "writer", kind = "ai" }, { claim = "amr"
     let ann = who(|c| c["kind"] = json!(null)).await.unwrap();
     assert_eq!((ann.tenant.as_str(), ann.token_id.as_str()), ("9-lives", "t1"));
     assert_eq!((ann.actor.subject.as_str(), ann.email.as_deref()), ("ann@acme.example", Some("ann@acme.example")));
-    assert_eq!((ann.actor.roles, ann.actor.role_groups), (owned(&["auditor"]), owned(&["data"])));
+    assert_eq!((&ann.actor.roles, &ann.actor.role_groups), (&owned(&["auditor"]), &owned(&["data"])));
     let roles = who(|c| (c["https://remit.example/roles"], c["scope"]) = (json!(["admin"]), json!("ops other"))).await;
     assert_eq!(roles.unwrap().actor.roles, ["operator", "viewer"], "what the table does not have counts for nothing");
     assert_eq!(who(|c| c["azp"] = json!("writer")).await.unwrap().actor.kind, ActorKind::Ai);

@@ -297,7 +297,7 @@ async fn the_suites_own_services_are_known_each_by_its_own_key_and_by_nothing_el
     // A program of another issuer is a program, whatever roles it claims, and cannot be called like a service.
     let program = Claims { roles: vec!["service".into(), "operator".into()], ..own(&development, "crm") };
     let program = found(development.sign(&program).unwrap()).await;
-    assert_eq!((program.service, program.actor.roles), (None, vec!["operator".to_owned()]));
+    assert_eq!((program.service, &program.actor.roles), (None, &vec!["operator".to_owned()]));
     let posing = development.sign(&own(&development, "remit-council")).unwrap();
     assert_eq!(reason(&auth, &posing).await, "TOKEN_CLAIMS");
     let by_the_wrong_key = development.sign(&own(council, "remit-council")).unwrap();

@@ -40,7 +40,7 @@ impl SystemService for Odd {
                 let left = cx.deadline.map(|at| at.saturating_duration_since(Instant::now()).as_millis() as i64);
                 let services = vec![
                     cx.tenant.to_string(),
-                    cx.actor.subject,
+                    cx.actor.subject.clone(),
                     cx.method.to_owned(),
                     cx.trace_id,
                     context::trace_id(),

@@ -123,7 +123,7 @@ async fn a_task_that_changed_after_it_was_seen_is_read_again_under_the_lock() {
 async fn a_task_leaves_nothing_that_may_be_held_before_the_holds_are_known() {
     each_engine(async |database| {
         let Home { service, mut cx, _dir } = home(&database).await;
-        cx.actor.kind = remit_core::ActorKind::Human;
+        Arc::make_mut(&mut cx.actor).kind = remit_core::ActorKind::Human;
         let task = Some(api::Task { title: "T".into(), function: "functions/software".into(), ..Default::default() });
         let create = api::CreateTaskRequest { task_id: "t".into(), task, ..Default::default() };
         service.create_task(&cx, create).await?;

@@ -57,7 +57,7 @@ fn a_revocation_meets_the_tokens_that_it_names_and_no_others() {
     let ann = token("ann");
     let behalf = {
         let mut bot = token("bot");
-        bot.actor.on_behalf_of = Some("ann".to_owned());
+        Arc::make_mut(&mut bot.actor).on_behalf_of = Some("ann".to_owned());
         bot
     };
     let mute = Identity { token_id: String::new(), issued: 0, ..token("ann") };
