@@ -37,7 +37,8 @@ fn cx(who: &str) -> Cx {
             roles: owned(&["admin"]),
             role_groups: owned(&GROUPS),
             on_behalf_of: None,
-        }.into(),
+        }
+        .into(),
         method: "council.tests.act",
         service: None,
         trace_id: String::new(),

@@ -235,7 +235,8 @@ async fn no_issuer_speaks_for_what_is_anothers_or_the_suites() {
     assert_eq!(refused("https://c", |c| c["tenant"] = json!("gamma")).await, "TOKEN_AUDIENCE");
 
     // A subject belongs to one issuer, whatever the token says.
-    let alice = async |issuer: &str| outcome(&auth, &sign(&claims(issuer, |_| {}))).await.unwrap().actor.subject.clone();
+    let alice =
+        async |issuer: &str| outcome(&auth, &sign(&claims(issuer, |_| {}))).await.unwrap().actor.subject.clone();
     assert_eq!((alice("https://a").await, alice("https://b").await), ("alice".to_owned(), "b:alice".to_owned()));
     for posing in ["b:alice", "B:alice", " b:alice"] {
         let claims = claims("https://a", |c| c["sub"] = json!(posing));

@@ -248,7 +248,8 @@ fn identity(
             roles,
             role_groups: claims.role_groups,
             on_behalf_of: claims.on_behalf_of,
-        }.into(),
+        }
+        .into(),
         service,
         email: claims.email,
         issuer: set.issuer.clone(),

@@ -485,7 +485,9 @@ impl Config {
             ("peer_tls.ca", &self.peer_tls.ca),
             ("notify.smtp.ca_file", &self.notify.smtp.ca_file),
         ];
-        all.into_iter().filter(|(_, path)| !path.as_os_str().is_empty()).map(|(setting, path)| (setting, path.as_path()))
+        all.into_iter()
+            .filter(|(_, path)| !path.as_os_str().is_empty())
+            .map(|(setting, path)| (setting, path.as_path()))
     }
 }
 

@@ -121,7 +121,8 @@ impl Fixture {
                 roles: vec!["auditor".into()],
                 role_groups: vec![],
                 on_behalf_of: None,
-            }.into(),
+            }
+            .into(),
             service: None,
             method,
             trace_id: String::new(),

@@ -1,7 +1,7 @@
 //! Alerts: rules that were found to hold.
 
-use super::{Service, pilots, retention};
 use super::watchdog::{self, Finding, Found};
+use super::{Service, pilots, retention};
 use crate::store::alert_rules;
 use crate::store::alerts::Alerts;
 use crate::store::kpis::Kpis;

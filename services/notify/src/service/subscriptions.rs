@@ -363,7 +363,8 @@ mod tests {
                 roles: roles.iter().map(|&role| role.to_owned()).collect(),
                 role_groups: Vec::new(),
                 on_behalf_of: None,
-            }.into(),
+            }
+            .into(),
             service: None,
             method,
             trace_id: String::new(),

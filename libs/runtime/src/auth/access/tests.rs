@@ -23,7 +23,8 @@ fn token(subject: &str) -> Identity {
             roles: vec!["viewer".to_owned()],
             role_groups: Vec::new(),
             on_behalf_of: None,
-        }.into(),
+        }
+        .into(),
         service: None,
         issuer: ISSUER.to_owned(),
         email: Some(format!("{subject}@example.com")),
