@@ -228,7 +228,7 @@ mod tests {
         ] {
             assert_eq!(reason(&crm, said), wanted);
         }
-        let posing = Actor { subject: mail.clone(), ..actor.clone() };
+        let posing = Actor { subject: mail.clone(), kind: ActorKind::Human, ..actor.clone() };
         let own = api::Event { reason: format!("done by {mail}"), ..event("", "crm.leads.merge", &mail) };
         assert_eq!(reason(&Sender { actor: &posing, service: None, now: NOW }, own), "OK");
 

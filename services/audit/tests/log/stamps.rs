@@ -83,7 +83,10 @@ async fn a_full_tile_is_read_once_and_only_what_was_proved_is_kept() -> Result<(
             assert_eq!(query(sql).execute(&mut tx).await?, 1);
             tx.commit().await
         };
-        change("delete from tiles where level = 0 and idx = 0").await?;
+        change(
+            "update tiles set hashes = (select hashes from tiles where level = 0 and idx = 1) where level = 0 and idx = 0",
+        )
+        .await?;
         assert_eq!(fixture.inclusion("entries/5", 0).await?, first);
         let next = fixture.inclusion("entries/6", 0).await?;
         assert_eq!(next.checkpoint, first.checkpoint);
