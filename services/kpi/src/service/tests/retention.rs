@@ -1,5 +1,6 @@
 use super::*;
 use prost_types::FieldMask;
+use remit_core::ActorKind;
 use remit_core::details::EventsPruned;
 
 const A_DAY: i64 = 450;
@@ -82,7 +83,11 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         assert_eq!(short.reason(), "RETENTION_TOO_SHORT");
         prune(&suite).await;
         assert_eq!(stored(&suite, "amounts").await, A_DAY * DAYS, "nothing is forgotten unless that is asked for");
-        suite.service.update_organization_settings(&suite.cx, keep_for(400)).await.unwrap();
+        let by_program = suite.service.update_organization_settings(&suite.cx, keep_for(400)).await.unwrap_err();
+        assert_eq!(by_program.reason(), "RETENTION_NEEDS_A_PERSON");
+        let actor = Actor { kind: ActorKind::Human, ..Actor::service("ann") };
+        let person = Cx { actor: actor.into(), ..suite.cx.clone() };
+        suite.service.update_organization_settings(&person, keep_for(400)).await.unwrap();
         prune(&suite).await;
         // Days 0 to 14 but for the two of the experiment.
         assert_eq!(stored(&suite, "amounts").await, A_DAY * (DAYS - 13));
