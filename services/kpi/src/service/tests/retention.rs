@@ -47,6 +47,8 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         let suite = Suite::on(db).await;
         create(&suite, "amounts", Kind::Mean).await;
         create(&suite, "visitors", Kind::Distinct).await;
+        suite.clock.advance_to(Timestamp(JUNE + 21 * DAY));
+        // Registered afterwards, so that whatever is recorded counts.
         let experiment_of = Experiment {
             hypothesis: "A call brings more.".to_owned(),
             metric: "kpis/amounts".to_owned(),
@@ -65,7 +67,6 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
             request_id: String::new(),
         };
         suite.service.create_experiment(&suite.cx, request).await.unwrap();
-        suite.clock.advance_to(Timestamp(JUNE + 21 * DAY));
         let made = |i: i64| {
             let channel = CHANNELS[usize::try_from(i % 2).unwrap()];
             event("amounts", &format!("e{i}"), JUNE + i * (DAY / A_DAY), Some(i as f64), &[("channel", channel)])
@@ -77,7 +78,7 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         let visitor = |id: &str| Event { member: id.to_owned(), ..event("visitors", id, JUNE, None, &[]) };
         suite.record(vec![visitor("ann"), visitor("bob")], false).await;
         suite.clock.advance_to(Timestamp(JUNE + 415 * DAY));
-        let (before, result) = (as_stored(&suite, "amounts", Granularity::Day).await, experiment(&suite).await);
+        let (before, result) = (as_stored(&suite, "kpis/amounts", Granularity::Day).await, experiment(&suite).await);
 
         let short = suite.service.update_organization_settings(&suite.cx, keep_for(399)).await.unwrap_err();
         assert_eq!(short.reason(), "RETENTION_TOO_SHORT");
@@ -92,7 +93,7 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         // Days 0 to 14 but for the two of the experiment.
         assert_eq!(stored(&suite, "amounts").await, A_DAY * (DAYS - 13));
         assert_eq!(stored(&suite, "visitors").await, 2);
-        assert_eq!(as_stored(&suite, "amounts", Granularity::Day).await, before);
+        assert_eq!(as_stored(&suite, "kpis/amounts", Granularity::Day).await, before);
         assert_eq!(experiment(&suite).await, result);
         let waiting =
             outbox::read_batch(&mut suite.service.db.read().await.unwrap(), &suite.cx.tenant, 100).await.unwrap();
@@ -116,8 +117,8 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         };
         assert_eq!(suite.record(vec![younger, made(7_301)], false).await.duplicate_count, 1);
         let (shown, computed) = (
-            as_stored(&suite, "amounts", Granularity::Day).await,
-            from_scratch(&suite, "amounts", Granularity::Day).await,
+            as_stored(&suite, "kpis/amounts", Granularity::Day).await,
+            from_scratch(&suite, "kpis/amounts", Granularity::Day).await,
         );
         let young = |cells: &BTreeMap<(i64, String), Summary>| -> Vec<((i64, String), Summary)> {
             let young = cells.iter().filter(|((start, _), _)| *start >= JUNE + 15 * DAY);
