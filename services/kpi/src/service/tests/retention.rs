@@ -113,7 +113,7 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         // What is younger does, exactly.
         let younger = Event {
             corrects: "e7300".to_owned(),
-            ..event("amounts", "d", JUNE + 16 * DAY + 9, Some(-5.0), &[("channel", "web")])
+            ..event("amounts", "d", JUNE + 16 * DAY + 9, Some(5.0), &[("channel", "web")])
         };
         assert_eq!(suite.record(vec![younger, made(7_301)], false).await.duplicate_count, 1);
         let (shown, computed) = (
