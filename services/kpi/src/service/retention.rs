@@ -14,7 +14,7 @@ use crate::store::settings::Settings;
 use remit_api::kpi::v1::{Experiment, Kind, Kpi, OrganizationSettings};
 use remit_api::wire::time::{self, stamp};
 use remit_core::details::{Details as _, EventsPruned};
-use remit_core::{Error, Result, Tenant, Timestamp};
+use remit_core::{Actor, ActorKind, Error, Result, Tenant, Timestamp};
 use remit_store::{Mutation, Records as _, Tx, timers};
 use std::time::Duration;
 
@@ -41,6 +41,18 @@ pub(super) fn check(days: i32) -> Result<()> {
     }
     let why = format!("must be at least {LEAST_DAYS} days, or 0 to keep events for ever");
     Err(Error::invalid("RETENTION_TOO_SHORT", "organization_settings.event_retention_days", why))
+}
+
+/// Refuses to let a program say for how long events are kept: what is deleted does not come back.
+///
+/// # Errors
+/// `PermissionDenied` (`RETENTION_NEEDS_A_PERSON`).
+pub(super) fn check_person(actor: &Actor) -> Result<()> {
+    if actor.kind == ActorKind::Human {
+        return Ok(());
+    }
+    let message = "let a person say for how long events are kept: what is deleted does not come back";
+    Err(Error::denied("RETENTION_NEEDS_A_PERSON", message))
 }
 
 /// Has the next step done after `wait`, from the KPI `next` on.

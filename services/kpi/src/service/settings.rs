@@ -71,7 +71,8 @@ impl Service {
     /// Changes the settings, and with them the shipped definitions without events.
     ///
     /// # Errors
-    /// `NotFound` (`SETTINGS_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `InvalidArgument` naming the field.
+    /// `NotFound` (`SETTINGS_NOT_FOUND`), `Conflict` (`ETAG_MISMATCH`), `PermissionDenied` (`RETENTION_NEEDS_A_PERSON`),
+    /// `InvalidArgument` naming the field.
     pub(crate) async fn update_organization_settings(
         &self,
         cx: &Cx,
@@ -95,7 +96,8 @@ impl Service {
             if next == current {
                 return Ok(current);
             }
-            if next.event_retention_days != 0 && next.event_retention_days != current.event_retention_days {
+            if next.event_retention_days != current.event_retention_days {
+                retention::check_person(&cx.actor)?;
                 retention::schedule(m, Duration::ZERO, "").await?;
             }
             next.update_time = Some(stamp(m.now()));

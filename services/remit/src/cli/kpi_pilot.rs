@@ -7,8 +7,8 @@ use super::values::named;
 use clap::Subcommand;
 use remit_api::kpi::v1::kpi_service_client::KpiServiceClient;
 use remit_api::kpi::v1::{
-    ConcludePilotRequest, CreatePilotRequest, GetPilotRequest, ListPilotsRequest, PilotFigure, PilotMeasurement,
-    ReportPilotRequest, ReportPilotResponse,
+    ConcludePilotRequest, CreatePilotRequest, GetPilotRequest, ListPilotsRequest, ReportPilotRequest,
+    ReportPilotResponse,
 };
 use remit_core::Result;
 use std::path::PathBuf;
@@ -127,10 +127,6 @@ pub(super) async fn run(session: &Session, command: Pilots) -> Result<()> {
     }
 }
 
-fn figures(measured: Option<&PilotMeasurement>) -> &[PilotFigure] {
-    measured.map(|measured| measured.figures.as_slice()).unwrap_or_default()
-}
-
 /// Shows what a pilot found.
 fn show(session: &Session, found: &ReportPilotResponse) -> Result<()> {
     if session.out.json {
@@ -142,12 +138,19 @@ fn show(session: &Session, found: &ReportPilotResponse) -> Result<()> {
     if !pilot.preceded_by.is_empty() {
         session.out.note(&format!("the same was tried before: {}", pilot.preceded_by.join(", ")));
     }
-    session.out.note("baseline, as it was when the pilot started");
-    session.out.list(figures(result.baseline.as_ref()), FIGURE_COLUMNS)?;
-    session.out.note("pilot, as it was when it was judged");
-    session.out.list(figures(result.pilot.as_ref()), FIGURE_COLUMNS)?;
-    session.out.note("change");
-    session.out.list(&result.changes, CHANGE_COLUMNS)?;
+    for (what, measured) in [
+        ("baseline, as it was when the pilot started", &result.baseline),
+        ("pilot, as it was when it was judged", &result.pilot),
+    ] {
+        if let Some(measured) = measured {
+            session.out.note(what);
+            session.out.list(&measured.figures, FIGURE_COLUMNS)?;
+        }
+    }
+    if !result.changes.is_empty() {
+        session.out.note("change");
+        session.out.list(&result.changes, CHANGE_COLUMNS)?;
+    }
     session.out.list(&result.criteria, CRITERION_COLUMNS)?;
     if !pilot.result_digest.is_empty() {
         let exit = if result.exit { "every exit criterion is met" } else { "not every exit criterion is met" };

@@ -70,7 +70,7 @@ async fn a_pilot_is_judged_once_by_what_was_written_down_before(suite: Suite) {
         (Pilot { days: 41, ..pilot.clone() }, "FIELD_INVALID"),
         (Pilot { days: 57, ..pilot.clone() }, "FIELD_INVALID"),
         (Pilot { exit_criteria: vec![criterion("visit_rate", Side::AtLeast, 0.1)], ..pilot.clone() }, "PILOT_INVALID"),
-        (Pilot { filter: "nothing = \"x\"".to_owned(), ..pilot.clone() }, "FILTER_INVALID"),
+        (Pilot { filter: "nothing = \"x\"".to_owned(), ..pilot.clone() }, "DIMENSION_UNKNOWN"),
         (
             Pilot {
                 kpis: vec!["kpis/nothing".to_owned()],

@@ -1,5 +1,6 @@
 use super::*;
 use prost_types::FieldMask;
+use remit_core::ActorKind;
 use remit_core::details::EventsPruned;
 
 const A_DAY: i64 = 450;
@@ -46,6 +47,8 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         let suite = Suite::on(db).await;
         create(&suite, "amounts", Kind::Mean).await;
         create(&suite, "visitors", Kind::Distinct).await;
+        suite.clock.advance_to(Timestamp(JUNE + 21 * DAY));
+        // Registered afterwards, so that whatever is recorded counts.
         let experiment_of = Experiment {
             hypothesis: "A call brings more.".to_owned(),
             metric: "kpis/amounts".to_owned(),
@@ -64,7 +67,6 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
             request_id: String::new(),
         };
         suite.service.create_experiment(&suite.cx, request).await.unwrap();
-        suite.clock.advance_to(Timestamp(JUNE + 21 * DAY));
         let made = |i: i64| {
             let channel = CHANNELS[usize::try_from(i % 2).unwrap()];
             event("amounts", &format!("e{i}"), JUNE + i * (DAY / A_DAY), Some(i as f64), &[("channel", channel)])
@@ -76,18 +78,22 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         let visitor = |id: &str| Event { member: id.to_owned(), ..event("visitors", id, JUNE, None, &[]) };
         suite.record(vec![visitor("ann"), visitor("bob")], false).await;
         suite.clock.advance_to(Timestamp(JUNE + 415 * DAY));
-        let (before, result) = (as_stored(&suite, "amounts", Granularity::Day).await, experiment(&suite).await);
+        let (before, result) = (as_stored(&suite, "kpis/amounts", Granularity::Day).await, experiment(&suite).await);
 
         let short = suite.service.update_organization_settings(&suite.cx, keep_for(399)).await.unwrap_err();
         assert_eq!(short.reason(), "RETENTION_TOO_SHORT");
         prune(&suite).await;
         assert_eq!(stored(&suite, "amounts").await, A_DAY * DAYS, "nothing is forgotten unless that is asked for");
-        suite.service.update_organization_settings(&suite.cx, keep_for(400)).await.unwrap();
+        let by_program = suite.service.update_organization_settings(&suite.cx, keep_for(400)).await.unwrap_err();
+        assert_eq!(by_program.reason(), "RETENTION_NEEDS_A_PERSON");
+        let actor = Actor { kind: ActorKind::Human, ..Actor::service("ann") };
+        let person = Cx { actor: actor.into(), ..suite.cx.clone() };
+        suite.service.update_organization_settings(&person, keep_for(400)).await.unwrap();
         prune(&suite).await;
         // Days 0 to 14 but for the two of the experiment.
         assert_eq!(stored(&suite, "amounts").await, A_DAY * (DAYS - 13));
         assert_eq!(stored(&suite, "visitors").await, 2);
-        assert_eq!(as_stored(&suite, "amounts", Granularity::Day).await, before);
+        assert_eq!(as_stored(&suite, "kpis/amounts", Granularity::Day).await, before);
         assert_eq!(experiment(&suite).await, result);
         let waiting =
             outbox::read_batch(&mut suite.service.db.read().await.unwrap(), &suite.cx.tenant, 100).await.unwrap();
@@ -107,12 +113,12 @@ async fn events_are_forgotten_and_what_they_add_up_to_stays() {
         // What is younger does, exactly.
         let younger = Event {
             corrects: "e7300".to_owned(),
-            ..event("amounts", "d", JUNE + 16 * DAY + 9, Some(-5.0), &[("channel", "web")])
+            ..event("amounts", "d", JUNE + 16 * DAY + 9, Some(5.0), &[("channel", "web")])
         };
         assert_eq!(suite.record(vec![younger, made(7_301)], false).await.duplicate_count, 1);
         let (shown, computed) = (
-            as_stored(&suite, "amounts", Granularity::Day).await,
-            from_scratch(&suite, "amounts", Granularity::Day).await,
+            as_stored(&suite, "kpis/amounts", Granularity::Day).await,
+            from_scratch(&suite, "kpis/amounts", Granularity::Day).await,
         );
         let young = |cells: &BTreeMap<(i64, String), Summary>| -> Vec<((i64, String), Summary)> {
             let young = cells.iter().filter(|((start, _), _)| *start >= JUNE + 15 * DAY);
