@@ -62,8 +62,9 @@ impl Watcher {
     pub(crate) fn new(config: &Config, databases: Arc<BTreeMap<&'static str, Db>>) -> Self {
         let services: Vec<&str> = databases.keys().copied().collect();
         let process = if services.len() == SERVICES.len() { "all".to_owned() } else { services.join("-") };
-        // Mail is notify's alone.
-        let own = |setting: &str| !setting.starts_with("notify.") || databases.contains_key("notify");
+        // What a service alone uses is for the process that runs it.
+        let section = |setting: &str| SERVICES.into_iter().find(|service| setting.split('.').next() == Some(*service));
+        let own = |setting: &str| section(setting).is_none_or(|service| databases.contains_key(service));
         let files = config.certificates().filter(|(setting, _)| own(setting));
         Self { process, files: files.map(|(setting, path)| (setting, path.to_owned())).collect(), databases }
     }

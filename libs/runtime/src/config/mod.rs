@@ -483,6 +483,7 @@ impl Config {
             ("server.tls_client_ca", &self.server.tls_client_ca),
             ("peer_tls.certificate", &self.peer_tls.certificate),
             ("peer_tls.ca", &self.peer_tls.ca),
+            ("audit.timestamp_ca", &self.audit.timestamp_ca),
             ("notify.smtp.ca_file", &self.notify.smtp.ca_file),
         ];
         all.into_iter()

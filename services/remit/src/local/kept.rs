@@ -64,8 +64,8 @@ fn judge_certificates(setting: &str, path: &Path, now: Timestamp) -> Finding {
         Err(why) => return invalid(why),
     };
     let left = (end.0 - now.0).div_euclid(1_000_000);
-    let remedy = if setting.starts_with("notify.") {
-        "replace the file, and restart the process: it is read when notify starts"
+    let remedy = if setting.starts_with("notify.") || setting.starts_with("audit.") {
+        "replace the file, and restart the process: it is read when the service starts"
     } else {
         "replace the file: it is read again within 3 s, without a restart"
     };
