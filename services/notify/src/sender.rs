@@ -399,10 +399,11 @@ impl Sender {
         deliveries::settle(m, &settled).await?;
         let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
         deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
-        let mut answers = tried.iter().filter_map(|(_, tried)| tried.as_ref()).peekable();
         // Whoever found nothing to try knows as much as before.
-        if answers.peek().is_some() {
-            queues::heard(m, name, answers.any(|(_, answer)| answer.is_silence())).await?;
+        let answers = tried.iter().filter_map(|(_, tried)| tried.as_ref());
+        let silent = answers.map(|(_, answer)| answer.is_silence()).reduce(|one, other| one || other);
+        if let Some(silent) = silent {
+            queues::heard(m, name, silent).await?;
         }
         if let Some(why) = broken.filter(|_| subscription.state() != SubscriptionState::Broken) {
             stop(m, &subscription, why).await?;
