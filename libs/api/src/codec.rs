@@ -12,10 +12,10 @@ pub trait Received: Message + Default {
     /// Reads the message.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for bytes that are no such message. A request is refused as
-    /// [`validate`](crate::validate) says.
+    /// `INTERNAL` for bytes that are no such message: whoever answers so is wrong, not whoever asked. A request is refused
+    /// as [`validate`](crate::validate) says.
     fn receive(bytes: Bytes) -> Result<Self, Status> {
-        Self::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))
+        Self::decode(bytes).map_err(|error| Status::internal(error.to_string()))
     }
 }
 

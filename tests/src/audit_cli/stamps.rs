@@ -18,9 +18,9 @@ keyUsage=critical,digitalSignature
 extendedKeyUsage=critical,timeStamping
 subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid
-[ts]
-default_tsa=tsa
 [tsa]
+default_tsa=clock
+[clock]
 serial=DIR/serial
 default_policy=1.2.3.4.1
 digests=sha256

@@ -101,6 +101,7 @@ const NOBODY: &[(&str, &str)] = &[
     ("remit.audit.v1.EraseSubjectRequest.subject", "the same"),
     ("remit.registry.v1.Output.subject", "the same"),
     ("remit.kpi.v1.Event.member", "what a KPI counts once; only its digest is kept"),
+    ("remit.kpi.v1.Pilot.preceded_by", "names of pilots"),
     ("remit.kpi.v1.QueryRollupsRequest.group_by", "names of dimensions"),
     ("remit.kpi.v1.WatchRollupsRequest.group_by", "names of dimensions"),
     ("remit.council.v1.UnseatMember.member", "the name of a resource"),

@@ -69,6 +69,17 @@ pub(crate) fn border(settings: &OrganizationSettings) -> i64 {
     settings.events_from_time.as_ref().map_or(i64::MIN, |at| time::of(at).0)
 }
 
+/// Moves the border to where it belongs at `now`, at most once a day, and says whether it moved. It never goes back.
+pub(super) fn advance(settings: &mut OrganizationSettings, now: Timestamp) -> bool {
+    let wanted = now.0.saturating_sub(i64::from(settings.event_retention_days) * DAY);
+    let wanted = wanted - wanted.rem_euclid(DAY);
+    let moves = settings.event_retention_days > 0 && border(settings) < wanted;
+    if moves {
+        settings.events_from_time = Some(stamp(Timestamp(wanted)));
+    }
+    moves
+}
+
 /// The border of a claimed KPI: no event of it is deleted beyond that until its claim ends.
 ///
 /// # Errors
@@ -93,10 +104,7 @@ pub(super) async fn fire(m: &mut Mutation, payload: &[u8]) -> Result<()> {
     if settings.event_retention_days == 0 {
         return Ok(());
     }
-    let wanted = m.now().0.saturating_sub(i64::from(settings.event_retention_days) * DAY);
-    let wanted = wanted - wanted.rem_euclid(DAY);
-    if border(&settings) < wanted {
-        settings.events_from_time = Some(stamp(Timestamp(wanted)));
+    if advance(&mut settings, m.now()) {
         Settings::save(m, &mut settings).await?;
     }
     let before = border(&settings);
