@@ -143,12 +143,11 @@ pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> R
     nodes.push(leaf);
     nodes.extend(proof::nodes(0, size));
     let tiles = holding(tx, tenant, &nodes, size).await?;
-    Ok(Inclusion {
-        leaf: tiles.read(leaf).map_err(broken)?,
-        hashes: proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?,
-        root: root_of(&tiles, size)?,
-        tiles: Vec::new(),
-    })
+    let (leaf, root) = (tiles.read(leaf).map_err(broken)?, root_of(&tiles, size)?);
+    let hashes = proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?;
+    // A damaged tile gives a proof that leads nowhere: nobody is given one.
+    proof::check_inclusion(index, leaf, size, root, &hashes).map_err(broken)?;
+    Ok(Inclusion { leaf, hashes, root, tiles: Vec::new() })
 }
 
 /// The inclusion proofs of entries at one size, all of them from the same few tiles.
