@@ -147,6 +147,7 @@ impl Service {
             None => tiles::inclusion(tx, tenant, index, size).await?,
         };
         let checkpoint = self.checkpoint_of(tx, tenant, head, size, found.root).await?.note;
+        found.check(index, size)?;
         self.known_tiles.learn(tenant, index, &found);
         let tiles::Inclusion { leaf, hashes, .. } = found;
         let file = ProofFile { extra: None, index, hashes: hashes.clone(), checkpoint: checkpoint.clone() };

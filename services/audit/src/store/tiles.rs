@@ -136,6 +136,16 @@ pub struct Inclusion {
     pub tiles: Vec<(Tile, Arc<Grown>)>,
 }
 
+impl Inclusion {
+    /// Refuses a proof that leads nowhere, as a damaged tile gives one.
+    ///
+    /// # Errors
+    /// `Internal` if it does not lead to the root.
+    pub fn check(&self, index: u64, size: u64) -> Result<()> {
+        proof::check_inclusion(index, self.leaf, size, self.root, &self.hashes).map_err(broken)
+    }
+}
+
 /// The inclusion proof of `index` at `size`, all of it from the same few tiles.
 pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> Result<Inclusion> {
     let leaf = Node { level: 0, index };
@@ -143,11 +153,12 @@ pub async fn inclusion(tx: &mut Tx, tenant: &Tenant, index: u64, size: u64) -> R
     nodes.push(leaf);
     nodes.extend(proof::nodes(0, size));
     let tiles = holding(tx, tenant, &nodes, size).await?;
-    let (leaf, root) = (tiles.read(leaf).map_err(broken)?, root_of(&tiles, size)?);
-    let hashes = proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?;
-    // A damaged tile gives a proof that leads nowhere: nobody is given one.
-    proof::check_inclusion(index, leaf, size, root, &hashes).map_err(broken)?;
-    Ok(Inclusion { leaf, hashes, root, tiles: Vec::new() })
+    Ok(Inclusion {
+        leaf: tiles.read(leaf).map_err(broken)?,
+        hashes: proof::inclusion(index, size, |node| tiles.read(node)).map_err(broken)?,
+        root: root_of(&tiles, size)?,
+        tiles: Vec::new(),
+    })
 }
 
 /// The inclusion proofs of entries at one size, all of them from the same few tiles.
