@@ -20,7 +20,8 @@ type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 pub struct Routes(HashMap<&'static str, Arc<dyn Route>>);
 
 /// A service as tonic generates them: a copy of it shares what it works with.
-trait Route: Send + Sync {
+pub trait Route: Send + Sync {
+    /// Hands it a call.
     fn call(&self, request: Request<Body>) -> Answer;
 }
 
@@ -40,29 +41,13 @@ where
 
 impl Routes {
     /// One service.
-    pub fn new<S>(service: S) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
+    pub fn new(service: impl Route + NamedService + 'static) -> Self {
         Self::default().add_service(service)
     }
 
     /// The same and one more.
     #[must_use]
-    pub fn add_service<S>(mut self, service: S) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
+    pub fn add_service<S: Route + NamedService + 'static>(mut self, service: S) -> Self {
         self.0.insert(S::NAME, Arc::new(service));
         self
     }

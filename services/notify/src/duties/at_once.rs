@@ -5,37 +5,33 @@ use super::{
     QUIET, SHARES, STOPPED, To, WATCHERS, When,
 };
 
+/// What a vote asks, of whomever.
+const VOTE: Duty = Duty {
+    actions: ASKS_FOR_VOTES,
+    when: When::Is("state", "OPEN"),
+    otherwise: "Without a quorum it expires; time never approves.",
+    statutory: true,
+    due: "expire_time",
+    ended_by: CLOSED_PROPOSAL,
+    unless: Some(("state", "OPEN")),
+    again: &["council.proposals.remind"],
+    done_by: Some(("council.proposals.vote", "seat")),
+    ..QUIET
+};
+
 pub(super) const DUTIES: &[Duty] = &[
     Duty {
         kind: "vote_wanted",
-        actions: ASKS_FOR_VOTES,
-        when: When::Is("state", "OPEN"),
         to: &[To::Named("wanted")],
         text: "{resource} is open for a vote ({kind}). Please read it and vote.",
-        otherwise: "Without a quorum it expires; time never approves.",
-        statutory: true,
-        due: "expire_time",
-        ended_by: CLOSED_PROPOSAL,
-        unless: Some(("state", "OPEN")),
-        again: &["council.proposals.remind"],
-        done_by: Some(("council.proposals.vote", "seat")),
-        ..QUIET
+        ..VOTE
     },
     Duty {
         kind: "vote_wanted_for_another",
-        actions: ASKS_FOR_VOTES,
-        when: When::Is("state", "OPEN"),
         to: &[To::Named("standing_in")],
         text: "{resource} is open for a vote ({kind}), and you stand in for a member of {body}. Please read it and vote on \
                that seat.",
-        otherwise: "Without a quorum it expires; time never approves.",
-        statutory: true,
-        due: "expire_time",
-        ended_by: CLOSED_PROPOSAL,
-        unless: Some(("state", "OPEN")),
-        again: &["council.proposals.remind"],
-        done_by: Some(("council.proposals.vote", "seat")),
-        ..QUIET
+        ..VOTE
     },
     Duty {
         kind: "vote_cast_for_you",
