@@ -36,7 +36,7 @@ check: ## format, lints with warnings denied, docs, dependencies, proto lint, br
 	.ci/deploy
 	$(TOOLS)/cargo-machete
 
-drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients gateway fuzz notify story pack cluster failover pgbouncer large", all of them without
+drills: ## what is too slow or too large for CI, or needs more programs: ARGS="provider clients gateway fuzz notify story pack cluster failover pgbouncer drift large", all of them without
 	.ci/drills $(ARGS)
 
 fresh: ## README's two commands in a bare Debian root, with times (root, debootstrap, an hour): ARGS="true" tries the parts before them

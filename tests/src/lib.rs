@@ -21,6 +21,7 @@
 //! - `reference`: the pages of docs/api, made from the contract;
 //! - `scale`: an inventory of many tasks;
 //! - `story`: the demo, on both kinds of data and both engines;
+//! - `telemetry`: what a process tells a collector;
 //! - `tutorial`: every command of the tutorial.
 #![cfg(test)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -47,4 +48,5 @@ mod restore;
 mod scale;
 mod story;
 mod support;
+mod telemetry;
 mod tutorial;

@@ -39,7 +39,7 @@ pub use cx::{Answers, Caller, Cx, accept, answers, produce, unary};
 pub use lag::Lag;
 pub use layers::Routes;
 pub use mandates::Mandates;
-pub use parts::{Build, Condition, Conditions, Deps, Parts, ServiceDef, Tenants, Unrecorded};
+pub use parts::{Build, Condition, Conditions, Deps, Measure, Parts, ServiceDef, Tenants, Unrecorded};
 pub use peers::{Channel, Peers};
 pub use seeded::Seeded;
 pub use status::{foreign, received, to_status};

@@ -50,7 +50,12 @@ pub struct Parts {
     pub lag: Option<crate::Lag>,
     /// What it found wrong with itself that no answer says yet, if it looks for such.
     pub conditions: Option<Conditions>,
+    /// How the gauges are set that only it has, if it has such.
+    pub measure: Option<Measure>,
 }
+
+/// Sets gauges to what is so now, of all tenants at once, so that many tenants cost no more questions than one.
+pub type Measure = Arc<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// Counts what a tenant was promised and what is on its way into the database.
 pub type Unrecorded = Arc<dyn Fn(&Tenant) -> i64 + Send + Sync>;

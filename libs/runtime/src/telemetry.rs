@@ -7,7 +7,9 @@ use opentelemetry::metrics::Counter;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::{Encoder as _, TextEncoder};
@@ -18,12 +20,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// The target of the spans of statements, which the store makes.
 const STATEMENTS: &str = "remit::sql";
+
+/// What sending log lines itself writes lines for: they would never end.
+const OF_SENDING: [&str; 5] = ["h2", "hyper", "opentelemetry", "tonic", "tower"];
 
 /// Whether spans go to a collector; else they need no OpenTelemetry context.
 static EXPORTING: AtomicBool = AtomicBool::new(false);
@@ -59,7 +65,7 @@ impl Told {
 #[derive(Debug)]
 pub struct Guard {
     tracer: Option<SdkTracerProvider>,
-    exporting: bool,
+    logger: Option<SdkLoggerProvider>,
 }
 
 impl Guard {
@@ -70,15 +76,17 @@ impl Guard {
         {
             tracing::warn!(%error, "the last spans could not be exported");
         }
-        if self.exporting
-            && let Some(Err(error)) = METERS.get().map(SdkMeterProvider::shutdown)
-        {
+        let Some(logger) = self.logger else { return };
+        if let Some(Err(error)) = METERS.get().map(SdkMeterProvider::shutdown) {
             tracing::warn!(%error, "the last metrics could not be exported");
+        }
+        if let Err(error) = logger.shutdown() {
+            tracing::warn!(%error, "the last log lines could not be exported");
         }
     }
 }
 
-/// Starts logging to standard error, and exporting traces and metrics where configured. Call it once, in `main`, before
+/// Starts logging to standard error, and exporting traces, metrics and log lines where configured. Call it once, in `main`, before
 /// anything is counted.
 ///
 /// # Errors
@@ -99,16 +107,21 @@ pub fn init(config: &Telemetry) -> Result<Guard> {
         use std::io::IsTerminal as _;
         text.with_ansi(std::io::stderr().is_terminal()).boxed()
     };
-    let tracer = if exporting { Some(exporter(config)?) } else { None };
+    let (tracer, logger) = if exporting { (Some(exporter(config)?), Some(logger(config)?)) } else { (None, None) };
+    let records = logger.as_ref().map(|provider| {
+        let own = |target: &str| OF_SENDING.contains(&target.split("::").next().unwrap_or_default());
+        OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(move |line| !own(line.target())))
+    });
     let spans = tracer.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("remit")));
     tracing_subscriber::registry()
         .with(spans)
+        .with(records)
         .with(lines)
         .with(filter)
         .try_init()
         .map_err(|error| Error::internal("logging was started twice").with_source(error))?;
     EXPORTING.store(exporting, Ordering::Relaxed);
-    Ok(Guard { tracer, exporting })
+    Ok(Guard { tracer, logger })
 }
 
 fn exporter(config: &Telemetry) -> Result<SdkTracerProvider> {
@@ -123,6 +136,15 @@ fn exporter(config: &Telemetry) -> Result<SdkTracerProvider> {
         .with_sampler(sampler)
         .with_resource(resource())
         .build())
+}
+
+fn logger(config: &Telemetry) -> Result<SdkLoggerProvider> {
+    let exporter = opentelemetry_otlp::LogExporter::builder()
+        .with_tonic()
+        .with_endpoint(&config.otlp_endpoint)
+        .build()
+        .map_err(|error| Error::invalid("CONFIG_INVALID", "telemetry.otlp_endpoint", error.to_string()))?;
+    Ok(SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
 }
 
 /// What all signals of the process say of themselves; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say otherwise or more.

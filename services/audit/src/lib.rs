@@ -26,6 +26,7 @@ mod details;
 pub mod export_verify;
 pub mod fsck;
 mod grpc;
+mod growth;
 mod http;
 pub mod key_watch;
 pub mod keys;
@@ -44,7 +45,7 @@ pub mod witness;
 use futures::future::BoxFuture;
 use keys::Keys;
 use remit_core::{Error, Ids, Result, SystemClock};
-use remit_runtime::{Conditions, Config, Deps, Parts, ServiceDef};
+use remit_runtime::{Conditions, Config, Deps, Measure, Parts, ServiceDef, meters};
 use remit_store::{Db, Migration, Schema, TimerHandler};
 use seal::MasterKeys;
 use secrecy::ExposeSecret as _;
@@ -171,7 +172,14 @@ async fn build(deps: Deps) -> Result<Parts> {
         tasks.push(Box::pin(log.clone().stamp_all(authority, every, deps.shutdown)));
     }
     let conditions: Option<Conditions> = Some(Arc::new(move || watch.conditions()));
+    let measure: Option<Measure> = Some(Arc::new(move || {
+        let db = deps.db.clone();
+        Box::pin(async move {
+            meters::entries(store::heads::entries(&mut db.read().await?).await?);
+            Ok(())
+        })
+    }));
     let routes = grpc::routes(log.clone());
     let timers = Some(Arc::new(log.clone()) as Arc<dyn TimerHandler>);
-    Ok(Parts { routes, http: Some(http::router(log)), timers, tasks, conditions, ..Parts::default() })
+    Ok(Parts { routes, http: Some(http::router(log)), timers, tasks, conditions, measure, ..Parts::default() })
 }

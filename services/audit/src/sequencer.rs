@@ -6,6 +6,7 @@
 //! of processes may step the same log, because a step claims the log's head row; different tenants do not wait for each
 //! other. A process remembers the head that it left and claims just that; if another has moved it, it begins anew.
 
+use crate::growth::{Growth, Looks};
 use crate::keys::Keys;
 use crate::prepare::Prepared;
 use crate::step::{self, Receipt};
@@ -14,7 +15,7 @@ use remit_core::{Clock, Error, Kind, Result, Tenant};
 use remit_runtime::meters;
 use remit_store::Db;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -82,6 +83,7 @@ struct Shared {
     keys: Arc<Keys>,
     limits: Limits,
     logs: Mutex<HashMap<Tenant, Arc<TenantLog>>>,
+    looks: Looks,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,7 +93,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Sequencer {
     /// Appends through `db`.
     pub fn new(db: Db, clock: Arc<dyn Clock>, keys: Arc<Keys>, limits: Limits) -> Self {
-        Self { shared: Arc::new(Shared { db, clock, keys, limits, logs: Mutex::default() }) }
+        let (logs, looks) = (Mutex::default(), Looks::default());
+        Self { shared: Arc::new(Shared { db, clock, keys, limits, logs, looks }) }
     }
 
     fn log(&self, tenant: &Tenant) -> Arc<TenantLog> {
@@ -199,13 +202,21 @@ impl Sequencer {
         }
     }
 
-    /// The size of the tenant's log as this process last saw it; wakes when it grows here. Another
-    /// process may have appended: whoever waits polls too.
+    /// The size of the tenant's log as this process last saw it; wakes when it grows, here or by another process.
     pub fn watch(&self, tenant: &Tenant) -> watch::Receiver<u64> {
-        self.log(tenant).size.subscribe()
+        let grown = self.log(tenant).size.subscribe();
+        if self.shared.looks.begin() {
+            tokio::spawn(look(Arc::downgrade(&self.shared)));
+        }
+        grown
     }
 
-    /// Tells those who wait that the log has this size, found by polling.
+    /// For how long it is not known whether another process has appended.
+    pub(crate) fn blind(&self) -> Duration {
+        self.shared.looks.blind()
+    }
+
+    /// Tells those who wait that the log has this size.
     pub fn saw(&self, tenant: &Tenant, size: u64) {
         announce(&self.log(tenant).size, size);
     }
@@ -214,6 +225,33 @@ impl Sequencer {
 impl std::fmt::Debug for Sequencer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sequencer({:?})", self.shared.db)
+    }
+}
+
+/// Looks for what other processes append, as long as somebody waits for it.
+async fn look(shared: Weak<Shared>) {
+    let Some(db) = shared.upgrade().map(|shared| shared.db.clone()) else { return };
+    let mut growth = Growth::new(db);
+    loop {
+        let grown = growth.look().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let nobody = || lock(&shared.logs).values().all(|log| log.size.receiver_count() == 0);
+        if shared.looks.end(nobody) {
+            return;
+        }
+        match grown {
+            Ok(grown) => {
+                shared.looks.looked();
+                let logs = lock(&shared.logs);
+                for (tenant, size) in grown {
+                    if let Some(log) = logs.get(&tenant) {
+                        announce(&log.size, size);
+                    }
+                }
+            }
+            // Those who wait find that out for themselves, and say it to whom they answer.
+            Err(error) => tracing::debug!(reason = error.reason(), "the logs cannot be looked at: {error}"),
+        }
     }
 }
 

@@ -40,8 +40,8 @@ mod waiver;
 
 use futures::future::BoxFuture;
 use remit_core::Result;
-use remit_runtime::{Deps, Parts, ServiceDef};
-use remit_store::{Migration, Schema};
+use remit_runtime::{Deps, Parts, ServiceDef, meters};
+use remit_store::{Db, Migration, Schema};
 use std::sync::Arc;
 
 /// The tables of the council.
@@ -75,6 +75,16 @@ async fn build(deps: Deps) -> Result<Parts> {
             Box::pin(async move { collector.collect_reviews().await }),
         ],
         timers: Some(Arc::new(service)),
+        measure: Some(Arc::new(move || Box::pin(measure(deps.db.clone())))),
         ..Parts::default()
     })
+}
+
+async fn measure(db: Db) -> Result<()> {
+    let mut tx = db.read().await?;
+    for (state, holds) in store::holds_in_force(&mut tx).await? {
+        meters::holds(state, holds);
+    }
+    meters::proposals(store::open_proposals(&mut tx).await?);
+    Ok(())
 }

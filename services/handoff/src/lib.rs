@@ -34,10 +34,11 @@ mod store;
 mod templates;
 
 use futures::future::BoxFuture;
-use remit_core::Result;
-use remit_runtime::{Deps, Parts, ServiceDef};
-use remit_store::{Migration, Schema};
+use remit_core::{Result, Timestamp};
+use remit_runtime::{Deps, Measure, Parts, ServiceDef, meters};
+use remit_store::{Db, Migration, Schema};
 use std::sync::Arc;
+use std::time::Duration;
 
 const SCHEMA: Schema = Schema {
     service: "handoff",
@@ -53,7 +54,20 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 }
 
 async fn build(deps: Deps) -> Result<Parts> {
+    let db = deps.db.clone();
     let service = service::Service::new(deps);
     let routes = grpc::routes(service);
-    Ok(Parts { routes, timers: Some(Arc::new(service::Timers)), ..Parts::default() })
+    let measure: Option<Measure> = Some(Arc::new(move || Box::pin(measure(db.clone()))));
+    Ok(Parts { routes, timers: Some(Arc::new(service::Timers)), measure, ..Parts::default() })
+}
+
+async fn measure(db: Db) -> Result<()> {
+    let mut tx = db.read().await?;
+    let since = |at: Option<Timestamp>| at.map_or(Duration::ZERO, |at| db.now().since(at));
+    for open in store::open::handoffs(&mut tx).await? {
+        meters::handoffs(open.state, open.count, since(open.oldest));
+    }
+    let (leads, due) = store::open::leads(&mut tx).await?;
+    meters::leads(leads, since(due));
+    Ok(())
 }

@@ -20,6 +20,8 @@ create table queues (
     due_at bigint not null,
     -- Before that nothing is begun, because as much was as may be in a second.
     free_at bigint not null,
+    -- Until then whoever took deliveries of it sends them, and nobody else.
+    leased_until bigint not null,
     -- 1: nobody answered there last, so that others go first.
     silent bigint not null,
     constraint queues_pk primary key (tenant_id, subscription),
@@ -54,7 +56,7 @@ create table deliveries (
     constraint deliveries_pk primary key (tenant_id, name),
     constraint deliveries_subscription foreign key (tenant_id, parent) references subscriptions (tenant_id, name)
 );
-create index deliveries_by_next on deliveries (tenant_id, parent, state, next_at);
+create index deliveries_by_next on deliveries (tenant_id, parent, state, next_at, entry_index);
 create index deliveries_dead on deliveries (tenant_id) where state = 'DEAD';
 create index deliveries_by_resource on deliveries (tenant_id, parent, resource, entry_index);
 
@@ -89,6 +91,16 @@ create table notice_reads (
     constraint notice_reads_pk primary key (tenant_id, notice, subject),
     constraint notice_reads_notice foreign key (tenant_id, notice) references notices (tenant_id, name)
 );
+
+-- Who has done what a kind of duty asks about something, so that no later notice of it asks her again.
+create table duties_done (
+    tenant_id $KEY not null,
+    resource $KEY not null,
+    duty $KEY not null,
+    subject $KEY not null,
+    constraint duties_done_pk primary key (tenant_id, resource, duty, subject)
+);
+create index duties_done_by_subject on duties_done (tenant_id, subject);
 
 -- Where notices reach somebody, beside her inbox. The name of a person's is worked out from her subject.
 create table notification_settings (

@@ -15,7 +15,7 @@ const DEPTH: usize = 20;
 const FIELDS: [&str; 6] = ["action", "resource", "outcome", "service", "actor", "actor_kind"];
 
 /// Details that say something about a person, or in free words: nobody selects by them.
-pub(crate) const CLOSED: [&str; 30] = [
+pub(crate) const CLOSED: [&str; 31] = [
     "accountable_person",
     "acknowledgement",
     "address",
@@ -45,6 +45,7 @@ pub(crate) const CLOSED: [&str; 30] = [
     "taken_from",
     "text",
     "token_id",
+    "voided",
     "wanted",
 ];
 

@@ -56,7 +56,8 @@ fn start(deps: Deps) -> BoxFuture<'static, Result<Parts>> {
 async fn build(deps: Deps) -> Result<Parts> {
     let service = Service::new(&deps)?;
     let lag = Lag::default();
-    let sender = sender::Sender::new(service.clone(), &deps.config.notify)?;
+    let metrics = metrics::Metrics::new();
+    let sender = sender::Sender::new(service.clone(), metrics.clone(), &deps.config.notify)?;
     let courier = people::courier::Courier::new(service.clone(), &deps.config.notify)?;
     Ok(Parts {
         open: Some(people::unsubscribe::router(service.clone())),
@@ -67,6 +68,10 @@ async fn build(deps: Deps) -> Result<Parts> {
             Box::pin(courier.run(deps.shutdown)),
         ],
         lag: Some(lag),
+        measure: Some(Arc::new(move || {
+            let (metrics, db) = (metrics.clone(), deps.db.clone());
+            Box::pin(async move { metrics.look(&db).await })
+        })),
         timers: Some(Arc::new(service)),
         ..Parts::default()
     })

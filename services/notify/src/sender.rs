@@ -27,16 +27,14 @@ use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How often to measure what is stuck.
-const MEASURE: Duration = Duration::from_secs(15);
 /// How often to look for what another process has left.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long whoever takes deliveries has them for itself beyond the time that the last of them may take.
 const MARGIN: Duration = Duration::from_secs(15);
 /// The most deliveries of one subscription that are taken together, and how many of them are under way at once.
-const TAKEN: i64 = 128;
+const TAKEN: i64 = 256;
 const ABREAST: usize = 4;
-/// How long whoever took deliveries begins with more of them; the rest is given back.
+/// How long whoever took deliveries begins with more of them; the rest is taken anew.
 const BUDGET: Duration = Duration::from_secs(20);
 /// The most bytes of an answer that are read, and characters that are kept.
 const READ: usize = 4_096;
@@ -57,6 +55,26 @@ struct Answer {
     /// Empty if the receiver took it.
     error: &'static str,
     wait: Option<Duration>,
+}
+
+/// What was taken of a subscription at once, and what it is signed with.
+struct Batch {
+    subscription: Subscription,
+    secrets: Vec<Vec<u8>>,
+    deliveries: Vec<Delivery>,
+    /// Until when nobody else sends for it.
+    lease: Timestamp,
+}
+
+/// How far it is with a subscription.
+#[derive(Default)]
+struct Course {
+    /// What came of batches, and is not written yet.
+    tried: Vec<(Subscription, Vec<(Delivery, Option<Tried>)>)>,
+    lease: Timestamp,
+    /// Whether nobody answers at its endpoint, and when it is asked again.
+    away: Arc<AtomicBool>,
+    again: Option<Timestamp>,
 }
 
 /// When a try began, and what came of it.
@@ -167,25 +185,19 @@ impl Sender {
     ///
     /// # Errors
     /// `Internal` if there are no certificates to trust.
-    pub(crate) fn new(service: Service, settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(service: Service, metrics: Metrics, settings: &Settings) -> Result<Self> {
         let client = client(Checked::new(service.rules.clone()), settings)?;
         // Whoever is killed leaves what it had taken for no longer than this.
         let lease = BUDGET + settings.timeout.get() + MARGIN;
         let slots = Arc::new(Semaphore::new(settings.max_concurrent));
         let most_silent = (settings.max_concurrent / 2).max(1);
-        Ok(Self { service, client, metrics: Metrics::new(), lease, slots, most_silent })
+        Ok(Self { service, client, metrics, lease, slots, most_silent })
     }
 
     /// Sends until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let (mut under_way, mut looked) = (UnderWay::default(), None::<Instant>);
+        let mut under_way = UnderWay::default();
         loop {
-            if looked.is_none_or(|at| at.elapsed() >= MEASURE) {
-                looked = Some(Instant::now());
-                if let Err(error) = self.metrics.look(&self.service.db).await {
-                    tracing::warn!(reason = error.reason(), "what is stuck is unknown: {error}");
-                }
-            }
             let mut waiting = known(None, queues::waiting(&self.service.db, self.service.db.now()).await);
             // Nobody waits behind a tenant that has much under way.
             waiting.sort_by_cached_key(|tenant| under_way.of(tenant));
@@ -217,6 +229,7 @@ impl Sender {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+        self.slots.close();
         // A try that is cut off is sent once more, with the same id, so it is given a moment and no more.
         let _ = tokio::time::timeout(GRACE, async { while under_way.ended().await {} }).await;
     }
@@ -229,48 +242,117 @@ impl Sender {
         Ok(due.into_iter().filter(|due| !busy.contains_key(&(tenant.clone(), due.name.clone()))).collect())
     }
 
-    /// Sends what is due for one subscription.
+    /// Sends what is due for one subscription, as long as nobody else waits for the place. While a batch is under way, what
+    /// came of the one before is written and the next one taken.
     pub(crate) async fn drain(&self, tenant: &Tenant, name: &str) -> Result<()> {
-        let take = async |m: &mut Mutation| {
-            let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(None) };
-            if subscription.state() != SubscriptionState::Active {
-                return Ok(None);
+        let mut course = Course::default();
+        let mut next = self.step(tenant, name, &mut course, None, &[]).await?;
+        while let Some(mut batch) = next {
+            let deliveries = std::mem::take(&mut batch.deliveries);
+            let under_way: Vec<i64> = deliveries.iter().map(|delivery| delivery.entry_index).collect();
+            let away = course.away.clone();
+            let (tried, stepped) = tokio::join!(
+                self.send_all(tenant, &batch, deliveries, &away),
+                self.step(tenant, name, &mut course, Some(batch.lease), &under_way),
+            );
+            course.tried.push((batch.subscription, tried));
+            course.lease = batch.lease;
+            // What was sent is written in any case, else it is sent once more.
+            next = stepped.unwrap_or_else(|error| {
+                tracing::debug!(reason = error.reason(), "no more is sent now: {error}");
+                None
+            });
+        }
+        let lease = course.lease;
+        self.step(tenant, name, &mut course, Some(lease), &[]).await.map(drop)
+    }
+
+    /// Writes what came of the batch before, if there is one, and takes the next while nobody waits for the place. Without
+    /// a batch under way there is none to come: what is left then is taken by whoever looks next.
+    async fn step(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        course: &mut Course,
+        lease: Option<Timestamp>,
+        under_way: &[i64],
+    ) -> Result<Option<Batch>> {
+        let waits_for_nobody = self.slots.available_permits() > 0 && !self.slots.is_closed();
+        let begins = lease.is_none();
+        let takes = begins || (waits_for_nobody && !under_way.is_empty());
+        if course.tried.is_empty() && !takes {
+            return Ok(None);
+        }
+        let tried = &course.tried;
+        let step = async |m: &mut Mutation| {
+            let mut again = course.again;
+            for (subscription, tried) in tried {
+                again = self.settle(m, subscription, tried, again).await?;
             }
-            let now = m.now();
-            let pace = i64::from(subscription.max_per_second);
-            if pace > 0 && !queues::is_free(m, name, now).await? {
-                return Ok(None);
+            let next = if takes { self.take(m, name, lease, under_way).await? } else { None };
+            if let Some(lease) = lease.filter(|_| under_way.is_empty()) {
+                queues::release(m, name, lease).await?;
             }
-            let secrets = secrets::signing(m, name, now).await?;
-            let most = if pace > 0 { pace.min(TAKEN) } else { TAKEN };
-            let taken = deliveries::take(m, &subscription, now, now.plus(self.lease), most).await?;
-            if pace > 0 && !taken.is_empty() {
-                let share = i64::try_from(taken.len()).unwrap_or(most) * 1_000_000 / pace;
-                queues::pace(m, name, Timestamp(now.0 + share)).await?;
-            }
-            queues::renew(m, &subscription).await?;
-            Ok(Some((subscription, secrets, taken)))
+            Ok((again, next))
         };
-        let taken = self.service.db.own(tenant, "notify.deliveries.take", take).await?;
-        let Some((subscription, secrets, taken)) = taken else { return Ok(()) };
-        let (subscription, secrets) = (&subscription, &secrets);
-        // Of an endpoint that nobody answers at, no more is asked until the first try is due again.
-        let (started, away) = (Instant::now(), &AtomicBool::new(false));
-        let tried = futures::stream::iter(taken)
+        let action = if tried.is_empty() { "notify.deliveries.take" } else { "notify.deliveries.settle" };
+        let (again, next) = self.service.db.own(tenant, action, step).await?;
+        (course.again, course.tried) = (again, Vec::new());
+        Ok(next)
+    }
+
+    /// Takes what is due of a subscription beside what is under way, if anything is and nobody else sends for it.
+    async fn take(
+        &self,
+        m: &mut Mutation,
+        name: &str,
+        lease: Option<Timestamp>,
+        under_way: &[i64],
+    ) -> Result<Option<Batch>> {
+        let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(None) };
+        let now = m.now();
+        if subscription.state() != SubscriptionState::Active || !queues::is_free(m, name, now, lease).await? {
+            return Ok(None);
+        }
+        let pace = i64::from(subscription.max_per_second);
+        let most = if pace > 0 { pace.min(TAKEN) } else { TAKEN };
+        let deliveries = deliveries::due(m, &subscription, now, under_way, most).await?;
+        if deliveries.is_empty() {
+            queues::renew(m, &subscription).await?;
+            return Ok(None);
+        }
+        if pace > 0 {
+            let share = i64::try_from(deliveries.len()).unwrap_or(most) * 1_000_000 / pace;
+            queues::pace(m, name, Timestamp(now.0 + share)).await?;
+        }
+        let lease = now.plus(self.lease);
+        queues::lease(m, name, lease).await?;
+        let secrets = secrets::signing(m, name, now).await?;
+        Ok(Some(Batch { subscription, secrets, deliveries, lease }))
+    }
+
+    /// Tries each delivery once; of an endpoint that nobody answers at no more is asked, nor when it took too long.
+    async fn send_all(
+        &self,
+        tenant: &Tenant,
+        batch: &Batch,
+        deliveries: Vec<Delivery>,
+        away: &AtomicBool,
+    ) -> Vec<(Delivery, Option<Tried>)> {
+        let started = Instant::now();
+        futures::stream::iter(deliveries)
             .map(|delivery| async move {
                 if started.elapsed() > BUDGET || away.load(Ordering::Relaxed) {
                     return (delivery, None);
                 }
                 let begun = self.service.db.now();
-                let answer = self.send(tenant, subscription, secrets, &delivery, begun).await;
+                let answer = self.send(tenant, &batch.subscription, &batch.secrets, &delivery, begun).await;
                 away.fetch_or(answer.is_silence(), Ordering::Relaxed);
                 (delivery, Some((begun, answer)))
             })
             .buffer_unordered(ABREAST)
-            .collect::<Vec<_>>()
-            .await;
-        let settle = async |m: &mut Mutation| self.settle(m, subscription, &tried).await;
-        self.service.db.own(tenant, "notify.deliveries.settle", settle).await
+            .collect()
+            .await
     }
 
     /// Sends one delivery once.
@@ -337,19 +419,25 @@ impl Sender {
         }
     }
 
-    /// Writes what came of it.
-    async fn settle(&self, m: &mut Mutation, of: &Subscription, tried: &[(Delivery, Option<Tried>)]) -> Result<()> {
+    /// Writes what came of it, and returns when an endpoint that nobody answers at is asked again; `again` says that already
+    /// if it was silent before.
+    async fn settle(
+        &self,
+        m: &mut Mutation,
+        of: &Subscription,
+        tried: &[(Delivery, Option<Tried>)],
+        again: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
         let name = of.name.as_str();
-        let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(()) };
+        let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(again) };
         // One that was made anew under this name has nothing to do with what was sent for the other.
         if subscription.uid != of.uid {
-            return Ok(());
+            return Ok(again);
         }
         let now = m.now();
         let mut settled = Vec::with_capacity(tried.len());
         let has_arrived = tried.iter().any(|(_, tried)| tried.as_ref().is_some_and(|(_, it)| it.error.is_empty()));
-        let mut broken = None;
-        let mut again = None;
+        let (mut broken, mut again) = (None, again);
         for (delivery, tried) in tried {
             let Some((begun, answer)) = tried else { continue };
             let mut delivery = delivery.clone();
@@ -397,8 +485,10 @@ impl Sender {
             settled.push(delivery);
         }
         deliveries::settle(m, &settled).await?;
-        let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
-        deliveries::give_back(m, left.collect(), again.unwrap_or(now)).await?;
+        if let Some(again) = again {
+            let left = tried.iter().filter(|(_, tried)| tried.is_none()).map(|(delivery, _)| delivery.name.as_str());
+            deliveries::put_off(m, left.collect(), again).await?;
+        }
         // Whoever found nothing to try knows as much as before.
         let answers = tried.iter().filter_map(|(_, tried)| tried.as_ref());
         let silent = answers.map(|(_, answer)| answer.is_silence()).reduce(|one, other| one || other);
@@ -409,7 +499,8 @@ impl Sender {
             stop(m, &subscription, why).await?;
         }
         deliveries::forget(m, name, now.minus(KEEP)).await?;
-        queues::renew(m, &subscription).await
+        queues::renew(m, &subscription).await?;
+        Ok(again)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::payload::Sent;
 use crate::people;
 use crate::service::{Service, stop};
 use crate::store::deliveries::{self, Deliveries};
+use crate::store::notices;
 use crate::store::queues;
 use crate::store::subscriptions::{self, Subscriptions, Version};
 use prost::Message as _;
@@ -197,9 +198,17 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
         for number in 0..reminders {
             timers::cancel(m.tx(), &tenant, &timer(kind, &about, number)).await?;
         }
+        if duties::is_of_each(kind) {
+            notices::undone(m, kind, &about, "").await?;
+        }
         // What is a cause anew has another time, and is not over.
         if told.iter().all(|told| told.kind != kind) {
             people::end(m, kind, &about).await?;
+        }
+    }
+    for (kind, subjects) in duties::undone(seen) {
+        for subject in subjects {
+            notices::undone(m, kind, &seen.resource, &subject).await?;
         }
     }
     for (kind, subjects) in duties::done(seen) {
@@ -208,6 +217,10 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
         }
     }
     for told in told {
+        // What is asked anew is asked of those too who had done it.
+        if duties::is_of_each(told.kind) {
+            notices::undone(m, told.kind, &seen.resource, "").await?;
+        }
         let mut notice = Notice {
             name: NoticeName::new(format!("{}-{}", entry.index, told.kind)).to_string(),
             duty: told.kind.to_owned(),

@@ -28,7 +28,7 @@ mod task;
 use counter::Counter;
 use futures::future::BoxFuture;
 use remit_core::{Result, Tenant};
-use remit_runtime::{Deps, Parts, ServiceDef};
+use remit_runtime::{Deps, Parts, ServiceDef, meters};
 use remit_store::{Migration, Schema};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,11 +76,16 @@ async fn build(deps: Deps) -> Result<Parts> {
         tracing::error!(%error, "checks of an earlier process are not in the database yet");
     }
     let waiting = counter.clone();
+    let known = caches.clone();
     let service = service::Service::new(deps.db.clone(), settings, caches, rules, counter.clone(), deps.mandates);
     Ok(Parts {
         routes: grpc::routes(service),
         timers: Some(Arc::new(counter.clone())),
         tasks: vec![Box::pin(counter.run(deps.shutdown.clone()))],
+        measure: Some(Arc::new(move || {
+            known.ages().into_iter().for_each(|(cache, age)| meters::cache_age(cache, age));
+            Box::pin(std::future::ready(Ok(())))
+        })),
         unrecorded: Some(Arc::new(move |tenant: &Tenant| waiting.waiting(tenant))),
         ..Parts::default()
     })

@@ -339,6 +339,10 @@ super::details! {
     ] {
         /// `sha256:` over the pack as it is now; signatures on any other are void.
         pack_digest: String,
+        /// The seat that signed by this: of the actor, or of who delegated to the actor; empty if it is no signature.
+        seat: String,
+        /// The seats whose signatures this voided.
+        voided: Vec<String>,
     }
 
     /// A review was sealed.

@@ -144,7 +144,9 @@ impl Suite {
             System { clock: clock.clone(), manual, databases: databases.clone(), unrecorded: Arc::new(unrecorded) };
         let lags = parts.iter().filter_map(|(name, part)| Some((*name, part.lag.clone()?))).collect();
         let conditions = parts.iter().filter_map(|(name, part)| Some((*name, part.conditions.clone()?))).collect();
-        let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone(), Told { lags, conditions }).await;
+        let measures = parts.iter().filter_map(|(name, part)| Some((*name, part.measure.clone()?))).collect();
+        let told = Told { lags, conditions, measures };
+        let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone(), told).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
         let mut routes = ops.health();

@@ -3,7 +3,7 @@
 use crate::Peers;
 use crate::lag::{self, Lag};
 use crate::layers::{Ended, Routes};
-use crate::parts::{Condition, Conditions};
+use crate::parts::{Condition, Conditions, Measure};
 use crate::system::System;
 use crate::telemetry;
 use axum::extract::State;
@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const STALE: Duration = Duration::from_secs(30);
 /// What is said of a database that answers.
 const WELL: &str = "ok";
-/// Of how many looks one asks the peers too.
-const PEERS_EVERY: u32 = 3;
+/// Of how many looks one asks the peers too, and has the services set their own gauges.
+const MORE_EVERY: u32 = 3;
 /// What waits longer is told.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -73,6 +73,8 @@ pub(crate) struct Told {
     pub(crate) lags: BTreeMap<&'static str, Lag>,
     /// What they find wrong.
     pub(crate) conditions: BTreeMap<&'static str, Conditions>,
+    /// How the gauges are set that only they have.
+    pub(crate) measures: BTreeMap<&'static str, Measure>,
 }
 
 /// Watches the process.
@@ -85,6 +87,7 @@ pub(crate) struct Ops {
     seen: Arc<Mutex<Seen>>,
     /// What services find wrong with themselves.
     conditions: Arc<BTreeMap<&'static str, Conditions>>,
+    measures: Arc<BTreeMap<&'static str, Measure>>,
     waiting: Arc<Mutex<Waiting>>,
     peers: Peers,
     ended: Ended,
@@ -118,6 +121,7 @@ impl Ops {
             // They have just been opened.
             seen: Arc::new(Mutex::new(names.iter().map(|name| (*name, (WELL, Instant::now()))).collect())),
             conditions: Arc::new(told.conditions),
+            measures: Arc::new(told.measures),
             waiting: Arc::default(),
             peers,
             ended,
@@ -205,9 +209,10 @@ impl Ops {
         let names: Vec<&str> = self.system.databases.keys().copied().collect();
         let mut looks = 0_u32;
         loop {
-            if looks.is_multiple_of(PEERS_EVERY) {
+            if looks.is_multiple_of(MORE_EVERY) {
                 let peers = self.peers.look(PATIENCE).await;
                 self.waiting().peers = peers;
+                self.measure().await;
             }
             looks = looks.wrapping_add(1);
             for (name, db) in self.system.databases.iter() {
@@ -237,6 +242,15 @@ impl Ops {
         self.report(&names, ServingStatus::NotServing).await;
         drain.cancelled().await;
         self.ended.end_streams();
+    }
+
+    /// A gauge that cannot be set stays as it is, and says nothing against the service.
+    async fn measure(&self) {
+        for (name, measure) in self.measures.iter() {
+            if let Err(error) = in_time(measure()).await {
+                tracing::warn!(service = name, reason = error.reason(), "its gauges cannot be set: {error}");
+            }
+        }
     }
 
     fn wrong(&self, name: &str) -> Vec<Condition> {

@@ -57,6 +57,24 @@ fn head(row: &Row) -> Result<Head> {
     })
 }
 
+/// The entries of all logs.
+pub(crate) async fn entries(tx: &mut Tx) -> Result<i64> {
+    query("select cast(coalesce(sum(size), 0) as bigint) as entries from log_heads").fetch_one(tx).await?.get("entries")
+}
+
+/// The logs that have changed since a time, by the clock of whoever changed them, with their sizes and when that was. A
+/// row that cannot be read is passed over: it hides no other, and whoever reads that log finds out.
+pub(crate) async fn grown(tx: &mut Tx, since: Timestamp) -> Result<Vec<(Tenant, u64, Timestamp)>> {
+    // Without an index: each append would have to keep it, and there is one row a tenant.
+    let sql = "select tenant_id, size, update_time from log_heads where update_time >= $1";
+    let read = |row: &Row| {
+        let (tenant, size) = (row.get::<String>("tenant_id").ok()?, row.get::<i64>("size").ok()?);
+        let at = Timestamp(row.get("update_time").ok()?);
+        Some((Tenant::new(tenant).ok()?, u64::try_from(size).ok()?, at))
+    };
+    Ok(query(sql).bind(since).fetch_all(tx).await?.iter().filter_map(read).collect())
+}
+
 /// Locks the head row until the end of the transaction and returns it; begins the log if it is new.
 pub async fn claim(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Result<Head> {
     let row = query(

@@ -3,6 +3,7 @@
 use super::{Evidence, Pack};
 use crate::body;
 use remit_api::council::v1::{Review, ReviewState};
+use remit_core::details::ReviewEdited;
 use remit_core::quorum::{Ballot, Choice, Outcome, Seat, Vote};
 use remit_core::{Error, Result};
 
@@ -43,6 +44,17 @@ pub(crate) fn rehash(review: &mut Review, evidence: &Evidence, seats: &[Seat]) -
     }
     review.missing = missing(review, seats);
     Ok(())
+}
+
+/// What an edit did to the signatures.
+pub(crate) fn edited(before: &Review, after: &Review) -> ReviewEdited {
+    let signed = after.signatures.get(before.signatures.len()..).unwrap_or_default();
+    let voided = before.signatures.iter().zip(&after.signatures).filter(|(before, after)| before.valid && !after.valid);
+    ReviewEdited {
+        pack_digest: after.pack_digest.clone(),
+        seat: signed.first().map(|signature| signature.seat.clone()).unwrap_or_default(),
+        voided: voided.map(|(before, _)| before.seat.clone()).collect(),
+    }
 }
 
 /// Refuses a review whose evidence is not collected yet.

@@ -8,6 +8,7 @@ mod controls;
 mod heard;
 mod holds;
 mod incidents;
+mod open;
 mod proposals;
 mod reviews;
 mod revocations;
@@ -22,6 +23,7 @@ pub(crate) use controls::{Attestations, ControlAssignments};
 pub(crate) use heard::{hear, heard_until, keep_from, keep_until_now};
 pub(crate) use holds::{BreakGlassUses, Holds};
 pub(crate) use incidents::Incidents;
+pub(crate) use open::{holds_in_force, open_proposals};
 pub(crate) use proposals::{Proposals, to_execute};
 pub(crate) use reviews::{
     Reviews, drop_collection, evidence, put_collection, put_evidence, review, seal_seed, to_collect,

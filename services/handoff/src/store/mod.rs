@@ -5,6 +5,7 @@ pub(crate) mod calendars;
 pub(crate) mod clocks;
 pub(crate) mod gates;
 pub(crate) mod handoffs;
+pub(crate) mod open;
 pub(crate) mod overrides;
 pub(crate) mod reviews;
 pub(crate) mod routings;

@@ -2,7 +2,7 @@
 
 use super::{
     ACCEPTED_LEAD, ASKS_FOR_VOTES, CLOSED_HANDOFF, CLOSED_PROPOSAL, COUNCIL, DECIDED_LEAD, Duty, MONTH, MONTH_WEEK_DAY,
-    QUIET, SHARES, STOPPED, To, WATCHERS, When,
+    QUIET, SHARES, SIGNED, STOPPED, To, WATCHERS, When,
 };
 
 /// What a vote asks, of whomever.
@@ -87,6 +87,24 @@ pub(super) const DUTIES: &[Duty] = &[
         statutory: true,
         within: MONTH,
         ended_by: &["council.reviews.seal"],
+        done_by: SIGNED,
+        undone_by: "voided",
+        ..QUIET
+    },
+    Duty {
+        kind: "review_changed",
+        actions: &[
+            "council.attendance.record",
+            "council.recusals.declare",
+            "council.minutes.record",
+            "council.findings.dispose",
+        ],
+        when: When::Has("voided"),
+        to: &[To::Named("voided")],
+        text: "{resource} has changed since you signed it. Please read it again and sign it.",
+        otherwise: "Your signature is on what it was before, and does not count.",
+        statutory: true,
+        done_by: SIGNED,
         ..QUIET
     },
     Duty {

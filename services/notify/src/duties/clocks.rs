@@ -1,6 +1,6 @@
 //! Duties that arise when time passes: what their cause says is not yet to be done, but by then.
 
-use super::{COUNCIL, Duty, MONTH_WEEK_DAY, QUIET, Remind, SHARES, To, When};
+use super::{COUNCIL, Duty, MONTH_WEEK_DAY, QUIET, Remind, SHARES, SIGNED, To, When};
 
 const INCIDENTS: &[&str] =
     &["council.incidents.create", "council.incidents.update", "council.submissions.record", "council.incidents.close"];
@@ -16,6 +16,8 @@ pub(super) const DUTIES: &[Duty] = &[
         remind: &[Remind::After(72), Remind::After(168)],
         later: true,
         ended_by: &["council.reviews.seal"],
+        done_by: SIGNED,
+        undone_by: "voided",
         ..QUIET
     },
     Duty {

@@ -76,6 +76,8 @@ pub(crate) struct Duty {
     /// What somebody does on the same thing so that it is not wanted of her any more, and who else's it is then done by: the
     /// action, and a field of its details.
     done_by: Option<(&'static str, &'static str)>,
+    /// The field of the details of what happens on the same thing that names of whom it is wanted once more.
+    undone_by: &'static str,
 }
 
 const QUIET: Duty = Duty {
@@ -95,6 +97,7 @@ const QUIET: Duty = Duty {
     unless: None,
     again: &[],
     done_by: None,
+    undone_by: "",
 };
 
 /// Ends what is open about another thing than its own: the action, and the field of its details that names that.
@@ -133,6 +136,8 @@ const DECIDED_LEAD: &[&str] = &["handoff.routings.review", "handoff.routings.rea
 
 /// What expires is said 30, 7 and 1 days before.
 const MONTH_WEEK_DAY: &[Remind] = &[Remind::Before(720), Remind::Before(168), Remind::Before(24)];
+/// Whoever signs a review, and whose seat it is, has done what it asks.
+const SIGNED: Option<(&str, &str)> = Some(("council.reviews.sign", "seat"));
 /// A review that is not signed within so many hours is missed.
 const MONTH: u64 = 720;
 /// The third share is when it runs out, of which the breach tells.
@@ -175,6 +180,11 @@ pub(crate) fn is_known(kind: &str) -> bool {
     all().any(|duty| duty.kind == kind)
 }
 
+/// Whether what a kind of duty asks is done by each for herself.
+pub(crate) fn is_of_each(kind: &str) -> bool {
+    all().any(|duty| duty.kind == kind && duty.done_by.is_some())
+}
+
 /// Whether the law or the constitution puts a clock on a kind of duty.
 pub(crate) fn is_statutory(kind: &str) -> bool {
     all().any(|duty| duty.kind == kind && duty.statutory)
@@ -211,6 +221,13 @@ pub(crate) fn done(event: &Seen) -> Vec<(&'static str, BTreeSet<String>)> {
         Some((duty.kind, who.into_iter().filter(|subject| !subject.is_empty()).collect()))
     });
     done.collect()
+}
+
+/// The kinds of duty that are wanted once more, and of whom.
+pub(crate) fn undone(event: &Seen) -> Vec<(&'static str, BTreeSet<String>)> {
+    let undone = all().filter(|duty| event.outcome == "SUCCESS" && !duty.undone_by.is_empty());
+    let undone = undone.map(|duty| (duty.kind, To::Named(duty.undone_by).subjects(&event.details).collect()));
+    undone.filter(|(_, who): &(_, BTreeSet<String>)| !who.is_empty()).collect()
 }
 
 /// A field of the details as text; empty if it is not there.
@@ -280,18 +297,25 @@ impl Duty {
 
 impl To {
     fn audiences(self, details: &Value) -> Vec<String> {
-        let subject = |value: &Value| {
-            let text = value.as_str().or_else(|| value.get("subject").and_then(Value::as_str));
-            text.filter(|text| !text.is_empty()).map(|text| format!("subject:{text}"))
-        };
         match self {
             Self::Role(role) => vec![format!("role:{role}")],
-            Self::Named(field) => match details.get(field) {
-                Some(Value::Array(all)) => all.iter().filter_map(subject).collect(),
-                Some(one) => subject(one).into_iter().collect(),
-                None => Vec::new(),
-            },
+            Self::Named(_) => self.subjects(details).map(|subject| format!("subject:{subject}")).collect(),
         }
+    }
+
+    /// Those whom a field names.
+    fn subjects(self, details: &Value) -> impl Iterator<Item = String> {
+        let named = match self {
+            Self::Role(_) => None,
+            Self::Named(field) => details.get(field),
+        };
+        let all = match named {
+            Some(Value::Array(all)) => all.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        };
+        let subject = |value: &Value| Some(value.as_str().or_else(|| value.get("subject")?.as_str())?.to_owned());
+        all.iter().filter_map(subject).filter(|subject| !subject.is_empty())
     }
 }
 

@@ -4,7 +4,7 @@ use remit_core::details::{
     self, ActionItemCarried, ActionItemCreated, AlertMoved, AttestationGiven, BounceReported, CertificateWatched,
     ClockRanOut, ConstitutionRecovered, ControlAssigned, CouncilTimerFired, Details as _, EventParked, EvidenceFrozen,
     GlassBroken, HandoffExpired, HandoffHeld, HandoffMoved, HoldEngaged, HoldLifted, IncidentReported, LeadLate,
-    LeadReassigned, LeadRouted, ModelVersionMoved, ProposalMoved, ReviewReminded, ReviewSealed, RolesAssigned,
+    LeadReassigned, LeadRouted, ModelVersionMoved, ProposalMoved, ReviewEdited, ReviewReminded, ReviewSealed, RolesAssigned,
     SeatDelegated, SubscriptionChanged, TrainingRecorded, VariantsSubmitted, VoteCast, WaiverGranted,
 };
 use serde_json::json;
@@ -85,6 +85,19 @@ fn a_vote_is_done_by_who_casts_it_and_whose_seat_it_is() {
     let kinds = |event: &Seen| told(event, Timestamp(0)).iter().map(|told| told.kind).collect::<Vec<_>>();
     assert_eq!((kinds(&vote("lea")), kinds(&vote("ann"))), (vec!["vote_cast_for_you"], Vec::new()));
     assert!(done(&Seen { outcome: "DENIED", ..vote("lea") }).is_empty());
+}
+
+#[test]
+fn a_review_is_signed_by_each_for_herself_until_it_changes() {
+    let kinds = ["review_open", "review_changed", "review_unsigned"];
+    let signed = event("council.reviews.sign", "reviews/r", json!({"seat": "ann", "voided": []}));
+    let both = BTreeSet::from(["ann".to_owned(), "lea".to_owned()]);
+    assert_eq!(done(&signed), kinds.map(|kind| (kind, both.clone())));
+    assert!(undone(&signed).is_empty());
+    let changed = event("council.minutes.record", "reviews/r", json!({"seat": "", "voided": ["ann"]}));
+    let ann = BTreeSet::from(["ann".to_owned()]);
+    assert_eq!(undone(&changed), [("review_open", ann.clone()), ("review_unsigned", ann)]);
+    assert!(done(&changed).is_empty());
 }
 
 #[test]
@@ -255,6 +268,14 @@ fn cases() -> Vec<Case> {
             EvidenceFrozen::default().json(),
             "x/y is open. Please read the pack and sign it.",
             "role:member",
+            &[],
+        ),
+        (
+            "review_changed",
+            "council.minutes.record",
+            ReviewEdited { voided: vec!["ann".into()], ..Default::default() }.json(),
+            "x/y has changed since you signed it. Please read it again and sign it.",
+            "subject:ann",
             &[],
         ),
         (

@@ -9,6 +9,7 @@ pub(crate) mod pace;
 pub(crate) mod smtp;
 pub(crate) mod unsubscribe;
 
+use crate::duties;
 use crate::people::pace::When;
 use crate::service::name_of;
 use crate::store::messages::{self, CANCEL, CHAT, EMAIL, Message, NOTICE};
@@ -54,7 +55,10 @@ pub(crate) async fn tell(m: &mut Mutation, notice: &mut Notice) -> Result<()> {
     if let Some(due) = notice.due_time.as_ref().map(time::of) {
         deadlines::set(m, notice, due).await?;
     }
-    for to in settings::addressed(m, &notice.audiences, now).await? {
+    let done = if duties::is_of_each(&notice.duty) { notices::done_before(m, notice).await? } else { Vec::new() };
+    let done: Vec<_> = done.iter().map(|subject| name_of(subject)).collect();
+    let addressed = settings::addressed(m, &notice.audiences, now).await?;
+    for to in addressed.into_iter().filter(|to| !done.contains(&to.name)) {
         let When { at, slot } = pace::when(&to, notice, now);
         for channel in [(EMAIL, by_email(&to, notice)), (CHAT, by_chat(&to, notice))] {
             if channel.1 {

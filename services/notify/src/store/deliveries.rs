@@ -44,17 +44,19 @@ impl Records for Deliveries {
 }
 
 /// The deliveries of a claimed subscription that are to be sent at `now`, of each resource the first alone unless it asks
-/// for no order, and nobody else's until `lease`: whoever takes them and is killed leaves them to be taken again then.
-pub(crate) async fn take(
+/// for no order, but for those with the indexes that are under way. That nobody else sends them meanwhile is said by the lease of the subscription.
+pub(crate) async fn due(
     m: &mut Mutation,
     subscription: &Subscription,
     now: Timestamp,
-    lease: Timestamp,
+    under_way: &[i64],
     most: i64,
 ) -> Result<Vec<Delivery>> {
+    // Those that are under way are due too, and come first.
+    let limit = most + i64::try_from(under_way.len()).unwrap_or(most);
     let tenant = m.tenant().clone();
     let rows = query(
-        "select d.name, d.revision, d.body from deliveries d
+        "select d.revision, d.body, d.entry_index from deliveries d
          where d.tenant_id = $1 and d.parent = $2 and d.state = 'PENDING' and d.next_at <= $3 and ($4 = 1 or not exists (
              select 1 from deliveries e
              where e.tenant_id = $1 and e.parent = $2 and e.resource = d.resource
@@ -65,20 +67,21 @@ pub(crate) async fn take(
     .bind(&subscription.name)
     .bind(now)
     .bind(i64::from(subscription.unordered))
-    .bind(most)
+    .bind(limit)
     .fetch_all(m.tx())
     .await?;
-    let taken: Vec<Delivery> = rows.iter().map(Deliveries::read).collect::<Result<_>>()?;
-    if !taken.is_empty() {
-        let names = taken.iter().map(|delivery| delivery.name.as_str());
-        let sql = Sql::new("update deliveries").push(" set next_at = ").bind(lease).push(" where tenant_id = ");
-        sql.bind(&tenant).push(" and name in ").bind_list(names).query().execute(m.tx()).await?;
+    let mut due = Vec::new();
+    for row in &rows {
+        if !under_way.contains(&row.get("entry_index")?) {
+            due.push(Deliveries::read(row)?);
+        }
     }
-    Ok(taken)
+    due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    Ok(due)
 }
 
-/// Gives back deliveries of a claimed subscription that were taken and not tried: they are due `at` that time.
-pub(crate) async fn give_back(m: &mut Mutation, names: Vec<&str>, at: Timestamp) -> Result<()> {
+/// Deliveries of a claimed subscription that were not tried are due `at` that time.
+pub(crate) async fn put_off(m: &mut Mutation, names: Vec<&str>, at: Timestamp) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }

@@ -120,9 +120,19 @@ pub(crate) async fn read(m: &mut Mutation, notice: &str, subject: &str) -> Resul
     Ok(noted == 1)
 }
 
-/// Notes that somebody has done what notices of a kind about something asked of her.
+/// Notes that somebody has done what notices of a kind about something asked of her, and what later ones will.
 pub(crate) async fn done(m: &mut Mutation, duty: &str, resource: &str, subject: &str) -> Result<()> {
     let (tenant, now) = (m.tenant().clone(), m.now());
+    query(
+        "insert into duties_done (tenant_id, resource, duty, subject) values ($1, $2, $3, $4)
+         on conflict (tenant_id, resource, duty, subject) do nothing",
+    )
+    .bind(&tenant)
+    .bind(resource)
+    .bind(duty)
+    .bind(subject)
+    .execute(m.tx())
+    .await?;
     query(
         "insert into notice_reads (tenant_id, notice, subject, read_time)
          select tenant_id, name, cast($4 as text), cast($5 as bigint) from notices
@@ -137,6 +147,46 @@ pub(crate) async fn done(m: &mut Mutation, duty: &str, resource: &str, subject: 
     .execute(m.tx())
     .await?;
     Ok(())
+}
+
+/// What a kind of duty asks about something is wanted of a subject once more, of everybody if it is empty.
+pub(crate) async fn undone(m: &mut Mutation, duty: &str, resource: &str, subject: &str) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query(
+        "delete from duties_done where tenant_id = $1 and resource = $2 and duty = $3 and ($4 = '' or subject = $4)",
+    )
+    .bind(&tenant)
+    .bind(resource)
+    .bind(duty)
+    .bind(subject)
+    .execute(m.tx())
+    .await?;
+    Ok(())
+}
+
+/// Who has done what a new notice asks; it leaves their inboxes.
+pub(crate) async fn done_before(m: &mut Mutation, notice: &Notice) -> Result<Vec<String>> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    let rows = query("select subject from duties_done where tenant_id = $1 and resource = $2 and duty = $3")
+        .bind(&tenant)
+        .bind(&notice.resource)
+        .bind(&notice.duty)
+        .fetch_all(m.tx())
+        .await?;
+    let subjects = rows.iter().map(|row| row.get("subject")).collect::<Result<Vec<String>>>()?;
+    for subject in &subjects {
+        query(
+            "insert into notice_reads (tenant_id, notice, subject, read_time) values ($1, $2, $3, $4)
+             on conflict (tenant_id, notice, subject) do nothing",
+        )
+        .bind(&tenant)
+        .bind(&notice.name)
+        .bind(subject)
+        .bind(now)
+        .execute(m.tx())
+        .await?;
+    }
+    Ok(subjects)
 }
 
 /// Forgets a subject: whom notices were addressed to, who has read them, and where they name her.
@@ -169,10 +219,11 @@ pub(crate) async fn forget(m: &mut Mutation, subject: &str) -> Result<()> {
         .bind(&audience)
         .execute(m.tx())
         .await?;
-    query("delete from notice_reads where tenant_id = $1 and subject = $2")
-        .bind(&tenant)
-        .bind(subject)
-        .execute(m.tx())
-        .await?;
+    for sql in [
+        "delete from notice_reads where tenant_id = $1 and subject = $2",
+        "delete from duties_done where tenant_id = $1 and subject = $2",
+    ] {
+        query(sql).bind(&tenant).bind(subject).execute(m.tx()).await?;
+    }
     Ok(())
 }

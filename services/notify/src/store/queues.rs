@@ -6,7 +6,7 @@ use remit_store::{Db, Mutation, Row, Tx, query, tenants};
 
 /// The tenants that have something to send at `now`.
 pub(crate) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Tenant>> {
-    tenants::found(db, query("select distinct tenant_id from queues where due_at <= $1").bind(now)).await
+    tenants::found(db, query("select distinct tenant_id from queues where due_at <= $1 and leased_until <= $1").bind(now)).await
 }
 
 /// A subscription that has something to send.
@@ -23,7 +23,7 @@ pub(crate) async fn due(tx: &mut Tx, tenant: &Tenant, now: Timestamp, most: i64)
     let rows = query(
         "select q.subscription, q.silent from queues q
          join subscriptions s on s.tenant_id = q.tenant_id and s.name = q.subscription
-         where q.tenant_id = $1 and q.due_at <= $2 and s.state = 'ACTIVE'
+         where q.tenant_id = $1 and q.due_at <= $2 and q.leased_until <= $2 and s.state = 'ACTIVE'
          order by q.silent, q.due_at, q.subscription limit $3",
     )
     .bind(tenant)
@@ -73,7 +73,7 @@ pub(crate) async fn stuck(tx: &mut Tx) -> Result<Stuck> {
 pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> Result<()> {
     let tenant = m.tenant().clone();
     query(
-        "insert into queues (tenant_id, subscription, due_at, free_at, silent) values ($1, $2, $3, 0, 0)
+        "insert into queues (tenant_id, subscription, due_at, free_at, leased_until, silent) values ($1, $2, $3, 0, 0, 0)
          on conflict (tenant_id, subscription) do update set due_at =
              case when queues.free_at > excluded.due_at then queues.free_at else excluded.due_at end",
     )
@@ -85,16 +85,50 @@ pub(crate) async fn set(m: &mut Mutation, subscription: &str, at: Timestamp) -> 
     Ok(())
 }
 
-/// Whether a claimed subscription may begin something at `now`.
-pub(crate) async fn is_free(m: &mut Mutation, subscription: &str, now: Timestamp) -> Result<bool> {
+/// Whether a claimed subscription may begin something at `now`: nobody sends for it, nor has it sent as much as it may.
+/// `own` is the lease of whoever asks, if she has one.
+pub(crate) async fn is_free(
+    m: &mut Mutation,
+    subscription: &str,
+    now: Timestamp,
+    own: Option<Timestamp>,
+) -> Result<bool> {
     let tenant = m.tenant().clone();
-    let busy = query("select 1 as one from queues where tenant_id = $1 and subscription = $2 and free_at > $3")
+    let busy = query(
+        "select 1 as one from queues
+         where tenant_id = $1 and subscription = $2 and (free_at > $3 or (leased_until > $3 and leased_until <> $4))",
+    )
+    .bind(&tenant)
+    .bind(subscription)
+    .bind(now)
+    .bind(own.unwrap_or_default())
+    .fetch_optional(m.tx())
+    .await?;
+    Ok(busy.is_none())
+}
+
+/// Has nobody else send for a claimed subscription until then: whoever is killed leaves what it had taken for no longer.
+pub(crate) async fn lease(m: &mut Mutation, subscription: &str, until: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query("update queues set leased_until = $3 where tenant_id = $1 and subscription = $2")
         .bind(&tenant)
         .bind(subscription)
-        .bind(now)
-        .fetch_optional(m.tx())
+        .bind(until)
+        .execute(m.tx())
         .await?;
-    Ok(busy.is_none())
+    Ok(())
+}
+
+/// Ends a lease, unless somebody else has one by now.
+pub(crate) async fn release(m: &mut Mutation, subscription: &str, lease: Timestamp) -> Result<()> {
+    let tenant = m.tenant().clone();
+    query("update queues set leased_until = 0 where tenant_id = $1 and subscription = $2 and leased_until = $3")
+        .bind(&tenant)
+        .bind(subscription)
+        .bind(lease)
+        .execute(m.tx())
+        .await?;
+    Ok(())
 }
 
 /// Lets a claimed subscription begin nothing before `until`.

@@ -2,6 +2,7 @@
 
 use super::{Receiver, acme, entry, settings, subscribe};
 use crate::SCHEMA;
+use crate::metrics::Metrics;
 use crate::sender::Sender;
 use crate::service::Service;
 use crate::store::deliveries::Deliveries;
@@ -123,7 +124,7 @@ async fn what_waited_for_two_days_arrives_once_and_in_order_for_each_resource() 
     let receiver = Receiver::start().await;
     subscribe(&db, &receiver.url, &[("s".to_owned(), String::new())]).await;
     let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
-    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    let sender = Sender::new(service.clone(), Metrics::new(), &settings()).unwrap();
     receiver.failing.store(true, Ordering::SeqCst);
     let log: Vec<Entry> = (0..24).map(|index| entry(index, &format!("alerts/a{}", index % 3))).collect();
     let mut filters = Filters::default();
@@ -158,7 +159,7 @@ async fn a_replay_and_a_resumption_begin_with_short_waits_and_three_days_of_thei
     let receiver = Receiver::start().await;
     subscribe(&db, &receiver.url, &[("s".to_owned(), String::new())]).await;
     let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
-    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    let sender = Sender::new(service.clone(), Metrics::new(), &settings()).unwrap();
     receiver.failing.store(true, Ordering::SeqCst);
     service.take(&acme(), &[entry(0, "alerts/a")], 0, 1, &mut Filters::default()).await.unwrap();
     for _ in 0..40 {
@@ -243,7 +244,7 @@ async fn of_an_endpoint_that_is_away_little_is_asked() {
     // Nobody listens there.
     subscribe(&db, "http://127.0.0.1:1/", &[("s".to_owned(), String::new())]).await;
     let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
-    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    let sender = Sender::new(service.clone(), Metrics::new(), &settings()).unwrap();
     let log: Vec<Entry> = (0..40).map(|index| entry(index, &format!("alerts/a{index}"))).collect();
     assert!(service.take(&acme(), &log, 0, 40, &mut Filters::default()).await.unwrap());
     drain(&sender, &db).await;
@@ -278,7 +279,7 @@ async fn order_and_pace_are_as_the_subscription_asks() {
     let receiver = Receiver::start().await;
     subscribe(&db, &receiver.url, &[("s".to_owned(), String::new())]).await;
     let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
-    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    let sender = Sender::new(service.clone(), Metrics::new(), &settings()).unwrap();
     receiver.failing.store(true, Ordering::SeqCst);
     let log: Vec<Entry> = (0..7).map(|index| entry(index, &format!("alerts/a{}", index % 2))).collect();
     assert!(service.take(&acme(), &log, 0, 7, &mut Filters::default()).await.unwrap());
@@ -311,7 +312,7 @@ async fn what_waits_arrives_as_it_was_written_whatever_changes_meanwhile() {
     let (first, second) = (Receiver::start().await, Receiver::start().await);
     subscribe(&db, &first.url, &[("s".to_owned(), String::new())]).await;
     let service = Service::on(db.clone(), &["127.0.0.0/8"]).unwrap();
-    let sender = Sender::new(service.clone(), &settings()).unwrap();
+    let sender = Sender::new(service.clone(), Metrics::new(), &settings()).unwrap();
     first.failing.store(true, Ordering::SeqCst);
     let log: Vec<Entry> = (0..6).map(|index| entry(index, &format!("alerts/a{}", index % 2))).collect();
     let mut filters = Filters::default();

@@ -84,7 +84,7 @@ async fn serve(does: Does, stream: TcpStream, sent: &AtomicUsize) -> Option<()> 
 async fn sender(allowed: &[&str]) -> (TestDb, Sender) {
     let database = TestDb::sqlite().unwrap();
     let service = Service::on(database.open(&SCHEMA).await.unwrap(), allowed).unwrap();
-    (database, Sender::new(service, &settings()).unwrap())
+    (database, Sender::new(service, Metrics::new(), &settings()).unwrap())
 }
 
 async fn sent(sender: &Sender, endpoint: &str, webhook_id: &str) -> Answer {

@@ -5,7 +5,7 @@ use super::connect::{Connection, Session, answer};
 use super::list::{ListArgs, Page};
 use super::notify_settings;
 use super::output::{Column, json};
-use super::values::{named, time};
+use super::values::{named, span};
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::FieldMask;
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
@@ -16,7 +16,6 @@ use remit_api::notify::v1::{
     PauseSubscriptionRequest, ReplayDeliveriesRequest, ReplayDeliveriesResponse, ResumeSubscriptionRequest,
     RotateSecretRequest, Signing, Subscription, TestSubscriptionRequest, UpdateSubscriptionRequest,
 };
-use remit_api::types::TimeRange;
 use remit_core::{Error, Result};
 
 /// What to do with what is sent.
@@ -204,17 +203,14 @@ pub(crate) enum DeliveryCommand {
         /// The subscription.
         subscription: String,
         /// The first index of the log.
-        #[arg(long, value_name = "INDEX", required_unless_present = "since")]
-        from: Option<i64>,
-        /// The index after the last one; that of the first alone if absent, and all if times are said.
+        #[arg(long, value_name = "INDEX", required_unless_present = "recorded")]
+        start: Option<i64>,
+        /// The index after the last one; that of the first alone if absent, and all if a span of time is said.
         #[arg(long, value_name = "INDEX")]
-        until: Option<i64>,
-        /// Only what was recorded from this time on, RFC 3339 or a date.
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// Only what was recorded before this time, RFC 3339 or a date.
-        #[arg(long, value_name = "TIME", requires = "since")]
-        before: Option<String>,
+        end: Option<i64>,
+        /// Only what was recorded in this span, such as 2026-05-01..2026-05-03.
+        #[arg(long, value_name = "FROM..TO")]
+        recorded: Option<String>,
         /// Only those that were given up.
         #[arg(long)]
         dead: bool,
@@ -382,16 +378,14 @@ async fn delivery(session: &Session, command: DeliveryCommand) -> Result<()> {
             let request = GetDeliveryRequest { name };
             session.show(client.get_delivery(request).await)
         }
-        DeliveryCommand::Replay { subscription, from, until, since, before, dead } => {
-            let at = |text: Option<String>, field| text.map(|text| time(&text, field)).transpose();
-            let recorded = TimeRange { start_time: at(since, "since")?, end_time: at(before, "before")? };
-            let recorded = recorded.start_time.is_some().then_some(recorded);
-            let start = from.unwrap_or_default();
+        DeliveryCommand::Replay { subscription, start, end, recorded, dead } => {
+            let recorded = recorded.map(|text| span(&text, "recorded")).transpose()?;
+            let start = start.unwrap_or_default();
             let alone = if recorded.is_some() { i64::MAX } else { start.saturating_add(1) };
             let mut request = ReplayDeliveriesRequest {
                 name: named("subscriptions", &subscription),
                 start_index: start,
-                end_index: until.unwrap_or(alone),
+                end_index: end.unwrap_or(alone),
                 dead_only: dead,
                 recorded,
                 request_id: session.request_id(),

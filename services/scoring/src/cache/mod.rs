@@ -25,7 +25,7 @@ use remit_api::registry::v1::model_service_client::ModelServiceClient;
 use remit_core::Tenant;
 use remit_runtime::{Peers, foreign};
 use remit_store::Db;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -152,6 +152,20 @@ impl Caches {
 
     fn known(&self, tenant: &Tenant) -> Option<Arc<TenantCache>> {
         self.0.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    /// For how long nothing was heard of what each source says, worst tenant: what was never heard of is as old as the
+    /// process.
+    pub(crate) fn ages(&self) -> BTreeMap<&'static str, Duration> {
+        let caches: Vec<_> = self.0.tenants.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut worst = BTreeMap::new();
+        for ages in caches.iter().map(|cache| cache.ages()) {
+            for (source, found) in ages.all() {
+                let age = found.age.unwrap_or_else(|| self.0.started.elapsed());
+                worst.entry(source).and_modify(|worst: &mut Duration| *worst = age.max(*worst)).or_insert(age);
+            }
+        }
+        worst
     }
 
     /// Takes over what this process has just committed, so that the next check sees it.

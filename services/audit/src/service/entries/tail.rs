@@ -13,8 +13,6 @@ use tokio::time::{Instant, timeout_at};
 const MESSAGE_ENTRIES: u64 = 500;
 /// The most bytes of entries in one message, unless a single entry has more.
 const MESSAGE_BYTES: usize = 1 << 20;
-/// How often the log is looked at for what another process appended.
-const POLL: Duration = Duration::from_millis(100);
 /// How often a quiet tail says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -136,8 +134,9 @@ impl Tail {
             if now >= heartbeat {
                 return Ok(false);
             }
-            let woken = timeout_at((now + POLL).min(heartbeat), self.grown.changed()).await;
-            if woken.is_err() {
+            // Whoever says that nothing has come has looked, or fails as the look does.
+            let woken = timeout_at(heartbeat, self.grown.changed()).await;
+            if woken.is_err() && self.log.sequencer.blind() >= HEARTBEAT {
                 let size = heads::size(&mut self.log.db.read().await?, &self.tenant).await?;
                 self.log.sequencer.saw(&self.tenant, size);
             }

@@ -10,7 +10,7 @@ use self::collect::{collected_evidence, pending};
 use super::{Service, record, save};
 use crate::review::Pack;
 use crate::review::findings::SOURCE_AWAY;
-use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, missing, rehash};
+use crate::review::signing::{ballot, check_collected, check_open, check_unsealed, edited, missing, rehash};
 use crate::store::{self, ActionItems, Bodies, Proposals, Reviews, delegations, seal_seed, seats};
 use crate::time::Month;
 use crate::{export, seat};
@@ -26,7 +26,7 @@ use remit_api::council::v1::{
 use remit_api::wire::time::stamp;
 use remit_api::wire::{self, Repeatable, Word as _};
 use remit_core::authority::STEERING_GROUP;
-use remit_core::details::{ActionItemCarried, Details as _, ReviewEdited, ReviewSealed};
+use remit_core::details::{ActionItemCarried, Details as _, ReviewSealed};
 use remit_core::name::{ActionItemName, BodyName, ProposalName, ReviewName};
 use remit_core::quorum::{Choice, Seat};
 use remit_core::{Error, Result, Timestamp};
@@ -155,7 +155,7 @@ impl Service {
             work(m, &mut review, &acting).await?;
             rehash(&mut review, &collected_evidence(m.tx(), &cx.tenant, name).await?, &acting.seats)?;
             review.update_time = Some(stamp(m.now()));
-            let details = ReviewEdited { pack_digest: review.pack_digest.clone() }.json();
+            let details = edited(&before, &review).json();
             save::<Reviews>(m, &before, &mut review, |event| {
                 reason.clone_into(&mut event.reason);
                 event.details = details;
