@@ -58,10 +58,7 @@ fn main() -> io::Result<()> {
         let distance = wasserstein_exact(&window, &baseline).unwrap_or(f64::NAN);
         sorted += begun.elapsed();
         let (statistic, p) = ks.map_or((f64::NAN, f64::NAN), |test| (test.statistic, test.p_value));
-        writeln!(
-            out,
-            "column,{psi},{jensen_shannon},{statistic},{p},{distance},{ks_counted},{wasserstein_counted}"
-        )?;
+        writeln!(out, "column,{psi},{jensen_shannon},{statistic},{p},{distance},{ks_counted},{wasserstein_counted}")?;
     }
     writeln!(out, "seconds,{},{}", counted.as_secs_f64(), sorted.as_secs_f64())
 }

@@ -395,13 +395,13 @@ pub const CASES: &[Case] = &[
     Case {
         verdict: "shift, CUSUM",
         months: "stable, 10 more periods after 50",
-        level: Some(10.0 / 465.0),
+        level: Some(10.0 / 370.0),
         flags: |c| charted(c, Memory::Cusum, (50, 10), 0.0),
     },
     Case {
         verdict: "shift, CUSUM",
         months: "stable, 10 more periods after 190",
-        level: Some(10.0 / 465.0),
+        level: Some(10.0 / 370.0),
         flags: |c| charted(c, Memory::Cusum, (190, 10), 0.0),
     },
     Case {
@@ -419,7 +419,7 @@ pub const CASES: &[Case] = &[
     Case {
         verdict: "shift, CUSUM",
         months: "stable weeks with low weekends, 10 more days after 100",
-        level: Some(10.0 / 465.0),
+        level: Some(10.0 / 370.0),
         flags: |c| weekly(c, 0.0),
     },
     Case {
@@ -431,7 +431,7 @@ pub const CASES: &[Case] = &[
     Case {
         verdict: "shift, EWMA",
         months: "stable, 10 more periods after 190",
-        level: Some(10.0 / 500.0),
+        level: Some(10.0 / 370.0),
         flags: |c| charted(c, Memory::Ewma, (190, 10), 0.0),
     },
     Case {
