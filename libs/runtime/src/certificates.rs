@@ -3,6 +3,7 @@
 //! them together are looked at wherever notify runs.
 
 use crate::config::Config;
+use crate::serve::tls;
 use remit_core::details::{CertificateWatched, Details as _};
 use remit_core::{Clock as _, Result, SERVICES, SystemClock, Tenant, Timestamp};
 use remit_store::{Db, Mutation, certificates, tenants};
@@ -48,6 +49,19 @@ pub fn first_to_end(path: &Path) -> std::result::Result<Ending, &'static str> {
         }
     }
     first.ok_or("holds no certificate")
+}
+
+/// Whether the certificates that a process would show go with their keys, each with the setting that names it.
+pub fn pairs(config: &Config) -> Vec<(&'static str, Result<()>)> {
+    // Without a provider of cryptography nothing can be tried; a second one is not taken.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let (server, peer) = (&config.server, &config.peer_tls);
+    let pairs = [
+        ("server.tls_certificate", &server.tls_certificate, &server.tls_key, server.tls_client_ca.as_path()),
+        ("peer_tls.certificate", &peer.certificate, &peer.key, Path::new("")),
+    ];
+    let named = pairs.into_iter().filter(|(_, certificate, ..)| !certificate.as_os_str().is_empty());
+    named.map(|(setting, certificate, key, ca)| (setting, tls::look(certificate, key, ca))).collect()
 }
 
 /// The files of a process, and the databases that what is seen of them is recorded through.

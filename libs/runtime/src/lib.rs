@@ -20,6 +20,7 @@ pub mod peers;
 pub mod production;
 mod refusals;
 pub mod relay;
+pub mod room;
 mod sampling;
 mod seeded;
 mod serve;

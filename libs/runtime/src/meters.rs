@@ -48,7 +48,10 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
             .build(),
         ingested: counter("remit.kpi.ingested", "The events that KPIs took, duplicates among them."),
         entries: gauge("remit.log.entries", "The entries of the audit log, all tenants, the pruned ones too."),
-        cache_age: seconds("remit.cache.age", "Since when what checks are answered from was not heard of, worst tenant."),
+        cache_age: seconds(
+            "remit.cache.age",
+            "Since when what checks are answered from was not heard of, worst tenant.",
+        ),
         handoffs_open: gauge("remit.handoffs.open", "The handoffs that are not at an end, by state, all tenants."),
         handoffs_oldest: seconds("remit.handoffs.oldest", "The age of the oldest handoff in a state, all tenants."),
         leads_open: gauge("remit.leads.open", "The assigned leads that nobody has accepted, all tenants."),

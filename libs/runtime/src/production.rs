@@ -5,7 +5,8 @@ use crate::config::{Config, Mode, Server};
 use remit_core::{Error, Kind, Result};
 use remit_store::private;
 use secrecy::ExposeSecret as _;
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What is wrong, by setting.
@@ -51,7 +52,8 @@ impl Problems {
 
     /// A key set that must be there, and nobody else's to write: whoever does can sign.
     fn key_set(&mut self, field: &str, source: &str) {
-        if source.contains("://") {
+        // Named by nobody: its issuer's discovery document says where it is.
+        if source.is_empty() || source.contains("://") {
             return;
         }
         let path = Path::new(source);
@@ -151,6 +153,7 @@ fn problems(config: &Config) -> Problems {
     for (at, issuer) in auth.issuers.iter().enumerate() {
         found.key_set(&format!("auth.issuers[{at}].jwks"), &issuer.jwks);
     }
+    databases(config, &mut found);
     keys(config, &mut found);
     let mail = &config.notify.smtp;
     if config.services().contains(&"notify") && !mail.password_file.as_os_str().is_empty() {
@@ -161,6 +164,39 @@ fn problems(config: &Config) -> Problems {
         found.check("auth.issuer_dir", private::check_directory(&auth.issuer_dir));
     }
     found
+}
+
+/// Databases that would be reached in the clear.
+fn databases(config: &Config, found: &mut Problems) {
+    let remedy = "add sslmode=verify-full and sslrootcert, or say by server.tls_terminated_by_proxy that something else encrypts it";
+    let mut told = BTreeSet::new();
+    for service in config.services() {
+        let url = config.database_url(service);
+        let field = if config.database.urls.contains_key(service) {
+            format!("database.urls.{service}")
+        } else {
+            "database.url".to_owned()
+        };
+        let clear = is_database_in_the_clear(url.expose_secret());
+        if clear && !config.server.tls_terminated_by_proxy && told.insert(field.clone()) {
+            found.add(field, format!("a database beyond this machine would be spoken to in the clear: {remedy}"));
+        }
+    }
+}
+
+/// Whether a database is on another machine and need not encrypt.
+fn is_database_in_the_clear(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let of = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let host = of("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let here = host.is_empty()
+        || host.starts_with('/')
+        || host.starts_with("%2F")
+        || host == "localhost"
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let encrypts = of("sslmode").is_some_and(|mode| ["require", "verify-ca", "verify-full"].contains(&mode.as_str()));
+    url.scheme().starts_with("postgres") && !here && !encrypts
 }
 
 /// The keys that the services of this process need, and no others.
@@ -268,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn a_database_beyond_this_machine_is_spoken_to_encrypted() {
+        for (url, clear) in [
+            ("postgres://u:p@db.example/remit", true),
+            ("postgres://u:p@db.example/remit?sslmode=prefer", true),
+            ("postgresql://u:p@192.0.2.7/remit?sslmode=disable", true),
+            ("postgres:///remit?host=192.0.2.7", true),
+            ("postgres://u:p@db.example/remit?sslmode=verify-full", false),
+            ("postgres://u:p@db.example/remit?sslmode=require", false),
+            ("postgres://u:p@127.0.0.1/remit", false),
+            ("postgres://u:p@[::1]:5432/remit", false),
+            ("postgres://u:p@localhost/remit?sslmode=disable", false),
+            ("postgres:///remit?host=/run/postgresql", false),
+            ("sqlite:/var/lib/remit/kpi.db", false),
+        ] {
+            assert_eq!(is_database_in_the_clear(url), clear, "{url}");
+        }
+        let toml = "mode = \"production\"\ndatabase.url = \"postgres://u:p@db.example/remit\"\n";
+        assert!(fields(&Config::from_toml(toml).unwrap()).contains(&"database.url".to_owned()));
+        let proxied = format!("server.tls_terminated_by_proxy = true\n{toml}");
+        assert!(!fields(&Config::from_toml(&proxied).unwrap()).contains(&"database.url".to_owned()));
+    }
+
+    #[test]
     fn production_starts_with_keys_of_its_own_that_nobody_else_can_read() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -285,7 +344,8 @@ mod tests {
             "mode = \"production\"\n[data]\ndir = {:?}\n[server]\nlisten = \"0.0.0.0:7420\"\nonly = [\"kpi\"]\n\
              tls_certificate = \"c.pem\"\ntls_key = {:?}\n[auth]\ndevelopment = false\nservice_key = {:?}\nservice_jwks = {:?}\n\
              [mandates]\njwks = {:?}\n[peers]\naudit = \"https://audit:7420\"\ncouncil = \"https://council:7420\"\nkpi = \"http://[::1]:1\"\n\
-             [[auth.issuers]]\nissuer = \"i\"\ntenants = [\"*\"]\njwks = {:?}\n",
+             [[auth.issuers]]\nissuer = \"i\"\ntenants = [\"*\"]\njwks = {:?}\n\
+             [[auth.issuers]]\nissuer = \"https://discovered.example\"\ntenants = [\"*\"]\nsubject_prefix = \"d:\"\n",
             path("data"),
             path(keys[1]),
             path("services"),

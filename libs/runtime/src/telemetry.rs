@@ -28,7 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 /// The target of the spans of statements, which the store makes.
 const STATEMENTS: &str = "remit::sql";
 
-/// What sending log lines itself writes lines for: they would never end.
+/// How the modules begin that write lines when log lines are sent: they would never end.
 const OF_SENDING: [&str; 5] = ["h2", "hyper", "opentelemetry", "tonic", "tower"];
 
 /// Whether spans go to a collector; else they need no OpenTelemetry context.
@@ -38,6 +38,9 @@ static EXPORTING: AtomicBool = AtomicBool::new(false);
 static METERS: OnceLock<SdkMeterProvider> = OnceLock::new();
 
 static REGISTRY: LazyLock<prometheus::Registry> = LazyLock::new(prometheus::Registry::new);
+
+/// How long the end waits for a collector, for each signal: it may be the first that is away.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// How often the log says that a limit bites.
 pub(crate) const TELL: Duration = Duration::from_secs(10);
@@ -72,15 +75,15 @@ impl Guard {
     /// Sends what has not been sent yet.
     pub fn shutdown(self) {
         if let Some(tracer) = self.tracer
-            && let Err(error) = tracer.shutdown()
+            && let Err(error) = tracer.shutdown_with_timeout(FLUSH)
         {
             tracing::warn!(%error, "the last spans could not be exported");
         }
         let Some(logger) = self.logger else { return };
-        if let Some(Err(error)) = METERS.get().map(SdkMeterProvider::shutdown) {
+        if let Some(Err(error)) = METERS.get().map(|meters| meters.shutdown_with_timeout(FLUSH)) {
             tracing::warn!(%error, "the last metrics could not be exported");
         }
-        if let Err(error) = logger.shutdown() {
+        if let Err(error) = logger.shutdown_with_timeout(FLUSH) {
             tracing::warn!(%error, "the last log lines could not be exported");
         }
     }
@@ -109,7 +112,7 @@ pub fn init(config: &Telemetry) -> Result<Guard> {
     };
     let (tracer, logger) = if exporting { (Some(exporter(config)?), Some(logger(config)?)) } else { (None, None) };
     let records = logger.as_ref().map(|provider| {
-        let own = |target: &str| OF_SENDING.contains(&target.split("::").next().unwrap_or_default());
+        let own = |target: &str| OF_SENDING.iter().any(|own| target.starts_with(own));
         OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(move |line| !own(line.target())))
     });
     let spans = tracer.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("remit")));

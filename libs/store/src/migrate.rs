@@ -95,8 +95,8 @@ async fn refuse_foreign(tx: &mut Tx, schema: &Schema) -> Result<()> {
     Err(Error::precondition(
         "SCHEMA_FOREIGN",
         format!(
-            "the tables found are those of {other}, and this is {}: give each service a database, or a schema \
-             (database.schema) that whatever stands in between keeps",
+            "the tables found are those of {other}, and this is {}: give each service a database of its own \
+             (database.urls), or a pooler that keeps the search path of a connection",
             schema.service
         ),
     ))
@@ -107,12 +107,11 @@ fn latest(schema: &Schema) -> i64 {
 }
 
 fn outdated(service: &str, found: i64, wanted: i64) -> Error {
-    Error::precondition(
-        "SCHEMA_OUTDATED",
-        format!(
-            "the tables of {service} are at version {found} and this program needs {wanted}: run its migrations first"
-        ),
-    )
+    // A role that may not see a schema finds nothing in it.
+    let unseen =
+        if found == 0 { "; if they were run, this role has no grant on the schema and its tables" } else { "" };
+    let text = format!("the tables of {service} are at version {found} and this program needs {wanted}");
+    Error::precondition("SCHEMA_OUTDATED", format!("{text}: run its migrations first{unseen}"))
 }
 
 /// Creates the schema and the table of applied migrations. Two replicas may both find them missing:

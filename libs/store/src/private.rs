@@ -116,11 +116,19 @@ pub fn check(path: &Path) -> Result<()> {
     refuse_readable(path, &file.metadata().map_err(failed)?)
 }
 
-/// Whether others than its owner can write a file or directory; false if it is not there.
+/// Whether others than its owner can write a file or directory; false if it is not there, or on a file system that is
+/// mounted read-only here: whatever its mode says, nobody can change it from here. Kubernetes mounts its volumes of
+/// configuration and secrets like that, with directories that everybody could write.
 #[cfg(unix)]
 pub fn is_writable_by_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0)
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0) && !is_read_only(path)
+}
+
+#[cfg(unix)]
+fn is_read_only(path: &Path) -> bool {
+    let system = rustix::fs::statvfs(path);
+    system.is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// Whether others than its owner can write a file or directory: not known on this system.

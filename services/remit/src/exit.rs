@@ -45,7 +45,8 @@ fn misused(text: &str) -> Error {
     Error::new(Kind::InvalidArgument, "USAGE_INVALID", format!("{words}; see --help"))
 }
 
-fn causes(error: &Error) -> Vec<String> {
+/// What an error comes of, the nearest cause first.
+pub(crate) fn causes(error: &Error) -> Vec<String> {
     let first = std::error::Error::source(error);
     std::iter::successors(first, |cause| cause.source()).map(ToString::to_string).collect()
 }

@@ -199,6 +199,11 @@ impl KeySet {
         self.held.load().good.is_some()
     }
 
+    /// Whether the key set should have been read and never was.
+    pub fn is_unread(&self) -> bool {
+        !matches!(self.source, Source::Fixed) && !self.is_loaded()
+    }
+
     /// Whether there is no key that can be used.
     pub fn is_empty(&self) -> bool {
         self.held.load().keys.is_empty()

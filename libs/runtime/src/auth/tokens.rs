@@ -215,6 +215,18 @@ impl Authenticator {
         }
     }
 
+    /// The key sets whose tokens are refused because they could not be read, in words.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.sets.iter().filter_map(|set| {
+            let why = match () {
+                () if set.is_unread() => "was never read",
+                () if set.is_stale() => "was last read too long ago",
+                () => return None,
+            };
+            Some(format!("the key set of {} {why}: its tokens are refused", set.issuer))
+        })
+    }
+
     /// Keeps the key sets up to date until `shutdown`: files whenever they change, URLs at the
     /// configured interval. None waits for another.
     pub async fn keep_fresh(self: Arc<Self>, shutdown: tokio_util::sync::CancellationToken) {

@@ -44,7 +44,11 @@ impl Finish {
             self.ticket.take();
             self.opened.take();
             self.over.take();
-            tracing::debug!(method = self.method, code = ?code, took_us = took.as_micros() as u64, "call ended");
+            if tracing::enabled!(tracing::Level::DEBUG) {
+                // The line belongs to the trace of the call.
+                let _call = self.span.enter();
+                tracing::debug!(method = self.method, code = ?code, took_us = took.as_micros() as u64, "call ended");
+            }
         }
     }
 }

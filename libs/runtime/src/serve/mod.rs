@@ -4,7 +4,7 @@ mod begun;
 mod connection;
 mod files;
 mod seats;
-mod tls;
+pub(crate) mod tls;
 mod web;
 
 use crate::config::{Operations, Server};

@@ -85,6 +85,14 @@ fn read(certificate: &Path, key: &Path, client_ca: &Path) -> Result<Files> {
     Ok(Files { certificate: bytes("server.tls_certificate", certificate)?, key: private::read(key)?, client_ca })
 }
 
+/// Whether a server could show this certificate with this key.
+///
+/// # Errors
+/// `InvalidArgument` (`CONFIG_INVALID`), and as [`private::read`].
+pub(crate) fn look(certificate: &Path, key: &Path, client_ca: &Path) -> Result<()> {
+    accept(certificate, key, client_ca, &read(certificate, key, client_ca)?).map(drop)
+}
+
 fn accept(certificate: &Path, key: &Path, client_ca: &Path, files: &Files) -> Result<TlsAcceptor> {
     let pems = |pem: &[u8]| CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>();
     let chain = pems(&files.certificate).map_err(|error| invalid("server.tls_certificate", certificate, &error))?;

@@ -145,7 +145,8 @@ impl Suite {
         let lags = parts.iter().filter_map(|(name, part)| Some((*name, part.lag.clone()?))).collect();
         let conditions = parts.iter().filter_map(|(name, part)| Some((*name, part.conditions.clone()?))).collect();
         let measures = parts.iter().filter_map(|(name, part)| Some((*name, part.measure.clone()?))).collect();
-        let told = Told { lags, conditions, measures };
+        let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
+        let told = Told { lags, conditions, measures, entrance: entrance.clone(), data: config.data.dir.clone() };
         let ops = Ops::new(&names, system.clone(), peers.clone(), ended.clone(), told).await;
         // What is open to everybody is on one address, and health on every one that calls come to.
         let apart = operations.is_some();
@@ -189,7 +190,6 @@ impl Suite {
             };
             tasks.spawn(relay.run(drain.clone()));
         }
-        let entrance = Entrance::new(auth.clone(), Access::open(&config, &names, &peers, drain.clone()));
         let door = Arc::new(Door::new(&config, entrance, &opentelemetry::global::meter("remit")));
         let security = Tenant::new(config.audit.security_tenant.as_str())?;
         let refusals = Refusals::new(databases.clone(), tasks.clone(), security);

@@ -1,11 +1,12 @@
 //! What operators look at: health, readiness, reflection, metrics.
 
-use crate::Peers;
+use crate::auth::Entrance;
 use crate::lag::{self, Lag};
 use crate::layers::{Ended, Routes};
 use crate::parts::{Condition, Conditions, Measure};
 use crate::system::System;
 use crate::telemetry;
+use crate::{Peers, room};
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -15,6 +16,7 @@ use opentelemetry::metrics::Gauge;
 use remit_core::{Clock as _, Error, Result, SystemClock};
 use remit_store::{Db, outbox, tenants, timers};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,7 +69,6 @@ impl Waiting {
 }
 
 /// What services say of themselves, by service.
-#[derive(Default)]
 pub(crate) struct Told {
     /// How far they are behind the audit log.
     pub(crate) lags: BTreeMap<&'static str, Lag>,
@@ -75,6 +76,9 @@ pub(crate) struct Told {
     pub(crate) conditions: BTreeMap<&'static str, Conditions>,
     /// How the gauges are set that only they have.
     pub(crate) measures: BTreeMap<&'static str, Measure>,
+    /// What judges tokens, and where the process writes.
+    pub(crate) entrance: Entrance,
+    pub(crate) data: PathBuf,
 }
 
 /// Watches the process.
@@ -89,6 +93,8 @@ pub(crate) struct Ops {
     conditions: Arc<BTreeMap<&'static str, Conditions>>,
     measures: Arc<BTreeMap<&'static str, Measure>>,
     waiting: Arc<Mutex<Waiting>>,
+    entrance: Entrance,
+    data: Arc<PathBuf>,
     peers: Peers,
     ended: Ended,
     outbox_events: Gauge<i64>,
@@ -123,6 +129,8 @@ impl Ops {
             conditions: Arc::new(told.conditions),
             measures: Arc::new(told.measures),
             waiting: Arc::default(),
+            entrance: told.entrance,
+            data: Arc::new(told.data),
             peers,
             ended,
             timers_overdue: meter
@@ -215,11 +223,14 @@ impl Ops {
                 self.measure().await;
             }
             looks = looks.wrapping_add(1);
+            // What can judge nobody's token serves nobody.
+            let shut_out = self.entrance.is_shut_out();
+            let mut all = if shut_out { ServingStatus::NotServing } else { ServingStatus::Serving };
             for (name, db) in self.system.databases.iter() {
                 let look = self.look(name, db).await;
                 self.saw(name, look.as_ref().map_or_else(|error| error.reason(), |()| WELL));
                 let status = match look {
-                    Ok(()) if self.wrong(name).iter().any(|wrong| wrong.fatal) => ServingStatus::NotServing,
+                    Ok(()) if shut_out || self.wrong(name).iter().any(|wrong| wrong.fatal) => ServingStatus::NotServing,
                     Ok(()) => ServingStatus::Serving,
                     Err(error) => {
                         tracing::warn!(service = name, reason = error.reason(), "it cannot do its work: {error}");
@@ -229,9 +240,15 @@ impl Ops {
                 if stop.is_cancelled() {
                     break;
                 }
+                if status == ServingStatus::NotServing {
+                    all = status;
+                }
                 for service in services_of(name) {
                     self.reporter.set_service_status(service, status).await;
                 }
+            }
+            if !stop.is_cancelled() {
+                self.reporter.set_service_status("", all).await;
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -253,6 +270,14 @@ impl Ops {
         }
     }
 
+    /// What somebody should look at although the process may serve.
+    fn warnings(&self) -> Vec<String> {
+        let free = room::free(&self.data).ok().filter(|free| *free < room::TOO_LITTLE);
+        let full = free.map(|free| format!("disk: {} MiB are free for {}", free >> 20, self.data.display()));
+        let told = self.waiting().warnings();
+        self.entrance.warnings().into_iter().chain(full).chain(told).collect()
+    }
+
     fn wrong(&self, name: &str) -> Vec<Condition> {
         let looked = self.conditions.get(name).map_or_else(Vec::new, |conditions| conditions());
         looked.into_iter().filter(|found| found.count > 0).collect()
@@ -272,11 +297,12 @@ impl Ops {
         for Condition { reason, count, .. } in self.conditions.get(name).map_or_else(Vec::new, |looked| looked()) {
             self.condition.record(count, &[KeyValue::new("service", name), KeyValue::new("reason", reason)]);
         }
-        ping(db).await?;
+        // Before anything is asked of it: a pool that is used up is what is to be seen.
         let stats = db.pool_stats();
         self.connections.record(i64::from(stats.max), &label("max"));
         self.connections.record(i64::from(stats.idle), &label("idle"));
         self.connections.record(i64::from(stats.open.saturating_sub(stats.idle)), &label("used"));
+        ping(db).await?;
         in_time(db.can_grow()).await?;
         tenants::refresh(db).await?;
         let (mut events, mut parked, mut oldest) = (0, 0, None);
@@ -333,7 +359,7 @@ async fn in_time(asked: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 /// 200 if every database answered when it was asked last, whoever follows the audit log goes forward, no service found
-/// that it cannot work, and the process is not draining, else 503; the body says what is wrong, and under `warnings` what
+/// that it cannot work, the council lets the process hear of tokens, and it is not draining, else 503; the body says what is wrong, and under `warnings` what
 /// somebody should look at although the process serves. Nobody who asks makes the databases work.
 async fn ready(State(ops): State<Ops>) -> Response {
     let draining = ops.draining.load(Ordering::SeqCst);
@@ -348,7 +374,7 @@ async fn ready(State(ops): State<Ops>) -> Response {
     let found = ops.conditions.keys().map(|name| (*name, ops.wrong(name)));
     let wrong: BTreeMap<_, _> = found.filter(|(_, wrong)| !wrong.is_empty()).collect();
     let able = !wrong.values().flatten().any(|wrong| wrong.fatal);
-    let well = !draining && able && databases.values().all(|found| *found == WELL);
+    let well = !draining && able && !ops.entrance.is_shut_out() && databases.values().all(|found| *found == WELL);
     let waiting = ops.waiting().clone();
     let outbox: BTreeMap<_, _> = waiting
         .outbox
@@ -366,7 +392,7 @@ async fn ready(State(ops): State<Ops>) -> Response {
         .collect();
     let body = serde_json::json!({
         "ready": well, "draining": draining, "databases": databases, "behind": behind, "conditions": wrong,
-        "manual_clock": ops.system.manual.is_some(), "warnings": waiting.warnings(), "peers": waiting.peers,
+        "manual_clock": ops.system.manual.is_some(), "warnings": ops.warnings(), "peers": waiting.peers,
         "replicas": replicas, "outbox": outbox, "timers_overdue_s": timers,
     });
     let code = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -5,6 +5,9 @@ use remit_api::system::v1::{AdvanceClockRequest, GetInfoRequest};
 use remit_core::{Actor, ActorKind, Tenant};
 use std::time::Duration;
 use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 fn config(dir: &std::path::Path, more: &str) -> Config {
     // Made by the start, as it is made for its owner alone.
@@ -104,6 +107,13 @@ async fn what_a_service_finds_wrong_with_itself_is_shown_and_takes_it_out_if_it_
         let body: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(body["conditions"]["kpi"][0]["count"], 3);
         assert_eq!(body["ready"], !fatal);
+        // Whoever asks for no service by name hears of the process.
+        let wanted = if fatal { ServingStatus::NotServing } else { ServingStatus::Serving };
+        let mut health = HealthClient::new(running.channel());
+        let all = || HealthCheckRequest { service: String::new() };
+        while health.check(all()).await.unwrap().into_inner().status() != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         running.stop().await.unwrap();
     }
 }

@@ -5,14 +5,15 @@ use super::kept::{self, Finding};
 use crate::args::Doctor;
 use crate::bearer::Bearer;
 use crate::cli::{bearer, endpoint, print_raw, reach, refused};
+use crate::exit::causes;
 use remit_api::council::v1::constitution_service_client::ConstitutionServiceClient;
 use remit_api::council::v1::{Constitution, GetConstitutionRequest};
 use remit_api::system::v1::GetInfoRequest;
 use remit_api::system::v1::system_service_client::SystemServiceClient;
-use remit_core::{Clock as _, Error, Kind, Result, SystemClock, Timestamp};
+use remit_core::{Clock as _, Error, Kind, Result, SERVICES, SystemClock, Timestamp};
 use remit_runtime::auth::Authenticator;
 use remit_runtime::config::Mode;
-use remit_runtime::{Config, Mandates, Peers, production};
+use remit_runtime::{Config, Mandates, Peers, certificates, production};
 use remit_store::private;
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
@@ -41,7 +42,8 @@ impl Findings {
 
     fn bad(&mut self, what: &str, error: &Error) {
         self.bad += 1;
-        self.tell("FAIL", &format!("{what}: {error} ({})", error.reason()));
+        let because: String = causes(error).into_iter().map(|cause| format!("\n          because: {cause}")).collect();
+        self.tell("FAIL", &format!("{what}: {error} ({}){because}", error.reason()));
     }
 
     fn add(&mut self, what: &str, finding: Finding) {
@@ -63,7 +65,21 @@ pub(super) async fn run(args: Doctor) -> Result<()> {
     match &args.server {
         Some(server) => look_at_server(server, &args, &mut findings).await,
         None => match args.settings.load() {
-            Ok(config) => look_at_config(&config, &mut findings).await,
+            Ok(mut config) => {
+                if !args.only.is_empty() {
+                    config.server.only.clone_from(&args.only);
+                }
+                let known = |name: &&String| SERVICES.contains(&name.as_str());
+                let unknown = args.only.iter().find(|name| !known(name));
+                let unknown = unknown.map(|name| {
+                    let what = format!("there is no service {name:?}; there are {}", SERVICES.join(", "));
+                    Error::invalid("CONFIG_INVALID", "server.only", what)
+                });
+                match unknown.map_or_else(|| config.check(), Err) {
+                    Ok(()) => look_at_config(&config, &mut findings).await,
+                    Err(error) => findings.bad("configuration", &error),
+                }
+            }
             Err(error) => findings.bad("configuration", &error),
         },
     }
@@ -116,6 +132,12 @@ async fn look_at_config(config: &Config, findings: &mut Findings) {
     findings.add("disk", kept::room(&config.data.dir));
     for found in kept::certificates(config, now) {
         findings.add("certificates", found);
+    }
+    for (setting, found) in certificates::pairs(config) {
+        match found {
+            Ok(()) => findings.good(&format!("certificates: {setting} goes with its key")),
+            Err(error) => findings.bad("certificates", &error),
+        }
     }
     look_at_keys(config, findings).await;
     look_at_port(config, findings);

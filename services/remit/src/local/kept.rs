@@ -3,14 +3,13 @@
 use remit_core::{Error, Ids, Kind, Result, Timestamp};
 use remit_runtime::Config;
 use remit_runtime::certificates::first_to_end;
+use remit_runtime::room as disk;
 use remit_store::{Db, outbox};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Below this a database may not get through the day.
 const LITTLE_ROOM: u64 = 2 << 30;
-/// Below this nothing large can be written, and a full disk stops every change.
-const NO_ROOM: u64 = 256 << 20;
 const DAY: i64 = 86_400;
 /// How long before its end a certificate is spoken of.
 const SOON: i64 = 30 * DAY;
@@ -27,13 +26,10 @@ pub(super) enum Finding {
 
 /// How much room there is where the process writes.
 pub(super) fn room(directory: &Path) -> Finding {
-    // What is not there yet is made on the disk of what is above it.
-    let there = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    match rustix::fs::statvfs(there) {
-        Ok(disk) => judge_room(directory, disk.f_bavail.saturating_mul(disk.f_frsize)),
+    match disk::free(directory) {
+        Ok(free) => judge_room(directory, free),
         Err(error) => {
-            let what = format!("cannot see how much room {} has", there.display());
+            let what = format!("cannot see how much room {} has", directory.display());
             Finding::Bad(Error::new(Kind::Unavailable, "DATA_DIR_FAILED", what).with_source(error))
         }
     }
@@ -43,7 +39,7 @@ fn judge_room(directory: &Path, free: u64) -> Finding {
     let text = format!("{} MiB are free for {}", free >> 20, directory.display());
     let remedy = "make room, or move data.dir to a larger disk while nothing runs";
     match free {
-        _ if free < NO_ROOM => Finding::Bad(Error::precondition("DISK_FULL", format!("{text}: {remedy}"))),
+        _ if free < disk::TOO_LITTLE => Finding::Bad(Error::precondition("DISK_FULL", format!("{text}: {remedy}"))),
         _ if free < LITTLE_ROOM => Finding::Warn(format!("disk: {text}: {remedy}")),
         _ => Finding::Good(format!("disk: {text}")),
     }

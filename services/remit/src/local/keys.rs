@@ -148,7 +148,11 @@ fn master(file: &Path, id: &str) -> Result<String> {
     } else {
         private::replace(file, &all)?;
     }
-    let next = "Next: restart audit, remit audit rewrap with a token of each tenant, take the old line out";
+    let next = if before.is_empty() {
+        "Next: keep a copy apart from the data, for nobody opens what it seals without it"
+    } else {
+        "Next: restart audit, remit audit rewrap with a token of each tenant, take the old line out"
+    };
     Ok(format!("{} seals with {id} from the next start on. {next}\n", file.display()))
 }
 

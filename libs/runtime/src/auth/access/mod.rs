@@ -134,6 +134,14 @@ impl Access {
         })))
     }
 
+    /// Of how many tenants the council lets this process hear nothing, and how many are followed.
+    fn refused(&self) -> (usize, usize) {
+        let Some(shared) = &self.0 else { return (0, 0) };
+        let tenants = shared.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let refused = tenants.values().filter(|followed| followed.refused.load(Ordering::Acquire)).count();
+        (refused, tenants.len())
+    }
+
     /// Holds a verified token against what is known of its tenant, which is followed from here on if it was not; the
     /// first calls wait for it, at most until `deadline`.
     ///
@@ -300,6 +308,21 @@ impl fmt::Debug for Entrance {
 }
 
 impl Entrance {
+    /// What somebody should look at, since tokens may be refused because of it.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let (refused, followed) = self.access.refused();
+        let shut_out = (refused > 0).then(|| {
+            format!("the council does not let this process in, for {refused} of {followed} tenants: see to its key and its clock")
+        });
+        self.tokens.warnings().chain(shut_out).collect()
+    }
+
+    /// Whether nobody's token can be judged, because the council lets this process hear nothing of any tenant.
+    pub(crate) fn is_shut_out(&self) -> bool {
+        let (refused, followed) = self.access.refused();
+        refused > 0 && refused == followed
+    }
+
     pub(crate) fn new(tokens: Arc<Authenticator>, access: Access) -> Self {
         Self { tokens, access }
     }
