@@ -9,7 +9,6 @@ use crate::service::Service;
 use crate::store::subjects;
 use remit_core::{Result, Tenant};
 use remit_runtime::Condition;
-use remit_store::tenants;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -79,7 +78,7 @@ impl Service {
     /// # Errors
     /// As the database fails.
     pub async fn look_at_keys(&self, watch: &KeyWatch) -> Result<()> {
-        for tenant in tenants::list(&self.db).await? {
+        for tenant in subjects::tenants(&self.db).await? {
             look(self, &tenant, watch, self.keys()).await?;
         }
         Ok(())

@@ -156,8 +156,8 @@ impl Keys {
         if !own {
             let what = format!(
                 "the log of {tenant} was signed by a key that is not here: this process signs as {}. Give it the key file of \
-                 the log, or, if that key was replaced on purpose, its public half in audit.retired_keys; every replica has \
-                 the same audit.origin and keys",
+                 the log, and to replace that the new one as audit.next_signing_key; audit.retired_keys names keys that were \
+                 handed over; every replica has the same audit.origin and keys",
                 self.signer(tenant)?.verifier()
             );
             return Err(Error::precondition("KEY_NOT_OF_LOG", what));

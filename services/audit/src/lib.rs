@@ -25,8 +25,8 @@
 mod details;
 pub mod export_verify;
 pub mod fsck;
-mod grpc;
 mod growth;
+mod grpc;
 mod http;
 pub mod key_watch;
 pub mod keys;

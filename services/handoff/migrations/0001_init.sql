@@ -52,7 +52,7 @@ create table handoffs (
 );
 create index handoffs_by_create_time on handoffs (tenant_id, create_time, name);
 create index handoffs_by_state on handoffs (tenant_id, state, create_time, name);
-create index handoffs_open on handoffs (state, create_time) where state not in ('PUBLISHED', 'EXPIRED', 'CANCELLED');
+create index handoffs_open on handoffs (tenant_id, state, create_time) where state not in ('PUBLISHED', 'EXPIRED', 'CANCELLED');
 create index handoffs_by_publish_time on handoffs (tenant_id, publish_time);
 
 create table trigger_events (
@@ -184,7 +184,7 @@ create table assignments (
 create index assignments_by_clock on assignments (tenant_id, clock_id, routing);
 create index assignments_by_assign_time on assignments (tenant_id, assign_time, routing);
 create index assignments_by_due_time on assignments (tenant_id, due_time, routing);
-create index assignments_open on assignments (due_time) where accept_time is null and end_time is null;
+create index assignments_open on assignments (tenant_id, due_time) where accept_time is null and end_time is null;
 
 create table briefings (
     tenant_id $KEY not null,

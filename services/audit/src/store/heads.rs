@@ -59,7 +59,8 @@ fn head(row: &Row) -> Result<Head> {
 
 /// The entries of all logs.
 pub(crate) async fn entries(tx: &mut Tx) -> Result<i64> {
-    query("select cast(coalesce(sum(size), 0) as bigint) as entries from log_heads").fetch_one(tx).await?.get("entries")
+    let sql = "select cast(coalesce(sum(size), 0) as bigint) as entries, count(tenant_id) as logs from log_heads";
+    query(sql).fetch_one(tx).await?.get("entries")
 }
 
 /// The logs that have changed since a time, by the clock of whoever changed them, with their sizes and when that was. A

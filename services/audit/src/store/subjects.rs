@@ -3,7 +3,7 @@
 use super::heads::{signed, unsigned};
 use crate::seal::{MasterKeys, SubjectKey};
 use remit_core::{Error, Ids, Result, Tenant, Timestamp};
-use remit_store::{BulkInsert, Row, Sql, Tx, query};
+use remit_store::{BulkInsert, Db, Row, Sql, Tx, query, tenants};
 use std::collections::HashMap;
 
 /// A subject's key that was not destroyed.
@@ -92,6 +92,13 @@ pub async fn keys_for(
 /// Whether an error says that a subject's key is there and cannot be opened.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error.reason(), "MASTER_KEY_MISSING" | "SUBJECT_KEY_DAMAGED")
+}
+
+/// The tenants that have keys of subjects.
+pub(crate) async fn tenants(db: &Db) -> Result<Vec<Tenant>> {
+    let sql = "select tenant_id from log_heads h
+               where exists (select 1 from subject_keys k where k.tenant_id = h.tenant_id) order by tenant_id";
+    tenants::found(db, query(sql)).await
 }
 
 /// The master keys that seal subjects' keys of a tenant, as rows name them: one point read for each.

@@ -18,7 +18,7 @@ pub(crate) struct Open {
 /// The handoffs that are not at an end, for each state in which they may be.
 pub(crate) async fn handoffs(tx: &mut Tx) -> Result<Vec<Open>> {
     // The words stand in the text, for only so is the index used that has the open ones alone.
-    let sql = "select state, count(*) as found, min(create_time) as oldest from handoffs
+    let sql = "select state, count(tenant_id) as found, min(create_time) as oldest from handoffs
                where state not in ('PUBLISHED', 'EXPIRED', 'CANCELLED') group by state";
     let rows = query(sql).fetch_all(tx).await?;
     let ends = FINAL.map(Word::word);
@@ -38,7 +38,8 @@ pub(crate) async fn handoffs(tx: &mut Tx) -> Result<Vec<Open>> {
 
 /// How many leads are assigned that nobody has accepted, and when the first of them is due.
 pub(crate) async fn leads(tx: &mut Tx) -> Result<(i64, Option<Timestamp>)> {
-    let sql = "select count(*) as found, min(due_time) as due from assignments where accept_time is null and end_time is null";
+    let sql = "select count(tenant_id) as found, min(due_time) as due from assignments
+               where accept_time is null and end_time is null";
     let row = query(sql).fetch_one(tx).await?;
     Ok((row.get("found")?, row.get("due")?))
 }

@@ -14,7 +14,7 @@ const MESSAGE_ENTRIES: u64 = 500;
 /// The most bytes of entries in one message, unless a single entry has more.
 const MESSAGE_BYTES: usize = 1 << 20;
 /// How often a quiet tail says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// A tail in progress.
 pub struct Tail {
