@@ -102,7 +102,11 @@ impl Collector {
         let lines = scopes.flat_map(|of| of.log_records.iter().map(|line| (of.scope.as_ref(), line)));
         lines
             .map(|(scope, line)| {
-                (scope.map(|scope| scope.name.clone()).unwrap_or_default(), text(line.body.as_ref()), line.trace_id.clone())
+                (
+                    scope.map(|scope| scope.name.clone()).unwrap_or_default(),
+                    text(line.body.as_ref()),
+                    line.trace_id.clone(),
+                )
             })
             .collect()
     }
@@ -115,7 +119,7 @@ fn text(value: Option<&AnyValue>) -> String {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn spans_metrics_and_log_lines_go_to_a_collector_and_share_their_trace() {
     let collector = Collector::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");

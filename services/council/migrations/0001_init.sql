@@ -61,7 +61,7 @@ create table proposals (
 );
 create index proposals_by_time on proposals (tenant_id, create_time, name);
 create index proposals_by_state on proposals (tenant_id, state, create_time);
-create index proposals_open on proposals (create_time) where state = 'OPEN';
+create index proposals_open on proposals (tenant_id) where state = 'OPEN';
 
 create table holds (
     tenant_id $KEY not null,
@@ -74,7 +74,7 @@ create table holds (
     constraint holds_pk primary key (tenant_id, name)
 );
 create index holds_by_time on holds (tenant_id, create_time, name);
-create index holds_in_force on holds (state) where state <> 'LIFTED';
+create index holds_in_force on holds (tenant_id, state) where state <> 'LIFTED';
 
 create table break_glass_uses (
     tenant_id $KEY not null,

@@ -67,6 +67,8 @@ create table notices (
     create_time bigint not null,
     duty $KEY not null,
     resource $KEY not null,
+    -- When what it asks was done or over; null while it is asked.
+    end_time bigint,
     body $BYTES not null,
     constraint notices_pk primary key (tenant_id, name)
 );

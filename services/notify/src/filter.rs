@@ -1,6 +1,6 @@
 //! Filters over events, evaluated in memory: the same language as the filters of lists (AIP-160).
 
-use aip_160::{Comparator, Expression, Restriction, StringMatch};
+use aip_160::{Comparator, Expression, Restriction, StringMatch, Value as Literal};
 use remit_api::audit::v1::{Event, Outcome};
 use remit_api::types::ActorKind;
 use remit_api::wire::Word as _;
@@ -15,14 +15,17 @@ const DEPTH: usize = 20;
 const FIELDS: [&str; 6] = ["action", "resource", "outcome", "service", "actor", "actor_kind"];
 
 /// Details that say something about a person, or in free words: nobody selects by them.
-pub(crate) const CLOSED: [&str; 31] = [
+pub(crate) const CLOSED: [&str; 41] = [
     "accountable_person",
     "acknowledgement",
+    "action",
+    "actor",
     "address",
     "asker",
     "audience",
     "called",
     "change_note",
+    "changes",
     "claimed_by",
     "delegate",
     "delegator",
@@ -30,17 +33,24 @@ pub(crate) const CLOSED: [&str; 31] = [
     "email_digest",
     "entered_by",
     "excluded",
+    "follow_up",
+    "holds",
+    "loosened",
     "message",
     "notify",
     "owner",
     "rater",
     "request",
+    "resource",
+    "resource_prefix",
     "responsible",
     "seat",
     "seats",
     "signers",
     "standing_in",
+    "state_reason",
     "subject",
+    "system",
     "tags_claimed_by",
     "taken_from",
     "text",
@@ -98,7 +108,7 @@ impl Seen {
             return test(own);
         }
         let Some(field) = field.strip_prefix("details.") else { return false };
-        if CLOSED_IN.contains(&(self.action.as_str(), field)) {
+        if CLOSED.contains(&field) || CLOSED_IN.contains(&(self.action.as_str(), field)) {
             return false;
         }
         match self.details.get(field) {
@@ -129,7 +139,19 @@ pub(crate) enum How {
     Number(Comparator, f64),
 }
 
+/// What more is asked of each comparison.
+type Rule<'a> = &'a dyn Fn(&Restriction) -> Result<()>;
+
 impl How {
+    fn equal(literal: &Literal) -> Self {
+        match literal.string_match() {
+            Some(StringMatch::Prefix(part)) => Self::Prefix(part.to_owned()),
+            Some(StringMatch::Suffix(part)) => Self::Suffix(part.to_owned()),
+            Some(StringMatch::Contains(part)) => Self::Contains(part.to_owned()),
+            _ => Self::Equal(literal.as_str().to_owned()),
+        }
+    }
+
     fn holds(&self, text: &str) -> bool {
         match self {
             Self::Equal(wanted) => text == wanted,
@@ -160,25 +182,42 @@ fn refused(why: impl Into<String>) -> Error {
 }
 
 impl Filter {
-    /// Reads a filter; an empty one lets all pass.
+    /// Reads a filter that is kept; an empty one lets all pass. What was accepted before there was a rule against it is read
+    /// all the same, for the log waits behind whoever cannot read it; by what is closed it selects nothing.
     ///
     /// # Errors
     /// `InvalidArgument` (`FILTER_INVALID`).
     pub(crate) fn parse(filter: &str) -> Result<Self> {
-        let parsed = aip_160::parse_filter_with_max_depth(filter, DEPTH).map_err(|error| refused(error.to_string()))?;
-        let mut left = MOST;
-        parsed.expression.as_ref().map_or(Ok(Self::All(Vec::new())), |expression| Self::read(expression, &mut left))
+        Self::read_all(filter, &|_| Ok(()))
     }
 
-    fn read(expression: &Expression, left: &mut usize) -> Result<Self> {
-        let mut each = |all: &[Expression]| all.iter().map(|one| Self::read(one, left)).collect::<Result<Vec<_>>>();
+    /// Reads a filter that is asked for: it compares with what there can be, and by nothing that is closed.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (`FILTER_INVALID`).
+    pub(crate) fn asked(filter: &str) -> Result<Self> {
+        Self::read_all(filter, &meaningful)
+    }
+
+    fn read_all(filter: &str, rule: Rule<'_>) -> Result<Self> {
+        let parsed = aip_160::parse_filter_with_max_depth(filter, DEPTH).map_err(|error| refused(error.to_string()))?;
+        let mut left = MOST;
+        let expression = parsed.expression.as_ref();
+        expression.map_or(Ok(Self::All(Vec::new())), |expression| Self::read(expression, &mut left, rule))
+    }
+
+    fn read(expression: &Expression, left: &mut usize, rule: Rule<'_>) -> Result<Self> {
+        let mut each =
+            |all: &[Expression]| all.iter().map(|one| Self::read(one, left, rule)).collect::<Result<Vec<_>>>();
         Ok(match expression {
             Expression::And(all) | Expression::Sequence(all) => Self::All(each(all)?),
             Expression::Or(any) => Self::Any(each(any)?),
-            Expression::Not(inner) => Self::Not(Box::new(Self::read(inner, left)?)),
+            Expression::Not(inner) => Self::Not(Box::new(Self::read(inner, left, rule)?)),
             Expression::Restriction(restriction) => {
                 *left = left.checked_sub(1).ok_or_else(|| refused(format!("must have at most {MOST} comparisons")))?;
-                Self::compare(restriction)?
+                let compared = Self::compare(restriction)?;
+                rule(restriction)?;
+                compared
             }
             Expression::Global(word) => {
                 return Err(refused(format!("{word} needs a field and a comparison, such as action = …")));
@@ -195,13 +234,7 @@ impl Filter {
         }
         let literal = restriction.arg.as_value();
         let literal = literal.ok_or_else(|| refused(format!("{path} must be compared with one literal")))?;
-        let matched = literal.string_match();
-        let equal = || match &matched {
-            Some(StringMatch::Prefix(part)) => How::Prefix((*part).to_owned()),
-            Some(StringMatch::Suffix(part)) => How::Suffix((*part).to_owned()),
-            Some(StringMatch::Contains(part)) => How::Contains((*part).to_owned()),
-            _ => How::Equal(literal.as_str().to_owned()),
-        };
+        let equal = || How::equal(literal);
         Ok(match restriction.comparator {
             Comparator::Equal => Self::Compare(path, equal()),
             Comparator::NotEqual => Self::Not(Box::new(Self::Compare(path, equal()))),
@@ -228,10 +261,59 @@ impl Filter {
     }
 }
 
+/// The types of the details of this name in the catalogue of events.
+fn kinds(field: &str) -> Vec<&'static str> {
+    let fields = details::all().into_iter().flat_map(|doc| doc.fields);
+    fields.filter(|(name, ..)| *name == field).map(|(_, kind, _)| *kind).collect()
+}
+
 fn is_field(path: &str) -> bool {
-    let known = |field: &str| details::all().iter().any(|doc| doc.fields.iter().any(|(name, ..)| *name == field));
-    FIELDS.contains(&path)
-        || path.strip_prefix("details.").is_some_and(|field| !CLOSED.contains(&field) && known(field))
+    FIELDS.contains(&path) || path.strip_prefix("details.").is_some_and(|field| !kinds(field).is_empty())
+}
+
+/// What a flag of the details is compared with.
+const FLAGS: &[&str] = &["true", "false"];
+
+/// The only texts that a field can have; none if there is no such list.
+fn words(path: &str) -> Option<&'static [&'static str]> {
+    match path {
+        "outcome" => Some(Outcome::WORDS),
+        "actor_kind" => Some(ActorKind::WORDS),
+        _ => {
+            let kinds = kinds(path.strip_prefix("details.")?);
+            kinds.iter().all(|kind| ["bool", "Option<bool>"].contains(kind)).then_some(FLAGS)
+        }
+    }
+}
+
+/// Holds that a comparison can mean something: whoever writes a word that there is not would wait for ever.
+fn meaningful(restriction: &Restriction) -> Result<()> {
+    let path = restriction.comparable.field_path().unwrap_or_default();
+    if path.strip_prefix("details.").is_some_and(|field| CLOSED.contains(&field)) {
+        let why = format!("{path} is not a field to filter by: it says who somebody is, or something in free words");
+        return Err(refused(why));
+    }
+    let Some(literal) = restriction.arg.as_value() else { return Ok(()) };
+    let text = literal.as_str();
+    // Without quotation marks a * is one like any other character.
+    let open = |text| if literal.is_quoted() { text } else { None };
+    let inner = open(text.strip_suffix('*')).unwrap_or(text);
+    let inner = open(inner.strip_prefix('*')).unwrap_or(inner);
+    if path == "action" && inner.contains('*') {
+        let why = format!("{text:?} has a * within it: write such as \"kpi.alerts.*\" or \"*.fire\"");
+        return Err(refused(why));
+    }
+    let Some(words) = words(&path) else { return Ok(()) };
+    let how = match (restriction.comparator, How::equal(literal)) {
+        (Comparator::Equal | Comparator::NotEqual, how) => how,
+        (Comparator::Has, How::Equal(part)) => How::Contains(part),
+        (Comparator::Has, how) => how,
+        _ => return Err(refused(format!("{path} has no order: use = or != and one of {}", words.join(", ")))),
+    };
+    if !words.iter().any(|word| how.holds(word)) {
+        return Err(refused(format!("{path} is never {text:?}: it is one of {}", words.join(", "))));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -295,22 +377,65 @@ mod tests {
             long.as_str(),
         ];
         for filter in wrong {
-            assert_eq!(Filter::parse(filter).unwrap_err().reason(), "FILTER_INVALID", "{filter}");
+            assert_eq!(Filter::asked(filter).unwrap_err().reason(), "FILTER_INVALID", "{filter}");
         }
+    }
+
+    #[test]
+    fn what_can_never_be_is_refused_where_it_is_asked_for_and_says_what_can() {
+        let wrong = [
+            ("outcome = success", "SUCCESS, "),
+            ("outcome != \"REFUSED*\"", "SUCCESS, "),
+            ("outcome:\"x\"", "SUCCESS, "),
+            ("NOT (service = kpi AND actor_kind = ROBOT)", "HUMAN, "),
+            ("details.drill = yes", "true, false"),
+            ("details.drill > 0", "true, false"),
+            ("action = \"kpi.*.fire\"", "kpi.alerts.*"),
+            ("action = \"kpi.**\"", "kpi.alerts.*"),
+        ];
+        for (filter, hint) in wrong {
+            let error = Filter::asked(filter).unwrap_err();
+            assert_eq!(error.reason(), "FILTER_INVALID", "{filter}");
+            assert!(error.to_string().contains(hint), "{filter}: {error}");
+            assert!(Filter::parse(filter).is_ok(), "{filter}: what is kept is read");
+        }
+        for right in [
+            "outcome = SUCCESS OR outcome = \"DENIED\" OR outcome = \"SUC*\"",
+            "actor_kind != AI",
+            "details.drill = true OR details.drill != \"false\"",
+            "details.state = anything",
+            "action = \"*\" AND action:\"fire\" AND action = \"kpi.*\" AND action = \"*.fire\"",
+        ] {
+            assert!(Filter::asked(right).is_ok(), "{right}: {:?}", Filter::asked(right));
+        }
+    }
+
+    #[test]
+    fn by_what_is_closed_a_filter_of_before_selects_nothing() {
+        let event = Seen { details: json!({"actor": "ann", "state_reason": "ill"}), ..event() };
+        for filter in ["details.actor = \"ann\"", "details.state_reason:\"ill\""] {
+            assert!(!Filter::parse(filter).unwrap().passes(&event), "{filter}");
+            assert!(Filter::asked(filter).is_err(), "{filter}");
+        }
+        assert!(Filter::asked("actor = \"ann\" OR action = a OR resource = \"holds/h\"").is_ok());
     }
 
     #[test]
     fn nobody_selects_by_who_somebody_is() {
         let of_persons =
             ["Who ", "Whom ", "Whose ", "The person", "The subject", "This subject", "Seats ", "The seats"];
-        // Whose model it is, how the work is shared, and what is closed by its action.
-        let open = ["provider", "pattern", "from", "to"];
+        let within =
+            ["actor", "subject", "in words", "as the reporter calls it", "canonical JSON", "resources that begin"];
+        // Whose model it is, how the work is shared, what is closed by its action, and a time.
+        let open = ["provider", "pattern", "from", "to", "revoke_time"];
         for doc in details::all() {
             for (name, _, text) in doc.fields {
                 let said = text.join(" ");
-                if of_persons.iter().any(|begin| said.trim().starts_with(begin)) && !open.contains(name) {
+                let is_closed = of_persons.iter().any(|begin| said.trim().starts_with(begin))
+                    || within.iter().any(|part| said.contains(part));
+                if is_closed && !open.contains(name) {
                     let filter = format!("details.{name} = \"ann\"");
-                    assert!(Filter::parse(&filter).is_err(), "{}: {name}: {said}", doc.name);
+                    assert!(Filter::asked(&filter).is_err(), "{}: {name}: {said}", doc.name);
                 }
             }
         }

@@ -4,6 +4,7 @@
 use crate::duties;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
+use jiff::tz::TimeZone;
 use remit_api::notify::v1::Notice;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -73,13 +74,31 @@ pub(crate) fn say_count(language: &str, id: &str, count: usize) -> String {
     filled(language, id, &FluentArgs::from_iter([("count", FluentValue::from(count))]))
 }
 
-/// A notice in a language. What was written in English stays so where it cannot be said otherwise.
-pub(crate) fn notice(mut notice: Notice, language: &str) -> Notice {
+/// A time as people read it, in a time zone.
+pub(crate) fn moment(at: jiff::Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+}
+
+/// A text that is a time (RFC 3339) as people read it, in a time zone; any other as it is.
+pub(crate) fn readable(text: &str, zone: &TimeZone) -> String {
+    text.parse::<jiff::Timestamp>().map_or_else(|_| text.to_owned(), |at| moment(at, zone))
+}
+
+/// A notice in a language, with times of a time zone. What was written in English stays so where it cannot be said otherwise.
+pub(crate) fn notice(mut notice: Notice, language: &str, zone: &TimeZone) -> Notice {
+    let texts = notice.parameters.iter().map(|(name, text)| (name.clone(), text.clone(), readable(text, zone)));
+    let texts: Vec<(String, String, String)> = texts.collect();
     if language == "en" {
+        // What was written says the times of UTC.
+        let written = notice.text.clone();
+        notice.text =
+            texts.iter().filter(|(_, text, shown)| text != shown).fold(written, |written, (_, text, shown)| {
+                written.replace(text.as_str(), shown).replace(readable(text, &TimeZone::UTC).as_str(), shown)
+            });
         return notice;
     }
-    let texts = notice.parameters.iter().map(|(name, text)| (name.as_str(), FluentValue::from(text.as_str())));
-    let args = FluentArgs::from_iter(texts);
+    let args =
+        FluentArgs::from_iter(texts.iter().map(|(name, _, shown)| (name.as_str(), FluentValue::from(shown.as_str()))));
     if let Some(text) = found(language, &notice.duty, None, &args) {
         notice.text = if notice.reminder { say(language, "reminder", &[("text", &text)]) } else { text };
     }
@@ -173,23 +192,52 @@ mod tests {
 
     #[test]
     fn a_notice_is_said_in_the_language_of_its_reader_and_else_in_english() {
-        let german = notice(vote(), "de");
+        let german = notice(vote(), "de", &TimeZone::UTC);
         assert_eq!(german.text, "proposals/p steht zur Abstimmung (suspend_model). Bitte lesen und abstimmen.");
         assert!(german.otherwise.starts_with("Ohne Quorum"));
-        let reminder = notice(Notice { reminder: true, ..vote() }, "fr");
+        let reminder = notice(Notice { reminder: true, ..vote() }, "fr", &TimeZone::UTC);
         assert!(reminder.text.starts_with("Pas encore fait : proposals/p"), "{}", reminder.text);
         for other in ["en", "xx"] {
-            assert_eq!(notice(vote(), other).text, "proposals/p is open.");
+            assert_eq!(notice(vote(), other, &TimeZone::UTC).text, "proposals/p is open.");
         }
         // Of a duty that no catalogue knows, or without what fills it, the English stays.
         let unknown = Notice { duty: "brand_new".to_owned(), ..vote() };
-        assert_eq!(notice(unknown, "de").text, "proposals/p is open.");
-        assert_eq!(
-            notice(Notice { parameters: BTreeMap::new().into_iter().collect(), ..vote() }, "es").text,
-            vote().text
-        );
+        assert_eq!(notice(unknown, "de", &TimeZone::UTC).text, "proposals/p is open.");
+        let empty = Notice { parameters: BTreeMap::new().into_iter().collect(), ..vote() };
+        assert_eq!(notice(empty, "es", &TimeZone::UTC).text, vote().text);
         assert_eq!((say_count("en", "digest-subject", 1), say_count("de", "digest-subject", 3)).0, "Remit: one notice");
         assert_eq!(say_count("de", "digest-subject", 3), "Remit: 3 Mitteilungen");
+    }
+
+    #[test]
+    fn a_time_is_read_in_the_zone_of_its_reader_and_a_date_stays_one() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (text, there) in [
+            ("2026-06-11T08:00:00.123456Z", "2026-06-11 10:00 CEST"),
+            ("2026-01-05T23:30:00+02:00", "2026-01-05 22:30 CET"),
+            ("2026-06-11", "2026-06-11"),
+            ("2026-06", "2026-06"),
+            ("5.1.1", "5.1.1"),
+            ("40", "40"),
+        ] {
+            assert_eq!(readable(text, &berlin), there);
+        }
+        assert_eq!(readable("2026-06-11T08:00:00Z", &TimeZone::UTC), "2026-06-11 08:00 UTC");
+        let parameters =
+            [("resource", "waivers/w"), ("control", "controls/c"), ("expire_time", "2026-06-11T08:00:00Z")];
+        let waived = |text: &str| Notice {
+            duty: "waiver_granted".to_owned(),
+            text: text.to_owned(),
+            parameters: parameters.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+            ..Notice::default()
+        };
+        // Also what was written before times were made readable.
+        for written in ["Until 2026-06-11 08:00 UTC.", "Until 2026-06-11T08:00:00Z."] {
+            assert_eq!(notice(waived(written), "en", &TimeZone::UTC).text, "Until 2026-06-11 08:00 UTC.");
+            assert_eq!(notice(waived(written), "en", &berlin).text, "Until 2026-06-11 10:00 CEST.");
+        }
+        let german = notice(waived(""), "de", &berlin).text;
+        assert!(german.contains("2026-06-11 10:00 CEST"), "{german}");
     }
 
     #[test]

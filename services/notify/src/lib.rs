@@ -13,6 +13,7 @@
 #![warn(unreachable_pub)]
 
 mod address;
+mod answer;
 mod backoff;
 mod duties;
 mod filter;

@@ -1,6 +1,7 @@
 //! Sends what is due: one subscription is one task, so that an endpoint that is slow or broken delays no other.
 
 use crate::address::{Checked, Forbidden};
+use crate::answer::{Answer, cut, read, refused};
 use crate::backoff;
 use crate::metrics::Metrics;
 use crate::people::bounces::Path;
@@ -11,17 +12,16 @@ use crate::signing;
 use crate::store::queues::Due;
 use crate::store::subscriptions::Subscriptions;
 use crate::store::{at, deliveries, queues, secrets};
-use futures::StreamExt as _;
 use remit_api::notify::v1::{Delivery, DeliveryAttempt, DeliveryState, Format, Subscription, SubscriptionState};
 use remit_api::wire::time::stamp;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use remit_runtime::config::Notify as Settings;
 use remit_store::{Mutation, Records as _};
-use reqwest::{StatusCode, Url, redirect};
+use reqwest::{Url, redirect};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
@@ -36,26 +36,12 @@ const TAKEN: i64 = 256;
 const ABREAST: usize = 4;
 /// How long whoever took deliveries begins with more of them; the rest is taken anew.
 const BUDGET: Duration = Duration::from_secs(20);
-/// The most bytes of an answer that are read, and characters that are kept.
-const READ: usize = 4_096;
-const KEPT: usize = 500;
-/// How long the rest of an answer is waited for.
-const LISTEN: Duration = Duration::from_secs(2);
 /// How many tries are kept.
 const TRIES: usize = 10;
 /// How long deliveries that arrived are kept.
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// How long tries may go on at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// What came of one try.
-struct Answer {
-    status: u16,
-    answer: String,
-    /// Empty if the receiver took it.
-    error: &'static str,
-    wait: Option<Duration>,
-}
 
 /// What was taken of a subscription at once, and what it is signed with.
 struct Batch {
@@ -66,11 +52,30 @@ struct Batch {
     lease: Timestamp,
 }
 
+/// Deliveries, and what came of those that were tried.
+type Sent = Vec<(Delivery, Option<Tried>)>;
+
+/// What the tasks share that send a batch.
+struct Work {
+    tenant: Tenant,
+    subscription: Subscription,
+    secrets: Vec<Vec<u8>>,
+    left: Mutex<std::vec::IntoIter<Delivery>>,
+    away: Arc<AtomicBool>,
+    started: Instant,
+}
+
+impl Work {
+    fn next(&self) -> Option<Delivery> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+}
+
 /// How far it is with a subscription.
 #[derive(Default)]
 struct Course {
     /// What came of batches, and is not written yet.
-    tried: Vec<(Subscription, Vec<(Delivery, Option<Tried>)>)>,
+    tried: Vec<(Subscription, Sent)>,
     lease: Timestamp,
     /// Whether nobody answers at its endpoint, and when it is asked again.
     away: Arc<AtomicBool>,
@@ -79,21 +84,6 @@ struct Course {
 
 /// When a try began, and what came of it.
 type Tried = (Timestamp, Answer);
-
-impl Answer {
-    /// Whether nobody answered.
-    fn is_silence(&self) -> bool {
-        self.status == 0
-    }
-
-    fn failed(error: &'static str, why: &str) -> Self {
-        Self { status: 0, answer: cut(why), error, wait: None }
-    }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(KEPT).collect()
-}
 
 /// What is under way: at most one task a subscription.
 #[derive(Debug, Default)]
@@ -331,28 +321,53 @@ impl Sender {
         Ok(Some(Batch { subscription, secrets, deliveries, lease }))
     }
 
-    /// Tries each delivery once; of an endpoint that nobody answers at no more is asked, nor when it took too long.
+    /// Tries each delivery once, some at a time, each in a task of its own; of an endpoint that nobody answers at no more is
+    /// asked, nor when it took too long.
     async fn send_all(
         &self,
         tenant: &Tenant,
         batch: &Batch,
         deliveries: Vec<Delivery>,
-        away: &AtomicBool,
-    ) -> Vec<(Delivery, Option<Tried>)> {
-        let started = Instant::now();
-        futures::stream::iter(deliveries)
-            .map(|delivery| async move {
-                if started.elapsed() > BUDGET || away.load(Ordering::Relaxed) {
-                    return (delivery, None);
-                }
-                let begun = self.service.db.now();
-                let answer = self.send(tenant, &batch.subscription, &batch.secrets, &delivery, begun).await;
-                away.fetch_or(answer.is_silence(), Ordering::Relaxed);
-                (delivery, Some((begun, answer)))
-            })
-            .buffer_unordered(ABREAST)
-            .collect()
-            .await
+        away: &Arc<AtomicBool>,
+    ) -> Sent {
+        let abreast = ABREAST.min(deliveries.len());
+        let work = Arc::new(Work {
+            tenant: tenant.clone(),
+            subscription: batch.subscription.clone(),
+            secrets: batch.secrets.clone(),
+            left: Mutex::new(deliveries.into_iter()),
+            away: away.clone(),
+            started: Instant::now(),
+        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..abreast {
+            let (sender, work) = (self.clone(), work.clone());
+            tasks.spawn(async move { sender.send_some(&work).await });
+        }
+        let mut sent = Vec::new();
+        while let Some(some) = tasks.join_next().await {
+            match some {
+                Ok(some) => sent.extend(some),
+                // They are taken anew.
+                Err(error) => tracing::error!("deliveries were cut off: {error}"),
+            }
+        }
+        sent
+    }
+
+    async fn send_some(&self, work: &Work) -> Sent {
+        let mut sent = Vec::new();
+        while let Some(delivery) = work.next() {
+            if work.started.elapsed() > BUDGET || work.away.load(Ordering::Relaxed) {
+                sent.push((delivery, None));
+                continue;
+            }
+            let begun = self.service.db.now();
+            let answer = self.send(&work.tenant, &work.subscription, &work.secrets, &delivery, begun).await;
+            work.away.fetch_or(answer.is_silence(), Ordering::Relaxed);
+            sent.push((delivery, Some((begun, answer))));
+        }
+        sent
     }
 
     /// Sends one delivery once.
@@ -397,6 +412,10 @@ impl Sender {
         let (Some(smtp), Some(address)) = (&self.service.smtp, mailed_to(&to.endpoint)) else {
             return Answer::failed("EMAIL_OFF", "this suite sends no e-mail");
         };
+        // Looked at again: the configuration may have changed since.
+        if !smtp.names_domain(address) {
+            return Answer::failed("RECIPIENT_REFUSED", "its domain is not in notify.smtp.domains");
+        }
         let Ok(key) = self.service.link_key(tenant).await else {
             return Answer::failed("KEY_UNREADABLE", "its return path cannot be signed");
         };
@@ -502,73 +521,6 @@ impl Sender {
         queues::renew(m, &subscription).await?;
         Ok(again)
     }
-}
-
-/// How long a receiver asks to wait: so many seconds, or until a time.
-fn asked(header: &str, now: Timestamp) -> Option<Duration> {
-    let header = header.trim();
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until: jiff::Timestamp = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Some(Timestamp::from(until).since(now))
-}
-
-/// Takes out of an answer what may be a secret of the URL, should the receiver repeat it.
-fn masked(answer: &str, url: &Url) -> String {
-    let secrets = url.path_segments().into_iter().flatten().chain(url.query()).filter(|part| part.len() >= 8);
-    secrets.fold(answer.to_owned(), |answer, secret| answer.replace(secret, "…"))
-}
-
-/// Reads the beginning of an answer, and no more of it.
-async fn read(mut response: reqwest::Response, now: Timestamp) -> Answer {
-    let status = response.status();
-    let wait = response.headers().get("retry-after").and_then(|value| asked(value.to_str().ok()?, now));
-    let url = response.url().clone();
-    let mut body = Vec::new();
-    let listen = async {
-        while body.len() < READ {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(READ - body.len())]),
-                Ok(None) | Err(_) => break,
-            }
-        }
-    };
-    // Its status is all that counts: whoever says it at once and the rest slowly has no place for long.
-    let _ = tokio::time::timeout(LISTEN, listen).await;
-    let error = match status {
-        StatusCode::GONE => "GONE",
-        status if status.is_success() => "",
-        status if status.is_redirection() => "REDIRECTED",
-        _ => "REFUSED",
-    };
-    let answer = cut(&masked(&String::from_utf8_lossy(&body), &url));
-    Answer { status: status.as_u16(), answer, error, wait }
-}
-
-/// The failure of TLS that an error is or holds.
-fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    // What an I/O error holds is no source of it, and may be another one.
-    error.downcast_ref().or_else(|| tls(error.downcast_ref::<std::io::Error>()?.get_ref()?))
-}
-
-/// What a failure is, without the URL, of which a part may be a secret.
-fn refused(error: &reqwest::Error) -> Answer {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut last = String::new();
-    while let Some(inner) = cause {
-        if inner.is::<Forbidden>() {
-            return Answer::failed("ADDRESS_FORBIDDEN", &inner.to_string());
-        }
-        if let Some(tls) = tls(inner) {
-            return Answer::failed("TLS_FAILED", &tls.to_string());
-        }
-        if !inner.is::<reqwest::Error>() {
-            last = inner.to_string();
-        }
-        cause = inner.source();
-    }
-    Answer::failed(if error.is_timeout() { "TIMED_OUT" } else { "CONNECTION_FAILED" }, &last)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What follows from the audit log: each entry becomes one delivery for every subscription that selects it, and the notices
 //! that follow from it. The position moves in the transaction of both.
 
-use crate::duties;
+use crate::duties::{self, Ended};
 use crate::filter::{Filter, Seen};
 use crate::owners;
 use crate::payload::Sent;
@@ -194,17 +194,25 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
     let timer = |kind: &str, about: &str, number: usize| format!("{kind}:{about}:{number}");
     let recorded = recorded(entry);
     let told = duties::told(seen, recorded);
-    for (kind, about, reminders) in duties::ended(seen) {
-        for number in 0..reminders {
-            timers::cancel(m.tx(), &tenant, &timer(kind, &about, number)).await?;
+    if let Some(Ended { about, kinds }) = duties::ended(seen) {
+        let mut over = Vec::new();
+        for (kind, reminders) in kinds {
+            for number in 0..reminders.unwrap_or_default() {
+                timers::cancel(m.tx(), &tenant, &timer(kind, &about, number)).await?;
+            }
+            // What is a cause anew has another time, and is not over.
+            if told.iter().any(|told| told.kind == kind) {
+                continue;
+            }
+            if duties::is_of_each(kind) {
+                notices::undone(m, kind, &about, "").await?;
+            }
+            if reminders.is_some() {
+                people::end(m, kind, &about).await?;
+            }
+            over.push(kind);
         }
-        if duties::is_of_each(kind) {
-            notices::undone(m, kind, &about, "").await?;
-        }
-        // What is a cause anew has another time, and is not over.
-        if told.iter().all(|told| told.kind != kind) {
-            people::end(m, kind, &about).await?;
-        }
+        notices::end(m, &about, &over).await?;
     }
     for (kind, subjects) in duties::undone(seen) {
         for subject in subjects {
@@ -234,6 +242,7 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
             due_time: told.due.map(stamp),
             parameters: told.parameters.into_iter().collect(),
             reminder: told.again,
+            end_time: None,
         };
         if told.again {
             notice.text = again(&notice.text);
@@ -251,6 +260,9 @@ async fn tell(m: &mut Mutation, entry: &Entry, seen: &Seen) -> Result<()> {
                 &reminder.encode_to_vec(),
             )
             .await?;
+        }
+        if told.again {
+            notices::supersede(m, &notice).await?;
         }
         if !told.later {
             people::tell(m, &mut notice).await?;

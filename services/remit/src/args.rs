@@ -259,6 +259,9 @@ pub(crate) struct Doctor {
     /// The configuration to look at.
     #[command(flatten)]
     pub settings: Settings,
+    /// The services that the process is to run, separated by commas, as for serve; those of server.only if absent.
+    #[arg(long, value_name = "SERVICES", value_delimiter = ',', conflicts_with = "server")]
+    pub only: Vec<String>,
     /// A running suite to look at, such as http://127.0.0.1:7420.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
@@ -311,7 +314,7 @@ pub(crate) struct Health {
     #[command(flatten)]
     pub settings: Settings,
     /// Where it serves instead, such as https://audit.example.com:7420.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "REMIT_SERVER")]
     pub server: Option<String>,
     /// A gRPC service, such as remit.audit.v1.AuditService; without it the whole process.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -340,8 +343,8 @@ pub(crate) enum ConfigCommand {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::Cli;
-    use clap::Parser as _;
     use clap::error::ErrorKind;
+    use clap::{CommandFactory as _, Parser as _};
     use std::path::{Path, PathBuf};
 
     /// The words of the command that `text` begins with, as a shell splits them, to its end.
@@ -393,6 +396,16 @@ mod tests {
             }
         }
         (whole, parts)
+    }
+
+    #[test]
+    fn health_asks_the_server_that_other_commands_ask() {
+        let all = Cli::command();
+        for command in ["health", "inbox"] {
+            let command = all.find_subcommand(command).unwrap();
+            let server = command.get_arguments().find(|argument| argument.get_id() == "server").unwrap();
+            assert_eq!(server.get_env(), Some(std::ffi::OsStr::new("REMIT_SERVER")));
+        }
     }
 
     #[test]

@@ -8,9 +8,9 @@ use remit_api::council::v1::action_item_service_client::ActionItemServiceClient;
 use remit_api::council::v1::body_service_client::BodyServiceClient;
 use remit_api::council::v1::incident_service_client::IncidentServiceClient;
 use remit_api::council::v1::{
-    ActionItem, ClockKind, CreateActionItemRequest, CreateDelegationRequest, CreateIncidentRequest,
-    CreateRoleAssignmentRequest, Delegation, DeleteRoleAssignmentRequest, Incident, IncidentCategory,
-    RecordSubmissionRequest, RevokeDelegationRequest, RoleAssignment, Severity, Submission,
+    ActionItem, ClockKind, CloseActionItemRequest, CreateActionItemRequest, CreateDelegationRequest,
+    CreateIncidentRequest, CreateRoleAssignmentRequest, Delegation, DeleteRoleAssignmentRequest, Incident,
+    IncidentCategory, RecordSubmissionRequest, RevokeDelegationRequest, RoleAssignment, Severity, Submission,
 };
 use remit_api::notify::v1::notice_service_client::NoticeServiceClient;
 use remit_api::notify::v1::subscription_service_client::SubscriptionServiceClient;
@@ -26,20 +26,30 @@ cases! {
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-async fn inbox(caller: &Caller) -> Vec<Notice> {
+/// What is in somebody's inbox, and if `all` what was.
+async fn inbox(caller: &Caller, all: bool) -> Vec<Notice> {
     let mut client = NoticeServiceClient::new(caller.to("notify"));
-    let request = ListNoticesRequest { page_size: 1_000, ..Default::default() };
+    let request = ListNoticesRequest { page_size: 1_000, show_acknowledged: all, ..Default::default() };
     client.list_notices(request).await.expect("an inbox").into_inner().notices
 }
 
-/// Waits until somebody has so many notices of a duty about a thing, and returns them.
-async fn told(caller: &Caller, duty: &str, resource: &str, count: usize) -> Vec<Notice> {
+async fn find(caller: &Caller, (duty, resource): (&str, &str), count: usize, all: bool) -> Vec<Notice> {
     let of = || async {
-        let all = inbox(caller).await;
-        all.into_iter().filter(|notice| notice.duty == duty && notice.resource == resource).collect::<Vec<_>>()
+        let found = inbox(caller, all).await;
+        found.into_iter().filter(|notice| notice.duty == duty && notice.resource == resource).collect::<Vec<_>>()
     };
     eventually(&format!("{count} of {duty} about {resource}"), || async { of().await.len() == count }).await;
     of().await
+}
+
+/// Waits until somebody has so many notices of a duty about a thing in her inbox, and returns them.
+async fn told(caller: &Caller, duty: &str, resource: &str, count: usize) -> Vec<Notice> {
+    find(caller, (duty, resource), count, false).await
+}
+
+/// The same of what was there at any time.
+async fn told_in_all(caller: &Caller, duty: &str, resource: &str, count: usize) -> Vec<Notice> {
+    find(caller, (duty, resource), count, true).await
 }
 
 async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
@@ -70,22 +80,22 @@ async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
         CreateActionItemRequest { action_item_id: id.into(), action_item: Some(item), ..Default::default() }
     };
     items.create_action_item(item("retrain")).await.expect("it is made");
-    told(&dan, "action_item_open", "actionItems/retrain", 1).await;
+    told(&dan, "action_item_yours", "actionItems/retrain", 1).await;
     told(&olga, "incident_reported", "incidents/open", 1).await;
-    assert!(!inbox(&petra).await.iter().any(|notice| notice.duty == "incident_gdpr_clock"), "it has just begun");
+    assert!(!inbox(&petra, true).await.iter().any(|notice| notice.duty == "incident_gdpr_clock"), "it has just begun");
 
     suite.advance(HOUR * 37).await;
-    for who in [&olga, &petra] {
-        let half = told(who, "incident_gdpr_clock", "incidents/open", 1).await.remove(0);
-        assert!(
-            half.statutory && half.text.starts_with("The notification of incidents/open to the data protection"),
-            "{half:?}"
-        );
-        assert_eq!(half.due_time, Some(stamp(now.plus(HOUR * 72))));
-        told(who, "incident_gdpr_clock", "incidents/reported", 1).await;
-    }
+    let half = told(&petra, "incident_gdpr_clock", "incidents/open", 1).await.remove(0);
+    assert!(
+        half.statutory && half.text.starts_with("The notification of incidents/open to the data protection"),
+        "{half:?}"
+    );
+    assert_eq!(half.due_time, Some(stamp(now.plus(HOUR * 72))));
+    told(&petra, "incident_gdpr_clock", "incidents/reported", 1).await;
+    let asked = inbox(&olga, true).await.into_iter().any(|notice| notice.duty == "incident_gdpr_clock");
+    assert!(!asked, "who may not record that it was handed in is not asked to");
     assert_eq!(told(&dan, "action_item_due", "actionItems/retrain", 1).await[0].entry_index, {
-        let open = told(&dan, "action_item_open", "actionItems/retrain", 1).await.remove(0);
+        let open = told(&dan, "action_item_yours", "actionItems/retrain", 1).await.remove(0);
         open.entry_index
     });
     let submission = Submission {
@@ -96,17 +106,32 @@ async fn clocks_remind_those_whom_they_concern_until_it_is_done(suite: Suite) {
     };
     let name = "incidents/reported".to_owned();
     let request = RecordSubmissionRequest { name, submission: Some(submission), ..Default::default() };
-    let mut council = IncidentServiceClient::new(suite.admin().to("council"));
-    council.record_submission(request).await.expect("it is handed in");
+    let mut hers = IncidentServiceClient::new(petra.to("council"));
+    hers.record_submission(request).await.expect("it is handed in by whoever is asked to");
     // Whoever hears of the later has heard of the earlier.
     items.create_action_item(item("later")).await.expect("it is made");
-    told(&dan, "action_item_open", "actionItems/later", 1).await;
+    told(&dan, "action_item_yours", "actionItems/later", 1).await;
     suite.advance(HOUR * 21).await;
-    told(&petra, "incident_gdpr_clock", "incidents/open", 2).await;
+    told_in_all(&petra, "incident_gdpr_clock", "incidents/open", 2).await;
+    told(&petra, "incident_gdpr_clock", "incidents/open", 1).await;
     suite.advance(HOUR * 15).await;
-    told(&suite.admin(), "incident_clock_over", "incidents/open", 1).await;
-    told(&dan, "action_item_due", "actionItems/retrain", 2).await;
-    told(&petra, "incident_gdpr_clock", "incidents/reported", 1).await;
+    for who in [&suite.admin(), &petra] {
+        told(who, "incident_clock_over", "incidents/open", 1).await;
+    }
+    told_in_all(&dan, "action_item_due", "actionItems/retrain", 2).await;
+    told(&dan, "action_item_due", "actionItems/retrain", 1).await;
+    for (incident, said) in [("incidents/open", 2), ("incidents/reported", 1)] {
+        let over = told_in_all(&petra, "incident_gdpr_clock", incident, said).await;
+        assert!(over.iter().all(|notice| notice.end_time.is_some()), "{incident}: {over:?}");
+        told(&petra, "incident_gdpr_clock", incident, 0).await;
+    }
+    // What is done leaves the inbox of whoever was asked.
+    let close =
+        CloseActionItemRequest { name: "actionItems/retrain".into(), note: "done".into(), ..Default::default() };
+    items.close_action_item(close).await.expect("it is closed");
+    for duty in ["action_item_yours", "action_item_due"] {
+        told(&dan, duty, "actionItems/retrain", 0).await;
+    }
 }
 
 async fn a_subscription_ends_with_what_its_owner_may_read(suite: Suite) {
@@ -206,11 +231,12 @@ async fn whoever_may_vote_is_asked_until_she_has_voted(suite: Suite) {
     told(&mia, "vote_wanted", "proposals/q", 1).await;
     suite.advance(HOUR * 24 * 13).await;
     for (who, duty) in [(&lea, "vote_wanted"), (&dan, "vote_wanted"), (&ed, "vote_wanted_for_another")] {
-        let again = told(who, duty, "proposals/q", 2).await;
+        told_in_all(who, duty, "proposals/q", 2).await;
+        let again = told(who, duty, "proposals/q", 1).await;
         assert!(again[0].reminder && again[0].text.starts_with("Not done yet: proposals/q is open"), "{again:?}");
     }
     told(&ed, "vote_wanted_for_another", "proposals/p", 1).await;
-    told(&mia, "vote_wanted", "proposals/q", 2).await;
+    told_in_all(&mia, "vote_wanted", "proposals/q", 2).await;
     told(&mia, "vote_wanted", "proposals/p", 0).await;
 
     // A vote of who stands in for her is hers, and she hears of it.
@@ -218,7 +244,9 @@ async fn whoever_may_vote_is_asked_until_she_has_voted(suite: Suite) {
     told(&lea, "vote_cast_for_you", "proposals/p", 1).await;
     told(&lea, "vote_wanted", "proposals/p", 0).await;
     told(&ed, "vote_wanted_for_another", "proposals/p", 0).await;
-    told(&dan, "vote_wanted", "proposals/p", 2).await;
+    // Enough have voted: nobody is asked any more.
+    told_in_all(&dan, "vote_wanted", "proposals/p", 2).await;
+    told(&dan, "vote_wanted", "proposals/p", 0).await;
     let revoke = RevokeDelegationRequest { name: made.name.clone(), ..Default::default() };
     bodies.revoke_delegation(revoke).await.expect("it is revoked");
     for who in [&lea, &ed] {

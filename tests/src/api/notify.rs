@@ -256,6 +256,15 @@ async fn a_receiver_that_fails_is_tried_again_and_one_that_is_gone_is_left(suite
     let errors: Vec<_> = tries.iter().map(|attempt| (attempt.status, attempt.error.as_str())).collect();
     assert_eq!(errors, [(500, "REFUSED"), (302, "REDIRECTED"), (204, "")]);
     assert_eq!(tries[0].answer, "ouch!");
+    let parent = "subscriptions/f".to_owned();
+    let request = ListDeliveriesRequest { parent, ..Default::default() };
+    let mut viewer = client(&suite.human("vic", &["viewer"], &[]));
+    let seen = viewer.list_deliveries(request.clone()).await.expect("deliveries").into_inner().deliveries.remove(0);
+    assert!(seen.latest_attempts.iter().all(|attempt| attempt.answer.is_empty()), "it may repeat the URL");
+    assert_eq!((seen.latest_attempts[0].status, seen.next_attempt_time), (500, None), "and it is tried no more");
+    let wrong = ListDeliveriesRequest { filter: "state = GONE".to_owned(), ..request };
+    let refused = viewer.list_deliveries(wrong).await.expect_err("no such state");
+    assert!(reason(&refused) == "FILTER_INVALID" && refused.message().contains("DELIVERED"), "{refused}");
 
     let name = "subscriptions/f".to_owned();
     let mut admin = client(&suite.admin());
@@ -296,6 +305,8 @@ async fn nobody_subscribes_to_what_she_may_not_read_or_to_addresses_inside(suite
         "https://[fd00::1]/",
         "receiver",
         "https://2130706433.0.0.0.0.1/",
+        "https://a.example\\b",
+        "https://a.example/\u{7f}b",
     ];
     for endpoint in endpoints {
         let mut bad = request.clone();
@@ -303,7 +314,15 @@ async fn nobody_subscribes_to_what_she_may_not_read_or_to_addresses_inside(suite
         let refused = admin.create_subscription(bad).await.expect_err(endpoint);
         assert_eq!(reason(&refused), "ENDPOINT_INVALID", "{endpoint}");
     }
-    for filter in ["details.subject = \"ann\"", "reason = \"x\"", "action >"] {
+    for filter in [
+        "details.subject = \"ann\"",
+        "details.state_reason:\"x\"",
+        "reason = \"x\"",
+        "action >",
+        "outcome = success",
+        "action = \"kpi.*.fire\"",
+        "details.drill = \"x\"",
+    ] {
         let refused = admin.create_subscription(asked("x", &receiver, filter)).await.expect_err(filter);
         assert_eq!(reason(&refused), "FILTER_INVALID", "{filter}");
     }
@@ -324,7 +343,7 @@ async fn whoever_must_act_finds_it_in_her_inbox_until_she_has_read_it(suite: Sui
     eventually("she is told", || async { inbox(&mia).await.len() == 1 }).await;
     let notice = inbox(&mia).await.remove(0);
     assert_eq!((notice.duty.as_str(), notice.resource.as_str(), notice.statutory), ("hold_engaged", "holds/h", true));
-    assert!(notice.text.starts_with("holds/h stops AI in organisation."), "{}", notice.text);
+    assert!(notice.text.starts_with("holds/h stops AI (scope: organisation)."), "{}", notice.text);
     assert!(notice.audiences.contains(&"role:operator".to_owned()), "each knows who else was told");
     assert!(inbox(&vic).await.is_empty());
     let name = notice.name.clone();

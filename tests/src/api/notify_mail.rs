@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 cases! {
     an_address_is_a_claim_until_its_code_is_said: UpdateNotificationSettings, ConfirmEmail;
     one_click_ends_what_may_end_and_nothing_else;
+    the_settings_of_a_role_are_for_those_who_have_it;
     a_refused_address_is_broken_and_an_erased_person_has_none;
     a_digest_waits_for_its_hour_and_a_deadline_is_an_entry_of_a_calendar;
     a_subscription_goes_to_an_address;
@@ -39,7 +40,7 @@ fn client(caller: &Caller) -> SettingsServiceClient<Connection> {
 
 /// An address that no other tenant has.
 fn address(suite: &Suite, who: &str) -> String {
-    format!("{who}@{}.example", suite.tenant_id())
+    format!("{who}.{}@corp.example", suite.tenant_id())
 }
 
 fn change(settings: NotificationSettings, paths: &[&str]) -> UpdateNotificationSettingsRequest {
@@ -147,10 +148,10 @@ async fn an_address_is_a_claim_until_its_code_is_said(suite: Suite) {
 
     // Guesses are counted, and codes too.
     for number in 0..4 {
-        let email = format!("new{number}@{}.example", suite.tenant_id());
+        let email = self::address(&suite, &format!("new{number}"));
         set(&mia, NotificationSettings { email, ..Default::default() }, &["email"]).await;
     }
-    let last = format!("new3@{}.example", suite.tenant_id());
+    let last = self::address(&suite, "new3");
     let right = self::code(&mails(&suite, &last, 1).await[0]);
     for _ in 0..5 {
         assert_eq!(confirm(&mia, "nothing").await, Err("CODE_WRONG".to_owned()));
@@ -215,6 +216,7 @@ async fn one_click_ends_what_may_end_and_nothing_else(suite: Suite) {
         (zone, "time_zone", "TIME_ZONE_UNKNOWN"),
         (NotificationSettings { email: "a\r\nb@x.example".to_owned(), ..Default::default() }, "email", "EMAIL_INVALID"),
         (NotificationSettings { email: "nobody".to_owned(), ..Default::default() }, "email", "EMAIL_INVALID"),
+        (NotificationSettings { email: "mia@b.example".to_owned(), ..Default::default() }, "email", "EMAIL_INVALID"),
         (
             NotificationSettings { chat_endpoint: "https://169.254.169.254/".to_owned(), ..Default::default() },
             "chat_endpoint",
@@ -228,6 +230,40 @@ async fn one_click_ends_what_may_end_and_nothing_else(suite: Suite) {
         assert_eq!(reason(&refused), expected);
     }
     assert_eq!(suite.mail().to(&address).len(), 2, "nothing more was sent");
+}
+
+async fn the_settings_of_a_role_are_for_those_who_have_it(suite: Suite) {
+    let name = |of: &str| format!("notificationSettings/{of}");
+    let read = async |who: &Caller, of: &str| {
+        let found = client(who).get_notification_settings(GetNotificationSettingsRequest { name: name(of) }).await;
+        found.map(tonic::Response::into_inner).map_err(|status| reason(&status))
+    };
+    let speak = async |who: &Caller, of: &str| {
+        let german = NotificationSettings { name: name(of), language: "de".to_owned(), ..Default::default() };
+        let set = client(who).update_notification_settings(change(german, &["language"])).await;
+        set.map(|set| set.into_inner().audience).map_err(|status| reason(&status))
+    };
+    let shared = || Err("SETTINGS_SHARED".to_owned());
+    let (admin, olga) = (suite.admin(), suite.human("olga", &["operator"], &["legal"]));
+    // Who may change subscriptions, and has neither the role nor the group, has nothing to say of it.
+    for of in ["role.auditor", "group.sales_ops"] {
+        assert_eq!(speak(&olga, of).await, shared(), "{of}");
+        assert_eq!(read(&olga, of).await.map(|found| found.audience), shared(), "{of}");
+        assert_eq!(speak(&admin, of).await, Ok(of.replace('.', ":")));
+    }
+    for of in ["role.operator", "group.legal"] {
+        assert_eq!(speak(&olga, of).await, Ok(of.replace('.', ":")));
+    }
+    // Who has the role reads where its notices go, without what lets her write there.
+    let chat_endpoint = "https://127.0.0.1/services/secret".to_owned();
+    let chat = NotificationSettings { name: name("role.auditor"), chat_endpoint, ..Default::default() };
+    let set = client(&admin).update_notification_settings(change(chat, &["chat_endpoint"])).await.expect("it is set");
+    assert!(set.into_inner().chat_endpoint.ends_with("/secret"));
+    let vera = suite.human("vera", &["auditor"], &[]);
+    let found = read(&vera, "role.auditor").await.expect("hers");
+    assert_eq!((found.chat_endpoint.as_str(), found.language.as_str()), ("https://127.0.0.1/…", "de"));
+    assert_eq!(speak(&vera, "role.auditor").await, shared());
+    assert_eq!(read(&vera, "role.member").await.map(|found| found.audience), shared());
 }
 
 async fn a_refused_address_is_broken_and_an_erased_person_has_none(suite: Suite) {
@@ -345,9 +381,15 @@ async fn a_subscription_goes_to_an_address(suite: Suite) {
         }),
         ..Default::default()
     };
-    for wrong in
-        ["https://a.example/", "mailto:a@b.example?bcc=c@d.example", "mailto:a@b.example,c@d.example", "mailto:a"]
-    {
+    for wrong in [
+        "https://a.example/",
+        "mailto:a@corp.example?bcc=c@corp.example",
+        "mailto:a@corp.example,c@corp.example",
+        "mailto://a@corp.example",
+        "mailto:a",
+        // Nobody who reads there has said that she wants it.
+        "mailto:a@b.example",
+    ] {
         let refused = client.create_subscription(asked(wrong)).await.expect_err(wrong);
         assert_eq!(reason(&refused), "ENDPOINT_INVALID", "{wrong}");
     }

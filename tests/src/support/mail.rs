@@ -97,7 +97,8 @@ impl MailServer {
         let port = listener.local_addr().expect("an address").port();
         let toml = format!(
             "[notify.smtp]\nhost = \"localhost\"\nport = {port}\ntls = \"starttls\"\nca_file = {ca:?}\nuser = \"remit\"\n\
-             password_file = {password:?}\nfrom = \"Remit <remit@corp.example>\"\nbounce = \"bounce+{{token}}@corp.example\"\n"
+             password_file = {password:?}\nfrom = \"Remit <remit@corp.example>\"\n\
+             domains = [\"corp.example\"]\nbounce = \"bounce+{{token}}@corp.example\"\n"
         );
         let state = Arc::<Mutex<State>>::default();
         let all = state.clone();

@@ -315,6 +315,8 @@ super::details! {
         pack_digest: String,
         /// How many findings it has.
         findings: usize,
+        /// The members whose seats may sign it.
+        wanted: Vec<String>,
         /// The sources that did not answer, such as `kpi.summary`.
         unavailable: Vec<String>,
         /// What has drifted significantly, such as `models/{model}/versions/{version}`.

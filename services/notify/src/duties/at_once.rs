@@ -74,16 +74,16 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "proposal_expired",
         actions: &["council.proposals.expire"],
         to: COUNCIL,
-        text: "The time for {resource} is over. Please look whether it is to be proposed again.",
+        text: "The time for {resource} is over. Please check whether it is to be proposed again.",
         otherwise: "Nothing changes: time never approves.",
         ..QUIET
     },
     Duty {
         kind: "review_open",
         actions: &["council.reviews.collect"],
-        to: COUNCIL,
+        to: &[To::Named("wanted")],
         text: "{resource} is open. Please read the pack and sign it.",
-        otherwise: "It stays unsigned, which the next review shows.",
+        otherwise: "The month stays without a signed review, which the next one shows as a finding.",
         statutory: true,
         within: MONTH,
         ended_by: &["council.reviews.seal"],
@@ -111,8 +111,8 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "review_sealed",
         actions: &["council.reviews.seal"],
         to: COUNCIL,
-        text: "{resource} is sealed. Nothing is to be done.",
-        otherwise: "Nothing happens.",
+        text: "{resource} is sealed.",
+        otherwise: "Nothing is asked of you.",
         ..QUIET
     },
     Duty {
@@ -120,9 +120,10 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["council.holds.engage"],
         when: When::Is("drill", "false"),
         to: STOPPED,
-        text: "{resource} stops AI in {scope}. Please do this work without AI, and find the cause.",
+        text: "{resource} stops AI (scope: {scope}). Please do this work without AI, and find the cause.",
         otherwise: "It stays stopped until a quorum lifts it.",
         statutory: true,
+        ended_by: &["council.holds.lift"],
         ..QUIET
     },
     Duty {
@@ -130,7 +131,7 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["council.holds.lift"],
         to: STOPPED,
         text: "{resource} was lifted by {proposal}. AI may work there again as the policy says.",
-        otherwise: "Nothing happens.",
+        otherwise: "Nothing is asked of you.",
         ..QUIET
     },
     Duty {
@@ -181,6 +182,7 @@ pub(super) const DUTIES: &[Duty] = &[
         text: "The {clock} of {resource} is late. Please decide now.",
         otherwise: "The next person in the order of the gate is called.",
         statutory: true,
+        ended_by: CLOSED_HANDOFF,
         ..QUIET
     },
     Duty {
@@ -190,13 +192,14 @@ pub(super) const DUTIES: &[Duty] = &[
         text: "{resource} was escalated. Please decide who takes it over.",
         otherwise: "It waits.",
         statutory: true,
+        ended_by: CLOSED_HANDOFF,
         ..QUIET
     },
     Duty {
         kind: "handoff_expired",
         actions: &["handoff.handoffs.expire"],
         to: &[To::Role("reviewer"), To::Role("operator")],
-        text: "{resource} was not finished in time. Please see whether the work is still wanted.",
+        text: "{resource} was not finished in time. Please check whether the work is still wanted.",
         otherwise: "It stays unpublished.",
         ..QUIET
     },
@@ -206,6 +209,12 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Role("reviewer"), To::Role("operator")],
         text: "A hold stopped {resource}. Please go on without AI, or wait until it is lifted.",
         otherwise: "It waits, and its clock runs on.",
+        ended_by: &[
+            "handoff.handoffs.resume",
+            "handoff.handoffs.cancel",
+            "handoff.handoffs.expire",
+            "handoff.handoffs.override",
+        ],
         ..QUIET
     },
     Duty {
@@ -213,7 +222,7 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["handoff.routings.route"],
         when: When::Has("owner"),
         to: &[To::Named("owner")],
-        text: "{resource} is yours. Please accept it within two business hours.",
+        text: "{resource} is yours. Please accept it before its time is over.",
         otherwise: "Somebody else is called.",
         statutory: true,
         due: "due",
@@ -226,7 +235,7 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["handoff.routings.reassign"],
         when: When::Has("to"),
         to: &[To::Named("to")],
-        text: "{resource} was passed on to you. Please accept it within two business hours.",
+        text: "{resource} was passed on to you. Please accept it before its time is over.",
         otherwise: "Somebody else is called.",
         statutory: true,
         due: "due",
@@ -254,24 +263,27 @@ pub(super) const DUTIES: &[Duty] = &[
         text: "Nobody took {resource} in time. Please take it or pass it on.",
         otherwise: "It is called out again.",
         statutory: true,
+        ended_by: ACCEPTED_LEAD,
         ..QUIET
     },
     Duty {
         kind: "incident_reported",
         actions: &["council.incidents.create"],
         to: WATCHERS,
-        text: "{resource} was reported ({severity}, {category}). Please look whether AI must be stopped and who must be told.",
-        otherwise: "Its statutory clocks run on.",
+        text: "{resource} was reported ({severity}, {category}). Please check whether AI must be stopped and who must be told.",
+        otherwise: "AI goes on as it does, and the statutory clocks run on if it has any.",
         statutory: true,
+        ended_by: &["council.incidents.close"],
         ..QUIET
     },
     Duty {
         kind: "incident_clock_over",
         actions: &["council.clocks.breach"],
-        to: &[To::Role("member"), To::Role("auditor"), To::Role("admin")],
+        to: &[To::Role("member"), To::Role("privacy"), To::Role("auditor"), To::Role("admin")],
         text: "A statutory clock of {resource} ran out without a report. Please report to the authority now.",
         otherwise: "The breach stands in the log and in the monthly pack.",
         statutory: true,
+        ended_by: &["council.submissions.record", "council.incidents.close"],
         ..QUIET
     },
     Duty {
@@ -290,7 +302,7 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["council.waivers.expire"],
         to: COUNCIL,
         text: "{resource} is over: the rule is in force again.",
-        otherwise: "Nothing happens.",
+        otherwise: "Nothing is asked of you.",
         ..QUIET
     },
     Duty {
@@ -308,8 +320,18 @@ pub(super) const DUTIES: &[Duty] = &[
     Duty {
         kind: "action_item_open",
         actions: &["council.actionItems.create", "council.actionItems.update"],
-        to: &[To::Named("owner"), To::Role("member")],
+        to: COUNCIL,
         text: "{resource} is to be done. Please see that its owner knows.",
+        otherwise: "The next review carries it over, and says how often.",
+        due: "due_time",
+        ended_by: &["council.actionItems.close", "council.breakGlassUses.review"],
+        ..QUIET
+    },
+    Duty {
+        kind: "action_item_yours",
+        actions: &["council.actionItems.create", "council.actionItems.update"],
+        to: &[To::Named("owner")],
+        text: "{resource} is yours to do. Please have it done and close it.",
         otherwise: "The next review carries it over, and says how often.",
         due: "due_time",
         ended_by: &["council.actionItems.close", "council.breakGlassUses.review"],
@@ -319,8 +341,9 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "action_item_carried",
         actions: &["council.actionItems.carry"],
         to: COUNCIL,
-        text: "{resource} was carried over by {review}, for the {times_carried}. time. Please have it done.",
+        text: "{resource} was carried over by {review}, so often by now: {times_carried}. Please have it done.",
         otherwise: "It is carried over again.",
+        ended_by: &["council.actionItems.close"],
         ..QUIET
     },
     Duty {
@@ -329,6 +352,7 @@ pub(super) const DUTIES: &[Duty] = &[
         to: WATCHERS,
         text: "{resource} fires ({severity}; n = {n}; rule {rule}). Please find the cause, or engage a hold.",
         otherwise: "It fires until the numbers are within the rule again.",
+        ended_by: &["kpi.alerts.resolve"],
         ..QUIET
     },
     Duty {
@@ -337,6 +361,7 @@ pub(super) const DUTIES: &[Duty] = &[
         to: WATCHERS,
         text: "Somebody took note of {resource}, which goes on firing. Please see that its cause is found.",
         otherwise: "It fires until the numbers are within the rule again; what gets worse fires anew.",
+        ended_by: &["kpi.alerts.resolve"],
         ..QUIET
     },
     Duty {
@@ -344,7 +369,7 @@ pub(super) const DUTIES: &[Duty] = &[
         actions: &["kpi.alerts.resolve"],
         to: WATCHERS,
         text: "{resource} fires no longer (n = {n}). Please note what the cause was.",
-        otherwise: "Nothing happens.",
+        otherwise: "The next review shows it without a cause.",
         ..QUIET
     },
     Duty {
@@ -353,6 +378,7 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Role("operator"), To::Role("member")],
         text: "The approval of {resource} is over. Please have it evaluated and approved again.",
         otherwise: "It may not work until then.",
+        ended_by: &["registry.versions.transition"],
         ..QUIET
     },
     Duty {
@@ -361,6 +387,12 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Named("owner"), To::Role("admin")],
         text: "{resource} sends nothing any more: {state_reason}. Please put that right and resume it.",
         otherwise: "Events are no longer kept for it.",
+        ended_by: &[
+            "notify.subscriptions.resume",
+            "notify.subscriptions.delete",
+            "notify.settings.update",
+            "notify.settings.confirm",
+        ],
         ..QUIET
     },
     Duty {
@@ -370,6 +402,7 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Named("owner")],
         text: "Mail to the address of {resource} came back ({status}). Please see that the address is right, or give it anew.",
         otherwise: "If this message arrives by e-mail, nothing happens; if the next comes back too, nothing more is sent there.",
+        ended_by: &["notify.settings.update", "notify.settings.confirm"],
         ..QUIET
     },
     Duty {

@@ -9,7 +9,7 @@ pub(super) const DUTIES: &[Duty] = &[
     Duty {
         kind: "review_unsigned",
         actions: &["council.reviews.collect"],
-        to: COUNCIL,
+        to: &[To::Named("wanted")],
         text: "{resource} is still unsigned. Please read the pack and sign it.",
         otherwise: "The month stays without a review, which the next one shows as a finding.",
         statutory: true,
@@ -39,13 +39,14 @@ pub(super) const DUTIES: &[Duty] = &[
         to: &[To::Role("member"), To::Role("operator")],
         text: "{resource} finds significant drift in {drifted}. Please decide whether it may go on.",
         otherwise: "It goes on as it was approved, and the pack shows that nobody decided.",
+        ended_by: &["council.reviews.seal"],
         ..QUIET
     },
     Duty {
         kind: "incident_ai_act_clock",
         actions: INCIDENTS,
         when: When::Has("ai_act_73_due"),
-        to: &[To::Role("operator"), To::Role("member")],
+        to: COUNCIL,
         text: "The report on {resource} to the market surveillance authority is due at {ai_act_73_due}. Please hand it in and record that.",
         otherwise: "The clock runs out, and that stands in the log and in the monthly pack.",
         statutory: true,
@@ -60,7 +61,7 @@ pub(super) const DUTIES: &[Duty] = &[
         kind: "incident_gdpr_clock",
         actions: INCIDENTS,
         when: When::Has("gdpr_33_due"),
-        to: &[To::Role("operator"), To::Role("member"), To::Role("privacy")],
+        to: &[To::Role("member"), To::Role("privacy")],
         text: "The notification of {resource} to the data protection authority is due at {gdpr_33_due}. Please hand it in and record that.",
         otherwise: "The clock runs out, and that stands in the log and in the monthly pack.",
         statutory: true,

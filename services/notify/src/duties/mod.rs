@@ -190,24 +190,34 @@ pub(crate) fn is_statutory(kind: &str) -> bool {
     all().any(|duty| duty.kind == kind && duty.statutory)
 }
 
-/// The deadlines and reminders that an event ends: the kind of duty, about what, and how many of these it may have. Whatever is a cause anew ends
-/// those of before, which may say another time.
-pub(crate) fn ended(event: &Seen) -> Vec<(&'static str, String, usize)> {
+/// What an event ends: what was asked, its deadlines and its reminders. Whatever is a cause anew ends the times of before,
+/// which may be others now.
+pub(crate) fn ended(event: &Seen) -> Option<Ended> {
     if event.outcome != "SUCCESS" {
-        return Vec::new();
+        return None;
     }
     let action = event.action.as_str();
     let other = ENDS_OTHERS.iter().find(|(ends, _)| *ends == action).map(|(_, field)| text(event, field));
     let about = other.unwrap_or_else(|| event.resource.clone());
-    let ends = all().filter(|duty| {
+    let ended = all().filter_map(|duty| {
         let goes_on = duty.unless.is_some_and(|(field, value)| text(event, field) == value);
         let over = duty.ended_by.contains(&action) && !goes_on;
         // What goes on and asks nobody anew is as it was.
         let anew = duty.actions.contains(&action) && (!goes_on || duty.audiences(event).is_some());
         let has_time = !duty.remind.is_empty() || !duty.due.is_empty() || duty.within > 0;
-        has_time && (over || anew)
+        (over || (anew && has_time)).then_some((duty.kind, has_time.then_some(duty.remind.len())))
     });
-    ends.map(|duty| (duty.kind, about.clone(), duty.remind.len())).collect()
+    let kinds: Vec<_> = ended.collect();
+    (!kinds.is_empty()).then_some(Ended { about, kinds })
+}
+
+/// What an event ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ended {
+    /// About what.
+    pub(crate) about: String,
+    /// The kinds of duty, and how many reminders each may have, if it has a time.
+    pub(crate) kinds: Vec<(&'static str, Option<usize>)>,
 }
 
 /// The kinds of duty of which an event is what was asked, and the subjects who have done it.
@@ -343,7 +353,7 @@ fn parameters(sentence: &str, event: &Seen) -> BTreeMap<String, String> {
     names.map(|name| (name.to_owned(), plain(name))).collect()
 }
 
-/// Puts names into a sentence.
+/// Puts names into a sentence, and times as people read them.
 fn filled(sentence: &str, event: &Seen) -> String {
     let parameters = parameters(sentence, event);
     let mut text = String::new();
@@ -351,7 +361,8 @@ fn filled(sentence: &str, event: &Seen) -> String {
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         text += before;
-        text += parameters.get(name).map_or("", String::as_str);
+        text +=
+            &parameters.get(name).map(|value| language::readable(value, &jiff::tz::TimeZone::UTC)).unwrap_or_default();
         rest = after;
     }
     text + rest

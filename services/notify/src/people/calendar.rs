@@ -4,6 +4,7 @@
 use crate::language;
 use crate::store::deadlines::Deadline;
 use icalendar::{Calendar, Component as _, Event, EventStatus, Property};
+use jiff::tz::TimeZone;
 use remit_core::{Error, Result, Tenant, Timestamp};
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +27,7 @@ impl Method {
     }
 }
 
-/// The calendar of some deadlines, in a language.
+/// The calendar of some deadlines, in a language; what is said of other times is in a time zone.
 ///
 /// # Errors
 /// `Internal` for a time that no calendar has.
@@ -34,21 +35,22 @@ pub(crate) fn render(
     tenant: &Tenant,
     deadlines: &[Deadline],
     method: Method,
-    language: &str,
+    (language, zone): (&str, &str),
     organizer: &str,
 ) -> Result<String> {
     let properties =
         [("VERSION", "2.0"), ("PRODID", "-//Remit//Notify//EN"), ("CALSCALE", "GREGORIAN"), ("METHOD", method.word())];
     let properties = properties.map(|(name, value)| Property::new(name, value)).to_vec();
     let mut calendar = Calendar { properties, components: Vec::new() };
+    let zone = super::pace::zone(zone);
     for deadline in deadlines {
-        calendar.push(entry(tenant, deadline, language, organizer)?);
+        calendar.push(entry(tenant, deadline, (language, &zone), organizer)?);
     }
     Ok(calendar.to_string())
 }
 
-fn entry(tenant: &Tenant, deadline: &Deadline, language: &str, organizer: &str) -> Result<Event> {
-    let notice = language::notice(deadline.notice.clone(), language);
+fn entry(tenant: &Tenant, deadline: &Deadline, (language, zone): (&str, &TimeZone), organizer: &str) -> Result<Event> {
+    let notice = language::notice(deadline.notice.clone(), language, zone);
     let created = notice.create_time.as_ref().map(remit_api::wire::time::of).unwrap_or_default();
     let sequence = u32::try_from(deadline.sequence).unwrap_or(u32::MAX);
     let mut event = Event::new();
@@ -102,7 +104,7 @@ mod tests {
 
     fn lines(deadline: Deadline, method: Method) -> Vec<String> {
         let tenant = Tenant::new("acme").unwrap();
-        let calendar = render(&tenant, &[deadline], method, "en", "remit@example.com").unwrap();
+        let calendar = render(&tenant, &[deadline], method, ("en", "Europe/Berlin"), "remit@example.com").unwrap();
         assert!(calendar.split("\r\n").all(|line| line.len() <= 75 && !line.contains(['\r', '\n'])), "{calendar}");
         calendar.replace("\r\n ", "").lines().map(str::to_owned).collect()
     }
@@ -125,6 +127,16 @@ mod tests {
         assert_eq!((value(&moved, "METHOD"), value(&moved, "SEQUENCE")), ("CANCEL", "3"));
         assert_eq!(value(&moved, "STATUS"), "CANCELLED");
         assert_ne!(value(&lines(deadline("handoffs/i"), Method::Publish), "UID"), value(&first, "UID"));
+    }
+
+    #[test]
+    fn a_sentence_says_the_times_of_her_zone_and_the_entry_that_of_utc() {
+        let mut due = deadline("handoffs/h");
+        due.notice.text = "handoffs/h waits until 2026-01-05 10:00 UTC.".to_owned();
+        due.notice.parameters = [("due".to_owned(), "2026-01-05T10:00:00Z".to_owned())].into();
+        let shown = lines(due, Method::Publish);
+        assert_eq!(value(&shown, "SUMMARY"), "handoffs/h waits until 2026-01-05 11:00 CET.");
+        assert_eq!(value(&shown, "DTSTART"), "20260105T100000Z");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::sender::{UnderWay, client, known};
 use crate::service::Service;
 use crate::store::deadlines::{self, Deadline};
 use crate::store::messages::{self, CANCEL, CODE, EMAIL, Message};
-use crate::store::notices::Notices;
+use crate::store::notices::{self, Notices};
 use crate::store::settings::{self, Settings};
 use crate::{backoff, language};
 use remit_api::notify::v1::{Format, Notice, NotificationSettings};
@@ -20,7 +20,7 @@ use remit_runtime::config::Notify;
 use remit_store::{Mutation, Records as _};
 use reqwest::Url;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,8 @@ struct Taken {
     settings: NotificationSettings,
     messages: Vec<Message>,
     notices: BTreeMap<String, Notice>,
+    /// Those of them that ask nothing any more.
+    over: BTreeSet<String>,
     deadlines: Vec<Deadline>,
     key: Vec<u8>,
     /// The language in which she is written to.
@@ -138,10 +140,11 @@ impl Courier {
             let names: Vec<&str> = messages.iter().map(|message| message.notice.as_str()).collect();
             let deadlines = deadlines::told(m, &names).await?;
             let notices = Notices::named(m.tx(), tenant, &names).await?;
+            let over = notices::over(m, &names).await?;
             let notices = notices.into_iter().map(|notice| (notice.name.clone(), notice)).collect();
             let usual = settings::usual_language(m.tx(), tenant).await?;
             let language = language::of(&settings.language, language::of(&usual, &self.service.language)).to_owned();
-            Ok(Some(Taken { settings, messages, notices, deadlines, key, language }))
+            Ok(Some(Taken { settings, messages, notices, over, deadlines, key, language }))
         };
         let Some(taken) = self.service.db.own(tenant, "notify.messages.take", take).await? else { return Ok(()) };
         let mut groups: BTreeMap<(String, String, i64, String), Vec<&Message>> = BTreeMap::new();
@@ -171,8 +174,10 @@ impl Courier {
             EMAIL => by_email(settings, notice),
             _ => by_chat(settings, notice),
         };
+        // Of what was done while it waited nobody is told; that it is done she hears if she has it in her calendar.
+        let asks = |notice: &&Notice| first.kind == CANCEL || !taken.over.contains(&notice.name);
         let all = group.iter().filter_map(|message| taken.notices.get(&message.notice));
-        let notices: Vec<Notice> = all.filter(wanted).cloned().collect();
+        let notices: Vec<Notice> = all.filter(asks).filter(wanted).cloned().collect();
         let words = if first.kind == CODE {
             Words::code(&first.text, spoken)
         } else {
@@ -230,7 +235,8 @@ impl Courier {
             None
         } else {
             let organizer = smtp.from.email.to_string();
-            Some((method, calendar::render(tenant, &deadlines, method, &taken.language, &organizer)?))
+            let spoken = (taken.language.as_str(), settings.time_zone.as_str());
+            Some((method, calendar::render(tenant, &deadlines, method, spoken, &organizer)?))
         };
         let words = match notices {
             [one] if !one.statutory && !self.service.public_url.is_empty() => words.unsubscribed_by(unsubscribe::link(

@@ -1,7 +1,7 @@
 //! What is read in an e-mail or a chat, from one and the same notice.
 
 use super::calendar::Method;
-use crate::language::{clean, notice as said, say, say_count};
+use crate::language::{clean, moment, notice as said, say, say_count};
 use askama::Template;
 use lettre::Address;
 use lettre::address::Envelope;
@@ -61,11 +61,11 @@ impl Words {
     pub(crate) fn of(notices: &[Notice], ended: bool, (language, zone): (&str, &str), links: &str) -> Self {
         let zone = super::pace::zone(zone);
         let item = |notice: &Notice| {
-            let notice = said(notice.clone(), language);
+            let notice = said(notice.clone(), language, &zone);
             let text = clean(&notice.text, 2_000);
             let due = notice.due_time.as_ref().map(remit_api::wire::time::of);
             let due = due.and_then(|due| jiff::Timestamp::from_microsecond(due.0).ok());
-            let due = due.map(|due| due.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string());
+            let due = due.map(|due| moment(due, &zone));
             let others = clean(&told(&notice, language), 500);
             Item {
                 text: if ended { say(language, "ended", &[("text", &text)]) } else { text },
@@ -330,6 +330,23 @@ mod tests {
         let many = Words::of(&[notice("proposals/p"), notice("proposals/q")], false, ("en", ""), "");
         assert_eq!(many.subject, "Remit: 2 notices");
         assert!(many.text().contains("proposals/q is open"));
+    }
+
+    #[test]
+    fn each_time_is_that_of_her_zone() {
+        let parameters =
+            [("resource", "waivers/w"), ("control", "controls/c"), ("expire_time", "1970-01-01T00:00:00Z")];
+        let waived = Notice {
+            duty: "waiver_granted".to_owned(),
+            text: "waivers/w waives controls/c until 1970-01-01 00:00 UTC.".to_owned(),
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..notice("waivers/w")
+        };
+        for language in ["en", "de"] {
+            let text = Words::of(&[waived.clone()], false, (language, "Europe/Berlin"), "").text();
+            assert_eq!(text.matches("1970-01-01 01:00 CET").count(), 2, "{text}");
+            assert!(!text.contains("UTC") && !text.contains("00:00Z"), "{text}");
+        }
     }
 
     #[test]

@@ -73,9 +73,19 @@ impl Smtp {
 
     /// Whether e-mail may go to an address, as far as that can be said without asking.
     pub(crate) fn permits(&self, address: &str) -> bool {
+        if self.names_domains() { self.names_domain(address) } else { address.parse::<lettre::Address>().is_ok() }
+    }
+
+    /// Whether the domains are named that e-mail may go to.
+    pub(crate) fn names_domains(&self) -> bool {
+        !self.settings.domains.is_empty()
+    }
+
+    /// Whether the domain of an address is one that is named. Without that no subscription sends there, for nobody who reads
+    /// there has said that she wants it.
+    pub(crate) fn names_domain(&self, address: &str) -> bool {
         let Ok(parsed) = address.parse::<lettre::Address>() else { return false };
-        let domains = &self.settings.domains;
-        domains.is_empty() || domains.iter().any(|domain| domain.eq_ignore_ascii_case(parsed.domain()))
+        self.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(parsed.domain()))
     }
 
     /// Where a letter comes back to that does not arrive, by its token; none if nobody has said so.

@@ -41,7 +41,21 @@ impl Service {
     pub(crate) async fn get_delivery(&self, cx: &Cx, request: GetDeliveryRequest) -> Result<Delivery> {
         DeliveryName::parse(&request.name, "name")?;
         self.ready(&cx.tenant).await?;
-        Deliveries::get(&mut self.db.read().await?, &cx.tenant, &request.name).await
+        let found = Deliveries::get(&mut self.db.read().await?, &cx.tenant, &request.name).await?;
+        Ok(self.shown_delivery(cx, found))
+    }
+
+    /// A delivery as the caller may see it. What a receiver answers may repeat the URL that it was sent to, so that those who
+    /// see of that the host alone see of the answer its status.
+    fn shown_delivery(&self, cx: &Cx, mut delivery: Delivery) -> Delivery {
+        if !self.sees_secrets(cx) {
+            delivery.latest_attempts.iter_mut().for_each(|attempt| attempt.answer.clear());
+        }
+        // What is over keeps the time when it ended there, by which it is forgotten.
+        if delivery.state() != DeliveryState::Pending {
+            delivery.next_attempt_time = None;
+        }
+        delivery
     }
 
     pub(crate) async fn list_deliveries(
@@ -53,6 +67,7 @@ impl Service {
         let pattern = SubscriptionName::PATTERN;
         let (deliveries, next_page_token) =
             Deliveries::list_in::<Subscriptions>(&self.db, &cx.tenant, cx.page(&request), pattern).await?;
+        let deliveries = deliveries.into_iter().map(|delivery| self.shown_delivery(cx, delivery)).collect();
         Ok(ListDeliveriesResponse { deliveries, next_page_token })
     }
 

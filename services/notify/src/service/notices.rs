@@ -6,6 +6,7 @@ use crate::people::calendar::{self, Method};
 use crate::store::deadlines;
 use crate::store::notices::{self as store, Notices, Reader};
 use crate::store::settings::Settings;
+use jiff::tz::TimeZone;
 use remit_api::notify::v1::{
     AcknowledgeNoticeRequest, GetNoticeRequest, ListNoticesRequest, ListNoticesResponse, Notice, RenderCalendarRequest,
     RenderCalendarResponse,
@@ -36,7 +37,7 @@ impl Service {
         self.ready(&cx.tenant).await?;
         let found = reader(cx).find(&mut self.db.read().await?, &request.name).await?;
         let found = found.ok_or_else(|| Error::not_found(Notices::NOT_FOUND, &request.name))?;
-        Ok(language::notice(found, &self.language_of(cx).await?))
+        Ok(language::notice(found, &self.spoken(cx).await?.0, &TimeZone::UTC))
     }
 
     pub(crate) async fn list_notices(&self, cx: &Cx, request: ListNoticesRequest) -> Result<ListNoticesResponse> {
@@ -44,8 +45,8 @@ impl Service {
         self.came(cx).await?;
         let page = (request.page_size, request.page_token.as_str());
         let (notices, next_page_token) = reader(cx).list(&self.db, cx.method, request.show_acknowledged, page).await?;
-        let spoken = self.language_of(cx).await?;
-        let notices = notices.into_iter().map(|notice| language::notice(notice, &spoken)).collect();
+        let (spoken, _) = self.spoken(cx).await?;
+        let notices = notices.into_iter().map(|notice| language::notice(notice, &spoken, &TimeZone::UTC)).collect();
         Ok(ListNoticesResponse { notices, next_page_token })
     }
 
@@ -63,21 +64,24 @@ impl Service {
         .await
     }
 
-    /// The language of the caller's settings, or else that of the tenant, or else of the configuration.
-    async fn language_of(&self, cx: &Cx) -> Result<String> {
+    /// The language of the caller's settings, or else that of the tenant, or else of the configuration; and her time zone.
+    async fn spoken(&self, cx: &Cx) -> Result<(String, String)> {
         let own = name_of(&cx.actor.subject);
         let found = Settings::named(&mut self.db.read().await?, &cx.tenant, &[&own, TENANT]).await?;
-        let of = |name: &str| found.iter().find(|one| one.name == name).map_or("", |one| one.language.as_str());
-        Ok(language::of(of(&own), language::of(of(TENANT), &self.language)).to_owned())
+        let set = |name: &str| found.iter().find(|one| one.name == name);
+        let of = |name: &str| set(name).map_or("", |one| one.language.as_str());
+        let language = language::of(of(&own), language::of(of(TENANT), &self.language)).to_owned();
+        Ok((language, set(&own).map(|one| one.time_zone.clone()).unwrap_or_default()))
     }
 
     pub(crate) async fn render_calendar(&self, cx: &Cx, _: RenderCalendarRequest) -> Result<RenderCalendarResponse> {
         self.ready(&cx.tenant).await?;
-        let spoken = self.language_of(cx).await?;
+        let (spoken, zone) = self.spoken(cx).await?;
         let since = self.db.now().minus(KEPT);
         let deadlines = deadlines::of(&mut self.db.read().await?, &reader(cx), since, MOST_ENTRIES).await?;
         let organizer = self.smtp.as_ref().map(|smtp| smtp.from.email.to_string()).unwrap_or_default();
-        let calendar = calendar::render(&cx.tenant, &deadlines, Method::Publish, &spoken, &organizer)?;
+        let spoken = (spoken.as_str(), zone.as_str());
+        let calendar = calendar::render(&cx.tenant, &deadlines, Method::Publish, spoken, &organizer)?;
         Ok(RenderCalendarResponse { calendar })
     }
 }

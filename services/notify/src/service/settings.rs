@@ -1,6 +1,7 @@
 //! Where notices reach people.
 
 use super::Service;
+use super::subscriptions::host_of;
 use crate::store::bounces;
 use crate::store::codes::{self, Code};
 use crate::store::messages::{self, CODE, EMAIL, Message};
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 /// What lets somebody look after the settings of a role or a group.
 pub(super) const SHARED: &str = "notify.subscriptions.update";
+/// The role that looks after those of all.
+const ADMIN: &str = "admin";
 /// How long a code is good, how often it may be guessed, and how many are sent in which time.
 const CODE_LIFE: Duration = Duration::from_secs(3_600);
 const CODE_TRIES: i64 = 5;
@@ -103,21 +106,42 @@ fn check_rules(rules: &[DutyRule]) -> Result<()> {
     Ok(())
 }
 
+/// What a caller wants with settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Read,
+    Change,
+}
+
+/// Whether the caller is one of those whom the settings of a role or group are about, or looks after all.
+fn is_of(cx: &Cx, sort: &str, of: &str) -> bool {
+    let (roles, groups) = (&cx.actor.roles, &cx.actor.role_groups);
+    let hers = if sort == "role" { roles } else { groups };
+    hers.iter().any(|it| it == of) || roles.iter().any(|role| role == ADMIN)
+}
+
 impl Service {
     /// The settings that a caller names, as nobody has set them.
-    fn named(&self, cx: &Cx, name: &str, field: &str) -> Result<NotificationSettings> {
+    fn named(&self, cx: &Cx, name: &str, field: &str, wants: Wants) -> Result<NotificationSettings> {
         let id = SettingsName::parse(name, field)?.settings;
         let own = id_of(&cx.actor.subject);
         let (id, audience) = if id == "me" || id == own {
             (own, format!("subject:{}", cx.actor.subject))
         } else {
             let shared = id.split_once('.').filter(|(sort, of)| ["role", "group"].contains(sort) && !of.is_empty());
-            let (sort, audience) = match shared {
-                Some((sort, of)) => (sort, format!("{sort}:{of}")),
-                None if id == EVERYBODY => (EVERYBODY, EVERYBODY.to_owned()),
+            let (sort, audience, reads) = match shared {
+                Some((sort, of)) => {
+                    if !is_of(cx, sort, of) {
+                        let why =
+                            format!("the settings of a {sort} are for those who have it, and for the role {ADMIN}");
+                        return Err(Error::denied("SETTINGS_SHARED", why));
+                    }
+                    (sort, format!("{sort}:{of}"), true)
+                }
+                None if id == EVERYBODY => (EVERYBODY, EVERYBODY.to_owned(), false),
                 None => return Err(Error::not_found(Settings::NOT_FOUND, name)),
             };
-            if !self.may(cx, SHARED) {
+            if !(reads && wants == Wants::Read) && !self.may(cx, SHARED) {
                 let why = format!("the settings of a {sort} are for those who may change subscriptions ({SHARED})");
                 return Err(Error::denied("SETTINGS_SHARED", why));
             }
@@ -132,10 +156,15 @@ impl Service {
         cx: &Cx,
         request: GetNotificationSettingsRequest,
     ) -> Result<NotificationSettings> {
-        let unset = self.named(cx, &request.name, "name")?;
+        let unset = self.named(cx, &request.name, "name", Wants::Read)?;
         self.ready(&cx.tenant).await?;
         let found = Settings::find(&mut self.db.read().await?, &cx.tenant, &unset.name).await?;
-        Ok(found.unwrap_or(unset))
+        let mut settings = found.unwrap_or(unset);
+        // Whoever has the URL of a chat can write there.
+        if settings.name != name_of(&cx.actor.subject) && !self.sees_secrets(cx) {
+            settings.chat_endpoint = host_of(&settings.chat_endpoint);
+        }
+        Ok(settings)
     }
 
     pub(crate) async fn update_notification_settings(
@@ -144,7 +173,7 @@ impl Service {
         request: UpdateNotificationSettingsRequest,
     ) -> Result<NotificationSettings> {
         let given = required(request.notification_settings.as_ref(), "notification_settings")?;
-        let unset = self.named(cx, &given.name, "notification_settings.name")?;
+        let unset = self.named(cx, &given.name, "notification_settings.name", Wants::Change)?;
         self.mutate(cx, &request, async |m| {
             let found = Settings::try_claim(m, &unset.name).await?;
             let (is_new, before) = (found.is_none(), found.unwrap_or_else(|| unset.clone()));
@@ -214,7 +243,11 @@ impl Service {
                 return Err(Error::precondition("EMAIL_OFF", why));
             };
             if !smtp.permits(&settings.email) {
-                return Err(wrong("must be an address in one of notify.smtp.domains"));
+                return Err(wrong(if smtp.names_domains() {
+                    "must be an address in one of notify.smtp.domains"
+                } else {
+                    "must be an e-mail address such as ann@example.com"
+                }));
             }
         }
         let only_language = NotificationSettings {
@@ -284,7 +317,7 @@ impl Service {
     }
 
     pub(crate) async fn confirm_email(&self, cx: &Cx, request: ConfirmEmailRequest) -> Result<NotificationSettings> {
-        let name = self.named(cx, &request.name, "name")?.name;
+        let name = self.named(cx, &request.name, "name", Wants::Change)?.name;
         // Counted by itself: a refusal undoes what is done with it, and a guess must count.
         let count = async |m: &mut Mutation| {
             if Settings::try_claim(m, &name).await?.is_none() {

@@ -66,12 +66,30 @@ pub(crate) async fn stop(m: &mut Mutation, before: &Subscription, why: &str) -> 
 
 /// The address of a subscription by e-mail; nothing if it is none.
 pub(crate) fn mailed_to(endpoint: &str) -> Option<&str> {
-    // A query could add a subject or further recipients.
-    endpoint.strip_prefix("mailto:").filter(|address| !address.contains(['?', '%', ',']))
+    // A query could add a subject or further recipients; what begins like a host is an address to some, and none to others.
+    let is_plain = |address: &&str| !address.contains(['?', '%', ',']) && !address.starts_with('/');
+    endpoint.strip_prefix("mailto:").filter(is_plain)
+}
+
+/// Of an endpoint its host alone.
+pub(super) fn host_of(endpoint: &str) -> String {
+    let host = match mailed_to(endpoint) {
+        Some(address) => address.rsplit_once('@').map(|(_, domain)| format!("mailto:…@{domain}")),
+        None => {
+            Url::parse(endpoint).ok().map(|url| format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or_default()))
+        }
+    };
+    host.unwrap_or_default()
+}
+
+/// Whether programs that read an endpoint may read different things: some leave such characters out, or take a backslash for
+/// a slash.
+fn is_ambiguous(endpoint: &str) -> bool {
+    endpoint.chars().any(|c| c.is_control() || c == '\\')
 }
 
 impl Service {
-    /// Where e-mail of a subscription may go.
+    /// Where e-mail of a subscription may go: nobody who reads there is asked, so that only where the operator says so.
     fn check_mail(&self, endpoint: &str) -> Result<()> {
         let wrong = |why: &str| Error::invalid("ENDPOINT_INVALID", "subscription.endpoint", why);
         let Some(address) = mailed_to(endpoint) else {
@@ -81,8 +99,16 @@ impl Service {
             let why = "this suite sends no e-mail: notify.smtp.host is not set";
             return Err(Error::precondition("EMAIL_OFF", why));
         };
-        if email::canonical(address).is_err() || !smtp.permits(address) {
-            return Err(wrong("must be mailto: and one address, in one of notify.smtp.domains if that has any"));
+        if is_ambiguous(address) || email::canonical(address).is_err() {
+            return Err(wrong("must be mailto: and one address"));
+        }
+        if !smtp.names_domain(address) {
+            return Err(wrong(if smtp.names_domains() {
+                "must be mailto: and one address in one of notify.smtp.domains"
+            } else {
+                "must be in one of notify.smtp.domains, which has none: have the domain put into it, or let a person \
+                 give her own address in her settings"
+            }));
         }
         Ok(())
     }
@@ -90,6 +116,9 @@ impl Service {
     /// Where may be sent to by HTTP.
     pub(super) fn check_endpoint(&self, endpoint: &str, field: &str) -> Result<()> {
         let wrong = |why: &str| Error::invalid("ENDPOINT_INVALID", field, why);
+        if is_ambiguous(endpoint) {
+            return Err(wrong("must be a URL without control characters and backslashes"));
+        }
         let url = Url::parse(endpoint).map_err(|_| wrong("must be a URL"))?;
         if !(url.scheme() == "https" || self.allow_http && url.scheme() == "http") {
             return Err(wrong("must be an https URL"));
@@ -104,24 +133,23 @@ impl Service {
         Ok(())
     }
 
+    /// Whether the caller may see what is a secret of an endpoint.
+    pub(super) fn sees_secrets(&self, cx: &Cx) -> bool {
+        self.may(cx, SHARED)
+    }
+
     /// A subscription as the caller may see it: whoever has the URL of a chat can write there, so that those who may change
     /// nothing see its host alone.
     fn shown(&self, cx: &Cx, mut subscription: Subscription) -> Subscription {
-        if !self.may(cx, SHARED) {
-            let host = match mailed_to(&subscription.endpoint) {
-                Some(address) => address.rsplit_once('@').map(|(_, domain)| format!("mailto:…@{domain}")),
-                None => Url::parse(&subscription.endpoint)
-                    .ok()
-                    .map(|url| format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or_default())),
-            };
-            subscription.endpoint = host.unwrap_or_default();
+        if !self.sees_secrets(cx) {
+            subscription.endpoint = host_of(&subscription.endpoint);
         }
         subscription
     }
 
     /// What may be sent to, and by whom.
     fn check(&self, cx: &Cx, subscription: &Subscription) -> Result<()> {
-        Filter::parse(&subscription.filter).map_err(|error| error.within("subscription"))?;
+        Filter::asked(&subscription.filter).map_err(|error| error.within("subscription"))?;
         if subscription.format() == Format::Email {
             self.check_mail(&subscription.endpoint)?;
         } else {
@@ -343,6 +371,7 @@ mod tests {
     use super::*;
     use crate::SCHEMA;
     use crate::tests::acme;
+    use remit_api::notify::v1::{DeliveryAttempt, GetDeliveryRequest, ListDeliveriesRequest};
     use remit_core::{Actor, ActorKind};
     use remit_store::testing::TestDb;
     use std::collections::BTreeMap;
@@ -394,5 +423,67 @@ mod tests {
         assert_eq!(seen.endpoint, "https://hooks.example/…");
         let seen = service.get_subscription(&cx("notify.subscriptions.get", &["integrator"]), get).await.unwrap();
         assert_eq!(seen.endpoint, endpoint);
+        // Nor what was answered, which may repeat the URL in another form; and what is over is tried no more.
+        let attempt = DeliveryAttempt {
+            status: 500,
+            answer: "secret".to_owned(),
+            error: "REFUSED".to_owned(),
+            ..Default::default()
+        };
+        let delivery = |id: i64, state: DeliveryState| Delivery {
+            name: format!("subscriptions/s/deliveries/{id}"),
+            entry_index: id,
+            state: state.into(),
+            latest_attempts: vec![attempt.clone()],
+            next_attempt_time: Some(stamp(remit_core::Timestamp(1_000_000))),
+            create_time: Some(stamp(remit_core::Timestamp(0))),
+            ..Delivery::default()
+        };
+        let kept = async |m: &mut Mutation| {
+            for (id, state) in [(1, DeliveryState::Pending), (2, DeliveryState::Delivered), (3, DeliveryState::Dead)] {
+                Deliveries::insert(m, &mut delivery(id, state)).await?;
+            }
+            Ok(())
+        };
+        service.db.own(&acme(), "notify.test", kept).await.unwrap();
+        for (role, answer) in [("reader", ""), ("integrator", "secret")] {
+            let list = ListDeliveriesRequest { parent: "subscriptions/s".to_owned(), ..Default::default() };
+            let all = service.list_deliveries(&cx("notify.deliveries.list", &[role]), list).await.unwrap().deliveries;
+            assert_eq!(all.len(), 3);
+            for shown in all {
+                let get = GetDeliveryRequest { name: shown.name.clone() };
+                let alone = service.get_delivery(&cx("notify.deliveries.get", &[role]), get).await.unwrap();
+                assert_eq!(alone, shown);
+                let tried = &shown.latest_attempts[0];
+                assert_eq!(
+                    (tried.status, tried.error.as_str(), tried.answer.as_str()),
+                    (500, "REFUSED", answer),
+                    "{role}"
+                );
+                assert_eq!(shown.next_attempt_time.is_some(), shown.state() == DeliveryState::Pending, "{shown:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_read_alike_by_all() {
+        for (endpoint, address) in [
+            ("mailto:a@example.com", Some("a@example.com")),
+            ("mailto://a@example.com", None),
+            ("mailto:/a@example.com", None),
+            ("mailto:a@example.com?bcc=b@example.com", None),
+            ("https://example.com/", None),
+        ] {
+            assert_eq!(mailed_to(endpoint), address, "{endpoint}");
+        }
+        for endpoint in [
+            "https://a.example\\@b.example/",
+            "https://a.example/\n",
+            "https://a.\texample/",
+            "mailto:a\u{7f}@b.example",
+        ] {
+            assert!(is_ambiguous(endpoint), "{endpoint:?}");
+        }
+        assert!(!is_ambiguous("https://a.example/b%0A?c=d"));
     }
 }

@@ -3,6 +3,7 @@
 use super::Service;
 use crate::owners;
 use crate::people;
+use crate::store::notices;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use remit_api::notify::v1::Notice;
@@ -18,6 +19,7 @@ impl TimerHandler for Service {
             }
             let mut notice: Notice = decode(&timer.payload)?;
             notice.create_time = Some(stamp(timer.due_at));
+            notices::supersede(m, &notice).await?;
             people::tell(m, &mut notice).await
         }
         .boxed()

@@ -3,8 +3,10 @@
 use super::at;
 use prost::Message as _;
 use remit_api::notify::v1::Notice;
+use remit_api::wire::time::stamp;
 use remit_core::{Result, Tenant, Timestamp};
 use remit_store::{Db, Mutation, Order, Records, Row, Sql, Tx, Value, page, query};
+use std::collections::BTreeSet;
 
 /// Notices, the newest first.
 pub(crate) struct Notices;
@@ -55,7 +57,7 @@ pub(crate) struct Reader<'a> {
 
 impl Reader<'_> {
     fn notices(&self) -> Sql {
-        Sql::new("select revision, create_time, name, body from notices where tenant_id = ")
+        Sql::new("select revision, create_time, end_time, name, body from notices where tenant_id = ")
             .bind(self.tenant)
             .push(" and name in (select notice from notice_audiences where tenant_id = ")
             .bind(self.tenant)
@@ -67,7 +69,7 @@ impl Reader<'_> {
     /// The notice with this name, if it is addressed to her.
     pub(crate) async fn find(&self, tx: &mut Tx, name: &str) -> Result<Option<Notice>> {
         let row = self.notices().push(" and name = ").bind(name).query().fetch_optional(tx).await?;
-        row.as_ref().map(Notices::read).transpose()
+        row.as_ref().map(shown).transpose()
     }
 
     /// A page of what is addressed to her.
@@ -85,7 +87,7 @@ impl Reader<'_> {
         let mut sql = self.notices();
         if !all {
             sql = sql
-                .push(" and name not in (select notice from notice_reads where tenant_id = ")
+                .push(" and end_time is null and name not in (select notice from notice_reads where tenant_id = ")
                 .bind(self.tenant)
                 .push(" and subject = ")
                 .bind(self.subject)
@@ -100,8 +102,15 @@ impl Reader<'_> {
             vec![time.into(), row.get::<String>("name").unwrap_or_default().into()]
         };
         let (rows, token) = keyset.cut(rows, size, key);
-        Ok((rows.iter().map(Notices::read).collect::<Result<_>>()?, token))
+        Ok((rows.iter().map(shown).collect::<Result<_>>()?, token))
     }
+}
+
+/// A notice, and since when it asks nothing any more.
+fn shown(row: &Row) -> Result<Notice> {
+    let mut notice = Notices::read(row)?;
+    notice.end_time = row.get::<Option<Timestamp>>("end_time")?.map(stamp);
+    Ok(notice)
 }
 
 /// Notes that somebody has read a notice; false if she had before.
@@ -118,6 +127,41 @@ pub(crate) async fn read(m: &mut Mutation, notice: &str, subject: &str) -> Resul
     .execute(m.tx())
     .await?;
     Ok(noted == 1)
+}
+
+/// Notes that what notices of these kinds about something ask is done or over, whoever was asked.
+pub(crate) async fn end(m: &mut Mutation, resource: &str, duties: &[&str]) -> Result<()> {
+    if duties.is_empty() {
+        return Ok(());
+    }
+    let sql = Sql::new("update notices").push(" set end_time = ").bind(m.now()).push(" where tenant_id = ");
+    let sql = sql.bind(m.tenant()).push(" and resource = ").bind(resource).push(" and end_time is null and duty in ");
+    sql.bind_list(duties.iter().copied()).query().execute(m.tx()).await?;
+    Ok(())
+}
+
+/// Which of these notices ask nothing any more.
+pub(crate) async fn over(m: &mut Mutation, names: &[&str]) -> Result<BTreeSet<String>> {
+    let sql = Sql::new("select name from notices where tenant_id = ").bind(m.tenant());
+    let sql = sql.push(" and end_time is not null and name in ").bind_list(names.iter().copied());
+    sql.query().fetch_all(m.tx()).await?.iter().map(|row| row.get("name")).collect()
+}
+
+/// Notes that a notice says what those before it of its kind about the same thing said to the same people.
+pub(crate) async fn supersede(m: &mut Mutation, notice: &Notice) -> Result<()> {
+    let (tenant, now) = (m.tenant().clone(), m.now());
+    query(
+        "update notices set end_time = $5
+         where tenant_id = $1 and resource = $2 and duty = $3 and name <> $4 and end_time is null",
+    )
+    .bind(&tenant)
+    .bind(&notice.resource)
+    .bind(&notice.duty)
+    .bind(&notice.name)
+    .bind(now)
+    .execute(m.tx())
+    .await?;
+    Ok(())
 }
 
 /// Notes that somebody has done what notices of a kind about something asked of her, and what later ones will.
@@ -152,15 +196,13 @@ pub(crate) async fn done(m: &mut Mutation, duty: &str, resource: &str, subject: 
 /// What a kind of duty asks about something is wanted of a subject once more, of everybody if it is empty.
 pub(crate) async fn undone(m: &mut Mutation, duty: &str, resource: &str, subject: &str) -> Result<()> {
     let tenant = m.tenant().clone();
-    query(
-        "delete from duties_done where tenant_id = $1 and resource = $2 and duty = $3 and ($4 = '' or subject = $4)",
-    )
-    .bind(&tenant)
-    .bind(resource)
-    .bind(duty)
-    .bind(subject)
-    .execute(m.tx())
-    .await?;
+    query("delete from duties_done where tenant_id = $1 and resource = $2 and duty = $3 and ($4 = '' or subject = $4)")
+        .bind(&tenant)
+        .bind(resource)
+        .bind(duty)
+        .bind(subject)
+        .execute(m.tx())
+        .await?;
     Ok(())
 }
 

@@ -6,7 +6,11 @@ use remit_store::{Db, Mutation, Row, Tx, query, tenants};
 
 /// The tenants that have something to send at `now`.
 pub(crate) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Tenant>> {
-    tenants::found(db, query("select distinct tenant_id from queues where due_at <= $1 and leased_until <= $1").bind(now)).await
+    tenants::found(
+        db,
+        query("select distinct tenant_id from queues where due_at <= $1 and leased_until <= $1").bind(now),
+    )
+    .await
 }
 
 /// A subscription that has something to send.

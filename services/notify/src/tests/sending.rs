@@ -3,6 +3,7 @@
 use super::*;
 use crate::SCHEMA;
 use crate::address::Rules;
+use crate::answer::{KEPT, asked, masked};
 use crate::tests::{Receiver, acme, read as request, settings};
 use remit_store::testing::TestDb;
 use std::net::SocketAddr;
@@ -199,6 +200,11 @@ fn a_receiver_may_ask_for_a_time_and_its_answer_keeps_no_secret() {
         (" 7 ", Some(7)),
         ("Mon, 05 Jan 2026 09:01:00 GMT", Some(60)),
         ("Mon, 05 Jan 2026 08:00:00 GMT", Some(0)),
+        // Too far away for a number or a calendar: as far as can be, of which a day counts.
+        ("99999999999999999999", Some(u64::MAX)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some(u64::MAX)),
+        ("Sat, 29 Feb 12024 00:00:00 GMT", Some(u64::MAX)),
+        ("Fri, 31 Dec 9999", None),
         ("soon", None),
         ("-1", None),
         ("", None),
@@ -209,4 +215,37 @@ fn a_receiver_may_ask_for_a_time_and_its_answer_keeps_no_secret() {
     let said = masked("no_service at /services/T0000/secret-of-the-hook?token=0123456789", &url);
     assert!(!said.contains("secret-of-the-hook") && !said.contains("0123456789"), "{said}");
     assert!(said.starts_with("no_service at /"), "{said}");
+    let query = "key=a%2Bb%2Fc&key2=top+secret&pin=1234&v=abc&bare-key";
+    let url = Url::parse(&format!("https://hooks.example/ab/T0%c3%a9/T0%c3%a9x?{query}")).unwrap();
+    let said = masked(
+        "ab T0é T0éx T0%c3%a9x | a+b/c a%2Bb%2Fc | top secret top+secret | pin 1234 | abc | bare-key key2",
+        &url,
+    );
+    assert_eq!(said, "ab T0é … … | … … | … … | pin … | abc | … key2", "short parts and names are none");
+}
+
+#[tokio::test]
+async fn a_subscription_writes_to_no_domain_that_is_not_named() {
+    let (_database, mut sender) = sender(&[]).await;
+    let closed = remit_runtime::config::Smtp {
+        host: "127.0.0.1".to_owned(),
+        tls: remit_runtime::config::SmtpTls::None,
+        from: "remit@corp.example".to_owned(),
+        ..settings().smtp
+    };
+    let open = remit_runtime::config::Smtp { domains: vec!["Corp.example".to_owned()], ..closed.clone() };
+    for (smtp, named) in [(&closed, false), (&open, true)] {
+        let smtp = crate::people::smtp::Smtp::open(smtp).unwrap().unwrap();
+        assert_eq!(smtp.names_domain("team@corp.example"), named);
+        assert!(!smtp.names_domain("team@other.example") && smtp.permits("team@corp.example"));
+        assert_eq!(smtp.permits("team@other.example"), !named, "a person confirms her address");
+        sender.service.smtp = Some(Arc::new(smtp));
+        let to = Subscription {
+            endpoint: "mailto:team@other.example".to_owned(),
+            format: Format::Email.into(),
+            ..Subscription::default()
+        };
+        let answer = sender.send(&acme(), &to, &[], &Delivery::default(), Timestamp(0)).await;
+        assert_eq!((answer.status, answer.error), (0, "RECIPIENT_REFUSED"), "{}", answer.answer);
+    }
 }

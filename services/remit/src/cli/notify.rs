@@ -195,7 +195,7 @@ pub(crate) enum DeliveryCommand {
     },
     /// Show a delivery with what was sent and answered.
     Show {
-        /// The delivery, such as `subscriptions/crm/deliveries/100`.
+        /// The delivery, such as `crm/deliveries/100`.
         name: String,
     },
     /// Send deliveries of a span of the audit log once more, also what was recorded before the subscription was made.
@@ -223,7 +223,7 @@ pub(crate) struct Inbox {
     /// How to reach the suite.
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Those that are acknowledged too.
+    /// Those that are acknowledged, done or over too.
     #[arg(long)]
     all: bool,
     /// How many at most.
@@ -375,7 +375,7 @@ async fn delivery(session: &Session, command: DeliveryCommand) -> Result<()> {
                 .await
         }
         DeliveryCommand::Show { name } => {
-            let request = GetDeliveryRequest { name };
+            let request = GetDeliveryRequest { name: named("subscriptions", &name) };
             session.show(client.get_delivery(request).await)
         }
         DeliveryCommand::Replay { subscription, start, end, recorded, dead } => {

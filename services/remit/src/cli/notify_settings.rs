@@ -13,7 +13,9 @@ use remit_api::notify::v1::{
     RenderCalendarRequest, ReportBounceRequest, UpdateNotificationSettingsRequest,
 };
 use remit_core::{Error, Result};
+use serde_json::Value;
 use std::io::Read as _;
+use tonic::{Response, Status};
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
@@ -84,10 +86,13 @@ const SETTINGS: &[Column] = &[
     ("CONFIRMED", "emailConfirmed", ""),
     ("WHY NOT", "emailProblem", ""),
     ("CHAT", "chatEndpoint", ""),
+    ("CHAT FORMAT", "chatFormat", "FORMAT_"),
     ("WHY NOT", "chatProblem", ""),
     ("LANGUAGE", "language", ""),
     ("ZONE", "timeZone", ""),
     ("DIGEST", "digest", ""),
+    ("QUIET", "quiet", ""),
+    ("RULES", "rules", ""),
     ("ETAG", "etag", ""),
 ];
 
@@ -129,6 +134,46 @@ fn rule(text: &str) -> Result<Option<DutyRule>> {
         }
     }
     Ok(Some(rule))
+}
+
+/// A rule as `--rule` takes it.
+fn rule_in_words(rule: &Value) -> String {
+    let is = |field: &str| rule.get(field).and_then(Value::as_bool).unwrap_or_default();
+    let text = |field: &str| rule.get(field).and_then(Value::as_str).unwrap_or_default();
+    let pace = text("pace");
+    let words = [
+        (is("noEmail"), "no-email"),
+        (is("noChat"), "no-chat"),
+        (pace == "PACE_AT_ONCE", "at-once"),
+        (pace == "PACE_DIGEST", "digest"),
+    ];
+    let how: Vec<&str> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
+    format!("{}={}", text("duty"), how.join(","))
+}
+
+/// Settings as a table shows them: hours and rules as `set` takes them.
+fn in_words(mut settings: Value) -> Value {
+    let number = |field: &str| settings.get(field).and_then(Value::as_u64).unwrap_or_default();
+    let clock = |minute: u64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let is_daily = settings.get("digest").and_then(Value::as_bool).unwrap_or_default();
+    let digest = if is_daily { clock(number("digestHour") * 60) } else { "off".to_owned() };
+    let (start, end) = (number("quietStartMinute"), number("quietEndMinute"));
+    let quiet = if start == end { "off".to_owned() } else { format!("{}-{}", clock(start), clock(end)) };
+    let rules = settings.get("rules").and_then(Value::as_array);
+    let rules: Vec<Value> = rules.into_iter().flatten().map(|rule| rule_in_words(rule).into()).collect();
+    if let Value::Object(fields) = &mut settings {
+        for (name, value) in
+            [("digest", Value::from(digest)), ("quiet", Value::from(quiet)), ("rules", Value::from(rules))]
+        {
+            fields.insert(name.to_owned(), value);
+        }
+    }
+    settings
+}
+
+/// Shows settings.
+fn shown(session: &Session, given: Result<Response<NotificationSettings>, Status>) -> Result<()> {
+    session.out.in_words(&[answer(given)?], SETTINGS, in_words)
 }
 
 impl Set {
@@ -190,7 +235,7 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
     match command {
         Command::Show { of } => {
             let request = GetNotificationSettingsRequest { name: named("notificationSettings", &of) };
-            session.row(client.get_notification_settings(request).await, SETTINGS)
+            shown(session, client.get_notification_settings(request).await)
         }
         Command::Set(set) => {
             let (settings, paths) = set.asked()?;
@@ -203,11 +248,11 @@ pub(super) async fn run(session: &Session, command: Command) -> Result<()> {
             if made.as_ref().is_ok_and(|made| !made.get_ref().email.is_empty() && !made.get_ref().email_confirmed) {
                 session.out.note("a code is on its way to that address: say it with `remit notify settings confirm`");
             }
-            session.row(made, SETTINGS)
+            shown(session, made)
         }
         Command::Confirm { code, of } => {
             let request = ConfirmEmailRequest { name: named("notificationSettings", &of), code, request_id };
-            session.row(client.confirm_email(request).await, SETTINGS)
+            shown(session, client.confirm_email(request).await)
         }
     }
 }
@@ -252,6 +297,24 @@ mod tests {
 
     fn asked(args: &[&str]) -> Result<(NotificationSettings, Vec<String>)> {
         Line::try_parse_from(std::iter::once(&"set").chain(args)).unwrap().set.asked()
+    }
+
+    #[test]
+    fn a_table_shows_hours_and_rules_as_they_are_set() {
+        let given = ["--digest", "0", "--quiet", "22:00-07:30", "--rule", "alert_resolved=no-email,digest"];
+        let (settings, _) = asked(&[&given[..], &["--chat-format", "teams"]].concat()).unwrap();
+        let shown = in_words(json(&settings).unwrap());
+        assert_eq!(shown["digest"], "00:00");
+        assert_eq!(shown["quiet"], "22:00-07:30");
+        assert_eq!(shown["rules"], serde_json::json!(["alert_resolved=no-email,digest"]));
+        assert_eq!(shown["chatFormat"], "FORMAT_TEAMS");
+        let unset = in_words(json(&NotificationSettings::default()).unwrap());
+        assert_eq!(unset["digest"], "off");
+        assert_eq!(unset["quiet"], "off");
+        assert_eq!(unset["rules"], serde_json::json!([]));
+        for heading in ["CHAT FORMAT", "DIGEST", "QUIET", "RULES"] {
+            assert!(SETTINGS.iter().any(|(shown, ..)| *shown == heading), "{heading}");
+        }
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Collected {
             evidence_digest: review.evidence_digest.clone(),
             pack_digest: review.pack_digest.clone(),
             findings: review.findings.len(),
+            wanted: seats.iter().map(|seat| seat.subject.clone()).collect(),
             unavailable: review.unavailable.clone(),
             drifted: drifted(&review),
         };
