@@ -343,7 +343,7 @@ mod tests {
             ..notice("waivers/w")
         };
         for language in ["en", "de"] {
-            let text = Words::of(&[waived.clone()], false, (language, "Europe/Berlin"), "").text();
+            let text = Words::of(std::slice::from_ref(&waived), false, (language, "Europe/Berlin"), "").text();
             assert_eq!(text.matches("1970-01-01 01:00 CET").count(), 2, "{text}");
             assert!(!text.contains("UTC") && !text.contains("00:00Z"), "{text}");
         }

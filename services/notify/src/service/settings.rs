@@ -141,7 +141,8 @@ impl Service {
                 None if id == EVERYBODY => (EVERYBODY, EVERYBODY.to_owned(), false),
                 None => return Err(Error::not_found(Settings::NOT_FOUND, name)),
             };
-            if !(reads && wants == Wants::Read) && !self.may(cx, SHARED) {
+            let enough = reads && wants == Wants::Read;
+            if !enough && !self.may(cx, SHARED) {
                 let why = format!("the settings of a {sort} are for those who may change subscriptions ({SHARED})");
                 return Err(Error::denied("SETTINGS_SHARED", why));
             }
