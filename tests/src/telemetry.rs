@@ -149,21 +149,29 @@ async fn spans_metrics_and_log_lines_go_to_a_collector_and_share_their_trace() {
         Ok::<_, Status>(request)
     };
     // Gauges are set when a process starts, and show what the one before has left.
-    for hold in ["h1", "h2"] {
-        let mut process = Process::start(dir.path(), hold, &["serve", "--config", file.to_str().expect("text")]);
+    for run in ["first", "second"] {
+        let mut process = Process::start(dir.path(), run, &["serve", "--config", file.to_str().expect("text")]);
         eventually("the process answers", || {
             let mut tasks = TaskServiceClient::with_interceptor(channel.clone(), bearer);
             async move { tasks.list_tasks(ListTasksRequest::default()).await.is_ok() }
         })
         .await;
-        let scope = Some(Scope { target: Some(Target::Organisation(true)) });
-        let request = EngageHoldRequest {
-            hold_id: hold.to_owned(),
-            hold: Some(Hold { scope, reason: "a try".to_owned(), ..Default::default() }),
-            ..Default::default()
-        };
-        let mut holds = HoldServiceClient::with_interceptor(channel.clone(), bearer);
-        holds.engage_hold(request).await.expect("a hold is engaged");
+        if run == "first" {
+            let scope = Some(Scope { target: Some(Target::Organisation(true)) });
+            let request = EngageHoldRequest {
+                hold_id: "h".to_owned(),
+                hold: Some(Hold { scope, reason: "a try".to_owned(), ..Default::default() }),
+                ..Default::default()
+            };
+            let mut holds = HoldServiceClient::with_interceptor(channel.clone(), bearer);
+            holds.engage_hold(request).await.expect("a hold is engaged");
+        }
+        // The last of the gauges that are set.
+        eventually("gauges are set", || async {
+            let page = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.expect("metrics");
+            page.text().await.expect("a page").contains("remit_notify_dead")
+        })
+        .await;
         process.terminate();
         assert_eq!(process.wait(), 0, "{}", process.printed());
     }
