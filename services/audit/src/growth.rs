@@ -87,3 +87,18 @@ impl Looks {
         self.at().map_or(Duration::MAX, |at| at.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_who_wait_one_looks_until_nobody_waits() {
+        let looks = Looks::default();
+        assert_eq!(looks.blind(), Duration::MAX, "nobody looks yet");
+        assert!(looks.begin() && !looks.begin());
+        assert!(!looks.end(|| false) && !looks.begin(), "somebody waits still");
+        assert!(looks.blind() < Duration::MAX);
+        assert!(looks.end(|| true) && looks.begin(), "who comes later begins anew");
+    }
+}
