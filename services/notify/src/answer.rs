@@ -10,6 +10,7 @@ const READ: usize = 4_096;
 pub(crate) const KEPT: usize = 500;
 /// How long the rest of an answer is waited for.
 const LISTEN: Duration = Duration::from_secs(2);
+
 /// What came of one try.
 pub(crate) struct Answer {
     pub(crate) status: u16,

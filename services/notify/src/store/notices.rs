@@ -209,26 +209,20 @@ pub(crate) async fn undone(m: &mut Mutation, duty: &str, resource: &str, subject
 /// Who has done what a new notice asks; it leaves their inboxes.
 pub(crate) async fn done_before(m: &mut Mutation, notice: &Notice) -> Result<Vec<String>> {
     let (tenant, now) = (m.tenant().clone(), m.now());
-    let rows = query("select subject from duties_done where tenant_id = $1 and resource = $2 and duty = $3")
-        .bind(&tenant)
-        .bind(&notice.resource)
-        .bind(&notice.duty)
-        .fetch_all(m.tx())
-        .await?;
-    let subjects = rows.iter().map(|row| row.get("subject")).collect::<Result<Vec<String>>>()?;
-    for subject in &subjects {
-        query(
-            "insert into notice_reads (tenant_id, notice, subject, read_time) values ($1, $2, $3, $4)
-             on conflict (tenant_id, notice, subject) do nothing",
-        )
-        .bind(&tenant)
-        .bind(&notice.name)
-        .bind(subject)
-        .bind(now)
-        .execute(m.tx())
-        .await?;
-    }
-    Ok(subjects)
+    let rows = query(
+        "insert into notice_reads (tenant_id, notice, subject, read_time)
+         select tenant_id, cast($4 as text), subject, cast($5 as bigint) from duties_done
+         where tenant_id = $1 and resource = $2 and duty = $3
+         on conflict (tenant_id, notice, subject) do nothing returning subject",
+    )
+    .bind(&tenant)
+    .bind(&notice.resource)
+    .bind(&notice.duty)
+    .bind(&notice.name)
+    .bind(now)
+    .fetch_all(m.tx())
+    .await?;
+    rows.iter().map(|row| row.get("subject")).collect()
 }
 
 /// Forgets a subject: whom notices were addressed to, who has read them, and where they name her.
