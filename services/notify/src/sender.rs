@@ -43,11 +43,10 @@ const KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// How long tries may go on at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What was taken of a subscription at once, and what it is signed with.
+/// Of what subscription deliveries were taken at once, and what they are signed with.
 struct Batch {
     subscription: Subscription,
     secrets: Vec<Vec<u8>>,
-    deliveries: Vec<Delivery>,
     /// Until when nobody else sends for it.
     lease: Timestamp,
 }
@@ -58,8 +57,7 @@ type Sent = Vec<(Delivery, Option<Tried>)>;
 /// What the tasks share that send a batch.
 struct Work {
     tenant: Tenant,
-    subscription: Subscription,
-    secrets: Vec<Vec<u8>>,
+    batch: Arc<Batch>,
     left: Mutex<std::vec::IntoIter<Delivery>>,
     away: Arc<AtomicBool>,
     started: Instant,
@@ -75,7 +73,7 @@ impl Work {
 #[derive(Default)]
 struct Course {
     /// What came of batches, and is not written yet.
-    tried: Vec<(Subscription, Sent)>,
+    tried: Vec<(Arc<Batch>, Sent)>,
     lease: Timestamp,
     /// Whether nobody answers at its endpoint, and when it is asked again.
     away: Arc<AtomicBool>,
@@ -237,16 +235,16 @@ impl Sender {
     pub(crate) async fn drain(&self, tenant: &Tenant, name: &str) -> Result<()> {
         let mut course = Course::default();
         let mut next = self.step(tenant, name, &mut course, None, &[]).await?;
-        while let Some(mut batch) = next {
-            let deliveries = std::mem::take(&mut batch.deliveries);
+        while let Some((batch, deliveries)) = next {
+            let batch = Arc::new(batch);
             let under_way: Vec<i64> = deliveries.iter().map(|delivery| delivery.entry_index).collect();
             let away = course.away.clone();
             let (tried, stepped) = tokio::join!(
                 self.send_all(tenant, &batch, deliveries, &away),
                 self.step(tenant, name, &mut course, Some(batch.lease), &under_way),
             );
-            course.tried.push((batch.subscription, tried));
             course.lease = batch.lease;
+            course.tried.push((batch, tried));
             // What was sent is written in any case, else it is sent once more.
             next = stepped.unwrap_or_else(|error| {
                 tracing::debug!(reason = error.reason(), "no more is sent now: {error}");
@@ -266,7 +264,7 @@ impl Sender {
         course: &mut Course,
         lease: Option<Timestamp>,
         under_way: &[i64],
-    ) -> Result<Option<Batch>> {
+    ) -> Result<Option<(Batch, Vec<Delivery>)>> {
         let waits_for_nobody = self.slots.available_permits() > 0 && !self.slots.is_closed();
         let begins = lease.is_none();
         let takes = begins || (waits_for_nobody && !under_way.is_empty());
@@ -276,8 +274,8 @@ impl Sender {
         let tried = &course.tried;
         let step = async |m: &mut Mutation| {
             let mut again = course.again;
-            for (subscription, tried) in tried {
-                again = self.settle(m, subscription, tried, again).await?;
+            for (batch, tried) in tried {
+                again = self.settle(m, &batch.subscription, tried, again).await?;
             }
             let next = if takes { self.take(m, name, lease, under_way).await? } else { None };
             if let Some(lease) = lease.filter(|_| under_way.is_empty()) {
@@ -298,7 +296,7 @@ impl Sender {
         name: &str,
         lease: Option<Timestamp>,
         under_way: &[i64],
-    ) -> Result<Option<Batch>> {
+    ) -> Result<Option<(Batch, Vec<Delivery>)>> {
         let Some(subscription) = Subscriptions::try_claim(m, name).await? else { return Ok(None) };
         let now = m.now();
         if subscription.state() != SubscriptionState::Active || !queues::is_free(m, name, now, lease).await? {
@@ -318,7 +316,7 @@ impl Sender {
         let lease = now.plus(self.lease);
         queues::lease(m, name, lease).await?;
         let secrets = secrets::signing(m, name, now).await?;
-        Ok(Some(Batch { subscription, secrets, deliveries, lease }))
+        Ok(Some((Batch { subscription, secrets, lease }, deliveries)))
     }
 
     /// Tries each delivery once, some at a time, each in a task of its own; of an endpoint that nobody answers at no more is
@@ -326,15 +324,14 @@ impl Sender {
     async fn send_all(
         &self,
         tenant: &Tenant,
-        batch: &Batch,
+        batch: &Arc<Batch>,
         deliveries: Vec<Delivery>,
         away: &Arc<AtomicBool>,
     ) -> Sent {
         let abreast = ABREAST.min(deliveries.len());
         let work = Arc::new(Work {
             tenant: tenant.clone(),
-            subscription: batch.subscription.clone(),
-            secrets: batch.secrets.clone(),
+            batch: batch.clone(),
             left: Mutex::new(deliveries.into_iter()),
             away: away.clone(),
             started: Instant::now(),
@@ -363,7 +360,7 @@ impl Sender {
                 continue;
             }
             let begun = self.service.db.now();
-            let answer = self.send(&work.tenant, &work.subscription, &work.secrets, &delivery, begun).await;
+            let answer = self.send(&work.tenant, &work.batch.subscription, &work.batch.secrets, &delivery, begun).await;
             work.away.fetch_or(answer.is_silence(), Ordering::Relaxed);
             sent.push((delivery, Some((begun, answer))));
         }
